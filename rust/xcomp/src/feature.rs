@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: GPL-2.0
+//! One feature, and a set of them: the bit and the mask are different types.
+
+use core::fmt;
+
+/// One extended feature, by the number of its XSAVE state component (SDM vol. 1, 13.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Feature(u64);
+
+impl Feature {
+    /// AMX tile configuration, 64 bytes. Always permitted where the machine has it.
+    pub const TILE_CFG: Feature = Feature(17);
+
+    /// AMX tile data, 8,192 bytes. To be requested; its permission covers all of AMX.
+    pub const TILE_DATA: Feature = Feature(18);
+
+    /// The feature with this component number, known to this crate or not: the kernel decides.
+    #[must_use]
+    pub const fn from_component(number: u64) -> Self {
+        Feature(number)
+    }
+
+    /// The number of the state component.
+    #[must_use]
+    pub const fn component(self) -> u64 {
+        self.0
+    }
+}
+
+/// A set of features, as the kernel reports it: bit *n* stands for component *n*.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct FeatureSet(u64);
+
+impl FeatureSet {
+    /// The set that this mask stands for.
+    #[must_use]
+    pub const fn from_bits(bits: u64) -> Self {
+        FeatureSet(bits)
+    }
+
+    /// The mask, one bit per component.
+    #[must_use]
+    pub const fn bits(self) -> u64 {
+        self.0
+    }
+
+    /// Whether `feature` is in the set. No set holds a component above 63.
+    ///
+    /// ```
+    /// use xcomp::{Feature, FeatureSet};
+    /// let permitted = FeatureSet::from_bits(0x600e7);
+    /// assert!(permitted.contains(Feature::TILE_DATA));
+    /// assert!(!permitted.contains(Feature::from_component(9)));
+    /// ```
+    #[must_use]
+    pub const fn contains(self, feature: Feature) -> bool {
+        feature.0 < 64 && self.0 >> feature.0 & 1 == 1
+    }
+
+    /// The same set with `feature` in it, if its component number is below 64.
+    #[must_use]
+    pub const fn with(self, feature: Feature) -> Self {
+        if feature.0 < 64 {
+            FeatureSet(self.0 | 1 << feature.0)
+        } else {
+            self
+        }
+    }
+
+    /// Whether every feature of this set is in `other` too.
+    #[must_use]
+    pub const fn is_subset(self, other: FeatureSet) -> bool {
+        self.0 & !other.0 == 0
+    }
+}
+
+impl fmt::Display for FeatureSet {
+    /// The mask in hexadecimal, as the kernel's log shows it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#x}", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_component_beyond_the_mask_is_in_no_set() {
+        let all = FeatureSet::from_bits(u64::MAX);
+        assert!(all.contains(Feature::from_component(63)));
+        assert!(!all.contains(Feature::from_component(64)));
+        assert!(!all.contains(Feature::from_component(u64::MAX)));
+        assert_eq!(
+            FeatureSet::default()
+                .with(Feature::from_component(64))
+                .bits(),
+            0
+        );
+    }
+
+    #[test]
+    fn with_adds_exactly_its_bit() {
+        let before = FeatureSet::from_bits(0x200e7);
+        let after = before.with(Feature::TILE_DATA);
+        assert_eq!(after.bits(), 0x600e7);
+        assert!(before.is_subset(after));
+        assert!(!after.is_subset(before));
+    }
+}

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The one system call of this crate.
+
+use crate::{Error, Feature, FeatureSet};
+use syscalls::{syscall, Errno, Sysno};
+
+/// Whose features are asked about.
+#[derive(Clone, Copy)]
+pub(crate) enum Kind {
+    /// What the machine has.
+    Supported,
+    /// What the process may use itself.
+    Host,
+    /// What the process may give to virtual CPUs.
+    Guest,
+}
+
+// uapi/asm/prctl.h:13-17.
+const ARCH_GET_XCOMP_SUPP: usize = 0x1021;
+const ARCH_GET_XCOMP_PERM: usize = 0x1022;
+const ARCH_REQ_XCOMP_PERM: usize = 0x1023;
+const ARCH_GET_XCOMP_GUEST_PERM: usize = 0x1024;
+const ARCH_REQ_XCOMP_GUEST_PERM: usize = 0x1025;
+
+/// Reads a mask (`fpu_xstate_prctl()`, arch/x86/kernel/fpu/xstate.c).
+pub(crate) fn query(kind: Kind) -> Result<FeatureSet, Error> {
+    let option = match kind {
+        Kind::Supported => ARCH_GET_XCOMP_SUPP,
+        Kind::Host => ARCH_GET_XCOMP_PERM,
+        Kind::Guest => ARCH_GET_XCOMP_GUEST_PERM,
+    };
+    let mut bits = 0;
+    arch_prctl(option, Argument::Out(&mut bits))?;
+    Ok(FeatureSet::from_bits(bits))
+}
+
+/// Asks for one feature. There is none to ask for machine-wide: that is NotKnown.
+pub(crate) fn request(kind: Kind, feature: Feature) -> Result<(), Error> {
+    let option = match kind {
+        Kind::Supported => return Err(Error::NotKnown),
+        Kind::Host => ARCH_REQ_XCOMP_PERM,
+        Kind::Guest => ARCH_REQ_XCOMP_GUEST_PERM,
+    };
+    Ok(arch_prctl(option, Argument::Number(feature.component()))?)
+}
+
+/// The second argument: where the kernel writes eight bytes, or a component number.
+enum Argument<'a> {
+    Out(&'a mut u64),
+    Number(u64),
+}
+
+#[allow(unsafe_code)]
+fn arch_prctl(option: usize, argument: Argument<'_>) -> Result<(), Errno> {
+    let argument = match argument {
+        Argument::Out(place) => core::ptr::from_mut(place).expose_provenance(),
+        // x86-64 only: usize is 64 bits wide.
+        Argument::Number(number) => number as usize,
+    };
+    // SAFETY: of this file's options, GET_* write one u64, to the exclusive borrow that
+    // `argument` was made from in this call; REQ_* write nothing. None changes the memory or
+    // registers that the compiler knows of.
+    unsafe { syscall!(Sysno::arch_prctl, option, argument) }.map(|_| ())
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The module's own account of what it did, /sys/kernel/debug/xfd. Whoever runs the tests sets
+ * XFD_MODULE=1 when the module is loaded; without it there is nothing to compare.
+ */
+#ifndef XFD_TEST_COUNTERS_H
+#define XFD_TEST_COUNTERS_H
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define XFD_COUNTERS "/sys/kernel/debug/xfd/"
+
+struct counters {
+	long first_uses, denied, failed_allocations, in_flight, repeated;
+};
+
+static inline bool xfd_module(void)
+{
+	const char *set = getenv("XFD_MODULE");
+
+	return set && !strcmp(set, "1");
+}
+
+/* -1, which no counter is ever: it can not be read. */
+static inline long counter(const char *name)
+{
+	char path[128];
+	long value = -1;
+	FILE *file;
+
+	snprintf(path, sizeof(path), XFD_COUNTERS "%s", name);
+	file = fopen(path, "r");
+	if (!file)
+		return -1;
+	if (fscanf(file, "%ld", &value) != 1)
+		value = -1;
+	fclose(file);
+	return value;
+}
+
+static inline struct counters counters_now(void)
+{
+	return (struct counters) {
+		.first_uses = counter("first_uses"),
+		.denied = counter("denied"),
+		.failed_allocations = counter("failed_allocations"),
+		.in_flight = counter("in_flight"),
+		.repeated = counter("repeated"),
+	};
+}
+
+/*
+ * Since @before exactly @uses first uses were served and @denials refused; none was served
+ * twice, none failed, and no thread is left in the handler.
+ */
+#define EXPECT_COUNTED(before, uses, denials)					\
+	do {									\
+		struct counters _now = counters_now();				\
+										\
+		if (!xfd_module())						\
+			break;							\
+		ASSERT_LE(0, (before).first_uses)				\
+			TH_LOG("no " XFD_COUNTERS "first_uses, though XFD_MODULE=1"); \
+		EXPECT_EQ((uses), _now.first_uses - (before).first_uses);	\
+		EXPECT_EQ((denials), _now.denied - (before).denied);		\
+		EXPECT_EQ((before).failed_allocations, _now.failed_allocations); \
+		EXPECT_EQ(0, _now.in_flight);					\
+		EXPECT_EQ(0, _now.repeated);					\
+	} while (0)
+
+#endif

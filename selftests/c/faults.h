@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Trying one instruction, and saying exactly how it failed. */
+#ifndef XFD_TEST_FAULTS_H
+#define XFD_TEST_FAULTS_H
+
+#include <signal.h>
+#include <stdint.h>
+#include <ucontext.h>
+
+#include "amx.h"
+
+struct fault {
+	int signo;		/* 0: the instruction ran */
+	int code;
+	uintptr_t addr;		/* si_addr */
+	uintptr_t rip;		/* where the frame says the thread was */
+	uintptr_t at;		/* where the instruction is */
+};
+
+static __thread volatile struct fault fault;
+static __thread volatile uintptr_t fault_resume;
+
+static void fault_handler(int signo, siginfo_t *info, void *ucontext)
+{
+	greg_t *gregs = ((ucontext_t *)ucontext)->uc_mcontext.gregs;
+
+	fault.signo = signo;
+	fault.code = info->si_code;
+	fault.addr = (uintptr_t)info->si_addr;
+	fault.rip = gregs[REG_RIP];
+	gregs[REG_RIP] = fault_resume;
+}
+
+static inline void faults_catch(void)
+{
+	struct sigaction action = {
+		.sa_sigaction = fault_handler,
+		.sa_flags = SA_SIGINFO,
+	};
+
+	sigaction(SIGILL, &action, NULL);
+	sigaction(SIGSEGV, &action, NULL);
+}
+
+/*
+ * TRY("tilezero %%tmm0"): runs it, leaves the outcome in `fault`, and goes on behind it.
+ * faults_catch() first. %[mem] is the start of a full set of tiles, %[stride] their stride.
+ */
+#define TRY(insn)								\
+	do {									\
+		static struct tiles try_tiles;					\
+										\
+		fault.signo = 0;						\
+		asm volatile("lea 1f(%%rip), %%rax\n\tmov %%rax, %[at]\n\t"	\
+			     "lea 2f(%%rip), %%rax\n\tmov %%rax, %[resume]\n"	\
+			     "1:\t" insn "\n2:"					\
+			     : [at] "=m"(fault.at), [resume] "=m"(fault_resume)	\
+			     : [mem] "r"(&try_tiles), [stride] "r"((long)COLSB)	\
+			     : "rax", "memory");				\
+	} while (0)
+
+#endif

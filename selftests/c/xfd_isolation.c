@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Tasks that share a CPU share nothing else: neither a permission nor a tile. */
+#include "kselftest_harness.h"
+#include "amx.h"
+#include "counters.h"
+#include "faults.h"
+
+#include <pthread.h>
+
+#define ROUNDS 100
+
+/* Two or more processes that take turns, one byte through a ring of pipes. */
+struct turn {
+	int take, give;
+};
+
+static bool turn_wait(struct turn *turn)
+{
+	char byte;
+
+	return read(turn->take, &byte, 1) == 1;
+}
+
+static bool turn_give(struct turn *turn)
+{
+	return write(turn->give, "x", 1) == 1;
+}
+
+/* Each pipe is made before the first fork; the last member gives to the first. */
+static bool ring(struct turn *turns, int members)
+{
+	for (int i = 0; i < members; i++) {
+		int fd[2];
+
+		if (pipe(fd))
+			return false;
+		turns[i].take = fd[0];
+		turns[(i + members - 1) % members].give = fd[1];
+	}
+	return true;
+}
+
+/* Live tiles, looked at after each turn of the others on the same CPU. Exit status 0: good. */
+static int hold_tiles(struct turn *turn, uint32_t seed)
+{
+	struct tiles tiles;
+
+	tiles_fill(&tiles, seed);
+	tiles_configure();
+	for (int i = 0; i < ROUNDS; i++) {
+		if (!turn_wait(turn))
+			return 2;
+		if (i && !tiles_hold(&tiles))
+			return 3;
+		tiles_load(&tiles);
+		if (!turn_give(turn))
+			return 2;
+	}
+	return 0;
+}
+
+/* No permission: each try must be refused, whoever used tiles on this CPU just before. */
+static int try_tiles(struct turn *turn)
+{
+	faults_catch();
+	tiles_configure();
+	for (int i = 0; i < ROUNDS; i++) {
+		if (!turn_wait(turn))
+			return 2;
+		TRY("tilestored %%tmm0, (%[mem],%[stride],1)");
+		if (fault.signo != SIGILL || fault.code != ILL_ILLOPC || fault.addr != fault.at)
+			return 3;
+		if (!turn_give(turn))
+			return 2;
+	}
+	return 0;
+}
+
+static int exit_status(pid_t pid)
+{
+	int status;
+
+	if (waitpid(pid, &status, 0) != pid || !WIFEXITED(status))
+		return -1;
+	return WEXITSTATUS(status);
+}
+
+TEST(permitted_and_not_side_by_side)
+{
+	struct counters before = counters_now();
+	struct turn turns[2];
+	pid_t permitted, not;
+
+	REQUIRE_TILES();
+	ASSERT_TRUE(pin_to(0));
+	ASSERT_TRUE(ring(turns, 2));
+	permitted = fork();
+	if (!permitted)
+		_exit(xcomp(XCOMP_REQ_PERM, TILE_DATA) ? 4 : hold_tiles(&turns[0], 1));
+	not = fork();
+	if (!not)
+		_exit(try_tiles(&turns[1]));
+	ASSERT_TRUE(turn_give(&turns[1]));		/* the first one begins */
+	EXPECT_EQ(0, exit_status(permitted));
+	EXPECT_EQ(0, exit_status(not));
+	EXPECT_COUNTED(before, 1, ROUNDS);
+}
+
+/* The same, each on a CPU of its own where there are two, and without waiting for the other. */
+TEST(permitted_and_not_at_the_same_time)
+{
+	struct counters before = counters_now();
+	struct turn turns[2];
+	pid_t permitted, not;
+
+	REQUIRE_TILES();
+	/* Each gives its turns to itself. */
+	ASSERT_TRUE(ring(&turns[0], 1));
+	ASSERT_TRUE(ring(&turns[1], 1));
+	permitted = fork();
+	if (!permitted) {
+		pin_to(0);
+		_exit(xcomp(XCOMP_REQ_PERM, TILE_DATA) ? 4 : hold_tiles(&turns[0], 1));
+	}
+	not = fork();
+	if (!not) {
+		pin_to(1);
+		_exit(try_tiles(&turns[1]));
+	}
+	ASSERT_TRUE(turn_give(&turns[0]));
+	ASSERT_TRUE(turn_give(&turns[1]));
+	EXPECT_EQ(0, exit_status(permitted));
+	EXPECT_EQ(0, exit_status(not));
+	EXPECT_COUNTED(before, 1, ROUNDS);
+}
+
+#define MEMBERS 6
+
+TEST(tiles_of_many_processes_on_one_cpu)
+{
+	struct counters before = counters_now();
+	struct turn turns[MEMBERS];
+	pid_t pid[MEMBERS];
+
+	REQUIRE_TILES();
+	ASSERT_TRUE(pin_to(0));
+	ASSERT_EQ(0, xcomp(XCOMP_REQ_PERM, TILE_DATA));
+	ASSERT_TRUE(ring(turns, MEMBERS));
+	for (int i = 0; i < MEMBERS; i++) {
+		pid[i] = fork();
+		if (!pid[i])
+			_exit(hold_tiles(&turns[i], i));
+	}
+	ASSERT_TRUE(turn_give(&turns[MEMBERS - 1]));
+	for (int i = 0; i < MEMBERS; i++) {
+		EXPECT_EQ(0, exit_status(pid[i]))
+			TH_LOG("process %d", i);
+	}
+	EXPECT_COUNTED(before, MEMBERS, 0);
+}
+
+/* A fresh process, on the CPU where another's tiles are live, finds zeros. */
+TEST(a_fresh_process_finds_zeros)
+{
+	static const struct tiles zero;
+	struct tiles secret;
+	struct turn turns[2];
+	pid_t fresh;
+
+	REQUIRE_TILES();
+	ASSERT_TRUE(pin_to(0));
+	ASSERT_EQ(0, xcomp(XCOMP_REQ_PERM, TILE_DATA));
+	ASSERT_TRUE(ring(turns, 2));
+	fresh = fork();
+	if (!fresh) {
+		tiles_configure();
+		if (!turn_wait(&turns[1]))
+			_exit(2);
+		_exit(!tiles_hold(&zero));
+	}
+	tiles_fill(&secret, 42);
+	tiles_configure();
+	tiles_load(&secret);
+	ASSERT_TRUE(turn_give(&turns[0]));
+	EXPECT_EQ(0, exit_status(fresh));
+	EXPECT_TRUE(tiles_hold(&secret));
+}
+
+static void *zeros_in_a_fresh_thread(void *arg)
+{
+	static const struct tiles zero;
+
+	tiles_configure();
+	*(bool *)arg = tiles_hold(&zero);
+	return NULL;
+}
+
+TEST(a_fresh_thread_finds_zeros)
+{
+	struct tiles secret;
+	pthread_t thread;
+	bool zeros = false;
+
+	REQUIRE_TILES();
+	ASSERT_TRUE(pin_to(0));
+	ASSERT_EQ(0, xcomp(XCOMP_REQ_PERM, TILE_DATA));
+	tiles_fill(&secret, 43);
+	tiles_configure();
+	tiles_load(&secret);
+	ASSERT_EQ(0, pthread_create(&thread, NULL, zeros_in_a_fresh_thread, &zeros));
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	EXPECT_TRUE(zeros);
+	EXPECT_TRUE(tiles_hold(&secret));
+}
+
+/* The permission of a process that is gone helps nobody who comes after it. */
+TEST(after_a_permitted_process_is_gone)
+{
+	struct counters before = counters_now();
+	struct turn alone;
+	pid_t pid;
+
+	REQUIRE_TILES();
+	ASSERT_TRUE(pin_to(0));
+	pid = fork();
+	if (!pid) {
+		if (xcomp(XCOMP_REQ_PERM, TILE_DATA))
+			_exit(4);
+		tiles_configure();
+		tilezero0();
+		_exit(0);
+	}
+	ASSERT_EQ(0, exit_status(pid));
+	ASSERT_TRUE(ring(&alone, 1));
+	pid = fork();
+	if (!pid)
+		_exit(try_tiles(&alone));
+	ASSERT_TRUE(turn_give(&alone));
+	EXPECT_EQ(0, exit_status(pid));
+	EXPECT_COUNTED(before, 1, ROUNDS);
+}
+
+TEST_HARNESS_MAIN

@@ -246,6 +246,7 @@ TEST(fork_of_live_tiles)
 			_exit(2);
 		_exit(write(fd[1], &seen, sizeof(seen)) != sizeof(seen));
 	}
+	close(fd[1]);
 	EXPECT_TRUE(tiles_hold(&live));
 	ASSERT_EQ(sizeof(cfg), read(fd[0], &cfg, sizeof(cfg)));
 	ASSERT_EQ(sizeof(seen), read(fd[0], &seen, sizeof(seen)));

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Runs an instruction and tells which exception it raised. */
+#ifndef XARCH_FAULTS_H
+#define XARCH_FAULTS_H
+
+#include <setjmp.h>
+#include <stdint.h>
+
+/* What the last TRY() met. The members from the signal frame are 0 if nothing was raised. */
+extern struct fault {
+	int signal;
+	int code;
+	uint64_t ip;		/* of the instruction */
+	uint64_t addr;		/* si_addr */
+	uint64_t xstate_bv;	/* of the frame: the components in use when it was raised */
+	uint8_t tilecfg[64];	/* of the frame; 0 if TILECFG was not in use */
+} fault;
+
+extern sigjmp_buf fault_return;
+extern volatile int fault_expected;
+
+void catch_faults(void);
+const char *fault_name(void);
+
+/*
+ * Runs @statement; gives the name of the exception that it raised, "runs" if none. After an
+ * exception the tiles are in their initial state: the kernel's signal delivery puts them there.
+ */
+#define TRY(statement)					\
+	({						\
+		fault = (struct fault){};		\
+		fault_expected = 1;			\
+		if (!sigsetjmp(fault_return, 1)) {	\
+			statement;			\
+		}					\
+		fault_expected = 0;			\
+		fault_name();				\
+	})
+
+#endif

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: GPL-2.0
+/* XSAVE, XSAVEOPT and XRSTOR of the two tile components in the standard format (SDM vol. 1, 13.7-13.9). */
+#include <string.h>
+
+#include "answers.h"
+#include "faults.h"
+#include "tiles.h"
+
+static struct tile_config cfg;
+
+/* All tiles loaded with the pattern of @seed; also leaves it in memory[]. */
+static void live(uint32_t seed)
+{
+	cfg = uniform(16, 64);
+	ldtilecfg(&cfg);
+	fill_pattern(memory, TILES_BYTES, seed);
+	tileloadd(0, memory, 64);
+	tileloadd(1, memory + 1 * TILE_BYTES, 64);
+	tileloadd(2, memory + 2 * TILE_BYTES, 64);
+	tileloadd(3, memory + 3 * TILE_BYTES, 64);
+	tileloadd(4, memory + 4 * TILE_BYTES, 64);
+	tileloadd(5, memory + 5 * TILE_BYTES, 64);
+	tileloadd(6, memory + 6 * TILE_BYTES, 64);
+	tileloadd(7, memory + 7 * TILE_BYTES, 64);
+}
+
+/* What the tiles hold, as "pattern" of @seed, "zero" or "other"; they must be configured 16 x 64. */
+static const char *tiles_hold(uint32_t seed)
+{
+	static uint8_t now[TILES_BYTES];
+
+	tilestored(0, now, 64);
+	tilestored(1, now + 1 * TILE_BYTES, 64);
+	tilestored(2, now + 2 * TILE_BYTES, 64);
+	tilestored(3, now + 3 * TILE_BYTES, 64);
+	tilestored(4, now + 4 * TILE_BYTES, 64);
+	tilestored(5, now + 5 * TILE_BYTES, 64);
+	tilestored(6, now + 6 * TILE_BYTES, 64);
+	tilestored(7, now + 7 * TILE_BYTES, 64);
+	return contents(now, TILES_BYTES, seed);
+}
+
+static void clean_area(void)
+{
+	memset(area, 0xaa, sizeof(area));
+	memset(area + XSTATE_BV, 0, 64);
+}
+
+static void ask_standard(void)
+{
+	unsigned int at_cfg = component_offset(TILECFG_BIT), at_data = component_offset(TILEDATA_BIT);
+
+	live(11);
+	clean_area();
+	xsave(area, TILES);
+	answer("xsave.bits", "%s", tiles_in(get64(area, XSTATE_BV)));
+	answer("xsave.config", "%s", memcmp(area + at_cfg, &cfg, sizeof(cfg)) ? "other" : "same");
+	answer("xsave.data", "%s", contents(area + at_data, TILES_BYTES, 11));
+	answer("xsave.header_rest", "%s", contents(area + XCOMP_BV, 56, 0));
+	answer("xsave.others", "%s", contents(area + EXTENDED, at_cfg - EXTENDED, 0));
+	answer("xsave.legacy", "%s", contents(area, 512, 0));
+	tilerelease();
+	xrstor(area, TILES);
+	answer("xrstor.in_use", "%s", tiles_in(xgetbv(1)));
+	answer("xrstor.data", "%s", tiles_hold(11));
+
+	/* only one of them asked for: the other one's bit and bytes stay */
+	live(12);
+	clean_area();
+	set64(area, XSTATE_BV, TILECFG | PKRU);
+	xsave(area, TILEDATA);
+	answer("xsave.partial.bits", "%#llx", (unsigned long long)get64(area, XSTATE_BV));
+	answer("xsave.partial.config", "%s", contents(area + at_cfg, 64, 0));
+	answer("xsave.partial.data", "%s", contents(area + at_data, TILES_BYTES, 12));
+
+	/* initial: XSAVE writes it, XSAVEOPT does not */
+	tilerelease();
+	clean_area();
+	set64(area, XSTATE_BV, TILES);
+	xsave(area, TILES);
+	answer("xsave.initial.bits", "%s", tiles_in(get64(area, XSTATE_BV)));
+	answer("xsave.initial.data", "%s", contents(area + at_data, TILES_BYTES, 0));
+	clean_area();
+	set64(area, XSTATE_BV, TILES);
+	xsaveopt(area, TILES);
+	answer("xsaveopt.initial.bits", "%s", tiles_in(get64(area, XSTATE_BV)));
+	answer("xsaveopt.initial.data", "%s", contents(area + at_data, TILES_BYTES, 0));
+	live(13);
+	clean_area();
+	xsaveopt(area, TILES);
+	answer("xsaveopt.data", "%s", contents(area + at_data, TILES_BYTES, 13));
+}
+
+/* The two are restored apart. */
+static void ask_apart(void)
+{
+	live(14);
+	clean_area();
+	xsave(area, TILES);
+	tilezero(0);
+	xrstor(area, TILECFG);
+	answer("xrstor.config_only.in_use", "%s", tiles_in(xgetbv(1)));
+	live(14);
+	xrstor(area, TILECFG);
+	answer("xrstor.config_only.data", "%s", tiles_hold(14));
+
+	set64(area, XSTATE_BV, TILEDATA);
+	xrstor(area, TILECFG);
+	answer("xrstor.config_initial.in_use", "%s", tiles_in(xgetbv(1)));
+	set64(area, XSTATE_BV, TILECFG);
+	xrstor(area, TILECFG);
+	answer("xrstor.config_back.data", "%s", tiles_hold(14));
+
+	xrstor(area, TILEDATA);
+	answer("xrstor.data_initial.in_use", "%s", tiles_in(xgetbv(1)));
+	answer("xrstor.data_initial.data", "%s", tiles_hold(0));
+	set64(area, XSTATE_BV, TILEDATA);
+	xrstor(area, TILEDATA);
+	answer("xrstor.data_only.data", "%s", tiles_hold(14));
+	memset(area + component_offset(TILEDATA_BIT), 0, TILES_BYTES);
+	xrstor(area, TILEDATA);
+	answer("xrstor.data_zeros.in_use", "%s", tiles_in(xgetbv(1)));
+}
+
+/* One header field spoilt (SDM vol. 1, 13.8). */
+static const char *spoilt(unsigned int offset, uint64_t value)
+{
+	clean_area();
+	set64(area, offset, value);
+	return TRY(xrstor(area, TILES));
+}
+
+void ask_xsave(void)
+{
+	ask_standard();
+	ask_apart();
+	answer("xrstor.header.good", "%s", spoilt(XSTATE_BV, 0));
+	answer("xrstor.header.bit63", "%s", spoilt(XSTATE_BV, COMPACTED));
+	answer("xrstor.header.not_in_xcr0", "%s", spoilt(XSTATE_BV, 1ULL << 20));
+	answer("xrstor.header.xcomp_bv", "%s", spoilt(XCOMP_BV, TILECFG));
+	answer("xrstor.header.byte16", "%s", spoilt(XCOMP_BV + 8, 1));
+	answer("xrstor.unaligned", "%s", TRY(xrstor(area + 8, TILES)));
+	answer("xsave.unaligned", "%s", TRY(xsave(area + 8, TILES)));
+	answer("xsaves.in_user_mode", "%s", TRY(xsaves(area, TILES)));
+	answer("xrstors.in_user_mode", "%s", TRY(xrstors(area, TILES)));
+	tilerelease();
+}

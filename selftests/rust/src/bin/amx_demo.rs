@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Shows what the module does: a program without permission, one with, and for each of its
+//! threads what happened at the first tile instruction, as the kernel recorded it.
+
+use anyhow::{ensure, Context};
+use clap::{Parser, ValueEnum};
+use rustix::thread::gettid;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, ExitCode};
+use std::sync::Mutex;
+use xcomp::Feature;
+use xfd_selftests::counters::Counters;
+use xfd_selftests::event::{FirstUse, Recording};
+use xfd_selftests::matrix::{self, I8, SIZE};
+use xfd_selftests::tile::Tiles;
+use xfd_selftests::worker::in_threads;
+
+/// Shows the first use of AMX, step by step. The module must be loaded.
+#[derive(Parser)]
+struct Arguments {
+    /// Threads that multiply matrices on tiles.
+    #[arg(long, default_value_t = 3)]
+    threads: usize,
+    /// What the time-stamp counter counts on this machine.
+    #[arg(long, value_enum, default_value_t = Clock::Ticks)]
+    clock: Clock,
+    /// Uses a tile without permission, and dies of it: a part of what is shown.
+    #[arg(long, hide = true)]
+    unpermitted: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Clock {
+    /// Its own ticks, as on real processors.
+    Ticks,
+    /// Instructions: an emulated machine with one CPU.
+    Instructions,
+}
+
+const SIGILL: i32 = 4;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if arguments.unpermitted {
+        Tiles::configure().zero::<0>();
+        return ExitCode::SUCCESS;
+    }
+    match show(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("amx_demo: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn show(arguments: &Arguments) -> anyhow::Result<()> {
+    ensure!(
+        (1..=64).contains(&arguments.threads),
+        "--threads must be from 1 to 64"
+    );
+    let supported = xcomp::supported()?;
+    ensure!(
+        supported.contains(Feature::TILE_DATA),
+        "this machine has no AMX: it supports only {supported}"
+    );
+    let recording = Recording::start()?;
+    let before = Counters::now().context("the module's counters")?;
+
+    heading("1. A program that did not ask");
+    let unpermitted = show_unpermitted()?;
+    heading("2. A program that asked");
+    let threads = show_permitted(arguments.threads)?;
+
+    heading("3. What happened at each first tile instruction");
+    let events = recording.read()?;
+    let event_of = |tid: u32| {
+        let mut own = events.iter().filter(|event| event.tid == tid);
+        let event = own
+            .next()
+            .with_context(|| format!("nothing was recorded of thread {tid}"))?;
+        ensure!(
+            own.next().is_none(),
+            "thread {tid} was in the handler twice"
+        );
+        Ok(event)
+    };
+    show_event(
+        "the program that did not ask",
+        event_of(unpermitted)?,
+        arguments.clock,
+    );
+    for (number, &tid) in threads.iter().enumerate() {
+        let name = format!("thread {number} of the one that asked");
+        show_event(&name, event_of(tid)?, arguments.clock);
+    }
+
+    heading("4. The module's counters");
+    let now = Counters::now()?;
+    for ((name, value, meaning), (_, former, _)) in now.named().iter().zip(before.named()) {
+        println!("   {name:<20}{former:>4} -> {value:<4}  {meaning}");
+    }
+    println!();
+    Ok(())
+}
+
+fn heading(text: &str) {
+    println!("\n{text}\n");
+}
+
+/// Starts this program anew, without permission, and tells how it ended. Its thread id.
+fn show_unpermitted() -> anyhow::Result<u32> {
+    let mut child = Command::new(std::env::current_exe()?)
+        .arg("--unpermitted")
+        .spawn()
+        .context("starting this program again")?;
+    let tid = child.id();
+    let status = child.wait()?;
+    ensure!(
+        status.signal() == Some(SIGILL),
+        "it ended with {status}, not by SIGILL"
+    );
+    println!("   TILEZERO in process {tid}, no permission: died of SIGILL.");
+    Ok(tid)
+}
+
+/// Asks, and computes a product in each of so many threads. Their thread ids.
+fn show_permitted(threads: usize) -> anyhow::Result<Vec<u32>> {
+    let before = xcomp::permitted()?;
+    xcomp::request(Feature::TILE_DATA).context("asking for tile data")?;
+    println!(
+        "   arch_prctl(ARCH_REQ_XCOMP_PERM, 18): permitted {before} -> {}",
+        xcomp::permitted()?
+    );
+    let tids = Mutex::new(vec![0; threads]);
+    in_threads(threads, |number| {
+        let seed = number as u64;
+        let (a, b) = (
+            matrix::random::<I8>(2 * seed),
+            matrix::random::<I8>(2 * seed + 1),
+        );
+        let product = matrix::tile_product(&a, &b, || {});
+        let right = matrix::right_elements(&product, &matrix::plain_product(&a, &b));
+        let tid = gettid().as_raw_nonzero().get().unsigned_abs();
+        println!(
+            "   thread {number} ({tid}): {SIZE}x{SIZE} bytes times {SIZE}x{SIZE} bytes on tiles, \
+             {right} of {} right",
+            SIZE * SIZE
+        );
+        ensure!(right == SIZE * SIZE, "a product is wrong");
+        let mut tids = tids
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        tids[number] = tid;
+        Ok(())
+    })?;
+    Ok(tids
+        .into_inner()
+        .unwrap_or_else(std::sync::PoisonError::into_inner))
+}
+
+fn show_event(name: &str, event: &FirstUse, clock: Clock) {
+    let unit = match clock {
+        Clock::Ticks => "TSC ticks",
+        Clock::Instructions => "instructions",
+    };
+    println!("   {name} ({}, CPU {})", event.tid, event.cpu);
+    println!(
+        "     read XFD_ERR     {:#x}: {}",
+        event.xfd_err,
+        facility(event.xfd_err)
+    );
+    println!("     write XFD_ERR    {:#x}", event.xfd_err_after);
+    if event.permitted {
+        println!("     permission       granted");
+        println!(
+            "     buffer           {} -> {} bytes",
+            event.size_before, event.size_after
+        );
+        println!(
+            "     XFD              {:#x} -> {:#x}",
+            event.xfd_before, event.xfd_after
+        );
+    } else {
+        println!("     permission       none");
+        println!(
+            "     buffer           {} bytes, as before",
+            event.size_after
+        );
+        println!("     XFD              {:#x}, still armed", event.xfd_after);
+    }
+    let end = match event.verdict.as_str() {
+        "resume" => "back to the instruction",
+        "sigill" => "SIGILL",
+        "sigsegv" => "SIGSEGV",
+        other => other,
+    };
+    println!("     {end}, after {} {unit}\n", event.tsc);
+}
+
+/// What the bits of XFD_ERR stand for.
+fn facility(bits: u64) -> &'static str {
+    if bits == 1 << Feature::TILE_DATA.component() {
+        "tile data"
+    } else {
+        "not tile data alone"
+    }
+}

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: GPL-2.0
+//! AMX in use for as long as something else goes on: some threads whose tiles live all the
+//! time, and always fresh ones. Prints `ready` once all have tiles; ends when its standard
+//! input ends; status 0 only if every product and every tile was right.
+
+use anyhow::{anyhow, ensure, Context};
+use clap::Parser;
+use std::io::{self, Read};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::Barrier;
+use std::thread;
+use xcomp::Feature;
+use xfd_selftests::cpus;
+use xfd_selftests::matrix::{Bf16, I8};
+use xfd_selftests::worker::{checked_product, in_threads};
+
+/// Uses AMX tiles until standard input ends, and says whether all went right.
+#[derive(Parser)]
+struct Arguments {
+    /// Threads whose tiles live all the time; as many fresh ones come and go.
+    #[arg(long, default_value_t = 2)]
+    threads: usize,
+}
+
+/// Set when standard input has ended, or something went wrong.
+static STOP: AtomicBool = AtomicBool::new(false);
+
+fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    ensure!(arguments.threads > 0, "--threads must be at least 1");
+    xcomp::request(Feature::TILE_DATA).context("permission for tile data")?;
+
+    let products = &AtomicUsize::new(0);
+    let ready = &Barrier::new(arguments.threads + 1);
+    let fresh = thread::scope(|scope| {
+        let long_lived: Vec<_> = (0..arguments.threads as u64)
+            .map(|number| scope.spawn(move || work_on(number, ready, products)))
+            .collect();
+        ready.wait();
+        // Not one of the scope: when something goes wrong nobody waits for the input's end.
+        thread::spawn(wait_for_the_end);
+        println!("ready");
+        let fresh = fresh_threads(arguments.threads);
+        STOP.store(true, Ordering::Relaxed);
+        for (number, thread) in long_lived.into_iter().enumerate() {
+            let result = thread.join().unwrap_or_else(|_| Err(anyhow!("panicked")));
+            result.with_context(|| format!("thread {number}"))?;
+        }
+        fresh
+    })?;
+    println!(
+        "right: {} products in {} threads, and those of {fresh} fresh ones",
+        products.load(Ordering::Relaxed),
+        arguments.threads
+    );
+    Ok(())
+}
+
+/// Product after product in the calling thread, until it is time to stop.
+fn work_on(number: u64, ready: &Barrier, products: &AtomicUsize) -> anyhow::Result<()> {
+    let first = checked_product::<I8>(number, || Ok(()));
+    ready.wait();
+    first?;
+    for seed in (number..).step_by(1000) {
+        checked_product::<I8>(seed, yielding)?;
+        checked_product::<Bf16>(seed, yielding)?;
+        products.fetch_add(2, Ordering::Relaxed);
+        if STOP.load(Ordering::Relaxed) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// A product in each of so many fresh threads, again and again until it is time to stop. How
+/// many threads that were.
+fn fresh_threads(at_a_time: usize) -> anyhow::Result<usize> {
+    let mut threads = 0;
+    while !STOP.load(Ordering::Relaxed) {
+        in_threads(at_a_time, |number| {
+            checked_product::<I8>(number as u64, yielding)
+        })?;
+        threads += at_a_time;
+    }
+    Ok(threads)
+}
+
+fn yielding() -> anyhow::Result<()> {
+    cpus::give_way();
+    Ok(())
+}
+
+/// Reads standard input to its end, then says stop.
+fn wait_for_the_end() {
+    // An input that can not be read has ended as well.
+    let _ = io::stdin().read_to_end(&mut Vec::new());
+    STOP.store(true, Ordering::Relaxed);
+}

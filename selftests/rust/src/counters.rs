@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The module's own account of what it did: one decimal number a file in debugfs.
+
+use anyhow::Context;
+use std::{env, fs};
+
+const FOLDER: &str = "/sys/kernel/debug/xfd";
+
+/// The counters since the module was loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counters {
+    /// First uses that were served: one a thread.
+    pub first_uses: u64,
+    /// Uses without permission, answered by SIGILL.
+    pub denied: u64,
+    /// Uses for which there was no memory, answered by SIGSEGV.
+    pub failed_allocations: u64,
+    /// #NMs with XFD_ERR zero, passed on to the kernel's own path.
+    pub ordinary_nm: u64,
+    /// Threads in the handler now.
+    pub in_flight: u64,
+    /// Second first uses of one thread, which must not be.
+    pub repeated: u64,
+}
+
+/// Whether whoever runs the tests has loaded the module (XFD_MODULE=1 in the environment).
+#[must_use]
+pub fn module_is_loaded() -> bool {
+    env::var_os("XFD_MODULE").is_some_and(|value| value == "1")
+}
+
+impl Counters {
+    /// Reads them all.
+    ///
+    /// # Errors
+    ///
+    /// A counter is missing, not readable, or not a number.
+    pub fn now() -> anyhow::Result<Self> {
+        Ok(Counters {
+            first_uses: read("first_uses")?,
+            denied: read("denied")?,
+            failed_allocations: read("failed_allocations")?,
+            ordinary_nm: read("ordinary_nm")?,
+            in_flight: read("in_flight")?,
+            repeated: read("repeated")?,
+        })
+    }
+
+    /// Each with its name and what it counts, in the order of the flow.
+    #[must_use]
+    pub fn named(&self) -> [(&'static str, u64, &'static str); 6] {
+        [
+            ("first_uses", self.first_uses, "threads served"),
+            ("denied", self.denied, "refused, SIGILL"),
+            (
+                "failed_allocations",
+                self.failed_allocations,
+                "no memory, SIGSEGV",
+            ),
+            ("ordinary_nm", self.ordinary_nm, "not ours, passed on"),
+            ("in_flight", self.in_flight, "in the handler now"),
+            ("repeated", self.repeated, "served twice: must be 0"),
+        ]
+    }
+}
+
+fn read(name: &str) -> anyhow::Result<u64> {
+    let path = format!("{FOLDER}/{name}");
+    let text = fs::read_to_string(&path).with_context(|| path.clone())?;
+    text.trim()
+        .parse()
+        .with_context(|| format!("{path} holds {text:?}"))
+}

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Test results as the kernel's own runner reads them (Documentation/dev-tools/ktap.rst).
+
+use std::fmt::Display;
+use std::panic;
+use std::process::ExitCode;
+
+/// How a test ended, if it did not fail.
+pub enum Outcome {
+    /// It did what it says.
+    Passed,
+    /// It could not run here, for this reason.
+    Skipped(String),
+}
+
+/// One test: its name, and what it does.
+pub type Test = (&'static str, fn() -> anyhow::Result<Outcome>);
+
+/// The exit status by which kselftest programs say that all of them were skipped.
+const KSFT_SKIP: u8 = 4;
+
+/// Runs the tests in order and prints their results. A panic is a failure of its test.
+pub fn run(tests: &[Test]) -> ExitCode {
+    let (mut passed, mut failed, mut skipped) = (0, 0, 0);
+    println!("TAP version 13\n1..{}", tests.len());
+    for (number, (name, test)) in (1..).zip(tests) {
+        match panic::catch_unwind(test) {
+            Ok(Ok(Outcome::Passed)) => {
+                passed += 1;
+                println!("ok {number} {name}");
+            }
+            Ok(Ok(Outcome::Skipped(why))) => {
+                skipped += 1;
+                println!("ok {number} {name} # SKIP {why}");
+            }
+            Ok(Err(error)) => {
+                failed += 1;
+                remark(format!("{error:#}"));
+                println!("not ok {number} {name}");
+            }
+            Err(_) => {
+                failed += 1;
+                println!("not ok {number} {name} panicked");
+            }
+        }
+    }
+    remark(format!(
+        "Totals: pass:{passed} fail:{failed} xfail:0 xpass:0 skip:{skipped} error:0"
+    ));
+    match (failed, passed) {
+        (0, 0) => ExitCode::from(KSFT_SKIP),
+        (0, _) => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
+    }
+}
+
+/// Prints a remark between the results.
+pub fn remark(text: impl Display) {
+    for line in text.to_string().lines() {
+        println!("# {line}");
+    }
+}

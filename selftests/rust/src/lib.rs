@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What the test programs share: tiles, products, placing threads, counting first uses.
+
+pub mod altstack;
+pub mod counters;
+pub mod cpus;
+pub mod event;
+pub mod ktap;
+pub mod matrix;
+pub mod probe;
+pub mod tile;
+pub mod tracefs;
+pub mod witness;
+pub mod worker;

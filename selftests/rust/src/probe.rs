@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Counting how often a function of the kernel is entered, by a kprobe event.
+
+use crate::tracefs;
+use anyhow::Context;
+use std::process;
+
+const GROUP: &str = "xfd_selftest";
+
+/// A probe on one kernel function, from [`Probe::set`] to [`Probe::remove`].
+pub struct Probe {
+    event: String,
+}
+
+impl Probe {
+    /// Sets a probe on `function` and starts counting.
+    ///
+    /// # Errors
+    ///
+    /// Not root, tracefs not mounted, kernel without KPROBE_EVENTS, or no such function.
+    pub fn set(function: &str) -> anyhow::Result<Self> {
+        let event = format!("{function}_{}", process::id());
+        tracefs::write_line("kprobe_events", &format!("p:{GROUP}/{event} {function}\n"))?;
+        let probe = Probe { event };
+        tracefs::write_line(&probe.enable_file(), "1\n").inspect_err(|_| probe.remove())?;
+        Ok(probe)
+    }
+
+    /// How often the function was entered since the probe was set.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's table of probes can not be read or lacks this one.
+    pub fn hits(&self) -> anyhow::Result<u64> {
+        let profile = tracefs::read("kprobe_profile")?;
+        let mut lines = profile.lines().map(str::split_whitespace);
+        let mut fields = lines
+            .find_map(|mut fields| (fields.next()? == self.event).then_some(fields))
+            .with_context(|| format!("kprobe_profile lacks {}", self.event))?;
+        let hits = fields.next().context("kprobe_profile without hits")?;
+        Ok(hits.parse()?)
+    }
+
+    /// Takes the probe back.
+    pub fn remove(&self) {
+        // Nothing can be done about a probe that will not go, and nothing depends on it.
+        let _ = tracefs::write_line(&self.enable_file(), "0\n");
+        let _ = tracefs::write_line("kprobe_events", &format!("-:{GROUP}/{}\n", self.event));
+    }
+
+    fn enable_file(&self) -> String {
+        format!("events/{GROUP}/{}/enable", self.event)
+    }
+}

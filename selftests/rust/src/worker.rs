@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: GPL-2.0
+//! A thread's work: a product that must be right, whatever happens to the thread meanwhile.
+
+use crate::matrix::{self, Element, SIZE};
+use anyhow::{bail, ensure, Context};
+use std::sync::Barrier;
+use std::thread;
+
+/// Multiplies two random matrices on tiles and by plain arithmetic, and compares. `between`
+/// runs between tile instructions.
+///
+/// # Errors
+///
+/// An element is wrong, or `between` failed.
+pub fn checked_product<E: Element>(
+    seed: u64,
+    mut between: impl FnMut() -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let (a, b) = (
+        matrix::random::<E>(2 * seed),
+        matrix::random::<E>(2 * seed + 1),
+    );
+    let mut trouble = Ok(());
+    let product = matrix::tile_product(&a, &b, || {
+        if trouble.is_ok() {
+            trouble = between();
+        }
+    });
+    trouble?;
+    let right = matrix::right_elements(&product, &matrix::plain_product(&a, &b));
+    ensure!(
+        right == SIZE * SIZE,
+        "{right} of {} elements are right",
+        SIZE * SIZE
+    );
+    Ok(())
+}
+
+/// Runs `work` in `threads` threads of their own, started together, and waits for all. `work`
+/// gets its thread's number, from 0.
+///
+/// # Errors
+///
+/// That of the first thread that failed, with its number.
+pub fn in_threads(
+    threads: usize,
+    work: impl Fn(usize) -> anyhow::Result<()> + Sync,
+) -> anyhow::Result<()> {
+    let start = &Barrier::new(threads);
+    let work = &work;
+    thread::scope(|scope| {
+        let running: Vec<_> = (0..threads)
+            .map(|number| {
+                scope.spawn(move || {
+                    start.wait();
+                    work(number)
+                })
+            })
+            .collect();
+        for (number, thread) in running.into_iter().enumerate() {
+            match thread.join() {
+                Ok(result) => result.with_context(|| format!("thread {number} of {threads}"))?,
+                Err(_) => bail!("thread {number} of {threads} panicked"),
+            }
+        }
+        Ok(())
+    })
+}

@@ -50,7 +50,8 @@ static void ask_order(void)
 	answer("armed.empty_tile.tilezero", "%s", CONFIGURED(tilezero(7)));
 	answer("armed.empty_tile.tileloadd", "%s", CONFIGURED(tileloadd(7, memory, 64)));
 	answer("armed.empty_tile.tdpbssd", "%s", CONFIGURED(tdp(tdpbssd, 0, 1, 7)));
-	answer("armed.same_tile.tdpbssd", "%s", CONFIGURED(tdp(tdpbssd, 0, 1, 1)));
+	/* VEX.128.F2.0F38.W0 5E: tmm0 += tmm1 * tmm1, which no assembler writes */
+	answer("armed.same_tile.tdpbssd", "%s", CONFIGURED(asm volatile(".byte 0xc4,0xe2,0x73,0x5e,0xc1")));
 	cfg.rows[1] = 15;
 	answer("armed.shape.tdpbssd", "%s", CONFIGURED(tdp(tdpbssd, 0, 1, 2)));
 	/* VEX.128.F2.0F38.W0 4B with (%rax) for memory: no SIB byte */

@@ -66,6 +66,8 @@ const char *fault_name(void)
 			return "GP";
 		if (fault.code == SEGV_MAPERR || fault.code == SEGV_ACCERR)
 			return "PF";
+		if (fault.code == SEGV_PKUERR)
+			return "PK";
 	}
 	snprintf(other, sizeof(other), "signal%d,code%d,addr-ip:%lld", fault.signal, fault.code,
 		 (long long)(fault.addr - fault.ip));

@@ -35,9 +35,6 @@ void ask_in_use(void)
 	note("in_use.tdpbssd.zeros");
 	ldtilecfg(&none);
 	note("in_use.ldtilecfg.palette0");
-	ldtilecfg(&cfg);
-	tilestored(0, memory, 64);
-	note("in_use.tilestored");
 
 	/* the signal frame tells what was in use when the exception came */
 	mprotect(page + 4096, 4096, PROT_NONE);

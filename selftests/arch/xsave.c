@@ -117,9 +117,6 @@ static void ask_apart(void)
 	set64(area, XSTATE_BV, TILEDATA);
 	xrstor(area, TILEDATA);
 	answer("xrstor.data_only.data", "%s", tiles_hold(14));
-	memset(area + component_offset(TILEDATA_BIT), 0, TILES_BYTES);
-	xrstor(area, TILEDATA);
-	answer("xrstor.data_zeros.in_use", "%s", tiles_in(xgetbv(1)));
 }
 
 /* One header field spoilt (SDM vol. 1, 13.8). */

@@ -18,12 +18,17 @@ struct fault {
 };
 
 static __thread volatile struct fault fault;
-static __thread volatile uintptr_t fault_resume;
+static __thread volatile uintptr_t fault_resume;	/* 0: no TRY() is under way */
 
 static void fault_handler(int signo, siginfo_t *info, void *ucontext)
 {
 	greg_t *gregs = ((ucontext_t *)ucontext)->uc_mcontext.gregs;
 
+	/* Not from TRY(): let it come again, and kill. */
+	if (!fault_resume) {
+		signal(signo, SIG_DFL);
+		return;
+	}
 	fault.signo = signo;
 	fault.code = info->si_code;
 	fault.addr = (uintptr_t)info->si_addr;
@@ -57,6 +62,7 @@ static inline void faults_catch(void)
 			     : [at] "=m"(fault.at), [resume] "=m"(fault_resume)	\
 			     : [mem] "r"(&try_tiles), [stride] "r"((long)COLSB)	\
 			     : "rax", "memory");				\
+		fault_resume = 0;						\
 	} while (0)
 
 #endif

@@ -19,8 +19,9 @@ pub struct Witness {
 }
 
 /// One probe for the whole program: it takes the kernel a while to set one.
+static PROBE: OnceLock<Option<Probe>> = OnceLock::new();
+
 fn probe() -> Option<&'static Probe> {
-    static PROBE: OnceLock<Option<Probe>> = OnceLock::new();
     PROBE
         .get_or_init(|| match Probe::set("xfd_enable_feature") {
             Ok(probe) => Some(probe),
@@ -108,9 +109,9 @@ impl Witness {
     }
 }
 
-/// Takes the probe back. Before the program's end: a static is never dropped.
+/// Takes the probe back, if one was set. Before the program's end: a static is never dropped.
 pub fn dismiss() {
-    if let Some(probe) = probe() {
+    if let Some(Some(probe)) = PROBE.get() {
         probe.remove();
     }
 }

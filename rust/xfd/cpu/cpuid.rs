@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: GPL-2.0
+//! CPUID leaf 0DH: what the processor says of its state components.
+
+use crate::xstate::layout::Component;
+use core::arch::x86_64::{CpuidResult, __cpuid_count};
+
+const LEAF_XSTATE: u32 = 0xd;
+
+fn xstate_leaf(subleaf: u32) -> CpuidResult {
+    // SAFETY: CPUID exists on every 64-bit CPU and has no effect on memory (SDM vol. 2, CPUID).
+    unsafe { __cpuid_count(LEAF_XSTATE, subleaf) }
+}
+
+/// Whether the CPU has XFD: CPUID.(EAX=0DH,ECX=1):EAX[4] (SDM vol. 1, 13.14).
+pub(crate) fn has_xfd() -> bool {
+    xstate_leaf(1).eax & 1 << 4 != 0
+}
+
+/// Size, standard offset and alignment of component `nr`, 2 and up (SDM vol. 1, 13.2).
+pub(crate) fn component(nr: u32) -> Component {
+    let leaf = xstate_leaf(nr);
+    let supervisor = leaf.ecx & 1 != 0;
+
+    Component {
+        size: leaf.eax,
+        offset: if supervisor { 0 } else { leaf.ebx },
+        aligned64: leaf.ecx & 2 != 0,
+    }
+}

@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The processor: every instruction of this module that Rust has no word for.
+
+pub(crate) mod cpuid;
+pub(crate) mod msr;
+pub(crate) mod percpu;
+pub(crate) mod tsc;

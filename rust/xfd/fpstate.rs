@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The task's register buffer (`struct fpstate`): allocating a larger one, putting it in place.
+//!
+//! Memory is allocated with no lock held; the exchange is one short section with the registers
+//! locked. Buffers come from vmalloc, as the kernel's own do: whichever is in place when a task
+//! exits is freed by the kernel's `fpstate_free()`, with or without this module loaded.
+
+use crate::cpu::msr;
+use crate::seam::bindings::{self, fpstate, fpu};
+use crate::seam::kernel::kernel;
+use crate::seam::locks::Fpregs;
+use crate::xstate::layout::{Format, XCOMP_BV_COMPACTED};
+use crate::xstate::{arming, buffer, buffer::Masks, xfeature::Xfeatures};
+use core::ptr::NonNull;
+use kernel::prelude::*;
+use kernel::task::Task;
+
+/// Current's FPU state, which follows its task_struct in memory.
+pub(crate) fn current_fpu() -> *mut fpu {
+    // SAFETY: a pointer computation; current is a valid task.
+    unsafe { bindings::xfd_task_fpu(Task::current_raw()) }.cast()
+}
+
+/// A task's masks, as its buffer says them. Only the task itself exchanges its buffer.
+pub(crate) fn current_masks() -> Masks {
+    // SAFETY: `fpstate` of a running task is never NULL, and current does not exchange it now.
+    unsafe { masks_of((*current_fpu()).fpstate) }
+}
+
+/// Bytes of current's register image.
+pub(crate) fn current_size() -> u32 {
+    // SAFETY: as in `current_masks`.
+    unsafe { (*(*current_fpu()).fpstate).size }
+}
+
+/// Whether current's `struct fpu` looks as it must for a task that is loading a module:
+/// the built-in fpstate in place, of `default_size` bytes.
+pub(crate) fn plausible(default_size: u32) -> bool {
+    let fpu = current_fpu();
+    // SAFETY: even if the layout is another, this is within current's allocation: every
+    // task_struct is followed by at least a struct fpu.
+    unsafe { (*fpu).fpstate == &raw mut (*fpu).__fpstate && (*fpu).__fpstate.size == default_size }
+}
+
+/// # Safety
+///
+/// `state` points to a valid fpstate that does not change meanwhile.
+unsafe fn masks_of(state: *const fpstate) -> Masks {
+    // SAFETY: the caller vouches for `state`.
+    let (xfeatures, user_xfeatures, xfd) =
+        unsafe { ((*state).xfeatures, (*state).user_xfeatures, (*state).xfd) };
+    Masks {
+        xfeatures: Xfeatures::from_bits(xfeatures),
+        user_xfeatures: Xfeatures::from_bits(user_xfeatures),
+        xfd: Xfeatures::from_bits(xfd),
+    }
+}
+
+/// An fpstate of its own vmalloc area that no task has; freed when dropped.
+pub(crate) struct FpstateBuffer(NonNull<fpstate>);
+
+impl FpstateBuffer {
+    /// Allocates a buffer with room for a register image of `kernel_size` bytes, zeroed: every
+    /// component in its initial state. Sleeps.
+    ///
+    /// Errors: ENOMEM.
+    // Not the kernel crate's Vmalloc: /proc/vmallocinfo names the function that called vmalloc,
+    // and these areas must be told from everybody else's.
+    #[inline(never)]
+    pub(crate) fn allocate(kernel_size: u32, user_size: u32) -> Result<Self> {
+        let bytes = bindings::XFD_FPSTATE_REGS as usize + kernel_size as usize;
+        // SAFETY: may be called wherever sleeping is allowed; returns NULL or `bytes` zeroed
+        // bytes on a page boundary.
+        let area = unsafe { bindings::vzalloc_noprof(bytes) };
+        let buffer = NonNull::new(area.cast::<fpstate>()).ok_or(ENOMEM)?;
+        // SAFETY: nobody else has the memory; it is zeroed, aligned, and holds the struct's head.
+        unsafe {
+            let state = buffer.as_ptr();
+            (*state).size = kernel_size;
+            (*state).user_size = user_size;
+            (*state).set_is_valloc(1);
+        }
+        Ok(Self(buffer))
+    }
+
+    /// Takes `state` back from a task; `None` if it is the one built into a task.
+    ///
+    /// # Safety
+    ///
+    /// No task has `state` any more.
+    pub(crate) unsafe fn reclaim(state: *mut fpstate) -> Option<Self> {
+        let state = NonNull::new(state)?;
+        // SAFETY: a valid fpstate, and the caller's alone.
+        let own_area = unsafe { state.as_ref() }.is_valloc() != 0;
+        own_area.then(|| Self(state))
+    }
+
+    /// Makes this current's buffer, with room for `used` as well as for what the old one had, and
+    /// disarms `used` for current. The register contents stay in the CPU. Interrupts on.
+    ///
+    /// The old buffer is freed unless it is the one within the task.
+    pub(crate) fn install(self, used: Xfeatures) {
+        let fpu = current_fpu();
+        let new = self.0.as_ptr();
+        core::mem::forget(self);
+
+        let fpregs = Fpregs::lock();
+        // What the old buffer holds would be lost, and a saved image does not fit the new
+        // buffer's layout (arch/x86/kernel/fpu/xstate.c:1593).
+        fpregs.load();
+        // SAFETY: `fpregs` keeps everybody from current's fpstate pointer and its old buffer;
+        // `new` is nobody else's yet.
+        let old = unsafe {
+            let old = (*fpu).fpstate;
+            let masks = buffer::commit(masks_of(old), used);
+            (*new).xfeatures = masks.xfeatures.bits();
+            (*new).user_xfeatures = masks.user_xfeatures.bits();
+            (*new).xfd = masks.xfd.bits();
+            set_xcomp_bv(new, masks.xfeatures);
+            (*fpu).fpstate = new;
+            old
+        };
+        arm_as_current(&fpregs);
+        drop(fpregs);
+        // SAFETY: current has the new one.
+        drop(unsafe { Self::reclaim(old) });
+    }
+}
+
+impl Drop for FpstateBuffer {
+    fn drop(&mut self) {
+        // SAFETY: a vmalloc area that no task has; every place that drops one may sleep.
+        unsafe { bindings::vfree(self.0.as_ptr().cast()) }
+    }
+}
+
+/// XRSTORS raises #GP on a header that does not name the compacted format (SDM vol. 1, 13.8).
+///
+/// # Safety
+///
+/// `state` is the caller's alone.
+unsafe fn set_xcomp_bv(state: *mut fpstate, xfeatures: Xfeatures) {
+    if kernel().layout.kernel_format() == Format::Compacted {
+        let bits = xfeatures.bits() | XCOMP_BV_COMPACTED;
+        // SAFETY: within the buffer: every register image has the header.
+        unsafe {
+            state
+                .byte_add(bindings::XFD_FPSTATE_XCOMP_BV as usize)
+                .cast::<u64>()
+                .write(bits)
+        };
+    }
+}
+
+/// Brings IA32_XFD and its per-CPU copy into step with current's fpstate; writes only if they
+/// differ, as `xfd_update_state()` (arch/x86/kernel/fpu/xstate.h:189).
+fn arm_as_current(_fpregs: &Fpregs) {
+    let copy = kernel().xfd_state;
+    let wanted = current_masks().xfd;
+    if let Some(value) = arming::write_needed(Xfeatures::from_bits(copy.get()), wanted) {
+        // SAFETY: the registers are locked, so preemption is off; the value is that of an
+        // fpstate, a subset of what the kernel armed at boot.
+        unsafe {
+            msr::write_xfd(value.bits());
+            copy.set(value.bits());
+        }
+    }
+}
+
+/// Writes current's XFD value to the CPU and its per-CPU copy, whatever the copy says.
+pub(crate) fn rearm_as_current() {
+    let _fpregs = Fpregs::lock();
+    let wanted = current_masks().xfd.bits();
+    // SAFETY: as in `arm_as_current`.
+    unsafe {
+        msr::write_xfd(wanted);
+        kernel().xfd_state.set(wanted);
+    }
+}

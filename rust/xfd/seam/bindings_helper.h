@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What bindgen reads for this module: the types that the kernel crate's bindings lack.
+ */
+#include <linux/kprobes.h>
+#include <linux/livepatch.h>
+#include <linux/mutex.h>
+#include <linux/static_call_types.h>
+#include <linux/vmalloc.h>
+#include <uapi/asm/prctl.h>
+#include <uapi/asm-generic/siginfo.h>
+#include <asm/fpu/types.h>
+#include <asm/fpu/xstate.h>
+#include <asm/fpu/regset.h>
+
+#include "seam.h"
+#include "../trace.h"
+
+/* A macro whose value bindgen cannot compute. */
+static const u64 XFD_USER_SUPPORTED = XFEATURE_MASK_USER_SUPPORTED;
+
+/* Bytes from the start of a struct fpstate; struct xregs_state is opaque to Rust. */
+enum {
+	XFD_FPSTATE_REGS = offsetof(struct fpstate, regs),
+	XFD_FPSTATE_XCOMP_BV = offsetof(struct fpstate, regs.xsave.header.xcomp_bv),
+	/* Legacy region and header: what "initial state" takes. */
+	XFD_XSAVE_FIXED = sizeof(struct xregs_state),
+};

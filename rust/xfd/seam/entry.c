@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The #NM entry: what asm_exc_device_not_available calls while the call site is ours.
+ */
+#include <linux/atomic.h>
+#include <linux/entry-common.h>
+#include <linux/ptrace.h>
+#include <linux/smp.h>
+#include <linux/static_call.h>
+#include <linux/wait_bit.h>
+
+#include "gates.h"
+#include "seam.h"
+
+/* Rust: cpu/msr.rs, nm_handler.rs */
+u64 xfd_read_xfd_err(void);
+void xfd_handle_nm(struct pt_regs *regs, u64 xfd_err);
+
+/* #NM handed to the kernel's own handler since load */
+atomic64_t xfd_ordinary_nm = ATOMIC64_INIT(0);
+/* Tasks between entry and the end of the Rust handler */
+atomic64_t xfd_in_flight = ATOMIC64_INIT(0);
+static bool xfd_draining;
+
+/*
+ * Interrupts are off on entry. Both ways out are tail calls (a check of the build says so): the
+ * kernel's function returns straight into the #NM stub, so that a task that stops or is traced
+ * on its way to user space has no frame of this module on its stack.
+ */
+noinstr void xfd_nm_entry(struct pt_regs *regs)
+{
+	u64 xfd_err = xfd_read_xfd_err();
+	irqentry_state_t state;
+
+	/* From kernel mode it is a bug that the kernel's handler reports and dies of. */
+	if (unlikely(!xfd_err || !user_mode(regs))) {
+		raw_atomic64_inc(&xfd_ordinary_nm);
+		static_call(xfd_gate_exc_device_not_available)(regs);
+		return;
+	}
+
+	raw_atomic64_inc(&xfd_in_flight);
+	state = static_call(xfd_gate_irqentry_enter)(regs);
+	instrumentation_begin();
+	xfd_handle_nm(regs, xfd_err);
+	if (atomic64_dec_and_test(&xfd_in_flight) && unlikely(READ_ONCE(xfd_draining)))
+		wake_up_var(&xfd_in_flight);
+	instrumentation_end();
+	static_call(xfd_gate_irqentry_exit)(regs, state);
+}
+
+void xfd_wait_for_handlers(void)
+{
+	WRITE_ONCE(xfd_draining, true);
+	/* Pairs with the full barrier of atomic64_dec_and_test() in xfd_nm_entry(). */
+	smp_mb();
+	wait_var_event(&xfd_in_flight, !atomic64_read(&xfd_in_flight));
+	WRITE_ONCE(xfd_draining, false);
+	/*
+	 * The last instructions of the entry run with interrupts off: a CPU that takes this
+	 * interrupt has left them.
+	 */
+	kick_all_cpus_sync();
+}

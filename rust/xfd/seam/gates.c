@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The gates: static calls to kernel functions that modules cannot link to (seam.h says why).
+ */
+#include <linux/cpu.h>
+#include <linux/elf.h>
+#include <linux/entry-common.h>
+#include <linux/kallsyms.h>
+#include <linux/mutex.h>
+#include <linux/sched/signal.h>
+#include <linux/static_call.h>
+#include <linux/uprobes.h>
+#include <asm/fpu/api.h>
+#include <asm/text-patching.h>
+
+#include "gates.h"
+#include "seam.h"
+
+#define XFD_DEFINE_GATE(symbol) DEFINE_STATIC_CALL_NULL(xfd_gate_##symbol, symbol);
+XFD_GATES(XFD_DEFINE_GATE)
+
+#define XFD_GATE_ENTRY(symbol) \
+	{ #symbol, &STATIC_CALL_KEY(xfd_gate_##symbol), STATIC_CALL_TRAMP_ADDR(xfd_gate_##symbol) },
+
+const struct xfd_gate xfd_gates[] = {
+	XFD_GATES(XFD_GATE_ENTRY)
+	{ }
+};
+
+void xfd_gate_bind(const struct xfd_gate *gate, unsigned long address)
+{
+	__static_call_update(gate->key, gate->trampoline, (void *)address);
+}
+
+unsigned long xfd_gate_lookup(const char *symbol)
+{
+	return static_call(xfd_gate_kallsyms_lookup_name)(symbol);
+}
+
+void xfd_gate_force_sig_fault(int sig, int code, unsigned long address)
+{
+	static_call(xfd_gate_force_sig_fault)(sig, code, (void __user *)address);
+}
+
+unsigned long xfd_gate_trap_address(struct pt_regs *regs)
+{
+	return static_call(xfd_gate_uprobe_get_trap_addr)(regs);
+}
+
+unsigned long xfd_gate_sigframe_size(void)
+{
+	return static_call(xfd_gate_get_sigframe_size)();
+}
+
+void xfd_gate_load_fpregs(void)
+{
+	static_call(xfd_gate_switch_fpu_return)();
+}
+
+void xfd_gate_reset_fpstate(struct fpu *fpu)
+{
+	static_call(xfd_gate_fpstate_reset)(fpu);
+}
+
+void xfd_gate_poke5(void *site, const u8 opcode[5], struct mutex *text_mutex)
+{
+	cpus_read_lock();
+	mutex_lock(text_mutex);
+	static_call(xfd_gate_smp_text_poke_single)(site, opcode, CALL_INSN_SIZE, NULL);
+	mutex_unlock(text_mutex);
+	cpus_read_unlock();
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The list of unexported kernel functions that this module calls.
+ */
+#ifndef XFD_GATES_H
+#define XFD_GATES_H
+
+#include <linux/static_call.h>
+#include <asm/idtentry.h>
+
+struct fpu;
+
+/* arch/x86/kernel/fpu/internal.h:26, a header that modules do not have */
+void fpstate_reset(struct fpu *fpu);
+
+#define XFD_GATES(G)			\
+	G(kallsyms_lookup_name)		\
+	G(irqentry_enter)		\
+	G(irqentry_exit)		\
+	G(exc_device_not_available)	\
+	G(force_sig_fault)		\
+	G(uprobe_get_trap_addr)		\
+	G(get_sigframe_size)		\
+	G(switch_fpu_return)		\
+	G(fpstate_reset)		\
+	G(smp_text_poke_single)
+
+#define XFD_DECLARE_GATE(symbol) DECLARE_STATIC_CALL(xfd_gate_##symbol, symbol);
+XFD_GATES(XFD_DECLARE_GATE)
+
+#endif

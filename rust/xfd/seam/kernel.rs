@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The running kernel's extended-state configuration, found once at load time.
+
+use super::bindings;
+use super::refusal::Refusal;
+use super::symbols::find;
+use crate::cpu::{cpuid, percpu::PerCpuU64};
+use crate::xstate::layout::{Format, Layout};
+use crate::xstate::xfeature::Xfeatures;
+use kernel::prelude::*;
+use kernel::sync::SetOnce;
+
+/// What the kernel keeps about extended state, by its own symbols.
+pub(crate) struct Kernel {
+    /// `fpu_user_cfg`.
+    user: &'static bindings::fpu_state_config,
+    /// `init_fpstate`, the initial state of every component.
+    init_fpstate: *const kernel::bindings::fpstate,
+    /// `xfd_state`: what was last written to each CPU's IA32_XFD.
+    pub(crate) xfd_state: PerCpuU64,
+    /// Sizes of all components.
+    pub(crate) layout: Layout,
+    /// Bytes of the machine's largest signal frame.
+    pub(crate) largest_frame: u64,
+}
+
+// SAFETY: the kernel's data behind the references is read-only after boot (__ro_after_init,
+// arch/x86/kernel/fpu/core.c:31-45); `xfd_state` is per CPU.
+unsafe impl Send for Kernel {}
+// SAFETY: as above.
+unsafe impl Sync for Kernel {}
+
+static KERNEL: SetOnce<Kernel> = SetOnce::new();
+
+/// The running kernel's configuration.
+pub(crate) fn kernel() -> &'static Kernel {
+    let found = KERNEL.as_ref();
+    // SAFETY: `Kernel::find` fills it before xfd_main makes anything call in here.
+    unsafe { found.unwrap_unchecked() }
+}
+
+impl Kernel {
+    /// Finds it, and checks that this build's idea of the layouts is the kernel's.
+    pub(crate) fn find() -> Result<(), Refusal> {
+        // SAFETY: gates are bound; these read CPU feature bits and a constant.
+        let (compacts, largest_frame) =
+            unsafe { (bindings::xfd_cpu_compacts(), bindings::xfd_gate_sigframe_size()) };
+        let format = if compacts { Format::Compacted } else { Format::Standard };
+        let layout = Layout::new(format, cpuid::component);
+
+        // SAFETY: both symbols are `struct fpu_state_config` (arch/x86/kernel/fpu/core.c:31),
+        // never freed and constant after boot.
+        let (user, kernel) = unsafe {
+            (
+                &*(find(c"fpu_user_cfg")? as *const bindings::fpu_state_config),
+                &*(find(c"fpu_kernel_cfg")? as *const bindings::fpu_state_config),
+            )
+        };
+        if (Xfeatures::from_bits(user.max_features) & Xfeatures::USER_DYNAMIC).is_empty() {
+            return Err(Refusal::NoDynamicXfeature);
+        }
+        for (features, size, format) in [
+            (kernel.default_features, kernel.default_size, format),
+            (kernel.max_features, kernel.max_size, format),
+            (user.default_features, user.default_size, Format::Standard),
+            (user.max_features, user.max_size, Format::Standard),
+        ] {
+            let ours = layout.size(Xfeatures::from_bits(features), format);
+            if ours != size {
+                return Err(Refusal::OtherLayout { kernel: size, ours });
+            }
+        }
+        if !crate::fpstate::plausible(kernel.default_size) {
+            return Err(Refusal::OtherTaskLayout);
+        }
+
+        KERNEL.populate(Self {
+            user,
+            init_fpstate: find(c"init_fpstate")? as *const kernel::bindings::fpstate,
+            // SAFETY: DEFINE_PER_CPU(u64, xfd_state), arch/x86/kernel/fpu/core.c:35.
+            xfd_state: unsafe { PerCpuU64::new(find(c"xfd_state")?) },
+            layout,
+            largest_frame: largest_frame as u64,
+        });
+        Ok(())
+    }
+
+    /// Bytes of the largest user-visible register image.
+    pub(crate) fn largest_user_size(&self) -> u32 {
+        self.user.max_size
+    }
+
+    /// User components of this machine.
+    pub(crate) fn user_xfeatures(&self) -> Xfeatures {
+        Xfeatures::from_bits(self.user.max_features)
+    }
+
+    /// Components every machine has, with or without XSAVE.
+    pub(crate) fn legacy_xfeatures(&self) -> Xfeatures {
+        Xfeatures::from_bits(self.user.legacy_features)
+    }
+
+    /// Components this kernel shows to user space at all.
+    pub(crate) fn user_supported() -> Xfeatures {
+        Xfeatures::from_bits(bindings::XFD_USER_SUPPORTED)
+    }
+
+    /// The fpstate with every component in its initial state.
+    pub(crate) fn init_fpstate(&self) -> *const kernel::bindings::fpstate {
+        self.init_fpstate
+    }
+}

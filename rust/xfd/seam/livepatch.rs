@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The functions of the kernel that this module replaces, and the switch that does it.
+//!
+//! The livepatch core owns the switch (/sys/kernel/livepatch/xfd/enabled) and the reference that
+//! keeps the module loaded while it is on. Its callbacks take the #NM call site along, so that
+//! one switch moves everything.
+
+use super::{bindings, call_site, refusal::Refusal};
+use core::cell::UnsafeCell;
+use kernel::prelude::*;
+
+/// A static that the livepatch core reads and writes under klp_mutex.
+#[repr(transparent)]
+struct Owned<T>(UnsafeCell<T>);
+
+// SAFETY: written by `enable` before the livepatch core knows of it, and by that core, under its
+// own mutex, from then on.
+unsafe impl<T> Sync for Owned<T> {}
+
+impl<T> Owned<T> {
+    const fn zeroed() -> Self {
+        // SAFETY: used with the livepatch structs only, C's static initialisation of which is
+        // zero.
+        Self(UnsafeCell::new(unsafe { core::mem::zeroed() }))
+    }
+}
+
+const REPLACED: usize = 2;
+
+/// The replaced functions and the zero entry that ends the list.
+static FUNCTIONS: Owned<[bindings::klp_func; REPLACED + 1]> = Owned::zeroed();
+/// vmlinux (no name), and the zero entry.
+static OBJECTS: Owned<[bindings::klp_object; 2]> = Owned::zeroed();
+static PATCH: Owned<bindings::klp_patch> = Owned::zeroed();
+
+/// Starts the replacement. The transition of running tasks goes on after this returns.
+pub(crate) fn enable(module: &'static ThisModule) -> Result<(), Refusal> {
+    let replaced: [(&CStr, *const ()); REPLACED] = [
+        (c"fpu_xstate_prctl", crate::prctl::xfd_fpu_xstate_prctl as *const ()),
+        (c"fpu_flush_thread", crate::exec::xfd_fpu_flush_thread as *const ()),
+    ];
+    let patch = PATCH.0.get();
+
+    // SAFETY: module initialisation runs once, and nobody else knows these statics yet.
+    unsafe {
+        let functions: *mut bindings::klp_func = FUNCTIONS.0.get().cast();
+        for (i, (name, function)) in replaced.into_iter().enumerate() {
+            (*functions.add(i)).old_name = name.as_char_ptr();
+            (*functions.add(i)).new_func = function.cast_mut().cast();
+        }
+        let object: *mut bindings::klp_object = OBJECTS.0.get().cast();
+        (*object).funcs = functions;
+        (*object).callbacks.pre_patch = Some(before_patching);
+        (*object).callbacks.post_unpatch = Some(after_unpatching);
+        (*patch).mod_ = module.as_ptr();
+        (*patch).objs = object;
+    }
+    // SAFETY: `patch` is complete and static.
+    kernel::error::to_result(unsafe { bindings::klp_enable_patch(patch) })
+        .map_err(Refusal::NoLivepatch)
+}
+
+extern "C" fn before_patching(_: *mut bindings::klp_object) -> c_int {
+    call_site::redirect();
+    pr_info!("first uses of dynamic xfeatures are handled here\n");
+    0
+}
+
+extern "C" fn after_unpatching(_: *mut bindings::klp_object) {
+    call_site::restore();
+    pr_info!("first uses of dynamic xfeatures are handled by the kernel again\n");
+}

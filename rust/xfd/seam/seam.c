@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Wrappers around what the kernel has only as macros and inline functions, and what makes the
+ * module a livepatch.
+ */
+#include <linux/irqflags.h>
+#include <linux/module.h>
+#include <linux/sched/signal.h>
+#include <asm/cpufeature.h>
+#include <asm/fpu/api.h>
+#include <asm/fpu/sched.h>
+#include <asm/processor.h>
+
+#include "seam.h"
+
+/* klp_enable_patch() takes no other module. */
+MODULE_INFO(livepatch, "Y");
+
+bool xfd_cpu_has_xfd(void)
+{
+	return boot_cpu_has(X86_FEATURE_XFD);
+}
+
+bool xfd_cpu_compacts(void)
+{
+	return boot_cpu_has(X86_FEATURE_XCOMPACTED);
+}
+
+bool xfd_cpu_is_xen_pv(void)
+{
+	return boot_cpu_has(X86_FEATURE_XENPV);
+}
+
+struct fpu *xfd_task_fpu(struct task_struct *task)
+{
+	/*
+	 * The definition without CONFIG_X86_DEBUG_FPU; with it x86_task_fpu() is a function that
+	 * modules cannot link to, and does the same (arch/x86/include/asm/processor.h:528).
+	 */
+	return (void *)task + sizeof(*task);
+}
+
+void xfd_irq_enable(void)
+{
+	local_irq_enable();
+}
+
+void xfd_irq_disable(void)
+{
+	local_irq_disable();
+}
+
+void xfd_siglock_current(void)
+{
+	spin_lock_irq(&current->sighand->siglock);
+}
+
+void xfd_sigunlock_current(void)
+{
+	spin_unlock_irq(&current->sighand->siglock);
+}
+
+void xfd_fpregs_lock(void)
+{
+	fpregs_lock();
+}
+
+void xfd_fpregs_unlock(void)
+{
+	fpregs_unlock();
+}
+
+bool xfd_fpregs_in_memory(void)
+{
+	return test_thread_flag(TIF_NEED_FPU_LOAD);
+}
+
+void xfd_set_fpregs_in_memory(void)
+{
+	set_thread_flag(TIF_NEED_FPU_LOAD);
+}
+
+bool xfd_altstack_below(unsigned long bytes)
+{
+	struct task_struct *thread;
+
+	for_each_thread(current->group_leader, thread)
+		if (thread->sas_ss_size && thread->sas_ss_size < bytes)
+			return true;
+	return false;
+}

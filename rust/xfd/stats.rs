@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Counters since load, one decimal number a file in /sys/kernel/debug/xfd/.
+
+use crate::seam::bindings;
+use kernel::debugfs::{Dir, File};
+use kernel::fmt;
+use kernel::prelude::*;
+use kernel::sync::atomic::{Atomic, Relaxed};
+
+/// An event counter.
+pub(crate) struct Counter(Atomic<i64>);
+
+impl Counter {
+    const fn new() -> Self {
+        Self(Atomic::new(0))
+    }
+
+    /// Counts one. Any context but NMI.
+    pub(crate) fn count(&self) {
+        self.0.add(1, Relaxed);
+    }
+}
+
+/// What the handler counts itself; entry.c counts what passes it by.
+pub(crate) struct Stats {
+    /// First uses served: the task has its buffer and is disarmed.
+    pub(crate) first_uses: Counter,
+    /// Uses without permission: SIGILL.
+    pub(crate) denied: Counter,
+    /// Uses for which there was no memory: SIGSEGV.
+    pub(crate) failed_allocations: Counter,
+    /// #NM of a task that had its buffer and was disarmed. Always 0, or there is a bug.
+    pub(crate) repeated: Counter,
+}
+
+pub(crate) static STATS: Stats = Stats {
+    first_uses: Counter::new(),
+    denied: Counter::new(),
+    failed_allocations: Counter::new(),
+    repeated: Counter::new(),
+};
+
+/// A counter as a debugfs file shows it.
+struct Shown(&'static Atomic<i64>);
+
+impl fmt::Debug for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0.load(Relaxed))
+    }
+}
+
+/// The debugfs folder; it goes when this is dropped.
+#[pin_data]
+pub(crate) struct Files {
+    #[pin]
+    first_uses: File<Shown>,
+    #[pin]
+    denied: File<Shown>,
+    #[pin]
+    failed_allocations: File<Shown>,
+    #[pin]
+    repeated: File<Shown>,
+    #[pin]
+    ordinary_nm: File<Shown>,
+    #[pin]
+    in_flight: File<Shown>,
+    _dir: Dir,
+}
+
+impl Files {
+    /// Makes the folder and its files. debugfs swallows its errors: without it there are no
+    /// files, and the module works.
+    pub(crate) fn new() -> impl PinInit<Self, Error> {
+        let dir = Dir::new(c"xfd");
+        // SAFETY: statics of entry.c, changed by atomic operations only; atomic64_t is one i64.
+        let (ordinary_nm, in_flight): (&Atomic<i64>, &Atomic<i64>) = unsafe {
+            (
+                Atomic::from_ptr((&raw mut bindings::xfd_ordinary_nm).cast()),
+                Atomic::from_ptr((&raw mut bindings::xfd_in_flight).cast()),
+            )
+        };
+        try_pin_init!(Self {
+            first_uses <- dir.read_only_file(c"first_uses", Shown(&STATS.first_uses.0)),
+            denied <- dir.read_only_file(c"denied", Shown(&STATS.denied.0)),
+            failed_allocations <-
+                dir.read_only_file(c"failed_allocations", Shown(&STATS.failed_allocations.0)),
+            repeated <- dir.read_only_file(c"repeated", Shown(&STATS.repeated.0)),
+            ordinary_nm <- dir.read_only_file(c"ordinary_nm", Shown(ordinary_nm)),
+            in_flight <- dir.read_only_file(c"in_flight", Shown(in_flight)),
+            _dir: dir.clone(),
+        })
+    }
+}

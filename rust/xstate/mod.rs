@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What to do about extended state: every decision of the subsystem, and nothing that carries one
+//! out.
+//!
+//! The modules stand in the order of a first use: the CPU's report ([`nm_event`]), the process's
+//! [`permission`], the sizes ([`layout`]), the task's [`buffer`], the value the CPU must hold
+//! afterwards ([`arming`]), what the task gets ([`verdict`]).
+//!
+//! No `unsafe`, no allocation, no kernel type: compiled into the module by kbuild and into host
+//! tests by cargo.
+#![forbid(unsafe_code)]
+
+pub mod arming;
+pub mod buffer;
+pub mod layout;
+pub mod nm_event;
+pub mod permission;
+pub mod verdict;
+pub mod xfeature;

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Whose #NM it is: what the CPU wrote into IA32_XFD_ERR, read as an event.
+
+use super::xfeature::Xfeatures;
+
+/// A device-not-available exception (#NM), by its cause.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NmEvent {
+    /// XFD_ERR was zero: CR0.TS or CR0.EM, not XFD. The kernel's own handler must have it.
+    Ordinary,
+    /// An instruction used these armed components, and all of them are ones we serve.
+    FirstUse(Xfeatures),
+    /// XFD_ERR names only components that are never armed for a task. The CPU cannot report
+    /// them; the C code says so once and resumes (arch/x86/kernel/fpu/xstate.c:1757-1761).
+    Unknown(Xfeatures),
+}
+
+impl NmEvent {
+    /// The event that `xfd_err`, the value of IA32_XFD_ERR (SDM vol. 1, 13.14), reports.
+    pub fn from_xfd_err(xfd_err: u64) -> Self {
+        let raised = Xfeatures::from_bits(xfd_err);
+        let served = raised & Xfeatures::USER_DYNAMIC;
+
+        if raised.is_empty() {
+            Self::Ordinary
+        } else if served.is_empty() {
+            Self::Unknown(raised)
+        } else {
+            Self::FirstUse(served)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zero_is_not_ours() {
+        assert_eq!(NmEvent::from_xfd_err(0), NmEvent::Ordinary);
+    }
+
+    #[test]
+    fn tile_data_is_a_first_use_whatever_else_is_set() {
+        let tiles = Xfeatures::USER_DYNAMIC;
+        assert_eq!(NmEvent::from_xfd_err(1 << 18), NmEvent::FirstUse(tiles));
+        assert_eq!(NmEvent::from_xfd_err(0x60000), NmEvent::FirstUse(tiles));
+    }
+
+    #[test]
+    fn anything_else_is_unknown() {
+        let cfg = Xfeatures::from_bits(1 << 17);
+        assert_eq!(NmEvent::from_xfd_err(1 << 17), NmEvent::Unknown(cfg));
+    }
+}

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What a process may use: the rules of the `arch_prctl` options and of the #NM handler.
+//!
+//! # Invariants
+//!
+//! - A permission only grows; [`request`] never returns a mask smaller than the one it was given.
+//! - Kernel-defined and supervisor bits of the mask survive every request.
+
+use super::layout::{Format, Layout};
+use super::xfeature::{Xfeature, Xfeatures};
+
+/// Numbers of state components Linux knows: `XFEATURE_MAX`, arch/x86/include/asm/fpu/types.h.
+pub const XFEATURE_MAX: u64 = 20;
+
+/// Set in a guest mask once the first vCPU exists: `FPU_GUEST_PERM_LOCKED`.
+pub const GUEST_LOCKED: Xfeatures = Xfeatures::from_bits(1 << 63);
+
+/// Whose permission: the process's own, or that of the guests it runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Audience {
+    /// `ARCH_REQ_XCOMP_PERM`.
+    Host,
+    /// `ARCH_REQ_XCOMP_GUEST_PERM`.
+    Guest,
+}
+
+/// Why a request is refused; each is one errno.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Refusal {
+    /// No such component: EINVAL.
+    NoSuchXfeature,
+    /// Not a component that is given on request, or not on this machine: EOPNOTSUPP.
+    NotOnRequest,
+    /// A vCPU exists already: EBUSY.
+    GuestLocked,
+}
+
+/// What a process is permitted, and the buffers that takes: one `struct fpu_state_perm`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Permission {
+    /// Permitted components, with supervisor and kernel-defined bits.
+    pub xfeatures: Xfeatures,
+    /// Bytes of register image the kernel needs for them.
+    pub kernel_size: u32,
+    /// Bytes of the user components in the standard format: signal frames, ptrace.
+    pub user_size: u32,
+}
+
+/// Answer to a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Answer {
+    /// Everything asked for is permitted already.
+    Already,
+    /// Store this permission; for [`Audience::Host`] only if every alternate signal stack of the
+    /// process can take a frame with `user_size` bytes of state (ENOSPC otherwise).
+    Grant(Permission),
+}
+
+/// The components that the facility `idx` of `ARCH_REQ_XCOMP_*` stands for. `supported` are the
+/// machine's user components. A facility is named by its highest component.
+pub fn facility(idx: u64, supported: Xfeatures) -> Result<Xfeatures, Refusal> {
+    if idx >= XFEATURE_MAX {
+        return Err(Refusal::NoSuchXfeature);
+    }
+    let requested = match Xfeature::new(idx) {
+        Some(Xfeature::XTILE_DATA) => Xfeature::XTILE_DATA.mask(),
+        _ => return Err(Refusal::NotOnRequest),
+    };
+    if supported.contains(requested) {
+        Ok(requested)
+    } else {
+        Err(Refusal::NotOnRequest)
+    }
+}
+
+/// Whether a task of a process with the mask `permitted` may use `wanted`.
+pub fn allows(permitted: Xfeatures, wanted: Xfeatures) -> bool {
+    permitted.contains(wanted)
+}
+
+/// Decides a request for `requested` by a process whose mask is `permitted`.
+///
+/// "Already permitted" comes before the guest lock: a repeated request succeeds also when a vCPU
+/// exists (arch/x86/kernel/fpu/xstate.c:1735-1747). `user_supported` are the user components
+/// that may appear in a signal frame.
+pub fn request(
+    permitted: Xfeatures,
+    requested: Xfeatures,
+    audience: Audience,
+    user_supported: Xfeatures,
+    layout: &Layout,
+) -> Result<Answer, Refusal> {
+    if allows(permitted, requested) {
+        return Ok(Answer::Already);
+    }
+    if audience == Audience::Guest && permitted.contains(GUEST_LOCKED) {
+        return Err(Refusal::GuestLocked);
+    }
+    let xfeatures = permitted | requested;
+    Ok(Answer::Grant(Permission {
+        xfeatures,
+        kernel_size: layout.size(xfeatures, layout.kernel_format()),
+        user_size: layout.size(xfeatures & user_supported, Format::Standard),
+    }))
+}
+
+/// The smallest alternate signal stack, in bytes, that a process may have when its frames carry
+/// `user_size` bytes of state. `largest_frame` is the machine's largest frame (AT_MINSIGSTKSZ),
+/// which includes `largest_user_size` bytes of state.
+pub fn altstack_minimum(largest_frame: u64, largest_user_size: u32, user_size: u32) -> u64 {
+    largest_frame - u64::from(largest_user_size) + u64::from(user_size)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::layout::tests::sapphire_rapids;
+    use super::*;
+    use proptest::prelude::*;
+
+    const SUPPORTED: Xfeatures = Xfeatures::from_bits(0x600e7);
+
+    #[test]
+    fn only_tile_data_is_given_on_request() {
+        for idx in 0..64 {
+            let expected = match idx {
+                18 => Ok(Xfeature::XTILE_DATA.mask()),
+                0..=19 => Err(Refusal::NotOnRequest),
+                _ => Err(Refusal::NoSuchXfeature),
+            };
+            assert_eq!(facility(idx, SUPPORTED), expected, "facility {idx}");
+        }
+        assert_eq!(facility(u64::MAX, SUPPORTED), Err(Refusal::NoSuchXfeature));
+        assert_eq!(facility(18, Xfeatures::from_bits(0xe7)), Err(Refusal::NotOnRequest));
+    }
+
+    #[test]
+    fn a_grant_has_the_sizes_of_silicon() {
+        let layout = sapphire_rapids();
+        // PKRU, CET_U and the rest of a stock kernel's default mask.
+        let permitted = Xfeatures::from_bits(0x20ae7);
+        let answer =
+            request(permitted, Xfeatures::USER_DYNAMIC, Audience::Host, SUPPORTED, &layout);
+        let Ok(Answer::Grant(p)) = answer else { panic!("{answer:?}") };
+        assert_eq!(p.xfeatures.bits(), 0x60ae7);
+        assert_eq!(p.user_size, 11008);
+    }
+
+    #[test]
+    fn the_lock_is_looked_at_after_what_is_permitted() {
+        let layout = sapphire_rapids();
+        let tiles = Xfeatures::USER_DYNAMIC;
+        let ask = |mask, audience| request(mask, tiles, audience, SUPPORTED, &layout);
+        assert_eq!(ask(GUEST_LOCKED, Audience::Guest), Err(Refusal::GuestLocked));
+        assert_eq!(ask(GUEST_LOCKED | tiles, Audience::Guest), Ok(Answer::Already));
+    }
+
+    #[test]
+    fn altstack_threshold_of_silicon() {
+        assert_eq!(altstack_minimum(11952, 11008, 11008), 11952);
+        assert_eq!(altstack_minimum(11952, 11008, 2816), 3760);
+    }
+
+    proptest! {
+        #[test]
+        fn permissions_only_grow(mask in 0u64..1 << 20, guest: bool) {
+            let layout = sapphire_rapids();
+            let audience = if guest { Audience::Guest } else { Audience::Host };
+            let permitted = Xfeatures::from_bits(mask);
+            let answer =
+                request(permitted, Xfeatures::USER_DYNAMIC, audience, SUPPORTED, &layout);
+            match answer {
+                Ok(Answer::Already) => prop_assert!(mask & 1 << 18 != 0),
+                Ok(Answer::Grant(p)) => prop_assert_eq!(p.xfeatures.bits(), mask | 1 << 18),
+                Err(r) => prop_assert!(false, "{:?}", r),
+            }
+        }
+    }
+}

@@ -1,8 +1,62 @@
 # SPDX-License-Identifier: GPL-2.0
+# make demo        the whole thing in an emulated AMX machine (sets up everything first)
+# make check       all tests; ends in `N passed, N failed`
+# make             the module for the kernel of KDIR (default: the running one)
+# make install load unload status      on a host with AMX
+
 KDIR ?= /lib/modules/$(shell uname -r)/build
-CACHE := $(or $(XFD_CACHE),$(CURDIR)/.cache)
+# The module that load takes; the emulated machine's is `machine prepare module`'s answer.
+KO ?= $(CURDIR)/xfd.ko
+LIVEPATCH := /sys/kernel/livepatch/xfd
+COUNTERS := /sys/kernel/debug/xfd
 
-modules clean:
-	$(MAKE) -C $(KDIR) M=$(CURDIR) CONFIG_XFD_RUST=m $@
+export CARGO_TARGET_DIR := $(or $(XFD_CACHE),$(CURDIR)/.cache)/cargo
+MACHINE = $(need-cargo) cargo run --quiet --release --locked --manifest-path machine/Cargo.toml --
 
-.PHONY: modules clean
+need-cargo = @command -v cargo >/dev/null || { \
+	echo "xfd: no cargo: install Rust 1.85 or later (Debian 13: apt install cargo; else rustup)" >&2; \
+	exit 5; };
+
+modules: need-kdir
+	$(MAKE) -C $(KDIR) M=$(CURDIR) CONFIG_XFD_RUST=m modules
+
+install: need-kdir
+	$(MAKE) -C $(KDIR) M=$(CURDIR) CONFIG_XFD_RUST=m modules_install
+
+clean: need-kdir
+	$(MAKE) -C $(KDIR) M=$(CURDIR) CONFIG_XFD_RUST=m clean
+
+# Nothing is done with a tree that cannot build the module.
+need-kdir:
+	@test -f $(KDIR)/Makefile || { \
+	echo "xfd: no kernel tree at $(KDIR): install the headers of your kernel, or say KDIR=" >&2; exit 2; }
+	@test -f $(KDIR)/rust/libkernel.rmeta || { \
+	echo "xfd: $(KDIR) has no Rust metadata (Debian's headers have none): prepare the tree as Documentation/machine.rst says" >&2; exit 2; }
+
+# Loading starts the transition of running tasks; it is over when none runs replaced code.
+load:
+	@test -f $(KO) || { echo "xfd: no $(KO): run make first, or say KO=" >&2; exit 2; }
+	@test ! -d $(LIVEPATCH) || { echo "xfd: is loaded already: make status" >&2; exit 1; }
+	@insmod $(KO) || { echo "xfd: insmod failed; the kernel log says why:" >&2; dmesg | grep ' xfd: ' | tail -n 1 >&2; exit 1; }
+	@timeout 120 sh -c 'until [ "$$(cat $(LIVEPATCH)/transition)" = 0 ]; do sleep 0.1; done' || { \
+	echo "xfd: loaded, but a task is still in transition: see $(LIVEPATCH)/transition" >&2; exit 1; }
+	@echo "xfd: loaded: the first use of AMX is handled in Rust"
+
+unload:
+	@test -d /sys/module/xfd || { echo "xfd: is not loaded" >&2; exit 1; }
+	@test ! -d $(LIVEPATCH) || echo 0 > $(LIVEPATCH)/enabled
+	@timeout 120 sh -c 'while [ -d $(LIVEPATCH) ]; do sleep 0.1; done' || { \
+	echo "xfd: disabled, but a task is still in transition: try again later" >&2; exit 1; }
+	@rmmod xfd
+	@echo "xfd: unloaded: the kernel handles the first use of AMX again"
+
+status:
+	@if [ ! -d /sys/module/xfd ]; then echo "xfd: not loaded"; \
+	elif [ ! -d $(LIVEPATCH) ]; then echo "xfd: loaded, disabled (make unload removes it)"; \
+	else echo "xfd: enabled $$(cat $(LIVEPATCH)/enabled), in transition $$(cat $(LIVEPATCH)/transition)"; fi
+	@grep -H . $(COUNTERS)/* 2>/dev/null | sed 's|.*/||; s|:|: |'
+
+demo check:
+	$(MACHINE) $@
+
+.PHONY: modules install clean need-kdir load unload status demo check

@@ -23,7 +23,7 @@ atomic64_t xfd_in_flight = ATOMIC64_INIT(0);
 static bool xfd_draining;
 
 /*
- * Interrupts are off on entry. Both ways out are tail calls (a check of the build says so): the
+ * Interrupts are off on entry. Both ways out are tail calls (Kbuild checks it): the
  * kernel's function returns straight into the #NM stub, so that a task that stops or is traced
  * on its way to user space has no frame of this module on its stack.
  */

@@ -39,7 +39,11 @@ pub(crate) fn get(audience: Audience, _siglock: &Siglock) -> Permission {
     let perm = group_perm(audience);
     // SAFETY: siglock guards the sizes.
     let (kernel_size, user_size) = unsafe { ((*perm).__state_size, (*perm).__user_state_size) };
-    Permission { xfeatures: xfeatures(audience), kernel_size, user_size }
+    Permission {
+        xfeatures: xfeatures(audience),
+        kernel_size,
+        user_size,
+    }
 }
 
 /// Stores a permission.

@@ -63,7 +63,10 @@ fn first_use(used: Xfeatures) -> Verdict {
             STATS.repeated.count();
             fpstate::rearm_as_current();
         }
-        Need::Enlarge { kernel_size, user_size } => {
+        Need::Enlarge {
+            kernel_size,
+            user_size,
+        } => {
             match FpstateBuffer::allocate(kernel_size, user_size) {
                 Ok(buffer) => buffer.install(used),
                 Err(_) => {

@@ -21,9 +21,10 @@ use kernel::uaccess::{UserPtr, UserSlice};
 #[no_mangle]
 pub(crate) extern "C" fn xfd_fpu_xstate_prctl(option: c_int, arg2: c_ulong) -> c_long {
     let result = match option as u32 {
-        bindings::ARCH_GET_XCOMP_SUPP => {
-            put(arg2, kernel().user_xfeatures() | kernel().legacy_xfeatures())
-        }
+        bindings::ARCH_GET_XCOMP_SUPP => put(
+            arg2,
+            kernel().user_xfeatures() | kernel().legacy_xfeatures(),
+        ),
         bindings::ARCH_GET_XCOMP_PERM => put(arg2, visible(Audience::Host)),
         bindings::ARCH_GET_XCOMP_GUEST_PERM => put(arg2, visible(Audience::Guest)),
         bindings::ARCH_REQ_XCOMP_PERM => request(arg2 as u64, Audience::Host),
@@ -43,7 +44,7 @@ fn visible(audience: Audience) -> Xfeatures {
 
 /// Writes a mask to the 8 bytes at `address` of current.
 fn put(address: c_ulong, value: Xfeatures) -> Result {
-    UserSlice::new(UserPtr::from_addr(address as usize), size_of::<u64>())
+    UserSlice::new(UserPtr::from_addr(address), size_of::<u64>())
         .writer()
         .write(&value.bits())
 }
@@ -64,7 +65,9 @@ fn request(idx: u64, audience: Audience) -> Result {
         &kernel().layout,
     )
     .map_err(errno)?;
-    let Answer::Grant(granted) = answer else { return Ok(()) };
+    let Answer::Grant(granted) = answer else {
+        return Ok(());
+    };
 
     if audience == Audience::Host {
         let minimum = permission::altstack_minimum(

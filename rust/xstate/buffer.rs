@@ -84,7 +84,13 @@ mod tests {
     #[test]
     fn a_small_buffer_grows_to_what_is_permitted() {
         let need = need(small(), TILES, &PERMISSION);
-        assert_eq!(need, Need::Enlarge { kernel_size: 10752, user_size: 11008 });
+        assert_eq!(
+            need,
+            Need::Enlarge {
+                kernel_size: 10752,
+                user_size: 11008
+            }
+        );
     }
 
     #[test]

@@ -48,7 +48,10 @@ impl Layout {
         for (i, slot) in components.iter_mut().enumerate().skip(2) {
             *slot = component(i as u32);
         }
-        Self { components, kernel_format }
+        Self {
+            components,
+            kernel_format,
+        }
     }
 
     /// The format of the kernel's own buffers.
@@ -98,7 +101,11 @@ pub(crate) mod tests {
                 18 => (8192, 2816, true),
                 _ => (0, 0, false),
             };
-            Component { size, offset, aligned64 }
+            Component {
+                size,
+                offset,
+                aligned64,
+            }
         })
     }
 
@@ -106,8 +113,14 @@ pub(crate) mod tests {
     fn standard_sizes_of_silicon() {
         let l = sapphire_rapids();
         assert_eq!(l.size(Xfeatures::from_bits(0x3), Format::Standard), 576);
-        assert_eq!(l.size(Xfeatures::from_bits(0x200e7), Format::Standard), 2816);
-        assert_eq!(l.size(Xfeatures::from_bits(0x600e7), Format::Standard), 11008);
+        assert_eq!(
+            l.size(Xfeatures::from_bits(0x200e7), Format::Standard),
+            2816
+        );
+        assert_eq!(
+            l.size(Xfeatures::from_bits(0x600e7), Format::Standard),
+            11008
+        );
     }
 
     #[test]
@@ -115,8 +128,14 @@ pub(crate) mod tests {
         let l = sapphire_rapids();
         // YMM, opmask, ZMM_Hi256, Hi16_ZMM: 576+256+64+512+1024 = 2432; PKRU 8 -> 2440;
         // TILECFG aligned to 2496, ends at 2560; TILEDATA behind it.
-        assert_eq!(l.size(Xfeatures::from_bits(0x202e7), Format::Compacted), 2560);
-        assert_eq!(l.size(Xfeatures::from_bits(0x602e7), Format::Compacted), 10752);
+        assert_eq!(
+            l.size(Xfeatures::from_bits(0x202e7), Format::Compacted),
+            2560
+        );
+        assert_eq!(
+            l.size(Xfeatures::from_bits(0x602e7), Format::Compacted),
+            10752
+        );
     }
 
     #[test]

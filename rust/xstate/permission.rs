@@ -130,7 +130,10 @@ mod tests {
             assert_eq!(facility(idx, SUPPORTED), expected, "facility {idx}");
         }
         assert_eq!(facility(u64::MAX, SUPPORTED), Err(Refusal::NoSuchXfeature));
-        assert_eq!(facility(18, Xfeatures::from_bits(0xe7)), Err(Refusal::NotOnRequest));
+        assert_eq!(
+            facility(18, Xfeatures::from_bits(0xe7)),
+            Err(Refusal::NotOnRequest)
+        );
     }
 
     #[test]
@@ -138,9 +141,16 @@ mod tests {
         let layout = sapphire_rapids();
         // PKRU, CET_U and the rest of a stock kernel's default mask.
         let permitted = Xfeatures::from_bits(0x20ae7);
-        let answer =
-            request(permitted, Xfeatures::USER_DYNAMIC, Audience::Host, SUPPORTED, &layout);
-        let Ok(Answer::Grant(p)) = answer else { panic!("{answer:?}") };
+        let answer = request(
+            permitted,
+            Xfeatures::USER_DYNAMIC,
+            Audience::Host,
+            SUPPORTED,
+            &layout,
+        );
+        let Ok(Answer::Grant(p)) = answer else {
+            panic!("{answer:?}")
+        };
         assert_eq!(p.xfeatures.bits(), 0x60ae7);
         assert_eq!(p.user_size, 11008);
     }
@@ -150,8 +160,14 @@ mod tests {
         let layout = sapphire_rapids();
         let tiles = Xfeatures::USER_DYNAMIC;
         let ask = |mask, audience| request(mask, tiles, audience, SUPPORTED, &layout);
-        assert_eq!(ask(GUEST_LOCKED, Audience::Guest), Err(Refusal::GuestLocked));
-        assert_eq!(ask(GUEST_LOCKED | tiles, Audience::Guest), Ok(Answer::Already));
+        assert_eq!(
+            ask(GUEST_LOCKED, Audience::Guest),
+            Err(Refusal::GuestLocked)
+        );
+        assert_eq!(
+            ask(GUEST_LOCKED | tiles, Audience::Guest),
+            Ok(Answer::Already)
+        );
     }
 
     #[test]

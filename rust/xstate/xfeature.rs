@@ -119,7 +119,10 @@ mod tests {
     fn a_number_and_its_mask() {
         assert_eq!(Xfeature::XTILE_DATA.mask().bits(), 0x40000);
         assert_eq!(Xfeature::new(63), None);
-        assert_eq!(Xfeatures::from_bits(0x600e7).highest(), Some(Xfeature::XTILE_DATA));
+        assert_eq!(
+            Xfeatures::from_bits(0x600e7).highest(),
+            Some(Xfeature::XTILE_DATA)
+        );
         assert_eq!(Xfeatures::NONE.highest(), None);
     }
 

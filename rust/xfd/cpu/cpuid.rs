@@ -2,7 +2,7 @@
 //! CPUID leaf 0DH: what the processor says of its state components.
 
 use crate::xstate::layout::Component;
-use core::arch::x86_64::{CpuidResult, __cpuid_count};
+use core::arch::x86_64::{__cpuid_count, CpuidResult};
 
 const LEAF_XSTATE: u32 = 0xd;
 

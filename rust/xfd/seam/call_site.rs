@@ -52,7 +52,12 @@ pub(crate) fn locate() -> Result<(), Refusal> {
         instruction(site, entry()).ok_or(Refusal::OutOfReach)?;
     }
     let text_mutex = find(c"text_mutex")? as *mut kernel::bindings::mutex;
-    SITES.populate(CallSites { idt, fred, original, text_mutex });
+    SITES.populate(CallSites {
+        idt,
+        fred,
+        original,
+        text_mutex,
+    });
     Ok(())
 }
 
@@ -81,7 +86,11 @@ fn point_at(target: usize) {
             // SAFETY: `locate` found a call or jump of 5 bytes there, and `bytes` is one of the
             // same kind; `text_mutex` is the kernel's.
             unsafe {
-                bindings::xfd_gate_poke5(site.address as *mut c_void, bytes.as_ptr(), sites.text_mutex)
+                bindings::xfd_gate_poke5(
+                    site.address as *mut c_void,
+                    bytes.as_ptr(),
+                    sites.text_mutex,
+                )
             };
         }
     }
@@ -100,7 +109,9 @@ fn only_reference(start: usize, length: usize, target: usize) -> Option<CallSite
     // these few bytes.
     let text = unsafe { core::slice::from_raw_parts(start as *const u8, length) };
     let mut found = text.windows(LENGTH).enumerate().filter_map(|(i, bytes)| {
-        let &[opcode @ (CALL | JMP), a, b, c, d] = bytes else { return None };
+        let &[opcode @ (CALL | JMP), a, b, c, d] = bytes else {
+            return None;
+        };
         let distance = i32::from_le_bytes([a, b, c, d]) as isize;
         let address = start + i;
         ((address + LENGTH).wrapping_add_signed(distance) == target)

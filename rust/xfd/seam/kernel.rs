@@ -43,9 +43,17 @@ impl Kernel {
     /// Finds it, and checks that this build's idea of the layouts is the kernel's.
     pub(crate) fn find() -> Result<(), Refusal> {
         // SAFETY: gates are bound; these read CPU feature bits and a constant.
-        let (compacts, largest_frame) =
-            unsafe { (bindings::xfd_cpu_compacts(), bindings::xfd_gate_sigframe_size()) };
-        let format = if compacts { Format::Compacted } else { Format::Standard };
+        let (compacts, largest_frame) = unsafe {
+            (
+                bindings::xfd_cpu_compacts(),
+                bindings::xfd_gate_sigframe_size(),
+            )
+        };
+        let format = if compacts {
+            Format::Compacted
+        } else {
+            Format::Standard
+        };
         let layout = Layout::new(format, cpuid::component);
 
         // SAFETY: both symbols are `struct fpu_state_config` (arch/x86/kernel/fpu/core.c:31),

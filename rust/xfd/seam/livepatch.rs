@@ -36,8 +36,14 @@ static PATCH: Owned<bindings::klp_patch> = Owned::zeroed();
 /// Starts the replacement. The transition of running tasks goes on after this returns.
 pub(crate) fn enable(module: &'static ThisModule) -> Result<(), Refusal> {
     let replaced: [(&CStr, *const ()); REPLACED] = [
-        (c"fpu_xstate_prctl", crate::prctl::xfd_fpu_xstate_prctl as *const ()),
-        (c"fpu_flush_thread", crate::exec::xfd_fpu_flush_thread as *const ()),
+        (
+            c"fpu_xstate_prctl",
+            crate::prctl::xfd_fpu_xstate_prctl as *const (),
+        ),
+        (
+            c"fpu_flush_thread",
+            crate::exec::xfd_fpu_flush_thread as *const (),
+        ),
     ];
     let patch = PATCH.0.get();
 

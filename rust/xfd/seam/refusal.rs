@@ -70,11 +70,16 @@ impl Refusal {
                 ENOEXEC
             }
             Self::OutOfReach => {
-                pr_err!("not loaded: the module lies more than 2 GiB from the kernel text; reload it\n");
+                pr_err!(
+                    "not loaded: the module lies more than 2 GiB from the kernel text; reload it\n"
+                );
                 ENOEXEC
             }
             Self::NoLivepatch(e) => {
-                pr_err!("not loaded: livepatch refused (errno {}); the lines above say why\n", -e.to_errno());
+                pr_err!(
+                    "not loaded: livepatch refused (errno {}); the lines above say why\n",
+                    -e.to_errno()
+                );
                 e
             }
         }

@@ -33,15 +33,15 @@ pub(crate) fn optional(name: &'static CStr) -> Option<usize> {
     // SAFETY: a bound gate, and a NUL-terminated name.
     match unsafe { bindings::xfd_gate_lookup(name.as_char_ptr()) } {
         0 => None,
-        address => Some(address as usize),
+        address => Some(address),
     }
 }
 
 fn gates() -> impl Iterator<Item = &'static bindings::xfd_gate> {
     let first: *const bindings::xfd_gate = (&raw const bindings::xfd_gates).cast();
-    // SAFETY: gates.c ends the array with an entry whose symbol is NULL, and `take_while` reads
-    // no further.
     (0..)
+        // SAFETY: gates.c ends the array with an entry whose symbol is NULL, and `take_while`
+        // reads no further.
         .map(move |i| unsafe { &*first.add(i) })
         .take_while(|gate| !gate.symbol.is_null())
 }

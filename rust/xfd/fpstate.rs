@@ -106,7 +106,7 @@ impl FpstateBuffer {
 
         let fpregs = Fpregs::lock();
         // What the old buffer holds would be lost, and a saved image does not fit the new
-        // buffer's layout (arch/x86/kernel/fpu/xstate.c:1593).
+        // buffer's layout (arch/x86/kernel/fpu/xstate.c:1615-1620).
         fpregs.load();
         // SAFETY: `fpregs` keeps everybody from current's fpstate pointer and its old buffer;
         // `new` is nobody else's yet.

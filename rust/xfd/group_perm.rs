@@ -24,7 +24,7 @@ fn group_perm(audience: Audience) -> *mut fpu_state_perm {
 
 fn mask(audience: Audience) -> &'static Atomic<i64> {
     // SAFETY: aligned, lives as long as current, and every access of another task to it is a
-    // READ_ONCE() or WRITE_ONCE() (arch/x86/kernel/fpu/xstate.h:29, xstate.c:1700). The reference
+    // READ_ONCE() or WRITE_ONCE() (arch/x86/kernel/fpu/xstate.h:31, xstate.c:1709). The reference
     // does not leave this module.
     unsafe { Atomic::from_ptr((&raw mut (*group_perm(audience)).__state_perm).cast()) }
 }

@@ -11,7 +11,7 @@ use core::mem::size_of;
 use kernel::prelude::*;
 use kernel::uaccess::{UserPtr, UserSlice};
 
-/// Replaces `fpu_xstate_prctl()` (arch/x86/kernel/fpu/xstate.c:1841): 0, or minus
+/// Replaces `fpu_xstate_prctl()` (arch/x86/kernel/fpu/xstate.c:1840): 0, or minus
 ///
 /// - EFAULT: `arg2` of a query is no address of 8 writable bytes,
 /// - EINVAL: unknown option, or no such component,

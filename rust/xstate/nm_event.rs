@@ -11,7 +11,7 @@ pub enum NmEvent {
     /// An instruction used these armed components, and all of them are ones we serve.
     FirstUse(Xfeatures),
     /// XFD_ERR names only components that are never armed for a task. The CPU cannot report
-    /// them; the C code says so once and resumes (arch/x86/kernel/fpu/xstate.c:1757-1761).
+    /// them; the C code says so once and resumes (arch/x86/kernel/fpu/xstate.c:1764-1772).
     Unknown(Xfeatures),
 }
 

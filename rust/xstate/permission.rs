@@ -81,7 +81,7 @@ pub fn allows(permitted: Xfeatures, wanted: Xfeatures) -> bool {
 /// Decides a request for `requested` by a process whose mask is `permitted`.
 ///
 /// "Already permitted" comes before the guest lock: a repeated request succeeds also when a vCPU
-/// exists (arch/x86/kernel/fpu/xstate.c:1735-1747). `user_supported` are the user components
+/// exists (arch/x86/kernel/fpu/xstate.c:1743-1757). `user_supported` are the user components
 /// that may appear in a signal frame.
 pub fn request(
     permitted: Xfeatures,

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `machine demo`: the first use of AMX, handled by the module, shown.
+
+use std::io::Write;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::console::Event;
+use crate::machine::{How, Machine, Project, Settings};
+use crate::progress::{note, suspended};
+use crate::verdict::{self, FAIL, NO_START};
+
+/// The script that init runs in the guest.
+const SCRIPT: &str = "demo.sh";
+/// The program that it shows.
+const PROGRAM: &str = "amx_demo";
+
+/// Prepares all, boots with the module and shows the demonstration.
+pub fn demo() -> Result<u8> {
+    let project = Project::find()?;
+    let machine = Machine::prepare(&project)?;
+    let (module, programs) = machine.module_and_programs(true)?;
+    let mut files = machine.guest(&Settings::Tests(vec![SCRIPT.into()]), module.as_ref())?;
+    programs.install(SCRIPT, &mut files)?;
+    programs.install(PROGRAM, &mut files)?;
+    let how = How {
+        name: "demo",
+        cpus: 1,
+        memory_mib: 1024,
+        cmdline: "",
+        quiet: Duration::from_secs(120),
+        total: Duration::from_secs(600),
+        show_console: false,
+        terminal: None,
+    };
+    note(&format!("demo: booting the stock kernel {} in the emulated AMX machine", machine.kernel.release()));
+    let mut status = None;
+    let mut trouble = None;
+    let report = machine.boot(&files, &how, |event| match event {
+        Event::Output(bytes) => suspended(|| {
+            let mut out = std::io::stdout().lock();
+            let _ = out.write_all(&bytes).and_then(|()| out.flush());
+        }),
+        Event::End(_, ended) => status = Some(ended),
+        Event::LoadFailed(why) => trouble = Some(format!("the module cannot be loaded: {why}")),
+        Event::UnloadFailed(why) => trouble = Some(format!("the module cannot be unloaded: {why}")),
+        _ => {}
+    })?;
+    let console = report.log.display();
+    if let Some(why) = verdict::reason(&report.end, &report.problems).or(trouble) {
+        note(&format!("demo: {why}; console log: {console}"));
+        return Ok(verdict::status(&report.end, &report.problems).unwrap_or(NO_START));
+    }
+    if status != Some(0) {
+        note(&format!("demo: the demonstration ended with status {}; console log: {console}", status.unwrap_or(-1)));
+        return Ok(FAIL);
+    }
+    Ok(verdict::PASS)
+}

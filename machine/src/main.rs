@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `machine`: an emulated computer with AMX, a stock kernel in it, and our module and tests in that.
+//!
+//! In the order of a boot: `toolroot` (with `mirror`, `namespace`), `kernel` (`kconfig`), `emulator`, `module`,
+//! `programs`, `initramfs`, `image`, `boot` (`console`, `klog`), `verdict`. `cache` keeps each piece.
+
+mod boot;
+mod cache;
+mod check;
+mod child;
+mod cli;
+mod console;
+mod demo;
+mod elfdeps;
+mod emulator;
+mod hosttests;
+mod image;
+mod initramfs;
+mod kconfig;
+mod kernel;
+mod key;
+mod klog;
+mod ktap;
+mod machine;
+mod mirror;
+mod module;
+mod namespace;
+mod programs;
+mod progress;
+mod recipe;
+mod run;
+mod scenario;
+mod shell;
+mod toolroot;
+mod verdict;
+mod x86log;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+use cli::{Cli, Command, PieceName};
+use machine::{Machine, Project};
+
+/// How many jobs run side by side: as many as there are processors.
+fn jobs() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if let Err(e) = watch_signals() {
+        eprintln!("machine: cannot watch for signals: {e}");
+        return ExitCode::from(verdict::NO_START);
+    }
+    match act(cli.command) {
+        Ok(status) => ExitCode::from(status),
+        Err(e) => {
+            progress::note(&format!("machine: {e:#}"));
+            ExitCode::from(verdict::NO_START)
+        }
+    }
+}
+
+/// Ctrl-C and its like end the program; the kernel then kills its children, and the next run removes what is
+/// half-made.
+fn watch_signals() -> std::io::Result<()> {
+    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+    std::thread::spawn(move || {
+        if signals.forever().next().is_some() {
+            shell::restore_terminal();
+            eprintln!("\nmachine: interrupted; nothing half-made will be used");
+            std::process::exit(i32::from(verdict::INTERRUPTED));
+        }
+    });
+    Ok(())
+}
+
+fn act(command: Command) -> Result<u8> {
+    match command {
+        Command::Prepare { piece } => prepare(piece),
+        Command::Make { args } => {
+            let project = Project::find()?;
+            let root = project.toolroot()?;
+            let kernel = project.kernel(&root)?;
+            let passed = project.module(&root, &kernel).run_make(&args)?;
+            Ok(if passed { verdict::PASS } else { verdict::FAIL })
+        }
+        Command::Run(options) => run::run(&run::Options {
+            cpus: options.machine.cpus,
+            memory_mib: options.machine.memory,
+            module: options.machine.module,
+            cmdline: options.machine.cmdline,
+            show_console: options.console,
+            timeout: options.timeout,
+            with: options.with,
+            program: options.program,
+        }),
+        Command::Shell { machine } => shell::shell(machine.cpus, machine.memory, machine.module, &machine.cmdline),
+        Command::Check { filter } => check::check(filter.as_deref()),
+        Command::Demo => demo::demo(),
+    }
+}
+
+fn prepare(piece: Option<PieceName>) -> Result<u8> {
+    let project = Project::find()?;
+    let Some(piece) = piece else {
+        let machine = Machine::prepare(&project)?;
+        machine.module_and_programs(true)?;
+        return Ok(verdict::PASS);
+    };
+    let root = project.toolroot()?;
+    match piece {
+        PieceName::Toolchain => {}
+        PieceName::Emulator => drop(project.emulator(&root)?),
+        PieceName::Kernel => drop(project.kernel(&root)?),
+        PieceName::Module => {
+            let kernel = project.kernel(&root)?;
+            project.module(&root, &kernel).module()?;
+        }
+        PieceName::Programs => {
+            let kernel = project.kernel(&root)?;
+            project.programs(&root, &kernel)?;
+        }
+    }
+    Ok(verdict::PASS)
+}

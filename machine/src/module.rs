@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The kernel module, built by kbuild in the toolchain root against the prepared tree.
+//!
+//! The sources are mirrored into the cache and built there, so the checkout stays clean and a second build
+//! is incremental.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{bail, Context, Result};
+
+use crate::cache::{Cache, Piece};
+use crate::child::Log;
+use crate::kernel::{self, Kernel};
+use crate::key::{files_below, Key};
+use crate::progress::Step;
+use crate::recipe;
+use crate::toolroot::Toolroot;
+
+/// What of the project belongs to the module.
+const SOURCES: [&str; 4] = ["Makefile", "Kbuild", "Kconfig", "rust"];
+const BUILD: &str = "/xfd/build";
+
+/// What a module is built with.
+pub struct Builder<'a> {
+    pub cache: &'a Cache,
+    pub root: &'a Toolroot,
+    pub kernel: &'a Kernel,
+    pub recipe: &'a recipe::Kernel,
+    pub project: &'a Path,
+}
+
+impl Builder<'_> {
+    /// The built module; `xfd.ko` is in the piece.
+    pub fn module(&self) -> Result<Piece> {
+        let mut key = Key::new().add("kernel", self.kernel.key());
+        for file in self.sources()? {
+            key = key.file(&file.to_string_lossy(), &self.project.join(&file))?;
+        }
+        self.cache.piece("module", &key.finish(), |dir| {
+            let step = Step::start("module", "building xfd.ko");
+            let log = Log::create(self.cache.log("module"))?;
+            let _lock = self.cache.exclusive("module-build")?;
+            let build = self.mirror()?;
+            log.run("building the module", self.make(&build).arg("modules"))?;
+            let found: Vec<_> = files_below(&build)?.into_iter().filter(|f| f.ends_with("xfd.ko")).collect();
+            let [ko] = found.as_slice() else {
+                bail!(
+                    "the module's build made {} files called xfd.ko, not one; full log: {}",
+                    found.len(),
+                    log.path().display()
+                );
+            };
+            fs::copy(ko, dir.join("xfd.ko"))?;
+            step.done();
+            Ok(())
+        })
+    }
+
+    /// Runs make with these arguments in the build folder, output to the terminal.
+    pub fn run_make(&self, args: &[String]) -> Result<bool> {
+        let _lock = self.cache.exclusive("module-build")?;
+        let build = self.mirror()?;
+        Ok(crate::child::spawn(self.make(&build).args(args))?.wait()?.success())
+    }
+
+    fn make(&self, build: &Path) -> Command {
+        let inside = self.root.inside().write(build, BUILD).read(&self.kernel.tree(), kernel::INSIDE).dir(BUILD);
+        let mut command = inside.command("make");
+        command.arg(format!("-j{}", crate::jobs())).arg(format!("KDIR={}", kernel::INSIDE));
+        command.arg(format!("CC={}", self.recipe.cc)).arg(format!("HOSTCC={}", self.recipe.hostcc));
+        command
+    }
+
+    fn sources(&self) -> Result<BTreeSet<PathBuf>> {
+        let mut found = BTreeSet::new();
+        for name in SOURCES {
+            let path = self.project.join(name);
+            if path.is_file() {
+                found.insert(PathBuf::from(name));
+            } else if path.is_dir() {
+                for file in files_below(&path)? {
+                    found.insert(file.strip_prefix(self.project)?.to_path_buf());
+                }
+            } else {
+                bail!("{} is missing: the module cannot be built", path.display());
+            }
+        }
+        Ok(found)
+    }
+
+    /// Brings the build folder's sources up to date, and says where it is.
+    fn mirror(&self) -> Result<PathBuf> {
+        let build = self.cache.workspace(&format!("module-{}", self.kernel.key()))?;
+        mirror(self.project, &build, &self.sources()?)?;
+        Ok(build)
+    }
+}
+
+/// Makes `to` have exactly the listed files of `from`, besides what a build made there. Files that have not
+/// changed are left alone, so that make does not build them again.
+fn mirror(from: &Path, to: &Path, files: &BTreeSet<PathBuf>) -> Result<()> {
+    let list = to.join(".mirrored");
+    let before = fs::read_to_string(&list).unwrap_or_default();
+    for old in before.lines().map(PathBuf::from).filter(|old| !files.contains(old)) {
+        let _ = fs::remove_file(to.join(old));
+    }
+    for file in files {
+        let (source, target) = (from.join(file), to.join(file));
+        let content = fs::read(&source).with_context(|| format!("cannot read {}", source.display()))?;
+        if fs::read(&target).is_ok_and(|old| old == content) {
+            continue;
+        }
+        if let Some(parent) = target.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        fs::copy(&source, &target).with_context(|| format!("cannot write {}", target.display()))?;
+    }
+    let names: Vec<_> = files.iter().map(|f| f.to_string_lossy()).collect();
+    fs::write(&list, names.join("\n")).with_context(|| format!("cannot write {}", list.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mirror_follows_changes_and_keeps_products() {
+        let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let files = |names: &[&str]| names.iter().map(PathBuf::from).collect::<BTreeSet<_>>();
+        fs::create_dir(from.path().join("rust")).unwrap();
+        fs::write(from.path().join("rust/a"), "1").unwrap();
+        fs::write(from.path().join("rust/b"), "1").unwrap();
+        mirror(from.path(), to.path(), &files(&["rust/a", "rust/b"])).unwrap();
+        fs::write(to.path().join("rust/a.o"), "product").unwrap();
+        let time = fs::metadata(to.path().join("rust/a")).unwrap().modified().unwrap();
+
+        fs::write(from.path().join("rust/b"), "2").unwrap();
+        mirror(from.path(), to.path(), &files(&["rust/a", "rust/b"])).unwrap();
+        assert_eq!(fs::metadata(to.path().join("rust/a")).unwrap().modified().unwrap(), time);
+        assert_eq!(fs::read(to.path().join("rust/b")).unwrap(), b"2");
+
+        mirror(from.path(), to.path(), &files(&["rust/a"])).unwrap();
+        assert!(!to.path().join("rust/b").exists());
+        assert!(to.path().join("rust/a.o").exists());
+    }
+}

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The programs that run in the guest, all static: the C selftests, the kernel's own, the Rust ones, and
+//! the scripts.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{bail, Context, Result};
+
+use crate::cache::{Cache, Piece};
+use crate::child::{require, Log};
+use crate::initramfs::Initramfs;
+use crate::kernel::{self, Kernel};
+use crate::key::Key;
+use crate::progress::Step;
+use crate::toolroot::Toolroot;
+
+/// The kernel's own tests, unchanged, that concern us. `avx_64` is xstate.c over the AVX components.
+const KERNELS_OWN: [&str; 2] = ["amx_64", "avx_64"];
+const TARGET: &str = "x86_64-unknown-linux-gnu";
+/// The test that is the kernel's own runner with our C selftests as its collection.
+const KSELFTEST: &str = "run_kselftest";
+
+/// What programs are built with.
+pub struct Builder<'a> {
+    pub cache: &'a Cache,
+    pub root: &'a Toolroot,
+    pub kernel: &'a Kernel,
+    pub project: &'a Path,
+}
+
+/// All programs by the name that they have in `/tests`.
+pub struct Programs {
+    by_name: BTreeMap<String, PathBuf>,
+    /// Those that the kernel's own runner gets.
+    collection: Vec<String>,
+    kselftest: PathBuf,
+    _pieces: Vec<Piece>,
+}
+
+impl Programs {
+    /// The program called `name`.
+    pub fn get(&self, name: &str) -> Option<&Path> {
+        self.by_name.get(name).map(PathBuf::as_path)
+    }
+
+    /// All names.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.by_name.keys().map(String::as_str)
+    }
+
+    /// Puts the program `name` into the guest with all it needs.
+    pub fn install(&self, name: &str, files: &mut Initramfs) -> Result<()> {
+        let path = self.get(name).with_context(|| format!("there is no test program {name}"))?;
+        files.file(&format!("tests/{name}"), path)?;
+        if name == KSELFTEST {
+            for part in ["run_kselftest.sh", "kselftest/runner.sh", "kselftest/ktap_helpers.sh"] {
+                files.file(&format!("kselftest/{part}"), &self.kselftest.join(part))?;
+            }
+            let mut list = String::new();
+            for program in &self.collection {
+                files.file(&format!("kselftest/xfd/{program}"), &self.by_name[program])?;
+                list.push_str(&format!("xfd:{program}\n"));
+            }
+            // Emulated seconds are long.
+            files.content("kselftest/xfd/settings", 0o644, "timeout=600\n");
+            files.content("kselftest/kselftest-list.txt", 0o644, list);
+        }
+        Ok(())
+    }
+}
+
+impl Builder<'_> {
+    /// Builds all that is out of date.
+    pub fn programs(&self) -> Result<Programs> {
+        let mut pieces = Vec::new();
+        let mut by_name = BTreeMap::new();
+        let mut collection = Vec::new();
+        for folder in ["c", "arch"] {
+            if self.project.join("selftests").join(folder).join("Makefile").exists() {
+                let piece = self.c_selftests(folder)?;
+                let found = executables(piece.path())?;
+                if folder == "c" {
+                    collection.extend(found.keys().cloned());
+                }
+                by_name.extend(found);
+                pieces.push(piece);
+            }
+        }
+        let kernels_own = self.kernels_own()?;
+        by_name.extend(executables(kernels_own.path())?);
+        pieces.push(kernels_own);
+        if self.project.join("selftests/rust/Cargo.toml").exists() {
+            by_name.extend(self.rust()?);
+        }
+        for folder in ["selftests/module", "selftests/arch", "machine/guest"] {
+            let scripts = executables(&self.project.join(folder))?;
+            by_name.extend(scripts.into_iter().filter(|(name, _)| name != "init"));
+        }
+        let kselftest = self.kernel.tree().join("tools/testing/selftests");
+        Ok(Programs { by_name, collection, kselftest, _pieces: pieces })
+    }
+
+    fn c_selftests(&self, folder: &str) -> Result<Piece> {
+        let source = self.project.join("selftests");
+        let key = Key::new().add("kernel", self.kernel.key()).tree("source", &source.join(folder))?;
+        let name = format!("programs-{folder}");
+        self.cache.piece(&name, &key.finish(), |dir| {
+            let step = Step::start("programs", &format!("building selftests/{folder}"));
+            let log = Log::create(self.cache.log(&name))?;
+            let inside = self.root.inside().write(dir, "/xfd/out").read(&source, "/xfd/selftests");
+            let mut make = inside.read(&self.kernel.tree(), kernel::INSIDE).command("make");
+            make.args(["-C", &format!("/xfd/selftests/{folder}"), "CC=gcc-14", "OUTPUT=/xfd/out"]);
+            make.arg(format!("KSRC={}", kernel::INSIDE)).arg(format!("-j{}", crate::jobs()));
+            log.run(&format!("building selftests/{folder}"), &mut make)?;
+            if executables(dir)?.is_empty() {
+                bail!("building selftests/{folder} made no program; full log: {}", log.path().display());
+            }
+            step.done();
+            Ok(())
+        })
+    }
+
+    fn kernels_own(&self) -> Result<Piece> {
+        let key = Key::new().add("kernel", self.kernel.key()).add("names", KERNELS_OWN.join(" ")).finish();
+        self.cache.piece("programs-kernel", &key, |dir| {
+            let step = Step::start("programs", "building the kernel's own selftests");
+            let log = Log::create(self.cache.log("programs-kernel"))?;
+            let inside = self.root.inside().write(dir, "/xfd/out").read(&self.kernel.tree(), kernel::INSIDE);
+            let mut make = inside.command("make");
+            make.arg("-C").arg(format!("{}/tools/testing/selftests/x86", kernel::INSIDE));
+            make.args(["CC=gcc-14", "OUTPUT=/xfd/out", "EXTRA_CFLAGS=-static -DCAN_BUILD_64"]);
+            make.args(KERNELS_OWN.map(|name| format!("/xfd/out/{name}")));
+            log.run("building the kernel's own selftests", &mut make)?;
+            step.done();
+            Ok(())
+        })
+    }
+
+    /// cargo knows itself what is out of date.
+    fn rust(&self) -> Result<BTreeMap<String, PathBuf>> {
+        require("cargo")?;
+        let log = Log::create(self.cache.log("programs-rust"))?;
+        let mut cargo = Command::new("cargo");
+        cargo.args([
+            "build",
+            "--release",
+            "--locked",
+            "--message-format=json-render-diagnostics",
+            "--target",
+            TARGET,
+        ]);
+        cargo.arg("--manifest-path").arg(self.project.join("selftests/rust/Cargo.toml"));
+        cargo.env("CARGO_TARGET_DIR", self.cache.workspace("cargo-guest")?);
+        cargo.env("RUSTFLAGS", "-C target-feature=+crt-static -C strip=symbols");
+        let messages = log.output("building selftests/rust", &mut cargo)?;
+        let found = cargo_executables(&messages);
+        if found.is_empty() {
+            bail!("building selftests/rust made no program; full log: {}", log.path().display());
+        }
+        Ok(found)
+    }
+}
+
+/// The programs that cargo says it built.
+fn cargo_executables(messages: &str) -> BTreeMap<String, PathBuf> {
+    let messages = messages.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let paths = messages.filter_map(|message| Some(PathBuf::from(message.get("executable")?.as_str()?)));
+    paths.filter_map(|path| Some((path.file_name()?.to_str()?.to_owned(), path.clone()))).collect()
+}
+
+/// The executable files in a folder; none if it is not there.
+fn executables(dir: &Path) -> Result<BTreeMap<String, PathBuf>> {
+    let mut found = BTreeMap::new();
+    let Ok(entries) = fs::read_dir(dir) else { return Ok(found) };
+    for entry in entries {
+        let entry = entry?;
+        let metadata = entry.metadata()?;
+        if metadata.is_file() && metadata.permissions().mode() & 0o111 != 0 {
+            found.insert(entry.file_name().to_string_lossy().into_owned(), entry.path());
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cargos_messages_name_the_programs() {
+        let messages = "{\"reason\":\"compiler-artifact\",\"executable\":null}\n\
+                        {\"reason\":\"compiler-artifact\",\"executable\":\"/t/release/amx_demo\"}\nnot json\n\
+                        {\"reason\":\"build-finished\",\"success\":true}\n";
+        let found = cargo_executables(messages);
+        assert_eq!(
+            found.into_iter().collect::<Vec<_>>(),
+            [("amx_demo".to_owned(), PathBuf::from("/t/release/amx_demo"))]
+        );
+    }
+
+    #[test]
+    fn only_executable_files_are_programs() {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, mode) in [("prog", 0o755), ("prog.o", 0o644)] {
+            let path = dir.path().join(name);
+            fs::write(&path, "").unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        }
+        fs::create_dir(dir.path().join("folder")).unwrap();
+        assert_eq!(executables(dir.path()).unwrap().into_keys().collect::<Vec<_>>(), ["prog"]);
+        assert!(executables(&dir.path().join("none")).unwrap().is_empty());
+    }
+}

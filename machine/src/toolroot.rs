@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The toolchain root: the Debian system in which kernel metadata, module, emulator and boot image are
+//! built, whatever the host is.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Mutex;
+
+use anyhow::{bail, Context, Result};
+
+use crate::cache::{Cache, Piece};
+use crate::child::{require, Log};
+use crate::key::Key;
+use crate::mirror;
+use crate::namespace::{self, Inside};
+use crate::progress::Step;
+use crate::recipe;
+
+const STEP: &str = include_str!("../steps/toolroot.sh");
+const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
+/// The root, ready for use.
+pub struct Toolroot {
+    piece: Piece,
+    key: String,
+    apt_updated: Mutex<bool>,
+}
+
+impl Toolroot {
+    /// Makes the root if it is not there.
+    ///
+    /// # Errors
+    ///
+    /// No namespaces, no mmdebstrap, no keyring, no network, no space.
+    pub fn prepare(cache: &Cache, recipe: &recipe::Toolroot) -> Result<Toolroot> {
+        namespace::check()?;
+        let key = Key::new()
+            .add("step", STEP)
+            .add("suite", &recipe.suite)
+            .add("extra", recipe.extra_suites.join(" "))
+            .add("packages", recipe.packages.join(" "))
+            .finish();
+        let piece = cache.piece("toolroot", &key, |dir| make(cache, recipe, dir))?;
+        Ok(Toolroot { piece, key, apt_updated: Mutex::new(false) })
+    }
+
+    /// What the root was made from.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// A command to be run inside.
+    pub fn inside(&self) -> Inside {
+        Inside::new(&self.piece.path().join("root"))
+    }
+
+    /// A file of the root, seen from the host.
+    pub fn file(&self, inside: &str) -> std::path::PathBuf {
+        self.piece.path().join("root").join(inside.trim_start_matches('/'))
+    }
+
+    /// Brings the root's package lists up to date, once per run.
+    pub fn update_apt(&self, cache: &Cache, log: &Log) -> Result<()> {
+        let mut updated = self.apt_updated.lock().unwrap_or_else(|e| e.into_inner());
+        if !*updated {
+            let _lock = cache.exclusive("apt")?;
+            log.run("apt-get update", self.inside().command("apt-get").args(["update", "-q", "--error-on=any"]))?;
+            *updated = true;
+        }
+        Ok(())
+    }
+}
+
+fn make(cache: &Cache, recipe: &recipe::Toolroot, dir: &Path) -> Result<()> {
+    require("mmdebstrap")?;
+    if !Path::new(KEYRING).exists() {
+        bail!(
+            "the Debian archive's keys are missing ({KEYRING}); install them: apt-get install debian-archive-keyring"
+        );
+    }
+    let step = Step::start("toolroot", "installing Debian with compilers (about 2 GB)");
+    let log = Log::create(cache.log("toolroot"))?;
+    let root = dir.join("root");
+    let mut command = namespace::namespaced("/bin/sh");
+    command.args(["-c", STEP, "toolroot"]).arg(&root).args([&recipe.suite, &recipe.packages.join(",")]);
+    command.args(mirror::choose()?);
+    command.env("TMPDIR", dir).env("LC_ALL", "C.UTF-8");
+    log.run("mmdebstrap", &mut command)?;
+
+    let uri = mirror::of_suite(&root, &recipe.suite).context("the new root's apt does not name its mirror")?;
+    let mut sources = String::new();
+    for suite in std::iter::once(&recipe.suite).chain(&recipe.extra_suites) {
+        sources.push_str(&format!("deb {uri} {suite} main\ndeb-src {uri} {suite} main\n"));
+    }
+    let list = root.join("etc/apt/sources.list");
+    fs::write(&list, sources).with_context(|| format!("cannot write {}", list.display()))?;
+    step.done();
+    Ok(())
+}

@@ -16,7 +16,7 @@ use crate::ktap::{self, Count};
 use crate::machine::{How, Machine, Project, Settings};
 use crate::programs::Programs;
 use crate::progress::Step;
-use crate::scenario::{self, Scenario, Style};
+use crate::scenario::{self, Module, Scenario, Style};
 use crate::verdict::{self, End};
 use crate::x86log;
 
@@ -45,7 +45,7 @@ pub fn check(filter: Option<&str>) -> Result<u8> {
     let boots: Vec<_> = scenarios.iter().filter(|s| wanted(&s.name)).collect();
     if !boots.is_empty() {
         let machine = Machine::prepare(&project)?;
-        let (module, programs) = machine.module_and_programs(boots.iter().any(|s| s.module))?;
+        let (module, programs) = machine.module_and_programs(boots.iter().any(|s| s.module != Module::Absent))?;
         rows.extend(run_all(&machine, module.as_ref(), &programs, &boots)?);
     }
     if rows.is_empty() {
@@ -131,8 +131,9 @@ fn run_one(machine: &Machine, module: Option<&Piece>, programs: &Programs, scena
     let start = Instant::now();
     let step = Step::start(&scenario.name, "booting");
     let names: Vec<_> = scenario.tests.iter().map(|t| t.name.clone()).filter(|n| programs.get(n).is_some()).collect();
-    let module = if scenario.module { module } else { None };
-    let mut files = machine.guest(&Settings::Tests(names.clone()), module)?;
+    let module = module.filter(|_| scenario.module != Module::Absent);
+    let load = scenario.module == Module::Loaded;
+    let mut files = machine.guest(&Settings::Tests(names.clone()), module, load)?;
     for name in &names {
         programs.install(name, &mut files)?;
     }
@@ -164,11 +165,21 @@ fn run_one(machine: &Machine, module: Option<&Piece>, programs: &Programs, scena
 /// Counts a boot: its tests, the boot itself, and with the module its coming and going.
 fn judge(scenario: &Scenario, heard: &Heard, report: &Report, known: impl Fn(&str) -> bool) -> Count {
     let mut count = Count::default();
-    match verdict::reason(&report.end, &report.problems) {
+    let (expected, problems): (Vec<_>, Vec<_>) = report
+        .problems
+        .iter()
+        .cloned()
+        .partition(|problem| scenario.expected_log.iter().any(|part| problem.line.contains(part.as_str())));
+    for part in &scenario.expected_log {
+        if !expected.iter().any(|problem| problem.line.contains(part.as_str())) {
+            count.fail(format!("the kernel log has no {part:?}; console log: {}", report.log.display()));
+        }
+    }
+    match verdict::reason(&report.end, &problems) {
         None => count.pass(),
         Some(why) => count.fail(format!("boot: {why}; console log: {}", report.log.display())),
     }
-    if scenario.module {
+    if scenario.module == Module::Loaded {
         match (&heard.trouble, heard.loaded && heard.unloaded) {
             (Some(why), _) => count.fail(why.clone()),
             (None, true) => count.pass(),
@@ -239,7 +250,8 @@ mod tests {
         Scenario {
             name: "s".into(),
             cpus: 1,
-            module,
+            module: if module { Module::Loaded } else { Module::Absent },
+            expected_log: Vec::new(),
             cmdline: String::new(),
             tests: vec![Test { name: "a".into(), style: Style::Ktap }],
             quiet_seconds: 1,
@@ -278,6 +290,17 @@ mod tests {
     fn a_warning_fails_the_boot_and_not_the_tests() {
         let warn = vec![Problem { kind: Kind::Warn, line: "WARNING: x".into() }];
         assert_eq!(numbers(&scenario(false), &heard(false), &report(End::Orderly, warn)), (1, 1));
+    }
+
+    #[test]
+    fn an_expected_warning_must_come_and_excuses_no_other() {
+        let mut scenario = scenario(false);
+        scenario.expected_log = vec!["at f+".into()];
+        let warn = |line: &str| Problem { kind: Kind::Warn, line: line.into() };
+        let judged = |problems| numbers(&scenario, &heard(false), &report(End::Orderly, problems));
+        assert_eq!(judged(vec![warn("WARNING: x at f+0x1")]), (2, 0));
+        assert_eq!(judged(vec![]), (2, 1));
+        assert_eq!(judged(vec![warn("WARNING: x at f+0x1"), warn("WARNING: y at g+0x1")]), (1, 1));
     }
 
     #[test]

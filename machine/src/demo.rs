@@ -21,7 +21,7 @@ pub fn demo() -> Result<u8> {
     let project = Project::find()?;
     let machine = Machine::prepare(&project)?;
     let (module, programs) = machine.module_and_programs(true)?;
-    let mut files = machine.guest(&Settings::Tests(vec![SCRIPT.into()]), module.as_ref())?;
+    let mut files = machine.guest(&Settings::Tests(vec![SCRIPT.into()]), module.as_ref(), module.is_some())?;
     programs.install(SCRIPT, &mut files)?;
     programs.install(PROGRAM, &mut files)?;
     let how = How {

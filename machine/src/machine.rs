@@ -102,8 +102,9 @@ impl Machine<'_> {
         Ok((module?, programs?))
     }
 
-    /// A guest's file system with `settings` for init, and the module if there is one to load.
-    pub fn guest(&self, settings: &Settings, module: Option<&Piece>) -> Result<Initramfs> {
+    /// A guest's file system with `settings` for init, and the module if there is one; init loads it if
+    /// `load`.
+    pub fn guest(&self, settings: &Settings, module: Option<&Piece>, load: bool) -> Result<Initramfs> {
         let busybox = self.root.file("/usr/bin/busybox");
         let mut files = Initramfs::with_init(&busybox, &self.project.dir.join("machine/guest/init"))?;
         let modules = std::fs::read_dir(self.kernel.modules())?;
@@ -112,9 +113,11 @@ impl Machine<'_> {
             files.file(&format!("lib/modules/{}", entry.file_name().to_string_lossy()), &entry.path())?;
         }
         if let Some(module) = module {
-            files.file("lib/xfd.ko", &module.path().join("xfd.ko"))?;
+            for name in module::PRODUCTS {
+                files.file(&format!("lib/{name}"), &module.path().join(name))?;
+            }
         }
-        files.content("job/settings", 0o644, settings.text(module.is_some()));
+        files.content("job/settings", 0o644, settings.text(load));
         Ok(files)
     }
 

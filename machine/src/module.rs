@@ -20,7 +20,9 @@ use crate::recipe;
 use crate::toolroot::Toolroot;
 
 /// What of the project belongs to the module.
-const SOURCES: [&str; 4] = ["Makefile", "Kbuild", "Kconfig", "rust"];
+const SOURCES: [&str; 5] = ["Makefile", "Kbuild", "Kconfig", "rust", "selftests/module/cr0_ts"];
+/// What is built: the module, and those that only tests load.
+pub const PRODUCTS: [&str; 2] = ["xfd.ko", "cr0_ts.ko"];
 const BUILD: &str = "/xfd/build";
 
 /// What a module is built with.
@@ -33,7 +35,7 @@ pub struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    /// The built module; `xfd.ko` is in the piece.
+    /// The built module and those that only tests load: the `.ko` files of the piece.
     pub fn module(&self) -> Result<Piece> {
         let mut key = Key::new().add("kernel", self.kernel.key());
         for file in self.sources()? {
@@ -44,16 +46,19 @@ impl Builder<'_> {
             let log = Log::create(self.cache.log("module"))?;
             let _lock = self.cache.exclusive("module-build")?;
             let build = self.mirror()?;
-            log.run("building the module", self.make(&build).arg("modules"))?;
-            let found: Vec<_> = files_below(&build)?.into_iter().filter(|f| f.ends_with("xfd.ko")).collect();
-            let [ko] = found.as_slice() else {
-                bail!(
-                    "the module's build made {} files called xfd.ko, not one; full log: {}",
-                    found.len(),
-                    log.path().display()
-                );
-            };
-            fs::copy(ko, dir.join("xfd.ko"))?;
+            log.run("building the module", self.make(&build).args(["CONFIG_XFD_SELFTEST=m", "modules"]))?;
+            let made = files_below(&build)?;
+            for product in PRODUCTS {
+                let found: Vec<_> = made.iter().filter(|f| f.ends_with(product)).collect();
+                let [ko] = found.as_slice() else {
+                    bail!(
+                        "the module's build made {} files called {product}, not one; full log: {}",
+                        found.len(),
+                        log.path().display()
+                    );
+                };
+                fs::copy(ko, dir.join(product))?;
+            }
             step.done();
             Ok(())
         })

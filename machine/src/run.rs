@@ -44,13 +44,11 @@ pub fn run(options: &Options) -> Result<u8> {
         None => {
             let (module, programs) = machine.module_and_programs(options.module)?;
             let found = programs.get(name);
-            let missing = || {
-                format!("there is no program {}: no such file, not in PATH, no test of that name", name)
-            };
+            let missing = || format!("there is no program {}: no such file, not in PATH, no test of that name", name);
             (module, found.with_context(missing)?.to_path_buf())
         }
     };
-    let mut files = machine.guest(&Settings::Run, module.as_ref())?;
+    let mut files = machine.guest(&Settings::Run, module.as_ref(), module.is_some())?;
     add(&mut files, &path, options)?;
     let how = How {
         name: "run",

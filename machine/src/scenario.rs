@@ -14,13 +14,16 @@ pub struct Scenario {
     pub name: String,
     #[serde(default = "one")]
     pub cpus: u8,
-    /// Whether the module is loaded before the tests and unloaded after them.
+    /// Whether the guest has the module, and who loads it.
     #[serde(default)]
-    pub module: bool,
+    pub module: Module,
     /// Added to the kernel's command line.
     #[serde(default)]
     pub cmdline: String,
     pub tests: Vec<Test>,
+    /// Parts of lines of the kernel log that are provoked on purpose: they must come, and fail nothing.
+    #[serde(default)]
+    pub expected_log: Vec<String>,
     /// The longest silence, in seconds.
     #[serde(default = "quiet")]
     pub quiet_seconds: u64,
@@ -42,6 +45,19 @@ fn total() -> u64 {
 }
 fn memory() -> u32 {
     1024
+}
+
+/// The module in the guest.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum Module {
+    /// Not there.
+    #[default]
+    Absent,
+    /// There, for the tests to load.
+    Present,
+    /// Loaded before the tests and unloaded after them.
+    Loaded,
 }
 
 /// How a program reports.
@@ -131,12 +147,12 @@ mod tests {
     #[test]
     fn defaults_and_both_spellings() {
         let text = "[[boot]]\nname = 'a'\ntests = ['x', { name = 'amx_64', style = 'kernel-x86' }]\n\
-                    [[boot]]\nname = 'b'\ncpus = 4\nmodule = true\ncmdline = 'nokprobes'\ntests = ['x']\n";
+                    [[boot]]\nname = 'b'\ncpus = 4\nmodule = 'loaded'\ncmdline = 'nokprobes'\ntests = ['x']\n";
         let list = parse(text).unwrap();
-        assert_eq!((list[0].cpus, list[0].module, list[0].quiet_seconds), (1, false, 120));
+        assert_eq!((list[0].cpus, list[0].module, list[0].quiet_seconds), (1, Module::Absent, 120));
         assert_eq!(list[0].tests[0], Test { name: "x".into(), style: Style::Ktap });
         assert_eq!(list[0].tests[1].style, Style::KernelX86);
-        assert_eq!((list[1].cpus, list[1].module, list[1].cmdline.as_str()), (4, true, "nokprobes"));
+        assert_eq!((list[1].cpus, list[1].module, list[1].cmdline.as_str()), (4, Module::Loaded, "nokprobes"));
     }
 
     #[test]

@@ -54,7 +54,7 @@ pub fn shell(cpus: u8, memory_mib: u32, module: bool, cmdline: &str) -> Result<u
     let (module, programs) = machine.module_and_programs(module)?;
     let (rows, columns) = console::Term::stdout().size();
     let term = std::env::var("TERM").unwrap_or_else(|_| "linux".into());
-    let mut files = machine.guest(&Settings::Shell(rows, columns, term), module.as_ref())?;
+    let mut files = machine.guest(&Settings::Shell(rows, columns, term), module.as_ref(), module.is_some())?;
     for name in programs.names() {
         programs.install(name, &mut files)?;
     }

@@ -134,7 +134,8 @@ fn run_one(machine: &Machine, module: Option<&Piece>, programs: &Programs, scena
     let module = module.filter(|_| scenario.module != Module::Absent);
     let load = scenario.module == Module::Loaded;
     let mut files = machine.guest(&Settings::Tests(names.clone()), module, load)?;
-    for name in &names {
+    // All of them: tests start each other.
+    for name in programs.names() {
         programs.install(name, &mut files)?;
     }
     let how = How {

@@ -21,8 +21,8 @@ pub struct FirstUse {
     pub xfd_err: u64,
     /// `IA32_XFD_ERR` after the handler wrote it.
     pub xfd_err_after: u64,
-    /// Whether the process has the permission.
-    pub permitted: bool,
+    /// The features that the process may use, one bit per component.
+    pub permitted: u64,
     /// Bytes of the thread's XSAVE buffer before.
     pub size_before: u64,
     /// Bytes of the thread's XSAVE buffer after.
@@ -35,6 +35,14 @@ pub struct FirstUse {
     pub verdict: String,
     /// TSC ticks from entry to end.
     pub tsc: u64,
+}
+
+impl FirstUse {
+    /// Whether the process may use all that `IA32_XFD_ERR` named.
+    #[must_use]
+    pub fn is_permitted(&self) -> bool {
+        self.xfd_err & !self.permitted == 0
+    }
 }
 
 /// Recording of first uses, from [`Recording::start`] until this is dropped.
@@ -108,7 +116,7 @@ fn parse_fields(who: &str, what: &str) -> anyhow::Result<FirstUse> {
         cpu: cpu.trim().parse()?,
         xfd_err: number("xfd_err")?,
         xfd_err_after: number("xfd_err_after")?,
-        permitted: matches!(text("permitted")?, "1" | "true" | "yes" | "Y"),
+        permitted: number("permitted")?,
         size_before: number("size_before")?,
         size_after: number("size_after")?,
         xfd_before: number("xfd_before")?,
@@ -125,14 +133,23 @@ mod tests {
     #[test]
     fn a_line_of_the_record_is_understood() {
         let line = "        amx-demo-81      [003] ...1.    12.345678: xfd_first_use: \
-                    xfd_err=0x40000 xfd_err_after=0x0 permitted=1 size_before=2560 \
-                    size_after=10752 xfd_before=0x40000 xfd_after=0x0 verdict=resume tsc=6700";
+                    xfd_err=0x40000 xfd_err_after=0 permitted=0x602e7 size_before=2560 \
+                    size_after=10752 xfd_before=0x40000 xfd_after=0 verdict=resume tsc=6700";
         let event = parse(line).unwrap().unwrap();
-        assert_eq!((event.tid, event.cpu, event.permitted), (81, 3, true));
+        assert_eq!((event.tid, event.cpu, event.permitted), (81, 3, 0x602e7));
+        assert!(event.is_permitted());
         assert_eq!((event.xfd_err, event.xfd_err_after), (0x40000, 0));
         assert_eq!((event.size_before, event.size_after), (2560, 10752));
         assert_eq!((event.xfd_before, event.xfd_after), (0x40000, 0));
         assert_eq!((event.verdict.as_str(), event.tsc), ("resume", 6700));
+    }
+
+    #[test]
+    fn a_permission_for_something_else_is_none() {
+        let line = "amx-81 [000] ..... 1.0: xfd_first_use: xfd_err=0x40000 xfd_err_after=0 \
+                    permitted=0x202e7 size_before=2560 size_after=2560 xfd_before=0x40000 \
+                    xfd_after=0x40000 verdict=sigill tsc=900";
+        assert!(!parse(line).unwrap().unwrap().is_permitted());
     }
 
     #[test]

@@ -7,7 +7,7 @@ use clap::{Parser, ValueEnum};
 use rustix::thread::gettid;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitCode};
-use std::sync::Mutex;
+use std::sync::mpsc;
 use xcomp::Feature;
 use xfd_selftests::counters::Counters;
 use xfd_selftests::event::{FirstUse, Recording};
@@ -91,6 +91,7 @@ fn show(arguments: &Arguments) -> anyhow::Result<()> {
         arguments.clock,
     );
     for (number, &tid) in threads.iter().enumerate() {
+        println!();
         let name = format!("thread {number} of the one that asked");
         show_event(&name, event_of(tid)?, arguments.clock);
     }
@@ -98,7 +99,7 @@ fn show(arguments: &Arguments) -> anyhow::Result<()> {
     heading("4. The module's counters");
     let now = Counters::now()?;
     for ((name, value, meaning), (_, former, _)) in now.named().iter().zip(before.named()) {
-        println!("   {name:<20}{former:>4} -> {value:<4}  {meaning}");
+        println!("   {name:<20}{former:>3} -> {value:<5}{meaning}");
     }
     println!();
     Ok(())
@@ -128,81 +129,89 @@ fn show_unpermitted() -> anyhow::Result<u32> {
 fn show_permitted(threads: usize) -> anyhow::Result<Vec<u32>> {
     let before = xcomp::permitted()?;
     xcomp::request(Feature::TILE_DATA).context("asking for tile data")?;
-    println!(
-        "   arch_prctl(ARCH_REQ_XCOMP_PERM, 18): permitted {before} -> {}",
-        xcomp::permitted()?
-    );
-    let tids = Mutex::new(vec![0; threads]);
+    let after = xcomp::permitted()?;
+    println!("   arch_prctl(ARCH_REQ_XCOMP_PERM, 18): permitted {before} -> {after}");
+    println!("   {threads} threads, in each a product of {SIZE}x{SIZE} bytes on tiles:");
+
+    let (report, reports) = mpsc::channel();
     in_threads(threads, |number| {
-        let seed = number as u64;
-        let (a, b) = (
-            matrix::random::<I8>(2 * seed),
-            matrix::random::<I8>(2 * seed + 1),
-        );
+        let seed = 2 * number as u64;
+        let (a, b) = (matrix::random::<I8>(seed), matrix::random::<I8>(seed + 1));
         let product = matrix::tile_product(&a, &b, || {});
         let right = matrix::right_elements(&product, &matrix::plain_product(&a, &b));
         let tid = gettid().as_raw_nonzero().get().unsigned_abs();
+        Ok(report.send((number, tid, right))?)
+    })?;
+    drop(report);
+    let mut reports: Vec<_> = reports.iter().collect();
+    reports.sort_unstable();
+    for (number, tid, right) in &reports {
         println!(
-            "   thread {number} ({tid}): {SIZE}x{SIZE} bytes times {SIZE}x{SIZE} bytes on tiles, \
-             {right} of {} right",
+            "     thread {number} ({tid}): {right} of {} elements right",
             SIZE * SIZE
         );
-        ensure!(right == SIZE * SIZE, "a product is wrong");
-        let mut tids = tids
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        tids[number] = tid;
-        Ok(())
-    })?;
-    Ok(tids
-        .into_inner()
-        .unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+    ensure!(
+        reports.iter().all(|&(_, _, right)| right == SIZE * SIZE),
+        "a product is wrong"
+    );
+    Ok(reports.iter().map(|&(_, tid, _)| tid).collect())
 }
 
+/// The five steps of one first use. Of tile data, the only such facility that there is.
 fn show_event(name: &str, event: &FirstUse, clock: Clock) {
-    let unit = match clock {
-        Clock::Ticks => "TSC ticks",
-        Clock::Instructions => "instructions",
+    let step = |number: usize, what: &str, outcome: String| {
+        println!("     {number}  {what:<15}{outcome}");
     };
     println!("   {name} ({}, CPU {})", event.tid, event.cpu);
-    println!(
-        "     read XFD_ERR     {:#x}: {}",
-        event.xfd_err,
-        facility(event.xfd_err)
+    step(
+        1,
+        "read XFD_ERR",
+        format!("{:#x}, tile data", event.xfd_err),
     );
-    println!("     write XFD_ERR    {:#x}", event.xfd_err_after);
-    if event.permitted {
-        println!("     permission       granted");
-        println!(
-            "     buffer           {} -> {} bytes",
-            event.size_before, event.size_after
-        );
-        println!(
-            "     XFD              {:#x} -> {:#x}",
-            event.xfd_before, event.xfd_after
-        );
+    step(2, "clear XFD_ERR", format!("{:#x}", event.xfd_err_after));
+    let is = if event.is_permitted() {
+        "is in it"
     } else {
-        println!("     permission       none");
-        println!(
-            "     buffer           {} bytes, as before",
-            event.size_after
-        );
-        println!("     XFD              {:#x}, still armed", event.xfd_after);
-    }
+        "is not in it"
+    };
+    step(
+        3,
+        "permission",
+        format!("{:#x}, tile data {is}", event.permitted),
+    );
+    step(
+        4,
+        "buffer",
+        format!("{} bytes", arrow(event.size_before, event.size_after)),
+    );
+    step(
+        5,
+        "XFD",
+        if event.xfd_before == event.xfd_after {
+            format!("still {:#x}, armed", event.xfd_after)
+        } else {
+            format!("{:#x} -> {:#x}", event.xfd_before, event.xfd_after)
+        },
+    );
     let end = match event.verdict.as_str() {
         "resume" => "back to the instruction",
         "sigill" => "SIGILL",
         "sigsegv" => "SIGSEGV",
         other => other,
     };
-    println!("     {end}, after {} {unit}\n", event.tsc);
+    let unit = match clock {
+        Clock::Ticks => "TSC ticks",
+        Clock::Instructions => "instructions",
+    };
+    println!("        {end}, after {} {unit}", event.tsc);
 }
 
-/// What the bits of XFD_ERR stand for.
-fn facility(bits: u64) -> &'static str {
-    if bits == 1 << Feature::TILE_DATA.component() {
-        "tile data"
+/// A change, or what stayed as it was.
+fn arrow(before: u64, after: u64) -> String {
+    if before == after {
+        format!("still {after}")
     } else {
-        "not tile data alone"
+        format!("{before} -> {after}")
     }
 }

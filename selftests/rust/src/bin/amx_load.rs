@@ -6,6 +6,7 @@
 use anyhow::{anyhow, ensure, Context};
 use clap::Parser;
 use std::io::{self, Read};
+use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::Barrier;
 use std::thread;
@@ -25,8 +26,17 @@ struct Arguments {
 /// Set when standard input has ended, or something went wrong.
 static STOP: AtomicBool = AtomicBool::new(false);
 
-fn main() -> anyhow::Result<()> {
-    let arguments = Arguments::parse();
+fn main() -> ExitCode {
+    match work(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("amx_load: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn work(arguments: &Arguments) -> anyhow::Result<()> {
     ensure!(arguments.threads > 0, "--threads must be at least 1");
     xcomp::request(Feature::TILE_DATA).context("permission for tile data")?;
 

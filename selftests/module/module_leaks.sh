@@ -1,0 +1,43 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# Enlarged fpstates go with their tasks, however those end: none is left in /proc/vmallocinfo.
+# Runs with the module (XFD_MODULE=1), and without, where the kernel itself loses some at exec.
+. "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
+
+EXECS=1000
+
+plan 4
+baseline=$(fpstate_areas)
+
+seen_while_used() {
+	amx_start || return
+	now=$(fpstate_areas)
+	amx_stop || return
+	[ "$now" -ge $((baseline + 3)) ] && return
+	echo "three threads use tiles, but only $now areas are seen, $baseline before"
+	return 1
+}
+check "live_fpstates_are_seen" seen_while_used
+check "none_left_by_threads" fpstate_areas_back_to "$baseline"
+
+killed() {
+	for signal in KILL ABRT TERM; do
+		amx_start || return
+		kill -$signal "$amx_pid"
+		amx_stop >/dev/null 2>&1 && echo "it outlived SIG$signal" && return 1
+	done
+	fpstate_areas_back_to "$baseline"
+}
+check "none_left_by_killed_programs" killed
+
+exec_storm() {
+	"$HERE/xfd_exec_storm" $EXECS && fpstate_areas_back_to "$baseline"
+}
+if [ "$XFD_MODULE" = 1 ]; then
+	check "none_left_by_exec" exec_storm
+else
+	"$HERE/xfd_exec_storm" 20
+	skip "none_left_by_exec" \
+		"the C code loses them: $(($(fpstate_areas) - baseline)) after 20 execs"
+fi
+finish

@@ -1,0 +1,54 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# Loading and unloading while programs use tiles all the time, and fresh threads come and go:
+# each product and each tile stays right, and each buffer is freed by whoever is in charge then.
+. "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
+
+ROUNDS=3
+
+plan 6
+is_loaded && bail_out "the module is loaded: this test loads it itself"
+baseline=$(fpstate_areas)
+
+load_and_unload() {
+	for round in $(seq $ROUNDS); do
+		echo "round $round"
+		load || return
+		uses_before=$(counter first_uses)
+		until_true served_since "$uses_before" || return
+		unload || return
+	done
+}
+
+# Fresh threads of the background program were served since the counter stood at $1.
+served_since() { [ "$(counter first_uses)" -gt "$1" ]; }
+
+started_before_loading() {
+	amx_start && load_and_unload
+	outcome=$?
+	amx_stop && return $outcome
+}
+
+started_while_loaded() {
+	load && amx_start && unload
+	outcome=$?
+	amx_stop && return $outcome
+}
+
+# Its threads' buffers come from the module, and are freed after it is gone.
+outlives_the_module() {
+	load && amx_start || return
+	same in_flight 0 "$(counter in_flight)" || echo "(some thread is in the handler: allowed)"
+	unload && XFD_MODULE='' "$HERE/xfd_first_use" >"$WORK/first_use" 2>&1
+	outcome=$?
+	[ $outcome -eq 0 ] || cat "$WORK/first_use"
+	amx_stop && return $outcome
+}
+
+check "loads_and_unloads_under_a_running_program" started_before_loading
+check "nothing_left_by_it" fpstate_areas_back_to "$baseline"
+check "unloads_under_a_program_it_served" started_while_loaded
+check "nothing_left_by_that" fpstate_areas_back_to "$baseline"
+check "buffers_outlive_the_module" outlives_the_module
+check "nothing_left_at_the_end" fpstate_areas_back_to "$baseline"
+finish

@@ -1,0 +1,170 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# Sourced by the tests of this folder, for busybox's sh: results in KTAP, loading and unloading,
+# the kernel's log since a mark, AMX programs in the background, memory left behind.
+
+MODULE=${XFD_KO:-/lib/xfd.ko}
+PATCH=/sys/kernel/livepatch/xfd
+COUNTERS=/sys/kernel/debug/xfd
+HERE=$(dirname "$(readlink -f "$0")")
+WORK=$(mktemp -d /tmp/xfd.XXXXXX)
+
+# --- results -------------------------------------------------------------------------------
+
+number=0 failed=0 passed=0 skipped=0
+
+plan() {
+	echo "TAP version 13"
+	echo "1..$1"
+}
+
+# check NAME COMMAND ARGS...: passes if the command succeeds; shows what it said if not.
+check() {
+	checked=$1
+	shift
+	number=$((number + 1))
+	if "$@" >"$WORK/said" 2>&1; then
+		passed=$((passed + 1))
+		echo "ok $number $checked"
+	else
+		failed=$((failed + 1))
+		sed 's/^/# /' "$WORK/said"
+		echo "not ok $number $checked"
+	fi
+}
+
+# skip NAME WHY
+skip() {
+	number=$((number + 1)) skipped=$((skipped + 1))
+	echo "ok $number $1 # SKIP $2"
+}
+
+# skip_all WHY: 4 is how kselftest says so.
+skip_all() {
+	rm -rf "$WORK"
+	echo "TAP version 13"
+	echo "1..0 # SKIP $*"
+	exit 4
+}
+
+bail_out() {
+	rm -rf "$WORK"
+	echo "Bail out! $*"
+	exit 1
+}
+
+finish() {
+	rm -rf "$WORK"
+	echo "# Totals: pass:$passed fail:$failed xfail:0 xpass:0 skip:$skipped error:0"
+	[ "$failed" -eq 0 ]
+	exit
+}
+
+# same WHAT EXPECTED SEEN: succeeds if the two are equal, says how they differ if not.
+same() {
+	[ "$2" = "$3" ] && return
+	printf '%s\nexpected:\n%s\nseen:\n%s\n' "$1" "$2" "$3"
+	return 1
+}
+
+# --- waiting for what has no event ----------------------------------------------------------
+
+# until_true COMMAND ARGS...: tries until it succeeds, for about ten seconds. The steps are
+# short because an emulated clock runs slowly.
+until_true() {
+	tries=5000
+	until "$@"; do
+		tries=$((tries - 1))
+		if [ "$tries" -eq 0 ]; then
+			echo "waited in vain for: $*"
+			return 1
+		fi
+		usleep 2000
+	done
+}
+
+# --- the module -----------------------------------------------------------------------------
+
+is_loaded() { [ -d /sys/module/xfd ]; }
+is_settled() { [ "$(cat $PATCH/transition 2>/dev/null)" = 0 ]; }
+is_unpatched() { [ ! -d $PATCH ]; }
+
+load() {
+	insmod "$MODULE" && until_true is_settled
+}
+
+unload() {
+	echo 0 >$PATCH/enabled && until_true is_unpatched && rmmod xfd
+}
+
+# A program passes that compares the counters, and a probe on the C function, with its own
+# count of first uses.
+module_serves() { XFD_MODULE=1 "$HERE/xcomp_api" && XFD_MODULE=1 "$HERE/amx_matmul"; }
+kernel_serves() { XFD_MODULE='' "$HERE/xcomp_api" && XFD_MODULE='' "$HERE/amx_matmul"; }
+
+# Succeeds if there is no sign of the module in the kernel.
+nothing_remains() {
+	grep "^xfd " /proc/modules && return 1
+	for path in /sys/module/xfd $PATCH $COUNTERS /sys/kernel/tracing/events/xfd; do
+		[ -e $path ] && echo "$path is still there" && return 1
+	done
+	grep kallsyms_lookup_name /sys/kernel/debug/kprobes/list && return 1
+	grep -E '^(fpu|fpstate)_' /sys/kernel/tracing/enabled_functions && return 1
+	return 0
+}
+
+counter() { cat "$COUNTERS/$1"; }
+
+# --- the kernel's log -----------------------------------------------------------------------
+
+marks=0
+
+# From here on log_of_module counts.
+log_mark() {
+	marks=$((marks + 1))
+	mark="selftest $$ mark $marks"
+	echo "$mark" >/dev/kmsg
+}
+
+# What the module, and livepatch about it, said since the mark; without what the kernel says
+# about any module that is not its own, and that only once a boot.
+log_of_module() {
+	dmesg | sed 's/^<[0-9]*>//; s/^\[[^]]*\] //' | sed "1,/^$mark\$/d" |
+		grep -E "^(xfd|livepatch): " | grep -vE "taint|module verification"
+}
+
+# --- AMX programs meanwhile -------------------------------------------------------------------
+
+# Starts amx_load in the background, and returns when all its threads have live tiles.
+amx_start() {
+	mkfifo "$WORK/stop" "$WORK/says" || return
+	"$HERE/amx_load" --threads 3 <"$WORK/stop" >"$WORK/says" &
+	amx_pid=$!
+	exec 3>"$WORK/stop" 4<"$WORK/says"
+	rm "$WORK/stop" "$WORK/says"
+	read -r line <&4
+	same "amx_load, first line" ready "$line"
+}
+
+# Stops it; succeeds if it computed nothing wrong from its start to now.
+amx_stop() {
+	exec 3>&-
+	cat <&4
+	exec 4<&-
+	wait "$amx_pid"
+}
+
+# --- memory left behind -----------------------------------------------------------------------
+
+# Areas of the size of an enlarged fpstate: three pages. The terminals' buffers are as large.
+fpstate_areas() { grep "pages=3 vmalloc" /proc/vmallocinfo | grep -cv n_tty_open; }
+
+# at_most COUNT: so many of them are left. The last ones go after a grace period of RCU.
+fpstate_areas_at_most() { [ "$(fpstate_areas)" -le "$1" ]; }
+
+fpstate_areas_back_to() {
+	until_true fpstate_areas_at_most "$1" && return
+	echo "fpstate areas: $(fpstate_areas), at the beginning $1"
+	grep "pages=3 vmalloc" /proc/vmallocinfo | grep -v n_tty_open
+	return 1
+}

@@ -100,16 +100,28 @@ TEST_F(altstack, a_guest_request_does_not_care)
 struct other {
 	pthread_barrier_t set, asked;
 	long outcome;
+	long tid;
 };
 
 static void *other_with_small_stack(void *arg)
 {
 	struct other *other = arg;
 
+	other->tid = syscall(SYS_gettid);
 	other->outcome = altstack(stack_memory(), FRAME - 1);
 	pthread_barrier_wait(&other->set);
 	pthread_barrier_wait(&other->asked);
 	return NULL;
+}
+
+/* pthread_join() returns a little before the kernel takes the thread off its list. */
+static void until_gone(long tid)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/task/%ld", tid);
+	while (!access(path, F_OK))
+		sched_yield();
 }
 
 TEST_F(altstack, any_threads_stack_counts)
@@ -126,6 +138,7 @@ TEST_F(altstack, any_threads_stack_counts)
 	EXPECT_EQ(self->before, xcomp_mask(XCOMP_PERM));
 	pthread_barrier_wait(&other.asked);
 	ASSERT_EQ(0, pthread_join(thread, NULL));
+	until_gone(other.tid);
 	/* The stack is gone with its thread. */
 	EXPECT_EQ(0, xcomp(XCOMP_REQ_PERM, TILE_DATA));
 }

@@ -23,6 +23,9 @@ use crate::verdict::End;
 
 /// After a panic the kernel prints its trace; this is how long it gets.
 const LAST_WORDS: Duration = Duration::from_secs(10);
+/// A host that has no time for the emulator makes it no hang: silence is measured in the emulator's own
+/// processor time, and by the clock only so many times longer.
+const BUSY_HOST: u32 = 5;
 /// From `done` to power-off.
 const POWER_OFF: Duration = Duration::from_secs(60);
 
@@ -33,7 +36,7 @@ pub struct Boot<'a> {
     pub template: &'a str,
     pub cpus: u8,
     pub memory_mib: u32,
-    /// The longest silence of both ports.
+    /// The longest silence of both ports, in processor time of the emulator.
     pub quiet: Duration,
     /// The longest time of the whole boot.
     pub total: Duration,
@@ -103,7 +106,8 @@ pub fn boot(cache: &Cache, emulator: &Emulator, boot: Boot, mut event: impl FnMu
 
     let mut guest = Guest { event: &mut event, ready: false, done: None, records: Records::default() };
     let mut kernel = KernelLog { lines: Lines::default(), problems: Vec::new(), panicked: None, ended: false };
-    let (start, mut last) = (Instant::now(), Instant::now());
+    let start = Instant::now();
+    let mut last = Sign::now(&child);
     let mut buffer = [0; 65536];
     let end = loop {
         let mut fds =
@@ -113,7 +117,7 @@ pub fn boot(cache: &Cache, emulator: &Emulator, boot: Boot, mut event: impl FnMu
         let (from_console, from_output) = (ready.is_ok() && has(&fds[0]), ready.is_ok() && has(&fds[1]));
         if from_console {
             let bytes = read(&mut console, &mut buffer)?;
-            last = Instant::now();
+            last = Sign::now(&child);
             log.write_all(bytes)?;
             if boot.show_console {
                 std::io::stderr().write_all(bytes)?;
@@ -122,7 +126,7 @@ pub fn boot(cache: &Cache, emulator: &Emulator, boot: Boot, mut event: impl FnMu
         }
         if from_output {
             let bytes = read(&mut output, &mut buffer)?;
-            last = Instant::now();
+            last = Sign::now(&child);
             guest.push(bytes);
         }
         if from_console || from_output {
@@ -143,7 +147,7 @@ pub fn boot(cache: &Cache, emulator: &Emulator, boot: Boot, mut event: impl FnMu
         if guest.done.is_some_and(|at: Instant| at.elapsed() > POWER_OFF) {
             break End::Hang("no power-off though all was done".into());
         }
-        if last.elapsed() > boot.quiet {
+        if last.is_older_than(boot.quiet, &child) {
             break End::Hang(format!("no output for {} s", boot.quiet.as_secs()));
         }
         if start.elapsed() > boot.total {
@@ -153,6 +157,36 @@ pub fn boot(cache: &Cache, emulator: &Emulator, boot: Boot, mut event: impl FnMu
     stop(&mut child);
     kernel.finish();
     Ok(Report { end, problems: kernel.problems, log: log_path })
+}
+
+/// When the machine last gave a sign of life.
+struct Sign {
+    at: Instant,
+    processor_time: Duration,
+}
+
+impl Sign {
+    fn now(child: &Child) -> Sign {
+        Sign { at: Instant::now(), processor_time: processor_time(child) }
+    }
+
+    fn is_older_than(&self, limit: Duration, child: &Child) -> bool {
+        self.at.elapsed() > limit
+            && (processor_time(child).saturating_sub(self.processor_time) > limit
+                || self.at.elapsed() > limit.saturating_mul(BUSY_HOST))
+    }
+}
+
+/// The processor time that a child has used.
+fn processor_time(child: &Child) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap_or_default();
+    ticks(&stat).map_or(Duration::ZERO, |ticks| Duration::from_millis(ticks * 10))
+}
+
+/// User and system time in /proc/PID/stat, in hundredths of a second (USER_HZ is 100 on x86).
+fn ticks(stat: &str) -> Option<u64> {
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    Some(fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?)
 }
 
 struct Guest<'a> {
@@ -241,6 +275,14 @@ mod tests {
         fs::write(&path, "====\n00000p[      ] >>PANIC<< could not open ROM image\n  quit\n====\n").unwrap();
         assert!(last_words(&path).contains("could not open ROM image"));
         assert_eq!(last_words(&dir.path().join("none")), "the emulator said nothing");
+    }
+
+    #[test]
+    fn processor_time_is_read_behind_an_odd_name() {
+        let stat = "42 (a) b) R 1 2 3 4 5 6 7 8 9 10 150 25 0 0 20 0\n";
+        assert_eq!(ticks(stat), Some(175));
+        assert_eq!(ticks("42 (a) R 1"), None);
+        assert_eq!(ticks(""), None);
     }
 
     #[test]

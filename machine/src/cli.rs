@@ -29,7 +29,7 @@ pub struct Cli {
 
 #[derive(Subcommand)]
 pub enum Command {
-    /// Prepare the pieces, or one of them with what it needs; nothing is made twice
+    /// Prepare the pieces, or one of them with what it needs and print its path; nothing is made twice
     Prepare { piece: Option<PieceName> },
     /// Run the module's make in the toolchain root against the prepared kernel tree
     Make {

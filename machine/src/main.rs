@@ -31,10 +31,12 @@ mod recipe;
 mod run;
 mod scenario;
 mod shell;
+mod silicon;
 mod toolroot;
 mod verdict;
 mod x86log;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -104,6 +106,7 @@ fn act(command: Command) -> Result<u8> {
     }
 }
 
+/// Prepares, and prints where the one piece asked for is.
 fn prepare(piece: Option<PieceName>) -> Result<u8> {
     let project = Project::find()?;
     let Some(piece) = piece else {
@@ -112,18 +115,22 @@ fn prepare(piece: Option<PieceName>) -> Result<u8> {
         return Ok(verdict::PASS);
     };
     let root = project.toolroot()?;
-    match piece {
-        PieceName::Toolchain => {}
-        PieceName::Emulator => drop(project.emulator(&root)?),
-        PieceName::Kernel => drop(project.kernel(&root)?),
+    let paths = match piece {
+        PieceName::Toolchain => vec![root.file("/")],
+        PieceName::Emulator => vec![project.emulator(&root)?.program()],
+        PieceName::Kernel => vec![project.kernel(&root)?.tree()],
         PieceName::Module => {
             let kernel = project.kernel(&root)?;
-            project.module(&root, &kernel).module()?;
+            vec![project.module(&root, &kernel).module()?.path().join("xfd.ko")]
         }
         PieceName::Programs => {
             let kernel = project.kernel(&root)?;
-            project.programs(&root, &kernel)?;
+            let programs = project.programs(&root, &kernel)?;
+            programs.names().filter_map(|name| programs.get(name)).map(Path::to_path_buf).collect()
         }
+    };
+    for path in paths {
+        println!("{}", path.display());
     }
     Ok(verdict::PASS)
 }

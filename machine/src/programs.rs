@@ -62,7 +62,8 @@ impl Programs {
             }
             let mut list = String::new();
             for program in &self.collection {
-                files.file(&format!("kselftest/xfd/{program}"), &self.by_name[program])?;
+                files.file(&format!("tests/{program}"), &self.by_name[program])?;
+                files.symlink(&format!("kselftest/xfd/{program}"), &format!("/tests/{program}"));
                 list.push_str(&format!("xfd:{program}\n"));
             }
             // Emulated seconds are long.
@@ -106,7 +107,10 @@ impl Builder<'_> {
 
     fn c_selftests(&self, folder: &str) -> Result<Piece> {
         let source = self.project.join("selftests");
-        let key = Key::new().add("kernel", self.kernel.key()).tree("source", &source.join(folder))?;
+        let key = Key::new()
+            .add("kernel", self.kernel.key())
+            .add("how", "make, strip")
+            .tree("source", &source.join(folder))?;
         let name = format!("programs-{folder}");
         self.cache.piece(&name, &key.finish(), |dir| {
             let step = Step::start("programs", &format!("building selftests/{folder}"));
@@ -119,13 +123,18 @@ impl Builder<'_> {
             if executables(dir)?.is_empty() {
                 bail!("building selftests/{folder} made no program; full log: {}", log.path().display());
             }
+            self.strip(&log, dir)?;
             step.done();
             Ok(())
         })
     }
 
     fn kernels_own(&self) -> Result<Piece> {
-        let key = Key::new().add("kernel", self.kernel.key()).add("names", KERNELS_OWN.join(" ")).finish();
+        let key = Key::new()
+            .add("kernel", self.kernel.key())
+            .add("how", "make, strip")
+            .add("names", KERNELS_OWN.join(" "))
+            .finish();
         self.cache.piece("programs-kernel", &key, |dir| {
             let step = Step::start("programs", "building the kernel's own selftests");
             let log = Log::create(self.cache.log("programs-kernel"))?;
@@ -135,9 +144,16 @@ impl Builder<'_> {
             make.args(["CC=gcc-14", "OUTPUT=/xfd/out", "EXTRA_CFLAGS=-static -DCAN_BUILD_64"]);
             make.args(KERNELS_OWN.map(|name| format!("/xfd/out/{name}")));
             log.run("building the kernel's own selftests", &mut make)?;
+            self.strip(&log, dir)?;
             step.done();
             Ok(())
         })
+    }
+
+    /// Takes what only debuggers read out of the programs: the guest loads them slowly.
+    fn strip(&self, log: &Log, dir: &Path) -> Result<()> {
+        let mut strip = self.root.inside().write(dir, "/xfd/out").dir("/xfd/out").command("strip");
+        log.run("strip", strip.arg("--strip-debug").args(executables(dir)?.keys()))
     }
 
     /// cargo knows itself what is out of date.

@@ -78,10 +78,8 @@ pub fn shell(cpus: u8, memory_mib: u32, module: bool, cmdline: &str) -> Result<u
     let mut trouble = None;
     let report = machine.boot(&files, &how, |event| match event {
         Event::Begin(_) => {
-            if raw_terminal().is_ok() {
-                if let Some(input) = input.take() {
-                    std::thread::spawn(move || feed(input));
-                }
+            if let (Ok(()), Some(input)) = (raw_terminal(), input.take()) {
+                std::thread::spawn(move || feed(input));
             }
         }
         Event::Output(bytes) => {

@@ -27,7 +27,7 @@ pub fn namespaced(program: impl AsRef<OsStr>) -> Command {
 
 /// Fails with what to do if namespaces cannot be had.
 pub fn check() -> Result<()> {
-    let output = match namespaced("true").stdin(Stdio::null()).output() {
+    let output = match namespaced("/bin/true").stdin(Stdio::null()).output() {
         Ok(output) => output,
         Err(e) if e.kind() == ErrorKind::NotFound => bail!("the program unshare is missing; install util-linux"),
         Err(e) => return Err(e).context("cannot run unshare"),

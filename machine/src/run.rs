@@ -38,6 +38,11 @@ pub fn run(options: &Options) -> Result<u8> {
     let project = Project::find()?;
     let [name, ..] = options.program.as_slice() else { bail!("no program is named") };
     let own = find(name);
+    match &own {
+        Some(path) => drop(needed(path)?),
+        None if name.contains('/') => bail!("there is no program {name}"),
+        None => {}
+    }
     let machine = Machine::prepare(&project)?;
     let (module, path) = match own {
         Some(path) => (options.module.then(|| machine.module()).transpose()?, path),

@@ -15,7 +15,7 @@ use crate::hosttests;
 use crate::ktap::{self, Count};
 use crate::machine::{How, Machine, Project, Settings};
 use crate::programs::Programs;
-use crate::progress::Step;
+use crate::progress::{note, Step};
 use crate::scenario::{self, Module, Scenario, Style};
 use crate::silicon;
 use crate::verdict::{self, End};
@@ -165,7 +165,15 @@ fn run_one(machine: &Machine, module: Option<&Piece>, programs: &Programs, scena
     std::fs::write(&output, heard.all_output())?;
     let known = |name: &str| programs.get(name).is_some();
     let count = judge(scenario, &heard, &report, known);
-    step.now(&format!("{} passed, {} failed, {} skipped", count.passed, count.failed, count.skipped));
+    drop(step);
+    note(&format!(
+        "{}: {} passed, {} failed, {} skipped after {} s",
+        scenario.name,
+        count.passed,
+        count.failed,
+        count.skipped,
+        start.elapsed().as_secs()
+    ));
     Ok(Row { name: scenario.name.clone(), count, time: start.elapsed() })
 }
 

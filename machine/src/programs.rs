@@ -159,6 +159,7 @@ impl Builder<'_> {
     /// cargo knows itself what is out of date.
     fn rust(&self) -> Result<BTreeMap<String, PathBuf>> {
         require("cargo")?;
+        let _step = Step::start("programs", "building selftests/rust, if it has changed");
         let log = Log::create(self.cache.log("programs-rust"))?;
         let mut cargo = Command::new("cargo");
         cargo.args([

@@ -15,7 +15,7 @@ load_and_unload() {
 		echo "round $round"
 		load || return
 		uses_before=$(counter first_uses)
-		until_true served_since "$uses_before" || return
+		until_true 10 served_since "$uses_before" || return
 		unload || return
 	done
 }

@@ -69,13 +69,18 @@ same() {
 
 # --- waiting for what has no event ----------------------------------------------------------
 
-# until_true COMMAND ARGS...: tries until it succeeds, for about ten seconds. The steps are
-# short because an emulated clock runs slowly.
+uptime_seconds() {
+	read -r up _ </proc/uptime
+	echo "${up%.*}"
+}
+
+# until_true SECONDS COMMAND ARGS...: tries until it succeeds, for so long at most. The steps
+# are short because an emulated clock runs slowly.
 until_true() {
-	tries=5000
+	deadline=$(($(uptime_seconds) + $1))
+	shift
 	until "$@"; do
-		tries=$((tries - 1))
-		if [ "$tries" -eq 0 ]; then
+		if [ "$(uptime_seconds)" -gt "$deadline" ]; then
 			echo "waited in vain for: $*"
 			return 1
 		fi
@@ -90,11 +95,11 @@ is_settled() { [ "$(cat $PATCH/transition 2>/dev/null)" = 0 ]; }
 is_unpatched() { [ ! -d $PATCH ]; }
 
 load() {
-	insmod "$MODULE" && until_true is_settled
+	insmod "$MODULE" && until_true 30 is_settled
 }
 
 unload() {
-	echo 0 >$PATCH/enabled && until_true is_unpatched && rmmod xfd
+	echo 0 >$PATCH/enabled && until_true 30 is_unpatched && rmmod xfd
 }
 
 # A program passes that compares the counters, and a probe on the C function, with its own
@@ -163,7 +168,7 @@ fpstate_areas() { grep "pages=3 vmalloc" /proc/vmallocinfo | grep -cv n_tty_open
 fpstate_areas_at_most() { [ "$(fpstate_areas)" -le "$1" ]; }
 
 fpstate_areas_back_to() {
-	until_true fpstate_areas_at_most "$1" && return
+	until_true 2 fpstate_areas_at_most "$1" && return
 	echo "fpstate areas: $(fpstate_areas), at the beginning $1"
 	grep "pages=3 vmalloc" /proc/vmallocinfo | grep -v n_tty_open
 	return 1

@@ -3,7 +3,7 @@
 # Loading, unloading, and again: who is in charge, what the log says, what is left behind.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 
-ROUNDS=4
+ROUNDS=2
 
 LOAD_LOG="livepatch: enabling patch 'xfd'
 xfd: first uses of dynamic xfeatures are handled here

@@ -9,15 +9,13 @@ use std::process::{Child, Command, Output, Stdio};
 
 use anyhow::{anyhow, bail, Context, Result};
 
-/// Starts `command` in a session of its own, so that nothing in it stops for a terminal's sake, and so that
-/// the kernel kills it when the thread that called this ends.
+/// Starts `command` so that the kernel kills it when the thread that called this ends.
 pub fn spawn(command: &mut Command) -> Result<Child> {
     let parent = nix::unistd::getpid();
-    // SAFETY: between fork and exec the closure only makes the system calls setsid, prctl and getppid, which
-    // are async-signal-safe; it allocates nothing and takes no lock.
+    // SAFETY: between fork and exec the closure only makes the system calls prctl and getppid, which are
+    // async-signal-safe; it allocates nothing and takes no lock.
     unsafe {
         command.pre_exec(move || {
-            nix::libc::setsid();
             nix::libc::prctl(nix::libc::PR_SET_PDEATHSIG, nix::libc::SIGKILL);
             if nix::unistd::getppid() != parent {
                 return Err(ErrorKind::Interrupted.into());

@@ -11,7 +11,8 @@ LIVEPATCH := /sys/kernel/livepatch/xfd
 COUNTERS := /sys/kernel/debug/xfd
 
 export CARGO_TARGET_DIR := $(or $(XFD_CACHE),$(CURDIR)/.cache)/cargo
-MACHINE = $(need-cargo) cargo run --quiet --release --locked --manifest-path machine/Cargo.toml --
+# The first build takes a while, and shows it.
+MACHINE = $(need-cargo) cargo run $(if $(wildcard $(CARGO_TARGET_DIR)/release/machine),--quiet) --release --locked --manifest-path machine/Cargo.toml --
 
 need-cargo = @command -v cargo >/dev/null || { \
 	echo "xfd: no cargo: install Rust 1.85 or later (Debian 13: apt install cargo; else rustup)" >&2; \

@@ -138,8 +138,7 @@ fn run_one(machine: &Machine, module: Option<&Piece>, programs: &Programs, scena
     let step = Step::start(&scenario.name, "booting");
     let names: Vec<_> = scenario.tests.iter().map(|t| t.name.clone()).filter(|n| programs.get(n).is_some()).collect();
     let module = module.filter(|_| scenario.module != Module::Absent);
-    let load = scenario.module == Module::Loaded;
-    let mut files = machine.guest(&Settings::Tests(names.clone()), module, load)?;
+    let mut files = machine.guest(&Settings::Tests(names.clone()), module, scenario.module.loaded())?;
     // All of them: tests start each other.
     for name in programs.names() {
         programs.install(name, &mut files)?;
@@ -194,7 +193,7 @@ fn judge(scenario: &Scenario, heard: &Heard, report: &Report, known: impl Fn(&st
         None => count.pass(),
         Some(why) => count.fail(format!("boot: {why}; console log: {}", report.log.display())),
     }
-    if scenario.module == Module::Loaded {
+    if scenario.module.loaded().is_some() {
         match (&heard.trouble, heard.loaded && heard.unloaded) {
             (Some(why), _) => count.fail(why.clone()),
             (None, true) => count.pass(),

@@ -8,6 +8,7 @@ use anyhow::Result;
 
 use crate::console::Event;
 use crate::machine::{How, Machine, Project, Settings};
+use crate::module::MODULE;
 use crate::progress::{note, suspended};
 use crate::verdict::{self, FAIL, NO_START};
 
@@ -21,7 +22,8 @@ pub fn demo() -> Result<u8> {
     let project = Project::find()?;
     let machine = Machine::prepare(&project)?;
     let (module, programs) = machine.module_and_programs(true)?;
-    let mut files = machine.guest(&Settings::Tests(vec![SCRIPT.into()]), module.as_ref(), module.is_some())?;
+    let mut files =
+        machine.guest(&Settings::Tests(vec![SCRIPT.into()]), module.as_ref(), module.as_ref().map(|_| MODULE))?;
     programs.install(SCRIPT, &mut files)?;
     programs.install(PROGRAM, &mut files)?;
     let how = How {

@@ -102,9 +102,9 @@ impl Machine<'_> {
         Ok((module?, programs?))
     }
 
-    /// A guest's file system with `settings` for init, and the module if there is one; init loads it if
-    /// `load`.
-    pub fn guest(&self, settings: &Settings, module: Option<&Piece>, load: bool) -> Result<Initramfs> {
+    /// A guest's file system with `settings` for init, and the modules if there are any; init loads `load` of
+    /// them.
+    pub fn guest(&self, settings: &Settings, module: Option<&Piece>, load: Option<&str>) -> Result<Initramfs> {
         let busybox = self.root.file("/usr/bin/busybox");
         let mut files = Initramfs::with_init(&busybox, &self.project.dir.join("machine/guest/init"))?;
         let modules = std::fs::read_dir(self.kernel.modules())?;
@@ -163,8 +163,8 @@ pub enum Settings {
 }
 
 impl Settings {
-    fn text(&self, module: bool) -> String {
-        let module = if module { "module=1\n" } else { "" };
+    fn text(&self, module: Option<&str>) -> String {
+        let module = module.map(|name| format!("module={name}\n")).unwrap_or_default();
         match self {
             Settings::Tests(names) => format!("{module}mode=tests\ntests='{}'\n", names.join(" ")),
             Settings::Run => format!("{module}mode=run\n"),

@@ -121,7 +121,7 @@ fn prepare(piece: Option<PieceName>) -> Result<u8> {
         PieceName::Kernel => vec![project.kernel(&root)?.tree()],
         PieceName::Module => {
             let kernel = project.kernel(&root)?;
-            vec![project.module(&root, &kernel).module()?.path().join("xfd.ko")]
+            vec![project.module(&root, &kernel).module()?.path().join(module::MODULE)]
         }
         PieceName::Programs => {
             let kernel = project.kernel(&root)?;

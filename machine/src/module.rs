@@ -20,9 +20,14 @@ use crate::recipe;
 use crate::toolroot::Toolroot;
 
 /// What of the project belongs to the module.
-const SOURCES: [&str; 5] = ["Makefile", "Kbuild", "Kconfig", "rust", "selftests/module/cr0_ts"];
+const SOURCES: [&str; 6] =
+    ["Makefile", "Kbuild", "Kconfig", "rust", "selftests/module/cr0_ts", "selftests/module/rival"];
+/// The module.
+pub const MODULE: &str = "xfd.ko";
+/// The module with CONFIG_XFD_FAULTS.
+pub const WITH_FAULTS: &str = "xfd_faults.ko";
 /// What is built: the module, and those that only tests load.
-pub const PRODUCTS: [&str; 2] = ["xfd.ko", "cr0_ts.ko"];
+pub const PRODUCTS: [&str; 4] = [MODULE, WITH_FAULTS, "cr0_ts.ko", "rival.ko"];
 const BUILD: &str = "/xfd/build";
 
 /// What a module is built with.
@@ -45,14 +50,16 @@ impl Builder<'_> {
             let step = Step::start("module", "building xfd.ko");
             let log = Log::create(self.cache.log("module"))?;
             let _lock = self.cache.exclusive("module-build")?;
-            let build = self.mirror()?;
+            let build = self.mirror("module")?;
             log.run("building the module", self.make(&build).args(["CONFIG_XFD_SELFTEST=m", "modules"]))?;
-            let made = files_below(&build)?;
+            let faults = self.mirror("module-faults")?;
+            log.run("building it with fault injection", self.make(&faults).args(["CONFIG_XFD_FAULTS=y", "modules"]))?;
             for product in PRODUCTS {
-                let found: Vec<_> = made.iter().filter(|f| f.ends_with(product)).collect();
+                let (build, made) = if product == WITH_FAULTS { (&faults, MODULE) } else { (&build, product) };
+                let found: Vec<_> = files_below(build)?.into_iter().filter(|f| f.ends_with(made)).collect();
                 let [ko] = found.as_slice() else {
                     bail!(
-                        "the module's build made {} files called {product}, not one; full log: {}",
+                        "the module's build made {} files called {made}, not one; full log: {}",
                         found.len(),
                         log.path().display()
                     );
@@ -67,7 +74,7 @@ impl Builder<'_> {
     /// Runs make with these arguments in the build folder, output to the terminal.
     pub fn run_make(&self, args: &[String]) -> Result<bool> {
         let _lock = self.cache.exclusive("module-build")?;
-        let build = self.mirror()?;
+        let build = self.mirror("module")?;
         Ok(crate::child::spawn(self.make(&build).args(args))?.wait()?.success())
     }
 
@@ -96,9 +103,9 @@ impl Builder<'_> {
         Ok(found)
     }
 
-    /// Brings the build folder's sources up to date, and says where it is.
-    fn mirror(&self) -> Result<PathBuf> {
-        let build = self.cache.workspace(&format!("module-{}", self.kernel.key()))?;
+    /// Brings the sources of the build folder `name` up to date, and says where it is.
+    fn mirror(&self, name: &str) -> Result<PathBuf> {
+        let build = self.cache.workspace(&format!("{name}-{}", self.kernel.key()))?;
         mirror(self.project, &build, &self.sources()?)?;
         Ok(build)
     }

@@ -12,6 +12,7 @@ use crate::elfdeps::needed;
 use crate::initramfs::Initramfs;
 use crate::key::files_below;
 use crate::machine::{check_cpus, quote, How, Machine, Project, Settings};
+use crate::module::MODULE;
 use crate::progress::{note, suspended};
 use crate::verdict::{self, NO_START, RUN_SHIFT};
 
@@ -53,7 +54,7 @@ pub fn run(options: &Options) -> Result<u8> {
             (module, found.with_context(missing)?.to_path_buf())
         }
     };
-    let mut files = machine.guest(&Settings::Run, module.as_ref(), module.is_some())?;
+    let mut files = machine.guest(&Settings::Run, module.as_ref(), module.as_ref().map(|_| MODULE))?;
     add(&mut files, &path, options)?;
     let how = How {
         name: "run",

@@ -7,6 +7,8 @@ use std::path::Path;
 use anyhow::{bail, Context, Result};
 use serde::Deserialize;
 
+use crate::module;
+
 /// One boot.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -58,6 +60,19 @@ pub enum Module {
     Present,
     /// Loaded before the tests and unloaded after them.
     Loaded,
+    /// The same with the build that has fault injection.
+    LoadedWithFaults,
+}
+
+impl Module {
+    /// The module that is loaded before the tests and unloaded after them.
+    pub fn loaded(self) -> Option<&'static str> {
+        match self {
+            Module::Absent | Module::Present => None,
+            Module::Loaded => Some(module::MODULE),
+            Module::LoadedWithFaults => Some(module::WITH_FAULTS),
+        }
+    }
 }
 
 /// How a program reports.

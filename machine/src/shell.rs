@@ -14,6 +14,7 @@ use nix::unistd::ttyname;
 
 use crate::console::Event;
 use crate::machine::{check_cpus, How, Machine, Project, Settings};
+use crate::module::MODULE;
 use crate::progress::note;
 use crate::verdict;
 
@@ -54,7 +55,8 @@ pub fn shell(cpus: u8, memory_mib: u32, module: bool, cmdline: &str) -> Result<u
     let (module, programs) = machine.module_and_programs(module)?;
     let (rows, columns) = console::Term::stdout().size();
     let term = std::env::var("TERM").unwrap_or_else(|_| "linux".into());
-    let mut files = machine.guest(&Settings::Shell(rows, columns, term), module.as_ref(), module.is_some())?;
+    let mut files =
+        machine.guest(&Settings::Shell(rows, columns, term), module.as_ref(), module.as_ref().map(|_| MODULE))?;
     for name in programs.names() {
         programs.install(name, &mut files)?;
     }

@@ -6,6 +6,7 @@
 //! exits is freed by the kernel's `fpstate_free()`, with or without this module loaded.
 
 use crate::cpu::msr;
+use crate::faults;
 use crate::seam::bindings::{self, fpstate, fpu};
 use crate::seam::kernel::kernel;
 use crate::seam::locks::Fpregs;
@@ -68,6 +69,9 @@ impl FpstateBuffer {
     // and these areas must be told from everybody else's.
     #[inline(never)]
     pub(crate) fn allocate(kernel_size: u32, user_size: u32) -> Result<Self> {
+        if faults::allocation_fails() {
+            return Err(ENOMEM);
+        }
         let bytes = bindings::XFD_FPSTATE_REGS as usize + kernel_size as usize;
         // SAFETY: may be called wherever sleeping is allowed; returns NULL or `bytes` zeroed
         // bytes on a page boundary.

@@ -6,6 +6,7 @@
 //! ```
 
 use crate::cpu::msr;
+use crate::faults::{self, Point};
 use crate::fpstate::{self, FpstateBuffer};
 use crate::group_perm;
 use crate::seam::bindings;
@@ -30,6 +31,7 @@ extern "C" fn xfd_handle_nm(regs: *mut pt_regs, xfd_err: u64) {
     msr::clear_xfd_err();
 
     with_interrupts(|| {
+        faults::wait_at(Point::Cleared);
         let verdict = match NmEvent::from_xfd_err(xfd_err) {
             NmEvent::FirstUse(used) => first_use(used),
             NmEvent::Unknown(raised) => {
@@ -39,6 +41,7 @@ extern "C" fn xfd_handle_nm(regs: *mut pt_regs, xfd_err: u64) {
             // entry.c hands these over before it comes here.
             NmEvent::Ordinary => Verdict::Resume,
         };
+        faults::wait_at(Point::Decided);
         deliver(verdict, regs);
         if let Some(report) = &mut report {
             report.end(verdict);
@@ -58,6 +61,7 @@ fn first_use(used: Xfeatures) -> Verdict {
         STATS.denied.count();
         return Verdict::Sigill;
     }
+    faults::wait_at(Point::Permitted);
     match buffer::need(fpstate::current_masks(), used, &permission) {
         Need::NothingButArming => {
             STATS.repeated.count();
@@ -68,7 +72,10 @@ fn first_use(used: Xfeatures) -> Verdict {
             user_size,
         } => {
             match FpstateBuffer::allocate(kernel_size, user_size) {
-                Ok(buffer) => buffer.install(used),
+                Ok(buffer) => {
+                    faults::wait_at(Point::Allocated);
+                    buffer.install(used);
+                }
                 Err(_) => {
                     STATS.failed_allocations.count();
                     return Verdict::Sigsegv;

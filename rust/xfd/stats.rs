@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Counters since load, one decimal number a file in /sys/kernel/debug/xfd/.
 
+use crate::faults;
 use crate::seam::bindings;
 use kernel::debugfs::{Dir, File};
 use kernel::fmt;
@@ -64,6 +65,8 @@ pub(crate) struct Files {
     ordinary_nm: File<Shown>,
     #[pin]
     in_flight: File<Shown>,
+    #[pin]
+    faults: faults::Files,
     _dir: Dir,
 }
 
@@ -87,6 +90,7 @@ impl Files {
             repeated <- dir.read_only_file(c"repeated", Shown(&STATS.repeated.0)),
             ordinary_nm <- dir.read_only_file(c"ordinary_nm", Shown(ordinary_nm)),
             in_flight <- dir.read_only_file(c"in_flight", Shown(in_flight)),
+            faults <- faults::Files::new(&dir),
             _dir: dir.clone(),
         })
     }

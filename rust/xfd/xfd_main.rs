@@ -8,6 +8,11 @@
 
 mod cpu;
 mod exec;
+#[cfg(CONFIG_XFD_FAULTS)]
+mod faults;
+#[cfg(not(CONFIG_XFD_FAULTS))]
+#[path = "faults_off.rs"]
+mod faults;
 mod fpstate;
 mod group_perm;
 mod nm_handler;
@@ -19,6 +24,7 @@ mod trace;
 #[allow(dead_code, unreachable_pub)] // A crate of its own on the host.
 mod xstate;
 
+use faults::Step;
 use kernel::prelude::*;
 use seam::{bindings, call_site, kernel::Kernel, livepatch, refusal::Refusal, symbols};
 
@@ -36,13 +42,34 @@ struct Xfd {
 
 impl kernel::Module for Xfd {
     fn init(module: &'static ThisModule) -> Result<Self> {
-        supported().map_err(Refusal::report)?;
-        symbols::bind_gates().map_err(Refusal::report)?;
-        Kernel::find().map_err(Refusal::report)?;
-        call_site::locate().map_err(Refusal::report)?;
-        let files = KBox::pin_init(stats::Files::new(), GFP_KERNEL)?;
-        livepatch::enable(module).map_err(Refusal::report)?;
+        Self::load(module).map_err(Refusal::report)
+    }
+}
+
+impl Xfd {
+    fn load(module: &'static ThisModule) -> Result<Self, Refusal> {
+        faults::load_step(Step::Supported)?;
+        supported()?;
+        faults::load_step(Step::Gates)?;
+        symbols::bind_gates()?;
+        faults::load_step(Step::Kernel)?;
+        Kernel::find()?;
+        faults::load_step(Step::CallSite)?;
+        call_site::locate()?;
+        faults::load_step(Step::Files)?;
+        let files =
+            KBox::pin_init(stats::Files::new(), GFP_KERNEL).map_err(|_| Refusal::NoMemory)?;
+        faults::load_step(Step::Livepatch)?;
+        livepatch::enable(module)?;
         Ok(Self { _files: files })
+    }
+}
+
+impl Drop for Xfd {
+    fn drop(&mut self) {
+        // A cumulative livepatch of somebody else's replaces ours without asking, and without
+        // telling (Documentation/livepatch/cumulative-patches.rst): #NM still comes here then.
+        call_site::restore();
     }
 }
 

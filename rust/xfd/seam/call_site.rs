@@ -8,6 +8,7 @@ use super::bindings;
 use super::refusal::Refusal;
 use super::symbols::{find, optional};
 use kernel::prelude::*;
+use kernel::sync::atomic::{AtomicFlag, Relaxed};
 use kernel::sync::SetOnce;
 
 const CALL: u8 = 0xe8;
@@ -31,6 +32,7 @@ struct CallSites {
     fred: Option<CallSite>,
     original: usize,
     text_mutex: *mut kernel::bindings::mutex,
+    redirected: AtomicFlag,
 }
 
 // SAFETY: addresses of kernel text, which stays; the mutex is the kernel's own.
@@ -57,21 +59,28 @@ pub(crate) fn locate() -> Result<(), Refusal> {
         fred,
         original,
         text_mutex,
+        redirected: AtomicFlag::new(false),
     });
     Ok(())
 }
 
 /// Makes every #NM come to this module. Sleeps.
 pub(crate) fn redirect() {
-    point_at(entry());
+    if let Some(sites) = SITES.as_ref() {
+        sites.redirected.store(true, Relaxed);
+        sites.point_at(entry());
+    }
 }
 
-/// Gives #NM back to the kernel, and waits until nobody is in this module's handler. Sleeps.
+/// Gives #NM back to the kernel, if it comes here, and waits until nobody is in this module's
+/// handler. Sleeps.
 pub(crate) fn restore() {
     if let Some(sites) = SITES.as_ref() {
-        point_at(sites.original);
-        // SAFETY: the calls lead elsewhere now, so nobody enters any more.
-        unsafe { bindings::xfd_wait_for_handlers() };
+        if sites.redirected.xchg(false, Relaxed) {
+            sites.point_at(sites.original);
+            // SAFETY: the calls lead elsewhere now, so nobody enters any more.
+            unsafe { bindings::xfd_wait_for_handlers() };
+        }
     }
 }
 
@@ -79,19 +88,20 @@ fn entry() -> usize {
     bindings::xfd_nm_entry as *const () as usize
 }
 
-fn point_at(target: usize) {
-    let Some(sites) = SITES.as_ref() else { return };
-    for site in [Some(sites.idt), sites.fred].into_iter().flatten() {
-        if let Some(bytes) = instruction(site, target) {
-            // SAFETY: `locate` found a call or jump of 5 bytes there, and `bytes` is one of the
-            // same kind; `text_mutex` is the kernel's.
-            unsafe {
-                bindings::xfd_gate_poke5(
-                    site.address as *mut c_void,
-                    bytes.as_ptr(),
-                    sites.text_mutex,
-                )
-            };
+impl CallSites {
+    fn point_at(&self, target: usize) {
+        for site in [Some(self.idt), self.fred].into_iter().flatten() {
+            if let Some(bytes) = instruction(site, target) {
+                // SAFETY: `locate` found a call or jump of 5 bytes there, and `bytes` is one of
+                // the same kind; `text_mutex` is the kernel's.
+                unsafe {
+                    bindings::xfd_gate_poke5(
+                        site.address as *mut c_void,
+                        bytes.as_ptr(),
+                        self.text_mutex,
+                    )
+                };
+            }
         }
     }
 }

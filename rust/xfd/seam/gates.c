@@ -70,3 +70,13 @@ void xfd_gate_poke5(void *site, const u8 opcode[5], struct mutex *text_mutex)
 	mutex_unlock(text_mutex);
 	cpus_read_unlock();
 }
+
+bool xfd_gate_is_livepatched(void *function, struct mutex *klp_mutex)
+{
+	bool found;
+
+	mutex_lock(klp_mutex);
+	found = static_call(xfd_gate_klp_find_ops)(function);
+	mutex_unlock(klp_mutex);
+	return found;
+}

@@ -9,9 +9,12 @@
 #include <asm/idtentry.h>
 
 struct fpu;
+struct klp_ops;
 
 /* arch/x86/kernel/fpu/internal.h:26, a header that modules do not have */
 void fpstate_reset(struct fpu *fpu);
+/* kernel/livepatch/patch.h:28, likewise */
+struct klp_ops *klp_find_ops(void *old_func);
 
 #define XFD_GATES(G)			\
 	G(kallsyms_lookup_name)		\
@@ -23,7 +26,8 @@ void fpstate_reset(struct fpu *fpu);
 	G(get_sigframe_size)		\
 	G(switch_fpu_return)		\
 	G(fpstate_reset)		\
-	G(smp_text_poke_single)
+	G(smp_text_poke_single)		\
+	G(klp_find_ops)
 
 #define XFD_DECLARE_GATE(symbol) DECLARE_STATIC_CALL(xfd_gate_##symbol, symbol);
 XFD_GATES(XFD_DECLARE_GATE)

@@ -5,7 +5,9 @@
 //! keeps the module loaded while it is on. Its callbacks take the #NM call site along, so that
 //! one switch moves everything.
 
+use super::symbols::find;
 use super::{bindings, call_site, refusal::Refusal};
+use crate::faults::{self, Step};
 use core::cell::UnsafeCell;
 use kernel::prelude::*;
 
@@ -45,6 +47,9 @@ pub(crate) fn enable(module: &'static ThisModule) -> Result<(), Refusal> {
             crate::exec::xfd_fpu_flush_thread as *const (),
         ),
     ];
+    for (name, _) in replaced {
+        not_replaced(name)?;
+    }
     let patch = PATCH.0.get();
 
     // SAFETY: module initialisation runs once, and nobody else knows these statics yet.
@@ -66,7 +71,21 @@ pub(crate) fn enable(module: &'static ThisModule) -> Result<(), Refusal> {
         .map_err(Refusal::NoLivepatch)
 }
 
+/// Fails if another livepatch has `function`: what it repairs would come back with ours.
+fn not_replaced(function: &'static CStr) -> Result<(), Refusal> {
+    let (address, klp_mutex) = (find(function)?, find(c"klp_mutex")?);
+    // SAFETY: `klp_mutex` is the livepatch core's mutex (kernel/livepatch/core.h:7).
+    if unsafe { bindings::xfd_gate_is_livepatched(address as *mut c_void, klp_mutex as *mut _) } {
+        Err(Refusal::OtherLivepatch(function))
+    } else {
+        Ok(())
+    }
+}
+
 extern "C" fn before_patching(_: *mut bindings::klp_object) -> c_int {
+    if let Err(refusal) = faults::load_step(Step::Redirect) {
+        return refusal.report().to_errno();
+    }
     call_site::redirect();
     pr_info!("first uses of dynamic xfeatures are handled here\n");
     0

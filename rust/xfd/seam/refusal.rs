@@ -29,6 +29,13 @@ pub(crate) enum Refusal {
     NoCallSite(&'static CStr),
     /// The module was loaded out of reach of a near call: ENOEXEC.
     OutOfReach,
+    /// Another livepatch replaces this function already: EBUSY.
+    OtherLivepatch(&'static CStr),
+    /// ENOMEM.
+    NoMemory,
+    /// A test asked for it: ENOMEM.
+    #[cfg(CONFIG_XFD_FAULTS)]
+    OnRequest(crate::faults::Step),
     /// The livepatch core said no: its errno.
     NoLivepatch(Error),
 }
@@ -74,6 +81,19 @@ impl Refusal {
                     "not loaded: the module lies more than 2 GiB from the kernel text; reload it\n"
                 );
                 ENOEXEC
+            }
+            Self::OtherLivepatch(name) => {
+                pr_err!("not loaded: another livepatch replaces {}, which this one would undo; disable it first (/sys/kernel/livepatch)\n", name);
+                EBUSY
+            }
+            Self::NoMemory => {
+                pr_err!("not loaded: no memory for its own state; free some and load it again\n");
+                ENOMEM
+            }
+            #[cfg(CONFIG_XFD_FAULTS)]
+            Self::OnRequest(step) => {
+                pr_err!("not loaded: step {:?} failed as fail_step asks\n", step);
+                ENOMEM
             }
             Self::NoLivepatch(e) => {
                 pr_err!(

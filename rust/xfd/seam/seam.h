@@ -46,6 +46,8 @@ void xfd_gate_reset_fpstate(struct fpu *fpu);
  * lock and @text_mutex, sleeps.
  */
 void xfd_gate_poke5(void *site, const u8 opcode[5], struct mutex *text_mutex);
+/* Whether a livepatch replaces @function now. Gate klp_find_ops; takes @klp_mutex, sleeps. */
+bool xfd_gate_is_livepatched(void *function, struct mutex *klp_mutex);
 
 /* entry.c */
 void xfd_nm_entry(struct pt_regs *regs);
@@ -69,5 +71,18 @@ bool xfd_fpregs_in_memory(void);
 void xfd_set_fpregs_in_memory(void);
 /* Whether a thread of current's process has an altstack of less than @bytes; siglock held. */
 bool xfd_altstack_below(unsigned long bytes);
+
+#ifdef CONFIG_XFD_FAULTS
+/* faults.c: how often an allocation is to fail yet; the point at which tasks wait, 0 for none; the waiting ones */
+extern atomic64_t xfd_fail_allocations;
+extern atomic64_t xfd_hold;
+extern atomic64_t xfd_held;
+/* Parameter of insmod: the step of loading that fails, 0 for none. */
+extern int xfd_fail_step;
+/* Waits while @point is the one to wait at. Sleeps, whatever signals are pending. */
+void xfd_wait_at(s64 point);
+/* Makes @point, or with 0 none, the one to wait at; others go on. */
+void xfd_hold_at(s64 point);
+#endif
 
 #endif

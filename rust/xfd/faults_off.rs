@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Without CONFIG_XFD_FAULTS nothing fails or waits on request, and nothing of it is compiled in.
+
+use crate::seam::refusal::Refusal;
+use kernel::debugfs::Dir;
+use kernel::prelude::*;
+
+/// As in faults.rs.
+#[derive(Clone, Copy)]
+pub(crate) enum Point {
+    Cleared,
+    Permitted,
+    Allocated,
+    Decided,
+}
+
+/// As in faults.rs.
+#[derive(Clone, Copy)]
+pub(crate) enum Step {
+    Supported,
+    Gates,
+    Kernel,
+    CallSite,
+    Files,
+    Livepatch,
+    Redirect,
+}
+
+#[inline(always)]
+pub(crate) fn wait_at(_: Point) {}
+
+#[inline(always)]
+pub(crate) fn allocation_fails() -> bool {
+    false
+}
+
+#[inline(always)]
+pub(crate) fn load_step(_: Step) -> Result<(), Refusal> {
+    Ok(())
+}
+
+/// No files.
+pub(crate) struct Files;
+
+impl Files {
+    pub(crate) fn new(_: &Dir) -> impl PinInit<Self, Error> {
+        Ok(Self)
+    }
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Making the module's allocations fail and its handler wait: /sys/kernel/debug/xfd/faults, which
+ * only a build with CONFIG_XFD_FAULTS has (rust/xfd/faults.rs says what the knobs mean).
+ */
+#ifndef XFD_TEST_KNOBS_H
+#define XFD_TEST_KNOBS_H
+
+#include <sched.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "counters.h"
+
+#define XFD_KNOBS XFD_COUNTERS "faults/"
+
+#define REQUIRE_KNOBS()								\
+	do {									\
+		if (access(XFD_KNOBS "hold", W_OK))				\
+			SKIP(return, "no " XFD_KNOBS ": xfd.ko without CONFIG_XFD_FAULTS"); \
+	} while (0)
+
+static inline bool knob_set(const char *name, long value)
+{
+	char path[128];
+	FILE *file;
+	bool done;
+
+	snprintf(path, sizeof(path), XFD_KNOBS "%s", name);
+	file = fopen(path, "w");
+	if (!file)
+		return false;
+	done = fprintf(file, "%ld\n", value) > 0;
+	return !fclose(file) && done;
+}
+
+/* How many tasks wait in the handler; it is theirs to come and go, so there is nothing to wait on. */
+static inline void wait_until_held(long tasks)
+{
+	while (counter("faults/held") != tasks)
+		sched_yield();
+}
+
+#endif

@@ -1,0 +1,373 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What can happen to a task that sleeps in the handler of its first use, at each point where it
+ * can sleep: killed, stopped, traced, frozen, migrated, signalled, its process exiting or
+ * executing something else. Another task uses tiles on the same CPU meanwhile.
+ */
+#define _GNU_SOURCE
+#include <elf.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/ptrace.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+
+#include "amx.h"
+#include "counters.h"
+#include "faults.h"
+#include "knobs.h"
+
+#include "kselftest_harness.h"
+
+#define EXECUTED "XFD_HELD_EXECUTED"
+
+/* The numbers are those of faults.rs. */
+enum point { CLEARED = 1, PERMITTED, ALLOCATED, DECIDED };
+
+FIXTURE(held) {
+	struct counters before;
+	pid_t neighbour;	/* uses tiles on CPU 0 all the time */
+	pid_t task;		/* waits in the handler */
+};
+
+FIXTURE_VARIANT(held) {
+	enum point point;
+};
+
+FIXTURE_VARIANT_ADD(held, cleared) { .point = CLEARED };
+FIXTURE_VARIANT_ADD(held, permitted) { .point = PERMITTED };
+FIXTURE_VARIANT_ADD(held, allocated) { .point = ALLOCATED };
+FIXTURE_VARIANT_ADD(held, decided) { .point = DECIDED };
+
+static void neighbour(int ready)
+{
+	struct tiles mine;
+
+	pin_to(0);
+	xcomp(XCOMP_REQ_PERM, TILE_DATA);
+	tiles_configure();
+	tiles_fill(&mine, 77);
+	tiles_load(&mine);
+	if (write(ready, "", 1) != 1)
+		_exit(2);
+	while (tiles_hold(&mine))
+		sched_yield();
+	_exit(1);
+}
+
+/* Loads all tiles and looks whether they, and a register of another component, are kept. */
+static bool first_use_is_right(void)
+{
+	struct tiles mine;
+	uint8_t before[32], after[32];
+
+	tiles_configure();
+	tiles_fill(&mine, getpid());
+	memset(before, 0x3c, sizeof(before));
+	asm volatile("vmovdqu %0, %%ymm15" :: "m"(before) : "xmm15");
+	tiles_load(&mine);
+	asm volatile("vmovdqu %%ymm15, %0" : "=m"(after));
+	return !memcmp(before, after, sizeof(before)) && tiles_hold(&mine);
+}
+
+static void handler_with_tiles(int signo)
+{
+	struct tiles other;
+
+	tiles_configure();
+	tiles_fill(&other, 5);
+	tiles_load(&other);
+	if (!tiles_hold(&other))
+		_exit(3);
+}
+
+static volatile int leave;
+
+static void *leave_or_execute(void *how)
+{
+	char *argv[] = { "xfd_held", NULL };
+
+	while (!leave)
+		sched_yield();
+	if (!strcmp(how, "exit"))
+		_exit(7);
+	setenv(EXECUTED, "1", 1);
+	execv("/proc/self/exe", argv);
+	_exit(4);
+}
+
+/* A new program has no permission; SIGILL says so. Runs before main() of a program so marked. */
+__attribute__((constructor)) static void executed(void)
+{
+	if (!getenv(EXECUTED))
+		return;
+	faults_catch();
+	tiles_configure();
+	TRY("tilezero %%tmm0");
+	_exit(fault.signo == SIGILL && fault.code == ILL_ILLOPC ? 8 : 9);
+}
+
+static void leave_now(int signo)
+{
+	leave = 1;
+}
+
+static void use_tiles(void)
+{
+	pin_to(0);
+	signal(SIGUSR1, handler_with_tiles);
+	xcomp(XCOMP_REQ_PERM, TILE_DATA);
+	_exit(first_use_is_right() ? 0 : 1);
+}
+
+/* The first thread waits in the handler; the second does what `how` says after SIGUSR2. */
+static void use_tiles_beside(const char *how)
+{
+	pthread_t other;
+	sigset_t usr2;
+
+	signal(SIGUSR2, leave_now);
+	xcomp(XCOMP_REQ_PERM, TILE_DATA);
+	if (pthread_create(&other, NULL, leave_or_execute, (void *)how))
+		_exit(5);
+	sigemptyset(&usr2);
+	sigaddset(&usr2, SIGUSR2);
+	pthread_sigmask(SIG_BLOCK, &usr2, NULL);
+	_exit(first_use_is_right() ? 0 : 1);
+}
+
+static pid_t start_held(const char *how)
+{
+	pid_t task = fork();
+
+	if (!task) {
+		if (how)
+			use_tiles_beside(how);
+		use_tiles();
+	}
+	wait_until_held(1);
+	return task;
+}
+
+FIXTURE_SETUP(held)
+{
+	int ready[2];
+	char byte;
+
+	REQUIRE_TILES();
+	REQUIRE_KNOBS();
+	ASSERT_EQ(0, pipe(ready));
+	self->neighbour = fork();
+	ASSERT_LE(0, self->neighbour);
+	if (!self->neighbour)
+		neighbour(ready[1]);
+	ASSERT_EQ(1, read(ready[0], &byte, 1));
+	self->before = counters_now();
+	ASSERT_TRUE(knob_set("hold", variant->point));
+}
+
+/* Whatever happened: nobody is in the handler, and the neighbour's tiles are its own. */
+FIXTURE_TEARDOWN(held)
+{
+	int status;
+
+	EXPECT_TRUE(knob_set("hold", 0));
+	if (self->neighbour > 0) {
+		EXPECT_EQ(0, waitpid(self->neighbour, &status, WNOHANG))
+			TH_LOG("the neighbour's tiles changed");
+		kill(self->neighbour, SIGKILL);
+		waitpid(self->neighbour, &status, 0);
+	}
+	EXPECT_EQ(0, counter("in_flight"));
+	EXPECT_EQ(0, counter("faults/held"));
+	EXPECT_EQ(0, counter("repeated"));
+}
+
+/* Its process is on its way out: SIGKILL is pending for it. */
+static void wait_until_doomed(pid_t task)
+{
+	unsigned long pending = 0;
+	char path[64], line[128];
+	FILE *status;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/status", task, task);
+	while (!(pending & BIT_ULL(SIGKILL - 1))) {
+		status = fopen(path, "r");
+		while (status && fgets(line, sizeof(line), status))
+			sscanf(line, "SigPnd: %lx", &pending);
+		if (status)
+			fclose(status);
+		sched_yield();
+	}
+}
+
+#define RELEASE() ASSERT_TRUE(knob_set("hold", 0))
+
+#define EXPECT_EXIT(code)							\
+	do {									\
+		int _status;							\
+										\
+		ASSERT_EQ(self->task, waitpid(self->task, &_status, 0));	\
+		EXPECT_TRUE(WIFEXITED(_status))					\
+			TH_LOG("wait status %#x", _status);			\
+		EXPECT_EQ(code, WEXITSTATUS(_status));				\
+	} while (0)
+
+#define EXPECT_SERVED(n) EXPECT_EQ(n, counter("first_uses") - self->before.first_uses)
+
+TEST_F(held, goes_on)
+{
+	self->task = start_held(NULL);
+	EXPECT_EQ(1, counter("in_flight"));
+	RELEASE();
+	EXPECT_EXIT(0);
+	EXPECT_SERVED(1);
+}
+
+TEST_F(held, killed)
+{
+	int status;
+
+	self->task = start_held(NULL);
+	ASSERT_EQ(0, kill(self->task, SIGKILL));
+	RELEASE();
+	ASSERT_EQ(self->task, waitpid(self->task, &status, 0));
+	EXPECT_TRUE(WIFSIGNALED(status));
+	EXPECT_EQ(SIGKILL, WTERMSIG(status));
+}
+
+TEST_F(held, stopped)
+{
+	int status;
+
+	self->task = start_held(NULL);
+	ASSERT_EQ(0, kill(self->task, SIGSTOP));
+	RELEASE();
+	ASSERT_EQ(self->task, waitpid(self->task, &status, WUNTRACED));
+	ASSERT_TRUE(WIFSTOPPED(status));
+	ASSERT_EQ(0, kill(self->task, SIGCONT));
+	EXPECT_EXIT(0);
+	EXPECT_SERVED(1);
+}
+
+/* The tracer finds it served, and about to run the instruction again. */
+TEST_F(held, traced)
+{
+	static uint8_t image[65536];
+	struct iovec iov = { image, sizeof(image) };
+	uint64_t xstate_bv;
+	int status;
+
+	self->task = start_held(NULL);
+	ASSERT_EQ(0, ptrace(PTRACE_SEIZE, self->task, 0, 0));
+	ASSERT_EQ(0, ptrace(PTRACE_INTERRUPT, self->task, 0, 0));
+	RELEASE();
+	ASSERT_EQ(self->task, waitpid(self->task, &status, 0));
+	ASSERT_TRUE(WIFSTOPPED(status));
+	ASSERT_EQ(0, ptrace(PTRACE_GETREGSET, self->task, NT_X86_XSTATE, &iov));
+	memcpy(&xstate_bv, image + 512, sizeof(xstate_bv));
+	EXPECT_EQ(xsave_size(xgetbv0()), iov.iov_len);
+	EXPECT_EQ(BIT_ULL(TILE_CFG), xstate_bv & (BIT_ULL(TILE_CFG) | BIT_ULL(TILE_DATA)));
+	EXPECT_EQ(0, ptrace(PTRACE_SETREGSET, self->task, NT_X86_XSTATE, &iov));
+	EXPECT_SERVED(1);
+	ASSERT_EQ(0, ptrace(PTRACE_DETACH, self->task, 0, 0));
+	EXPECT_EXIT(0);
+	EXPECT_SERVED(1);
+}
+
+static bool put(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY);
+	bool done = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+
+	close(fd);
+	return done;
+}
+
+#define CGROUPS "/tmp/xfd_held.cgroup"
+#define GROUP CGROUPS "/xfd_held"
+
+static bool frozen(int events)
+{
+	char text[128];
+	ssize_t length = pread(events, text, sizeof(text) - 1, 0);
+
+	text[length < 0 ? 0 : length] = 0;
+	return strstr(text, "frozen 1");
+}
+
+TEST_F(held, frozen)
+{
+	struct pollfd events = { .events = POLLPRI };
+	char pid[16];
+
+	mkdir(CGROUPS, 0700);
+	if (mount("none", CGROUPS, "cgroup2", 0, NULL))
+		SKIP(return, "cgroup v2 can not be mounted: %s", strerror(errno));
+	mkdir(GROUP, 0700);
+	self->task = start_held(NULL);
+	snprintf(pid, sizeof(pid), "%d", self->task);
+	ASSERT_TRUE(put(GROUP "/cgroup.procs", pid));
+	ASSERT_TRUE(put(GROUP "/cgroup.freeze", "1"));
+	events.fd = open(GROUP "/cgroup.events", O_RDONLY);
+	ASSERT_LE(0, events.fd);
+	EXPECT_FALSE(frozen(events.fd));
+	RELEASE();
+	while (!frozen(events.fd))
+		poll(&events, 1, -1);
+	EXPECT_SERVED(1);
+	ASSERT_TRUE(put(GROUP "/cgroup.freeze", "0"));
+	EXPECT_EXIT(0);
+	close(events.fd);
+	rmdir(GROUP);
+	umount(CGROUPS);
+}
+
+TEST_F(held, migrated)
+{
+	cpu_set_t other;
+
+	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
+		SKIP(return, "one CPU: nowhere to migrate to");
+	CPU_ZERO(&other);
+	CPU_SET(1, &other);
+	self->task = start_held(NULL);
+	ASSERT_EQ(0, sched_setaffinity(self->task, sizeof(other), &other));
+	RELEASE();
+	EXPECT_EXIT(0);
+	EXPECT_SERVED(1);
+}
+
+TEST_F(held, signalled)
+{
+	self->task = start_held(NULL);
+	ASSERT_EQ(0, kill(self->task, SIGUSR1));
+	RELEASE();
+	EXPECT_EXIT(0);
+	EXPECT_SERVED(1);
+}
+
+TEST_F(held, process_exits)
+{
+	self->task = start_held("exit");
+	ASSERT_EQ(0, kill(self->task, SIGUSR2));
+	wait_until_doomed(self->task);
+	RELEASE();
+	EXPECT_EXIT(7);
+}
+
+TEST_F(held, process_executes)
+{
+	self->task = start_held("execute");
+	ASSERT_EQ(0, kill(self->task, SIGUSR2));
+	wait_until_doomed(self->task);
+	RELEASE();
+	EXPECT_EXIT(8);
+	EXPECT_EQ(1, counter("denied") - self->before.denied);
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,60 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# Unloading waits for the tasks that sleep in the handler (CONFIG_XFD_FAULTS), and everybody else
+# is served by the kernel meanwhile.
+. "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
+
+MODULE=${XFD_KO_FAULTS:-/lib/xfd_faults.ko}
+# Before and after the allocation.
+POINTS="1 3"
+
+is_loaded && bail_out "the module is loaded: this test loads it itself"
+[ -f "$MODULE" ] || skip_all "no $MODULE: the module with CONFIG_XFD_FAULTS"
+"$HERE/amx_matmul" >/dev/null || skip_all "no AMX here"
+baseline=$(fpstate_areas)
+
+held() { [ "$(counter faults/held)" = "$1" ]; }
+
+# unload_waits POINT
+unload_waits() {
+	load || return
+	echo "$1" >$COUNTERS/faults/hold
+	mkfifo "$WORK/stop" "$WORK/says" || return
+	"$HERE/amx_load" --threads 3 <"$WORK/stop" >"$WORK/says" &
+	amx_pid=$!
+	exec 3>"$WORK/stop" 4<"$WORK/says"
+	rm "$WORK/stop" "$WORK/says"
+	until_true 30 held 3 || return
+	caught=3
+	# It cannot end before they do.
+	sh -c "echo 0 >$PATCH/enabled" &
+	disabling=$!
+	until_true 30 functions_are_back && until_true 30 served_by_the_kernel || return
+	same in_flight $caught "$(counter in_flight)" && is_loaded || return
+	echo 0 >$COUNTERS/faults/hold
+	wait $disabling
+	until_true 30 is_unpatched && rmmod xfd || return
+	read -r line <&4
+	same "amx_load, first line" ready "$line"
+	amx_stop && nothing_remains
+}
+
+# The call site is restored right after the functions.
+functions_are_back() { ! grep -q fpu_xstate_prctl /sys/kernel/tracing/enabled_functions; }
+
+# A first use that does not wait. One that comes too early for that joins the others.
+served_by_the_kernel() {
+	rm -f "$WORK/served"
+	("$HERE/amx_load" --threads 1 </dev/null >/dev/null && touch "$WORK/served") &
+	until [ -e "$WORK/served" ]; do
+		held $caught || { caught=$(counter faults/held); return 1; }
+		usleep 2000
+	done
+}
+
+plan 3
+for point in $POINTS; do
+	check "unload_waits_at_point_$point" unload_waits "$point"
+done
+check "no_fpstate_left" fpstate_areas_back_to "$baseline"
+finish

@@ -1,0 +1,74 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# A module that was built for another kernel: copies of the real one, with a name in them changed
+# into one of the same length.
+. "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
+
+is_loaded && bail_out "the module is loaded: this test loads it itself"
+COPY=$WORK/xfd.ko
+
+# changed OLD NEW: makes the copy.
+changed() {
+	sed "s/$1/$2/g" "$MODULE" >"$COPY"
+	same "size" "$(wc -c <"$MODULE")" "$(wc -c <"$COPY")" || return
+	! cmp -s "$MODULE" "$COPY" || { echo "the module has no $1"; return 1; }
+}
+
+# refused ERRNO PATTERN: what insmod says of the copy, and one line of the log.
+refused() {
+	log_mark
+	if error=$(insmod "$COPY" 2>&1); then
+		unload
+		echo "insmod did not fail"
+		return 1
+	fi
+	same errno "$1" "${error##*: }" || return
+	lines=$(log_of_module | uniq)
+	echo "$lines" | grep -qx "$2" || { printf 'expected: %s\nkernel log:\n%s\n' "$2" "$lines"; return 1; }
+	same "lines in the log" 1 "$(echo "$lines" | wc -l)" || return
+	nothing_remains
+}
+
+# modprobe and insmod of kmod say the same.
+other_version() {
+	release=$(uname -r)
+	changed "vermagic=$release" "vermagic=$(echo "$release" | tr '[0-9]' 9)" &&
+		refused "$1" "xfd: version magic '.*' should be '$release .*'"
+}
+
+without_livepatch() {
+	changed klp_enable_patch klp_enable_patcX &&
+		refused "$1" "xfd: Unknown symbol klp_enable_patcX (err -2)"
+}
+
+without_a_function() {
+	changed get_sigframe_size get_sigframe_sizX && refused "$1" \
+		"xfd: not loaded: this kernel has no symbol get_sigframe_sizX; build the module for this kernel, with CONFIG_KALLSYMS_ALL"
+}
+
+# Data, which kallsyms has with KALLSYMS_ALL only.
+without_data() {
+	changed fpu_user_cfg fpu_user_cfX && refused "$1" \
+		"xfd: not loaded: this kernel has no symbol fpu_user_cfX; build the module for this kernel, with CONFIG_KALLSYMS_ALL"
+}
+
+# Any other function with a name of that length has no call of the handler.
+other_stub() {
+	stub=asm_exc_device_not_available
+	other=$(awk -v n=${#stub} '$2 ~ /[tT]/ && length($3) == n && $3 !~ /[.]/ && $3 !~ /_exc_/ { print $3; exit }' /proc/kallsyms)
+	changed $stub "$other" && refused "$1" \
+		"xfd: not loaded: no single call of exc_device_not_available in $other; another module may have taken it, or this kernel is not supported"
+}
+
+# busybox's words for ENOEXEC and ENOENT.
+ENOEXEC="invalid module format"
+ENOENT="unknown symbol in module, or unknown parameter"
+
+plan 6
+check "another_version" other_version "$ENOEXEC"
+check "a_kernel_without_livepatch" without_livepatch "$ENOENT"
+check "a_kernel_without_a_function" without_a_function "$ENOENT"
+check "a_kernel_without_data_symbols" without_data "$ENOENT"
+check "another_stub" other_stub "$ENOEXEC"
+check "the_kernel_serves" kernel_serves
+finish

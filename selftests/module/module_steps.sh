@@ -1,0 +1,35 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# Each step of loading fails once (CONFIG_XFD_FAULTS): one line that says so, ENOMEM, the kernel
+# as it was, and the next load works.
+. "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
+
+MODULE=${XFD_KO_FAULTS:-/lib/xfd_faults.ko}
+LAST=7
+
+is_loaded && bail_out "the module is loaded: this test loads it itself"
+[ -f "$MODULE" ] || skip_all "no $MODULE: the module with CONFIG_XFD_FAULTS"
+
+# busybox's insmod tries both of the system calls for it, and so fails twice.
+fails_at() {
+	if error=$(insmod "$MODULE" "fail_step=$1" 2>&1); then
+		unload
+		echo "insmod did not fail"
+		return 1
+	fi
+	same errno "Cannot allocate memory" "${error##*: }" || return
+	same "lines in the log" 1 "$(log_of_module | grep -c '^xfd: not loaded: step .* failed as fail_step asks$' | sed 's/2/1/')" || return
+	nothing_remains
+}
+
+loads_now() { load && module_serves && unload && nothing_remains && kernel_serves; }
+
+plan $((LAST + 2))
+for step in $(seq $LAST); do
+	log_mark
+	check "step_$step" fails_at "$step"
+done
+check "there_is_no_further_step" insmod "$MODULE" "fail_step=$((LAST + 1))"
+until_true 30 is_settled && unload
+check "loads_after_that" loads_now
+finish

@@ -216,8 +216,11 @@ mod tests {
 
     #[test]
     fn settings_are_shell_assignments() {
-        assert_eq!(Settings::Tests(vec!["a".into(), "b".into()]).text(true), "module=1\nmode=tests\ntests='a b'\n");
-        assert_eq!(Settings::Run.text(false), "mode=run\n");
+        assert_eq!(
+            Settings::Tests(vec!["a".into(), "b".into()]).text(Some("xfd.ko")),
+            "module=xfd.ko\nmode=tests\ntests='a b'\n"
+        );
+        assert_eq!(Settings::Run.text(None), "mode=run\n");
     }
 
     #[test]

@@ -1,58 +1,34 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Signal frames: they grow with the first use, not with the permission. */
 #include "kselftest_harness.h"
-#include "amx.h"
+#include "frame.h"
 
 #include <pthread.h>
-#include <signal.h>
-#include <ucontext.h>
 
-#define MAGIC1 0x46505853U	/* uapi/asm/sigcontext.h */
-#define MAGIC2 0x46505845U
-#define SW_BYTES 464		/* software-reserved bytes of the legacy area */
-
-struct frame {
-	uint32_t magic1, extended_size;
-	uint64_t xfeatures;
-	uint32_t xstate_size, magic2;
-	uint64_t xstate_bv;
-	struct tiles tiles;
-};
-
-static struct frame frame;
-static void (*change)(uint8_t *area);	/* what the handler does to its frame */
+static struct frame frame;		/* the last SIGUSR1's, as it was delivered */
+static struct frame nested;		/* the last SIGUSR2's */
+static void (*in_handler)(uint8_t *area);
 
 static void on_usr1(int signo, siginfo_t *info, void *ucontext)
 {
-	uint8_t *area = (uint8_t *)((ucontext_t *)ucontext)->uc_mcontext.fpregs;
-
-	memset(&frame, 0, sizeof(frame));
-	memcpy(&frame.magic1, area + SW_BYTES, 4);
-	memcpy(&frame.extended_size, area + SW_BYTES + 4, 4);
-	memcpy(&frame.xfeatures, area + SW_BYTES + 8, 8);
-	memcpy(&frame.xstate_size, area + SW_BYTES + 16, 4);
-	memcpy(&frame.magic2, area + frame.xstate_size, 4);
-	memcpy(&frame.xstate_bv, area + 512, 8);
-	if (frame.xfeatures & BIT_ULL(TILE_DATA))
-		memcpy(&frame.tiles, area + xsave_offset(TILE_DATA), sizeof(frame.tiles));
-	if (change)
-		change(area);
+	frame_read(&frame, frame_area(ucontext));
+	if (in_handler)
+		in_handler(frame_area(ucontext));
 }
 
-static bool signal_now(void)
+static void on_usr2(int signo, siginfo_t *info, void *ucontext)
 {
-	return !syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), SIGUSR1);
+	frame_read(&nested, frame_area(ucontext));
 }
 
-/* The frame of a thread whose state holds exactly @mask. */
-#define EXPECT_FRAME_FOR(mask)							\
-	do {									\
-		EXPECT_EQ(MAGIC1, frame.magic1);				\
-		EXPECT_EQ(MAGIC2, frame.magic2);				\
-		EXPECT_EQ((mask), frame.xfeatures);				\
-		EXPECT_EQ(xsave_size(mask), frame.xstate_size);			\
-		EXPECT_EQ(frame.xstate_size + 4, frame.extended_size);		\
-	} while (0)
+static bool catch(int signo, void (*handler)(int, siginfo_t *, void *), int flags)
+{
+	struct sigaction action = { .sa_sigaction = handler, .sa_flags = SA_SIGINFO | flags };
+
+	return !sigaction(signo, &action, NULL);
+}
+
+static const struct tiles zero;
 
 FIXTURE(sigframe)
 {
@@ -62,13 +38,12 @@ FIXTURE(sigframe)
 
 FIXTURE_SETUP(sigframe)
 {
-	struct sigaction action = { .sa_sigaction = on_usr1, .sa_flags = SA_SIGINFO };
-
 	REQUIRE_TILES();
 	self->small = xcomp_mask(XCOMP_PERM);
 	self->large = self->small | BIT_ULL(TILE_DATA);
 	ASSERT_GE(sizeof(self->tiles), xsave_size(self->large) - xsave_offset(TILE_DATA));
-	ASSERT_EQ(0, sigaction(SIGUSR1, &action, NULL));
+	ASSERT_TRUE(catch(SIGUSR1, on_usr1, 0));
+	ASSERT_TRUE(catch(SIGUSR2, on_usr2, 0));
 	tiles_fill(&self->tiles, 5);
 }
 
@@ -76,24 +51,33 @@ FIXTURE_TEARDOWN(sigframe)
 {
 }
 
+/* One state after the other: what the frame is sized for, and what it says is in use. */
+#define EXPECT_NEXT(name, mask, tile_bits)					\
+	do {									\
+		ASSERT_TRUE(signal_bare(SIGUSR1));				\
+		EXPECT_FRAME_FOR(mask);						\
+		EXPECT_EQ(xstate_bv_of(tile_bits), frame.xstate_bv);		\
+		frame_answer("sigframe." name, &frame);				\
+	} while (0)
+
 TEST_F(sigframe, grows_with_the_first_use)
 {
-	ASSERT_TRUE(signal_now());
-	EXPECT_FRAME_FOR(self->small);
+	EXPECT_NEXT("before", self->small, 0);
 	ASSERT_EQ(0, xcomp(XCOMP_REQ_PERM, TILE_DATA));
-	ASSERT_TRUE(signal_now());
-	EXPECT_FRAME_FOR(self->small);
+	EXPECT_NEXT("permitted", self->small, 0);
 	tiles_configure();
-	ASSERT_TRUE(signal_now());
-	EXPECT_FRAME_FOR(self->small);
+	EXPECT_NEXT("configured", self->small, BIT_ULL(TILE_CFG));
 	tilezero0();
-	ASSERT_TRUE(signal_now());
-	EXPECT_FRAME_FOR(self->large);
+	EXPECT_NEXT("zeroed", self->large, TILE_BITS);
+	tilerelease();
+	EXPECT_NEXT("released", self->large, 0);
+	tiles_configure();
+	EXPECT_NEXT("reconfigured", self->large, BIT_ULL(TILE_CFG));
 }
 
 static void *signal_in_a_thread(void *arg)
 {
-	*(bool *)arg = signal_now();
+	*(bool *)arg = signal_now(SIGUSR1);
 	return NULL;
 }
 
@@ -116,24 +100,46 @@ TEST_F(sigframe, holds_the_live_tiles)
 	ASSERT_EQ(0, xcomp(XCOMP_REQ_PERM, TILE_DATA));
 	tiles_configure();
 	tiles_load(&self->tiles);
-	ASSERT_TRUE(signal_now());
-	EXPECT_FRAME_FOR(self->large);
+	EXPECT_NEXT("live", self->large, TILE_BITS);
 	EXPECT_EQ(0, memcmp(&frame.tiles, &self->tiles, sizeof(frame.tiles)));
-	EXPECT_EQ(BIT_ULL(TILE_DATA) | BIT_ULL(TILE_CFG),
-		  frame.xstate_bv & (BIT_ULL(TILE_DATA) | BIT_ULL(TILE_CFG)));
 	EXPECT_TRUE(tiles_hold(&self->tiles));
 }
 
-/* Released tiles are in their initial state: no longer marked, the frame as large as before. */
-TEST_F(sigframe, after_tilerelease)
+static uint8_t altstack[65536] __attribute__((aligned(4096)));
+static bool config_untouched, data_untouched;
+
+static void look_for_stale_bytes(uint8_t *area)
 {
+	uint8_t stale[sizeof(struct tiles)];
+
+	memset(stale, 0x5a, sizeof(stale));
+	config_untouched = !memcmp(area + xsave_offset(TILE_CFG), stale, 64);
+	data_untouched = !memcmp(area + xsave_offset(TILE_DATA), stale, sizeof(stale));
+}
+
+/* Room for initial tiles is left as it was (fpu/xstate.h:268): XSTATE_BV says what is there. */
+TEST_F(sigframe, initial_tiles_are_not_written)
+{
+	stack_t stack = { .ss_sp = altstack, .ss_size = sizeof(altstack) };
+
+	ASSERT_EQ(0, sigaltstack(&stack, NULL));
+	ASSERT_TRUE(catch(SIGUSR1, on_usr1, SA_ONSTACK));
 	ASSERT_EQ(0, xcomp(XCOMP_REQ_PERM, TILE_DATA));
+	in_handler = look_for_stale_bytes;
+
+	memset(altstack, 0x5a, sizeof(altstack));
 	tiles_configure();
 	tiles_load(&self->tiles);
+	ASSERT_TRUE(signal_now(SIGUSR1));
+	EXPECT_FALSE(config_untouched);
+	EXPECT_FALSE(data_untouched);
+
+	memset(altstack, 0x5a, sizeof(altstack));
 	tilerelease();
-	ASSERT_TRUE(signal_now());
+	ASSERT_TRUE(signal_now(SIGUSR1));
+	EXPECT_TRUE(config_untouched);
+	EXPECT_TRUE(data_untouched);
 	EXPECT_FRAME_FOR(self->large);
-	EXPECT_EQ(0, frame.xstate_bv & (BIT_ULL(TILE_DATA) | BIT_ULL(TILE_CFG)));
 }
 
 static void flip_a_byte(uint8_t *area)
@@ -146,17 +152,19 @@ TEST_F(sigframe, the_handler_may_change_the_tiles)
 	ASSERT_EQ(0, xcomp(XCOMP_REQ_PERM, TILE_DATA));
 	tiles_configure();
 	tiles_load(&self->tiles);
-	change = flip_a_byte;
-	ASSERT_TRUE(signal_now());
+	in_handler = flip_a_byte;
+	ASSERT_TRUE(signal_now(SIGUSR1));
 	((uint8_t *)&self->tiles)[1234] ^= 0xff;
 	EXPECT_TRUE(tiles_hold(&self->tiles));
 }
 
+static struct tilecfg at_entry;
 static struct tiles handlers_tiles;
 static bool handler_had_tiles;
 
 static void use_tiles(uint8_t *area)
 {
+	sttilecfg(&at_entry);
 	tiles_fill(&handlers_tiles, 6);
 	tiles_configure();
 	tiles_load(&handlers_tiles);
@@ -166,54 +174,73 @@ static void use_tiles(uint8_t *area)
 /* The frame was written before there were tiles: sigreturn restores the state without any. */
 TEST_F(sigframe, first_use_inside_the_handler)
 {
-	static const struct tiles zero;
-
 	ASSERT_EQ(0, xcomp(XCOMP_REQ_PERM, TILE_DATA));
 	tiles_configure();
-	change = use_tiles;
-	ASSERT_TRUE(signal_now());
+	in_handler = use_tiles;
+	ASSERT_TRUE(signal_now(SIGUSR1));
 	EXPECT_TRUE(handler_had_tiles);
 	EXPECT_FRAME_FOR(self->small);
 	EXPECT_TRUE(tiles_hold(&zero));
-	change = NULL;
-	ASSERT_TRUE(signal_now());
+	in_handler = NULL;
+	ASSERT_TRUE(signal_now(SIGUSR1));
 	EXPECT_FRAME_FOR(self->large);
 }
 
-static void spoil_magic2(uint8_t *area)
+static void signal_then_use_then_signal(uint8_t *area)
 {
-	memset(area + frame.xstate_size, 0, 4);
+	if (!signal_bare(SIGUSR2))
+		return;
+	frame_answer("sigframe.nested.at_entry", &nested);
+	use_tiles(area);
+	signal_bare(SIGUSR2);
+	frame_answer("sigframe.nested.after_use", &nested);
+	handler_had_tiles = tiles_hold(&handlers_tiles);
 }
 
-static void enlarge_xstate_size(uint8_t *area)
+/* A handler begins in the initial state, and its own tiles are as safe as its caller's. */
+TEST_F(sigframe, nested)
 {
-	uint32_t size = frame.xstate_size + 64;
-
-	memcpy(area + SW_BYTES + 16, &size, 4);
+	ASSERT_EQ(0, xcomp(XCOMP_REQ_PERM, TILE_DATA));
+	tiles_configure();
+	tiles_load(&self->tiles);
+	in_handler = signal_then_use_then_signal;
+	ASSERT_TRUE(signal_now(SIGUSR1));
+	EXPECT_EQ(0, at_entry.palette);
+	EXPECT_TRUE(handler_had_tiles);
+	EXPECT_FRAME_FOR(self->large);
+	EXPECT_EQ(0, memcmp(&frame.tiles, &self->tiles, sizeof(frame.tiles)));
+	EXPECT_FRAME(nested, self->large, 4);
+	EXPECT_EQ(xstate_bv_of(TILE_BITS), nested.xstate_bv);
+	EXPECT_EQ(0, memcmp(&nested.tiles, &handlers_tiles, sizeof(nested.tiles)));
+	EXPECT_TRUE(tiles_hold(&self->tiles));
 }
 
-/* A frame that does not hang together restores x87 and SSE, and resets the rest, silently. */
-#define EXPECT_ONLY_LEGACY_RESTORED(how)					\
-	do {									\
-		struct tilecfg cfg;						\
-										\
-		ASSERT_EQ(0, xcomp(XCOMP_REQ_PERM, TILE_DATA));			\
-		tiles_configure();						\
-		tiles_load(&self->tiles);					\
-		change = (how);							\
-		ASSERT_TRUE(signal_now());					\
-		sttilecfg(&cfg);						\
-		EXPECT_EQ(0, cfg.palette);					\
-	} while (0)
-
-TEST_F(sigframe, without_magic2)
+static void first_use_in_the_inner(uint8_t *area)
 {
-	EXPECT_ONLY_LEGACY_RESTORED(spoil_magic2);
+	in_handler = use_tiles;
+	signal_now(SIGUSR1);
+	/* The inner frame was small: this handler is without tiles again. */
+	sttilecfg(&at_entry);
+	frame_read(&nested, area);
 }
 
-TEST_F(sigframe, with_an_oversized_xstate)
+/* The buffer grows under two frames that are small. */
+TEST_F(sigframe, first_use_in_the_inner_handler)
 {
-	EXPECT_ONLY_LEGACY_RESTORED(enlarge_xstate_size);
+	struct tilecfg cfg, full = tilecfg_full();
+
+	ASSERT_TRUE(catch(SIGUSR1, on_usr1, SA_NODEFER));
+	ASSERT_EQ(0, xcomp(XCOMP_REQ_PERM, TILE_DATA));
+	tiles_configure();
+	in_handler = first_use_in_the_inner;
+	ASSERT_TRUE(signal_now(SIGUSR1));
+	EXPECT_TRUE(handler_had_tiles);
+	EXPECT_EQ(0, at_entry.palette);
+	EXPECT_FRAME_FOR(self->small);
+	EXPECT_FRAME(nested, self->small, 4);
+	sttilecfg(&cfg);
+	EXPECT_EQ(0, memcmp(&full, &cfg, sizeof(cfg)));
+	EXPECT_TRUE(tiles_hold(&zero));
 }
 
 TEST_HARNESS_MAIN

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Returning from a handler that changed its frame: what becomes of the thread. */
+#ifndef XFD_TEST_SIGRETURN_H
+#define XFD_TEST_SIGRETURN_H
+
+#include "frame.h"
+
+#define PKRU_DEFAULT	0x55555554U	/* mm/pkeys.c:84 */
+#define PKRU_OWN	0x55555550U	/* key 1 allowed, too: neither initial (0) nor default */
+
+struct outcome {
+	int signo;		/* SIGSEGV, or 0: it returned */
+	int code;
+	uintptr_t addr;
+	uint64_t in_use;	/* of TILE_BITS, afterwards */
+	uint32_t pkru;		/* PKRU_OWN on a machine without protection keys */
+};
+
+static struct outcome outcome;
+/* What the handler does to its frame; 0: nothing. */
+static void (*change)(uint8_t *area, mcontext_t *mcontext);
+
+static inline bool has_pkru(void)
+{
+	return xgetbv0() & BIT_ULL(PKRU);
+}
+
+static inline uint32_t rdpkru(void)
+{
+	uint32_t pkru, edx;
+
+	if (!has_pkru())
+		return PKRU_OWN;
+	asm volatile("rdpkru" : "=a"(pkru), "=d"(edx) : "c"(0));
+	return pkru;
+}
+
+static inline void wrpkru(uint32_t pkru)
+{
+	if (has_pkru())
+		asm volatile("wrpkru" :: "a"(pkru), "c"(0), "d"(0) : "memory");
+}
+
+/* XINUSE: the components that are not in their initial state. */
+static inline uint64_t in_use(void)
+{
+	uint32_t lo, hi;
+
+	asm volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(1));
+	return (uint64_t)hi << 32 | lo;
+}
+
+static void change_frame(int signo, siginfo_t *info, void *ucontext)
+{
+	if (change)
+		change(frame_area(ucontext), &((ucontext_t *)ucontext)->uc_mcontext);
+}
+
+/* sigreturn's SIGSEGV comes with the registers of the thread that it would have gone on in. */
+static void note_segv(int signo, siginfo_t *info, void *ucontext)
+{
+	if (outcome.signo)
+		signal(signo, SIG_DFL);
+	outcome.signo = signo;
+	outcome.code = info->si_code;
+	outcome.addr = (uintptr_t)info->si_addr;
+}
+
+static inline bool catch_outcomes(void)
+{
+	struct sigaction usr1 = { .sa_sigaction = change_frame, .sa_flags = SA_SIGINFO };
+	struct sigaction segv = { .sa_sigaction = note_segv, .sa_flags = SA_SIGINFO };
+
+	return !sigaction(SIGUSR1, &usr1, NULL) && !sigaction(SIGSEGV, &segv, NULL);
+}
+
+/* A signal to ourselves, whose frame @how changes. */
+static inline bool signal_changed_by(void (*how)(uint8_t *area, mcontext_t *mcontext))
+{
+	bool sent;
+
+	change = how;
+	memset(&outcome, 0, sizeof(outcome));
+	wrpkru(PKRU_OWN);
+	sent = signal_now(SIGUSR1);
+	outcome.in_use = in_use() & TILE_BITS;
+	outcome.pkru = rdpkru();
+	return sent;
+}
+
+static inline void outcome_answer(const char *test, const char *name)
+{
+	char what[32] = "returned", full[96];
+
+	if (outcome.signo)
+		snprintf(what, sizeof(what), "signal %d code %d", outcome.signo, outcome.code);
+	snprintf(full, sizeof(full), "%s.%s", test, name);
+	answer(full, "%s in_use %#llx pkru %#x", what, (unsigned long long)outcome.in_use,
+	       outcome.pkru);
+}
+
+/* SIGSEGV as force_sig() sends it (signal.c:382), and nothing left of the user's state. */
+#define EXPECT_SIGSEGV()							\
+	do {									\
+		EXPECT_EQ(SIGSEGV, outcome.signo);				\
+		EXPECT_EQ(SI_KERNEL, outcome.code);				\
+		EXPECT_EQ(0, outcome.addr);					\
+		EXPECT_EQ(0, outcome.in_use);					\
+		EXPECT_EQ(has_pkru() ? PKRU_DEFAULT : PKRU_OWN, outcome.pkru);	\
+	} while (0)
+
+#endif

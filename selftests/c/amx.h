@@ -53,6 +53,15 @@ static inline uint64_t xgetbv0(void)
 	return (uint64_t)hi << 32 | lo;
 }
 
+/* XINUSE: the components that are not in their initial state. */
+static inline uint64_t in_use(void)
+{
+	uint32_t lo, hi;
+
+	asm volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(1));
+	return (uint64_t)hi << 32 | lo;
+}
+
 /* Bytes of a non-compacted XSAVE area that has room for @mask (SDM vol. 1, 13.4.3). */
 static inline uint32_t xsave_size(uint64_t mask)
 {

@@ -41,15 +41,6 @@ static inline void wrpkru(uint32_t pkru)
 		asm volatile("wrpkru" :: "a"(pkru), "c"(0), "d"(0) : "memory");
 }
 
-/* XINUSE: the components that are not in their initial state. */
-static inline uint64_t in_use(void)
-{
-	uint32_t lo, hi;
-
-	asm volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(1));
-	return (uint64_t)hi << 32 | lo;
-}
-
 static void change_frame(int signo, siginfo_t *info, void *ucontext)
 {
 	if (change)

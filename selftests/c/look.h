@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What a new task or program finds of permission, tiles and buffer. */
+#ifndef XFD_TEST_LOOK_H
+#define XFD_TEST_LOOK_H
+
+#include "counters.h"
+#include "faults.h"
+#include "frame.h"
+
+/* What a task finds when it begins, and what its first tile instruction does. */
+struct report {
+	bool done;
+	long request;			/* of the child, if it was told to ask */
+	uint64_t perm, guest, in_use, xfeatures, xfeatures_after;
+	uint32_t xstate_size, xstate_size_after;
+	struct tilecfg cfg;
+	bool tiles_zero;
+	struct fault fault;
+};
+
+static struct frame frame;
+static struct report *report;		/* shared with all children */
+static bool ask;
+static struct tiles mine;
+static const struct tiles zero;
+
+static void report_answer(const char *test, const char *way)
+{
+	char name[64];
+
+	snprintf(name, sizeof(name), "%s.%s", test, way);
+	answer(name, "perm %#llx guest %#llx in_use %#llx xstate_size %u first use: signal %d xstate_size %u",
+	       (unsigned long long)report->perm, (unsigned long long)report->guest,
+	       (unsigned long long)report->in_use, report->xstate_size, report->fault.signo,
+	       report->xstate_size_after);
+}
+
+static void on_usr1(int signo, siginfo_t *info, void *ucontext)
+{
+	frame_read(&frame, frame_area(ucontext));
+}
+
+static inline void prepare(void)
+{
+	struct sigaction action = { .sa_sigaction = on_usr1, .sa_flags = SA_SIGINFO };
+
+	sigaction(SIGUSR1, &action, NULL);
+	faults_catch();
+}
+
+static __attribute__((noinline)) int look(void *arg)
+{
+	struct report *to = arg;
+
+	to->in_use = in_use() & TILE_BITS;
+	sttilecfg(&to->cfg);
+	if (ask)
+		to->request = xcomp(XCOMP_REQ_PERM, TILE_DATA);
+	to->perm = xcomp_mask(XCOMP_PERM);
+	to->guest = xcomp_mask(XCOMP_GUEST_PERM);
+	signal_now(SIGUSR1);
+	to->xfeatures = frame.xfeatures;
+	to->xstate_size = frame.xstate_size;
+	if (!to->cfg.palette)
+		tiles_configure();
+	TRY("tilestored %%tmm2, (%[mem],%[stride],1)");
+	to->fault = fault;
+	if (!fault.signo)
+		to->tiles_zero = tiles_hold(&zero);
+	signal_now(SIGUSR1);
+	to->xfeatures_after = frame.xfeatures;
+	to->xstate_size_after = frame.xstate_size;
+	to->done = true;
+	return 0;
+}
+
+/* The buffer it begins with has no room for tiles, and grows if it may. */
+#define EXPECT_BEGINS_SMALL(ends)						\
+	do {									\
+		EXPECT_EQ(self->small, report->xfeatures);			\
+		EXPECT_EQ(xsave_size(self->small), report->xstate_size);	\
+		EXPECT_EQ((ends), report->xfeatures_after);			\
+		EXPECT_EQ(xsave_size(ends), report->xstate_size_after);		\
+	} while (0)
+
+#endif

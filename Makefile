@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # make demo        the whole thing in an emulated AMX machine (sets up everything first)
 # make check       all tests; ends in `N passed, N failed`
+# make coverage    lines of rust/xstate that its tests reach; fails below 95 %
+# make fuzz        looks for a history that breaks an invariant of rust/xstate, for SECONDS (60)
 # make             the module for the kernel of KDIR (default: the running one)
 # make install load unload status      on a host with AMX
 
@@ -60,4 +62,24 @@ status:
 demo check:
 	$(MACHINE) $@
 
-.PHONY: modules install clean need-kdir load unload status demo check
+# Tools of cargo's own kind: built once, at these versions.
+TOOLS := $(abspath $(CARGO_TARGET_DIR)/../tools)
+TARPAULIN := cargo-tarpaulin@0.37.5
+FUZZ := cargo-fuzz@0.13.2
+
+$(TOOLS)/%:
+	$(need-cargo) cargo install --locked --root $(TOOLS)/$* $* || { \
+	echo "xfd: $* cannot be installed: see cargo's message above; nothing was changed" >&2; exit 5; }
+
+coverage: $(TOOLS)/$(TARPAULIN)
+	$</bin/cargo-tarpaulin tarpaulin --locked --manifest-path rust/xstate/Cargo.toml --target-dir $(TOOLS)/target \
+		--exclude-files 'tests/*' --exclude-files 'fuzz/*' --out Stdout --fail-under 95
+
+# Without a sanitizer, which would need another compiler: rust/xstate has no unsafe code.
+SECONDS ?= 60
+fuzz: $(TOOLS)/$(FUZZ)
+	@command -v c++ >/dev/null || { echo "xfd: no c++ for libFuzzer: install g++" >&2; exit 5; }
+	cd rust/xstate && $(abspath $<)/bin/cargo-fuzz run --sanitizer none --target-dir $(TOOLS)/target history -- \
+		-max_total_time=$(SECONDS) -max_len=200
+
+.PHONY: modules install clean need-kdir load unload status demo check coverage fuzz

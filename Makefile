@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # make demo        the whole thing in an emulated AMX machine (sets up everything first)
 # make check       all tests; ends in `N passed, N failed`
+# make table       the answers of the stock kernel, the module and this processor, side by side
 # make coverage    lines of rust/xstate that its tests reach; fails below 95 %
 # make fuzz        looks for a history that breaks an invariant of rust/xstate, for SECONDS (60)
 # make             the module for the kernel of KDIR (default: the running one)
@@ -59,7 +60,7 @@ status:
 	else echo "xfd: enabled $$(cat $(LIVEPATCH)/enabled), in transition $$(cat $(LIVEPATCH)/transition)"; fi
 	@grep -H . $(COUNTERS)/* 2>/dev/null | sed 's|.*/||; s|:|: |'
 
-demo check:
+demo check table:
 	$(MACHINE) $@
 
 # Tools of cargo's own kind: built once, at these versions.
@@ -82,4 +83,4 @@ fuzz: $(TOOLS)/$(FUZZ)
 	cd rust/xstate && $(abspath $<)/bin/cargo-fuzz run --sanitizer none --target-dir $(TOOLS)/target history -- \
 		-max_total_time=$(SECONDS) -max_len=200
 
-.PHONY: modules install clean need-kdir load unload status demo check coverage fuzz
+.PHONY: modules install clean need-kdir load unload status demo check table coverage fuzz

@@ -49,6 +49,8 @@ pub enum Command {
         #[arg(long)]
         filter: Option<String>,
     },
+    /// What the suites answer on the stock kernel, with the module and on this processor, side by side
+    Table,
     /// Show the first use of AMX, handled by the module
     Demo,
 }

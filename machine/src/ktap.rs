@@ -160,7 +160,7 @@ fn take(levels: &mut Vec<Level>, indent: usize, program: &str, result: Result) {
 }
 
 /// `1..N`, with the reason if all is skipped.
-fn plan(text: &str) -> Option<(usize, Option<String>)> {
+pub fn plan(text: &str) -> Option<(usize, Option<String>)> {
     let rest = text.strip_prefix("1..")?;
     let (number, directive) = rest.split_once('#').unwrap_or((rest, ""));
     let number = number.trim().parse().ok()?;
@@ -169,21 +169,23 @@ fn plan(text: &str) -> Option<(usize, Option<String>)> {
     Some((number, (number == 0 && skipped).then(|| directive[4..].trim().to_owned())))
 }
 
-enum Outcome {
+/// How one test ended; the text is what follows the name in a remark.
+pub enum Outcome {
     Passed,
     Failed(String),
     Skipped(String),
 }
 
-struct Result {
+/// A result line.
+pub struct Result {
     number: Option<usize>,
-    name: String,
-    outcome: Outcome,
+    pub name: String,
+    pub outcome: Outcome,
 }
 
 impl Result {
     /// `ok 3 - name # DIRECTIVE reason`
-    fn parse(text: &str) -> Option<Result> {
+    pub fn parse(text: &str) -> Option<Result> {
         let (ok, rest) = match text.strip_prefix("not ok") {
             Some(rest) => (false, rest),
             None => (true, text.strip_prefix("ok")?),

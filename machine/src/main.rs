@@ -9,8 +9,10 @@ mod cache;
 mod check;
 mod child;
 mod cli;
+mod columns;
 mod console;
 mod demo;
+mod divergences;
 mod elfdeps;
 mod emulator;
 mod hosttests;
@@ -28,11 +30,14 @@ mod namespace;
 mod programs;
 mod progress;
 mod recipe;
+mod rows;
 mod run;
 mod scenario;
 mod shell;
 mod silicon;
+mod table;
 mod toolroot;
+mod trial;
 mod verdict;
 mod x86log;
 
@@ -102,6 +107,7 @@ fn act(command: Command) -> Result<u8> {
         }),
         Command::Shell { machine } => shell::shell(machine.cpus, machine.memory, machine.module, &machine.cmdline),
         Command::Check { filter } => check::check(filter.as_deref()),
+        Command::Table => table::table(),
         Command::Demo => demo::demo(),
     }
 }

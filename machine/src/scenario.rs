@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `machine/scenarios.toml`: the boots of `check`.
+//! `machine/scenarios.toml`: the suites of tests that are compared, and the boots of `check`.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -8,6 +8,24 @@ use anyhow::{bail, Context, Result};
 use serde::Deserialize;
 
 use crate::module;
+
+/// The whole list.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scenarios {
+    #[serde(default, rename = "suite")]
+    pub suites: Vec<Suite>,
+    #[serde(rename = "boot")]
+    pub boots: Vec<Scenario>,
+}
+
+/// Tests that run unchanged in one boot without the module and in one with it, and are compared.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Suite {
+    pub name: String,
+    pub tests: Vec<Test>,
+}
 
 /// One boot.
 #[derive(Debug, Deserialize)]
@@ -22,6 +40,11 @@ pub struct Scenario {
     /// Added to the kernel's command line.
     #[serde(default)]
     pub cmdline: String,
+    /// The suites that it runs before its own tests.
+    #[serde(default)]
+    pub suites: Vec<String>,
+    /// Its tests; once read, those of its suites first.
+    #[serde(default)]
     pub tests: Vec<Test>,
     /// Parts of lines of the kernel log that are provoked on purpose: they must come, and fail nothing.
     #[serde(default)]
@@ -91,105 +114,107 @@ pub enum Style {
 pub struct Test {
     pub name: String,
     pub style: Style,
+    /// Not for the host's own processor: it needs root, changes settings, or needs other files.
+    pub guest_only: bool,
 }
 
 /// A name alone, or a table.
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, deny_unknown_fields)]
 enum Spelling {
     Name(String),
     Table {
         name: String,
         #[serde(default)]
         style: Style,
+        #[serde(default, rename = "guest-only")]
+        guest_only: bool,
     },
 }
 
 impl From<Spelling> for Test {
     fn from(spelling: Spelling) -> Test {
         match spelling {
-            Spelling::Name(name) => Test { name, style: Style::Ktap },
-            Spelling::Table { name, style } => Test { name, style },
+            Spelling::Name(name) => Test { name, style: Style::Ktap, guest_only: false },
+            Spelling::Table { name, style, guest_only } => Test { name, style, guest_only },
         }
     }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    boot: Vec<Scenario>,
+impl Scenarios {
+    /// The boot that runs `suite` and has the module so.
+    pub fn boot_of(&self, suite: &str, module: Module) -> Option<&Scenario> {
+        self.boots.iter().find(|boot| boot.module == module && boot.suites.iter().any(|s| s == suite))
+    }
 }
 
 /// Reads and checks the list.
 ///
 /// # Errors
 ///
-/// It cannot be read or parsed; a name is used twice or not plain; a boot has no tests or not 1 to 4 CPUs.
-pub fn read(path: &Path) -> Result<Vec<Scenario>> {
+/// It cannot be read or parsed; a name is used twice or not plain; a boot has no tests or not 1 to 4 CPUs; a suite
+/// cannot be compared.
+pub fn read(path: &Path) -> Result<Scenarios> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     parse(&text).with_context(|| format!("{} is not valid", path.display()))
 }
 
-fn parse(text: &str) -> Result<Vec<Scenario>> {
-    let File { boot } = toml::from_str(text)?;
+fn parse(text: &str) -> Result<Scenarios> {
+    let mut list: Scenarios = toml::from_str(text)?;
     let plain = |name: &str| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
     let mut names = BTreeSet::new();
-    for scenario in &boot {
-        let name = &scenario.name;
+    for name in list.suites.iter().map(|s| &s.name).chain(list.boots.iter().map(|b| &b.name)) {
         if !plain(name) || !names.insert(name) {
             bail!("the name {name:?} is used twice, or has other characters than letters, digits and -_.");
         }
-        if !(1..=4).contains(&scenario.cpus) {
-            bail!("{name}: {} CPUs; 1 to 4 can be had", scenario.cpus);
+    }
+    for boot in &mut list.boots {
+        let mut tests = Vec::new();
+        for name in &boot.suites {
+            let suite = list.suites.iter().find(|s| s.name == *name);
+            tests.extend(suite.with_context(|| format!("{}: there is no suite {name}", boot.name))?.tests.clone());
         }
-        if scenario.tests.is_empty() {
-            bail!("{name}: no tests");
-        }
-        let mut tests = BTreeSet::new();
-        for test in &scenario.tests {
-            if !plain(&test.name) || !tests.insert(&test.name) {
-                bail!("{name}: the test name {:?} is used twice, or not plain", test.name);
-            }
+        boot.tests.splice(0..0, tests);
+        check_boot(boot, plain)?;
+    }
+    for suite in &list.suites {
+        check_suite(&list, suite)?;
+    }
+    Ok(list)
+}
+
+fn check_boot(boot: &Scenario, plain: impl Fn(&str) -> bool) -> Result<()> {
+    let name = &boot.name;
+    if !(1..=4).contains(&boot.cpus) {
+        bail!("{name}: {} CPUs; 1 to 4 can be had", boot.cpus);
+    }
+    if boot.tests.is_empty() {
+        bail!("{name}: no tests");
+    }
+    let mut tests = BTreeSet::new();
+    for test in &boot.tests {
+        if !plain(&test.name) || !tests.insert(&test.name) {
+            bail!("{name}: the test name {:?} is used twice, or not plain", test.name);
         }
     }
-    Ok(boot)
+    Ok(())
+}
+
+/// A suite has one boot of each kind, and they differ in the module only.
+fn check_suite(list: &Scenarios, suite: &Suite) -> Result<()> {
+    let name = &suite.name;
+    let boots = || list.boots.iter().filter(|boot| boot.suites.contains(name));
+    let (stock, module) = (list.boot_of(name, Module::Absent), list.boot_of(name, Module::Loaded));
+    let (Some(stock), Some(module), 2) = (stock, module, boots().count()) else {
+        bail!("the suite {name} is not in exactly one boot without the module and one with it loaded");
+    };
+    let machine = |boot: &Scenario| (boot.cpus, boot.memory_mib, boot.cmdline.clone());
+    if machine(stock) != machine(module) {
+        bail!("the suite {name} runs on different machines in the boots {} and {}", stock.name, module.name);
+    }
+    Ok(())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn defaults_and_both_spellings() {
-        let text = "[[boot]]\nname = 'a'\ntests = ['x', { name = 'amx_64', style = 'kernel-x86' }]\n\
-                    [[boot]]\nname = 'b'\ncpus = 4\nmodule = 'loaded'\ncmdline = 'nokprobes'\ntests = ['x']\n";
-        let list = parse(text).unwrap();
-        assert_eq!((list[0].cpus, list[0].module, list[0].quiet_seconds), (1, Module::Absent, 120));
-        assert_eq!(list[0].tests[0], Test { name: "x".into(), style: Style::Ktap });
-        assert_eq!(list[0].tests[1].style, Style::KernelX86);
-        assert_eq!((list[1].cpus, list[1].module, list[1].cmdline.as_str()), (4, Module::Loaded, "nokprobes"));
-    }
-
-    #[test]
-    fn mistakes_are_refused() {
-        for (text, why) in [
-            ("[[boot]]\nname = 'a'\ntests = []\n", "no tests"),
-            ("[[boot]]\nname = 'a'\ncpus = 5\ntests = ['x']\n", "1 to 4"),
-            ("[[boot]]\nname = 'a'\ntests = ['x', 'x']\n", "twice"),
-            ("[[boot]]\nname = 'a b'\ntests = ['x']\n", "other characters"),
-            ("[[boot]]\nname = 'a'\ntests = ['x']\n[[boot]]\nname = 'a'\ntests = ['x']\n", "twice"),
-            ("[[boot]]\nname = 'a'\ntests = ['x;reboot']\n", "not plain"),
-            ("[[boot]]\nname = 'a'\ntests = ['x']\ncpu = 2\n", "unknown field"),
-            ("[[boot]]\nname = 'a'\ntests = [{ name = 'x', style = 'tap' }]\n", ""),
-        ] {
-            let e = format!("{:#}", parse(text).unwrap_err());
-            assert!(e.contains(why), "{text}: {e}");
-        }
-    }
-
-    #[test]
-    fn the_shipped_list_is_valid() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios.toml");
-        assert!(!read(&path).unwrap().is_empty());
-    }
-}
+#[path = "scenario_tests.rs"]
+mod tests;

@@ -1,26 +1,97 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The test of the architecture on the host's own processor, where that has AMX: the same program and the
-//! same recorded answers as in the machine, on silicon.
+//! The suites on the host's own processor, where that has AMX and its kernel lets programs use it: the same
+//! programs as in the machine, on silicon. Nothing relies on it.
 
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
 
+use crate::cache::Cache;
+use crate::child::spawn;
 use crate::ktap::{self, Count};
+use crate::programs::Programs;
+use crate::progress::Step;
+use crate::rows::{self, Rows};
+use crate::scenario::{Scenarios, Style, Test};
+use crate::x86log;
 
-/// The program, by its name in `/tests`.
-pub const PROGRAM: &str = "xarch";
+/// uapi/asm/prctl.h
+const ARCH_GET_XCOMP_SUPP: nix::libc::c_int = 0x1021;
+const TILE_DATA: u64 = 1 << 18;
+/// The longest that one program may take.
+const LIMIT: &str = "600";
 
-/// Runs `program` on the host and counts its answers; without usable AMX it says so and is skipped.
-pub fn run(program: &Path) -> Result<Count> {
-    let output = Command::new(program)
-        .stdin(Stdio::null())
-        .output()
-        .with_context(|| format!("cannot run {}", program.display()))?;
-    // A signal ends it like a failure would.
-    let status = output.status.code().unwrap_or(1);
-    Ok(ktap::count(PROGRAM, &String::from_utf8_lossy(&output.stdout), Some(status)))
+/// What the host's processor answered.
+#[derive(Default)]
+pub struct Host {
+    pub count: Count,
+    /// Program -> rows; empty where there is no AMX.
+    pub rows: BTreeMap<String, Rows>,
+}
+
+/// Runs the suites' tests that are for any machine; without usable AMX it says so and is skipped.
+pub fn run(cache: &Cache, programs: &Programs, scenarios: &Scenarios) -> Result<Host> {
+    let mut host = Host::default();
+    if !has_amx() {
+        host.count.skip("no AMX that its kernel lets programs use");
+        return Ok(host);
+    }
+    let step = Step::start("host", "the suites on this processor");
+    // Programs find each other in their own folder.
+    let scratch = cache.scratch("host")?;
+    for name in programs.names() {
+        if let Some(path) = programs.get(name) {
+            std::fs::copy(path, scratch.path().join(name)).with_context(|| format!("cannot copy {name}"))?;
+        }
+    }
+    for test in scenarios.suites.iter().flat_map(|suite| &suite.tests).filter(|test| !test.guest_only) {
+        step.now(&test.name);
+        let path = scratch.path().join(&test.name);
+        if path.exists() {
+            host.take(test, &path)?;
+        }
+    }
+    Ok(host)
+}
+
+impl Host {
+    /// Runs and counts one program. One that skips all adds no rows: it says nothing here.
+    fn take(&mut self, test: &Test, path: &Path) -> Result<()> {
+        let mut command = Command::new("timeout");
+        command.args(["--kill-after=5", LIMIT]).arg(path).current_dir(path.parent().unwrap_or(Path::new("/")));
+        command.env_remove("XFD_MODULE").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let output = spawn(&mut command)?.wait_with_output()?;
+        // A signal ends it like a failure would.
+        let status = Some(output.status.code().unwrap_or(1));
+        let text = String::from_utf8_lossy(&output.stdout);
+        self.count.add(match test.style {
+            Style::Ktap => ktap::count(&test.name, &text, status),
+            Style::KernelX86 => x86log::count(&test.name, &text, status),
+        });
+        let rows = rows::of(test.style, &text);
+        if !rows.iter().any(|(name, _)| name == rows::ALL) {
+            self.rows.insert(test.name.clone(), rows);
+        }
+        Ok(())
+    }
+}
+
+/// Whether the kernel supports tile data on this processor; it does so only with XFD.
+fn has_amx() -> bool {
+    let mut supported = 0u64;
+    // SAFETY: ARCH_GET_XCOMP_SUPP writes one u64 to the address that it is given, and nothing else.
+    let failed = unsafe { nix::libc::syscall(nix::libc::SYS_arch_prctl, ARCH_GET_XCOMP_SUPP, &raw mut supported) };
+    failed == 0 && supported & TILE_DATA != 0
+}
+
+/// Whether a kernel release is of one of the series, as `7.2.12+deb13-amd64` is of 7.2.
+pub fn is_of_series(release: &OsStr, series: &[String]) -> bool {
+    let release = release.to_string_lossy();
+    let end = |rest: &str| !rest.starts_with(|c: char| c.is_ascii_digit());
+    series.iter().any(|series| release.strip_prefix(series.as_str()).is_some_and(end))
 }
 
 #[cfg(test)]
@@ -28,21 +99,31 @@ mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
 
-    fn outcome(script: &str) -> (usize, usize, usize) {
+    fn outcome(script: &str) -> ((usize, usize, usize), usize) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("program");
         std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
-        let Count { passed, failed, skipped, .. } = run(&path).unwrap();
-        (passed, failed, skipped)
+        let mut host = Host::default();
+        let test = Test { name: "program".into(), style: Style::Ktap, guest_only: false };
+        host.take(&test, &path).unwrap();
+        let Count { passed, failed, skipped, .. } = host.count;
+        ((passed, failed, skipped), host.rows.get("program").map_or(0, Vec::len))
     }
 
     #[test]
     fn without_amx_it_is_skipped_and_with_it_counted() {
-        assert_eq!(outcome("echo '1..0 # SKIP no AMX'; exit 4"), (0, 0, 1));
-        assert_eq!(outcome("echo 1..2; echo ok 1 a; echo ok 2 b"), (2, 0, 0));
-        assert_eq!(outcome("echo 1..2; echo ok 1 a; echo not ok 2 b; exit 1"), (1, 1, 0));
-        let (_, failed, _) = outcome("echo 1..1; echo ok 1 a; kill -SEGV $$");
+        assert_eq!(outcome("echo '1..0 # SKIP no AMX'; exit 4"), ((0, 0, 1), 0));
+        assert_eq!(outcome("echo 1..2; echo ok 1 a; echo ok 2 b; echo '# answer x 1'"), ((2, 0, 0), 3));
+        assert_eq!(outcome("echo 1..2; echo ok 1 a; echo not ok 2 b; exit 1"), ((1, 1, 0), 2));
+        let ((_, failed, _), _) = outcome("echo 1..1; echo ok 1 a; kill -SEGV $$");
         assert!(failed > 0);
+    }
+
+    #[test]
+    fn series_are_whole_numbers() {
+        let of = |release: &str| is_of_series(OsStr::new(release), &["7.2".into()]);
+        assert!(of("7.2.12+deb13-cloud-amd64") && of("7.2-rc1") && of("7.2"));
+        assert!(!of("7.20.1") && !of("6.18.5") && !of("17.2"));
     }
 }

@@ -164,6 +164,13 @@ amx_stop() {
 # Areas of the size of an enlarged fpstate: three pages. The terminals' buffers are as large.
 fpstate_areas() { grep "pages=3 vmalloc" /proc/vmallocinfo | grep -cv n_tty_open; }
 
+# Programs that have ended are not counted: nothing goes any more, for longer than a grace period of RCU.
+fpstate_areas_stay() {
+	before=$(fpstate_areas)
+	usleep 300000
+	[ "$(fpstate_areas)" = "$before" ]
+}
+
 # at_most COUNT: so many of them are left. The last ones go after a grace period of RCU.
 fpstate_areas_at_most() { [ "$(fpstate_areas)" -le "$1" ]; }
 

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: GPL-2.0
+
+use super::*;
+
+const COMPARED: &str = "[[suite]]\nname = 's'\ntests = ['x', { name = 'y', guest-only = true }]\n\
+                        [[boot]]\nname = 'a'\nsuites = ['s']\ntests = ['z']\n\
+                        [[boot]]\nname = 'b'\nmodule = 'loaded'\nsuites = ['s']\n";
+
+#[test]
+fn defaults_and_both_spellings() {
+    let text = "[[boot]]\nname = 'a'\ntests = ['x', { name = 'amx_64', style = 'kernel-x86' }]\n\
+                [[boot]]\nname = 'b'\ncpus = 4\nmodule = 'loaded'\ncmdline = 'nokprobes'\ntests = ['x']\n";
+    let list = parse(text).unwrap().boots;
+    assert_eq!((list[0].cpus, list[0].module, list[0].quiet_seconds), (1, Module::Absent, 120));
+    assert_eq!(list[0].tests[0], Test { name: "x".into(), style: Style::Ktap, guest_only: false });
+    assert_eq!(list[0].tests[1].style, Style::KernelX86);
+    assert_eq!((list[1].cpus, list[1].module, list[1].cmdline.as_str()), (4, Module::Loaded, "nokprobes"));
+}
+
+#[test]
+fn a_suite_comes_before_the_boots_own_tests() {
+    let list = parse(COMPARED).unwrap();
+    let names = |boot: &Scenario| boot.tests.iter().map(|t| t.name.clone()).collect::<Vec<_>>();
+    assert_eq!(names(&list.boots[0]), ["x", "y", "z"]);
+    assert_eq!(names(list.boot_of("s", Module::Loaded).unwrap()), ["x", "y"]);
+    assert_eq!(list.suites[0].tests.iter().map(|t| t.guest_only).collect::<Vec<_>>(), [false, true]);
+}
+
+#[test]
+fn mistakes_are_refused() {
+    for (text, why) in [
+        ("[[boot]]\nname = 'a'\ntests = []\n", "no tests"),
+        ("[[boot]]\nname = 'a'\ncpus = 5\ntests = ['x']\n", "1 to 4"),
+        ("[[boot]]\nname = 'a'\ntests = ['x', 'x']\n", "twice"),
+        ("[[boot]]\nname = 'a b'\ntests = ['x']\n", "other characters"),
+        ("[[boot]]\nname = 'a'\ntests = ['x']\n[[boot]]\nname = 'a'\ntests = ['x']\n", "twice"),
+        ("[[boot]]\nname = 'a'\ntests = ['x;reboot']\n", "not plain"),
+        ("[[boot]]\nname = 'a'\ntests = ['x']\ncpu = 2\n", "unknown field"),
+        ("[[boot]]\nname = 'a'\ntests = [{ name = 'x', style = 'tap' }]\n", ""),
+        ("[[boot]]\nname = 'a'\ntests = [{ name = 'x', guest_only = true }]\n", ""),
+        ("[[boot]]\nname = 'a'\nsuites = ['s']\ntests = ['x']\n", "no suite s"),
+    ] {
+        let e = format!("{:#}", parse(text).unwrap_err());
+        assert!(e.contains(why), "{text}: {e}");
+    }
+}
+
+#[test]
+fn a_suite_must_be_comparable() {
+    for (from, to, why) in [
+        ("module = 'loaded'", "module = 'present'", "exactly one"),
+        ("module = 'loaded'", "", "exactly one"),
+        ("suites = ['s']\ntests = ['z']", "tests = ['z']", "exactly one"),
+        ("tests = ['z']", "tests = ['z']\ncpus = 2", "different machines"),
+        ("tests = ['z']", "tests = ['z']\ncmdline = 'quiet'", "different machines"),
+        ("tests = ['z']", "tests = ['x']", "twice"),
+    ] {
+        let e = format!("{:#}", parse(&COMPARED.replacen(from, to, 1)).unwrap_err());
+        assert!(e.contains(why), "{from} -> {to}: {e}");
+    }
+    let third = format!("{COMPARED}[[boot]]\nname = 'c'\nsuites = ['s']\n");
+    assert!(parse(&third).is_err());
+}
+
+#[test]
+fn the_shipped_list_is_valid() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios.toml");
+    let list = read(&path).unwrap();
+    assert!(!list.boots.is_empty() && !list.suites.is_empty());
+}

@@ -21,10 +21,9 @@ struct report {
 static struct frame frame;
 static struct report *report;		/* shared with all children */
 static bool ask;
-static struct tiles mine;
 static const struct tiles zero;
 
-static void report_answer(const char *test, const char *way)
+static inline void report_answer(const char *test, const char *way)
 {
 	char name[64];
 
@@ -72,6 +71,31 @@ static __attribute__((noinline)) int look(void *arg)
 	to->xstate_size_after = frame.xstate_size;
 	to->done = true;
 	return 0;
+}
+
+/* The program that exec starts looks, too, before the harness begins. */
+static __attribute__((constructor)) void look_after_exec(void)
+{
+	const char *fd = getenv("XCOMP_EXEC_FD");
+	struct report own = { 0 };
+
+	if (!fd)
+		return;
+	prepare();
+	look(&own);
+	_exit(write(atoi(fd), &own, sizeof(own)) != sizeof(own));
+}
+
+static int report_file;		/* where it writes its report */
+
+static inline int exec_self(void *arg)
+{
+	static char name[] = "look", fd[32];
+	char *argv[] = { name, NULL }, *envp[] = { fd, NULL };
+
+	snprintf(fd, sizeof(fd), "XCOMP_EXEC_FD=%d", report_file);
+	execve("/proc/self/exe", argv, envp);
+	return 2;
 }
 
 /* The buffer it begins with has no room for tiles, and grows if it may. */

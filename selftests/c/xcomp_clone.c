@@ -12,6 +12,8 @@
 
 #define STACK 65536
 
+static struct tiles mine;
+
 static void *look_in_thread(void *arg)
 {
 	look(arg);

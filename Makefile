@@ -2,6 +2,7 @@
 # make demo        the whole thing in an emulated AMX machine (sets up everything first)
 # make check       all tests; ends in `N passed, N failed`
 # make table       the answers of the stock kernel, the module and this processor, side by side
+# make check-long  the boots that take long (20 minutes and more)
 # make coverage    lines of rust/xstate that its tests reach; fails below 95 %
 # make fuzz        looks for a history that breaks an invariant of rust/xstate, for SECONDS (60)
 # make             the module for the kernel of KDIR (default: the running one)
@@ -63,6 +64,9 @@ status:
 demo check table:
 	$(MACHINE) $@
 
+check-long:
+	$(MACHINE) check --long
+
 # Tools of cargo's own kind: built once, at these versions.
 TOOLS := $(abspath $(CARGO_TARGET_DIR)/../tools)
 TARPAULIN := cargo-tarpaulin@0.37.5
@@ -83,4 +87,4 @@ fuzz: $(TOOLS)/$(FUZZ)
 	cd rust/xstate && $(abspath $<)/bin/cargo-fuzz run --sanitizer none --target-dir $(TOOLS)/target history -- \
 		-max_total_time=$(SECONDS) -max_len=200
 
-.PHONY: modules install clean need-kdir load unload status demo check table coverage fuzz
+.PHONY: modules install clean need-kdir load unload status demo check table check-long coverage fuzz

@@ -22,27 +22,28 @@ struct Row {
     time: Duration,
 }
 
-/// Runs all whose name contains `filter`.
+/// Runs all whose name contains `filter`: the usual ones, or the `long` boots alone.
 ///
 /// # Returns
 ///
 /// 0 if something ran and nothing failed, else 1.
-pub fn check(filter: Option<&str>) -> Result<u8> {
+pub fn check(filter: Option<&str>, long: bool) -> Result<u8> {
     let project = Project::find()?;
     let scenarios = scenario::read(&project.dir.join("machine/scenarios.toml"))?;
     let wanted = |name: &str| filter.is_none_or(|f| name.contains(f));
     let mut rows = Vec::new();
-    for name in hosttests::CRATES.iter().filter(|name| wanted(&format!("host:{name}"))) {
+    for name in hosttests::CRATES.iter().filter(|name| !long && wanted(&format!("host:{name}"))) {
         let start = Instant::now();
         let count = hosttests::run(&project.cache, &project.dir, name)?;
         rows.push(Row { name: format!("host: {name}"), count, time: start.elapsed() });
     }
-    let boots: Vec<_> = scenarios.boots.iter().filter(|s| wanted(&s.name)).collect();
+    let boots: Vec<_> = scenarios.boots.iter().filter(|s| s.long == long && wanted(&s.name)).collect();
     if !boots.is_empty() {
         let machine = Machine::prepare(&project)?;
         let (module, programs) = machine.module_and_programs(boots.iter().any(|s| s.module != Module::Absent))?;
         let start = Instant::now();
-        let host = filter.is_none().then(|| silicon::run(&project.cache, &programs, &scenarios)).transpose()?;
+        let host =
+            (filter.is_none() && !long).then(|| silicon::run(&project.cache, &programs, &scenarios)).transpose()?;
         if let Some(host) = &host {
             let count = host.count.clone();
             rows.push(Row { name: "host: this processor".into(), count, time: start.elapsed() });

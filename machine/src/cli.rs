@@ -48,6 +48,9 @@ pub enum Command {
         /// Only what has this in its name (crates are called host:NAME)
         #[arg(long)]
         filter: Option<String>,
+        /// Only the boots that take long, which are not run otherwise
+        #[arg(long)]
+        long: bool,
     },
     /// What the suites answer on the stock kernel, with the module and on this processor, side by side
     Table,

@@ -106,7 +106,7 @@ fn act(command: Command) -> Result<u8> {
             program: options.program,
         }),
         Command::Shell { machine } => shell::shell(machine.cpus, machine.memory, machine.module, &machine.cmdline),
-        Command::Check { filter } => check::check(filter.as_deref()),
+        Command::Check { filter, long } => check::check(filter.as_deref(), long),
         Command::Table => table::table(),
         Command::Demo => demo::demo(),
     }

@@ -97,7 +97,7 @@ impl Builder<'_> {
         if self.project.join("selftests/rust/Cargo.toml").exists() {
             by_name.extend(self.rust()?);
         }
-        for folder in ["selftests/module", "selftests/arch", "machine/guest"] {
+        for folder in ["selftests/module", "selftests/arch", "selftests/stress", "machine/guest"] {
             let scripts = executables(&self.project.join(folder))?;
             by_name.extend(scripts.into_iter().filter(|(name, _)| name != "init"));
         }

@@ -49,6 +49,9 @@ pub struct Scenario {
     /// Parts of lines of the kernel log that are provoked on purpose: they must come, and fail nothing.
     #[serde(default)]
     pub expected_log: Vec<String>,
+    /// Only run when asked for: `check --long`.
+    #[serde(default)]
+    pub long: bool,
     /// The longest silence, in seconds.
     #[serde(default = "quiet")]
     pub quiet_seconds: u64,

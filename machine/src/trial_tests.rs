@@ -10,6 +10,7 @@ fn scenario(module: bool) -> Scenario {
         cpus: 1,
         module: if module { Module::Loaded } else { Module::Absent },
         expected_log: Vec::new(),
+        long: false,
         cmdline: String::new(),
         suites: Vec::new(),
         tests: vec![Test { name: "a".into(), style: Style::Ktap, guest_only: false }],

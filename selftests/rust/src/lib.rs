@@ -8,6 +8,8 @@ pub mod event;
 pub mod ktap;
 pub mod matrix;
 pub mod probe;
+pub mod stress;
+pub mod sys;
 pub mod tile;
 pub mod tracefs;
 pub mod witness;

@@ -15,13 +15,54 @@ pub const ROW_BYTES: usize = 64;
 pub const TILE_BYTES: usize = ROWS * ROW_BYTES;
 
 /// One tile's content in memory, row by row.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(C, align(64))]
 pub struct Tile(pub [u8; TILE_BYTES]);
 
 impl Tile {
     /// A tile of zeros.
     pub const ZERO: Tile = Tile([0; TILE_BYTES]);
+}
+
+/// Content for all tiles that no other number has; its first eight bytes are the number.
+#[must_use]
+pub fn content(number: u64) -> [Tile; TILES] {
+    let mut x = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut content = [Tile::ZERO; TILES];
+    for word in content
+        .iter_mut()
+        .flat_map(|tile| tile.0.chunks_exact_mut(8))
+    {
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        word.copy_from_slice(&x.to_le_bytes());
+    }
+    content[0].0[..8].copy_from_slice(&number.to_le_bytes());
+    content
+}
+
+/// Where two contents differ first: tile, byte, and the byte's two values.
+#[must_use]
+pub fn first_difference(a: &[Tile; TILES], b: &[Tile; TILES]) -> Option<(usize, usize, u8, u8)> {
+    // Whole tiles first: that is one memcmp each.
+    a.iter()
+        .zip(b)
+        .enumerate()
+        .filter(|(_, (a, b))| a != b)
+        .find_map(|(tile, (a, b))| {
+            let byte = a.0.iter().zip(&b.0).position(|(a, b)| a != b)?;
+            Some((tile, byte, a.0[byte], b.0[byte]))
+        })
+}
+
+/// Whether the calling thread's tiles are configured (STTILECFG: the palette is not 0).
+#[must_use]
+pub fn configured() -> bool {
+    let mut config = [0xff_u64; 8];
+    // SAFETY: writes exactly the 64 bytes of `config`.
+    unsafe { asm!("sttilecfg [{}]", in(reg) &raw mut config, options(nostack)) };
+    config[0] & 0xff != 0
 }
 
 /// The 64 bytes that LDTILECFG reads (SDM vol. 1, 18.3).
@@ -57,6 +98,12 @@ impl Tiles {
         // only, which the compiler does not use.
         unsafe { asm!("ldtilecfg [{}]", in(reg) &config, options(nostack, readonly)) };
         Tiles(PhantomData)
+    }
+
+    /// The tiles as they are configured already, as in a child of fork; `None` if they are not.
+    #[must_use]
+    pub fn inherited() -> Option<Self> {
+        configured().then_some(Tiles(PhantomData))
     }
 
     /// TILEZERO: clears tile `N`.
@@ -117,7 +164,7 @@ impl Tiles {
     /// Stores all eight tiles.
     #[must_use]
     pub fn store_all(&mut self) -> [Tile; TILES] {
-        let mut to = [const { Tile([0xa5; TILE_BYTES]) }; TILES];
+        let mut to = [Tile([0xa5; TILE_BYTES]); TILES];
         self.store::<0>(&mut to[0]);
         self.store::<1>(&mut to[1]);
         self.store::<2>(&mut to[2]);

@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Children of a thread: what they inherit, what they may not, and how they end.
+
+use super::shared::Shared;
+use super::thread::{same, Thread};
+use super::{failure, Place};
+use crate::sys::{self, End, Exec};
+use crate::tile::{configured, content, Tile, Tiles, TILES};
+use anyhow::{bail, ensure};
+use std::io;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+use xcomp::Feature;
+
+/// Exit status of a child that found everything right.
+const RIGHT: i32 = 42;
+const WRONG: i32 = 1;
+
+/// Whether a child whose parent has gone ended as one may.
+#[must_use]
+pub fn is_an_end(end: End) -> bool {
+    matches!(
+        end,
+        End::Exit(RIGHT) | End::Signal(libc::SIGKILL | libc::SIGABRT | libc::SIGILL)
+    )
+}
+
+/// Waits for the child `pid`, which must end so.
+fn ends(pid: i32, expected: End) -> anyhow::Result<()> {
+    let (_, end) = sys::wait(pid, 0)?;
+    ensure!(
+        end == expected,
+        "child {pid}: {end:?}, must be {expected:?}"
+    );
+    Ok(())
+}
+
+/// What a new process finds: the tiles' configuration is its parent's, their data is initial.
+/// Then a content of its own.
+fn inherit_and_use(number: u64) -> anyhow::Result<Tiles> {
+    if let Some(mut tiles) = Tiles::inherited() {
+        same(&tiles.store_all(), &[Tile::ZERO; TILES])?;
+    }
+    let mut tiles = Tiles::configure();
+    tiles.load_all(&content(number));
+    crate::cpus::give_way();
+    same(&tiles.store_all(), &content(number))?;
+    Ok(tiles)
+}
+
+fn judge(shared: &Shared, place: Place, result: anyhow::Result<Tiles>) -> i32 {
+    match result {
+        Ok(tiles) => {
+            shared.first_uses.fetch_add(1, Relaxed);
+            std::mem::forget(tiles);
+            RIGHT
+        }
+        Err(e) => {
+            failure(shared, place, format_args!("in a child: {e:#}"));
+            WRONG
+        }
+    }
+}
+
+/// Makes sure of permission, so that the child inherits it.
+fn prepare(thread: &mut Thread) -> anyhow::Result<(&'static Shared, Place, u64)> {
+    thread.load()?;
+    Ok((thread.siblings.shared, thread.place, thread.choice.number()))
+}
+
+/// fork: the child uses tiles and ends with them live, by exit or by a signal.
+///
+/// # Errors
+///
+/// It did not end as it should.
+pub fn fork(thread: &mut Thread) -> anyhow::Result<()> {
+    let (shared, place, number) = prepare(thread)?;
+    let signal = [0, 0, libc::SIGKILL, libc::SIGABRT][thread.choice.below(4) as usize];
+    let pid = sys::fork()?;
+    if pid == 0 {
+        let status = judge(shared, place, inherit_and_use(number));
+        if status == RIGHT && signal != 0 {
+            sys::signal_thread(sys::tid(), signal);
+        }
+        sys::exit_now(status);
+    }
+    ends(
+        pid,
+        if signal == 0 {
+            End::Exit(RIGHT)
+        } else {
+            End::Signal(signal)
+        },
+    )
+}
+
+/// fork and exec, while the child's tiles are live.
+///
+/// # Errors
+///
+/// As [`fork`].
+pub fn exec(thread: &mut Thread) -> anyhow::Result<()> {
+    become_this_program(thread, "use", End::Exit(RIGHT))
+}
+
+/// fork and exec; the new image has no permission, and uses tiles nevertheless.
+///
+/// # Errors
+///
+/// As [`fork`].
+pub fn denied(thread: &mut Thread) -> anyhow::Result<()> {
+    become_this_program(thread, "denied", End::Signal(libc::SIGILL))?;
+    thread.siblings.shared.denied.fetch_add(1, Relaxed);
+    Ok(())
+}
+
+fn become_this_program(thread: &mut Thread, how: &str, end: End) -> anyhow::Result<()> {
+    let (shared, place, number) = prepare(thread)?;
+    let program = Exec::this_program(&["--child", how]);
+    let pid = sys::fork()?;
+    if pid == 0 {
+        if judge(shared, place, inherit_and_use(number)) == RIGHT {
+            let error = program.run();
+            failure(shared, place, format_args!("exec: {error}"));
+        }
+        sys::exit_now(WRONG);
+    }
+    ends(pid, end)
+}
+
+/// What `--child HOW` does after exec: nothing of the old image is left.
+///
+/// # Errors
+///
+/// Something is, or the tiles are wrong.
+pub fn after_exec(how: &str) -> anyhow::Result<i32> {
+    fresh_image()?;
+    match how {
+        "use" => {
+            xcomp::request(Feature::TILE_DATA)?;
+            std::mem::forget(inherit_and_use(7)?);
+            Ok(RIGHT)
+        }
+        "denied" => {
+            Tiles::configure().zero::<0>();
+            bail!("TILEZERO without permission went well")
+        }
+        _ => bail!("no such child: {how}"),
+    }
+}
+
+/// Neither permission nor configured tiles, as after every exec.
+///
+/// # Errors
+///
+/// There is something.
+pub fn fresh_image() -> anyhow::Result<()> {
+    ensure!(!configured(), "tiles are configured after exec");
+    let permitted = xcomp::permitted()?;
+    ensure!(
+        !permitted.contains(Feature::TILE_DATA),
+        "permitted after exec: {permitted:?}"
+    );
+    Ok(())
+}
+
+/// A child with the parent's memory: the tiles are its own.
+///
+/// # Errors
+///
+/// As [`fork`].
+pub fn vfork(thread: &mut Thread) -> anyhow::Result<()> {
+    let (shared, place, number) = prepare(thread)?;
+    let pid = sys::vfork(|| judge(shared, place, inherit_and_use(number)))?;
+    ends(pid, End::Exit(RIGHT))
+}
+
+/// How often the child of [`ptrace`] gets new tiles.
+const EXCHANGES: u64 = 3;
+
+/// A child checks its tiles again and again; ptrace reads them, and writes others.
+///
+/// # Errors
+///
+/// The tiles that ptrace shows are not the child's, or what it wrote is not what the child has.
+pub fn ptrace(thread: &mut Thread) -> anyhow::Result<()> {
+    let (shared, place, number) = prepare(thread)?;
+    let number = number >> 8;
+    let pid = sys::fork()?;
+    if pid == 0 {
+        check_until_killed(shared, place, number);
+    }
+    let result = exchange_tiles(pid, shared, number);
+    sys::signal_process(pid, libc::SIGKILL);
+    let end = sys::wait(pid, libc::__WALL)?.1;
+    result?;
+    ensure!(
+        end == End::Signal(libc::SIGKILL) || shared.over(),
+        "child {pid}: {end:?}"
+    );
+    Ok(())
+}
+
+/// The child: what it finds is what it loaded, or one of what its tracer writes.
+fn check_until_killed(shared: &Shared, place: Place, number: u64) -> ! {
+    // Its parent may end before it: then it is killed.
+    let _ = sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as u64);
+    let mut tiles = Tiles::configure();
+    tiles.load_all(&content(number));
+    while !shared.over() {
+        let now = tiles.store_all();
+        let found = u64::from_le_bytes(std::array::from_fn(|i| now[0].0[i]));
+        let expected = if found.wrapping_sub(number) <= EXCHANGES {
+            found
+        } else {
+            number
+        };
+        if let Err(e) = same(&now, &content(expected)) {
+            failure(shared, place, format_args!("in a traced child: {e:#}"));
+            sys::exit_now(WRONG);
+        }
+        // Asleep, not in a queue: the run's other threads have more use for the CPU.
+        std::thread::sleep(Duration::from_micros(100));
+    }
+    sys::exit_now(RIGHT)
+}
+
+fn exchange_tiles(pid: i32, shared: &Shared, number: u64) -> anyhow::Result<()> {
+    const TILEDATA: u64 = 1 << 18;
+    let mut area = vec![0; 16 << 10];
+    let offset = sys::xstate_offset(18);
+    sys::ptrace(libc::PTRACE_SEIZE, pid, 0)?;
+    let mut exchanged = 0;
+    while exchanged < EXCHANGES && !shared.over() {
+        sys::ptrace(libc::PTRACE_INTERRUPT, pid, 0)?;
+        match sys::wait(pid, libc::__WALL) {
+            Ok((_, End::Stopped(_))) => {}
+            other => {
+                return if shared.over() {
+                    Ok(())
+                } else {
+                    bail!("{other:?}")
+                }
+            }
+        }
+        let size = sys::get_xstate(pid, &mut area)?;
+        let xstate_bv = u64::from_le_bytes(std::array::from_fn(|i| area[512 + i]));
+        if xstate_bv & TILEDATA != 0 {
+            let shown: [Tile; TILES] = std::array::from_fn(|tile| {
+                Tile(std::array::from_fn(|i| {
+                    area[offset + tile * size_of::<Tile>() + i]
+                }))
+            });
+            same(&shown, &content(number + exchanged))?;
+            exchanged += 1;
+            let new = content(number + exchanged);
+            for (place, byte) in area[offset..].iter_mut().zip(new.iter().flat_map(|t| t.0)) {
+                *place = byte;
+            }
+            sys::set_xstate(pid, &area[..size])?;
+        }
+        sys::ptrace(libc::PTRACE_CONT, pid, 0).or_else(gone)?;
+    }
+    Ok(())
+}
+
+/// A tracee that was killed is no error of its tracer.
+fn gone(error: io::Error) -> io::Result<()> {
+    if error.raw_os_error() == Some(libc::ESRCH) {
+        Ok(())
+    } else {
+        Err(error)
+    }
+}

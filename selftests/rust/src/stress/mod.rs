@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Everything that can happen to a thread with tiles, at random, in hundreds of threads at once,
+//! with every content checked.
+//!
+//! ```text
+//! supervisor (bin/amx_stress)         starts processes, judges how they ended, counts
+//!   -> process (process)              some threads, one ending, by seed, slot and generation
+//!     -> thread (thread)              operations, by seed, slot, generation and thread (plan)
+//!       -> child (child)              fork, vfork, exec, ptrace
+//!   -> tracer, hotplug                disturb them from outside
+//! ```
+
+pub mod child;
+pub mod outside;
+pub mod plan;
+pub mod process;
+pub mod shared;
+pub mod thread;
+
+use shared::Shared;
+use std::fmt;
+
+/// Which thread of which process of the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Of the run.
+    pub seed: u64,
+    /// The process's number: so many run at a time.
+    pub slot: u32,
+    /// How many processes, or images after exec, had this number before.
+    pub generation: u32,
+    /// The thread's number in it.
+    pub thread: u32,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Place {
+            seed,
+            slot,
+            generation,
+            thread,
+        } = self;
+        write!(f, "seed {seed} process {slot}.{generation} thread {thread}")
+    }
+}
+
+/// Counts a failure, says it at once, and has the run end.
+pub fn failure(shared: &Shared, place: Place, what: fmt::Arguments<'_>) {
+    // No allocation: this may be a signal handler.
+    let mut line = Line {
+        text: [0; 400],
+        len: 0,
+    };
+    let _ = fmt::write(&mut line, format_args!("# wrong: {place}: {what}\n"));
+    crate::sys::print_now(std::str::from_utf8(&line.text[..line.len]).unwrap_or("# wrong\n"));
+    shared.fail();
+}
+
+struct Line {
+    text: [u8; 400],
+    len: usize,
+}
+
+impl fmt::Write for Line {
+    fn write_str(&mut self, s: &str) -> fmt::Result {
+        for byte in s.bytes().filter(u8::is_ascii) {
+            if self.len < self.text.len() {
+                self.text[self.len] = byte;
+                self.len += 1;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Disturbance from outside: a process that traces threads at any point, and one that switches
+//! CPUs off and on.
+
+use super::plan::Choice;
+use super::shared::Shared;
+use super::{failure, Place};
+use crate::sys::{self, End};
+use std::fs;
+use std::path::PathBuf;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+const TRACER: Place = Place {
+    seed: 0,
+    slot: u32::MAX,
+    generation: 0,
+    thread: 0,
+};
+
+/// Attaches to threads of the run wherever they are, writes back what their registers hold, and
+/// lets them go, until the run is over.
+pub fn trace(shared: &Shared) {
+    let place = Place {
+        seed: shared.seed.load(Relaxed),
+        ..TRACER
+    };
+    let mut choice = Choice::of(place);
+    let program = fs::read_link("/proc/self/exe").unwrap_or_default();
+    while !shared.over() {
+        let slot = choice.below(shared.processes.load(Relaxed).into()) as usize;
+        let tid = shared.tids[slot].load(Relaxed);
+        if tid == 0 || sys::ptrace(libc::PTRACE_SEIZE, tid, 0).is_err() {
+            continue;
+        }
+        // The number may be somebody else's by now.
+        let ours = fs::read_link(format!("/proc/{tid}/exe")).is_ok_and(|exe| exe == program);
+        if let Err(e) = stop_and_go(tid, ours) {
+            match e.raw_os_error() {
+                Some(libc::ESRCH | libc::ECHILD) => {}
+                _ => failure(shared, place, format_args!("tracing {tid}: {e}")),
+            }
+        } else {
+            shared.traces.fetch_add(1, Relaxed);
+        }
+    }
+}
+
+fn stop_and_go(tid: i32, ours: bool) -> std::io::Result<()> {
+    const PTRACE_EVENT_STOP: i32 = 128;
+    sys::ptrace(libc::PTRACE_INTERRUPT, tid, 0)?;
+    let stopped = loop {
+        match sys::wait(tid, libc::__WALL | libc::WNOHANG) {
+            Ok((_, End::Stopped(why))) => break why,
+            Ok(_) => return Ok(()),
+            // No blocking wait: a thread that execs takes another number, and is never reported.
+            Err(e) if e.raw_os_error() == Some(libc::EAGAIN) => {
+                std::thread::sleep(Duration::from_micros(200));
+            }
+            Err(e) => return Err(e),
+        }
+    };
+    let mut result = Ok(());
+    if ours {
+        let mut area = vec![0; 16 << 10];
+        result =
+            sys::get_xstate(tid, &mut area).and_then(|size| sys::set_xstate(tid, &area[..size]));
+    }
+    // A signal that was about to be delivered still is.
+    let signal = if stopped >> 8 == PTRACE_EVENT_STOP {
+        0
+    } else {
+        stopped & 0x7f
+    };
+    sys::ptrace(libc::PTRACE_DETACH, tid, signal as usize)?;
+    result
+}
+
+/// Switches a CPU other than the first off and on again, for each 100 operations, until the run
+/// is over. All are on at the end.
+pub fn hotplug(shared: &Shared) {
+    let place = Place {
+        seed: shared.seed.load(Relaxed),
+        slot: u32::MAX - 1,
+        ..TRACER
+    };
+    let mut choice = Choice::of(place);
+    let cpus: Vec<PathBuf> = (1..64)
+        .map(|cpu| PathBuf::from(format!("/sys/devices/system/cpu/cpu{cpu}/online")))
+        .take_while(|path| path.exists())
+        .collect();
+    if cpus.is_empty() {
+        failure(
+            shared,
+            place,
+            format_args!("no CPU can be switched off here"),
+        );
+        return;
+    }
+    while !shared.over() {
+        let cpu = &cpus[choice.below(cpus.len() as u64) as usize];
+        for (value, wait) in [("0", 50), ("1", 50)] {
+            if let Err(e) = fs::write(cpu, value) {
+                failure(
+                    shared,
+                    place,
+                    format_args!("{} to {}: {e}", value, cpu.display()),
+                );
+            }
+            let until = shared.total() + wait;
+            while shared.total() < until && !shared.over() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+        shared.hotplugs.fetch_add(1, Relaxed);
+    }
+}

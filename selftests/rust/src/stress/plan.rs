@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What each process and thread does, as a pure function of the seed and its place: the same
+//! seed chooses the same again, whatever the scheduler makes of it.
+
+use super::Place;
+use rand_xoshiro::rand_core::{RngCore, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
+
+/// What a thread does in one step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// Asks for permission.
+    Request,
+    /// Loads all tiles with a new content.
+    Load,
+    /// Stores all tiles and compares.
+    Check,
+    /// TILERELEASE.
+    Release,
+    /// Gives the CPU away.
+    Yield,
+    /// Moves to another CPU.
+    Migrate,
+    /// Sleeps for a moment, tiles live.
+    Sleep,
+    /// Sends itself a signal whose handler uses tiles.
+    SignalSelf,
+    /// Sends one to another thread of the process, wherever that is.
+    SignalOther,
+    /// Starts a thread that loads its tiles and exits with them live.
+    Thread,
+    /// Forks; the child uses tiles.
+    Fork,
+    /// Forks; the child becomes this program again, and uses tiles.
+    Exec,
+    /// As Fork, with memory shared until the child is done.
+    Vfork,
+    /// Forks, and reads and writes the child's tiles by ptrace while it checks them.
+    Ptrace,
+    /// As Exec, but the new image does not ask: it dies of SIGILL.
+    Denied,
+}
+
+use Operation::{
+    Check, Denied, Exec, Fork, Load, Migrate, Ptrace, Release, Request, SignalOther, SignalSelf,
+    Sleep, Thread, Vfork, Yield,
+};
+
+impl Operation {
+    /// How many there are.
+    pub const COUNT: usize = 15;
+    /// Each with its name and how often it is chosen, of 1,000.
+    pub const ALL: [(Operation, &'static str, u64); Self::COUNT] = [
+        (Request, "request", 40),
+        (Load, "load", 230),
+        (Check, "check", 254),
+        (Release, "release", 60),
+        (Yield, "yield", 100),
+        (Migrate, "migrate", 80),
+        (Sleep, "sleep", 30),
+        (SignalSelf, "signal_self", 80),
+        (SignalOther, "signal_other", 80),
+        (Thread, "thread", 20),
+        (Fork, "fork", 9),
+        (Exec, "exec", 3),
+        (Vfork, "vfork", 7),
+        (Ptrace, "ptrace", 4),
+        (Denied, "denied", 3),
+    ];
+}
+
+/// How a process, or its image, ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// When all threads are done.
+    Return,
+    /// One thread ends all, tiles live.
+    ExitGroup,
+    /// One thread becomes this program again; the others end.
+    Exec,
+    /// One thread has the process killed.
+    Kill,
+    /// One thread dies of a signal that has no handler.
+    Abort,
+    /// The first thread, which holds the permission, ends at once; the others go on.
+    LeaderLeaves,
+}
+
+impl Ending {
+    /// How many there are.
+    pub const COUNT: usize = 6;
+    /// Each with its name.
+    pub const ALL: [(Ending, &'static str); Self::COUNT] = [
+        (Ending::Return, "return"),
+        (Ending::ExitGroup, "exit_group"),
+        (Ending::Exec, "exec"),
+        (Ending::Kill, "kill"),
+        (Ending::Abort, "abort"),
+        (Ending::LeaderLeaves, "leader_leaves"),
+    ];
+
+    /// Whether one thread brings it about while others still run.
+    #[must_use]
+    pub fn is_sudden(self) -> bool {
+        !matches!(self, Ending::Return | Ending::LeaderLeaves)
+    }
+}
+
+/// A process's plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// How it ends.
+    pub ending: Ending,
+    /// The thread that brings a sudden ending about, when its own steps are done.
+    pub by: u32,
+}
+
+impl Plan {
+    /// The plan of the process of `place`; its thread does not matter.
+    #[must_use]
+    pub fn of(place: Place, threads: u32) -> Self {
+        let mut choice = Choice::of(Place {
+            thread: u32::MAX,
+            ..place
+        });
+        let chosen = choice.below(Ending::COUNT as u64);
+        // Among the first ones each comes, so that a short run has them all.
+        let ending = if place.generation == 0 {
+            u64::from(place.slot)
+        } else {
+            chosen
+        };
+        Plan {
+            ending: Ending::ALL[ending as usize % Ending::COUNT].0,
+            by: choice.below(u64::from(threads)) as u32,
+        }
+    }
+
+    /// Steps of one of its threads. The one that ends it suddenly has fewer, so that the others
+    /// are in the middle of theirs.
+    #[must_use]
+    pub fn steps(self, thread: u32, choice: &mut Choice) -> u64 {
+        let steps = 8 + choice.below(24);
+        if self.ending.is_sudden() && self.by == thread {
+            steps / 2
+        } else {
+            steps
+        }
+    }
+}
+
+/// A thread's choices.
+#[derive(Clone)]
+pub struct Choice(Xoshiro256PlusPlus);
+
+impl Choice {
+    /// The choices of one thread.
+    #[must_use]
+    pub fn of(place: Place) -> Self {
+        let Place {
+            seed,
+            slot,
+            generation,
+            thread,
+        } = place;
+        let mut mixed = seed;
+        for part in [slot, generation, thread] {
+            mixed = (mixed ^ u64::from(part)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            mixed ^= mixed >> 29;
+        }
+        Choice(Xoshiro256PlusPlus::seed_from_u64(mixed))
+    }
+
+    /// A number.
+    pub fn number(&mut self) -> u64 {
+        self.0.next_u64()
+    }
+
+    /// A number below `n`, which is not 0.
+    pub fn below(&mut self, n: u64) -> u64 {
+        self.number() % n
+    }
+
+    /// What to do next.
+    pub fn operation(&mut self) -> Operation {
+        let mut left = self.below(1000);
+        for (operation, _, weight) in Operation::ALL {
+            if left < weight {
+                return operation;
+            }
+            left -= weight;
+        }
+        Check
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLACE: Place = Place {
+        seed: 7,
+        slot: 1,
+        generation: 2,
+        thread: 3,
+    };
+
+    #[test]
+    fn lists_are_in_the_order_of_their_numbers_and_complete() {
+        for (i, (operation, ..)) in Operation::ALL.iter().enumerate() {
+            assert_eq!(*operation as usize, i);
+        }
+        for (i, (ending, _)) in Ending::ALL.iter().enumerate() {
+            assert_eq!(*ending as usize, i);
+        }
+        assert_eq!(Operation::ALL.iter().map(|o| o.2).sum::<u64>(), 1000);
+    }
+
+    #[test]
+    fn the_same_place_chooses_the_same() {
+        let list = |place| {
+            let mut choice = Choice::of(place);
+            (0..50).map(|_| choice.operation()).collect::<Vec<_>>()
+        };
+        assert_eq!(list(PLACE), list(PLACE));
+        assert_ne!(list(PLACE), list(Place { seed: 8, ..PLACE }));
+        assert_ne!(list(PLACE), list(Place { thread: 4, ..PLACE }));
+        assert_ne!(
+            list(PLACE),
+            list(Place {
+                generation: 3,
+                ..PLACE
+            })
+        );
+    }
+
+    #[test]
+    fn every_ending_comes() {
+        for (ending, name) in Ending::ALL {
+            let comes = (0..200).any(|generation| {
+                Plan::of(
+                    Place {
+                        generation,
+                        ..PLACE
+                    },
+                    16,
+                )
+                .ending
+                    == ending
+            });
+            assert!(comes, "{name}");
+        }
+    }
+}

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What all processes of a run share: the accounts, and the word to stop. In a memfd, so that it
+//! outlives every one of them, and exec.
+#![allow(unsafe_code)]
+
+use super::plan::{Ending, Operation};
+use std::io::{Error, Result};
+use std::ptr;
+use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering::Relaxed};
+
+/// The most processes at a time.
+pub const MAX_PROCESSES: usize = 256;
+
+/// One run's accounts. All zero at the start.
+#[repr(C)]
+pub struct Shared {
+    /// Of the run.
+    pub seed: AtomicU64,
+    /// Threads a process.
+    pub threads: AtomicU32,
+    /// Processes at a time.
+    pub processes: AtomicU32,
+    /// CPUs come and go.
+    pub hotplug: AtomicU32,
+    /// Operations after which the run ends; 0: none.
+    pub limit: AtomicU64,
+    /// A thread of each process that does something now, for the tracer.
+    pub tids: [AtomicI32; MAX_PROCESSES],
+    /// First uses that were seen to succeed.
+    pub first_uses: AtomicU64,
+    /// Uses without permission that were seen to die of SIGILL.
+    pub denied: AtomicU64,
+    /// Stops by the tracer.
+    pub traces: AtomicU64,
+    /// CPUs switched off and on again.
+    pub hotplugs: AtomicU64,
+    operations: [AtomicU64; Operation::COUNT],
+    endings: [AtomicU64; Ending::COUNT],
+    stop: AtomicU32,
+    failures: AtomicU32,
+}
+
+impl Shared {
+    /// New accounts, and the file descriptor by which [`Shared::attach`] finds them.
+    ///
+    /// # Errors
+    ///
+    /// ENOMEM, ENOSYS.
+    pub fn create() -> Result<(&'static Self, i32)> {
+        // SAFETY: creates a file without a name; it stays open over exec.
+        let fd = unsafe { libc::memfd_create(c"amx_stress".as_ptr(), 0) };
+        // SAFETY: a file that is ours.
+        if fd < 0 || unsafe { libc::ftruncate(fd, size_of::<Self>() as i64) } != 0 {
+            return Err(Error::last_os_error());
+        }
+        Ok((Self::attach(fd)?, fd))
+    }
+
+    /// The accounts of the run that this process belongs to.
+    ///
+    /// # Errors
+    ///
+    /// There are none behind this descriptor.
+    pub fn attach(fd: i32) -> Result<&'static Self> {
+        // SAFETY: a new shared mapping wherever there is room.
+        let memory = unsafe {
+            libc::mmap(
+                ptr::null_mut(),
+                size_of::<Self>(),
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_SHARED,
+                fd,
+                0,
+            )
+        };
+        if memory == libc::MAP_FAILED {
+            return Err(Error::last_os_error());
+        }
+        // SAFETY: page-aligned, long enough, never unmapped, and all of it atomics, for which
+        // any content is valid.
+        Ok(unsafe { &*memory.cast::<Self>() })
+    }
+
+    /// Counts one operation; the run may be over by it.
+    pub fn count(&self, operation: Operation) {
+        self.operations[operation as usize].fetch_add(1, Relaxed);
+    }
+
+    /// How often this operation was done.
+    pub fn done(&self, operation: Operation) -> u64 {
+        self.operations[operation as usize].load(Relaxed)
+    }
+
+    /// Counts the end of a process, or of its image.
+    pub fn count_ending(&self, ending: Ending) {
+        self.endings[ending as usize].fetch_add(1, Relaxed);
+    }
+
+    /// How many ended so.
+    pub fn ended(&self, ending: Ending) -> u64 {
+        self.endings[ending as usize].load(Relaxed)
+    }
+
+    /// Operations so far.
+    pub fn total(&self) -> u64 {
+        self.operations.iter().map(|n| n.load(Relaxed)).sum()
+    }
+
+    /// Whether the run is over.
+    pub fn over(&self) -> bool {
+        let limit = self.limit.load(Relaxed);
+        if limit != 0 && self.total() >= limit {
+            self.stop();
+        }
+        self.stop.load(Relaxed) != 0
+    }
+
+    /// Ends the run: each thread looks before its next operation.
+    pub fn stop(&self) {
+        self.stop.store(1, Relaxed);
+    }
+
+    /// Counts a failure and ends the run.
+    pub fn fail(&self) {
+        self.failures.fetch_add(1, Relaxed);
+        self.stop();
+    }
+
+    /// Failures so far.
+    pub fn failures(&self) -> u32 {
+        self.failures.load(Relaxed)
+    }
+}

@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * User shadow stacks and tiles in one process. The shadow stack's registers are a supervisor
+ * component of the same buffer (CET_U, 11): a request, a larger buffer or a frame that forgot it
+ * would leave the thread without protection, or with another's stack.
+ */
+#include "kselftest_harness.h"
+#include "faults.h"
+#include "frame.h"
+
+#include <fcntl.h>
+#include <linux/kvm.h>
+#include <pthread.h>
+#include <sys/ioctl.h>
+#include <sys/wait.h>
+
+#define SHSTK_ENABLE	0x5001	/* uapi/asm/prctl.h:33 */
+#define SHSTK_DISABLE	0x5002
+#define SHSTK_STATUS	0x5005
+#define SHSTK		1UL
+#define CET_USER	11
+#define CPERR		10	/* SEGV_CPERR, uapi/asm-generic/siginfo.h */
+
+/* No function: there is no return address on a new shadow stack. 0, or the negative errno. */
+static __always_inline long shstk(int option, unsigned long arg)
+{
+	long ret;
+
+	asm volatile("syscall" : "=a"(ret) : "a"(SYS_arch_prctl), "D"(option), "S"(arg)
+		     : "rcx", "r11", "memory");
+	return ret;
+}
+
+/* The shadow stack pointer; 0 without a shadow stack. */
+static __always_inline unsigned long ssp(void)
+{
+	unsigned long value = 0;
+
+	asm volatile("rdsspq %0" : "+r"(value));
+	return value;
+}
+
+/* Returns to where it was not called from: #CP, if the shadow stack is in force. */
+static __always_inline void return_elsewhere(void)
+{
+	asm volatile("call 1f\n\t"
+		     "1: lea 2f(%%rip), %%rax\n\t"
+		     "mov %%rax, (%%rsp)\n\t"
+		     "ret\n"
+		     "2:" ::: "rax", "memory");
+}
+
+static struct tiles mine;
+static struct frame frame;
+static int delivered;
+
+static void on_usr1(int signo, siginfo_t *info, void *ucontext)
+{
+	delivered++;
+	frame_read(&frame, frame_area(ucontext));
+}
+
+static void on_segv(int signo, siginfo_t *info, void *ucontext)
+{
+	_exit(info->si_code);
+}
+
+enum order { REQUEST_FIRST, ENABLE_FIRST, USE_FIRST };
+
+struct state {
+	long request, enable, disable;
+	uint64_t features;
+	bool pointer_kept, tiles_kept, done;
+	int denied_return;	/* si_code, or 0 */
+};
+
+static struct state state;
+
+static void load(void)
+{
+	tiles_configure();
+	tiles_load(&mine);
+}
+
+/* With shadow stack, permission and tiles, in the given order, runs @body. */
+static __attribute__((noinline)) void with_both(enum order order, void (*body)(void))
+{
+	unsigned long before;
+
+	if (order != ENABLE_FIRST)
+		state.request = xcomp(XCOMP_REQ_PERM, TILE_DATA);
+	if (order == USE_FIRST)
+		load();
+	state.enable = shstk(SHSTK_ENABLE, SHSTK);
+	if (state.enable)
+		return;
+	if (order == ENABLE_FIRST)
+		state.request = xcomp(XCOMP_REQ_PERM, TILE_DATA);
+	before = ssp();
+	if (order != USE_FIRST)
+		load();
+	state.pointer_kept = before && ssp() == before;
+	body();
+	state.pointer_kept &= ssp() == before;
+	state.tiles_kept = tiles_hold(&mine);
+	shstk(SHSTK_STATUS, (unsigned long)&state.features);
+	state.disable = shstk(SHSTK_DISABLE, SHSTK);
+}
+
+FIXTURE(shstk)
+{
+};
+
+FIXTURE_VARIANT(shstk)
+{
+	enum order order;
+};
+
+/* 0, or why there are no shadow stacks: a negative errno. */
+static __attribute__((noinline)) long prepare(void)
+{
+	struct sigaction usr1 = { .sa_sigaction = on_usr1, .sa_flags = SA_SIGINFO };
+	long ret;
+
+	sigaction(SIGUSR1, &usr1, NULL);
+	tiles_fill(&mine, 9);
+	ret = shstk(SHSTK_ENABLE, SHSTK);
+	if (!ret)
+		shstk(SHSTK_DISABLE, SHSTK);
+	return ret;
+}
+
+#define REQUIRE_SHSTK()								\
+	do {									\
+		long _ret = prepare();						\
+										\
+		if (_ret)							\
+			SKIP(return, "no user shadow stacks here: ARCH_SHSTK_ENABLE: %s",	\
+			     strerror(-_ret));					\
+	} while (0)
+
+FIXTURE_SETUP(shstk)
+{
+	REQUIRE_TILES();
+	REQUIRE_SHSTK();
+}
+
+FIXTURE_TEARDOWN(shstk)
+{
+}
+
+FIXTURE_VARIANT_ADD(shstk, request_first) { .order = REQUEST_FIRST };
+FIXTURE_VARIANT_ADD(shstk, enable_first) { .order = ENABLE_FIRST };
+FIXTURE_VARIANT_ADD(shstk, use_first) { .order = USE_FIRST };
+
+#define EXPECT_BOTH()								\
+	do {									\
+		EXPECT_EQ(0, state.request);					\
+		EXPECT_EQ(0, state.enable);					\
+		EXPECT_EQ(SHSTK, state.features);				\
+		EXPECT_EQ(0, state.disable);					\
+		EXPECT_TRUE(state.pointer_kept);				\
+		EXPECT_TRUE(state.tiles_kept);					\
+	} while (0)
+
+/* Others that have tiles and no shadow stack run in between. */
+static void yield_to_another(void)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (!pid) {
+		struct tiles other;
+
+		shstk(SHSTK_DISABLE, SHSTK);
+		tiles_fill(&other, 10);
+		tiles_configure();
+		tiles_load(&other);
+		for (int i = 0; i < 20; i++)
+			sched_yield();
+		_exit(!tiles_hold(&other));
+	}
+	for (int i = 0; i < 20; i++)
+		sched_yield();
+	state.done = waitpid(pid, &status, 0) == pid && !status;
+}
+
+TEST_F(shstk, kept_when_switched)
+{
+	with_both(variant->order, yield_to_another);
+	EXPECT_BOTH();
+	EXPECT_TRUE(state.done);
+}
+
+/* sigreturn takes the pointer from the shadow stack itself; the frame has user components only. */
+static void three_signals(void)
+{
+	for (int i = 0; i < 3; i++)
+		signal_now(SIGUSR1);
+}
+
+TEST_F(shstk, kept_by_signals)
+{
+	with_both(variant->order, three_signals);
+	EXPECT_BOTH();
+	EXPECT_EQ(3, delivered);
+	EXPECT_FRAME_FOR(xcomp_mask(XCOMP_PERM));
+	EXPECT_FALSE(frame.xfeatures & BIT_ULL(CET_USER));
+	EXPECT_FALSE(frame.xstate_bv & BIT_ULL(CET_USER));
+	EXPECT_EQ(0, memcmp(&frame.tiles, &mine, sizeof(mine)));
+}
+
+/* What it is for: a return to another place is denied, also after a switch. */
+static void denied_return(void)
+{
+	struct sigaction segv = { .sa_sigaction = on_segv, .sa_flags = SA_SIGINFO };
+	int status;
+	pid_t pid;
+
+	yield_to_another();
+	pid = fork();
+	if (!pid) {
+		sigaction(SIGSEGV, &segv, NULL);
+		load();
+		sched_yield();
+		return_elsewhere();
+		_exit(0);
+	}
+	if (waitpid(pid, &status, 0) == pid && WIFEXITED(status))
+		state.denied_return = WEXITSTATUS(status);
+}
+
+TEST_F(shstk, in_force)
+{
+	with_both(variant->order, denied_return);
+	EXPECT_BOTH();
+	EXPECT_EQ(CPERR, state.denied_return);
+	if (variant->order == REQUEST_FIRST)
+		answer("shstk.return_elsewhere", "SIGSEGV code %d", state.denied_return);
+}
+
+static void *use_in_thread(void *arg)
+{
+	struct tiles own;
+	unsigned long before = ssp();
+
+	tiles_fill(&own, 11);
+	tiles_configure();
+	tiles_load(&own);
+	signal_now(SIGUSR1);
+	sched_yield();
+	state.done = before && ssp() == before && tiles_hold(&own);
+	return NULL;
+}
+
+/* The thread's pointer is written into the small copy of a large buffer (fpu/core.c:629). */
+static void make_thread(void)
+{
+	pthread_t thread;
+
+	if (!pthread_create(&thread, NULL, use_in_thread, NULL))
+		pthread_join(thread, NULL);
+}
+
+TEST_F(shstk, threads_have_both)
+{
+	with_both(variant->order, make_thread);
+	EXPECT_BOTH();
+	EXPECT_TRUE(state.done);
+	EXPECT_EQ(1, delivered);
+}
+
+static long vcpu;
+
+/* A vCPU's buffer is made from the guest permission, which a request must leave as it is. */
+static void make_vcpu(void)
+{
+	int kvm = open("/dev/kvm", O_RDWR), vm;
+
+	xcomp(XCOMP_REQ_GUEST_PERM, TILE_DATA);
+	vm = ioctl(kvm, KVM_CREATE_VM, 0);
+	vcpu = ioctl(vm, KVM_CREATE_VCPU, 0);
+	yield_to_another();
+	close(vcpu);
+	close(vm);
+	close(kvm);
+}
+
+TEST(shstk_beside_a_vcpu)
+{
+	REQUIRE_TILES();
+	REQUIRE_SHSTK();
+	if (access("/dev/kvm", R_OK | W_OK))
+		SKIP(return, "no /dev/kvm");
+	with_both(REQUEST_FIRST, make_vcpu);
+	EXPECT_BOTH();
+	EXPECT_LE(0, vcpu);
+	EXPECT_TRUE(state.done);
+}
+
+TEST_HARNESS_MAIN

@@ -4,15 +4,17 @@
 # each product and each tile stays right, and each buffer is freed by whoever is in charge then.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 
-ROUNDS=2
+# Of loading and unloading, in each of the two tests that repeat it.
+ROUNDS=${XFD_ROUNDS:-2}
 
-plan 6
+plan 8
+exec 9>&1 # past check, which keeps what is said: a long run is not silent
 is_loaded && bail_out "the module is loaded: this test loads it itself"
 baseline=$(fpstate_areas)
 
 load_and_unload() {
 	for round in $(seq $ROUNDS); do
-		echo "round $round"
+		[ $((round % 10)) -ne 0 ] || echo "# $round rounds" >&9
 		load || return
 		uses_before=$(counter first_uses)
 		until_true 10 served_since "$uses_before" || return
@@ -24,8 +26,31 @@ load_and_unload() {
 served_since() { [ "$(counter first_uses)" -gt "$1" ]; }
 
 started_before_loading() {
-	amx_start && load_and_unload
+	amx_start --light && load_and_unload
 	outcome=$?
+	amx_stop && return $outcome
+}
+
+# Forks, execs, signals, threads, each time checked. The kernel's own exec loses buffers, so none are
+# counted here.
+everything() {
+	while [ ! -e "$WORK/enough" ]; do
+		for program in xcomp_inherit xfd_sigframe xfd_isolation "xfd_exec_storm 5"; do
+			"$HERE"/$program >"$WORK/program" 2>&1 && continue
+			echo "$program failed:"
+			cat "$WORK/program"
+			return 1
+		done
+	done
+}
+
+under_everything() {
+	XFD_MODULE='' everything >"$WORK/everything" &
+	churn=$!
+	amx_start --light && load_and_unload
+	outcome=$?
+	touch "$WORK/enough"
+	wait $churn || { cat "$WORK/everything"; outcome=1; }
 	amx_stop && return $outcome
 }
 
@@ -51,4 +76,6 @@ check "unloads_under_a_program_it_served" started_while_loaded
 check "nothing_left_by_that" fpstate_areas_back_to "$baseline"
 check "buffers_outlive_the_module" outlives_the_module
 check "nothing_left_at_the_end" fpstate_areas_back_to "$baseline"
+check "loads_and_unloads_while_everything_runs" under_everything
+check "the_kernel_serves_at_the_end" kernel_serves
 finish

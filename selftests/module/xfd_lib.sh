@@ -140,10 +140,11 @@ log_of_module() {
 
 # --- AMX programs meanwhile -------------------------------------------------------------------
 
-# Starts amx_load in the background, and returns when all its threads have live tiles.
+# amx_start ARGS...: starts amx_load in the background, and returns when all its threads have live
+# tiles.
 amx_start() {
 	mkfifo "$WORK/stop" "$WORK/says" || return
-	"$HERE/amx_load" --threads 3 <"$WORK/stop" >"$WORK/says" &
+	"$HERE/amx_load" --threads 3 "$@" <"$WORK/stop" >"$WORK/says" &
 	amx_pid=$!
 	exec 3>"$WORK/stop" 4<"$WORK/says"
 	rm "$WORK/stop" "$WORK/says"

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A thread's work: a product that must be right, whatever happens to the thread meanwhile.
+//! A thread's work: a product, or tiles, that must be right, whatever happens to the thread meanwhile.
 
 use crate::matrix::{self, Element, SIZE};
+use crate::tile::{Tile, Tiles, TILES, TILE_BYTES};
 use anyhow::{bail, ensure, Context};
 use std::sync::Barrier;
 use std::thread;
@@ -33,6 +34,33 @@ pub fn checked_product<E: Element>(
         "{right} of {} elements are right",
         SIZE * SIZE
     );
+    Ok(())
+}
+
+/// Loads all tiles with bytes that `seed` gives, and compares what is in them afterwards. `between`
+/// runs while they are live.
+///
+/// # Errors
+///
+/// A tile has changed, or `between` failed.
+pub fn checked_tiles(
+    seed: u64,
+    between: impl FnOnce() -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let content: Box<[Tile; TILES]> = Box::new(std::array::from_fn(|tile| {
+        let mut state = seed * TILES as u64 + tile as u64 + 1;
+        Tile(std::array::from_fn::<u8, TILE_BYTES, _>(|_| {
+            state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+            (state >> 56) as u8
+        }))
+    }));
+    let mut tiles = Tiles::configure();
+    tiles.load_all(&content);
+    between()?;
+    let now = tiles.store_all();
+    for (number, (now, then)) in now.iter().zip(content.iter()).enumerate() {
+        ensure!(now.0 == then.0, "tile {number} has changed");
+    }
     Ok(())
 }
 

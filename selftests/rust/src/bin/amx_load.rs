@@ -10,10 +10,11 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::Barrier;
 use std::thread;
+use std::time::Duration;
 use xcomp::Feature;
 use xfd_selftests::cpus;
 use xfd_selftests::matrix::{Bf16, I8};
-use xfd_selftests::worker::{checked_product, in_threads};
+use xfd_selftests::worker::{checked_product, checked_tiles, in_threads};
 
 /// Uses AMX tiles until standard input ends, and says whether all went right.
 #[derive(Parser)]
@@ -21,6 +22,10 @@ struct Arguments {
     /// Threads whose tiles live all the time; as many fresh ones come and go.
     #[arg(long, default_value_t = 2)]
     threads: usize,
+
+    /// Rests with live tiles most of the time instead of multiplying.
+    #[arg(long)]
+    light: bool,
 }
 
 /// Set when standard input has ended, or something went wrong.
@@ -44,13 +49,13 @@ fn work(arguments: &Arguments) -> anyhow::Result<()> {
     let ready = &Barrier::new(arguments.threads + 1);
     let fresh = thread::scope(|scope| {
         let long_lived: Vec<_> = (0..arguments.threads as u64)
-            .map(|number| scope.spawn(move || work_on(number, ready, products)))
+            .map(|number| scope.spawn(move || work_on(number, arguments.light, ready, products)))
             .collect();
         ready.wait();
         // Not one of the scope: when something goes wrong nobody waits for the input's end.
         thread::spawn(wait_for_the_end);
         println!("ready");
-        let fresh = fresh_threads(arguments.threads);
+        let fresh = fresh_threads(arguments.threads, arguments.light);
         STOP.store(true, Ordering::Relaxed);
         for (number, thread) in long_lived.into_iter().enumerate() {
             let result = thread.join().unwrap_or_else(|_| Err(anyhow!("panicked")));
@@ -59,21 +64,36 @@ fn work(arguments: &Arguments) -> anyhow::Result<()> {
         fresh
     })?;
     println!(
-        "right: {} products in {} threads, and those of {fresh} fresh ones",
+        "right: {} {} in {} threads, and those of {fresh} fresh ones",
         products.load(Ordering::Relaxed),
+        if arguments.light {
+            "sets of tiles"
+        } else {
+            "products"
+        },
         arguments.threads
     );
     Ok(())
 }
 
 /// Product after product in the calling thread, until it is time to stop.
-fn work_on(number: u64, ready: &Barrier, products: &AtomicUsize) -> anyhow::Result<()> {
-    let first = checked_product::<I8>(number, || Ok(()));
+fn work_on(
+    number: u64,
+    light: bool,
+    ready: &Barrier,
+    products: &AtomicUsize,
+) -> anyhow::Result<()> {
+    let first = checked_tiles(number, || Ok(()));
     ready.wait();
     first?;
     for seed in (number..).step_by(1000) {
-        checked_product::<I8>(seed, yielding)?;
-        checked_product::<Bf16>(seed, yielding)?;
+        if light {
+            checked_tiles(seed, resting)?;
+            checked_tiles(seed + 1, resting)?;
+        } else {
+            checked_product::<I8>(seed, yielding)?;
+            checked_product::<Bf16>(seed, yielding)?;
+        }
         products.fetch_add(2, Ordering::Relaxed);
         if STOP.load(Ordering::Relaxed) {
             break;
@@ -84,11 +104,15 @@ fn work_on(number: u64, ready: &Barrier, products: &AtomicUsize) -> anyhow::Resu
 
 /// A product in each of so many fresh threads, again and again until it is time to stop. How
 /// many threads that were.
-fn fresh_threads(at_a_time: usize) -> anyhow::Result<usize> {
+fn fresh_threads(at_a_time: usize, light: bool) -> anyhow::Result<usize> {
     let mut threads = 0;
     while !STOP.load(Ordering::Relaxed) {
         in_threads(at_a_time, |number| {
-            checked_product::<I8>(number as u64, yielding)
+            if light {
+                checked_tiles(number as u64, resting)
+            } else {
+                checked_product::<I8>(number as u64, yielding)
+            }
         })?;
         threads += at_a_time;
     }
@@ -97,6 +121,12 @@ fn fresh_threads(at_a_time: usize) -> anyhow::Result<usize> {
 
 fn yielding() -> anyhow::Result<()> {
     cpus::give_way();
+    Ok(())
+}
+
+/// Leaves the processor to others for a while.
+fn resting() -> anyhow::Result<()> {
+    thread::sleep(Duration::from_millis(2));
     Ok(())
 }
 

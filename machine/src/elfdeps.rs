@@ -30,6 +30,12 @@ pub fn needed(program: &Path) -> Result<Vec<PathBuf>> {
     }
 }
 
+/// Whether a program brings all it needs.
+pub fn is_static(program: &Path) -> Result<bool> {
+    let bytes = fs::read(program).with_context(|| format!("cannot read {}", program.display()))?;
+    Ok(interpreter(&bytes)?.is_none())
+}
+
 fn needed_by_script(program: &Path, line: &str) -> Result<Vec<PathBuf>> {
     let name = line.split_whitespace().next().unwrap_or_default();
     if IN_THE_GUEST.contains(&name) {
@@ -87,7 +93,7 @@ fn libraries(program: &Path, interpreter: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// The files in the answer of `ld.so --list`.
-fn parse_list(text: &str) -> Result<Vec<PathBuf>> {
+pub fn parse_list(text: &str) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for line in text.lines().map(str::trim) {
         if let Some((name, _)) = line.split_once("=> not found") {

@@ -64,7 +64,8 @@ impl Project {
 
     /// The programs for the guest.
     pub fn programs(&self, root: &Toolroot, kernel: &Kernel) -> Result<Programs> {
-        programs::Builder { cache: &self.cache, root, kernel, project: &self.dir }.programs()
+        programs::Builder { cache: &self.cache, root, kernel, software: &self.recipe.software, project: &self.dir }
+            .programs()
     }
 
     fn bochs(&self) -> PathBuf {

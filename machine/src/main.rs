@@ -2,7 +2,8 @@
 //! `machine`: an emulated computer with AMX, a stock kernel in it, and our module and tests in that.
 //!
 //! In the order of a boot: `toolroot` (with `mirror`, `namespace`), `kernel` (`kconfig`), `emulator`, `module`,
-//! `programs`, `initramfs`, `image`, `boot` (`console`, `klog`), `verdict`. `cache` keeps each piece.
+//! `programs` (with `software`, `real`), `initramfs`, `image`, `boot` (`console`, `klog`), `verdict`. `cache` keeps
+//! each piece.
 
 mod boot;
 mod cache;
@@ -29,12 +30,14 @@ mod module;
 mod namespace;
 mod programs;
 mod progress;
+mod real;
 mod recipe;
 mod rows;
 mod run;
 mod scenario;
 mod shell;
 mod silicon;
+mod software;
 mod table;
 mod toolroot;
 mod trial;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The programs that run in the guest, all static: the C selftests, the kernel's own, the Rust ones, and
-//! the scripts.
+//! The programs that run in the guest: the C selftests, the kernel's own, the Rust ones, and the scripts.
+//! All are static but those of selftests/real.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,6 +16,9 @@ use crate::initramfs::Initramfs;
 use crate::kernel::{self, Kernel};
 use crate::key::Key;
 use crate::progress::Step;
+use crate::real::Real;
+use crate::recipe;
+use crate::software::{self, Software};
 use crate::toolroot::Toolroot;
 
 /// The kernel's own tests, unchanged, that concern us. `avx_64` is xstate.c over the AVX components.
@@ -29,6 +32,7 @@ pub struct Builder<'a> {
     pub cache: &'a Cache,
     pub root: &'a Toolroot,
     pub kernel: &'a Kernel,
+    pub software: &'a recipe::Software,
     pub project: &'a Path,
 }
 
@@ -38,6 +42,7 @@ pub struct Programs {
     /// Those that the kernel's own runner gets.
     collection: Vec<String>,
     kselftest: PathBuf,
+    real: Real,
     _pieces: Vec<Piece>,
 }
 
@@ -72,6 +77,11 @@ impl Programs {
         }
         Ok(())
     }
+
+    /// Puts software of Debian's, or what a program of selftests/real needs of it, into the guest.
+    pub fn install_software(&self, name: &str, files: &mut Initramfs) -> Result<()> {
+        self.real.install(name, files)
+    }
 }
 
 impl Builder<'_> {
@@ -82,7 +92,7 @@ impl Builder<'_> {
         let mut collection = Vec::new();
         for folder in ["c", "arch"] {
             if self.project.join("selftests").join(folder).join("Makefile").exists() {
-                let piece = self.c_selftests(folder)?;
+                let piece = self.c_selftests(folder, None)?;
                 let found = executables(piece.path())?;
                 if folder == "c" {
                     collection.extend(found.keys().cloned());
@@ -97,27 +107,38 @@ impl Builder<'_> {
         if self.project.join("selftests/rust/Cargo.toml").exists() {
             by_name.extend(self.rust()?);
         }
-        for folder in ["selftests/module", "selftests/arch", "selftests/stress", "machine/guest"] {
+        let real = self.real()?;
+        by_name.extend(executables(real.built.path())?);
+        for folder in ["selftests/module", "selftests/arch", "selftests/real", "selftests/stress", "machine/guest"] {
             let scripts = executables(&self.project.join(folder))?;
             by_name.extend(scripts.into_iter().filter(|(name, _)| name != "init"));
         }
         let kselftest = self.kernel.tree().join("tools/testing/selftests");
-        Ok(Programs { by_name, collection, kselftest, _pieces: pieces })
+        Ok(Programs { by_name, collection, kselftest, real, _pieces: pieces })
     }
 
-    fn c_selftests(&self, folder: &str) -> Result<Piece> {
+    /// Those of `real` are built against `software`.
+    pub fn c_selftests(&self, folder: &str, software: Option<&Software>) -> Result<Piece> {
         let source = self.project.join("selftests");
-        let key = Key::new()
+        let mut key = Key::new()
             .add("kernel", self.kernel.key())
             .add("how", "make, strip")
             .tree("source", &source.join(folder))?;
+        if let Some(software) = software {
+            key = key.add("software", software.key()).file("amx.h", &source.join("c/amx.h"))?;
+        }
         let name = format!("programs-{folder}");
         self.cache.piece(&name, &key.finish(), |dir| {
             let step = Step::start("programs", &format!("building selftests/{folder}"));
             let log = Log::create(self.cache.log(&name))?;
             let inside = self.root.inside().write(dir, "/xfd/out").read(&source, "/xfd/selftests");
+            let inside = match software {
+                Some(software) => software.shown(inside),
+                None => inside,
+            };
             let mut make = inside.read(&self.kernel.tree(), kernel::INSIDE).command("make");
             make.args(["-C", &format!("/xfd/selftests/{folder}"), "CC=gcc-14", "OUTPUT=/xfd/out"]);
+            make.arg(format!("SOFTWARE={}", software::INSIDE));
             make.arg(format!("KSRC={}", kernel::INSIDE)).arg(format!("-j{}", crate::jobs()));
             log.run(&format!("building selftests/{folder}"), &mut make)?;
             if executables(dir)?.is_empty() {
@@ -190,7 +211,7 @@ fn cargo_executables(messages: &str) -> BTreeMap<String, PathBuf> {
 }
 
 /// The executable files in a folder; none if it is not there.
-fn executables(dir: &Path) -> Result<BTreeMap<String, PathBuf>> {
+pub fn executables(dir: &Path) -> Result<BTreeMap<String, PathBuf>> {
     let mut found = BTreeMap::new();
     let Ok(entries) = fs::read_dir(dir) else { return Ok(found) };
     for entry in entries {

@@ -13,6 +13,7 @@ pub struct Recipe {
     pub toolroot: Toolroot,
     pub kernel: Kernel,
     pub emulator: Emulator,
+    pub software: Software,
 }
 
 /// The Debian root in which everything is built.
@@ -54,6 +55,15 @@ pub struct Firmware {
     pub package: String,
     pub file: String,
     pub name: String,
+}
+
+/// Debian's software for the guest.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Software {
+    pub packages: Vec<String>,
+    /// Files of the packages that a boot can ask for by their last name.
+    pub programs: Vec<String>,
 }
 
 impl Recipe {

@@ -46,6 +46,9 @@ pub struct Scenario {
     /// Its tests; once read, those of its suites first.
     #[serde(default)]
     pub tests: Vec<Test>,
+    /// Software of Debian's, and programs of selftests/real that need libraries of it.
+    #[serde(default)]
+    pub software: Vec<String>,
     /// Parts of lines of the kernel log that are provoked on purpose: they must come, and fail nothing.
     #[serde(default)]
     pub expected_log: Vec<String>,

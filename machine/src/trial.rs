@@ -116,6 +116,9 @@ fn run_one(machine: &Machine, module: Option<&Piece>, programs: &Programs, scena
     for name in programs.names() {
         programs.install(name, &mut files)?;
     }
+    for name in &scenario.software {
+        programs.install_software(name, &mut files)?;
+    }
     let how = How {
         name: &scenario.name,
         cpus: scenario.cpus,

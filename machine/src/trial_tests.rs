@@ -9,6 +9,7 @@ fn scenario(module: bool) -> Scenario {
         name: "s".into(),
         cpus: 1,
         module: if module { Module::Loaded } else { Module::Absent },
+        software: Vec::new(),
         expected_log: Vec::new(),
         long: false,
         cmdline: String::new(),

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What a boot with Debian's software can have in its guest: programs of the packages, and the programs of
+//! selftests/real, which are built against the packages; each with its shared libraries.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use crate::cache::Piece;
+use crate::child::Log;
+use crate::elfdeps;
+use crate::initramfs::Initramfs;
+use crate::programs::{executables, Builder};
+use crate::software::{Bundle, Software};
+
+/// Where the built programs appear in the root.
+const BUILT: &str = "/xfd/built";
+
+/// All of it by name.
+pub struct Real {
+    bundles: BTreeMap<String, Bundle>,
+    _software: Software,
+    /// The programs of selftests/real.
+    pub built: Piece,
+}
+
+impl Builder<'_> {
+    /// Fetches and builds what is out of date.
+    pub fn real(&self) -> Result<Real> {
+        let software = Software::prepare(self.cache, self.root, self.software)?;
+        let built = self.c_selftests("real", Some(&software))?;
+        let log = Log::create(self.cache.log("libraries"))?;
+        let mut bundles = BTreeMap::new();
+        for path in &self.software.programs {
+            let name = Path::new(path).file_name().with_context(|| format!("{path} names no program"))?;
+            let bundle = software.program(self.root, &log, path)?;
+            bundles.insert(name.to_string_lossy().into_owned(), bundle);
+        }
+        for (name, path) in executables(built.path())? {
+            if elfdeps::is_static(&path)? {
+                continue;
+            }
+            let inside = self.root.inside().read(built.path(), BUILT);
+            let bundle = software.libraries(inside, self.root, &log, &format!("{BUILT}/{name}"))?;
+            bundles.insert(name, bundle);
+        }
+        Ok(Real { bundles, _software: software, built })
+    }
+}
+
+impl Real {
+    /// Puts `name` into the guest; a program of selftests/real is there already, and gets its libraries.
+    pub fn install(&self, name: &str, files: &mut Initramfs) -> Result<()> {
+        let known = || self.bundles.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+        let bundle = self.bundles.get(name);
+        bundle.with_context(|| format!("there is no software {name}; there is {}", known()))?.install(files)
+    }
+}

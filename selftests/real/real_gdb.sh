@@ -1,0 +1,114 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# Debian's gdb at threads with live tiles, and at their core files. It need not know tile registers: it
+# must not disturb them, and everything else must work.
+. "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
+
+ZMM20='$zmm20.v8_int64[0], $zmm20.v8_int64[3], $zmm20.v8_int64[7]'
+
+# debug NAME ARGS...: what gdb says goes to $WORK/NAME.
+debug() {
+	output=$WORK/$1
+	shift
+	/usr/bin/gdb -nx -batch "$@" >"$output" 2>&1 </dev/null
+	grep '^said ' "$output" | sed "s/^/# ${output##*/}: /"
+}
+
+# says NAME LINES: gdb was made to print exactly these lines.
+says() {
+	same "gdb, $1" "$2" "$(sed -n 's/^said //p' "$WORK/$1")" && return
+	cat "$WORK/$1"
+	return 1
+}
+
+counted() { ! is_loaded || counter first_uses; }
+
+# counts BEFORE USES
+counts() {
+	same "first uses" "$(($1 + $2))" "$(counted)" &&
+		same "served twice, in the handler" "0 0" "$(counter repeated) $(counter in_flight)"
+}
+
+# check_counts NAME BEFORE USES
+check_counts() {
+	if is_loaded; then
+		check "$1" counts "$2" "$3"
+	else
+		skip "$1" "the module, which counts, is not loaded"
+	fi
+}
+
+plan 10
+echo "# $(/usr/bin/gdb -nx -batch -ex 'show version' 2>&1 | grep "^GNU gdb")"
+
+# --- a running process: one thread sleeps, one counts ---
+before=$(counted)
+mkfifo "$WORK/in" "$WORK/out"
+"$HERE/gdb_target" <"$WORK/in" >"$WORK/out" &
+target=$!
+exec 3>"$WORK/in" 4<"$WORK/out"
+read -r line <&4
+pid=${line#ready }
+
+debug attached -p "$pid" \
+	-ex "printf \"said zmm20 of the sleeping thread %ld %ld %ld\\n\", $ZMM20" \
+	-ex 'thread 2' \
+	-ex "printf \"said zmm20 of the counting thread %ld %ld %ld\\n\", $ZMM20" \
+	-ex 'set $a = $pc' -ex 'stepi' -ex 'set $b = $pc' -ex 'stepi' -ex 'set $c = $pc' \
+	-ex 'printf "said stepped %d %d\n", $a != $b, $b != $c' \
+	-ex 'set var $zmm21.v8_int64[7] = 99' -ex 'maint flush register-cache' \
+	-ex 'printf "said zmm21 as written %ld\n", $zmm21.v8_int64[7]' \
+	-ex 'info registers tmm0' -ex "generate-core-file $WORK/live" -ex 'detach'
+check "reads_steps_and_writes_beside_live_tiles" says attached "zmm20 of the sleeping thread 11 44 88
+zmm20 of the counting thread 11 44 88
+stepped 1 1
+zmm21 as written 99"
+grep -q "Invalid register .tmm0" "$WORK/attached" && echo "# it does not know tile registers"
+
+echo >&3
+said=$(cat <&4)
+wait $target
+status=$?
+exec 3>&- 4<&-
+check "leaves_the_tiles_alone" same "the threads" "sleeping: tiles intact
+counting: tiles intact
+status 0" "$said
+status $status"
+check_counts "a_first_use_a_thread" "$before" 2
+
+debug opened "$HERE/gdb_target" "$WORK/live" \
+	-ex "printf \"said zmm20 of one thread %ld %ld %ld\\n\", $ZMM20" -ex 'thread 2' \
+	-ex "printf \"said zmm20 of the other %ld %ld %ld\\n\", $ZMM20"
+check "opens_its_own_core_file" says opened "zmm20 of one thread 11 44 88
+zmm20 of the other 11 44 88"
+
+# --- the first use itself, in a single step ---
+before=$(counted)
+debug stepped -ex 'set startup-with-shell off' -ex 'break *first_tile_use' -ex 'run crash' \
+	-ex 'printf "said at the first use %d\n", $pc == (long)&first_tile_use' -ex 'stepi' \
+	-ex 'printf "said one instruction on %d\n", $pc - (long)&first_tile_use' -ex 'continue' \
+	-ex 'printf "said signal %d at the last store %d\n", $_siginfo.si_signo, $pc == (long)&last_store' \
+	-ex 'kill' "$HERE/gdb_target"
+check "steps_over_the_first_use" says stepped "at the first use 1
+one instruction on 5
+signal 11 at the last store 1"
+check_counts "one_first_use_in_a_step" "$before" 1
+
+# --- a core file of the kernel's ---
+before=$(counted)
+pattern=$(cat /proc/sys/kernel/core_pattern)
+echo "$WORK/core" >/proc/sys/kernel/core_pattern
+(
+	ulimit -c unlimited
+	exec "$HERE/gdb_target" crash
+) 2>/dev/null
+check "dies_of_sigsegv" same "status" 139 $?
+echo "$pattern" >/proc/sys/kernel/core_pattern
+check "leaves_a_core_file" test -s "$WORK/core"
+check_counts "one_first_use_before_the_core_file" "$before" 1
+debug postmortem "$HERE/gdb_target" "$WORK/core" \
+	-ex 'printf "said signal %d at the last store %d\n", $_siginfo.si_signo, $pc == (long)&last_store' \
+	-ex 'printf "said stack %d\n", $rsp != 0' -ex 'info registers'
+check "opens_the_kernels_core_file" says postmortem "signal 11 at the last store 1
+stack 1"
+finish

@@ -14,8 +14,9 @@ use crate::verdict::{self, FAIL, NO_START};
 
 /// The script that init runs in the guest.
 const SCRIPT: &str = "demo.sh";
-/// The program that it shows.
+/// The programs that it shows: ours, and the one that lets Debian's oneDNN work.
 const PROGRAM: &str = "amx_demo";
+const SOFTWARE: &str = "onednn_products";
 
 /// Prepares all, boots with the module and shows the demonstration.
 pub fn demo() -> Result<u8> {
@@ -26,6 +27,8 @@ pub fn demo() -> Result<u8> {
         machine.guest(&Settings::Tests(vec![SCRIPT.into()]), module.as_ref(), module.as_ref().map(|_| MODULE))?;
     programs.install(SCRIPT, &mut files)?;
     programs.install(PROGRAM, &mut files)?;
+    programs.install(SOFTWARE, &mut files)?;
+    programs.install_software(SOFTWARE, &mut files)?;
     let how = How {
         name: "demo",
         cpus: 1,

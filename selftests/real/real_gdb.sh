@@ -23,22 +23,31 @@ says() {
 
 counted() { ! is_loaded || counter first_uses; }
 
-# counts BEFORE USES
+# counts BEFORE USES: so many first uses since then, if the module is there to count.
 counts() {
+	is_loaded || return 0
 	same "first uses" "$(($1 + $2))" "$(counted)" &&
 		same "served twice, in the handler" "0 0" "$(counter repeated) $(counter in_flight)"
 }
 
-# check_counts NAME BEFORE USES
-check_counts() {
-	if is_loaded; then
-		check "$1" counts "$2" "$3"
-	else
-		skip "$1" "the module, which counts, is not loaded"
-	fi
+left_alone() {
+	same "the threads" "sleeping: tiles intact
+counting: tiles intact
+status 0" "$said
+status $status" && counts "$before" 2
 }
 
-plan 10
+stepped_over() {
+	says stepped "at the first use 1
+one instruction on 5
+signal 11 at the last store 1" && counts "$before" 1
+}
+
+left_a_core_file() {
+	same "status" 139 "$status" && test -s "$WORK/core" && counts "$before" 1
+}
+
+plan 6
 echo "# $(/usr/bin/gdb -nx -batch -ex 'show version' 2>&1 | grep "^GNU gdb")"
 
 # --- a running process: one thread sleeps, one counts ---
@@ -70,11 +79,7 @@ said=$(cat <&4)
 wait $target
 status=$?
 exec 3>&- 4<&-
-check "leaves_the_tiles_alone" same "the threads" "sleeping: tiles intact
-counting: tiles intact
-status 0" "$said
-status $status"
-check_counts "a_first_use_a_thread" "$before" 2
+check "leaves_the_tiles_alone" left_alone
 
 debug opened "$HERE/gdb_target" "$WORK/live" \
 	-ex "printf \"said zmm20 of one thread %ld %ld %ld\\n\", $ZMM20" -ex 'thread 2' \
@@ -89,10 +94,7 @@ debug stepped -ex 'set startup-with-shell off' -ex 'break *first_tile_use' -ex '
 	-ex 'printf "said one instruction on %d\n", $pc - (long)&first_tile_use' -ex 'continue' \
 	-ex 'printf "said signal %d at the last store %d\n", $_siginfo.si_signo, $pc == (long)&last_store' \
 	-ex 'kill' "$HERE/gdb_target"
-check "steps_over_the_first_use" says stepped "at the first use 1
-one instruction on 5
-signal 11 at the last store 1"
-check_counts "one_first_use_in_a_step" "$before" 1
+check "steps_over_the_first_use" stepped_over
 
 # --- a core file of the kernel's ---
 before=$(counted)
@@ -102,10 +104,9 @@ echo "$WORK/core" >/proc/sys/kernel/core_pattern
 	ulimit -c unlimited
 	exec "$HERE/gdb_target" crash
 ) 2>/dev/null
-check "dies_of_sigsegv" same "status" 139 $?
+status=$?
 echo "$pattern" >/proc/sys/kernel/core_pattern
-check "leaves_a_core_file" test -s "$WORK/core"
-check_counts "one_first_use_before_the_core_file" "$before" 1
+check "leaves_a_core_file" left_a_core_file
 debug postmortem "$HERE/gdb_target" "$WORK/core" \
 	-ex 'printf "said signal %d at the last store %d\n", $_siginfo.si_signo, $pc == (long)&last_store' \
 	-ex 'printf "said stack %d\n", $rsp != 0' -ex 'info registers'

@@ -21,6 +21,15 @@ says() {
 	return 1
 }
 
+# answer NAME PATTERN FILE YES NO: what this gdb can do.
+answer() {
+	if grep -q "$2" "$WORK/$3"; then
+		echo "# answer $1 $4"
+	else
+		echo "# answer $1 $5"
+	fi
+}
+
 counted() { ! is_loaded || counter first_uses; }
 
 # counts BEFORE USES: so many first uses since then, if the module is there to count.
@@ -72,7 +81,7 @@ check "reads_steps_and_writes_beside_live_tiles" says attached "zmm20 of the sle
 zmm20 of the counting thread 11 44 88
 stepped 1 1
 zmm21 as written 99"
-grep -q "Invalid register .tmm0" "$WORK/attached" && echo "# it does not know tile registers"
+answer gdb.tile_registers "Invalid register .tmm0" attached unknown known
 
 echo >&3
 said=$(cat <&4)
@@ -109,7 +118,8 @@ echo "$pattern" >/proc/sys/kernel/core_pattern
 check "leaves_a_core_file" left_a_core_file
 debug postmortem "$HERE/gdb_target" "$WORK/core" \
 	-ex 'printf "said signal %d at the last store %d\n", $_siginfo.si_signo, $pc == (long)&last_store' \
-	-ex 'printf "said stack %d\n", $rsp != 0' -ex 'info registers'
+	-ex 'printf "said stack %d\n", $rsp != 0' -ex 'info registers' -ex 'p $zmm20.v8_int64[2]'
 check "opens_the_kernels_core_file" says postmortem "signal 11 at the last store 1
 stack 1"
+answer gdb.core_file.zmm '^\$1 = 33$' postmortem shown missing
 finish

@@ -17,6 +17,7 @@ mod fpstate;
 mod group_perm;
 mod nm_handler;
 mod prctl;
+mod resume;
 mod seam;
 mod stats;
 mod trace;
@@ -38,6 +39,7 @@ module! {
 
 struct Xfd {
     _files: Pin<KBox<stats::Files>>,
+    _resume: resume::Watch,
 }
 
 impl kernel::Module for Xfd {
@@ -59,9 +61,13 @@ impl Xfd {
         faults::load_step(Step::Files)?;
         let files =
             KBox::pin_init(stats::Files::new(), GFP_KERNEL).map_err(|_| Refusal::NoMemory)?;
+        let resume = resume::Watch::begin();
         faults::load_step(Step::Livepatch)?;
         livepatch::enable(module)?;
-        Ok(Self { _files: files })
+        Ok(Self {
+            _files: files,
+            _resume: resume,
+        })
     }
 }
 

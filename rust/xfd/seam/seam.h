@@ -56,6 +56,10 @@ extern atomic64_t xfd_in_flight;
 /* Waits until no task is in the handler; nothing may enter it any more. Sleeps. */
 void xfd_wait_for_handlers(void);
 
+/* resume.c: whether xfd_after_resume() (resume.rs) is called. Sleep. */
+void xfd_resume_watch(void);
+void xfd_resume_unwatch(void);
+
 /* Wrappers: what C has only as macros or inline functions. */
 bool xfd_cpu_has_xfd(void);
 bool xfd_cpu_compacts(void);

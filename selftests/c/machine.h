@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What only the emulated machine lets a test do, and the MSRs of a CPU. */
+#ifndef XFD_TEST_MACHINE_H
+#define XFD_TEST_MACHINE_H
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* The file by which the runner tells the guest what to do: a test may change settings there. */
+static inline bool in_the_machine(void)
+{
+	return !access("/job/settings", F_OK);
+}
+
+/* One write, as /proc and /sys want it. If it fails, errno says why. */
+static inline bool write_setting(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
+	bool written = fd >= 0 && write(fd, text, strlen(text)) == strlen(text);
+	int error = errno;
+
+	if (fd >= 0)
+		close(fd);
+	errno = error;
+	return written;
+}
+
+/* The first line; empty if it can not be read. */
+static inline void read_setting(const char *path, char *text, size_t size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t length = fd < 0 ? -1 : read(fd, text, size - 1);
+
+	if (fd >= 0)
+		close(fd);
+	text[length < 0 ? 0 : length] = '\0';
+	text[strcspn(text, "\n")] = '\0';
+}
+
+#define IA32_XFD	0x1c4
+#define NO_MSR		UINT64_MAX
+
+/*
+ * An MSR of this CPU; NO_MSR if it can not be read: no msr.ko, or not root. The machine has the
+ * kernel's own msr.ko, not loaded.
+ */
+static inline uint64_t msr_of(int cpu, uint32_t msr)
+{
+	uint64_t value = NO_MSR;
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "/dev/cpu/%d/msr", cpu);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 && in_the_machine()) {
+		int module = open("/lib/modules/msr.ko", O_RDONLY | O_CLOEXEC);
+
+		syscall(SYS_finit_module, module, "", 0);
+		close(module);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+	}
+	if (fd < 0)
+		return NO_MSR;
+	if (pread(fd, &value, sizeof(value), msr) != sizeof(value))
+		value = NO_MSR;
+	close(fd);
+	return value;
+}
+
+#endif

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A CPU that goes, comes back or sleeps while live tiles are, or were, in its registers.
+ * CVE-2024-35801: a CPU came back with IA32_XFD reset and the per-CPU copy as it was; the next
+ * XRSTOR in the kernel took #NM. 7.2 writes both (arch/x86/kernel/fpu/xstate.c:220).
+ */
+#include "kselftest_harness.h"
+#include "amx.h"
+#include "holder.h"
+#include "machine.h"
+
+#define ONLINE "/sys/devices/system/cpu/cpu1/online"
+
+FIXTURE(hotplug)
+{
+	struct holder holder;
+};
+
+FIXTURE_SETUP(hotplug)
+{
+	REQUIRE_TILES();
+	if (!in_the_machine())
+		SKIP(return, "switches a CPU off: only in the emulated machine");
+	if (access(ONLINE, W_OK))
+		SKIP(return, "needs 2 CPUs");
+	ASSERT_TRUE(pin_to(0));
+}
+
+FIXTURE_TEARDOWN(hotplug)
+{
+	write_setting(ONLINE, "1");
+}
+
+/* Its tiles are the last thing that CPU 1 saw of user mode, and the first that it sees again. */
+TEST_F(hotplug, of_the_cpu_of_a_blocked_task)
+{
+	ASSERT_TRUE(holder_start(&self->holder, 1, 21, HOLD_BLOCKED));
+	EXPECT_EQ(0, msr_of(1, IA32_XFD));
+	ASSERT_TRUE(write_setting(ONLINE, "0"));
+	ASSERT_TRUE(write_setting(ONLINE, "1"));
+	EXPECT_EQ(BIT_ULL(TILE_DATA), msr_of(1, IA32_XFD));
+	EXPECT_EQ(0, holder_end(&self->holder));
+}
+
+/* It is driven to CPU 0 with its tiles, and comes back. */
+TEST_F(hotplug, of_the_cpu_of_a_running_task)
+{
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	CPU_SET(1, &one);
+	ASSERT_TRUE(holder_start(&self->holder, 1, 22, HOLD_SPINNING));
+	for (int i = 0; i < 3; i++) {
+		ASSERT_TRUE(write_setting(ONLINE, "0"));
+		holder_looks_again(&self->holder);
+		ASSERT_TRUE(write_setting(ONLINE, "1"));
+		ASSERT_EQ(0, sched_setaffinity(self->holder.pid, sizeof(one), &one));
+		holder_looks_again(&self->holder);
+		EXPECT_EQ(0, msr_of(1, IA32_XFD));
+	}
+	EXPECT_EQ(0, holder_end(&self->holder));
+}
+
+/* How often CPU @cpu was in idle state @state; -1 if there is no such state. */
+static long idle_usage(int cpu, int state)
+{
+	char path[96], text[32];
+
+	snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%d/cpuidle/state%d/usage", cpu, state);
+	read_setting(path, text, sizeof(text));
+	return *text ? atol(text) : -1;
+}
+
+static bool idle_state_off(int cpu, int state, bool off)
+{
+	char path[96];
+
+	snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%d/cpuidle/state%d/disable", cpu, state);
+	return write_setting(path, off ? "1" : "0");
+}
+
+/*
+ * Live tiles keep a core out of its deepest sleep, so the idle driver saves and releases them
+ * first (fpu_idle_fpregs(), arch/x86/kernel/fpu/core.c). Each state in turn is the only one.
+ */
+TEST(idle_with_live_tiles)
+{
+	struct holder holder;
+	int states = 0;
+
+	REQUIRE_TILES();
+	if (!in_the_machine())
+		SKIP(return, "chooses the idle state: only in the emulated machine");
+	while (idle_usage(0, states) >= 0)
+		states++;
+	if (states < 2)
+		SKIP(return, "no idle states in /sys/devices/system/cpu/cpu0/cpuidle");
+	ASSERT_TRUE(pin_to(0));
+	/* State 0 is a busy loop. */
+	for (int only = 1; only < states; only++) {
+		long before;
+
+		for (int state = 0; state < states; state++)
+			ASSERT_TRUE(idle_state_off(0, state, state != only));
+		ASSERT_TRUE(holder_start(&holder, 0, 23 + only, HOLD_BLOCKED));
+		before = idle_usage(0, only);
+		while (idle_usage(0, only) == before)
+			usleep(1000);
+		EXPECT_EQ(0, holder_end(&holder))
+			TH_LOG("idle state %d", only);
+	}
+	for (int state = 0; state < states; state++)
+		idle_state_off(0, state, false);
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: GPL-2.0
+//! A core file's notes about extended state, read with the `object` crate.
+
+use anyhow::{ensure, Context};
+use object::elf::{FileHeader64, PT_NOTE};
+use object::read::elf::{FileHeader, ProgramHeader};
+use object::Endianness;
+
+/// NT_X86_XSTATE: one a thread, the registers as XSAVE's standard format (uapi/linux/elf.h).
+const NT_X86_XSTATE: u32 = 0x202;
+/// NT_X86_XSAVE_LAYOUT: one a process, where each component is in those.
+const NT_X86_XSAVE_LAYOUT: u32 = 0x205;
+/// XSTATE_BV, the first field of the header of an XSAVE area (SDM vol. 1, 13.4.2).
+const XSTATE_BV: usize = 512;
+
+/// Where a component is: a record of NT_X86_XSAVE_LAYOUT (struct x86_xfeat_component).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Component {
+    /// Its number.
+    pub number: u32,
+    /// Its bytes.
+    pub size: u32,
+    /// Where they begin.
+    pub offset: u32,
+    /// None are defined.
+    pub flags: u32,
+}
+
+/// What a core file says about extended state.
+pub struct CoreFile {
+    /// The areas, a thread each, the one that died first.
+    pub areas: Vec<Vec<u8>>,
+    /// The layout.
+    pub layout: Vec<Component>,
+}
+
+impl CoreFile {
+    /// Reads it.
+    ///
+    /// # Errors
+    ///
+    /// It is no core file of x86-64, or its notes do not hang together.
+    pub fn read(bytes: &[u8]) -> anyhow::Result<Self> {
+        let header = FileHeader64::<Endianness>::parse(bytes)?;
+        let endian = header.endian()?;
+        ensure!(
+            header.e_type(endian) == object::elf::ET_CORE,
+            "no core file"
+        );
+        let mut core = CoreFile {
+            areas: Vec::new(),
+            layout: Vec::new(),
+        };
+        for segment in header.program_headers(endian, bytes)? {
+            if segment.p_type(endian) != PT_NOTE {
+                continue;
+            }
+            let mut notes = segment
+                .notes(endian, bytes)?
+                .context("PT_NOTE without notes")?;
+            while let Some(note) = notes.next()? {
+                match (note.name(), note.n_type(endian)) {
+                    (b"LINUX", NT_X86_XSTATE) => core.areas.push(note.desc().to_vec()),
+                    (b"LINUX", NT_X86_XSAVE_LAYOUT) => {
+                        ensure!(core.layout.is_empty(), "two notes of the layout");
+                        core.layout = components(note.desc())?;
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(core)
+    }
+
+    /// A component's bytes in an area, and whether XSTATE_BV says that they count.
+    #[must_use]
+    pub fn component<'a>(&self, area: &'a [u8], number: u32) -> Option<(bool, &'a [u8])> {
+        let at = self.layout.iter().find(|at| at.number == number)?;
+        let (start, size) = (at.offset as usize, at.size as usize);
+        let marked = xstate_bv(area)? >> number & 1 == 1;
+        Some((marked, area.get(start..start + size)?))
+    }
+}
+
+/// The components that an area marks as not in their initial state.
+#[must_use]
+pub fn xstate_bv(area: &[u8]) -> Option<u64> {
+    let bytes = area.get(XSTATE_BV..XSTATE_BV + 8)?;
+    Some(u64::from_le_bytes(bytes.try_into().ok()?))
+}
+
+fn components(bytes: &[u8]) -> anyhow::Result<Vec<Component>> {
+    let words: Vec<u32> = bytes
+        .chunks_exact(4)
+        .map(|word| u32::from_le_bytes([word[0], word[1], word[2], word[3]]))
+        .collect();
+    ensure!(
+        bytes.len() % 16 == 0,
+        "records of 16 bytes in {} bytes",
+        bytes.len()
+    );
+    Ok(words
+        .chunks_exact(4)
+        .map(|record| Component {
+            number: record[0],
+            size: record[1],
+            offset: record[2],
+            flags: record[3],
+        })
+        .collect())
+}

@@ -98,6 +98,19 @@ impl Cache {
         lock(self.lock_file(name)?, FlockArg::LockExclusive, name)
     }
 
+    /// The first of `name`, `name-2`, `name-3`… that no other run has; it is ours while the lock lives.
+    pub fn free_name(&self, name: &str) -> Result<(String, Flock<File>)> {
+        for number in 1.. {
+            let candidate = if number == 1 { name.to_owned() } else { format!("{name}-{number}") };
+            match Flock::lock(self.lock_file(&format!("name-{candidate}"))?, FlockArg::LockExclusiveNonblock) {
+                Ok(lock) => return Ok((candidate, lock)),
+                Err((_, nix::errno::Errno::EWOULDBLOCK)) => {}
+                Err((_, e)) => return Err(e).context("cannot lock in the cache"),
+            }
+        }
+        bail!("no free name for {name}")
+    }
+
     /// The piece `name` with content key `key` if it is whole already.
     pub fn find(&self, name: &str, key: &str) -> Result<Option<Piece>> {
         let path = self.root.join(name).join(key);
@@ -255,6 +268,16 @@ mod tests {
         cache.piece("p", "newer", fill("3")).unwrap();
         assert!(!path.exists());
         assert!(cache.find("p", "new").unwrap().is_none());
+    }
+
+    #[test]
+    fn a_name_is_free_again_when_its_lock_goes() {
+        let (_dir, cache) = cache();
+        let (first, lock) = cache.free_name("run").unwrap();
+        let (second, _other) = cache.free_name("run").unwrap();
+        assert_eq!((first.as_str(), second.as_str()), ("run", "run-2"));
+        drop(lock);
+        assert_eq!(cache.free_name("run").unwrap().0, "run");
     }
 
     #[test]

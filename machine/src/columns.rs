@@ -7,6 +7,9 @@ use crate::divergences::Named;
 use crate::ktap::Count;
 use crate::rows::{self, Rows};
 
+/// The program and the row with the mask of components that processor and kernel support.
+const SUPPORTED: (&str, &str) = ("xcomp_perm", "supported");
+
 /// The rows of one program in each column.
 pub struct Program<'a> {
     pub name: &'a str,
@@ -51,12 +54,13 @@ impl Table {
     /// answer the same.
     pub fn compare(programs: &[Program], named: &Named, same_kernel: bool) -> Table {
         let mut table = Table { host: programs.iter().any(|p| p.host.is_some()), ..Table::default() };
+        let unequal = unequal_components(programs);
         for program in programs {
             for name in names(program) {
                 let value = |rows: &Rows| rows.iter().find(|(n, _)| n == name).map(|(_, value)| value.clone());
                 let values = [value(&program.stock), value(&program.module), program.host.as_ref().and_then(value)];
                 let name = format!("{}: {name}", program.name);
-                let judgement = judge(&name, &values, named, program.host.is_some(), same_kernel);
+                let judgement = judge(&name, &values, named, program.host.as_ref().map(|_| unequal), same_kernel);
                 table.lines.push(Line { name, values, judgement });
             }
         }
@@ -125,7 +129,34 @@ fn names<'a>(program: &'a Program) -> Vec<&'a str> {
     rows.map(|(name, _)| name.as_str()).filter(|name| seen.insert(*name)).collect()
 }
 
-fn judge(name: &str, values: &[Option<String>; 3], named: &Named, ran: bool, same_kernel: bool) -> Judgement {
+/// The components that only one of machine and host has, as PKRU.
+fn unequal_components(programs: &[Program]) -> u64 {
+    let mask = |rows: &Rows| {
+        let value = rows.iter().find(|(name, _)| name == SUPPORTED.1).map(|(_, value)| value.as_str());
+        value.and_then(|value| u64::from_str_radix(value.strip_prefix("0x")?, 16).ok())
+    };
+    let program = programs.iter().find(|p| p.name == SUPPORTED.0);
+    let masks = program.and_then(|p| Some((mask(&p.stock)?, mask(p.host.as_ref()?)?)));
+    masks.map_or(0, |(machine, host)| machine ^ host)
+}
+
+/// A value without these bits in its hexadecimal numbers.
+fn without(bits: u64, value: &str) -> String {
+    let word = |word: &str| {
+        let number = word.strip_prefix("0x").and_then(|digits| u64::from_str_radix(digits, 16).ok());
+        number.map_or(word.to_owned(), |number| format!("{:#x}", number & !bits))
+    };
+    value.split(' ').map(word).collect::<Vec<_>>().join(" ")
+}
+
+/// `unequal`: the components that only one of machine and host has; none if the program did not run on the host.
+fn judge(
+    name: &str,
+    values: &[Option<String>; 3],
+    named: &Named,
+    unequal: Option<u64>,
+    same_kernel: bool,
+) -> Judgement {
     let wrong = |why: &str| Judgement::Wrong(why.to_owned());
     let [stock, module, host] = values;
     let (Some(stock), Some(module)) = (stock, module) else {
@@ -141,9 +172,10 @@ fn judge(name: &str, values: &[Option<String>; 3], named: &Named, ran: bool, sam
         (None, true) => Judgement::Equal,
         (None, false) => return wrong("the module differs, and Documentation/divergences.rst does not say so"),
     };
+    let same = |a: &str, b: &str| a == b || unequal.is_some_and(|bits| without(bits, a) == without(bits, b));
     let agrees = match host {
-        None => !ran,
-        Some(host) => host == rows::SKIP || host == stock || host == module || named.by_processor(name),
+        None => unequal.is_none(),
+        Some(host) => host == rows::SKIP || same(host, stock) || same(host, module) || named.by_processor(name),
     };
     match (agrees, same_kernel) {
         (true, _) => judgement,

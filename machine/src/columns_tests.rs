@@ -97,3 +97,23 @@ fn another_kernel_on_the_host_is_shown_and_fails_nothing() {
     assert_eq!(table.count().failed, 0);
     assert!(table.summary().contains("1 differ on this host's other kernel"));
 }
+
+#[test]
+fn components_that_only_one_processor_has_do_not_count() {
+    let program = |name, here: &[(&str, &str)], there: &[(&str, &str)]| Program {
+        name,
+        stock: rows(here),
+        module: rows(here),
+        host: Some(rows(there)),
+    };
+    let wrongs = |frame: &str| {
+        let programs = [
+            program("xcomp_perm", &[("supported", "0x602e7")], &[("supported", "0x600e7")]),
+            program("p", &[("frame", "size 2816 xfeatures 0x202e7")], &[("frame", frame)]),
+        ];
+        Table::compare(&programs, &Named::default(), true).count().failed
+    };
+    assert_eq!(wrongs("size 2816 xfeatures 0x200e7"), 0);
+    assert_eq!(wrongs("size 2816 xfeatures 0x600e7"), 1);
+    assert_eq!(wrongs("size 2820 xfeatures 0x200e7"), 1);
+}

@@ -2,6 +2,10 @@
 //! What comes out of the guest's two serial ports: lines of the kernel log, and program output mixed with
 //! the records of the guest's init.
 
+use std::io::Write;
+
+use crate::progress::suspended;
+
 /// Starts a record; the record ends with a line feed.
 const RS: u8 = 0o36;
 
@@ -30,6 +34,39 @@ pub enum Event {
     Done,
     /// A record that is not known.
     Unknown(String),
+}
+
+impl Event {
+    /// What went wrong with the module.
+    pub fn trouble(&self) -> Option<String> {
+        match self {
+            Event::LoadFailed(why) => Some(format!("the module cannot be loaded: {why}")),
+            Event::UnloadFailed(why) => Some(format!("the module cannot be unloaded: {why}")),
+            _ => None,
+        }
+    }
+}
+
+/// What a program that is shown to the user came to.
+#[derive(Default)]
+pub struct Shown {
+    pub status: Option<i32>,
+    pub trouble: Option<String>,
+}
+
+impl Shown {
+    /// Prints output at once, and notes the rest.
+    pub fn take(&mut self, event: Event) {
+        self.trouble = self.trouble.take().or(event.trouble());
+        match event {
+            Event::Output(bytes) => suspended(|| {
+                let mut out = std::io::stdout().lock();
+                let _ = out.write_all(&bytes).and_then(|()| out.flush());
+            }),
+            Event::End(_, status) => self.status = Some(status),
+            _ => {}
+        }
+    }
 }
 
 /// Splits the bytes of the second port into events.
@@ -147,6 +184,16 @@ mod tests {
         for event in events(&[b"\x1eend x\n\x1eareas a b\n\x1e\n"]) {
             assert!(matches!(event, Event::Unknown(_)), "{event:?}");
         }
+    }
+
+    #[test]
+    fn the_first_trouble_is_kept() {
+        let mut shown = Shown::default();
+        for event in [Event::LoadFailed("a".into()), Event::UnloadFailed("b".into()), Event::End("run".into(), 3)] {
+            shown.take(event);
+        }
+        assert_eq!(shown.trouble.as_deref(), Some("the module cannot be loaded: a"));
+        assert_eq!(shown.status, Some(3));
     }
 
     #[test]

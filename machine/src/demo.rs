@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `machine demo`: the first use of AMX, handled by the module, shown.
 
-use std::io::Write;
 use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::console::Event;
+use crate::console::Shown;
 use crate::machine::{How, Machine, Project, Settings};
 use crate::module::MODULE;
-use crate::progress::{note, suspended};
+use crate::progress::note;
 use crate::verdict::{self, FAIL, NO_START};
 
 /// The script that init runs in the guest.
@@ -40,18 +39,9 @@ pub fn demo() -> Result<u8> {
         terminal: None,
     };
     note(&format!("demo: booting the stock kernel {} in the emulated AMX machine", machine.kernel.release()));
-    let mut status = None;
-    let mut trouble = None;
-    let report = machine.boot(&files, &how, |event| match event {
-        Event::Output(bytes) => suspended(|| {
-            let mut out = std::io::stdout().lock();
-            let _ = out.write_all(&bytes).and_then(|()| out.flush());
-        }),
-        Event::End(_, ended) => status = Some(ended),
-        Event::LoadFailed(why) => trouble = Some(format!("the module cannot be loaded: {why}")),
-        Event::UnloadFailed(why) => trouble = Some(format!("the module cannot be unloaded: {why}")),
-        _ => {}
-    })?;
+    let mut shown = Shown::default();
+    let report = machine.boot(&files, &how, |event| shown.take(event))?;
+    let Shown { status, trouble } = shown;
     let console = report.log.display();
     if let Some(why) = verdict::reason(&report.end, &report.problems).or(trouble) {
         note(&format!("demo: {why}; console log: {console}"));

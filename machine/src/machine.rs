@@ -126,8 +126,10 @@ impl Machine<'_> {
     pub fn boot(&self, files: &Initramfs, how: &How, event: impl FnMut(Event)) -> Result<Report> {
         let image = Image::prepare(&self.project.cache, &self.root, &self.kernel, how.name, files, how.cmdline)?;
         let terminal = how.terminal.as_ref().map(|(path, file)| anyhow::Ok((path.clone(), file.try_clone()?)));
+        // Two runs at once have logs of their own.
+        let (name, _taken) = self.project.cache.free_name(how.name)?;
         let boot = Boot {
-            name: how.name,
+            name: &name,
             iso: &image.iso(),
             template: &self.template,
             cpus: how.cpus,

@@ -1,19 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `machine run`: a program of the user's in the machine.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{bail, Context, Result};
 
-use crate::console::Event;
+use crate::console::Shown;
 use crate::elfdeps::needed;
 use crate::initramfs::Initramfs;
 use crate::key::files_below;
 use crate::machine::{check_cpus, quote, How, Machine, Project, Settings};
 use crate::module::MODULE;
-use crate::progress::{note, suspended};
+use crate::progress::note;
 use crate::verdict::{self, NO_START, RUN_SHIFT};
 
 /// What `run` was asked for.
@@ -66,18 +65,9 @@ pub fn run(options: &Options) -> Result<u8> {
         show_console: options.show_console,
         terminal: None,
     };
-    let mut status = None;
-    let mut trouble = None;
-    let report = machine.boot(&files, &how, |event| match event {
-        Event::Output(bytes) => suspended(|| {
-            let mut out = std::io::stdout().lock();
-            let _ = out.write_all(&bytes).and_then(|()| out.flush());
-        }),
-        Event::End(_, ended) => status = Some(ended),
-        Event::LoadFailed(why) => trouble = Some(format!("the module cannot be loaded: {why}")),
-        Event::UnloadFailed(why) => trouble = Some(format!("the module cannot be unloaded: {why}")),
-        _ => {}
-    })?;
+    let mut shown = Shown::default();
+    let report = machine.boot(&files, &how, |event| shown.take(event))?;
+    let Shown { status, trouble } = shown;
     if let Some(reason) = verdict::reason(&report.end, &report.problems) {
         note(&format!("machine: {reason}; console log: {}", report.log.display()));
     }

@@ -73,11 +73,10 @@ struct Heard {
 
 impl Heard {
     fn take(&mut self, event: Event) {
+        self.trouble = event.trouble().or(self.trouble.take());
         match event {
             Event::Loaded => self.loaded = true,
             Event::Unloaded => self.unloaded = true,
-            Event::LoadFailed(why) => self.trouble = Some(format!("the module cannot be loaded: {why}")),
-            Event::UnloadFailed(why) => self.trouble = Some(format!("the module cannot be unloaded: {why}")),
             Event::Begin(name) => {
                 self.tests.entry(name.clone()).or_default();
                 self.current = Some(name);
@@ -92,7 +91,7 @@ impl Heard {
                 self.current = None;
             }
             Event::Areas(before, after) => self.areas = Some((before, after)),
-            Event::Ready | Event::Done | Event::Unknown(_) => {}
+            Event::LoadFailed(_) | Event::UnloadFailed(_) | Event::Ready | Event::Done | Event::Unknown(_) => {}
         }
     }
 

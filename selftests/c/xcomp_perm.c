@@ -2,8 +2,10 @@
 /* The five permission options: what they report, what they refuse, what they change. */
 #include "kselftest_harness.h"
 #include "amx.h"
+#include "answer.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/kvm.h>
 #include <sys/ioctl.h>
 
@@ -37,6 +39,7 @@ static struct masks masks_now(void)
 /* What is supported is what the kernel has switched on in XCR0. */
 TEST(supported_is_xcr0)
 {
+	answer("supported", "%#" PRIx64, xcomp_mask(XCOMP_SUPP));
 	EXPECT_EQ(xgetbv0(), xcomp_mask(XCOMP_SUPP));
 }
 

@@ -84,18 +84,18 @@ impl Software {
         let text = log.output(&format!("ld.so --list {program}"), &mut list)?;
         let mut files = vec![(LINKER.trim_start_matches('/').to_owned(), root.file(LINKER))];
         for library in elfdeps::parse_list(&text).with_context(|| format!("{program} cannot run in the guest"))? {
-            files.push(place(self.piece.path(), root, &library));
+            files.push(place(self.piece.path(), |path| root.file(path), &library));
         }
         Ok(Bundle(files))
     }
 }
 
 /// Path in the guest and on the host of a file that the dynamic linker found.
-fn place(software: &Path, root: &Toolroot, found: &Path) -> (String, PathBuf) {
+fn place(software: &Path, root: impl Fn(&str) -> PathBuf, found: &Path) -> (String, PathBuf) {
     let guest = |path: &Path| path.to_string_lossy().trim_start_matches('/').to_owned();
     match found.strip_prefix(INSIDE) {
         Ok(below) => (guest(below), software.join(below)),
-        Err(_) => (guest(found), root.file(&found.to_string_lossy())),
+        Err(_) => (guest(found), root(&found.to_string_lossy())),
     }
 }
 
@@ -106,5 +106,23 @@ impl Bundle {
             files.file(guest, host)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libraries_keep_debians_paths_wherever_they_come_from() {
+        let place = |found: &str| {
+            place(Path::new("/c/software"), |path| PathBuf::from(format!("/c/root{path}")), Path::new(found))
+        };
+        let (guest, host) = place("/xfd/software/usr/lib/x86_64-linux-gnu/libdnnl.so.3.6");
+        assert_eq!(guest, "usr/lib/x86_64-linux-gnu/libdnnl.so.3.6");
+        assert_eq!(host, Path::new("/c/software/usr/lib/x86_64-linux-gnu/libdnnl.so.3.6"));
+        let (guest, host) = place("/lib/x86_64-linux-gnu/libc.so.6");
+        assert_eq!(guest, "lib/x86_64-linux-gnu/libc.so.6");
+        assert_eq!(host, Path::new("/c/root/lib/x86_64-linux-gnu/libc.so.6"));
     }
 }

@@ -6,6 +6,7 @@ pub mod core_file;
 pub mod counters;
 pub mod cpus;
 pub mod event;
+pub mod fuzz;
 pub mod ktap;
 pub mod matrix;
 pub mod probe;

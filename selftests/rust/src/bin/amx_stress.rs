@@ -261,10 +261,26 @@ impl Supervisor<'_> {
             let total = self.shared.total();
             if total >= said + 2000 {
                 said = total;
-                println!("# {total} operations, {} ms", start.elapsed().as_millis());
+                println!(
+                    "# {total} operations, {} ms, {}",
+                    start.elapsed().as_millis(),
+                    load()
+                );
             }
         }
     }
+}
+
+/// Tasks and free memory: what is lost little by little shows here.
+fn load() -> String {
+    let read = |path| std::fs::read_to_string(path).unwrap_or_default();
+    let (load, memory) = (read("/proc/loadavg"), read("/proc/meminfo"));
+    let tasks = load.split(&[' ', '/']).nth(4).unwrap_or("?");
+    let free = memory
+        .lines()
+        .find_map(|l| l.strip_prefix("MemAvailable:"))
+        .unwrap_or("?");
+    format!("{tasks} tasks, {} free", free.trim())
 }
 
 fn report(shared: &Shared, time: Duration) {

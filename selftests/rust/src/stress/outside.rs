@@ -43,11 +43,30 @@ pub fn trace(shared: &Shared) {
         } else {
             shared.traces.fetch_add(1, Relaxed);
         }
+        let_go();
+    }
+}
+
+/// Tracees that ended before they stopped, and those that took another number by exec.
+fn let_go() {
+    while let Ok((tid, end)) = sys::wait(-1, libc::__WALL | libc::WNOHANG) {
+        if let End::Stopped(why) = end {
+            let _ = sys::ptrace(libc::PTRACE_DETACH, tid, signal_of(why));
+        }
+    }
+}
+
+/// The signal that a stop keeps from its thread; 0 if it is a stop by PTRACE_INTERRUPT.
+fn signal_of(why: i32) -> usize {
+    const PTRACE_EVENT_STOP: i32 = 128;
+    if why >> 8 == PTRACE_EVENT_STOP {
+        0
+    } else {
+        (why & 0x7f) as usize
     }
 }
 
 fn stop_and_go(tid: i32, ours: bool) -> std::io::Result<()> {
-    const PTRACE_EVENT_STOP: i32 = 128;
     sys::ptrace(libc::PTRACE_INTERRUPT, tid, 0)?;
     let stopped = loop {
         match sys::wait(tid, libc::__WALL | libc::WNOHANG) {
@@ -67,12 +86,7 @@ fn stop_and_go(tid: i32, ours: bool) -> std::io::Result<()> {
             sys::get_xstate(tid, &mut area).and_then(|size| sys::set_xstate(tid, &area[..size]));
     }
     // A signal that was about to be delivered still is.
-    let signal = if stopped >> 8 == PTRACE_EVENT_STOP {
-        0
-    } else {
-        stopped & 0x7f
-    };
-    sys::ptrace(libc::PTRACE_DETACH, tid, signal as usize)?;
+    sys::ptrace(libc::PTRACE_DETACH, tid, signal_of(stopped))?;
     result
 }
 

@@ -51,13 +51,16 @@ pub fn run(shared: &'static Shared, fd: i32, place: Place, after_exec: bool) -> 
         failure(shared, place, format_args!("{e:#}"));
         sys::exit_now(WRONG);
     }
+    let plan = Plan::of(place, threads);
+    let may_exec = plan.ending == Ending::Exec;
     let process = Arc::new(Process {
         shared,
         fd,
         place,
-        plan: Plan::of(place, threads),
+        plan,
         siblings: Arc::new(Siblings {
             shared,
+            may_exec,
             cpus: crate::cpus::allowed().unwrap_or_else(|_| vec![0]),
             tids: (0..threads).map(|_| AtomicI32::new(0)).collect(),
         }),
@@ -71,6 +74,8 @@ pub fn run(shared: &'static Shared, fd: i32, place: Place, after_exec: bool) -> 
         let builder = std::thread::Builder::new().stack_size(256 << 10);
         match builder.spawn(move || own.thread(thread)) {
             Ok(thread) => running.push(thread),
+            // One of the others is in execve already, and ends this thread.
+            Err(e) if may_exec && e.raw_os_error() == Some(libc::EAGAIN) => break,
             Err(e) => {
                 failure(shared, place, format_args!("thread {thread}: {e}"));
                 sys::exit_now(WRONG);

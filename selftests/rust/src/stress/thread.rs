@@ -22,6 +22,8 @@ pub struct Siblings {
     pub shared: &'static Shared,
     /// The CPUs it may run on.
     pub cpus: Vec<usize>,
+    /// One of them execs: meanwhile the others can start no thread.
+    pub may_exec: bool,
     /// Each thread's number; 0 before it runs.
     pub tids: Vec<AtomicI32>,
 }
@@ -192,7 +194,14 @@ impl Thread {
             thread.check()?;
             thread.leave_live();
             Ok(())
-        })?;
+        });
+        let thread = match thread {
+            // clone refuses while another thread is in execve (7.2: kernel/fork.c:1634).
+            Err(e) if self.siblings.may_exec && e.raw_os_error() == Some(libc::EAGAIN) => {
+                return Ok(())
+            }
+            other => other?,
+        };
         thread
             .join()
             .map_err(|_| anyhow::anyhow!("the thread panicked"))?

@@ -1,0 +1,336 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Runs one case in a process of its own, and says in one line what the kernel answered.
+#![allow(unsafe_code)]
+
+use super::case::{Call, Case, Edit, Pointer, Size, Start};
+use super::state::{self, Area};
+use crate::sys::{self, End};
+use crate::tile::Tiles;
+use std::ffi::{c_int, c_void};
+use std::fmt::{self, Write};
+use std::io::{Error, Result};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::OnceLock;
+use std::{mem, ptr};
+use xcomp::Feature;
+
+/// Begins an answer that must not be.
+pub const WRONG: &str = "!";
+
+/// What the processes of a case share.
+struct Report {
+    area: Area,
+    text: [u8; 2048],
+    length: AtomicU32,
+}
+
+/// Runs cases, one after the other.
+pub struct Runner(*mut Report);
+
+impl Runner {
+    /// One, for a program with a single thread. It becomes the parent of all that is left of a case.
+    ///
+    /// # Errors
+    ///
+    /// No memory.
+    pub fn new() -> Result<Self> {
+        sys::prctl(libc::PR_SET_CHILD_SUBREAPER, 1)?;
+        Ok(Runner(map(size_of::<Report>(), libc::MAP_SHARED)?.cast()))
+    }
+
+    /// The kernel's answers, in one line.
+    ///
+    /// # Errors
+    ///
+    /// The process cannot be started.
+    pub fn answer(&mut self, case: &Case) -> Result<String> {
+        // SAFETY: no process of a case is left; zero bytes are a valid report.
+        let report = unsafe {
+            ptr::write_bytes(self.0, 0, 1);
+            &mut *self.0
+        };
+        let pid = sys::fork()?;
+        if pid == 0 {
+            limit_time();
+            if let Err(e) = perform(case, report) {
+                report.say(format_args!("{WRONG} {e}"));
+            }
+            sys::exit_now(0);
+        }
+        let (_, end) = sys::wait(pid, 0)?;
+        let length = report.length.load(Relaxed) as usize;
+        let mut text = String::from_utf8_lossy(&report.text[..length])
+            .trim()
+            .to_owned();
+        let _ = match end {
+            End::Exit(0) => Ok(()),
+            End::Signal(libc::SIGALRM) => write!(text, " {WRONG} hangs"),
+            other => write!(text, " {other:?}"),
+        };
+        // Tracees and children that were given to us.
+        while sys::wait(-1, libc::__WALL).is_ok() {}
+        Ok(text.trim().to_owned())
+    }
+}
+
+impl Report {
+    fn say(&mut self, what: fmt::Arguments<'_>) {
+        let text = format!(" {what}");
+        let length = self.length.load(Relaxed) as usize;
+        let end = (length + text.len()).min(self.text.len());
+        self.text[length..end].copy_from_slice(&text.as_bytes()[..end - length]);
+        self.length.store(end as u32, Relaxed);
+    }
+}
+
+fn map(bytes: usize, how: c_int) -> Result<*mut c_void> {
+    let access = libc::PROT_READ | libc::PROT_WRITE;
+    // SAFETY: a new mapping wherever there is room.
+    let memory = unsafe {
+        libc::mmap(
+            ptr::null_mut(),
+            bytes,
+            access,
+            how | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        )
+    };
+    if memory == libc::MAP_FAILED {
+        return Err(Error::last_os_error());
+    }
+    Ok(memory)
+}
+
+/// Two seconds from now this process dies of SIGALRM, unless it has ended.
+fn limit_time() {
+    // SAFETY: no memory is touched.
+    unsafe { libc::alarm(2) };
+}
+
+/// The negative errno as its name.
+fn name(result: i64) -> String {
+    match -result as i32 {
+        libc::EPERM => "EPERM".into(),
+        libc::EFAULT => "EFAULT".into(),
+        libc::EBUSY => "EBUSY".into(),
+        libc::EINVAL => "EINVAL".into(),
+        libc::ENOMEM => "ENOMEM".into(),
+        libc::ENOSPC => "ENOSPC".into(),
+        libc::EIO => "EIO".into(),
+        libc::ESRCH => "ESRCH".into(),
+        libc::EOPNOTSUPP => "EOPNOTSUPP".into(),
+        _ => result.to_string(),
+    }
+}
+
+fn os(error: &Error) -> String {
+    name(-i64::from(error.raw_os_error().unwrap_or(0)))
+}
+
+fn perform(case: &Case, report: &mut Report) -> Result<()> {
+    match case {
+        Case::Calls(calls) => calls
+            .iter()
+            .try_for_each(|call| perform_call(*call, report)),
+        Case::Frame(start, edits) => frame(&begin(*start), edits, report),
+        Case::Regset(start, size, edits) => regset(&begin(*start), *size, edits, report),
+        Case::Clone(start, flags) => clone(&begin(*start), *flags, report),
+    }
+}
+
+/// What comes before, and the registers at the beginning.
+fn begin(start: Start) -> Box<Area> {
+    if start != Start::None {
+        let _ = xcomp::request(Feature::TILE_DATA);
+    }
+    if start == Start::Released {
+        Tiles::configure().zero::<0>();
+    }
+    Area::prepared(start == Start::Live)
+}
+
+fn perform_call(call: Call, report: &mut Report) -> Result<()> {
+    match call {
+        Call::Get(option, to) => {
+            let page = map(8192, libc::MAP_PRIVATE)?;
+            // SAFETY: the two pages above; the second goes, the first stays.
+            unsafe { libc::munmap(page.byte_add(4096), 4096) };
+            if to == Pointer::ReadOnly {
+                // SAFETY: nobody writes to it.
+                unsafe { libc::mprotect(page, 4096, libc::PROT_READ) };
+            }
+            let address = match to {
+                Pointer::Good | Pointer::ReadOnly => page as u64,
+                Pointer::Odd => page as u64 + 1,
+                Pointer::End => page as u64 + 4092,
+                Pointer::Null => 0,
+                Pointer::Kernel => 0xffff_8880_0000_0000,
+                Pointer::NonCanonical => 1 << 63,
+            };
+            let result = arch_prctl(option, address);
+            if result == 0 {
+                // SAFETY: the kernel has just written there.
+                let mask = unsafe { (address as *const u64).read_unaligned() };
+                report.say(format_args!("{mask:#x}"));
+            } else {
+                report.say(format_args!("{}", name(result)));
+            }
+        }
+        Call::Prctl(option, argument) => {
+            let answer = name(arch_prctl(option, argument));
+            // Each errno comes before any other reason (7.2: xstate.c:1729-1739).
+            let must = match (option, argument) {
+                (0x1023 | 0x1025, 18) => None,
+                (0x1023 | 0x1025, 0..=19) => Some("EOPNOTSUPP"),
+                _ => Some("EINVAL"),
+            };
+            match must {
+                Some(must) if must != answer => {
+                    report.say(format_args!("{WRONG} {answer} for {must}"))
+                }
+                _ => report.say(format_args!("{answer}")),
+            }
+        }
+        Call::Altstack(bytes) => {
+            let stack = libc::stack_t {
+                ss_sp: map(64 << 10, libc::MAP_PRIVATE)?,
+                ss_flags: 0,
+                ss_size: bytes as usize,
+            };
+            // SAFETY: no signal is handled on it.
+            let result = unsafe { libc::sigaltstack(&raw const stack, ptr::null_mut()) };
+            let answer = if result == 0 {
+                "0".into()
+            } else {
+                os(&Error::last_os_error())
+            };
+            report.say(format_args!("{answer}"));
+        }
+        Call::Use => {
+            Tiles::configure().zero::<0>();
+            report.say(format_args!("used"));
+        }
+    }
+    Ok(())
+}
+
+fn arch_prctl(option: u32, argument: u64) -> i64 {
+    // SAFETY: of all options that a case can have, three write eight bytes, to memory that is
+    // nobody's.
+    let result = unsafe { libc::syscall(libc::SYS_arch_prctl, option as c_int, argument) };
+    if result == 0 {
+        0
+    } else {
+        -i64::from(Error::last_os_error().raw_os_error().unwrap_or(0))
+    }
+}
+
+/// What the handler of [`frame`] does.
+static EDITS: OnceLock<Vec<Edit>> = OnceLock::new();
+
+extern "C" fn change_frame(_signal: c_int, _info: *mut libc::siginfo_t, context: *mut c_void) {
+    let context = context.cast::<libc::ucontext_t>();
+    // SAFETY: the kernel's frame, with so many bytes of area as it says itself.
+    unsafe {
+        let area = (*context).uc_mcontext.fpregs.cast::<u8>();
+        let bytes = area.add(468).cast::<u32>().read_unaligned() as usize;
+        for edit in EDITS.get().into_iter().flatten() {
+            match *edit {
+                Edit::Bytes(offset, count, value) if offset as usize + count as usize <= bytes => {
+                    let value = value.to_le_bytes();
+                    ptr::copy_nonoverlapping(
+                        value.as_ptr(),
+                        area.add(offset as usize),
+                        count as usize,
+                    );
+                }
+                Edit::Bytes(..) => {}
+                Edit::Area(pointer) => {
+                    (*context).uc_mcontext.fpregs = ptr::without_provenance_mut(pointer as usize);
+                }
+            }
+        }
+    }
+}
+
+fn frame(before: &Area, edits: &[Edit], report: &mut Report) -> Result<()> {
+    let _ = EDITS.set(edits.to_vec());
+    // SAFETY: all zeros is a valid sigaction.
+    let mut action: libc::sigaction = unsafe { mem::zeroed() };
+    action.sa_sigaction = change_frame as *const () as usize;
+    action.sa_flags = libc::SA_SIGINFO;
+    // SAFETY: `action` is complete.
+    unsafe { libc::sigaction(libc::SIGUSR1, &raw const action, ptr::null_mut()) };
+    let mut after = Area::zero();
+    let arguments = [sys::pid() as u64, sys::tid() as u64, libc::SIGUSR1 as u64];
+    // SAFETY: sends a signal to this thread.
+    let result = unsafe { state::around(before, &mut after, libc::SYS_tgkill, arguments) };
+    report.say(format_args!("{} {after}", name(result)));
+    Ok(())
+}
+
+fn regset(before: &Area, size: Size, edits: &[Edit], report: &mut Report) -> Result<()> {
+    let pid = sys::fork()?;
+    if pid == 0 {
+        let _ = sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as u64);
+        sys::ptrace(libc::PTRACE_TRACEME, 0, 0)?;
+        let arguments = [sys::pid() as u64, libc::SIGSTOP as u64, 0];
+        // SAFETY: stops this process.
+        unsafe { state::around(before, &mut report.area, libc::SYS_kill, arguments) };
+        sys::exit_now(0);
+    }
+    let stopped = sys::wait(pid, libc::__WALL)?.1;
+    if !matches!(stopped, End::Stopped(_)) {
+        report.say(format_args!("{WRONG} {stopped:?}"));
+        return Ok(());
+    }
+    let mut area = Area::zero();
+    let read = sys::get_xstate(pid, area.bytes())?;
+    report.say(format_args!("read {read}"));
+    for edit in edits {
+        if let Edit::Bytes(offset, count, value) = *edit {
+            let (offset, count) = (offset as usize, count as usize);
+            if offset + count <= read {
+                area.bytes()[offset..offset + count].copy_from_slice(&value.to_le_bytes()[..count]);
+            }
+        }
+    }
+    let written = match size {
+        Size::Read(more) => read.saturating_add_signed(more as isize),
+        Size::Bytes(bytes) => bytes as usize,
+    };
+    let written = written.min(area.bytes().len());
+    match sys::set_xstate(pid, &area.bytes()[..written]) {
+        Ok(()) => report.say(format_args!("written")),
+        Err(e) => report.say(format_args!("{}", os(&e))),
+    }
+    let mut area = Area::zero();
+    sys::get_xstate(pid, area.bytes())?;
+    report.say(format_args!("shown {area}"));
+    sys::ptrace(libc::PTRACE_CONT, pid, 0)?;
+    match sys::wait(pid, libc::__WALL)?.1 {
+        End::Exit(0) => {
+            let text = report.area.to_string();
+            report.say(format_args!("has {text}"));
+        }
+        end => report.say(format_args!("{end:?}")),
+    }
+    Ok(())
+}
+
+fn clone(before: &Area, flags: u64, report: &mut Report) -> Result<()> {
+    let mut after = Area::zero();
+    // SAFETY: the report outlives this process; no flag that a case has takes a pointer.
+    let pid = unsafe { state::around_clone(before, &mut after, &mut report.area, flags) };
+    if pid < 0 {
+        report.say(format_args!("{} {after}", name(pid)));
+        return Ok(());
+    }
+    while !state::is_done(&report.area) {
+        crate::cpus::give_way();
+    }
+    let child = format!("permitted {:#x} {}", report.area.permitted, report.area);
+    report.say(format_args!("child {child} parent {after}"));
+    Ok(())
+}

@@ -106,13 +106,14 @@ TEST_F(sigframe, holds_the_live_tiles)
 }
 
 static uint8_t altstack[65536] __attribute__((aligned(4096)));
-static bool config_untouched, data_untouched;
+static bool avx_untouched, config_untouched, data_untouched;
 
 static void look_for_stale_bytes(uint8_t *area)
 {
 	uint8_t stale[sizeof(struct tiles)];
 
 	memset(stale, 0x5a, sizeof(stale));
+	avx_untouched = !memcmp(area + xsave_offset(2), stale, 256);
 	config_untouched = !memcmp(area + xsave_offset(TILE_CFG), stale, 64);
 	data_untouched = !memcmp(area + xsave_offset(TILE_DATA), stale, sizeof(stale));
 }
@@ -136,7 +137,8 @@ TEST_F(sigframe, initial_tiles_are_not_written)
 
 	memset(altstack, 0x5a, sizeof(altstack));
 	tilerelease();
-	ASSERT_TRUE(signal_now(SIGUSR1));
+	ASSERT_TRUE(signal_bare(SIGUSR1));
+	EXPECT_FALSE(avx_untouched);
 	EXPECT_TRUE(config_untouched);
 	EXPECT_TRUE(data_untouched);
 	EXPECT_FRAME_FOR(self->large);

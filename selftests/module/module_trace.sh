@@ -6,7 +6,7 @@
 TRACING=/sys/kernel/tracing
 EVENT=$TRACING/events/xfd/xfd_first_use
 
-plan 6
+plan 7
 is_loaded || bail_out "the module is not loaded"
 first_uses=$(counter first_uses)
 denied=$(counter denied)
@@ -44,6 +44,9 @@ check "armed_before" all_have xfd_before=0x40000
 served=$(events_with verdict=resume)
 check "served_is_permitted_and_disarmed" same "of $served served" "$served" \
 	"$(events_with verdict=resume size_before=2560 size_after=10752 xfd_after=0x0)"
+# A request adds bit 18 to the mask, and leaves CET_U (11) in it.
+check "served_keeps_supervisor_components" same "of $served served" "$served" \
+	"$(events_with verdict=resume permitted=0x60ae7)"
 refused=$(events_with verdict=sigill)
 check "refused_is_left_as_it_was" same "of $refused refused" "$refused" \
 	"$(events_with verdict=sigill size_before=2560 size_after=2560 xfd_after=0x40000)"

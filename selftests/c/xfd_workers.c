@@ -142,6 +142,8 @@ TEST(io_uring_workers)
 }
 
 #define CORE_PATTERN	"/proc/sys/kernel/core_pattern"
+/* The kernel waits for so many helpers before the process that dumps is gone. */
+#define CORE_PIPE_LIMIT	"/proc/sys/kernel/core_pipe_limit"
 #define HELPER		"--core-helper"
 #define HELPER_SAYS	"/tmp/xfd-core-helper"
 
@@ -218,14 +220,16 @@ TEST(core_helper)
 	strcpy(pattern + 1 + length, " " HELPER);
 	unlink(HELPER_SAYS);
 	ASSERT_EQ(0, mkfifo(HELPER_SAYS, 0600));
-	fd = open(HELPER_SAYS, O_RDWR);
+	fd = open(HELPER_SAYS, O_RDWR | O_NONBLOCK);
 	ASSERT_TRUE(write_setting(CORE_PATTERN, pattern));
+	ASSERT_TRUE(write_setting(CORE_PIPE_LIMIT, "1"));
 
 	pid = fork();
 	if (!pid)
 		die_with_tiles();
 	ASSERT_EQ(pid, waitpid(pid, &status, 0));
 	write_setting(CORE_PATTERN, was);
+	write_setting(CORE_PIPE_LIMIT, "0");
 	EXPECT_EQ(SIGABRT, WTERMSIG(status));
 	ASSERT_TRUE(WCOREDUMP(status));
 	ASSERT_EQ(sizeof(says), read(fd, &says, sizeof(says)));

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # make demo        the whole thing in an emulated AMX machine (sets up everything first)
 # make check       all tests; ends in `N passed, N failed`
+# make check-debug tests on a kernel with KASAN and lockdep (half an hour to build, once)
 # make table       the answers of the stock kernel, the module and this processor, side by side
 # make check-long  the boots that take long (20 minutes and more)
 # make coverage    lines of rust/xstate that its tests reach; fails below 95 %
@@ -61,7 +62,7 @@ status:
 	else echo "xfd: enabled $$(cat $(LIVEPATCH)/enabled), in transition $$(cat $(LIVEPATCH)/transition)"; fi
 	@grep -H . $(COUNTERS)/* 2>/dev/null | sed 's|.*/||; s|:|: |'
 
-demo check table:
+demo check check-debug table:
 	$(MACHINE) $@
 
 check-long:
@@ -87,4 +88,4 @@ fuzz: $(TOOLS)/$(FUZZ)
 	cd rust/xstate && $(abspath $<)/bin/cargo-fuzz run --sanitizer none --target-dir $(TOOLS)/target history -- \
 		-max_total_time=$(SECONDS) -max_len=200
 
-.PHONY: modules install clean need-kdir load unload status demo check table check-long coverage fuzz
+.PHONY: modules install clean need-kdir load unload status demo check check-debug table check-long coverage fuzz

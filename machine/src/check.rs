@@ -9,17 +9,23 @@ use crate::hosttests;
 use crate::ktap::Count;
 use crate::machine::{Machine, Project};
 use crate::progress::note;
-use crate::scenario::{self, Module};
+use crate::scenario::{self, Debug, Module, Scenario};
 use crate::silicon;
 use crate::table;
-use crate::trial;
+use crate::trial::{self, Trial};
 use crate::verdict;
 
 /// A line of the summary.
-struct Row {
+pub struct Row {
     name: String,
     count: Count,
     time: Duration,
+}
+
+impl From<Trial> for Row {
+    fn from(trial: Trial) -> Row {
+        Row { name: trial.name, count: trial.count, time: trial.time }
+    }
 }
 
 /// Runs all whose name contains `filter`: the usual ones, or the `long` boots alone.
@@ -37,7 +43,8 @@ pub fn check(filter: Option<&str>, long: bool) -> Result<u8> {
         let count = hosttests::run(&project.cache, &project.dir, name)?;
         rows.push(Row { name: format!("host: {name}"), count, time: start.elapsed() });
     }
-    let boots: Vec<_> = scenarios.boots.iter().filter(|s| s.long == long && wanted(&s.name)).collect();
+    let asked = |s: &Scenario| s.debug != Debug::Only && s.long == long && wanted(&s.name);
+    let boots: Vec<_> = scenarios.boots.iter().filter(|s| asked(s)).collect();
     if !boots.is_empty() {
         let machine = Machine::prepare(&project)?;
         let (module, programs) = machine.module_and_programs(boots.iter().any(|s| s.module != Module::Absent))?;
@@ -54,7 +61,7 @@ pub fn check(filter: Option<&str>, long: bool) -> Result<u8> {
             note(&format!("three columns: {}", compared.summary()));
             rows.push(Row { name: "three columns".into(), count: compared.count(), time: Duration::ZERO });
         }
-        rows.extend(trials.into_iter().map(|trial| Row { name: trial.name, count: trial.count, time: trial.time }));
+        rows.extend(trials.into_iter().map(Row::from));
     }
     if rows.is_empty() {
         bail!("nothing is called like {}", filter.unwrap_or_default());
@@ -63,7 +70,7 @@ pub fn check(filter: Option<&str>, long: bool) -> Result<u8> {
 }
 
 /// Prints remarks, table and last line.
-fn summary(rows: &[Row]) -> u8 {
+pub fn summary(rows: &[Row]) -> u8 {
     let mut total = Count::default();
     println!();
     for row in rows {

@@ -52,6 +52,12 @@ pub enum Command {
         #[arg(long)]
         long: bool,
     },
+    /// The boots that are for it, on a kernel with KASAN, lockdep and more (builds it first: half an hour)
+    CheckDebug {
+        /// Only what has this in its name
+        #[arg(long)]
+        filter: Option<String>,
+    },
     /// What the suites answer on the stock kernel, with the module and on this processor, side by side
     Table,
     /// Show the first use of AMX, handled by the module

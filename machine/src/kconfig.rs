@@ -45,6 +45,11 @@ pub fn differences(shipped: &Config, prepared: &Config) -> Vec<String> {
     found
 }
 
+/// What of `wanted` is not in `config`, or has another value there.
+pub fn lost(wanted: &Config, config: &Config) -> Vec<String> {
+    wanted.iter().filter(|(name, value)| config.get(*name) != Some(*value)).map(|(name, _)| name.clone()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,6 +79,12 @@ mod tests {
         assert_eq!(differences(&parse(SHIPPED), &gone).len(), 2);
         let rustc = parse(&SHIPPED.replace("1.85.1", "1.86.0"));
         assert_eq!(differences(&parse(SHIPPED), &rustc).len(), 1);
+    }
+
+    #[test]
+    fn what_a_fragment_asks_for_must_be_there() {
+        let wanted = parse("CONFIG_HZ=250\nCONFIG_KASAN=y\nCONFIG_DEBUG_INFO_BTF=m\n");
+        assert_eq!(lost(&wanted, &parse(SHIPPED)), ["CONFIG_DEBUG_INFO_BTF", "CONFIG_KASAN"]);
     }
 
     #[test]

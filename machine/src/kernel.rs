@@ -26,6 +26,8 @@ pub struct Kernel {
     piece: Piece,
     key: String,
     release: String,
+    variant: &'static str,
+    make_args: Vec<String>,
 }
 
 /// A kernel that the archive has.
@@ -57,8 +59,23 @@ impl Kernel {
             .add("modules", recipe.modules.join(" "))
             .finish();
         let piece = cache.piece("kernel", &key, |dir| make(cache, root, recipe, dir))?;
+        Kernel::of(piece, key, "", vec![format!("CC={}", recipe.cc), format!("HOSTCC={}", recipe.hostcc)])
+    }
+
+    /// The kernel in a whole piece.
+    pub fn of(piece: Piece, key: String, variant: &'static str, make_args: Vec<String>) -> Result<Kernel> {
         let release = fs::read_to_string(piece.path().join("release"))?.trim().to_owned();
-        Ok(Kernel { piece, key, release })
+        Ok(Kernel { piece, key, release, variant, make_args })
+    }
+
+    /// What is appended to the names of pieces that are made for this kernel.
+    pub fn variant(&self) -> &'static str {
+        self.variant
+    }
+
+    /// The compilers, for its makefiles.
+    pub fn make_args(&self) -> &[String] {
+        &self.make_args
     }
 
     /// What the tree was made from.
@@ -157,6 +174,16 @@ fn newest(root: &Toolroot, log: &Log, recipe: &recipe::Kernel) -> Result<Version
         recipe.flavour,
         if has.is_empty() { "none".to_owned() } else { has.join(", ") }
     )
+}
+
+/// The package with the source of the kernel `release`, and its version.
+pub fn source_of(root: &Toolroot, log: &Log, release: &str) -> Result<(String, String)> {
+    let headers = format!("linux-headers-{release}");
+    let madison = log.output("apt-cache", root.inside().command("apt-cache").args(["madison", &headers]))?;
+    let version = versions(&madison, &headers).into_iter().next();
+    let version = version.with_context(|| format!("the Debian archive no longer has {headers}"))?;
+    let series: Vec<_> = release.split('.').take(2).collect();
+    Ok((format!("linux-source-{}", series.join(".")), version))
 }
 
 /// The versions of `package` in the answer of `apt-cache madison`, in its order: newest first.

@@ -9,6 +9,7 @@ use anyhow::{anyhow, bail, Context, Result};
 use crate::boot::{self, Boot, Report};
 use crate::cache::{Cache, Piece};
 use crate::console::Event;
+use crate::debug_kernel;
 use crate::emulator::Emulator;
 use crate::image::{self, Image};
 use crate::initramfs::Initramfs;
@@ -59,7 +60,7 @@ impl Project {
 
     /// How the module is built.
     pub fn module<'a>(&'a self, root: &'a Toolroot, kernel: &'a Kernel) -> module::Builder<'a> {
-        module::Builder { cache: &self.cache, root, kernel, recipe: &self.recipe.kernel, project: &self.dir }
+        module::Builder { cache: &self.cache, root, kernel, project: &self.dir }
     }
 
     /// The programs for the guest.
@@ -79,6 +80,8 @@ pub struct Machine<'a> {
     pub root: Toolroot,
     pub kernel: Kernel,
     pub emulator: Emulator,
+    /// The kernel whose headers and selftests the programs are built with, if it is not the one that is booted.
+    stock: Option<Kernel>,
     template: String,
 }
 
@@ -88,7 +91,17 @@ impl Machine<'_> {
         let root = project.toolroot()?;
         let (kernel, emulator) = both(|| project.kernel(&root), || project.emulator(&root));
         let template = image::template(&project.bochs())?;
-        Ok(Machine { project, kernel: kernel?, emulator: emulator?, root, template })
+        Ok(Machine { project, kernel: kernel?, emulator: emulator?, stock: None, root, template })
+    }
+
+    /// The same with the debug kernel, and the root that builds it.
+    pub fn prepare_debug(project: &Project) -> Result<Machine<'_>> {
+        let stock = Machine::prepare(project)?;
+        let recipe = &project.recipe.debug_kernel;
+        let root = Toolroot::with(&recipe.packages, &project.cache, &project.recipe.toolroot)?;
+        let fragment = project.dir.join("machine/debug.config");
+        let kernel = debug_kernel::prepare(&project.cache, &root, &stock.kernel, recipe, &fragment)?;
+        Ok(Machine { kernel, root, stock: Some(stock.kernel), ..stock })
     }
 
     /// The module.
@@ -98,7 +111,7 @@ impl Machine<'_> {
 
     /// Module (if asked for) and programs, side by side.
     pub fn module_and_programs(&self, module: bool) -> Result<(Option<Piece>, Programs)> {
-        let programs = || self.project.programs(&self.root, &self.kernel);
+        let programs = || self.project.programs(&self.root, self.stock.as_ref().unwrap_or(&self.kernel));
         let (module, programs) = both(|| module.then(|| self.module()).transpose(), programs);
         Ok((module?, programs?))
     }

@@ -12,6 +12,8 @@ mod child;
 mod cli;
 mod columns;
 mod console;
+mod debug;
+mod debug_kernel;
 mod demo;
 mod divergences;
 mod elfdeps;
@@ -110,6 +112,7 @@ fn act(command: Command) -> Result<u8> {
         }),
         Command::Shell { machine } => shell::shell(machine.cpus, machine.memory, machine.module, &machine.cmdline),
         Command::Check { filter, long } => check::check(filter.as_deref(), long),
+        Command::CheckDebug { filter } => debug::check(filter.as_deref()),
         Command::Table => table::table(),
         Command::Demo => demo::demo(),
     }

@@ -16,7 +16,6 @@ use crate::child::Log;
 use crate::kernel::{self, Kernel};
 use crate::key::{files_below, Key};
 use crate::progress::Step;
-use crate::recipe;
 use crate::toolroot::Toolroot;
 
 /// What of the project belongs to the module.
@@ -35,7 +34,6 @@ pub struct Builder<'a> {
     pub cache: &'a Cache,
     pub root: &'a Toolroot,
     pub kernel: &'a Kernel,
-    pub recipe: &'a recipe::Kernel,
     pub project: &'a Path,
 }
 
@@ -46,9 +44,10 @@ impl Builder<'_> {
         for file in self.sources()? {
             key = key.file(&file.to_string_lossy(), &self.project.join(&file))?;
         }
-        self.cache.piece("module", &key.finish(), |dir| {
-            let step = Step::start("module", "building xfd.ko");
-            let log = Log::create(self.cache.log("module"))?;
+        let name = format!("module{}", self.kernel.variant());
+        self.cache.piece(&name, &key.finish(), |dir| {
+            let step = Step::start(&name, "building xfd.ko");
+            let log = Log::create(self.cache.log(&name))?;
             let _lock = self.cache.exclusive("module-build")?;
             let build = self.mirror("module")?;
             log.run("building the module", self.make(&build).args(["CONFIG_XFD_SELFTEST=m", "modules"]))?;
@@ -82,7 +81,7 @@ impl Builder<'_> {
         let inside = self.root.inside().write(build, BUILD).read(&self.kernel.tree(), kernel::INSIDE).dir(BUILD);
         let mut command = inside.command("make");
         command.arg(format!("-j{}", crate::jobs())).arg(format!("KDIR={}", kernel::INSIDE));
-        command.arg(format!("CC={}", self.recipe.cc)).arg(format!("HOSTCC={}", self.recipe.hostcc));
+        command.args(self.kernel.make_args());
         command
     }
 

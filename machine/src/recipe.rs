@@ -12,12 +12,14 @@ use serde::Deserialize;
 pub struct Recipe {
     pub toolroot: Toolroot,
     pub kernel: Kernel,
+    #[serde(rename = "debug-kernel")]
+    pub debug_kernel: DebugKernel,
     pub emulator: Emulator,
     pub software: Software,
 }
 
 /// The Debian root in which everything is built.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Toolroot {
     pub suite: String,
@@ -36,6 +38,16 @@ pub struct Kernel {
     pub hostcc: String,
     pub leave_out: Vec<String>,
     pub modules: Vec<String>,
+}
+
+/// The kernel of `check-debug`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct DebugKernel {
+    /// Packages that its toolchain root has besides the other's.
+    pub packages: Vec<String>,
+    /// What LLVM= is in its make.
+    pub llvm: String,
 }
 
 /// The emulator.

@@ -63,6 +63,9 @@ pub struct Scenario {
     pub total_seconds: u64,
     #[serde(default = "memory")]
     pub memory_mib: u32,
+    /// Whether it is for `check-debug`.
+    #[serde(default)]
+    pub debug: Debug,
 }
 
 fn one() -> u8 {
@@ -76,6 +79,19 @@ fn total() -> u64 {
 }
 fn memory() -> u32 {
     1024
+}
+
+/// Which kernel a boot is for.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum Debug {
+    /// The stock kernel.
+    #[default]
+    No,
+    /// The debug kernel as well.
+    Also,
+    /// Only the debug kernel.
+    Only,
 }
 
 /// The module in the guest.
@@ -124,6 +140,13 @@ pub struct Test {
     pub guest_only: bool,
 }
 
+impl Test {
+    /// An ordinary test.
+    pub fn named(name: &str) -> Test {
+        Test { name: name.to_owned(), style: Style::Ktap, guest_only: false }
+    }
+}
+
 /// A name alone, or a table.
 #[derive(Deserialize)]
 #[serde(untagged, deny_unknown_fields)]
@@ -141,7 +164,7 @@ enum Spelling {
 impl From<Spelling> for Test {
     fn from(spelling: Spelling) -> Test {
         match spelling {
-            Spelling::Name(name) => Test { name, style: Style::Ktap, guest_only: false },
+            Spelling::Name(name) => Test::named(&name),
             Spelling::Table { name, style, guest_only } => Test { name, style, guest_only },
         }
     }

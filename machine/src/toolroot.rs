@@ -33,6 +33,17 @@ impl Toolroot {
     ///
     /// No namespaces, no mmdebstrap, no keyring, no network, no space.
     pub fn prepare(cache: &Cache, recipe: &recipe::Toolroot) -> Result<Toolroot> {
+        Toolroot::called("toolroot", cache, recipe)
+    }
+
+    /// The same with more packages, as a piece of its own: for what is not always needed.
+    pub fn with(more: &[String], cache: &Cache, recipe: &recipe::Toolroot) -> Result<Toolroot> {
+        let mut recipe = recipe.clone();
+        recipe.packages.extend_from_slice(more);
+        Toolroot::called("toolroot-debug", cache, &recipe)
+    }
+
+    fn called(name: &str, cache: &Cache, recipe: &recipe::Toolroot) -> Result<Toolroot> {
         namespace::check()?;
         let key = Key::new()
             .add("step", STEP)
@@ -40,7 +51,7 @@ impl Toolroot {
             .add("extra", recipe.extra_suites.join(" "))
             .add("packages", recipe.packages.join(" "))
             .finish();
-        let piece = cache.piece("toolroot", &key, |dir| make(cache, recipe, dir))?;
+        let piece = cache.piece(name, &key, |dir| make(name, cache, recipe, dir))?;
         Ok(Toolroot { piece, key, apt_updated: Mutex::new(false) })
     }
 
@@ -71,15 +82,15 @@ impl Toolroot {
     }
 }
 
-fn make(cache: &Cache, recipe: &recipe::Toolroot, dir: &Path) -> Result<()> {
+fn make(name: &str, cache: &Cache, recipe: &recipe::Toolroot, dir: &Path) -> Result<()> {
     require("mmdebstrap")?;
     if !Path::new(KEYRING).exists() {
         bail!(
             "the Debian archive's keys are missing ({KEYRING}); install them: apt-get install debian-archive-keyring"
         );
     }
-    let step = Step::start("toolroot", "installing Debian with compilers (about 2 GB)");
-    let log = Log::create(cache.log("toolroot"))?;
+    let step = Step::start(name, "installing Debian with compilers (about 2 GB)");
+    let log = Log::create(cache.log(name))?;
     let root = dir.join("root");
     let mut command = namespace::namespaced("/bin/sh");
     command.args(["-c", STEP, "toolroot"]).arg(&root).args([&recipe.suite, &recipe.packages.join(",")]);

@@ -18,6 +18,7 @@ fn scenario(module: bool) -> Scenario {
         quiet_seconds: 1,
         total_seconds: 1,
         memory_mib: 1,
+        debug: Default::default(),
     }
 }
 

@@ -9,6 +9,7 @@
 #include <linux/types.h>
 
 struct fpu;
+struct mutex;
 struct pt_regs;
 struct task_struct;
 

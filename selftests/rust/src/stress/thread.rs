@@ -145,7 +145,14 @@ impl Thread {
     /// Compares the tiles with what they must hold.
     fn check(&mut self) -> anyhow::Result<()> {
         match &mut self.tiles {
-            Some(tiles) => same(&tiles.store_all(), &self.held),
+            Some(tiles) => same(&tiles.store_all(), &self.held).with_context(|| {
+                let again = same(&tiles.store_all(), &self.held).is_ok();
+                format!(
+                    "stored again they are {}, XINUSE {:#x}",
+                    if again { "right" } else { "wrong" },
+                    crate::tile::in_use()
+                )
+            }),
             None => {
                 ensure!(
                     !crate::tile::configured(),

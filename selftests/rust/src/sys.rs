@@ -166,6 +166,11 @@ impl Exec {
         for (pointer, argument) in pointers[..15].iter_mut().zip(&self.arguments) {
             *pointer = argument.as_ptr();
         }
+        // One that is on its way would find the new image without a handler, and kill it.
+        for signal in [libc::SIGUSR1, libc::SIGUSR2] {
+            // SAFETY: nothing of Rust's depends on these two.
+            unsafe { libc::signal(signal, libc::SIG_IGN) };
+        }
         // SAFETY: a list of C strings with a null pointer at its end; the environment is that of
         // the program, which no thread changes.
         unsafe { libc::execv(c"/proc/self/exe".as_ptr(), pointers.as_ptr()) };

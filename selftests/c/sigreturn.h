@@ -100,4 +100,16 @@ static inline void outcome_answer(const char *test, const char *name)
 		EXPECT_EQ(has_pkru() ? PKRU_DEFAULT : PKRU_OWN, outcome.pkru);	\
 	} while (0)
 
+/* What the variant @expected says: segv, or the components in use and PKRU. */
+#define EXPECT_OUTCOME(expected)						\
+	do {									\
+		if ((expected)->segv) {						\
+			EXPECT_SIGSEGV();					\
+		} else {							\
+			EXPECT_EQ(0, outcome.signo);				\
+			EXPECT_EQ((expected)->in_use, outcome.in_use);		\
+			EXPECT_EQ(has_pkru() ? (expected)->pkru : PKRU_OWN, outcome.pkru);	\
+		}								\
+	} while (0)
+
 #endif

@@ -8,8 +8,6 @@
 #include <elf.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <pthread.h>
-#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/ptrace.h>
 #include <sys/stat.h>
@@ -18,6 +16,7 @@
 
 #include "amx.h"
 #include "held.h"
+#include "machine.h"
 
 #include "kselftest_harness.h"
 
@@ -165,15 +164,6 @@ TEST_F(held, traced)
 	EXPECT_SERVED(1);
 }
 
-static bool put(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY);
-	bool done = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
-
-	close(fd);
-	return done;
-}
-
 #define CGROUPS "/tmp/xfd_held.cgroup"
 #define GROUP CGROUPS "/xfd_held"
 
@@ -197,8 +187,8 @@ TEST_F(held, frozen)
 	mkdir(GROUP, 0700);
 	self->task = start_held(NULL);
 	snprintf(pid, sizeof(pid), "%d", self->task);
-	ASSERT_TRUE(put(GROUP "/cgroup.procs", pid));
-	ASSERT_TRUE(put(GROUP "/cgroup.freeze", "1"));
+	ASSERT_TRUE(write_setting(GROUP "/cgroup.procs", pid));
+	ASSERT_TRUE(write_setting(GROUP "/cgroup.freeze", "1"));
 	events.fd = open(GROUP "/cgroup.events", O_RDONLY);
 	ASSERT_LE(0, events.fd);
 	EXPECT_FALSE(frozen(events.fd));
@@ -206,7 +196,7 @@ TEST_F(held, frozen)
 	while (!frozen(events.fd))
 		poll(&events, 1, -1);
 	EXPECT_SERVED(1);
-	ASSERT_TRUE(put(GROUP "/cgroup.freeze", "0"));
+	ASSERT_TRUE(write_setting(GROUP "/cgroup.freeze", "0"));
 	EXPECT_EXIT(0);
 	close(events.fd);
 	rmdir(GROUP);

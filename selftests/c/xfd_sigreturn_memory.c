@@ -191,13 +191,7 @@ TEST_F(memory, leaves)
 {
 	ASSERT_TRUE(signal_changed_by(variant->change));
 	outcome_answer("sigreturn", variant->name);
-	if (variant->segv) {
-		EXPECT_SIGSEGV();
-	} else {
-		EXPECT_EQ(0, outcome.signo);
-		EXPECT_EQ(variant->in_use, outcome.in_use);
-		EXPECT_EQ(has_pkru() ? variant->pkru : PKRU_OWN, outcome.pkru);
-	}
+	EXPECT_OUTCOME(variant);
 	if (outcome.in_use == TILE_BITS)
 		EXPECT_TRUE(tiles_hold(&tiles));
 	if (outcome.in_use == BIT_ULL(TILE_CFG))

@@ -19,12 +19,7 @@ held() { [ "$(counter faults/held)" = "$1" ]; }
 unload_waits() {
 	load || return
 	echo "$1" >$COUNTERS/faults/hold
-	mkfifo "$WORK/stop" "$WORK/says" || return
-	"$HERE/amx_load" --threads 3 <"$WORK/stop" >"$WORK/says" &
-	amx_pid=$!
-	exec 3>"$WORK/stop" 4<"$WORK/says"
-	rm "$WORK/stop" "$WORK/says"
-	until_true 30 held 3 || return
+	amx_begin && until_true 30 held 3 || return
 	caught=3
 	# It cannot end before they do.
 	sh -c "echo 0 >$PATCH/enabled" &
@@ -34,8 +29,7 @@ unload_waits() {
 	echo 0 >$COUNTERS/faults/hold
 	wait $disabling
 	until_true 30 is_unpatched && rmmod xfd || return
-	read -r line <&4
-	same "amx_load, first line" ready "$line"
+	amx_is_ready
 	amx_stop && nothing_remains
 }
 

@@ -140,17 +140,23 @@ log_of_module() {
 
 # --- AMX programs meanwhile -------------------------------------------------------------------
 
-# amx_start ARGS...: starts amx_load in the background, and returns when all its threads have live
-# tiles.
-amx_start() {
+# amx_begin ARGS...: starts amx_load in the background.
+amx_begin() {
 	mkfifo "$WORK/stop" "$WORK/says" || return
 	"$HERE/amx_load" --threads 3 "$@" <"$WORK/stop" >"$WORK/says" &
 	amx_pid=$!
 	exec 3>"$WORK/stop" 4<"$WORK/says"
 	rm "$WORK/stop" "$WORK/says"
+}
+
+# Returns when all its threads have live tiles.
+amx_is_ready() {
 	read -r line <&4
 	same "amx_load, first line" ready "$line"
 }
+
+# Both; the arguments are those of amx_begin.
+amx_start() { amx_begin "$@" && amx_is_ready; }
 
 # Stops it; succeeds if it computed nothing wrong from its start to now.
 amx_stop() {

@@ -257,3 +257,19 @@ pub fn xstate_offset(xfeature: u32) -> usize {
 }
 
 const NT_X86_XSTATE: usize = 0x202;
+
+/// XGETBV: extended control register `number` (SDM vol. 2, XGETBV).
+///
+/// # Safety
+///
+/// The CPU has that register.
+#[must_use]
+pub unsafe fn xgetbv(number: u32) -> u64 {
+    let (low, high): (u32, u32);
+    // SAFETY: reads a register that the caller vouches for, and no memory.
+    unsafe {
+        std::arch::asm!("xgetbv", in("ecx") number, out("eax") low, out("edx") high,
+                        options(nomem, nostack));
+    }
+    u64::from(high) << 32 | u64::from(low)
+}

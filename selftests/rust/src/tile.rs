@@ -2,6 +2,7 @@
 //! The eight tile registers of the calling thread. All inline assembly is here.
 #![allow(unsafe_code)]
 
+use crate::sys;
 use std::arch::asm;
 use std::marker::PhantomData;
 
@@ -188,10 +189,6 @@ impl Drop for Tiles {
 /// Components that are not in their initial state: XGETBV with ECX = 1 (SDM vol. 1, 13.2).
 #[must_use]
 pub fn in_use() -> u64 {
-    let (low, high): (u32, u32);
-    // SAFETY: a machine with AMX has XGETBV with ECX = 1; it reads no memory.
-    unsafe {
-        asm!("xgetbv", in("ecx") 1, out("eax") low, out("edx") high, options(nomem, nostack));
-    }
-    u64::from(high) << 32 | u64::from(low)
+    // SAFETY: a machine with AMX has XGETBV with ECX = 1.
+    unsafe { sys::xgetbv(1) }
 }

@@ -122,12 +122,8 @@ fn components(mask: u64) -> impl Iterator<Item = std::ops::Range<usize>> {
 /// XCR0.
 #[must_use]
 pub fn supported() -> u64 {
-    let (low, high): (u32, u32);
-    // SAFETY: reads a register that user mode may read where XSAVE is on.
-    unsafe {
-        asm!("xgetbv", in("ecx") 0, out("eax") low, out("edx") high, options(nomem, nostack))
-    };
-    u64::from(high) << 32 | u64::from(low)
+    // SAFETY: every CPU with XSAVE has XCR0, and user mode may read it.
+    unsafe { crate::sys::xgetbv(0) }
 }
 
 fn save(to: &mut Area) {

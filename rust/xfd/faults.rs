@@ -8,6 +8,7 @@
 
 use crate::seam::bindings;
 use crate::seam::refusal::Refusal;
+use crate::stats::of_c;
 use kernel::debugfs::{Dir, File};
 use kernel::fmt;
 use kernel::prelude::*;
@@ -43,18 +44,8 @@ pub(crate) enum Step {
 }
 
 fn fail_allocations() -> &'static Atomic<i64> {
-    // SAFETY: a static of faults.c that only atomic operations change; atomic64_t is one i64.
-    unsafe { Atomic::from_ptr((&raw mut bindings::xfd_fail_allocations).cast()) }
-}
-
-fn hold() -> &'static Atomic<i64> {
-    // SAFETY: as in `fail_allocations`.
-    unsafe { Atomic::from_ptr((&raw mut bindings::xfd_hold).cast()) }
-}
-
-fn held() -> &'static Atomic<i64> {
-    // SAFETY: as in `fail_allocations`.
-    unsafe { Atomic::from_ptr((&raw mut bindings::xfd_held).cast()) }
+    // SAFETY: a static of faults.c that only atomic operations change.
+    unsafe { of_c(&raw mut bindings::xfd_fail_allocations) }
 }
 
 /// Waits if `point` is the one to wait at. Sleeps, whatever signals are pending.
@@ -133,11 +124,18 @@ impl Files {
     /// Makes the folder `faults` in `parent`.
     pub(crate) fn new(parent: &Dir) -> impl PinInit<Self, Error> {
         let dir = parent.subdir(c"faults");
+        // SAFETY: as in `fail_allocations`.
+        let (hold, held) = unsafe {
+            (
+                of_c(&raw mut bindings::xfd_hold),
+                of_c(&raw mut bindings::xfd_held),
+            )
+        };
         try_pin_init!(Self {
             fail_allocations <- dir.read_write_callback_file(
                 c"fail_allocations", Knob(fail_allocations()), &show, &set_fail_allocations),
-            hold <- dir.read_write_callback_file(c"hold", Knob(hold()), &show, &set_hold),
-            held <- dir.read_callback_file(c"held", Knob(held()), &show),
+            hold <- dir.read_write_callback_file(c"hold", Knob(hold), &show, &set_hold),
+            held <- dir.read_callback_file(c"held", Knob(held), &show),
             _dir: dir.clone(),
         })
     }

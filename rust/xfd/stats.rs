@@ -41,6 +41,16 @@ pub(crate) static STATS: Stats = Stats {
     repeated: Counter::new(),
 };
 
+/// The kernel's `atomic64_t`, which is one i64, as Rust's.
+///
+/// # Safety
+///
+/// `counter` points to a static of C's that only atomic operations change.
+pub(crate) unsafe fn of_c(counter: *mut bindings::atomic64_t) -> &'static Atomic<i64> {
+    // SAFETY: the caller vouches for it.
+    unsafe { Atomic::from_ptr(counter.cast()) }
+}
+
 /// A counter as a debugfs file shows it.
 struct Shown(&'static Atomic<i64>);
 
@@ -75,11 +85,11 @@ impl Files {
     /// files, and the module works.
     pub(crate) fn new() -> impl PinInit<Self, Error> {
         let dir = Dir::new(c"xfd");
-        // SAFETY: statics of entry.c, changed by atomic operations only; atomic64_t is one i64.
-        let (ordinary_nm, in_flight): (&Atomic<i64>, &Atomic<i64>) = unsafe {
+        // SAFETY: statics of entry.c, changed by atomic operations only.
+        let (ordinary_nm, in_flight) = unsafe {
             (
-                Atomic::from_ptr((&raw mut bindings::xfd_ordinary_nm).cast()),
-                Atomic::from_ptr((&raw mut bindings::xfd_in_flight).cast()),
+                of_c(&raw mut bindings::xfd_ordinary_nm),
+                of_c(&raw mut bindings::xfd_in_flight),
             )
         };
         try_pin_init!(Self {

@@ -3,6 +3,7 @@
 # make check       all tests; ends in `N passed, N failed`
 # make check-debug tests on a kernel with KASAN and lockdep (half an hour to build, once)
 # make table       the answers of the stock kernel, the module and this processor, side by side
+# make bench       what AMX costs in the kernel, by the C code and by the module, counted in one boot
 # make check-long  the boots that take long (20 minutes and more)
 # make coverage    lines of rust/xstate that its tests reach; fails below 95 %
 # make fuzz        looks for a history that breaks an invariant of rust/xstate, for SECONDS (60)
@@ -62,7 +63,7 @@ status:
 	else echo "xfd: enabled $$(cat $(LIVEPATCH)/enabled), in transition $$(cat $(LIVEPATCH)/transition)"; fi
 	@grep -H . $(COUNTERS)/* 2>/dev/null | sed 's|.*/||; s|:|: |'
 
-demo check check-debug table:
+demo check check-debug table bench:
 	$(MACHINE) $@
 
 check-long:
@@ -88,4 +89,4 @@ fuzz: $(TOOLS)/$(FUZZ)
 	cd rust/xstate && $(abspath $<)/bin/cargo-fuzz run --sanitizer none --target-dir $(TOOLS)/target history -- \
 		-max_total_time=$(SECONDS) -max_len=200
 
-.PHONY: modules install clean need-kdir load unload status demo check check-debug table check-long coverage fuzz
+.PHONY: modules install clean need-kdir load unload status demo check check-debug table bench check-long coverage fuzz

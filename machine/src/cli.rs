@@ -60,6 +60,8 @@ pub enum Command {
     },
     /// What the suites answer on the stock kernel, with the module and on this processor, side by side
     Table,
+    /// Count what AMX costs in the kernel, by the C code and by the module, in one boot
+    Bench,
     /// Show the first use of AMX, handled by the module
     Demo,
 }

@@ -5,6 +5,10 @@
 //! `programs` (with `software`, `real`), `initramfs`, `image`, `boot` (`console`, `klog`), `verdict`. `cache` keeps
 //! each piece.
 
+mod bench;
+mod bench_plot;
+mod bench_rows;
+mod bench_table;
 mod boot;
 mod cache;
 mod check;
@@ -114,6 +118,7 @@ fn act(command: Command) -> Result<u8> {
         Command::Check { filter, long } => check::check(filter.as_deref(), long),
         Command::CheckDebug { filter } => debug::check(filter.as_deref()),
         Command::Table => table::table(),
+        Command::Bench => bench::bench(),
         Command::Demo => demo::demo(),
     }
 }

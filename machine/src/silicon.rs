@@ -80,7 +80,7 @@ impl Host {
 }
 
 /// Whether the kernel supports tile data on this processor; it does so only with XFD.
-fn has_amx() -> bool {
+pub fn has_amx() -> bool {
     let mut supported = 0u64;
     // SAFETY: ARCH_GET_XCOMP_SUPP writes one u64 to the address that it is given, and nothing else.
     let failed = unsafe { nix::libc::syscall(nix::libc::SYS_arch_prctl, ARCH_GET_XCOMP_SUPP, &raw mut supported) };

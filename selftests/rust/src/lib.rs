@@ -2,6 +2,7 @@
 //! What the test programs share: tiles, products, placing threads, counting first uses.
 
 pub mod altstack;
+pub mod bench;
 pub mod core_file;
 pub mod counters;
 pub mod cpus;

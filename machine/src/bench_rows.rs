@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The lines of `amx_bench`, and what they say together:
+//!
+//! ```text
+//! bench ROW PATH UNIT VALUE[xTIMES]...
+//! bench ROW PATH skip WHY
+//! ```
+
+use std::collections::BTreeMap;
+
+use anyhow::{bail, Context, Result};
+
+/// Who handled the first use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Path {
+    Stock,
+    Module,
+}
+
+/// All samples of one row, one path and one unit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Samples {
+    /// Value -> how often.
+    values: BTreeMap<u64, usize>,
+}
+
+impl Samples {
+    /// How many.
+    pub fn count(&self) -> usize {
+        self.values.values().sum()
+    }
+
+    /// The value that `percent` of a hundred do not exceed (nearest rank). There is at least one sample.
+    pub fn percentile(&self, percent: usize) -> u64 {
+        let rank = (self.count() * percent).div_ceil(100).max(1);
+        let mut seen = 0;
+        for (&value, &times) in &self.values {
+            seen += times;
+            if seen >= rank {
+                return value;
+            }
+        }
+        0
+    }
+
+    /// The middle.
+    pub fn median(&self) -> u64 {
+        self.percentile(50)
+    }
+
+    fn add(&mut self, words: &str) -> Result<()> {
+        for word in words.split_whitespace() {
+            let (value, times) = word.split_once('x').unwrap_or((word, "1"));
+            let wrong = || format!("{word:?} is no value");
+            let times: usize = times.parse().with_context(wrong)?;
+            *self.values.entry(value.parse().with_context(wrong)?).or_default() += times;
+        }
+        Ok(())
+    }
+}
+
+/// What one path said of a row.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Side {
+    /// By unit.
+    pub samples: BTreeMap<String, Samples>,
+    pub skipped: Option<String>,
+}
+
+impl Side {
+    /// The samples of `unit`, if there are any.
+    pub fn unit(&self, unit: &str) -> Option<&Samples> {
+        self.samples.get(unit).filter(|samples| samples.count() > 0)
+    }
+}
+
+/// A row.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Row {
+    pub name: String,
+    /// By path.
+    pub sides: BTreeMap<Path, Side>,
+}
+
+impl Row {
+    /// One path's samples of `unit`.
+    pub fn samples(&self, path: Path, unit: &str) -> Option<&Samples> {
+        self.sides.get(&path)?.unit(unit)
+    }
+
+    /// Module / C, of the medians; none if one of them is missing, or C's is 0.
+    pub fn ratio(&self, unit: &str) -> Option<f64> {
+        let [stock, module] = [Path::Stock, Path::Module].map(|path| self.samples(path, unit).map(Samples::median));
+        match (stock?, module?) {
+            (0, _) => None,
+            (stock, module) => Some(module as f64 / stock as f64),
+        }
+    }
+}
+
+/// All rows, in the order in which they came.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Measured {
+    pub rows: Vec<Row>,
+}
+
+impl Measured {
+    /// Reads a program's output; what is no line of ours is passed over.
+    ///
+    /// # Errors
+    ///
+    /// A line of ours is not understood, or there is none.
+    pub fn read(output: &str) -> Result<Measured> {
+        let mut measured = Measured::default();
+        for line in output.lines() {
+            if let Some(rest) = line.trim_end().strip_prefix("bench ") {
+                measured.add(rest).with_context(|| format!("not understood: {line:?}"))?;
+            }
+        }
+        if measured.rows.is_empty() {
+            bail!("nothing was measured");
+        }
+        Ok(measured)
+    }
+
+    fn add(&mut self, line: &str) -> Result<()> {
+        let (name, rest) = line.split_once(' ').context("no path")?;
+        let (path, rest) = rest.split_once(' ').context("no unit")?;
+        let (unit, values) = rest.split_once(' ').context("no value")?;
+        let path = match path {
+            "stock" => Path::Stock,
+            "module" => Path::Module,
+            other => bail!("{other:?} is no path"),
+        };
+        let side = self.row(name).sides.entry(path).or_default();
+        if unit == "skip" {
+            side.skipped = Some(values.to_owned());
+            return Ok(());
+        }
+        side.samples.entry(unit.to_owned()).or_default().add(values)
+    }
+
+    fn row(&mut self, name: &str) -> &mut Row {
+        let at = self.rows.iter().position(|row| row.name == name).unwrap_or_else(|| {
+            self.rows.push(Row { name: name.to_owned(), ..Row::default() });
+            self.rows.len() - 1
+        });
+        &mut self.rows[at]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OUTPUT: &str = "noise\nbench a stock instructions 10 20x3 70\r\nbench b module skip no such file\n\
+                          bench a module instructions 5x2\nbench a stock instructions 20 21x4\n\
+                          bench a stock nm 0x2\nbench a module nm 1\n";
+
+    #[test]
+    fn rounds_are_put_together_in_order() {
+        let measured = Measured::read(OUTPUT).unwrap();
+        let names: Vec<_> = measured.rows.iter().map(|row| row.name.as_str()).collect();
+        assert_eq!(names, ["a", "b"]);
+        let stock = measured.rows[0].samples(Path::Stock, "instructions").unwrap();
+        assert_eq!((stock.count(), stock.median(), stock.percentile(10), stock.percentile(90)), (10, 20, 10, 21));
+        assert_eq!((stock.percentile(0), stock.percentile(100)), (10, 70));
+        assert_eq!(measured.rows[1].sides[&Path::Module].skipped.as_deref(), Some("no such file"));
+        assert!(measured.rows[1].samples(Path::Stock, "instructions").is_none());
+    }
+
+    #[test]
+    fn a_ratio_needs_both_and_no_zero() {
+        let measured = Measured::read(OUTPUT).unwrap();
+        assert_eq!(measured.rows[0].ratio("instructions"), Some(0.25));
+        assert_eq!(measured.rows[0].ratio("nm"), None);
+        assert_eq!(measured.rows[1].ratio("instructions"), None);
+    }
+
+    #[test]
+    fn wrong_lines_are_shown() {
+        for wrong in ["bench a", "bench a stock", "bench a other u 1", "bench a stock u x3", "bench a stock u 1x"] {
+            let error = Measured::read(wrong).unwrap_err();
+            assert!(format!("{error:#}").contains(wrong), "{error:#}");
+        }
+        assert!(Measured::read("ready\n").is_err());
+    }
+}

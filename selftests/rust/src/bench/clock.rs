@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What is counted: in the emulated machine its counters of the executing CPU, elsewhere cycles
+//! and nanoseconds.
+#![allow(unsafe_code, unused_unsafe)]
+
+use rustix::time::{clock_gettime, ClockId};
+use std::arch::x86_64::{__cpuid_count, _mm_lfence, _rdtsc, CpuidResult};
+
+/// The leaf of the emulator's counters: see Documentation/machine.rst.
+const LEAF: u32 = 0x5846_4400;
+
+/// What subleaf 0 says in EBX, ECX and EDX.
+const SIGNATURE: &[u8; 12] = b"Xfd counters";
+
+/// The emulator's counters, in the order of their subleaves from 1.
+const EMULATED: &[&str] = &[
+    "instructions",
+    "interrupts",
+    "nm",
+    "rdmsr_xfd",
+    "wrmsr_xfd",
+    "rdmsr_xfd_err",
+    "wrmsr_xfd_err",
+    "bytes_stored",
+    "bytes_copied",
+    "bytes_saved",
+    "bytes_restored",
+];
+
+/// What a processor offers.
+const REAL: &[&str] = &["cycles", "nanoseconds"];
+
+/// As many as there are at most.
+const MOST: usize = EMULATED.len();
+
+/// One value for each unit of the clock; the rest is 0.
+pub type Values = [u64; MOST];
+
+/// A way to count, and what the counting itself costs.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    emulated: bool,
+    own: Values,
+}
+
+/// Where a span began.
+#[derive(Clone, Copy, Debug)]
+pub struct Mark(Values);
+
+impl Clock {
+    /// The best that there is on this machine.
+    #[must_use]
+    pub fn best() -> Self {
+        let mut clock = Clock::uncorrected();
+        // The least of some: an interrupt may come.
+        let mut own = [u64::MAX; MOST];
+        for _ in 0..32 {
+            let mark = clock.mark();
+            let values = clock.since(&mark);
+            for (least, value) in own.iter_mut().zip(values) {
+                *least = value.min(*least);
+            }
+        }
+        clock.own = own;
+        clock
+    }
+
+    /// The same, which counts what the counting costs as well.
+    #[must_use]
+    pub fn uncorrected() -> Self {
+        Clock {
+            emulated: is_emulated(),
+            own: [0; MOST],
+        }
+    }
+
+    /// What is counted; the first is what matters most.
+    #[must_use]
+    pub fn units(&self) -> &'static [&'static str] {
+        if self.emulated {
+            EMULATED
+        } else {
+            REAL
+        }
+    }
+
+    /// Whether an interrupt came in a span, as far as that is known.
+    #[must_use]
+    pub fn disturbed(&self, values: &Values) -> bool {
+        self.emulated && values[1] != 0
+    }
+
+    /// The beginning of a span. Both ends must be on one CPU.
+    #[inline(never)]
+    #[must_use]
+    pub fn mark(&self) -> Mark {
+        let mut values = [0; MOST];
+        if self.emulated {
+            // Instructions last, and first at the other end.
+            for number in (0..MOST).rev() {
+                values[number] = counter(number);
+            }
+        } else {
+            values[1] = nanoseconds();
+            values[0] = cycles();
+        }
+        Mark(values)
+    }
+
+    /// What was counted since.
+    #[inline(never)]
+    #[must_use]
+    pub fn since(&self, mark: &Mark) -> Values {
+        let mut values = [0; MOST];
+        if self.emulated {
+            for (number, value) in values.iter_mut().enumerate() {
+                *value = counter(number);
+            }
+        } else {
+            values[0] = cycles();
+            values[1] = nanoseconds();
+        }
+        for ((value, from), own) in values.iter_mut().zip(mark.0).zip(self.own) {
+            *value = value.wrapping_sub(from).saturating_sub(own);
+        }
+        values
+    }
+}
+
+impl Mark {
+    /// For another image of this process.
+    #[must_use]
+    pub fn text(&self) -> String {
+        self.0.map(|value| format!("{value:016x}")).join(",")
+    }
+
+    /// The mark of which this is the text.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut values = [0; MOST];
+        let mut words = text.split(',');
+        for value in &mut values {
+            *value = u64::from_str_radix(words.next()?, 16).ok()?;
+        }
+        words.next().is_none().then_some(Mark(values))
+    }
+
+    /// What was counted between the two, and by them.
+    #[must_use]
+    pub fn less(&self, earlier: &Mark) -> Values {
+        let mut values = self.0;
+        for (value, from) in values.iter_mut().zip(earlier.0) {
+            *value = value.wrapping_sub(from);
+        }
+        values
+    }
+}
+
+fn cpuid(subleaf: u32) -> CpuidResult {
+    // SAFETY: every x86-64 processor has CPUID.
+    unsafe { __cpuid_count(LEAF, subleaf) }
+}
+
+/// Whether the counters are there, all of them. A processor answers an unknown leaf with
+/// something else.
+fn is_emulated() -> bool {
+    let answer = cpuid(0);
+    let words = [answer.ebx, answer.ecx, answer.edx];
+    let signature: Vec<u8> = words.into_iter().flat_map(u32::to_le_bytes).collect();
+    signature == SIGNATURE && answer.eax as usize == MOST
+}
+
+#[inline(always)]
+fn counter(number: usize) -> u64 {
+    let answer = cpuid(number as u32 + 1);
+    u64::from(answer.edx) << 32 | u64::from(answer.eax)
+}
+
+fn cycles() -> u64 {
+    // SAFETY: every x86-64 processor has both.
+    unsafe {
+        _mm_lfence();
+        let cycles = _rdtsc();
+        _mm_lfence();
+        cycles
+    }
+}
+
+/// The time since some moment.
+#[must_use]
+pub fn nanoseconds() -> u64 {
+    let time = clock_gettime(ClockId::Monotonic);
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_survives_as_text() {
+        let mark = Mark(std::array::from_fn(|n| u64::MAX - n as u64));
+        let back = Mark::parse(&mark.text()).unwrap();
+        assert_eq!(back.less(&mark), [0; MOST]);
+        assert!(Mark::parse("1,2").is_none());
+        assert!(Mark::parse(&(mark.text() + ",0")).is_none());
+    }
+
+    #[test]
+    fn a_span_counts_what_is_in_it_and_not_itself() {
+        let clock = Clock::best();
+        let least = |work: &dyn Fn()| {
+            let spans = (0..50).map(|_| {
+                let mark = clock.mark();
+                work();
+                clock.since(&mark)[0]
+            });
+            spans.min().unwrap()
+        };
+        let nothing = least(&|| {});
+        let something = least(&|| {
+            for _ in 0..10_000 {
+                std::hint::black_box(());
+            }
+        });
+        assert!(nothing < 1000, "{nothing}");
+        assert!(something > nothing + 1000, "{something}");
+    }
+}

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The first tile instruction of a thread: from before TILEZERO to after it.
+
+use super::clock::{Clock, Values};
+use super::report;
+use super::tasks::in_child;
+use crate::cpus;
+use crate::tile::Tiles;
+use anyhow::{anyhow, Context};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Barrier;
+use std::thread;
+use xcomp::Feature;
+
+/// The first use of the calling thread, which has none behind it.
+#[must_use]
+pub fn once(clock: &Clock) -> Values {
+    once_or_not(clock, true)
+}
+
+/// The same, or all around it.
+#[must_use]
+pub fn once_or_not(clock: &Clock, uses: bool) -> Values {
+    let mut tiles = Tiles::configure();
+    // What this touches itself is there from here on.
+    let _ = clock.since(&clock.mark());
+    let mark = clock.mark();
+    if uses {
+        tiles.zero::<0>();
+    }
+    clock.since(&mark)
+}
+
+fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> anyhow::Result<T> {
+    thread.join().map_err(|_| anyhow!("a thread panicked"))
+}
+
+/// In so many threads, each of which has gone when the next begins.
+///
+/// # Errors
+///
+/// A thread can not be created.
+pub fn one_by_one(clock: &Clock, threads: usize) -> anyhow::Result<Vec<Values>> {
+    (0..threads)
+        .map(|_| thread::scope(|scope| joined(scope.spawn(|| once(clock)))))
+        .collect()
+}
+
+/// `first_use.cold`: the first thread of a process, which has just asked for permission.
+///
+/// # Errors
+///
+/// A process can not be created, or gets no permission.
+pub fn cold(clock: &Clock, processes: usize) -> anyhow::Result<()> {
+    let one = || {
+        in_child(|| {
+            xcomp::request(Feature::TILE_DATA)?;
+            Ok(once(clock))
+        })
+    };
+    let spans: anyhow::Result<Vec<_>> = (0..processes).map(|_| one()).collect();
+    report::spans("first_use.cold", clock, &spans?);
+    Ok(())
+}
+
+/// `first_use.warm`: further threads of a process, one after the other.
+///
+/// # Errors
+///
+/// A thread can not be created.
+pub fn warm(clock: &Clock, threads: usize) -> anyhow::Result<()> {
+    one_by_one(clock, 4)?;
+    report::spans("first_use.warm", clock, &one_by_one(clock, threads)?);
+    Ok(())
+}
+
+/// `first_use.pool64`: 64 threads that all hold tiles before the first of them goes; created and
+/// joined so many times.
+///
+/// # Errors
+///
+/// A thread can not be created.
+pub fn pool(clock: &Clock, times: usize) -> anyhow::Result<()> {
+    const THREADS: usize = 64;
+    let mut spans = Vec::new();
+    for _ in 0..times {
+        let all_have = &Barrier::new(THREADS);
+        let use_and_wait = || {
+            let values = once(clock);
+            all_have.wait();
+            values
+        };
+        spans.extend(thread::scope(|scope| -> anyhow::Result<Vec<_>> {
+            let running: Vec<_> = (0..THREADS).map(|_| scope.spawn(use_and_wait)).collect();
+            running.into_iter().map(joined).collect()
+        })?);
+    }
+    report::spans("first_use.pool64", clock, &spans);
+    Ok(())
+}
+
+/// `first_use.at_once.N`: N threads, each alone on its CPU, that begin together; so many times.
+///
+/// # Errors
+///
+/// A thread can not be created, or not be moved to its CPU.
+pub fn at_once(clock: &Clock, threads: usize, times: usize) -> anyhow::Result<()> {
+    let cpus = cpus::allowed()?;
+    let row = format!("first_use.at_once.{threads}");
+    if cpus.len() < threads {
+        report::skip(&row, format!("{} CPUs", cpus.len()));
+        return Ok(());
+    }
+    let mut spans = Vec::new();
+    for _ in 0..times {
+        let here = &AtomicUsize::new(0);
+        let on = |cpu: usize| -> anyhow::Result<Values> {
+            cpus::pin_to(cpu)?;
+            let mut tiles = Tiles::configure();
+            let _ = clock.since(&clock.mark());
+            here.fetch_add(1, Ordering::AcqRel);
+            while here.load(Ordering::Acquire) < threads {
+                std::hint::spin_loop();
+            }
+            let mark = clock.mark();
+            tiles.zero::<0>();
+            Ok(clock.since(&mark))
+        };
+        let on = &on;
+        spans.extend(thread::scope(|scope| -> anyhow::Result<Vec<_>> {
+            let start = |&cpu: &usize| scope.spawn(move || on(cpu));
+            let running: Vec<_> = cpus.iter().take(threads).map(start).collect();
+            let spans = running.into_iter().map(|thread| joined(thread)?);
+            spans.collect::<anyhow::Result<_>>().context(row.clone())
+        })?);
+    }
+    report::spans(&row, clock, &spans);
+    Ok(())
+}

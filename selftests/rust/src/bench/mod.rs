@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What AMX costs in the kernel, counted: each row of `machine bench`.
+//!
+//! ```text
+//! clock      what is counted: the emulator's counters, or cycles and nanoseconds
+//! report     the lines that the runner reads
+//! first_use  the first tile instruction of a thread
+//! calls      system calls and signals
+//! tasks      threads, processes and images that come and go
+//! switch     context switches
+//! memory     what the kernel keeps for threads that used tiles once
+//! module     loading and unloading
+//! ```
+
+pub mod calls;
+pub mod clock;
+pub mod first_use;
+pub mod memory;
+pub mod module;
+pub mod report;
+pub mod switch;
+pub mod tasks;

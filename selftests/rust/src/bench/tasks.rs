@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Threads, processes and images that come and go. Much of what an end costs comes later: from
+//! RCU, from a work queue. So many tasks come and go one after the other, and the span ends when
+//! the CPU has nothing left to do.
+
+use super::clock::{Clock, Mark, Values};
+use super::first_use;
+use super::report;
+use crate::sys::{self, End, Exec};
+use crate::tile::{self, Tiles};
+use anyhow::{ensure, Context};
+use rustix::fd::{AsRawFd, OwnedFd};
+use rustix::io::{read, write};
+use rustix::pipe::pipe;
+use std::io::Write;
+use std::thread;
+use std::time::Duration;
+use xcomp::Feature;
+
+/// Measures in a child process of this one, with `work`'s answer passed back.
+///
+/// # Errors
+///
+/// What `work` says, or no process.
+pub fn in_child(work: impl FnOnce() -> anyhow::Result<Values>) -> anyhow::Result<Values> {
+    from_child(|to| {
+        let bytes = bytes_of(&work()?);
+        ensure!(write(to, &bytes)? == bytes.len(), "the pipe is full");
+        Ok(())
+    })
+}
+
+/// What the child writes to the pipe that it gets.
+fn from_child(work: impl FnOnce(&OwnedFd) -> anyhow::Result<()>) -> anyhow::Result<Values> {
+    let (from, to) = pipe()?;
+    let child = sys::fork()?;
+    if child == 0 {
+        let result = work(&to);
+        if let Err(error) = &result {
+            sys::print_now(&format!("# {error:#}\n"));
+        }
+        sys::exit_now(i32::from(result.is_err()));
+    }
+    drop(to);
+    let mut values = Values::default();
+    let mut bytes = [0; size_of::<Values>()];
+    let got = read(&from, &mut bytes)?;
+    let (_, end) = sys::wait(child, 0)?;
+    ensure!(end == End::Exit(0), "a child process ended with {end:?}");
+    ensure!(got == bytes.len(), "a child process said nothing");
+    for (value, bytes) in values.iter_mut().zip(bytes.chunks_exact(8)) {
+        *value = u64::from_le_bytes(bytes.try_into()?);
+    }
+    Ok(values)
+}
+
+fn bytes_of(values: &Values) -> Vec<u8> {
+    values
+        .iter()
+        .flat_map(|value| value.to_le_bytes())
+        .collect()
+}
+
+/// Waits until the CPU does next to nothing, 10 ms at a time and so many times.
+pub fn drain(clock: &Clock, times: usize) {
+    const IDLE: u64 = 40_000;
+    let mut quiet = 0;
+    // Where there are no counters, this is just a while.
+    for _ in 0..200 {
+        let mark = clock.mark();
+        thread::sleep(Duration::from_millis(10));
+        quiet = if clock.since(&mark)[0] < IDLE {
+            quiet + 1
+        } else {
+            0
+        };
+        if quiet == times {
+            break;
+        }
+    }
+}
+
+/// One after the other, until all that they left has been done; for each of them.
+fn each(
+    clock: &Clock,
+    count: usize,
+    mut one: impl FnMut() -> anyhow::Result<()>,
+) -> anyhow::Result<Values> {
+    one()?;
+    drain(clock, 2);
+    let mark = clock.mark();
+    for _ in 0..count {
+        one()?;
+    }
+    drain(clock, 2);
+    let values = clock.since(&mark);
+    Ok(values.map(|value| value / count as u64))
+}
+
+fn less(a: &Values, b: &Values) -> Values {
+    let mut difference = *a;
+    for (a, b) in difference.iter_mut().zip(b) {
+        *a = a.saturating_sub(*b);
+    }
+    difference
+}
+
+/// `thread.plain`: a thread from its creation to the last that is done for it after its end.
+/// `thread.exit`: what more that is, without the first use itself, if the thread used a tile.
+///
+/// # Errors
+///
+/// A thread can not be created.
+pub fn threads(clock: &Clock, count: usize) -> anyhow::Result<()> {
+    let run = |uses: bool| {
+        let mut spans = Vec::with_capacity(count + 1);
+        let total = each(clock, count, || {
+            let thread =
+                thread::scope(|scope| scope.spawn(|| first_use::once_or_not(clock, uses)).join());
+            spans.push(thread.ok().context("a thread panicked")?);
+            Ok(())
+        })?;
+        anyhow::Ok((total, typical(clock, &spans)))
+    };
+    let (plain, nothing) = run(false)?;
+    let (total, first_use) = run(true)?;
+    let more = less(&less(&total, &plain), &less(&first_use, &nothing));
+    report::spans("thread.plain", clock, &[plain]);
+    report::spans("thread.exit", clock, &[more]);
+    Ok(())
+}
+
+/// The mean of those in which no interrupt came.
+fn typical(clock: &Clock, spans: &[Values]) -> Values {
+    let quiet: Vec<_> = spans.iter().filter(|span| !clock.disturbed(span)).collect();
+    let mut sum = Values::default();
+    for span in &quiet {
+        for (sum, value) in sum.iter_mut().zip(span.iter()) {
+            *sum += value;
+        }
+    }
+    sum.map(|sum| sum / quiet.len().max(1) as u64)
+}
+
+/// How the new image knows what it is; then the number of a file, and the mark.
+pub const AFTER_EXEC: &str = "after-exec";
+
+/// What the new image does: passes the span back.
+///
+/// # Errors
+///
+/// The arguments are not those of [`execs`].
+pub fn after_exec(mut arguments: impl Iterator<Item = String>) -> anyhow::Result<()> {
+    let now = Clock::uncorrected().mark();
+    let to: i32 = arguments.next().context("no file")?.parse()?;
+    let mark = arguments.next().and_then(|text| Mark::parse(&text));
+    let bytes = bytes_of(&now.less(&mark.context("no mark")?));
+    let mut to = sys::inherited_file(to).context("the file passed on")?;
+    Ok(to.write_all(&bytes)?)
+}
+
+/// `exec.plain`, `exec.amx`: exec of this program, from the call to its first lines. In the second
+/// the thread used a tile before.
+///
+/// # Errors
+///
+/// A process can not be created, or gets no permission.
+pub fn execs(clock: &Clock, count: usize) -> anyhow::Result<()> {
+    let become_another = |uses: bool| {
+        from_child(|to| {
+            xcomp::request(Feature::TILE_DATA)?;
+            sys::fix_addresses()?;
+            let _ = first_use::once_or_not(clock, uses);
+            // What is done from here on is counted, the same each time.
+            let mark = clock.mark();
+            let to = to.as_raw_fd().to_string();
+            let error = Exec::this_program(&[AFTER_EXEC, &to, &mark.text()]).run();
+            Err(error).context("exec")
+        })
+    };
+    for (row, uses) in [("exec.plain", false), ("exec.amx", true)] {
+        let spans: anyhow::Result<Vec<_>> = (0..count).map(|_| become_another(uses)).collect();
+        report::spans(row, clock, &spans?);
+    }
+    Ok(())
+}
+
+/// `fork.plain`, `fork.amx`: fork, the child's end, and waiting for it. In the second the parent
+/// has live tiles.
+///
+/// # Errors
+///
+/// A process can not be created.
+pub fn forks(clock: &Clock, count: usize) -> anyhow::Result<()> {
+    let run = || {
+        let spans = (0..count + 2).map(|_| {
+            let mark = clock.mark();
+            let child = sys::fork()?;
+            if child == 0 {
+                sys::exit_now(0);
+            }
+            sys::wait(child, 0)?;
+            Ok(clock.since(&mark))
+        });
+        let mut spans = spans.collect::<anyhow::Result<Vec<_>>>()?;
+        spans.drain(..2);
+        anyhow::Ok(spans)
+    };
+    let plain = thread::scope(|scope| scope.spawn(run).join());
+    report::spans(
+        "fork.plain",
+        clock,
+        &plain.ok().context("a thread panicked")??,
+    );
+    let amx = thread::scope(|scope| {
+        let work = || {
+            let mut tiles = Tiles::configure();
+            tiles.load_all(&tile::content(1));
+            run()
+        };
+        scope.spawn(work).join()
+    });
+    report::spans("fork.amx", clock, &amx.ok().context("a thread panicked")??);
+    Ok(())
+}

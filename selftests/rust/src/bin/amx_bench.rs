@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Counts what AMX costs in the kernel, whoever handles the first use at the moment. The lines it
+//! prints are for the runner; `machine bench` makes a table of them.
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use xcomp::Feature;
+use xfd_selftests::bench::clock::Clock;
+use xfd_selftests::bench::{calls, first_use, memory, module, report, switch, tasks};
+use xfd_selftests::cpus;
+
+/// Counts what AMX costs in the kernel
+#[derive(Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// All rows for one thread at a time
+    Rows,
+    /// First uses on several CPUs at once
+    AtOnce,
+    /// Load this module
+    Load { file: PathBuf },
+    /// Disable and remove the module
+    Unload,
+}
+
+fn main() -> ExitCode {
+    let mut words = std::env::args().skip(1);
+    if words.next().as_deref() == Some(tasks::AFTER_EXEC) {
+        return ExitCode::from(u8::from(tasks::after_exec(words).is_err()));
+    }
+    let arguments = Arguments::parse();
+    let measured = measure(&arguments.what);
+    report::print();
+    match measured {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("amx_bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure(what: &What) -> anyhow::Result<()> {
+    let clock = &Clock::best();
+    match what {
+        What::Rows => rows(clock),
+        What::AtOnce => at_once(clock),
+        What::Load { file } => module::load(clock, file),
+        What::Unload => module::unload(clock),
+    }
+}
+
+/// In this order: a process asks for permission once, and then has it.
+fn rows(clock: &Clock) -> anyhow::Result<()> {
+    cpus::pin_to(cpus::allowed()?[0])?;
+    // What a boot or a load has left to do.
+    tasks::drain(clock, 10);
+    calls::control(clock, 40);
+    first_use::cold(clock, 16)?;
+    calls::permission(clock, 40)?;
+    first_use::warm(clock, 64)?;
+    first_use::pool(clock, 4)?;
+    tasks::forks(clock, 24)?;
+    switch::switches(clock, 40)?;
+    tasks::execs(clock, 24)?;
+    tasks::threads(clock, 2048)?;
+    memory::of_threads(1000)?;
+    calls::signals(clock, 40)
+}
+
+fn at_once(clock: &Clock) -> anyhow::Result<()> {
+    xcomp::request(Feature::TILE_DATA).context("permission for tile data")?;
+    for threads in [1, 2, 4] {
+        first_use::at_once(clock, threads, 24)?;
+    }
+    Ok(())
+}

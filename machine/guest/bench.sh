@@ -1,13 +1,19 @@
 #!/bin/busybox sh
 # SPDX-License-Identifier: GPL-2.0
 # What `machine bench` runs in the guest: the kernel's own path and the module's in turn, each of
-# them first in every other round. With several CPUs, first uses on all of them at once.
-rounds=${XFD_ROUNDS:-3}
-what=rows
-[ "$(nproc)" = 1 ] || what=at-once
+# them first in every other round.
+rounds=${XFD_ROUNDS:-1}
+what=${XFD_BENCH:-rows}
+
+# How long that takes is told once.
+module_rows=/dev/stdout
+[ $what = rows ] || module_rows=/dev/null
 
 stock() { /tests/amx_bench $what; }
-module() { /tests/amx_bench load /lib/xfd.ko && /tests/amx_bench $what && /tests/amx_bench unload; }
+module() {
+	/tests/amx_bench load /lib/xfd.ko >$module_rows && /tests/amx_bench $what &&
+		/tests/amx_bench unload >$module_rows
+}
 
 round=0
 while [ $round -lt "$rounds" ]; do

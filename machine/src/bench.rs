@@ -21,15 +21,33 @@ use crate::verdict::{self, FAIL, NO_START};
 const SCRIPT: &str = "bench.sh";
 const PROGRAM: &str = "amx_bench";
 
-/// A boot: its name, its CPUs, and what its table says.
+/// A boot: its name, its machine, and the heading of its tables.
 struct Part {
     name: &'static str,
     cpus: u8,
+    fast_strings: bool,
+    /// What the script measures, and how often.
+    cmdline: &'static str,
     title: &'static str,
 }
 
-const PARTS: [Part; 2] =
-    [Part { name: "bench", cpus: 1, title: "One CPU" }, Part { name: "bench-4cpu", cpus: 4, title: "Four CPUs" }];
+const PARTS: [Part; 3] = [
+    Part { name: "bench", cpus: 1, fast_strings: true, cmdline: "XFD_ROUNDS=3", title: "One CPU" },
+    Part {
+        name: "bench-4cpu",
+        cpus: 4,
+        fast_strings: true,
+        cmdline: "XFD_BENCH=at-once XFD_ROUNDS=3",
+        title: "Four CPUs",
+    },
+    Part {
+        name: "bench-stores",
+        cpus: 1,
+        fast_strings: false,
+        cmdline: "XFD_BENCH=first-use XFD_ROUNDS=2",
+        title: "One CPU without fast strings",
+    },
+];
 
 /// Prepares all, measures, prints the tables, and writes CSV and plot.
 pub fn bench() -> Result<u8> {
@@ -72,10 +90,11 @@ fn run(machine: &Machine, files: &crate::initramfs::Initramfs, part: &Part) -> R
         name: part.name,
         cpus: part.cpus,
         memory_mib: 1024,
-        cmdline: "",
+        cmdline: part.cmdline,
         quiet: Duration::from_secs(600),
         total: Duration::from_secs(3600),
         show_console: false,
+        fast_strings: part.fast_strings,
         terminal: None,
     };
     let step = Step::start(part.name, "measuring");

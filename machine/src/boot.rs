@@ -42,6 +42,8 @@ pub struct Boot<'a> {
     pub total: Duration,
     /// Whether to show the kernel console on stderr.
     pub show_console: bool,
+    /// What is added to the configuration's `cpu` line.
+    pub cpu_more: &'a str,
     /// A terminal device to connect the second port with, and its other end; otherwise it is a pipe.
     pub terminal: Option<(PathBuf, File)>,
 }
@@ -80,6 +82,7 @@ pub fn boot(cache: &Cache, emulator: &Emulator, boot: Boot, mut event: impl FnMu
         &[
             ("CPUS", &cpus),
             ("MEMORY_MIB", &memory),
+            ("CPU_MORE", boot.cpu_more),
             ("SHARE", &path(&emulator.share())),
             ("ISO", &path(boot.iso)),
             ("CONSOLE", &path(&console_path)),

@@ -36,6 +36,7 @@ pub fn demo() -> Result<u8> {
         quiet: Duration::from_secs(120),
         total: Duration::from_secs(600),
         show_console: false,
+        fast_strings: false,
         terminal: None,
     };
     note(&format!("demo: booting the stock kernel {} in the emulated AMX machine", machine.kernel.release()));

@@ -141,6 +141,8 @@ impl Machine<'_> {
         let terminal = how.terminal.as_ref().map(|(path, file)| anyhow::Ok((path.clone(), file.try_clone()?)));
         // Two runs at once have logs of their own.
         let (name, _taken) = self.project.cache.free_name(how.name)?;
+        let msrs = self.project.bochs().join("fast-strings.msrs");
+        let cpu_more = if how.fast_strings { format!(", msrs=\"{}\"", msrs.display()) } else { String::new() };
         let boot = Boot {
             name: &name,
             iso: &image.iso(),
@@ -150,6 +152,7 @@ impl Machine<'_> {
             quiet: how.quiet,
             total: how.total,
             show_console: how.show_console,
+            cpu_more: &cpu_more,
             terminal: terminal.transpose()?,
         };
         boot::boot(&self.project.cache, &self.emulator, boot, event)
@@ -165,6 +168,8 @@ pub struct How<'a> {
     pub quiet: Duration,
     pub total: Duration,
     pub show_console: bool,
+    /// As on silicon; without, the kernel clears and copies with plain stores, and the TSC counts instructions.
+    pub fast_strings: bool,
     pub terminal: Option<(PathBuf, std::fs::File)>,
 }
 

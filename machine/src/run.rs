@@ -63,6 +63,7 @@ pub fn run(options: &Options) -> Result<u8> {
         quiet: Duration::from_secs(options.timeout.unwrap_or(600)),
         total: options.timeout.map_or(Duration::MAX, Duration::from_secs),
         show_console: options.show_console,
+        fast_strings: false,
         terminal: None,
     };
     let mut shown = Shown::default();

@@ -73,6 +73,7 @@ pub fn shell(cpus: u8, memory_mib: u32, module: bool, cmdline: &str) -> Result<u
         quiet: Duration::MAX,
         total: Duration::MAX,
         show_console: false,
+        fast_strings: false,
         terminal: Some((device, master)),
     };
     note("booting; the shell ends with exit, Ctrl-] switches the machine off at once");

@@ -126,6 +126,7 @@ fn run_one(machine: &Machine, module: Option<&Piece>, programs: &Programs, scena
         quiet: Duration::from_secs(scenario.quiet_seconds),
         total: Duration::from_secs(scenario.total_seconds),
         show_console: false,
+        fast_strings: false,
         terminal: None,
     };
     let mut heard = Heard::default();

@@ -22,6 +22,8 @@ struct Arguments {
 enum What {
     /// All rows for one thread at a time
     Rows,
+    /// First uses alone
+    FirstUse,
     /// First uses on several CPUs at once
     AtOnce,
     /// Load this module
@@ -51,6 +53,7 @@ fn measure(what: &What) -> anyhow::Result<()> {
     let clock = &Clock::best();
     match what {
         What::Rows => rows(clock),
+        What::FirstUse => first_uses(clock),
         What::AtOnce => at_once(clock),
         What::Load { file } => module::load(clock, file),
         What::Unload => module::unload(clock),
@@ -73,6 +76,15 @@ fn rows(clock: &Clock) -> anyhow::Result<()> {
     tasks::threads(clock, 2048)?;
     memory::of_threads(1000)?;
     calls::signals(clock, 40)
+}
+
+fn first_uses(clock: &Clock) -> anyhow::Result<()> {
+    cpus::pin_to(cpus::allowed()?[0])?;
+    tasks::drain(clock, 10);
+    first_use::cold(clock, 16)?;
+    xcomp::request(Feature::TILE_DATA).context("permission for tile data")?;
+    first_use::warm(clock, 64)?;
+    first_use::pool(clock, 4)
 }
 
 fn at_once(clock: &Clock) -> anyhow::Result<()> {

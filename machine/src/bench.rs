@@ -20,6 +20,8 @@ use crate::verdict::{self, FAIL, NO_START};
 /// The script that init runs in the guest, and the program that measures.
 const SCRIPT: &str = "bench.sh";
 const PROGRAM: &str = "amx_bench";
+/// What that one starts.
+const HELPER: &str = "xfd_exec_chain";
 
 /// A boot: its name, its machine, and the heading of its tables.
 struct Part {
@@ -61,6 +63,7 @@ pub fn bench() -> Result<u8> {
         let mut files = machine.guest(&Settings::Tests(vec![SCRIPT.into()]), module.as_ref(), None)?;
         programs.install(SCRIPT, &mut files)?;
         programs.install(PROGRAM, &mut files)?;
+        programs.install(HELPER, &mut files)?;
         match run(&machine, &files, part)? {
             Ok(measured) => all.push((part.title.to_owned(), measured)),
             Err(status) => return Ok(status),

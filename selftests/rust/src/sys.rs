@@ -98,30 +98,6 @@ pub fn exit_thread() -> ! {
     unreachable!()
 }
 
-/// The next image of this process has its parts at the same addresses as any other.
-///
-/// # Errors
-///
-/// None that is known.
-pub fn fix_addresses() -> Result<()> {
-    // SAFETY: no memory is touched.
-    checked(unsafe { libc::personality(libc::ADDR_NO_RANDOMIZE as libc::c_ulong) })?;
-    Ok(())
-}
-
-/// A file that this program was started with, by its number.
-///
-/// # Errors
-///
-/// EBADF: it has none of that number.
-pub fn inherited_file(number: i32) -> Result<std::fs::File> {
-    use std::os::fd::FromRawFd;
-    // SAFETY: no memory is touched.
-    checked(unsafe { libc::fcntl(number, libc::F_GETFD) })?;
-    // SAFETY: it is open, and nobody else in this program knows it.
-    Ok(unsafe { std::fs::File::from_raw_fd(number) })
-}
-
 /// From here on the calling thread has the CPU until it gives it up: SCHED_FIFO.
 ///
 /// # Errors

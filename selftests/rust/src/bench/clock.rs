@@ -51,7 +51,10 @@ impl Clock {
     /// The best that there is on this machine.
     #[must_use]
     pub fn best() -> Self {
-        let mut clock = Clock::uncorrected();
+        let mut clock = Clock {
+            emulated: is_emulated(),
+            own: [0; MOST],
+        };
         // The least of some: an interrupt may come.
         let mut own = [u64::MAX; MOST];
         for _ in 0..32 {
@@ -65,15 +68,6 @@ impl Clock {
         clock
     }
 
-    /// The same, which counts what the counting costs as well.
-    #[must_use]
-    pub fn uncorrected() -> Self {
-        Clock {
-            emulated: is_emulated(),
-            own: [0; MOST],
-        }
-    }
-
     /// What is counted; the first is what matters most.
     #[must_use]
     pub fn units(&self) -> &'static [&'static str] {
@@ -82,6 +76,12 @@ impl Clock {
         } else {
             REAL
         }
+    }
+
+    /// Whether these are the emulator's counters.
+    #[must_use]
+    pub fn is_emulated(&self) -> bool {
+        self.emulated
     }
 
     /// Whether an interrupt came in a span, as far as that is known.
@@ -127,35 +127,6 @@ impl Clock {
     }
 }
 
-impl Mark {
-    /// For another image of this process.
-    #[must_use]
-    pub fn text(&self) -> String {
-        self.0.map(|value| format!("{value:016x}")).join(",")
-    }
-
-    /// The mark of which this is the text.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        let mut values = [0; MOST];
-        let mut words = text.split(',');
-        for value in &mut values {
-            *value = u64::from_str_radix(words.next()?, 16).ok()?;
-        }
-        words.next().is_none().then_some(Mark(values))
-    }
-
-    /// What was counted between the two, and by them.
-    #[must_use]
-    pub fn less(&self, earlier: &Mark) -> Values {
-        let mut values = self.0;
-        for (value, from) in values.iter_mut().zip(earlier.0) {
-            *value = value.wrapping_sub(from);
-        }
-        values
-    }
-}
-
 fn cpuid(subleaf: u32) -> CpuidResult {
     // SAFETY: every x86-64 processor has CPUID.
     unsafe { __cpuid_count(LEAF, subleaf) }
@@ -196,15 +167,6 @@ pub fn nanoseconds() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_mark_survives_as_text() {
-        let mark = Mark(std::array::from_fn(|n| u64::MAX - n as u64));
-        let back = Mark::parse(&mark.text()).unwrap();
-        assert_eq!(back.less(&mark), [0; MOST]);
-        assert!(Mark::parse("1,2").is_none());
-        assert!(Mark::parse(&(mark.text() + ",0")).is_none());
-    }
 
     #[test]
     fn a_span_counts_what_is_in_it_and_not_itself() {

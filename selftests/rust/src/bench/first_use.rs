@@ -7,6 +7,7 @@ use super::tasks::in_child;
 use crate::cpus;
 use crate::tile::Tiles;
 use anyhow::{anyhow, Context};
+use std::fs;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Barrier;
 use std::thread;
@@ -46,21 +47,43 @@ pub fn one_by_one(clock: &Clock, threads: usize) -> anyhow::Result<Vec<Values>> 
         .collect()
 }
 
-/// `first_use.cold`: the first thread of a process, which has just asked for permission.
+/// `first_use.process`: the first thread of a process, which has just asked for permission.
+///
+/// # Errors
+///
+/// A process can not be created, or gets no permission.
+pub fn process(clock: &Clock, processes: usize) -> anyhow::Result<()> {
+    let spans: anyhow::Result<Vec<_>> = (0..processes).map(|_| in_process(clock)).collect();
+    report::spans("first_use.process", clock, &spans?);
+    Ok(())
+}
+
+/// `first_use.cold`: the same when the kernel has dropped what it keeps for later.
 ///
 /// # Errors
 ///
 /// A process can not be created, or gets no permission.
 pub fn cold(clock: &Clock, processes: usize) -> anyhow::Result<()> {
-    let one = || {
-        in_child(|| {
-            xcomp::request(Feature::TILE_DATA)?;
-            Ok(once(clock))
-        })
+    // 2: the shrinkers alone (Documentation/admin-guide/sysctl/vm.rst).
+    let drop_all = || fs::write("/proc/sys/vm/drop_caches", "2");
+    if let Err(error) = drop_all() {
+        report::skip("first_use.cold", format!("drop_caches: {error}"));
+        return Ok(());
+    }
+    let one = |_| {
+        drop_all()?;
+        in_process(clock)
     };
-    let spans: anyhow::Result<Vec<_>> = (0..processes).map(|_| one()).collect();
+    let spans: anyhow::Result<Vec<_>> = (0..processes).map(one).collect();
     report::spans("first_use.cold", clock, &spans?);
     Ok(())
+}
+
+fn in_process(clock: &Clock) -> anyhow::Result<Values> {
+    in_child(|| {
+        xcomp::request(Feature::TILE_DATA)?;
+        Ok(once(clock))
+    })
 }
 
 /// `first_use.warm`: further threads of a process, one after the other.

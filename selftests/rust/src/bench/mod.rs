@@ -4,6 +4,7 @@
 //! ```text
 //! clock      what is counted: the emulator's counters, or cycles and nanoseconds
 //! report     the lines that the runner reads
+//! known      work to check that with
 //! first_use  the first tile instruction of a thread
 //! calls      system calls and signals
 //! tasks      threads, processes and images that come and go
@@ -15,6 +16,7 @@
 pub mod calls;
 pub mod clock;
 pub mod first_use;
+pub mod known;
 pub mod memory;
 pub mod module;
 pub mod report;

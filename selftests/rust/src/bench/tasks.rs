@@ -3,16 +3,15 @@
 //! RCU, from a work queue. So many tasks come and go one after the other, and the span ends when
 //! the CPU has nothing left to do.
 
-use super::clock::{Clock, Mark, Values};
+use super::clock::{Clock, Values};
 use super::first_use;
 use super::report;
-use crate::sys::{self, End, Exec};
+use crate::sys::{self, End};
 use crate::tile::{self, Tiles};
 use anyhow::{ensure, Context};
-use rustix::fd::{AsRawFd, OwnedFd};
 use rustix::io::{read, write};
 use rustix::pipe::pipe;
-use std::io::Write;
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 use xcomp::Feature;
@@ -23,23 +22,20 @@ use xcomp::Feature;
 ///
 /// What `work` says, or no process.
 pub fn in_child(work: impl FnOnce() -> anyhow::Result<Values>) -> anyhow::Result<Values> {
-    from_child(|to| {
-        let bytes = bytes_of(&work()?);
-        ensure!(write(to, &bytes)? == bytes.len(), "the pipe is full");
-        Ok(())
-    })
-}
-
-/// What the child writes to the pipe that it gets.
-fn from_child(work: impl FnOnce(&OwnedFd) -> anyhow::Result<()>) -> anyhow::Result<Values> {
     let (from, to) = pipe()?;
     let child = sys::fork()?;
     if child == 0 {
-        let result = work(&to);
-        if let Err(error) = &result {
-            sys::print_now(&format!("# {error:#}\n"));
-        }
-        sys::exit_now(i32::from(result.is_err()));
+        let status = match work() {
+            Ok(values) => {
+                let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+                i32::from(write(&to, &bytes) != Ok(bytes.len()))
+            }
+            Err(error) => {
+                sys::print_now(&format!("# {error:#}\n"));
+                1
+            }
+        };
+        sys::exit_now(status);
     }
     drop(to);
     let mut values = Values::default();
@@ -52,13 +48,6 @@ fn from_child(work: impl FnOnce(&OwnedFd) -> anyhow::Result<()>) -> anyhow::Resu
         *value = u64::from_le_bytes(bytes.try_into()?);
     }
     Ok(values)
-}
-
-fn bytes_of(values: &Values) -> Vec<u8> {
-    values
-        .iter()
-        .flat_map(|value| value.to_le_bytes())
-        .collect()
 }
 
 /// Waits until the CPU does next to nothing, 10 ms at a time and so many times.
@@ -106,7 +95,8 @@ fn less(a: &Values, b: &Values) -> Values {
 }
 
 /// `thread.plain`: a thread from its creation to the last that is done for it after its end.
-/// `thread.exit`: what more that is, without the first use itself, if the thread used a tile.
+/// `thread.amx`: the same if it uses a tile. `thread.release`: what more that is, without the
+/// first use itself.
 ///
 /// # Errors
 ///
@@ -126,7 +116,8 @@ pub fn threads(clock: &Clock, count: usize) -> anyhow::Result<()> {
     let (total, first_use) = run(true)?;
     let more = less(&less(&total, &plain), &less(&first_use, &nothing));
     report::spans("thread.plain", clock, &[plain]);
-    report::spans("thread.exit", clock, &[more]);
+    report::spans("thread.amx", clock, &[total]);
+    report::spans("thread.release", clock, &[more]);
     Ok(())
 }
 
@@ -142,46 +133,61 @@ fn typical(clock: &Clock, spans: &[Values]) -> Values {
     sum.map(|sum| sum / quiet.len().max(1) as u64)
 }
 
-/// How the new image knows what it is; then the number of a file, and the mark.
-pub const AFTER_EXEC: &str = "after-exec";
+/// The program that becomes itself so many times.
+const CHAIN: &str = "xfd_exec_chain";
 
-/// What the new image does: passes the span back.
-///
-/// # Errors
-///
-/// The arguments are not those of [`execs`].
-pub fn after_exec(mut arguments: impl Iterator<Item = String>) -> anyhow::Result<()> {
-    let now = Clock::uncorrected().mark();
-    let to: i32 = arguments.next().context("no file")?.parse()?;
-    let mark = arguments.next().and_then(|text| Mark::parse(&text));
-    let bytes = bytes_of(&now.less(&mark.context("no mark")?));
-    let mut to = sys::inherited_file(to).context("the file passed on")?;
-    Ok(to.write_all(&bytes)?)
-}
-
-/// `exec.plain`, `exec.amx`: exec of this program, from the call to its first lines. In the second
-/// the thread used a tile before.
+/// `exec.plain`: a tiny program that asks for permission and becomes itself, per time, with all that
+/// is done later. `exec.amx`: the same if it uses a tile before. `exec.release`: what more that is,
+/// without the first use itself.
 ///
 /// # Errors
 ///
 /// A process can not be created, or gets no permission.
 pub fn execs(clock: &Clock, count: usize) -> anyhow::Result<()> {
-    let become_another = |uses: bool| {
-        from_child(|to| {
+    let chain = std::env::current_exe()?.with_file_name(CHAIN);
+    if !chain.exists() {
+        for row in ["exec.plain", "exec.amx", "exec.release"] {
+            report::skip(row, format!("no {}", chain.display()));
+        }
+        return Ok(());
+    }
+    let process = |uses: bool| {
+        in_child(|| {
             xcomp::request(Feature::TILE_DATA)?;
-            sys::fix_addresses()?;
-            let _ = first_use::once_or_not(clock, uses);
-            // What is done from here on is counted, the same each time.
-            let mark = clock.mark();
-            let to = to.as_raw_fd().to_string();
-            let error = Exec::this_program(&[AFTER_EXEC, &to, &mark.text()]).run();
-            Err(error).context("exec")
+            Ok(first_use::once_or_not(clock, uses))
         })
     };
-    for (row, uses) in [("exec.plain", false), ("exec.amx", true)] {
-        let spans: anyhow::Result<Vec<_>> = (0..count).map(|_| become_another(uses)).collect();
-        report::spans(row, clock, &spans?);
-    }
+    let typical_of = |uses: bool| {
+        let spans: anyhow::Result<Vec<_>> = (0..16).map(|_| process(uses)).collect();
+        anyhow::Ok(typical(clock, &spans?))
+    };
+    let first_use = less(&typical_of(true)?, &typical_of(false)?);
+    let run = |uses: bool| {
+        let start = |times: usize| {
+            let mut command = Command::new(&chain);
+            command.arg(times.to_string()).args(uses.then_some("tile"));
+            let status = command.status().context(CHAIN)?;
+            ensure!(status.success(), "{CHAIN}: {status}");
+            anyhow::Ok(())
+        };
+        let spent = |times: usize| {
+            drain(clock, 2);
+            let mark = clock.mark();
+            start(times)?;
+            drain(clock, 2);
+            anyhow::Ok(clock.since(&mark))
+        };
+        start(8)?;
+        // The rest that is in both, is no exec.
+        let least = spent(0)?;
+        anyhow::Ok(less(&spent(count)?, &least).map(|value| value / count as u64))
+    };
+    let plain = run(false)?;
+    let amx = run(true)?;
+    report::spans("exec.plain", clock, &[plain]);
+    report::spans("exec.amx", clock, &[amx]);
+    let more = less(&less(&amx, &plain), &first_use);
+    report::spans("exec.release", clock, &[more]);
     Ok(())
 }
 

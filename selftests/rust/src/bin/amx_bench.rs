@@ -24,6 +24,8 @@ enum What {
     Rows,
     /// First uses alone
     FirstUse,
+    /// A little of everything that needs no long time
+    Brief,
     /// First uses on several CPUs at once
     AtOnce,
     /// Load this module
@@ -33,10 +35,6 @@ enum What {
 }
 
 fn main() -> ExitCode {
-    let mut words = std::env::args().skip(1);
-    if words.next().as_deref() == Some(tasks::AFTER_EXEC) {
-        return ExitCode::from(u8::from(tasks::after_exec(words).is_err()));
-    }
     let arguments = Arguments::parse();
     let measured = measure(&arguments.what);
     report::print();
@@ -54,6 +52,7 @@ fn measure(what: &What) -> anyhow::Result<()> {
     match what {
         What::Rows => rows(clock),
         What::FirstUse => first_uses(clock),
+        What::Brief => brief(clock),
         What::AtOnce => at_once(clock),
         What::Load { file } => module::load(clock, file),
         What::Unload => module::unload(clock),
@@ -67,12 +66,13 @@ fn rows(clock: &Clock) -> anyhow::Result<()> {
     tasks::drain(clock, 10);
     calls::control(clock, 40);
     first_use::cold(clock, 16)?;
+    first_use::process(clock, 16)?;
     calls::permission(clock, 40)?;
     first_use::warm(clock, 64)?;
     first_use::pool(clock, 4)?;
     tasks::forks(clock, 24)?;
     switch::switches(clock, 40)?;
-    tasks::execs(clock, 24)?;
+    tasks::execs(clock, 256)?;
     tasks::threads(clock, 2048)?;
     memory::of_threads(1000)?;
     calls::signals(clock, 40)
@@ -82,9 +82,19 @@ fn first_uses(clock: &Clock) -> anyhow::Result<()> {
     cpus::pin_to(cpus::allowed()?[0])?;
     tasks::drain(clock, 10);
     first_use::cold(clock, 16)?;
+    first_use::process(clock, 16)?;
     xcomp::request(Feature::TILE_DATA).context("permission for tile data")?;
     first_use::warm(clock, 64)?;
     first_use::pool(clock, 4)
+}
+
+fn brief(clock: &Clock) -> anyhow::Result<()> {
+    cpus::pin_to(cpus::allowed()?[0])?;
+    xcomp::request(Feature::TILE_DATA).context("permission for tile data")?;
+    calls::control(clock, 8);
+    first_use::warm(clock, 16)?;
+    switch::switches(clock, 8)?;
+    calls::signals(clock, 8)
 }
 
 fn at_once(clock: &Clock) -> anyhow::Result<()> {

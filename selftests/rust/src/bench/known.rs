@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Work of which it is known what the clock must count.
+#![allow(unsafe_code)]
+
+use crate::tile::{self, Tiles};
+use std::arch::asm;
+
+/// Bytes of a component's area, with room for the header.
+#[repr(C, align(64))]
+struct Area([u8; 12 << 10]);
+
+/// Exactly 1,000 instructions, and what is around them.
+pub fn thousand() {
+    // SAFETY: they do nothing.
+    unsafe { asm!(".rept 1000", "nop", ".endr", options(nomem, nostack)) };
+}
+
+/// One instruction that stores to all of `to`.
+pub fn fill(to: &mut [u8]) {
+    // SAFETY: writes exactly `to`; the direction flag is clear, as everywhere (System V ABI).
+    unsafe {
+        asm!("rep stosb", inout("rcx") to.len() => _, inout("rdi") to.as_mut_ptr() => _, in("al") 7_u8,
+             options(nostack, preserves_flags));
+    }
+}
+
+/// One instruction that copies all of `from`.
+///
+/// # Panics
+///
+/// The two are not equally long.
+pub fn copy(from: &[u8], to: &mut [u8]) {
+    assert_eq!(from.len(), to.len());
+    // SAFETY: reads exactly `from` and writes exactly `to`, which do not overlap.
+    unsafe {
+        asm!("rep movsb", inout("rcx") to.len() => _, inout("rdi") to.as_mut_ptr() => _,
+             inout("rsi") from.as_ptr() => _, options(nostack, preserves_flags));
+    }
+}
+
+/// Saves eight live tiles, 8,192 bytes, and restores them, once each; `between` runs before each of
+/// the two and after them.
+pub fn save_and_restore(mut between: impl FnMut()) {
+    let mut area = Box::new(Area([0; 12 << 10]));
+    let mut tiles = Tiles::configure();
+    tiles.load_all(&tile::content(1));
+    let at: *mut u8 = area.0.as_mut_ptr();
+    between();
+    // SAFETY: XSAVE of component 18 alone writes the header and, at its offset of 2,816 bytes, the 8,192
+    // bytes of TILEDATA: all in `area` (CPUID 0DH). The header was zero.
+    unsafe { asm!("xsave64 [{}]", in(reg) at, in("eax") 1 << 18, in("edx") 0, options(nostack)) };
+    between();
+    // SAFETY: it holds what XSAVE wrote; the tiles are not used by the compiler.
+    unsafe { asm!("xrstor64 [{}]", in(reg) at, in("eax") 1 << 18, in("edx") 0, options(nostack)) };
+    between();
+    drop(tiles);
+}

@@ -7,6 +7,7 @@
 //! loaded and stored around one system call (state).
 
 pub mod case;
+mod frame;
 pub mod generate;
 pub mod run;
 pub mod state;

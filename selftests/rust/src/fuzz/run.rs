@@ -3,22 +3,22 @@
 #![allow(unsafe_code)]
 
 use super::case::{Call, Case, Edit, Pointer, Size, Start};
+use super::frame::frame;
 use super::state::{self, Area};
 use crate::sys::{self, End};
 use crate::tile::Tiles;
 use std::ffi::{c_int, c_void};
 use std::fmt::{self, Write};
 use std::io::{Error, Result};
+use std::ptr;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use std::sync::OnceLock;
-use std::{mem, ptr};
 use xcomp::Feature;
 
 /// Begins an answer that must not be.
 pub const WRONG: &str = "!";
 
 /// What the processes of a case share.
-struct Report {
+pub(super) struct Report {
     area: Area,
     text: [u8; 2048],
     length: AtomicU32,
@@ -74,7 +74,7 @@ impl Runner {
 }
 
 impl Report {
-    fn say(&mut self, what: fmt::Arguments<'_>) {
+    pub(super) fn say(&mut self, what: fmt::Arguments<'_>) {
         let text = format!(" {what}");
         let length = self.length.load(Relaxed) as usize;
         let end = (length + text.len()).min(self.text.len());
@@ -109,7 +109,7 @@ fn limit_time() {
 }
 
 /// The negative errno as its name.
-fn name(result: i64) -> String {
+pub(super) fn name(result: i64) -> String {
     match -result as i32 {
         libc::EPERM => "EPERM".into(),
         libc::EFAULT => "EFAULT".into(),
@@ -224,50 +224,6 @@ fn arch_prctl(option: u32, argument: u64) -> i64 {
     } else {
         -i64::from(Error::last_os_error().raw_os_error().unwrap_or(0))
     }
-}
-
-/// What the handler of [`frame`] does.
-static EDITS: OnceLock<Vec<Edit>> = OnceLock::new();
-
-extern "C" fn change_frame(_signal: c_int, _info: *mut libc::siginfo_t, context: *mut c_void) {
-    let context = context.cast::<libc::ucontext_t>();
-    // SAFETY: the kernel's frame, with so many bytes of area as it says itself.
-    unsafe {
-        let area = (*context).uc_mcontext.fpregs.cast::<u8>();
-        let bytes = area.add(468).cast::<u32>().read_unaligned() as usize;
-        for edit in EDITS.get().into_iter().flatten() {
-            match *edit {
-                Edit::Bytes(offset, count, value) if offset as usize + count as usize <= bytes => {
-                    let value = value.to_le_bytes();
-                    ptr::copy_nonoverlapping(
-                        value.as_ptr(),
-                        area.add(offset as usize),
-                        count as usize,
-                    );
-                }
-                Edit::Bytes(..) => {}
-                Edit::Area(pointer) => {
-                    (*context).uc_mcontext.fpregs = ptr::without_provenance_mut(pointer as usize);
-                }
-            }
-        }
-    }
-}
-
-fn frame(before: &Area, edits: &[Edit], report: &mut Report) -> Result<()> {
-    let _ = EDITS.set(edits.to_vec());
-    // SAFETY: all zeros is a valid sigaction.
-    let mut action: libc::sigaction = unsafe { mem::zeroed() };
-    action.sa_sigaction = change_frame as *const () as usize;
-    action.sa_flags = libc::SA_SIGINFO;
-    // SAFETY: `action` is complete.
-    unsafe { libc::sigaction(libc::SIGUSR1, &raw const action, ptr::null_mut()) };
-    let mut after = Area::zero();
-    let arguments = [sys::pid() as u64, sys::tid() as u64, libc::SIGUSR1 as u64];
-    // SAFETY: sends a signal to this thread.
-    let result = unsafe { state::around(before, &mut after, libc::SYS_tgkill, arguments) };
-    report.say(format_args!("{} {after}", name(result)));
-    Ok(())
 }
 
 fn regset(before: &Area, size: Size, edits: &[Edit], report: &mut Report) -> Result<()> {

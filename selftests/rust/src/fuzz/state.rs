@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Bytes of an area, which is more than any component needs; the rest is [`Area::extra`].
 const BYTES: usize = 16 << 10;
-const HEADER: usize = 512;
+/// Where the header is.
+pub(super) const HEADER: usize = 512;
 
 /// A standard-format XSAVE area.
 #[repr(C, align(64))]
@@ -24,7 +25,7 @@ pub struct Area {
 /// Components whose contents are compared: SSE, AVX, AVX-512, tiles. Not PKRU, which would take
 /// the program its memory.
 pub const COMPARED: u64 = 0x600e6;
-const TILES: u64 = 0x60000;
+pub(super) const TILES: u64 = 0x60000;
 
 impl Area {
     /// Nothing in it.
@@ -110,7 +111,7 @@ pub fn digest(bytes: impl Iterator<Item = u8>) -> u64 {
 }
 
 /// Where these components are.
-fn components(mask: u64) -> impl Iterator<Item = std::ops::Range<usize>> {
+pub(super) fn components(mask: u64) -> impl Iterator<Item = std::ops::Range<usize>> {
     (1..64)
         .filter(move |i| mask & 1 << i != 0)
         .map(|i| match i {

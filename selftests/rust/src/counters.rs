@@ -29,6 +29,19 @@ pub fn module_is_loaded() -> bool {
     env::var_os("XFD_MODULE").is_some_and(|value| value == "1")
 }
 
+/// Which build of the module is loaded, in hexadecimal, as `readelf -n xfd.ko` says it.
+///
+/// # Errors
+///
+/// The module is not loaded, or has none.
+pub fn build_id() -> anyhow::Result<String> {
+    let path = "/sys/module/xfd/notes/.note.gnu.build-id";
+    let note = fs::read(path).context(path)?;
+    // Lengths of name and content, type, the name "GNU"; then the content.
+    let id = note.get(16..).context("a note without content")?;
+    Ok(id.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
 impl Counters {
     /// Reads them all.
     ///

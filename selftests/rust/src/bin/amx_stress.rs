@@ -4,18 +4,18 @@
 
 use anyhow::{bail, ensure, Context};
 use clap::Parser;
-use std::collections::HashMap;
 use std::io::{self, Read};
 use std::process::ExitCode;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use xfd_selftests::counters::{module_is_loaded, Counters};
+use xfd_selftests::counters::{build_id, module_is_loaded, Counters};
 use xfd_selftests::ktap::{self, Outcome};
 use xfd_selftests::stress::plan::{Ending, Operation};
 use xfd_selftests::stress::shared::{Shared, MAX_PROCESSES};
-use xfd_selftests::stress::{child, failure, outside, process, Place};
-use xfd_selftests::sys::{self, End};
+use xfd_selftests::stress::supervisor::Supervisor;
+use xfd_selftests::stress::{child, process, Place};
+use xfd_selftests::sys;
 
 /// Uses AMX tiles in many threads, in every way at once, and checks each content
 #[derive(Clone, Parser)]
@@ -121,6 +121,9 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let (shared, fd) = Shared::create().context("shared memory")?;
     let _ = RUN.set(shared);
     if module_is_loaded() {
+        // A failure must be traceable to what ran, which is not always what the sources say now.
+        let build = build_id().unwrap_or_else(|e| format!("unknown: {e:#}"));
+        println!("# the module's build ID {build}");
         BEFORE.get_or_init(|| Counters::now().expect("the module's counters"));
     }
     let bounded = arguments.seconds.is_some() || arguments.until_end || arguments.only.is_some();
@@ -143,13 +146,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     sys::prctl(libc::PR_SET_CHILD_SUBREAPER, 1)?;
 
     let start = Instant::now();
-    let mut supervisor = Supervisor {
-        shared,
-        fd,
-        seed,
-        arguments,
-        processes: HashMap::new(),
-    };
+    let mut supervisor = Supervisor::new(shared, fd, arguments.only.clone());
     supervisor.begin()?;
     if arguments.until_end {
         println!("ready");
@@ -168,119 +165,6 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     supervisor.until_all_have_ended()?;
     report(shared, start.elapsed());
     Ok(())
-}
-
-struct Supervisor<'a> {
-    shared: &'static Shared,
-    fd: i32,
-    seed: u64,
-    arguments: &'a Arguments,
-    /// pid -> as which process it was started; none: tracer, hotplug.
-    processes: HashMap<i32, Option<Place>>,
-}
-
-impl Supervisor<'_> {
-    fn begin(&mut self) -> anyhow::Result<()> {
-        if let Some(only) = &self.arguments.only {
-            let (slot, generation) = only.split_once('.').context("--only PROCESS.GENERATION")?;
-            return self.start(slot.parse()?, generation.parse()?);
-        }
-        self.start_outside(outside::trace)?;
-        if self.arguments.hotplug {
-            self.start_outside(outside::hotplug)?;
-        }
-        (0..self.arguments.processes).try_for_each(|slot| self.start(slot, 0))
-    }
-
-    fn start_outside(&mut self, work: fn(&Shared)) -> anyhow::Result<()> {
-        let pid = sys::fork()?;
-        if pid == 0 {
-            work(self.shared);
-            sys::exit_now(0);
-        }
-        self.processes.insert(pid, None);
-        Ok(())
-    }
-
-    fn start(&mut self, slot: u32, generation: u32) -> anyhow::Result<()> {
-        ensure!((slot as usize) < MAX_PROCESSES, "no process {slot}");
-        let place = Place {
-            seed: self.seed,
-            slot,
-            generation,
-            thread: 0,
-        };
-        let pid = sys::fork()?;
-        if pid == 0 {
-            process::run(self.shared, self.fd, place, false);
-        }
-        self.processes.insert(pid, Some(place));
-        Ok(())
-    }
-
-    /// Judges each end; starts the next in its place, until the run is over.
-    fn until_all_have_ended(&mut self) -> anyhow::Result<()> {
-        let (mut said, start) = (0, Instant::now());
-        loop {
-            let (pid, end) = match sys::wait(-1, 0) {
-                Ok(ended) => ended,
-                Err(e) if e.raw_os_error() == Some(libc::ECHILD) => return Ok(()),
-                Err(e) => return Err(e.into()),
-            };
-            let over = self.shared.over();
-            match self.processes.remove(&pid) {
-                Some(Some(place)) => {
-                    let (expected, last) = process::expected_end(place, self.arguments.threads);
-                    // When the run ends, threads end before their plan does.
-                    if end != expected && !(over && end == End::Exit(0)) {
-                        let what = format_args!("ended by {end:?}, must be {expected:?}");
-                        failure(
-                            self.shared,
-                            Place {
-                                generation: last,
-                                ..place
-                            },
-                            what,
-                        );
-                    } else if !over && self.arguments.only.is_none() {
-                        self.start(place.slot, last + 1)?;
-                    }
-                }
-                Some(None) if end == End::Exit(0) => {}
-                None if child::is_an_end(end) => {}
-                _ => {
-                    let place = Place {
-                        seed: self.seed,
-                        slot: u32::MAX,
-                        generation: 0,
-                        thread: 0,
-                    };
-                    failure(self.shared, place, format_args!("child {pid}: {end:?}"));
-                }
-            }
-            let total = self.shared.total();
-            if total >= said + 2000 {
-                said = total;
-                println!(
-                    "# {total} operations, {} ms, {}",
-                    start.elapsed().as_millis(),
-                    load()
-                );
-            }
-        }
-    }
-}
-
-/// Tasks and free memory: what is lost little by little shows here.
-fn load() -> String {
-    let read = |path| std::fs::read_to_string(path).unwrap_or_default();
-    let (load, memory) = (read("/proc/loadavg"), read("/proc/meminfo"));
-    let tasks = load.split(&[' ', '/']).nth(4).unwrap_or("?");
-    let free = memory
-        .lines()
-        .find_map(|l| l.strip_prefix("MemAvailable:"))
-        .unwrap_or("?");
-    format!("{tasks} tasks, {} free", free.trim())
 }
 
 fn report(shared: &Shared, time: Duration) {

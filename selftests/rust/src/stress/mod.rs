@@ -3,7 +3,7 @@
 //! with every content checked.
 //!
 //! ```text
-//! supervisor (bin/amx_stress)         starts processes, judges how they ended, counts
+//! supervisor                            starts processes, judges how they ended, counts
 //!   -> process (process)              some threads, one ending, by seed, slot and generation
 //!     -> thread (thread)              operations, by seed, slot, generation and thread (plan)
 //!       -> child (child)              fork, vfork, exec, ptrace
@@ -15,6 +15,7 @@ pub mod outside;
 pub mod plan;
 pub mod process;
 pub mod shared;
+pub mod supervisor;
 pub mod thread;
 
 use shared::Shared;

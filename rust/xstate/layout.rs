@@ -39,6 +39,27 @@ pub struct Component {
 pub struct Layout {
     components: [Component; MAX],
     kernel_format: Format,
+    /// Sizes that were computed once and are asked for again and again.
+    known: [Option<Known>; 2],
+}
+
+/// Bytes of an area with `xfeatures` in `format`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Known {
+    xfeatures: Xfeatures,
+    format: Format,
+    size: u32,
+}
+
+/// A part of a register image that goes from one buffer to another; bytes from their starts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Move {
+    /// Where it is.
+    pub from: u32,
+    /// Where it goes.
+    pub to: u32,
+    /// Its length.
+    pub bytes: u32,
 }
 
 impl Layout {
@@ -51,7 +72,23 @@ impl Layout {
         Self {
             components,
             kernel_format,
+            known: [None; 2],
         }
+    }
+
+    /// The same, with the sizes of areas with `kernel` in the kernel's format and `user` in the
+    /// standard format computed beforehand.
+    pub fn with_known(mut self, kernel: Xfeatures, user: Xfeatures) -> Self {
+        let asked = [(kernel, self.kernel_format), (user, Format::Standard)];
+        self.known = asked.map(|(xfeatures, format)| {
+            let size = self.computed(xfeatures, format);
+            Some(Known {
+                xfeatures,
+                format,
+                size,
+            })
+        });
+        self
     }
 
     /// The format of the kernel's own buffers.
@@ -64,6 +101,14 @@ impl Layout {
     /// The same answer as `xstate_calculate_size()`, arch/x86/kernel/fpu/xstate.c:590: bits that
     /// name no component Linux knows take no room.
     pub fn size(&self, xfeatures: Xfeatures, format: Format) -> u32 {
+        let mut known = self.known.iter().flatten();
+        match known.find(|known| known.xfeatures == xfeatures && known.format == format) {
+            Some(known) => known.size,
+            None => self.computed(xfeatures, format),
+        }
+    }
+
+    fn computed(&self, xfeatures: Xfeatures, format: Format) -> u32 {
         xfeatures
             .extended()
             .filter_map(|f| self.get(f))
@@ -72,6 +117,36 @@ impl Layout {
                 Format::Compacted if c.aligned64 => end.next_multiple_of(64) + c.size,
                 Format::Compacted => end + c.size,
             })
+    }
+
+    /// How to bring a register image from a buffer with room for `from` into one with room for
+    /// `to`: the regions that both have, lowest first.
+    pub fn moves(&self, from: Xfeatures, to: Xfeatures) -> impl Iterator<Item = Move> + '_ {
+        let fixed = Move {
+            from: 0,
+            to: 0,
+            bytes: FIXED_REGION,
+        };
+        let components = (from & to).extended().filter_map(move |f| {
+            let bytes = self.get(f)?.size;
+            Some(Move {
+                from: self.offset(f, from),
+                to: self.offset(f, to),
+                bytes,
+            })
+        });
+        core::iter::once(fixed).chain(components)
+    }
+
+    /// Bytes from the start of an area of the kernel's with `xfeatures` to the component
+    /// `xfeature`, which is one of them.
+    fn offset(&self, xfeature: Xfeature, xfeatures: Xfeatures) -> u32 {
+        let component = self.components[xfeature.nr() as usize];
+        let end = self.size(xfeatures & xfeature.and_below(), self.kernel_format);
+        match self.kernel_format {
+            Format::Standard => component.offset,
+            Format::Compacted => end - component.size,
+        }
     }
 
     fn get(&self, xfeature: Xfeature) -> Option<&Component> {
@@ -107,6 +182,44 @@ pub(crate) mod tests {
                 aligned64,
             }
         })
+    }
+
+    #[test]
+    fn a_small_buffer_takes_what_it_has_room_for() {
+        let layout = sapphire_rapids();
+        let small = Xfeatures::from_bits(0x20ae7);
+        let moves: std::vec::Vec<_> = layout
+            .moves(small | Xfeatures::USER_DYNAMIC, small)
+            .collect();
+        assert_eq!(moves.len(), 1 + small.extended().count());
+        // Tile data is the last: everything else lies where it lay.
+        assert!(moves.iter().all(|m| m.from == m.to));
+        let tilecfg = moves.last().unwrap();
+        assert_eq!(
+            (tilecfg.bytes, tilecfg.to + 64),
+            (64, layout.size(small, Format::Compacted))
+        );
+    }
+
+    #[test]
+    fn components_above_the_missing_one_move_down() {
+        let layout = sapphire_rapids();
+        let (from, to) = (Xfeatures::from_bits(0x602e7), Xfeatures::from_bits(0x60207));
+        let tiledata = layout.moves(from, to).last().unwrap();
+        assert_eq!(tiledata.from - tiledata.to, 64 + 512 + 1024);
+        assert_eq!(tiledata.bytes, 8192);
+    }
+
+    #[test]
+    fn known_sizes_are_those_computed() {
+        let plain = sapphire_rapids();
+        let known = plain.with_known(Xfeatures::from_bits(0x61ae7), Xfeatures::from_bits(0x602e7));
+        for bits in [0x61ae7, 0x602e7, 0x202e7, 0] {
+            for format in [Format::Standard, Format::Compacted] {
+                let xfeatures = Xfeatures::from_bits(bits);
+                assert_eq!(known.size(xfeatures, format), plain.size(xfeatures, format));
+            }
+        }
     }
 
     #[test]

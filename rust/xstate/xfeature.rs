@@ -34,6 +34,11 @@ impl Xfeature {
         self.0 as u32
     }
 
+    /// The set of this component and all with lower numbers.
+    pub const fn and_below(self) -> Xfeatures {
+        Xfeatures((2 << self.0) - 1)
+    }
+
     /// The set of just this component.
     pub const fn mask(self) -> Xfeatures {
         Xfeatures(1 << self.0)

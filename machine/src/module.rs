@@ -19,14 +19,14 @@ use crate::progress::Step;
 use crate::toolroot::Toolroot;
 
 /// What of the project belongs to the module.
-const SOURCES: [&str; 6] =
-    ["Makefile", "Kbuild", "Kconfig", "rust", "selftests/module/cr0_ts", "selftests/module/rival"];
+const SOURCES: [&str; 8] =
+    ["Makefile", "Kbuild", "Kconfig", "rust", "selftests/module/cr0_ts", "selftests/module/rival", "include", "samples"];
 /// The module.
 pub const MODULE: &str = "xfd.ko";
 /// The module with CONFIG_XFD_FAULTS.
 pub const WITH_FAULTS: &str = "xfd_faults.ko";
 /// What is built: the module, and those that only tests load.
-pub const PRODUCTS: [&str; 4] = [MODULE, WITH_FAULTS, "cr0_ts.ko", "rival.ko"];
+pub const PRODUCTS: [&str; 5] = [MODULE, WITH_FAULTS, "cr0_ts.ko", "rival.ko", "kernel_tiles.ko"];
 const BUILD: &str = "/xfd/build";
 
 /// What a module is built with.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! exec: the task gets its built-in buffer back, and the enlarged one is freed.
+//! exec: the task gets its built-in buffer back, and the enlarged one goes to the pool.
 //!
 //! Linux 7.2's `fpu_flush_thread()` forgets the enlarged buffer without freeing it
 //! (arch/x86/kernel/fpu/core.c:867): 12 KiB a call, until the machine is switched off. And it
@@ -34,5 +34,5 @@ pub(crate) extern "C" fn xfd_fpu_flush_thread() {
     fpregs.mark_in_memory();
     drop(fpregs);
     // SAFETY: current has its built-in one.
-    drop(unsafe { FpstateBuffer::reclaim(old) });
+    drop(unsafe { FpstateBuffer::abandoned(old) });
 }

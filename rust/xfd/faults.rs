@@ -4,8 +4,9 @@
 //!
 //! In /sys/kernel/debug/xfd/faults: `fail_allocations`, how many of the coming allocations of a
 //! buffer fail; `hold`, the number of the [`Point`] at which tasks wait, 0 lets them go on;
-//! `held`, how many wait. And insmod's parameter `fail_step`: the [`Step`] of loading that fails.
+//! `held`, how many wait; `dirty`, how many bytes of the pool's buffers are not zero. And insmod's parameter `fail_step`: the [`Step`] of loading that fails.
 
+use crate::pool;
 use crate::seam::bindings;
 use crate::seam::refusal::Refusal;
 use crate::stats::of_c;
@@ -108,6 +109,13 @@ fn set_hold(_: &Knob, reader: &mut UserSliceReader) -> Result {
     Ok(())
 }
 
+/// Bytes that tasks left in the pool's buffers.
+struct Dirty;
+
+fn show_dirty(_: &Dirty, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    writeln!(f, "{}", pool::dirty_bytes())
+}
+
 /// The knobs' files; they go when this is dropped, and no task is left waiting.
 #[pin_data(PinnedDrop)]
 pub(crate) struct Files {
@@ -117,6 +125,8 @@ pub(crate) struct Files {
     hold: File<Knob>,
     #[pin]
     held: File<Knob>,
+    #[pin]
+    dirty: File<Dirty>,
     _dir: Dir,
 }
 
@@ -136,6 +146,7 @@ impl Files {
                 c"fail_allocations", Knob(fail_allocations()), &show, &set_fail_allocations),
             hold <- dir.read_write_callback_file(c"hold", Knob(hold), &show, &set_hold),
             held <- dir.read_callback_file(c"held", Knob(held), &show),
+            dirty <- dir.read_callback_file(c"dirty", Dirty, &show_dirty),
             _dir: dir.clone(),
         })
     }

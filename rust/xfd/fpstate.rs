@@ -1,25 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The task's register buffer (`struct fpstate`): allocating a larger one, putting it in place.
 //!
-//! Memory is allocated with no lock held; the exchange is one short section with the registers
-//! locked. Buffers come from vmalloc, as the kernel's own do: whichever is in place when a task
-//! exits is freed by the kernel's `fpstate_free()`, with or without this module loaded.
+//! Memory is had with no lock held; the exchange is one short section with the registers locked.
+//! Buffers come from vmalloc, as the kernel's own do: whichever is in place when a task is
+//! released is freed by the kernel's `fpstate_free()`, with or without this module loaded.
 
 use crate::cpu::msr;
 use crate::faults;
+use crate::pool;
 use crate::seam::bindings::{self, fpstate, fpu};
 use crate::seam::kernel::kernel;
 use crate::seam::locks::Fpregs;
 use crate::xstate::layout::{Format, XCOMP_BV_COMPACTED};
 use crate::xstate::{arming, buffer, buffer::Masks, xfeature::Xfeatures};
+use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
 use kernel::prelude::*;
-use kernel::task::Task;
 
 /// Current's FPU state, which follows its task_struct in memory.
 pub(crate) fn current_fpu() -> *mut fpu {
     // SAFETY: a pointer computation; current is a valid task.
-    unsafe { bindings::xfd_task_fpu(Task::current_raw()) }.cast()
+    unsafe { bindings::xfd_current_fpu() }.cast()
 }
 
 /// A task's masks, as its buffer says them. Only the task itself exchanges its buffer.
@@ -46,7 +47,7 @@ pub(crate) fn plausible(default_size: u32) -> bool {
 /// # Safety
 ///
 /// `state` points to a valid fpstate that does not change meanwhile.
-unsafe fn masks_of(state: *const fpstate) -> Masks {
+pub(crate) unsafe fn masks_of(state: *const fpstate) -> Masks {
     // SAFETY: the caller vouches for `state`.
     let (xfeatures, user_xfeatures, xfd) =
         unsafe { ((*state).xfeatures, (*state).user_xfeatures, (*state).xfd) };
@@ -57,34 +58,88 @@ unsafe fn masks_of(state: *const fpstate) -> Masks {
     }
 }
 
-/// An fpstate of its own vmalloc area that no task has; freed when dropped.
+/// An fpstate of its own vmalloc area that no task has. Dropping it gives it to the pool, without
+/// sleeping.
 pub(crate) struct FpstateBuffer(NonNull<fpstate>);
 
+// SAFETY: an area that nobody else knows; any CPU may use and free it.
+unsafe impl Send for FpstateBuffer {}
+
 impl FpstateBuffer {
-    /// Allocates a buffer with room for a register image of `kernel_size` bytes, zeroed: every
-    /// component in its initial state. Sleeps.
+    /// A buffer with room for a register image of `kernel_size` bytes, every component in its
+    /// initial state: one from the pool, or a new one. Sleeps.
+    ///
+    /// Errors: ENOMEM.
+    pub(crate) fn obtain(kernel_size: u32, user_size: u32) -> Result<Self> {
+        if faults::allocation_fails() {
+            return Err(ENOMEM);
+        }
+        let buffer = match pool::take(kernel_size) {
+            Some(buffer) => buffer,
+            None => Self::allocate(kernel_size)?,
+        };
+        // SAFETY: nobody else has the memory; it is aligned, and holds the struct's head.
+        unsafe {
+            let state = buffer.0.as_ptr();
+            (*state).size = kernel_size;
+            (*state).user_size = user_size;
+            (*state).set_is_valloc(1);
+        }
+        Ok(buffer)
+    }
+
+    /// Allocates a buffer for a register image of `kernel_size` bytes, all of it zero. Sleeps.
     ///
     /// Errors: ENOMEM.
     // Not the kernel crate's Vmalloc: /proc/vmallocinfo names the function that called vmalloc,
     // and these areas must be told from everybody else's.
     #[inline(never)]
-    pub(crate) fn allocate(kernel_size: u32, user_size: u32) -> Result<Self> {
-        if faults::allocation_fails() {
-            return Err(ENOMEM);
-        }
+    pub(crate) fn allocate(kernel_size: u32) -> Result<Self> {
         let bytes = bindings::XFD_FPSTATE_REGS as usize + kernel_size as usize;
         // SAFETY: may be called wherever sleeping is allowed; returns NULL or `bytes` zeroed
         // bytes on a page boundary.
         let area = unsafe { bindings::vzalloc_noprof(bytes) };
         let buffer = NonNull::new(area.cast::<fpstate>()).ok_or(ENOMEM)?;
-        // SAFETY: nobody else has the memory; it is zeroed, aligned, and holds the struct's head.
-        unsafe {
-            let state = buffer.as_ptr();
-            (*state).size = kernel_size;
-            (*state).user_size = user_size;
-            (*state).set_is_valloc(1);
-        }
+        // SAFETY: nobody else has the memory.
+        unsafe { (*buffer.as_ptr()).size = kernel_size };
         Ok(Self(buffer))
+    }
+
+    /// Bytes of the register image.
+    pub(crate) fn size(&self) -> u32 {
+        // SAFETY: nobody else has the memory; `obtain` and `allocate` wrote the size.
+        unsafe { self.0.as_ref() }.size
+    }
+
+    /// Clears all that a task wrote or was written for it: head and register image.
+    pub(crate) fn clear(&mut self) {
+        let bytes = bindings::XFD_FPSTATE_REGS as usize + self.size() as usize;
+        // SAFETY: `allocate`, or the kernel's fpstate_realloc(), asked for as many bytes.
+        unsafe { self.0.cast::<u8>().write_bytes(0, bytes) }
+    }
+
+    /// Its memory, which only [`Self::from_raw`] gives back.
+    pub(crate) fn into_raw(self) -> NonNull<fpstate> {
+        ManuallyDrop::new(self).0
+    }
+
+    /// # Safety
+    ///
+    /// `state` is of [`Self::into_raw`], and of one call of it.
+    pub(crate) unsafe fn from_raw(state: NonNull<fpstate>) -> Self {
+        Self(state)
+    }
+
+    /// Returns the memory to the kernel. Sleeps.
+    pub(crate) fn free(self) {
+        // SAFETY: a vmalloc area that no task has; the caller may sleep.
+        unsafe { bindings::vfree(self.into_raw().as_ptr().cast()) }
+    }
+
+    /// Has a worker of the kernel's return the memory. Any context but NMI.
+    pub(crate) fn free_later(self) {
+        // SAFETY: a vmalloc area that no task has.
+        unsafe { bindings::kvfree_atomic(self.into_raw().as_ptr().cast()) }
     }
 
     /// Takes `state` back from a task; `None` if it is the one built into a task.
@@ -92,7 +147,7 @@ impl FpstateBuffer {
     /// # Safety
     ///
     /// No task has `state` any more.
-    pub(crate) unsafe fn reclaim(state: *mut fpstate) -> Option<Self> {
+    pub(crate) unsafe fn abandoned(state: *mut fpstate) -> Option<Self> {
         let state = NonNull::new(state)?;
         // SAFETY: a valid fpstate, and the caller's alone.
         let own_area = unsafe { state.as_ref() }.is_valloc() != 0;
@@ -102,11 +157,10 @@ impl FpstateBuffer {
     /// Makes this current's buffer, with room for `used` as well as for what the old one had, and
     /// disarms `used` for current. The register contents stay in the CPU. Interrupts on.
     ///
-    /// The old buffer is freed unless it is the one within the task.
+    /// The old buffer goes to the pool unless it is the one within the task.
     pub(crate) fn install(self, used: Xfeatures) {
         let fpu = current_fpu();
-        let new = self.0.as_ptr();
-        core::mem::forget(self);
+        let new = self.into_raw().as_ptr();
 
         let fpregs = Fpregs::lock();
         // What the old buffer holds would be lost, and a saved image does not fit the new
@@ -117,24 +171,34 @@ impl FpstateBuffer {
         let old = unsafe {
             let old = (*fpu).fpstate;
             let masks = buffer::commit(masks_of(old), used);
-            (*new).xfeatures = masks.xfeatures.bits();
-            (*new).user_xfeatures = masks.user_xfeatures.bits();
-            (*new).xfd = masks.xfd.bits();
+            set_masks(new, masks);
             set_xcomp_bv(new, masks.xfeatures);
             (*fpu).fpstate = new;
             old
         };
-        arm_as_current(&fpregs);
+        // Preemption is off: `fpregs`.
+        arm_as_current();
         drop(fpregs);
         // SAFETY: current has the new one.
-        drop(unsafe { Self::reclaim(old) });
+        drop(unsafe { Self::abandoned(old) });
     }
 }
 
 impl Drop for FpstateBuffer {
     fn drop(&mut self) {
-        // SAFETY: a vmalloc area that no task has; every place that drops one may sleep.
-        unsafe { bindings::vfree(self.0.as_ptr().cast()) }
+        pool::give(Self(self.0));
+    }
+}
+
+/// # Safety
+///
+/// `state` is the caller's alone.
+pub(crate) unsafe fn set_masks(state: *mut fpstate, masks: Masks) {
+    // SAFETY: the caller vouches for `state`.
+    unsafe {
+        (*state).xfeatures = masks.xfeatures.bits();
+        (*state).user_xfeatures = masks.user_xfeatures.bits();
+        (*state).xfd = masks.xfd.bits();
     }
 }
 
@@ -143,7 +207,7 @@ impl Drop for FpstateBuffer {
 /// # Safety
 ///
 /// `state` is the caller's alone.
-unsafe fn set_xcomp_bv(state: *mut fpstate, xfeatures: Xfeatures) {
+pub(crate) unsafe fn set_xcomp_bv(state: *mut fpstate, xfeatures: Xfeatures) {
     if kernel().layout.kernel_format() == Format::Compacted {
         let bits = xfeatures.bits() | XCOMP_BV_COMPACTED;
         // SAFETY: within the buffer: every register image has the header.
@@ -157,13 +221,13 @@ unsafe fn set_xcomp_bv(state: *mut fpstate, xfeatures: Xfeatures) {
 }
 
 /// Brings IA32_XFD and its per-CPU copy into step with current's fpstate; writes only if they
-/// differ, as `xfd_update_state()` (arch/x86/kernel/fpu/xstate.h:189).
-fn arm_as_current(_fpregs: &Fpregs) {
+/// differ, as `xfd_update_state()` (arch/x86/kernel/fpu/xstate.h:189). Preemption off.
+fn arm_as_current() {
     let copy = kernel().xfd_state;
     let wanted = current_masks().xfd;
     if let Some(value) = arming::write_needed(Xfeatures::from_bits(copy.get()), wanted) {
-        // SAFETY: the registers are locked, so preemption is off; the value is that of an
-        // fpstate, a subset of what the kernel armed at boot.
+        // SAFETY: preemption is off; the value is that of an fpstate, a subset of what the kernel
+        // armed at boot.
         unsafe {
             msr::write_xfd(value.bits());
             copy.set(value.bits());

@@ -7,14 +7,12 @@ use crate::seam::bindings::{self, fpu_state_perm};
 use crate::seam::locks::Siglock;
 use crate::xstate::permission::{Audience, Permission};
 use crate::xstate::xfeature::Xfeatures;
-use kernel::sync::atomic::{Atomic, Relaxed};
-use kernel::task::Task;
 
 fn group_perm(audience: Audience) -> *mut fpu_state_perm {
     // SAFETY: current's group leader outlives it, and has a struct fpu like every task.
+    let fpu: *mut kernel::bindings::fpu = unsafe { bindings::xfd_group_fpu() }.cast();
+    // SAFETY: within it.
     unsafe {
-        let leader = (*Task::current_raw()).group_leader;
-        let fpu: *mut kernel::bindings::fpu = bindings::xfd_task_fpu(leader).cast();
         match audience {
             Audience::Host => &raw mut (*fpu).perm,
             Audience::Guest => &raw mut (*fpu).guest_perm,
@@ -22,16 +20,13 @@ fn group_perm(audience: Audience) -> *mut fpu_state_perm {
     }
 }
 
-fn mask(audience: Audience) -> &'static Atomic<i64> {
-    // SAFETY: aligned, lives as long as current, and every access of another task to it is a
-    // READ_ONCE() or WRITE_ONCE() (arch/x86/kernel/fpu/xstate.h:31, xstate.c:1709). The reference
-    // does not leave this module.
-    unsafe { Atomic::from_ptr((&raw mut (*group_perm(audience)).__state_perm).cast()) }
-}
-
 /// Permitted components at this moment; another thread may add some right after.
 pub(crate) fn xfeatures(audience: Audience) -> Xfeatures {
-    Xfeatures::from_bits(mask(audience).load(Relaxed) as u64)
+    // SAFETY: aligned, and lives as long as current. What READ_ONCE() is in C
+    // (arch/x86/kernel/fpu/xstate.h:31).
+    Xfeatures::from_bits(unsafe {
+        (&raw const (*group_perm(audience)).__state_perm).read_volatile()
+    })
 }
 
 /// Permission and sizes, which belong together.
@@ -49,9 +44,10 @@ pub(crate) fn get(audience: Audience, _siglock: &Siglock) -> Permission {
 /// Stores a permission.
 pub(crate) fn set(audience: Audience, permission: &Permission, _siglock: &Siglock) {
     let perm = group_perm(audience);
-    mask(audience).store(permission.xfeatures.bits() as i64, Relaxed);
-    // SAFETY: siglock guards the sizes.
+    // SAFETY: siglock guards the sizes; the mask is read without it, as xfeatures() does, so this
+    // is what WRITE_ONCE() is in C (arch/x86/kernel/fpu/xstate.c:1709).
     unsafe {
+        (&raw mut (*perm).__state_perm).write_volatile(permission.xfeatures.bits());
         (*perm).__state_size = permission.kernel_size;
         (*perm).__user_state_size = permission.user_size;
     }

@@ -71,7 +71,7 @@ fn first_use(used: Xfeatures) -> Verdict {
             kernel_size,
             user_size,
         } => {
-            match FpstateBuffer::allocate(kernel_size, user_size) {
+            match FpstateBuffer::obtain(kernel_size, user_size) {
                 Ok(buffer) => {
                     faults::wait_at(Point::Allocated);
                     buffer.install(used);

@@ -7,9 +7,7 @@ use crate::seam::kernel::{kernel, Kernel};
 use crate::seam::locks::Siglock;
 use crate::xstate::permission::{self, Answer, Audience, Refusal};
 use crate::xstate::xfeature::Xfeatures;
-use core::mem::size_of;
 use kernel::prelude::*;
-use kernel::uaccess::{UserPtr, UserSlice};
 
 /// Replaces `fpu_xstate_prctl()` (arch/x86/kernel/fpu/xstate.c:1840): 0, or minus
 ///
@@ -44,18 +42,24 @@ fn visible(audience: Audience) -> Xfeatures {
 
 /// Writes a mask to the 8 bytes at `address` of current.
 fn put(address: c_ulong, value: Xfeatures) -> Result {
-    UserSlice::new(UserPtr::from_addr(address), size_of::<u64>())
-        .writer()
-        .write(&value.bits())
+    // SAFETY: put_user() checks the address; task context.
+    kernel::error::to_result(unsafe { bindings::xfd_put_user(value.bits(), address) })
 }
 
+#[inline(always)]
 fn request(idx: u64, audience: Audience) -> Result {
     let requested = permission::facility(idx, kernel().user_xfeatures()).map_err(errno)?;
     // The usual answer to a repeated request, without a lock: permissions only grow.
     if permission::allows(group_perm::xfeatures(audience), requested) {
-        return Ok(());
+        Ok(())
+    } else {
+        grant(requested, audience)
     }
+}
 
+// Apart, so that the answers above need no frame of their own.
+#[inline(never)]
+fn grant(requested: Xfeatures, audience: Audience) -> Result {
     let siglock = Siglock::lock();
     let answer = permission::request(
         group_perm::xfeatures(audience),

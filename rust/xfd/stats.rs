@@ -2,6 +2,7 @@
 //! Counters since load, one decimal number a file in /sys/kernel/debug/xfd/.
 
 use crate::faults;
+use crate::pool;
 use crate::seam::bindings;
 use kernel::debugfs::{Dir, File};
 use kernel::fmt;
@@ -26,6 +27,12 @@ impl Counter {
 pub(crate) struct Stats {
     /// First uses served: the task has its buffer and is disarmed.
     pub(crate) first_uses: Counter,
+    /// Those of them whose buffer came from the pool.
+    pub(crate) recycled: Counter,
+    /// Enlarged buffers that tasks gave back because they did not need them.
+    pub(crate) reclaimed: Counter,
+    /// Those that were needed again for tiles of a signal frame or a tracer.
+    pub(crate) regrown: Counter,
     /// Uses without permission: SIGILL.
     pub(crate) denied: Counter,
     /// Uses for which there was no memory: SIGSEGV.
@@ -36,6 +43,9 @@ pub(crate) struct Stats {
 
 pub(crate) static STATS: Stats = Stats {
     first_uses: Counter::new(),
+    recycled: Counter::new(),
+    reclaimed: Counter::new(),
+    regrown: Counter::new(),
     denied: Counter::new(),
     failed_allocations: Counter::new(),
     repeated: Counter::new(),
@@ -60,11 +70,28 @@ impl fmt::Debug for Shown {
     }
 }
 
+/// How many buffers the pool has now.
+struct Pooled;
+
+impl fmt::Debug for Pooled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", pool::count())
+    }
+}
+
 /// The debugfs folder; it goes when this is dropped.
 #[pin_data]
 pub(crate) struct Files {
     #[pin]
     first_uses: File<Shown>,
+    #[pin]
+    recycled: File<Shown>,
+    #[pin]
+    pooled: File<Pooled>,
+    #[pin]
+    reclaimed: File<Shown>,
+    #[pin]
+    regrown: File<Shown>,
     #[pin]
     denied: File<Shown>,
     #[pin]
@@ -94,6 +121,10 @@ impl Files {
         };
         try_pin_init!(Self {
             first_uses <- dir.read_only_file(c"first_uses", Shown(&STATS.first_uses.0)),
+            recycled <- dir.read_only_file(c"recycled", Shown(&STATS.recycled.0)),
+            reclaimed <- dir.read_only_file(c"reclaimed", Shown(&STATS.reclaimed.0)),
+            regrown <- dir.read_only_file(c"regrown", Shown(&STATS.regrown.0)),
+            pooled <- dir.read_only_file(c"pooled", Pooled),
             denied <- dir.read_only_file(c"denied", Shown(&STATS.denied.0)),
             failed_allocations <-
                 dir.read_only_file(c"failed_allocations", Shown(&STATS.failed_allocations.0)),

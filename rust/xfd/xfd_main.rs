@@ -8,6 +8,7 @@
 
 mod cpu;
 mod exec;
+mod exit;
 #[cfg(CONFIG_XFD_FAULTS)]
 mod faults;
 #[cfg(not(CONFIG_XFD_FAULTS))]
@@ -15,10 +16,15 @@ mod faults;
 mod faults;
 mod fpstate;
 mod group_perm;
+mod kernel_tiles;
 mod nm_handler;
+mod pool;
 mod prctl;
+mod reclaim;
+mod regrow;
 mod resume;
 mod seam;
+mod shrink;
 mod stats;
 mod trace;
 #[path = "../xstate/mod.rs"]
@@ -40,6 +46,7 @@ module! {
 struct Xfd {
     _files: Pin<KBox<stats::Files>>,
     _resume: resume::Watch,
+    _pool: pool::Pool,
 }
 
 impl kernel::Module for Xfd {
@@ -58,15 +65,19 @@ impl Xfd {
         Kernel::find()?;
         faults::load_step(Step::CallSite)?;
         call_site::locate()?;
+        exit::locate()?;
+        reclaim::locate()?;
         faults::load_step(Step::Files)?;
         let files =
             KBox::pin_init(stats::Files::new(), GFP_KERNEL).map_err(|_| Refusal::NoMemory)?;
         let resume = resume::Watch::begin();
+        let pool = pool::Pool::new().map_err(|_| Refusal::NoMemory)?;
         faults::load_step(Step::Livepatch)?;
         livepatch::enable(module)?;
         Ok(Self {
             _files: files,
             _resume: resume,
+            _pool: pool,
         })
     }
 }
@@ -75,7 +86,7 @@ impl Drop for Xfd {
     fn drop(&mut self) {
         // A cumulative livepatch of somebody else's replaces ours without asking, and without
         // telling (Documentation/livepatch/cumulative-patches.rst): #NM still comes here then.
-        call_site::restore();
+        livepatch::give_back();
     }
 }
 

@@ -32,7 +32,7 @@ killed() {
 check "none_left_by_killed_programs" killed
 
 # Those are counted by their callers, the C code's and the module's: other areas of that size come and go.
-fpstates() { grep -cE " __?xfd_enable_feature| .*FpstateBuffer" /proc/vmallocinfo; }
+fpstates() { echo $(($(grep -cE " __?xfd_enable_feature| .*FpstateBuffer" /proc/vmallocinfo) - $(pooled))); }
 at_most_fpstates() { [ "$(fpstates)" -le "$1" ]; }
 exec_storm() {
 	"$HERE/xfd_exec_storm" $EXECS && fpstate_areas_back_to "$baseline" &&

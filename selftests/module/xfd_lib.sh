@@ -168,8 +168,15 @@ amx_stop() {
 
 # --- memory left behind -----------------------------------------------------------------------
 
-# Areas of the size of an enlarged fpstate: three pages. The terminals' buffers are as large.
-fpstate_areas() { grep "pages=3 vmalloc" /proc/vmallocinfo | grep -cv n_tty_open; }
+# Areas of the size of an enlarged fpstate, three pages, but for those that the module keeps for the
+# next first use. The terminals' buffers are as large.
+fpstate_areas() {
+	areas=$(grep "pages=3 vmalloc" /proc/vmallocinfo | grep -cv n_tty_open)
+	echo $((areas - $(pooled)))
+}
+
+# Buffers without a task that the module keeps; none without it.
+pooled() { cat $COUNTERS/pooled 2>/dev/null || echo 0; }
 
 # Programs that have ended are not counted: nothing goes any more, for longer than a grace period of RCU.
 fpstate_areas_stay() {

@@ -4,4 +4,5 @@
 pub(crate) mod cpuid;
 pub(crate) mod msr;
 pub(crate) mod percpu;
+pub(crate) mod tile;
 pub(crate) mod tsc;

@@ -22,6 +22,9 @@ static const u64 XFD_USER_SUPPORTED = XFEATURE_MASK_USER_SUPPORTED;
 /* Bytes from the start of a struct fpstate; struct xregs_state is opaque to Rust. */
 enum {
 	XFD_FPSTATE_REGS = offsetof(struct fpstate, regs),
+	XFD_FPSTATE_XSTATE_BV = offsetof(struct fpstate, regs.xsave.header.xfeatures),
+	/* Padding before the register image; seam.c checks it. */
+	XFD_FPSTATE_NOTE = offsetof(struct fpstate, regs) - sizeof(u32),
 	XFD_FPSTATE_XCOMP_BV = offsetof(struct fpstate, regs.xsave.header.xcomp_bv),
 	/* Legacy region and header: what "initial state" takes. */
 	XFD_XSAVE_FIXED = sizeof(struct xregs_state),

@@ -8,7 +8,6 @@ use super::bindings;
 use super::refusal::Refusal;
 use super::symbols::{find, optional};
 use kernel::prelude::*;
-use kernel::sync::atomic::{AtomicFlag, Relaxed};
 use kernel::sync::SetOnce;
 
 const CALL: u8 = 0xe8;
@@ -32,7 +31,6 @@ struct CallSites {
     fred: Option<CallSite>,
     original: usize,
     text_mutex: *mut kernel::bindings::mutex,
-    redirected: AtomicFlag,
 }
 
 // SAFETY: addresses of kernel text, which stays; the mutex is the kernel's own.
@@ -59,7 +57,6 @@ pub(crate) fn locate() -> Result<(), Refusal> {
         fred,
         original,
         text_mutex,
-        redirected: AtomicFlag::new(false),
     });
     Ok(())
 }
@@ -67,20 +64,17 @@ pub(crate) fn locate() -> Result<(), Refusal> {
 /// Makes every #NM come to this module. Sleeps.
 pub(crate) fn redirect() {
     if let Some(sites) = SITES.as_ref() {
-        sites.redirected.store(true, Relaxed);
         sites.point_at(entry());
     }
 }
 
-/// Gives #NM back to the kernel, if it comes here, and waits until nobody is in this module's
-/// handler. Sleeps.
+/// Gives #NM back to the kernel, and waits until nobody is in this module's handler, or sleeps in
+/// its code elsewhere. Sleeps.
 pub(crate) fn restore() {
     if let Some(sites) = SITES.as_ref() {
-        if sites.redirected.xchg(false, Relaxed) {
-            sites.point_at(sites.original);
-            // SAFETY: the calls lead elsewhere now, so nobody enters any more.
-            unsafe { bindings::xfd_wait_for_handlers() };
-        }
+        sites.point_at(sites.original);
+        // SAFETY: the calls lead elsewhere now, so nobody enters any more.
+        unsafe { bindings::xfd_wait_for_handlers() };
     }
 }
 

@@ -18,9 +18,20 @@ void xfd_handle_nm(struct pt_regs *regs, u64 xfd_err);
 
 /* #NM handed to the kernel's own handler since load */
 atomic64_t xfd_ordinary_nm = ATOMIC64_INIT(0);
-/* Tasks between entry and the end of the Rust handler */
+/* Tasks in the Rust handler, or elsewhere in this module where they may sleep */
 atomic64_t xfd_in_flight = ATOMIC64_INIT(0);
 static bool xfd_draining;
+
+void xfd_enter(void)
+{
+	atomic64_inc(&xfd_in_flight);
+}
+
+void xfd_leave(void)
+{
+	if (atomic64_dec_and_test(&xfd_in_flight) && unlikely(READ_ONCE(xfd_draining)))
+		wake_up_var(&xfd_in_flight);
+}
 
 /*
  * Interrupts are off on entry. Both ways out are tail calls (Kbuild checks it): the
@@ -43,8 +54,7 @@ noinstr void xfd_nm_entry(struct pt_regs *regs)
 	state = static_call(xfd_gate_irqentry_enter)(regs);
 	instrumentation_begin();
 	xfd_handle_nm(regs, xfd_err);
-	if (atomic64_dec_and_test(&xfd_in_flight) && unlikely(READ_ONCE(xfd_draining)))
-		wake_up_var(&xfd_in_flight);
+	xfd_leave();
 	instrumentation_end();
 	static_call(xfd_gate_irqentry_exit)(regs, state);
 }
@@ -52,7 +62,7 @@ noinstr void xfd_nm_entry(struct pt_regs *regs)
 void xfd_wait_for_handlers(void)
 {
 	WRITE_ONCE(xfd_draining, true);
-	/* Pairs with the full barrier of atomic64_dec_and_test() in xfd_nm_entry(). */
+	/* Pairs with the full barrier of atomic64_dec_and_test() in xfd_leave(). */
 	smp_mb();
 	wait_var_event(&xfd_in_flight, !atomic64_read(&xfd_in_flight));
 	WRITE_ONCE(xfd_draining, false);

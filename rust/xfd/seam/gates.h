@@ -5,7 +5,10 @@
 #ifndef XFD_GATES_H
 #define XFD_GATES_H
 
+#include <linux/kallsyms.h>
+#include <linux/stacktrace.h>
 #include <linux/static_call.h>
+#include <linux/wait.h>
 #include <asm/idtentry.h>
 
 struct fpu;
@@ -27,7 +30,10 @@ struct klp_ops *klp_find_ops(void *old_func);
 	G(switch_fpu_return)		\
 	G(fpstate_reset)		\
 	G(smp_text_poke_single)		\
-	G(klp_find_ops)
+	G(klp_find_ops)			\
+	G(kallsyms_lookup_size_offset)	\
+	G(stack_trace_save_tsk_reliable)	\
+	G(task_call_func)
 
 #define XFD_DECLARE_GATE(symbol) DECLARE_STATIC_CALL(xfd_gate_##symbol, symbol);
 XFD_GATES(XFD_DECLARE_GATE)

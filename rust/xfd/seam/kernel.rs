@@ -7,8 +7,9 @@ use super::symbols::find;
 use crate::cpu::{cpuid, percpu::PerCpuU64};
 use crate::xstate::layout::{Format, Layout};
 use crate::xstate::xfeature::Xfeatures;
+use core::cell::UnsafeCell;
+use core::mem::MaybeUninit;
 use kernel::prelude::*;
-use kernel::sync::SetOnce;
 
 /// What the kernel keeps about extended state, by its own symbols.
 pub(crate) struct Kernel {
@@ -20,6 +21,8 @@ pub(crate) struct Kernel {
     pub(crate) xfd_state: PerCpuU64,
     /// Sizes of all components.
     pub(crate) layout: Layout,
+    /// Bytes of the register image of a task to which everything is permitted.
+    pub(crate) largest_kernel_size: u32,
     /// Bytes of the machine's largest signal frame.
     pub(crate) largest_frame: u64,
 }
@@ -30,13 +33,19 @@ unsafe impl Send for Kernel {}
 // SAFETY: as above.
 unsafe impl Sync for Kernel {}
 
-static KERNEL: SetOnce<Kernel> = SetOnce::new();
+/// Not the kernel crate's SetOnce, which asks in a function of its own whether it is set: a first
+/// use reads this several times.
+struct Found(UnsafeCell<MaybeUninit<Kernel>>);
+
+// SAFETY: written once, before anybody else can reach this module's code.
+unsafe impl Sync for Found {}
+
+static KERNEL: Found = Found(UnsafeCell::new(MaybeUninit::uninit()));
 
 /// The running kernel's configuration.
 pub(crate) fn kernel() -> &'static Kernel {
-    let found = KERNEL.as_ref();
     // SAFETY: `Kernel::find` fills it before xfd_main makes anything call in here.
-    unsafe { found.unwrap_unchecked() }
+    unsafe { (*KERNEL.0.get()).assume_init_ref() }
 }
 
 impl Kernel {
@@ -82,14 +91,25 @@ impl Kernel {
             return Err(Refusal::OtherTaskLayout);
         }
 
-        KERNEL.populate(Self {
+        // What a task has room for once everything is permitted: CET_S, say, is in the kernel's
+        // mask and in that of no task (`XFEATURE_MASK_GUEST_SUPERVISOR`).
+        let user_xfeatures = Xfeatures::from_bits(user.max_features);
+        let largest = Xfeatures::from_bits(kernel.default_features)
+            | user_xfeatures & Xfeatures::USER_DYNAMIC;
+        let layout = layout.with_known(largest, user_xfeatures);
+        let found = Self {
             user,
             init_fpstate: find(c"init_fpstate")? as *const kernel::bindings::fpstate,
             // SAFETY: DEFINE_PER_CPU(u64, xfd_state), arch/x86/kernel/fpu/core.c:35.
             xfd_state: unsafe { PerCpuU64::new(find(c"xfd_state")?) },
             layout,
+            largest_kernel_size: layout.size(largest, format),
             largest_frame: largest_frame as u64,
-        });
+        };
+        // SAFETY: nobody reads it yet.
+        unsafe { bindings::xfd_default_user_size = user.default_size };
+        // SAFETY: module initialisation runs once, and nobody reads it yet.
+        unsafe { (*KERNEL.0.get()).write(found) };
         Ok(())
     }
 

@@ -6,10 +6,12 @@
 //! one switch moves everything.
 
 use super::symbols::find;
-use super::{bindings, call_site, refusal::Refusal};
+use super::{bindings, call_site, direct, refusal::Refusal};
 use crate::faults::{self, Step};
+use crate::{exit, pool};
 use core::cell::UnsafeCell;
 use kernel::prelude::*;
+use kernel::sync::atomic::{AtomicFlag, Relaxed};
 
 /// A static that the livepatch core reads and writes under klp_mutex.
 #[repr(transparent)]
@@ -27,7 +29,7 @@ impl<T> Owned<T> {
     }
 }
 
-const REPLACED: usize = 2;
+const REPLACED: usize = 1;
 
 /// The replaced functions and the zero entry that ends the list.
 static FUNCTIONS: Owned<[bindings::klp_func; REPLACED + 1]> = Owned::zeroed();
@@ -37,17 +39,14 @@ static PATCH: Owned<bindings::klp_patch> = Owned::zeroed();
 
 /// Starts the replacement. The transition of running tasks goes on after this returns.
 pub(crate) fn enable(module: &'static ThisModule) -> Result<(), Refusal> {
-    let replaced: [(&CStr, *const ()); REPLACED] = [
-        (
-            c"fpu_xstate_prctl",
-            crate::prctl::xfd_fpu_xstate_prctl as *const (),
-        ),
-        (
-            c"fpu_flush_thread",
-            crate::exec::xfd_fpu_flush_thread as *const (),
-        ),
-    ];
-    for (name, _) in replaced {
+    let replaced: [(&CStr, *const ()); REPLACED] = [(
+        c"fpu_flush_thread",
+        crate::exec::xfd_fpu_flush_thread as *const (),
+    )];
+    for name in replaced.iter().map(|&(name, _)| name) {
+        not_replaced(name)?;
+    }
+    for name in direct::symbols() {
         not_replaced(name)?;
     }
     let patch = PATCH.0.get();
@@ -82,16 +81,47 @@ fn not_replaced(function: &'static CStr) -> Result<(), Refusal> {
     }
 }
 
-extern "C" fn before_patching(_: *mut bindings::klp_object) -> c_int {
-    if let Err(refusal) = faults::load_step(Step::Redirect) {
-        return refusal.report().to_errno();
+static TAKEN_OVER: AtomicFlag = AtomicFlag::new(false);
+
+/// Everything that is switched with the functions, and is not one.
+fn take_over() -> Result<(), Refusal> {
+    faults::load_step(Step::Redirect)?;
+    direct::attach()?;
+    if exit::watch().is_err() {
+        direct::detach();
+        return Err(Refusal::NoMemory);
     }
     call_site::redirect();
+    // SAFETY: sleeping is allowed.
+    unsafe { bindings::xfd_background_start() };
+    TAKEN_OVER.store(true, Relaxed);
+    Ok(())
+}
+
+/// Undoes [`take_over`], if it is in effect; nobody is in the handler then. Sleeps.
+pub(crate) fn give_back() {
+    if !TAKEN_OVER.xchg(false, Relaxed) {
+        return;
+    }
+    // SAFETY: sleeping is allowed.
+    unsafe { bindings::xfd_background_stop() };
+    direct::detach();
+    call_site::restore();
+    exit::unwatch();
+    // SAFETY: sleeping is allowed. Who was still on the way through a trampoline is gone then.
+    unsafe { bindings::xfd_direct_synchronize() };
+    pool::empty();
+}
+
+extern "C" fn before_patching(_: *mut bindings::klp_object) -> c_int {
+    if let Err(refusal) = take_over() {
+        return refusal.report().to_errno();
+    }
     pr_info!("first uses of dynamic xfeatures are handled here\n");
     0
 }
 
 extern "C" fn after_unpatching(_: *mut bindings::klp_object) {
-    call_site::restore();
+    give_back();
     pr_info!("first uses of dynamic xfeatures are handled by the kernel again\n");
 }

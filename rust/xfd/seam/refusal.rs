@@ -31,6 +31,8 @@ pub(crate) enum Refusal {
     OutOfReach,
     /// Another livepatch replaces this function already: EBUSY.
     OtherLivepatch(&'static CStr),
+    /// ftrace will not lead this function to us: its errno, EBUSY if somebody else has it.
+    NoDirectCall(&'static CStr, Error),
     /// ENOMEM.
     NoMemory,
     /// A test asked for it: ENOMEM.
@@ -85,6 +87,10 @@ impl Refusal {
             Self::OtherLivepatch(name) => {
                 pr_err!("not loaded: another livepatch replaces {}, which this one would undo; disable it first (/sys/kernel/livepatch)\n", name);
                 EBUSY
+            }
+            Self::NoDirectCall(name, e) => {
+                pr_err!("not loaded: ftrace will not call ours for {} (errno {}); detach the BPF program or livepatch that has it\n", name, -e.to_errno());
+                e
             }
             Self::NoMemory => {
                 pr_err!("not loaded: no memory for its own state; free some and load it again\n");

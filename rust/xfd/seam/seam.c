@@ -3,18 +3,24 @@
  * Wrappers around what the kernel has only as macros and inline functions, and what makes the
  * module a livepatch.
  */
+#include <linux/cpumask.h>
 #include <linux/irqflags.h>
 #include <linux/module.h>
 #include <linux/sched/signal.h>
+#include <linux/uaccess.h>
 #include <asm/cpufeature.h>
 #include <asm/fpu/api.h>
 #include <asm/fpu/sched.h>
+#include <asm/fpu/types.h>
 #include <asm/processor.h>
 
 #include "seam.h"
 
 /* klp_enable_patch() takes no other module. */
 MODULE_INFO(livepatch, "Y");
+
+/* XFD_FPSTATE_NOTE: behind the last member before @regs, the bit-field that follows @xfd. */
+static_assert(offsetof(struct fpstate, regs) - sizeof(u32) >= offsetofend(struct fpstate, xfd) + sizeof(unsigned int));
 
 bool xfd_cpu_has_xfd(void)
 {
@@ -31,6 +37,11 @@ bool xfd_cpu_is_xen_pv(void)
 	return boot_cpu_has(X86_FEATURE_XENPV);
 }
 
+bool xfd_cpu_is_online(unsigned int cpu)
+{
+	return cpu_online(cpu);
+}
+
 struct fpu *xfd_task_fpu(struct task_struct *task)
 {
 	/*
@@ -38,6 +49,16 @@ struct fpu *xfd_task_fpu(struct task_struct *task)
 	 * modules cannot link to, and does the same (arch/x86/include/asm/processor.h:528).
 	 */
 	return (void *)task + sizeof(*task);
+}
+
+struct fpu *xfd_current_fpu(void)
+{
+	return xfd_task_fpu(current);
+}
+
+struct fpu *xfd_group_fpu(void)
+{
+	return xfd_task_fpu(current->group_leader);
 }
 
 void xfd_irq_enable(void)
@@ -68,6 +89,16 @@ void xfd_fpregs_lock(void)
 void xfd_fpregs_unlock(void)
 {
 	fpregs_unlock();
+}
+
+int xfd_put_user(u64 value, unsigned long address)
+{
+	int error;
+
+	xfd_enter();
+	error = put_user(value, (u64 __user *)address);
+	xfd_leave();
+	return error;
 }
 
 bool xfd_fpregs_in_memory(void)

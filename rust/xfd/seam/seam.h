@@ -9,6 +9,7 @@
 #include <linux/types.h>
 
 struct fpu;
+struct ftrace_ops;
 struct mutex;
 struct pt_regs;
 struct task_struct;
@@ -50,12 +51,69 @@ void xfd_gate_poke5(void *site, const u8 opcode[5], struct mutex *text_mutex);
 /* Whether a livepatch replaces @function now. Gate klp_find_ops; takes @klp_mutex, sleeps. */
 bool xfd_gate_is_livepatched(void *function, struct mutex *klp_mutex);
 
+
 /* entry.c */
 void xfd_nm_entry(struct pt_regs *regs);
 extern atomic64_t xfd_ordinary_nm;
 extern atomic64_t xfd_in_flight;
+/* Counts current as being in this module's code, which may sleep now; and no longer. */
+void xfd_enter(void);
+void xfd_leave(void);
 /* Waits until no task is in the handler; nothing may enter it any more. Sleeps. */
 void xfd_wait_for_handlers(void);
+
+/*
+ * direct.c: a kernel function that is called by way of this module, since ftrace's call at its
+ * beginning leads straight to @trampoline. What a livepatch does costs a hundred instructions a
+ * call; this costs three.
+ */
+struct xfd_direct {
+	const char *symbol;
+	void (*trampoline)(void);
+	struct ftrace_ops *ops;
+};
+
+/* All of them; the last has a NULL symbol. */
+extern const struct xfd_direct xfd_directs[];
+/* Attaches @direct to the function at @address. Sleeps. Returns 0, -EBUSY or -ENOMEM. */
+int xfd_direct_attach(const struct xfd_direct *direct, unsigned long address);
+void xfd_direct_detach(const struct xfd_direct *direct);
+/* Waits until nobody is in a trampoline or runs ours without being counted. Sleeps. */
+void xfd_direct_synchronize(void);
+
+/*
+ * shrinker.c: whether memory pressure reaches the pool (pool.rs). Sleep; the first returns 0 or
+ * -ENOMEM, the second waits for the callbacks, and does nothing if there was no first.
+ */
+int xfd_shrinker_register(void);
+void xfd_shrinker_unregister(void);
+/* Parameter `pool`: buffers that each CPU keeps. */
+extern unsigned int xfd_pool;
+
+/* exit.c: whether xfd_before_exit() (exit.rs) is called. Sleep; the first returns an errno. */
+int xfd_exit_watch(void *tracepoint);
+void xfd_exit_unwatch(void *tracepoint);
+
+/* tasks.c: calls xfd_consider(task, @pass) for each with an enlarged buffer, in an RCU section. */
+void xfd_each_enlarged_task(void *pass);
+/* Finds the functions that hold an fpstate; returns the name of one that is not there, or NULL. */
+const char *xfd_find_holders(void);
+/*
+ * Holds @task where it is; if it does not run and nobody has to do with its registers, calls
+ * xfd_look_at_blocked(@task, @look), interrupts off. Returns its CPU if it runs, else -1.
+ */
+int xfd_look_at_task(struct task_struct *task, void *look);
+
+/* regrow.c: bytes of user_size of a task that has not used dynamic components */
+extern unsigned int xfd_default_user_size;
+
+/* kernel_tiles.c: kernel_fpu_begin(), or -EBUSY where there is none; kernel_fpu_end(). */
+int xfd_kernel_fpu_begin(void);
+void xfd_kernel_fpu_end(void);
+
+/* background.c: whether xfd_background_pass() is called once an interval. Sleep. */
+void xfd_background_start(void);
+void xfd_background_stop(void);
 
 /* resume.c: whether xfd_after_resume() (resume.rs) is called. Sleep. */
 void xfd_resume_watch(void);
@@ -65,13 +123,19 @@ void xfd_resume_unwatch(void);
 bool xfd_cpu_has_xfd(void);
 bool xfd_cpu_compacts(void);
 bool xfd_cpu_is_xen_pv(void);
+bool xfd_cpu_is_online(unsigned int cpu);
 struct fpu *xfd_task_fpu(struct task_struct *task);
+struct fpu *xfd_current_fpu(void);
+/* That of current's group leader, which holds the permissions. */
+struct fpu *xfd_group_fpu(void);
 void xfd_irq_enable(void);
 void xfd_irq_disable(void);
 void xfd_siglock_current(void);
 void xfd_sigunlock_current(void);
 void xfd_fpregs_lock(void);
 void xfd_fpregs_unlock(void);
+/* Writes @value to current's memory; counted as being in this module. 0 or -EFAULT. Sleeps. */
+int xfd_put_user(u64 value, unsigned long address);
 bool xfd_fpregs_in_memory(void);
 void xfd_set_fpregs_in_memory(void);
 /* Whether a thread of current's process has an altstack of less than @bytes; siglock held. */

@@ -38,12 +38,29 @@ pub(crate) fn optional(name: &'static CStr) -> Option<usize> {
 }
 
 fn gates() -> impl Iterator<Item = &'static bindings::xfd_gate> {
-    let first: *const bindings::xfd_gate = (&raw const bindings::xfd_gates).cast();
+    // SAFETY: gates.c ends the array with an entry whose symbol is NULL.
+    unsafe {
+        until_null(
+            &raw const bindings::xfd_gates,
+            |gate: &bindings::xfd_gate| gate.symbol,
+        )
+    }
+}
+
+/// The entries of a list of C's that begins at `list`.
+///
+/// # Safety
+///
+/// It is a static array, the last entry of which has a NULL symbol.
+pub(super) unsafe fn until_null<L, T: 'static>(
+    list: *const L,
+    symbol: impl Fn(&T) -> *const c_char,
+) -> impl Iterator<Item = &'static T> {
+    let first: *const T = list.cast();
     (0..)
-        // SAFETY: gates.c ends the array with an entry whose symbol is NULL, and `take_while`
-        // reads no further.
+        // SAFETY: `take_while` reads no further than the entry that ends it.
         .map(move |i| unsafe { &*first.add(i) })
-        .take_while(|gate| !gate.symbol.is_null())
+        .take_while(move |entry| !symbol(entry).is_null())
 }
 
 /// kallsyms_lookup_name() is not exported, but a kprobe on it is told its address.

@@ -9,8 +9,10 @@ const FOLDER: &str = "/sys/kernel/debug/xfd";
 /// The counters since the module was loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counters {
-    /// First uses that were served: one a thread.
+    /// First uses that were served: one a thread, and one more after its buffer was reclaimed.
     pub first_uses: u64,
+    /// Buffers that threads without live tiles gave back.
+    pub reclaimed: u64,
     /// Uses without permission, answered by SIGILL.
     pub denied: u64,
     /// Uses for which there was no memory, answered by SIGSEGV.
@@ -51,6 +53,7 @@ impl Counters {
     pub fn now() -> anyhow::Result<Self> {
         Ok(Counters {
             first_uses: read("first_uses")?,
+            reclaimed: read("reclaimed")?,
             denied: read("denied")?,
             failed_allocations: read("failed_allocations")?,
             ordinary_nm: read("ordinary_nm")?,
@@ -61,9 +64,14 @@ impl Counters {
 
     /// Each with its name and what it counts, in the order of the flow.
     #[must_use]
-    pub fn named(&self) -> [(&'static str, u64, &'static str); 6] {
+    pub fn named(&self) -> [(&'static str, u64, &'static str); 7] {
         [
             ("first_uses", self.first_uses, "threads served"),
+            (
+                "reclaimed",
+                self.reclaimed,
+                "buffers of threads that need none",
+            ),
             ("denied", self.denied, "refused, SIGILL"),
             (
                 "failed_allocations",

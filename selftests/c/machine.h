@@ -43,13 +43,28 @@ static inline void read_setting(const char *path, char *text, size_t size)
 	text[strcspn(text, "\n")] = '\0';
 }
 
+/* Loads a module of the machine's kernel, which has it, not loaded. If it fails, errno says why. */
+static inline bool load_module(const char *name)
+{
+	char path[64];
+	int fd, error;
+	bool loaded;
+
+	snprintf(path, sizeof(path), "/lib/modules/%s.ko", name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	loaded = !syscall(SYS_finit_module, fd, "", 0) || errno == EEXIST;
+	error = errno;
+	close(fd);
+	errno = error;
+	return loaded;
+}
+
 #define IA32_XFD	0x1c4
 #define NO_MSR		UINT64_MAX
 
-/*
- * An MSR of this CPU; NO_MSR if it can not be read: no msr.ko, or not root. The machine has the
- * kernel's own msr.ko, not loaded.
- */
+/* An MSR of this CPU; NO_MSR if it can not be read: no msr.ko, or not root. */
 static inline uint64_t msr_of(int cpu, uint32_t msr)
 {
 	uint64_t value = NO_MSR;
@@ -58,13 +73,8 @@ static inline uint64_t msr_of(int cpu, uint32_t msr)
 
 	snprintf(path, sizeof(path), "/dev/cpu/%d/msr", cpu);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 && in_the_machine()) {
-		int module = open("/lib/modules/msr.ko", O_RDONLY | O_CLOEXEC);
-
-		syscall(SYS_finit_module, module, "", 0);
-		close(module);
+	if (fd < 0 && in_the_machine() && load_module("msr"))
 		fd = open(path, O_RDONLY | O_CLOEXEC);
-	}
 	if (fd < 0)
 		return NO_MSR;
 	if (pread(fd, &value, sizeof(value), msr) != sizeof(value))

@@ -3,11 +3,9 @@
 #include "kselftest_harness.h"
 #include "amx.h"
 #include "answer.h"
+#include "kvm.h"
 
-#include <fcntl.h>
 #include <inttypes.h>
-#include <linux/kvm.h>
-#include <sys/ioctl.h>
 
 static const int get_options[] = { XCOMP_SUPP, XCOMP_PERM, XCOMP_GUEST_PERM };
 static const int req_options[] = { XCOMP_REQ_PERM, XCOMP_REQ_GUEST_PERM };
@@ -222,23 +220,22 @@ TEST(ia32_has_the_same_options)
 TEST(guest_request_ebusy_after_a_vcpu)
 {
 	uint64_t before = xcomp_mask(XCOMP_GUEST_PERM);
-	int kvm, vm, vcpu;
+	struct vcpu vcpu;
+	int kvm;
 
 	REQUIRE_TILES();
-	kvm = open("/dev/kvm", O_RDWR);
+	kvm = kvm_open();
 	if (kvm < 0)
-		SKIP(return, "no /dev/kvm");
-	vm = ioctl(kvm, KVM_CREATE_VM, 0);
-	ASSERT_LE(0, vm);
-	vcpu = ioctl(vm, KVM_CREATE_VCPU, 0);
-	ASSERT_LE(0, vcpu);
+		SKIP(return, "no KVM here: /dev/kvm: %s", strerror(errno));
+	vcpu_create(&vcpu, kvm);
+	ASSERT_LE(0, vcpu.vcpu);
 	EXPECT_EQ(-EBUSY, xcomp(XCOMP_REQ_GUEST_PERM, TILE_DATA));
+	answer("guest.request_after_a_vcpu", "%s",
+	       strerrorname_np(-xcomp(XCOMP_REQ_GUEST_PERM, TILE_DATA)));
 	EXPECT_EQ(-EOPNOTSUPP, xcomp(XCOMP_REQ_GUEST_PERM, TILE_CFG));
 	/* The lock is kept in bit 63 of the kernel's mask, and never shown. */
 	EXPECT_EQ(before, xcomp_mask(XCOMP_GUEST_PERM));
-	close(vcpu);
-	close(vm);
-	close(kvm);
+	vcpu_destroy(&vcpu);
 	EXPECT_EQ(-EBUSY, xcomp(XCOMP_REQ_GUEST_PERM, TILE_DATA));
 	EXPECT_EQ(0, xcomp(XCOMP_REQ_PERM, TILE_DATA));
 }

@@ -7,11 +7,9 @@
 #include "kselftest_harness.h"
 #include "faults.h"
 #include "frame.h"
+#include "kvm.h"
 
-#include <fcntl.h>
-#include <linux/kvm.h>
 #include <pthread.h>
-#include <sys/ioctl.h>
 #include <sys/wait.h>
 
 #define SHSTK_ENABLE	0x5001	/* uapi/asm/prctl.h:33 */
@@ -270,31 +268,28 @@ TEST_F(shstk, threads_have_both)
 	EXPECT_EQ(1, delivered);
 }
 
-static long vcpu;
+static int kvm;
+static struct vcpu vcpu;
 
 /* A vCPU's buffer is made from the guest permission, which a request must leave as it is. */
 static void make_vcpu(void)
 {
-	int kvm = open("/dev/kvm", O_RDWR), vm;
-
 	xcomp(XCOMP_REQ_GUEST_PERM, TILE_DATA);
-	vm = ioctl(kvm, KVM_CREATE_VM, 0);
-	vcpu = ioctl(vm, KVM_CREATE_VCPU, 0);
+	vcpu_create(&vcpu, kvm);
 	yield_to_another();
-	close(vcpu);
-	close(vm);
-	close(kvm);
+	vcpu_destroy(&vcpu);
 }
 
 TEST(shstk_beside_a_vcpu)
 {
 	REQUIRE_TILES();
 	REQUIRE_SHSTK();
-	if (access("/dev/kvm", R_OK | W_OK))
-		SKIP(return, "no /dev/kvm");
+	kvm = kvm_open();
+	if (kvm < 0)
+		SKIP(return, "no KVM here: /dev/kvm: %s", strerror(errno));
 	with_both(REQUEST_FIRST, make_vcpu);
 	EXPECT_BOTH();
-	EXPECT_LE(0, vcpu);
+	EXPECT_LE(0, vcpu.vcpu);
 	EXPECT_TRUE(state.done);
 }
 

@@ -168,12 +168,12 @@ amx_stop() {
 
 # --- memory left behind -----------------------------------------------------------------------
 
-# Areas of the size of an enlarged fpstate, three pages, but for those that the module keeps for the
-# next first use. The terminals' buffers are as large.
-fpstate_areas() {
-	areas=$(grep "pages=3 vmalloc" /proc/vmallocinfo | grep -cv n_tty_open)
-	echo $((areas - $(pooled)))
-}
+# Areas of the size of an enlarged fpstate, three pages, also those that the module keeps for the next first
+# use. The terminals' buffers are as large, and parts of modules.
+list_fpstate_areas() { grep "pages=3 vmalloc" /proc/vmallocinfo | grep -vE " (n_tty_open|execmem_alloc)"; }
+
+# Those that tasks have.
+fpstate_areas() { echo $(($(list_fpstate_areas | wc -l) - $(pooled))); }
 
 # Buffers without a task that the module keeps; none without it.
 pooled() { cat $COUNTERS/pooled 2>/dev/null || echo 0; }
@@ -191,6 +191,6 @@ fpstate_areas_at_most() { [ "$(fpstate_areas)" -le "$1" ]; }
 fpstate_areas_back_to() {
 	until_true 2 fpstate_areas_at_most "$1" && return
 	echo "fpstate areas: $(fpstate_areas), at the beginning $1"
-	grep "pages=3 vmalloc" /proc/vmallocinfo | grep -v n_tty_open
+	list_fpstate_areas
 	return 1
 }

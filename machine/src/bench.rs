@@ -10,6 +10,7 @@ use anyhow::{bail, Context, Result};
 use crate::bench_plot;
 use crate::bench_rows::{Measured, Path as Who};
 use crate::bench_table;
+use crate::bench_targets;
 use crate::child::spawn;
 use crate::console::Event;
 use crate::machine::{How, Machine, Project, Settings};
@@ -77,6 +78,7 @@ pub fn bench() -> Result<u8> {
     for (title, measured) in &all {
         println!("{}", bench_table::text(title, measured));
     }
+    println!("{}", bench_targets::text(&all));
     let folder = project.cache.root().join("bench");
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let csv = folder.join("bench.csv");

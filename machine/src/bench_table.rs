@@ -102,7 +102,7 @@ fn pair_table(measured: &Measured, kinds: &[(&str, &[&str])]) -> Option<String> 
 }
 
 /// A table as reStructuredText has it; the first line is the heading.
-fn simple_table(cells: &[Vec<String>]) -> String {
+pub fn simple_table(cells: &[Vec<String>]) -> String {
     let columns = cells[0].len();
     let width = |i: usize| cells.iter().map(|line| line[i].chars().count()).max().unwrap_or(0).max(2);
     let widths: Vec<_> = (0..columns).map(width).collect();

@@ -9,6 +9,7 @@ mod bench;
 mod bench_plot;
 mod bench_rows;
 mod bench_table;
+mod bench_targets;
 mod boot;
 mod cache;
 mod check;

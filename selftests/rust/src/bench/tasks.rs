@@ -95,8 +95,8 @@ fn less(a: &Values, b: &Values) -> Values {
 }
 
 /// `thread.plain`: a thread from its creation to the last that is done for it after its end.
-/// `thread.amx`: the same if it uses a tile. `thread.release`: what more that is, without the
-/// first use itself.
+/// `thread.amx`: the same if it uses a tile. `thread.use`: what more that is; `thread.release`:
+/// without the first use itself.
 ///
 /// # Errors
 ///
@@ -114,10 +114,12 @@ pub fn threads(clock: &Clock, count: usize) -> anyhow::Result<()> {
     };
     let (plain, nothing) = run(false)?;
     let (total, first_use) = run(true)?;
-    let more = less(&less(&total, &plain), &less(&first_use, &nothing));
+    let more = less(&total, &plain);
+    let release = less(&more, &less(&first_use, &nothing));
     report::spans("thread.plain", clock, &[plain]);
     report::spans("thread.amx", clock, &[total]);
-    report::spans("thread.release", clock, &[more]);
+    report::spans("thread.use", clock, &[more]);
+    report::spans("thread.release", clock, &[release]);
     Ok(())
 }
 
@@ -137,8 +139,8 @@ fn typical(clock: &Clock, spans: &[Values]) -> Values {
 const CHAIN: &str = "xfd_exec_chain";
 
 /// `exec.plain`: a tiny program that asks for permission and becomes itself, per time, with all that
-/// is done later. `exec.amx`: the same if it uses a tile before. `exec.release`: what more that is,
-/// without the first use itself.
+/// is done later. `exec.amx`: the same if it uses a tile before. `exec.use`: what more
+/// that is; `exec.release`: without the first use itself.
 ///
 /// # Errors
 ///
@@ -146,7 +148,7 @@ const CHAIN: &str = "xfd_exec_chain";
 pub fn execs(clock: &Clock, count: usize) -> anyhow::Result<()> {
     let chain = std::env::current_exe()?.with_file_name(CHAIN);
     if !chain.exists() {
-        for row in ["exec.plain", "exec.amx", "exec.release"] {
+        for row in ["exec.plain", "exec.amx", "exec.use", "exec.release"] {
             report::skip(row, format!("no {}", chain.display()));
         }
         return Ok(());
@@ -186,8 +188,9 @@ pub fn execs(clock: &Clock, count: usize) -> anyhow::Result<()> {
     let amx = run(true)?;
     report::spans("exec.plain", clock, &[plain]);
     report::spans("exec.amx", clock, &[amx]);
-    let more = less(&less(&amx, &plain), &first_use);
-    report::spans("exec.release", clock, &[more]);
+    let more = less(&amx, &plain);
+    report::spans("exec.use", clock, &[more]);
+    report::spans("exec.release", clock, &[less(&more, &first_use)]);
     Ok(())
 }
 

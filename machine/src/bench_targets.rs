@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What the module is meant to cost, as a share of what the C code does in the same boot.
+
+use crate::bench_rows::{Measured, Path, Samples};
+use crate::bench_table::simple_table;
+
+/// Row, unit, and the most that the module may have of the C code's.
+const SHARES: &[(&str, &str, f64)] = &[
+    ("first_use.warm", "instructions", 0.15),
+    ("first_use.cold", "instructions", 0.6),
+    ("thread.release", "instructions", 0.5),
+    ("exec.use", "instructions", 0.5),
+    ("permission.request", "instructions", 1.0),
+    ("permission.repeated", "instructions", 1.0),
+    ("permission.query", "instructions", 1.0),
+    ("getppid", "instructions", 1.01),
+    ("fork.plain", "instructions", 1.01),
+    ("fork.amx", "instructions", 1.01),
+    ("switch.plain_plain", "instructions", 1.01),
+    ("switch.amx_plain", "instructions", 1.01),
+    ("switch.amx_amx", "instructions", 1.01),
+    ("signal.plain", "instructions", 1.01),
+    ("signal.amx", "instructions", 1.01),
+    ("thread.plain", "instructions", 1.01),
+    ("exec.plain", "instructions", 1.01),
+    ("first_use.warm", "nm", 1.0),
+    ("first_use.warm", "wrmsr_xfd", 1.0),
+    ("first_use.warm", "rdmsr_xfd_err", 1.0),
+    ("first_use.warm", "wrmsr_xfd_err", 1.0),
+    ("switch.amx_plain", "wrmsr_xfd", 1.0),
+    ("memory.reclaimed", "vmalloc_bytes", 0.05),
+];
+
+/// The module's row, its row for one CPU, and how many times as much it may be.
+const AT_ONCE: (&str, &str, f64) = ("first_use.at_once.4", "first_use.at_once.1", 1.2);
+
+/// A table of targets, each met, missed or not measured.
+pub fn text(parts: &[(String, Measured)]) -> String {
+    let mut cells = vec![["row", "unit", "at most", "module / C", ""].map(str::to_owned).to_vec()];
+    let ratio_of = |name: &str, unit: &str| {
+        // The first part that has it: the others repeat a few.
+        parts.iter().flat_map(|(_, measured)| &measured.rows).find(|row| row.name == name)?.ratio(unit)
+    };
+    for &(name, unit, most) in SHARES {
+        cells.push(line(format!("``{name}``"), unit, most, ratio_of(name, unit)));
+    }
+    let module = |name: &str| {
+        let row = parts.iter().flat_map(|(_, measured)| &measured.rows).find(|row| row.name == name)?;
+        row.samples(Path::Module, "instructions").map(Samples::median)
+    };
+    let (four, one, most) = AT_ONCE;
+    let ratio = module(four).zip(module(one)).map(|(four, one)| four as f64 / one as f64);
+    cells.push(line(format!("``{four}``, of ``.1``"), "instructions", most, ratio));
+    format!("Targets\n-------\n\n{}", simple_table(&cells))
+}
+
+fn line(name: String, unit: &str, most: f64, ratio: Option<f64>) -> Vec<String> {
+    let (measured, verdict) = match ratio {
+        None => ("-".into(), "not measured"),
+        Some(ratio) if ratio <= most => (format!("{ratio:.3}"), "met"),
+        Some(ratio) => (format!("{ratio:.3}"), "missed"),
+    };
+    vec![name, unit.to_owned(), format!("{most}"), measured, verdict.to_owned()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_are_met_missed_or_not_measured() {
+        let one = "bench first_use.warm stock instructions 1000\nbench first_use.warm module instructions 150\n\
+                   bench first_use.cold stock instructions 1000\nbench first_use.cold module instructions 601\n";
+        let four =
+            "bench first_use.at_once.1 module instructions 100\nbench first_use.at_once.4 module instructions 121\n\
+                    bench first_use.warm stock instructions 1\nbench first_use.warm module instructions 1\n";
+        let part = |text: &str| ("part".to_owned(), Measured::read(text).unwrap());
+        let text = text(&[part(one), part(four)]);
+        let verdict = |row: &str| {
+            let line = text.lines().find(|line| line.starts_with(row)).unwrap();
+            line.split_whitespace().rev().take(2).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(verdict("``first_use.warm``"), "met 0.150");
+        assert_eq!(verdict("``first_use.cold``"), "missed 0.601");
+        assert_eq!(verdict("``first_use.at_once.4``"), "missed 1.210");
+        assert_eq!(verdict("``thread.release``"), "measured not");
+    }
+}

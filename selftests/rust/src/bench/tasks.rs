@@ -94,6 +94,35 @@ fn less(a: &Values, b: &Values) -> Values {
     difference
 }
 
+/// Reports `plain`, `amx`, `use` and `release` of a group. `run` tells what each of some tasks costs,
+/// with a tile or without, and how much of that is the first use itself.
+fn side_by_side(
+    clock: &Clock,
+    group: &str,
+    mut run: impl FnMut(bool) -> anyhow::Result<(Values, Values)>,
+) -> anyhow::Result<()> {
+    let mut rows = [
+        ("plain", vec![]),
+        ("amx", vec![]),
+        ("use", vec![]),
+        ("release", vec![]),
+    ];
+    // Now and then something else is going on.
+    for _ in 0..3 {
+        let (plain, nothing) = run(false)?;
+        let (amx, first_use) = run(true)?;
+        let more = less(&amx, &plain);
+        let release = less(&more, &less(&first_use, &nothing));
+        for ((_, spans), span) in rows.iter_mut().zip([plain, amx, more, release]) {
+            spans.push(span);
+        }
+    }
+    for (row, spans) in &rows {
+        report::spans(&format!("{group}.{row}"), clock, spans);
+    }
+    Ok(())
+}
+
 /// `thread.plain`: a thread from its creation to the last that is done for it after its end.
 /// `thread.amx`: the same if it uses a tile. `thread.use`: what more that is; `thread.release`:
 /// without the first use itself.
@@ -112,15 +141,7 @@ pub fn threads(clock: &Clock, count: usize) -> anyhow::Result<()> {
         })?;
         anyhow::Ok((total, typical(clock, &spans)))
     };
-    let (plain, nothing) = run(false)?;
-    let (total, first_use) = run(true)?;
-    let more = less(&total, &plain);
-    let release = less(&more, &less(&first_use, &nothing));
-    report::spans("thread.plain", clock, &[plain]);
-    report::spans("thread.amx", clock, &[total]);
-    report::spans("thread.use", clock, &[more]);
-    report::spans("thread.release", clock, &[release]);
-    Ok(())
+    side_by_side(clock, "thread", run)
 }
 
 /// The mean of those in which no interrupt came.
@@ -184,14 +205,9 @@ pub fn execs(clock: &Clock, count: usize) -> anyhow::Result<()> {
         let least = spent(0)?;
         anyhow::Ok(less(&spent(count)?, &least).map(|value| value / count as u64))
     };
-    let plain = run(false)?;
-    let amx = run(true)?;
-    report::spans("exec.plain", clock, &[plain]);
-    report::spans("exec.amx", clock, &[amx]);
-    let more = less(&amx, &plain);
-    report::spans("exec.use", clock, &[more]);
-    report::spans("exec.release", clock, &[less(&more, &first_use)]);
-    Ok(())
+    side_by_side(clock, "exec", |uses| {
+        Ok((run(uses)?, if uses { first_use } else { Values::default() }))
+    })
 }
 
 /// `fork.plain`, `fork.amx`: fork, the child's end, and waiting for it. In the second the parent

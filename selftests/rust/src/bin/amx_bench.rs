@@ -72,7 +72,7 @@ fn rows(clock: &Clock) -> anyhow::Result<()> {
     first_use::pool(clock, 4)?;
     tasks::forks(clock, 24)?;
     switch::switches(clock, 40)?;
-    tasks::execs(clock, 256)?;
+    tasks::execs(clock, 128)?;
     tasks::threads(clock, 2048)?;
     memory::of_threads(1000)?;
     calls::signals(clock, 40)

@@ -6,7 +6,7 @@
 
 BENCH="$HERE/amx_bench brief"
 # Per cent of the C code's.
-WARM=105
+WARM=50
 EQUAL=101
 
 $BENCH >"$WORK/stock" || bail_out "the measuring program failed"

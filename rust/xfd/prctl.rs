@@ -19,12 +19,12 @@ use kernel::prelude::*;
 #[no_mangle]
 pub(crate) extern "C" fn xfd_fpu_xstate_prctl(option: c_int, arg2: c_ulong) -> c_long {
     let result = match option as u32 {
-        bindings::ARCH_GET_XCOMP_SUPP => put(
-            arg2,
-            kernel().user_xfeatures() | kernel().legacy_xfeatures(),
-        ),
-        bindings::ARCH_GET_XCOMP_PERM => put(arg2, visible(Audience::Host)),
-        bindings::ARCH_GET_XCOMP_GUEST_PERM => put(arg2, visible(Audience::Guest)),
+        bindings::ARCH_GET_XCOMP_SUPP => {
+            let supported = kernel().user_xfeatures() | kernel().legacy_xfeatures();
+            return put(arg2, supported);
+        }
+        bindings::ARCH_GET_XCOMP_PERM => return put(arg2, visible(Audience::Host)),
+        bindings::ARCH_GET_XCOMP_GUEST_PERM => return put(arg2, visible(Audience::Guest)),
         bindings::ARCH_REQ_XCOMP_PERM => request(arg2 as u64, Audience::Host),
         bindings::ARCH_REQ_XCOMP_GUEST_PERM => request(arg2 as u64, Audience::Guest),
         _ => Err(EINVAL),
@@ -40,10 +40,10 @@ fn visible(audience: Audience) -> Xfeatures {
     group_perm::xfeatures(audience) & Kernel::user_supported()
 }
 
-/// Writes a mask to the 8 bytes at `address` of current.
-fn put(address: c_ulong, value: Xfeatures) -> Result {
+/// Writes a mask to the 8 bytes at `address` of current: 0, or minus EFAULT.
+fn put(address: c_ulong, value: Xfeatures) -> c_long {
     // SAFETY: put_user() checks the address; task context.
-    kernel::error::to_result(unsafe { bindings::xfd_put_user(value.bits(), address) })
+    unsafe { bindings::xfd_put_user(value.bits(), address) }
 }
 
 #[inline(always)]

@@ -10,6 +10,7 @@
 #include <linux/wait_bit.h>
 
 #include "gates.h"
+#include "in_flight.h"
 #include "seam.h"
 
 /* Rust: cpu/msr.rs, nm_handler.rs */
@@ -20,18 +21,7 @@ void xfd_handle_nm(struct pt_regs *regs, u64 xfd_err);
 atomic64_t xfd_ordinary_nm = ATOMIC64_INIT(0);
 /* Tasks in the Rust handler, or elsewhere in this module where they may sleep */
 atomic64_t xfd_in_flight = ATOMIC64_INIT(0);
-static bool xfd_draining;
-
-void xfd_enter(void)
-{
-	atomic64_inc(&xfd_in_flight);
-}
-
-void xfd_leave(void)
-{
-	if (atomic64_dec_and_test(&xfd_in_flight) && unlikely(READ_ONCE(xfd_draining)))
-		wake_up_var(&xfd_in_flight);
-}
+bool xfd_draining;
 
 /*
  * Interrupts are off on entry. Both ways out are tail calls (Kbuild checks it): the

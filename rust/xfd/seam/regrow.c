@@ -8,6 +8,7 @@
 #include <asm/fpu/types.h>
 #include <asm/processor.h>
 
+#include "in_flight.h"
 #include "seam.h"
 
 /* Rust: regrow.rs */

@@ -14,6 +14,7 @@
 #include <asm/fpu/types.h>
 #include <asm/processor.h>
 
+#include "in_flight.h"
 #include "seam.h"
 
 /* klp_enable_patch() takes no other module. */
@@ -91,9 +92,9 @@ void xfd_fpregs_unlock(void)
 	fpregs_unlock();
 }
 
-int xfd_put_user(u64 value, unsigned long address)
+long xfd_put_user(u64 value, unsigned long address)
 {
-	int error;
+	long error;
 
 	xfd_enter();
 	error = put_user(value, (u64 __user *)address);

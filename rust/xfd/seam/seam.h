@@ -56,9 +56,6 @@ bool xfd_gate_is_livepatched(void *function, struct mutex *klp_mutex);
 void xfd_nm_entry(struct pt_regs *regs);
 extern atomic64_t xfd_ordinary_nm;
 extern atomic64_t xfd_in_flight;
-/* Counts current as being in this module's code, which may sleep now; and no longer. */
-void xfd_enter(void);
-void xfd_leave(void);
 /* Waits until no task is in the handler; nothing may enter it any more. Sleeps. */
 void xfd_wait_for_handlers(void);
 
@@ -135,7 +132,7 @@ void xfd_sigunlock_current(void);
 void xfd_fpregs_lock(void);
 void xfd_fpregs_unlock(void);
 /* Writes @value to current's memory; counted as being in this module. 0 or -EFAULT. Sleeps. */
-int xfd_put_user(u64 value, unsigned long address);
+long xfd_put_user(u64 value, unsigned long address);
 bool xfd_fpregs_in_memory(void);
 void xfd_set_fpregs_in_memory(void);
 /* Whether a thread of current's process has an altstack of less than @bytes; siglock held. */

@@ -90,8 +90,8 @@ fn first_uses(clock: &Clock) -> anyhow::Result<()> {
 
 fn brief(clock: &Clock) -> anyhow::Result<()> {
     cpus::pin_to(cpus::allowed()?[0])?;
-    xcomp::request(Feature::TILE_DATA).context("permission for tile data")?;
     calls::control(clock, 8);
+    calls::permission(clock, 8)?;
     first_use::warm(clock, 16)?;
     switch::switches(clock, 8)?;
     calls::signals(clock, 8)

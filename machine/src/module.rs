@@ -40,18 +40,19 @@ pub struct Builder<'a> {
 impl Builder<'_> {
     /// The built module and those that only tests load: the `.ko` files of the piece.
     pub fn module(&self) -> Result<Piece> {
-        let mut key = Key::new().add("kernel", self.kernel.key());
-        for file in self.sources()? {
-            key = key.file(&file.to_string_lossy(), &self.project.join(&file))?;
-        }
+        let key = self.key()?;
         let name = format!("module{}", self.kernel.variant());
-        self.cache.piece(&name, &key.finish(), |dir| {
+        self.cache.piece(&name, &key, |dir| {
             let step = Step::start(&name, "building xfd.ko");
             let log = Log::create(self.cache.log(&name))?;
             let _lock = self.cache.exclusive("module-build")?;
             let build = self.mirror("module")?;
             log.run("building the module", self.make(&build).args(["CONFIG_XFD_SELFTEST=m", "modules"]))?;
             let faults = self.mirror("module-faults")?;
+            // What is built goes under the key of what was there before.
+            if self.key()? != key {
+                bail!("the module's sources changed while they were copied; run it again");
+            }
             log.run("building it with fault injection", self.make(&faults).args(["CONFIG_XFD_FAULTS=y", "modules"]))?;
             for product in PRODUCTS {
                 let (build, made) = if product == WITH_FAULTS { (&faults, MODULE) } else { (&build, product) };
@@ -68,6 +69,14 @@ impl Builder<'_> {
             step.done();
             Ok(())
         })
+    }
+
+    fn key(&self) -> Result<String> {
+        let mut key = Key::new().add("kernel", self.kernel.key());
+        for file in self.sources()? {
+            key = key.file(&file.to_string_lossy(), &self.project.join(&file))?;
+        }
+        Ok(key.finish())
     }
 
     /// Runs make with these arguments in the build folder, output to the terminal.

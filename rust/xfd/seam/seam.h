@@ -97,7 +97,8 @@ void xfd_each_enlarged_task(void *pass);
 const char *xfd_find_holders(void);
 /*
  * Holds @task where it is; if it does not run and nobody has to do with its registers, calls
- * xfd_look_at_blocked(@task, @look), interrupts off. Returns its CPU if it runs, else -1.
+ * xfd_look_at_blocked(@task, @look), interrupts off. Returns its CPU if it runs on one that may be
+ * disturbed, else -1.
  */
 int xfd_look_at_task(struct task_struct *task, void *look);
 

@@ -4,6 +4,7 @@
  */
 #include <linux/kallsyms.h>
 #include <linux/module.h>
+#include <linux/sched/isolation.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task_stack.h>
 
@@ -112,8 +113,9 @@ static bool is_left_alone(struct task_struct *task)
 
 static int look_at(struct task_struct *task, void *look)
 {
+	/* A CPU that its owner wants for one task alone is not disturbed. */
 	if (READ_ONCE(task->on_cpu))
-		return task_cpu(task);
+		return cpu_is_isolated(task_cpu(task)) ? -1 : task_cpu(task);
 	if (is_left_alone(task))
 		xfd_look_at_blocked(task, look);
 	return -1;

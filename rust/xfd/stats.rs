@@ -70,6 +70,15 @@ impl fmt::Debug for Shown {
     }
 }
 
+/// How many tasks are in this module's code now: C counts one more, until it waits for them.
+struct InFlight(&'static Atomic<i64>);
+
+impl fmt::Debug for InFlight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", (self.0.load(Relaxed) - 1).max(0))
+    }
+}
+
 /// How many buffers the pool has now.
 struct Pooled;
 
@@ -101,7 +110,7 @@ pub(crate) struct Files {
     #[pin]
     ordinary_nm: File<Shown>,
     #[pin]
-    in_flight: File<Shown>,
+    in_flight: File<InFlight>,
     #[pin]
     faults: faults::Files,
     _dir: Dir,
@@ -130,7 +139,7 @@ impl Files {
                 dir.read_only_file(c"failed_allocations", Shown(&STATS.failed_allocations.0)),
             repeated <- dir.read_only_file(c"repeated", Shown(&STATS.repeated.0)),
             ordinary_nm <- dir.read_only_file(c"ordinary_nm", Shown(ordinary_nm)),
-            in_flight <- dir.read_only_file(c"in_flight", Shown(in_flight)),
+            in_flight <- dir.read_only_file(c"in_flight", InFlight(in_flight)),
             faults <- faults::Files::new(&dir),
             _dir: dir.clone(),
         })

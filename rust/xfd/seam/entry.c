@@ -19,9 +19,8 @@ void xfd_handle_nm(struct pt_regs *regs, u64 xfd_err);
 
 /* #NM handed to the kernel's own handler since load */
 atomic64_t xfd_ordinary_nm = ATOMIC64_INIT(0);
-/* Tasks in the Rust handler, or elsewhere in this module where they may sleep */
-atomic64_t xfd_in_flight = ATOMIC64_INIT(0);
-bool xfd_draining;
+/* Tasks in the Rust handler, or elsewhere in this module where they may sleep; and one until unloading */
+atomic64_t xfd_in_flight = ATOMIC64_INIT(1);
 
 /*
  * Interrupts are off on entry. Both ways out are tail calls (Kbuild checks it): the
@@ -44,18 +43,22 @@ noinstr void xfd_nm_entry(struct pt_regs *regs)
 	state = static_call(xfd_gate_irqentry_enter)(regs);
 	instrumentation_begin();
 	xfd_handle_nm(regs, xfd_err);
-	xfd_leave();
+	xfd_leave(0);
 	instrumentation_end();
 	static_call(xfd_gate_irqentry_exit)(regs, state);
 }
 
+long xfd_last_one_left(long result)
+{
+	wake_up_var(&xfd_in_flight);
+	return result;
+}
+
 void xfd_wait_for_handlers(void)
 {
-	WRITE_ONCE(xfd_draining, true);
-	/* Pairs with the full barrier of atomic64_dec_and_test() in xfd_leave(). */
-	smp_mb();
-	wait_var_event(&xfd_in_flight, !atomic64_read(&xfd_in_flight));
-	WRITE_ONCE(xfd_draining, false);
+	if (!atomic64_dec_and_test(&xfd_in_flight))
+		wait_var_event(&xfd_in_flight, !atomic64_read(&xfd_in_flight));
+	atomic64_inc(&xfd_in_flight);
 	/*
 	 * The last instructions of the entry run with interrupts off: a CPU that takes this
 	 * interrupt has left them.

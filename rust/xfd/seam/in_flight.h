@@ -6,22 +6,23 @@
 #define XFD_IN_FLIGHT_H
 
 #include <linux/atomic.h>
-#include <linux/wait_bit.h>
 
 #include "seam.h"
 
-/* Somebody waits in xfd_wait_for_handlers() */
-extern bool xfd_draining;
+/* Wakes xfd_wait_for_handlers(); @result is passed through. */
+long xfd_last_one_left(long result);
 
 static __always_inline void xfd_enter(void)
 {
 	atomic64_inc(&xfd_in_flight);
 }
 
-static __always_inline void xfd_leave(void)
+/* Returns @result. The count is zero only when somebody waits for that. */
+static __always_inline long xfd_leave(long result)
 {
-	if (atomic64_dec_and_test(&xfd_in_flight) && unlikely(READ_ONCE(xfd_draining)))
-		wake_up_var(&xfd_in_flight);
+	if (unlikely(atomic64_dec_and_test(&xfd_in_flight)))
+		return xfd_last_one_left(result);
+	return result;
 }
 
 #endif

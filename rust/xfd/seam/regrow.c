@@ -41,7 +41,7 @@ void xfd_before_restore_sig(void __user *buf, int ia32_frame)
 		frame = buf + sizeof(struct fregs_state);
 	if (buf && !get_user(in_frame, &frame->header.xfeatures))
 		xfd_regrow_for_frame(in_frame);
-	xfd_leave();
+	xfd_leave(0);
 }
 
 void xfd_before_xstateregs_set(struct task_struct *target)
@@ -50,5 +50,5 @@ void xfd_before_xstateregs_set(struct task_struct *target)
 		return;
 	xfd_enter();
 	xfd_regrow_for_tracer(xfd_task_fpu(target));
-	xfd_leave();
+	xfd_leave(0);
 }

@@ -52,12 +52,13 @@ struct fpu *xfd_task_fpu(struct task_struct *task)
 	return (void *)task + sizeof(*task);
 }
 
-struct fpu *xfd_current_fpu(void)
+/* Without ftrace's instruction: these stand for what C has inline. */
+notrace struct fpu *xfd_current_fpu(void)
 {
 	return xfd_task_fpu(current);
 }
 
-struct fpu *xfd_group_fpu(void)
+notrace struct fpu *xfd_group_fpu(void)
 {
 	return xfd_task_fpu(current->group_leader);
 }
@@ -92,14 +93,10 @@ void xfd_fpregs_unlock(void)
 	fpregs_unlock();
 }
 
-long xfd_put_user(u64 value, unsigned long address)
+notrace long xfd_put_user(u64 value, unsigned long address)
 {
-	long error;
-
 	xfd_enter();
-	error = put_user(value, (u64 __user *)address);
-	xfd_leave();
-	return error;
+	return xfd_leave(put_user(value, (u64 __user *)address));
 }
 
 bool xfd_fpregs_in_memory(void)

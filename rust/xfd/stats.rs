@@ -75,7 +75,9 @@ struct InFlight(&'static Atomic<i64>);
 
 impl fmt::Debug for InFlight {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", (self.0.load(Relaxed) - 1).max(0))
+        // SAFETY: an aligned bool of C's; a stale one makes the number wrong by one for a moment.
+        let waited_for = unsafe { (&raw const bindings::xfd_waited_for).read_volatile() };
+        write!(f, "{}", self.0.load(Relaxed) - i64::from(!waited_for))
     }
 }
 

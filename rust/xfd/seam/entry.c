@@ -21,6 +21,7 @@ void xfd_handle_nm(struct pt_regs *regs, u64 xfd_err);
 atomic64_t xfd_ordinary_nm = ATOMIC64_INIT(0);
 /* Tasks in the Rust handler, or elsewhere in this module where they may sleep; and one until unloading */
 atomic64_t xfd_in_flight = ATOMIC64_INIT(1);
+bool xfd_waited_for;
 
 /*
  * Interrupts are off on entry. Both ways out are tail calls (Kbuild checks it): the
@@ -56,9 +57,11 @@ long xfd_last_one_left(long result)
 
 void xfd_wait_for_handlers(void)
 {
+	WRITE_ONCE(xfd_waited_for, true);
 	if (!atomic64_dec_and_test(&xfd_in_flight))
 		wait_var_event(&xfd_in_flight, !atomic64_read(&xfd_in_flight));
 	atomic64_inc(&xfd_in_flight);
+	WRITE_ONCE(xfd_waited_for, false);
 	/*
 	 * The last instructions of the entry run with interrupts off: a CPU that takes this
 	 * interrupt has left them.

@@ -55,8 +55,9 @@ bool xfd_gate_is_livepatched(void *function, struct mutex *klp_mutex);
 /* entry.c */
 void xfd_nm_entry(struct pt_regs *regs);
 extern atomic64_t xfd_ordinary_nm;
-/* Tasks that are in this module's code and may sleep, and one more. */
+/* Tasks that are in this module's code and may sleep, and one more unless they are waited for. */
 extern atomic64_t xfd_in_flight;
+extern bool xfd_waited_for;
 /* Waits until no task is in the handler; nothing may enter it any more. Sleeps. */
 void xfd_wait_for_handlers(void);
 

@@ -25,13 +25,13 @@ static inline bool xfd_module(void)
 }
 
 /* -1, which no counter is ever: it can not be read. */
-static inline long counter(const char *name)
+static inline long number_in(const char *folder, const char *name)
 {
 	char path[128];
 	long value = -1;
 	FILE *file;
 
-	snprintf(path, sizeof(path), XFD_COUNTERS "%s", name);
+	snprintf(path, sizeof(path), "%s%s", folder, name);
 	file = fopen(path, "r");
 	if (!file)
 		return -1;
@@ -39,6 +39,25 @@ static inline long counter(const char *name)
 		value = -1;
 	fclose(file);
 	return value;
+}
+
+static inline bool number_set(const char *folder, const char *name, long value)
+{
+	char path[128];
+	FILE *file;
+	bool done;
+
+	snprintf(path, sizeof(path), "%s%s", folder, name);
+	file = fopen(path, "w");
+	if (!file)
+		return false;
+	done = fprintf(file, "%ld\n", value) > 0;
+	return !fclose(file) && done;
+}
+
+static inline long counter(const char *name)
+{
+	return number_in(XFD_COUNTERS, name);
 }
 
 static inline struct counters counters_now(void)

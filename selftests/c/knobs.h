@@ -23,16 +23,7 @@
 
 static inline bool knob_set(const char *name, long value)
 {
-	char path[128];
-	FILE *file;
-	bool done;
-
-	snprintf(path, sizeof(path), XFD_KNOBS "%s", name);
-	file = fopen(path, "w");
-	if (!file)
-		return false;
-	done = fprintf(file, "%ld\n", value) > 0;
-	return !fclose(file) && done;
+	return number_set(XFD_KNOBS, name, value);
 }
 
 /* How many tasks wait in the handler; it is theirs to come and go, so there is nothing to wait on. */

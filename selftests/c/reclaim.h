@@ -18,32 +18,12 @@
 /* -1: there is no such parameter. */
 static inline long parameter(const char *name)
 {
-	char path[128];
-	long value = -1;
-	FILE *file;
-
-	snprintf(path, sizeof(path), XFD_PARAMETERS "%s", name);
-	file = fopen(path, "r");
-	if (!file)
-		return -1;
-	if (fscanf(file, "%ld", &value) != 1)
-		value = -1;
-	fclose(file);
-	return value;
+	return number_in(XFD_PARAMETERS, name);
 }
 
 static inline bool parameter_set(const char *name, long value)
 {
-	char path[128];
-	FILE *file;
-	bool done;
-
-	snprintf(path, sizeof(path), XFD_PARAMETERS "%s", name);
-	file = fopen(path, "w");
-	if (!file)
-		return false;
-	done = fprintf(file, "%ld\n", value) > 0;
-	return !fclose(file) && done;
+	return number_set(XFD_PARAMETERS, name, value);
 }
 
 /* Waits until @more buffers were reclaimed since @before; there is nothing to wait on but the counter. */

@@ -48,14 +48,6 @@ fn draw<'a>(
         .x_label_area_size(30)
         .y_label_area_size(190)
         .build_cartesian_2d(0.0..MOST, 0.0..rows)?;
-    // The middle of each row has its name.
-    let name = |y: &f64| {
-        let row = rows - y - 0.5;
-        bars.get(row.round() as usize)
-            .filter(|_| row.fract().abs() < 0.01)
-            .map(|(name, _)| name.clone())
-            .unwrap_or_default()
-    };
     chart
         .configure_mesh()
         .disable_y_mesh()
@@ -63,7 +55,6 @@ fn draw<'a>(
         .x_labels(7)
         .x_label_formatter(&|x| format!("{x:.2}"))
         .draw()?;
-    let _ = name;
     for (number, (name, ratio)) in bars.iter().enumerate() {
         let y = rows - number as f64;
         let colour = if *ratio > 1.01 { RED.mix(0.6) } else { BLUE.mix(0.6) };

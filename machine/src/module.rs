@@ -19,8 +19,16 @@ use crate::progress::Step;
 use crate::toolroot::Toolroot;
 
 /// What of the project belongs to the module.
-const SOURCES: [&str; 8] =
-    ["Makefile", "Kbuild", "Kconfig", "rust", "selftests/module/cr0_ts", "selftests/module/rival", "include", "samples"];
+const SOURCES: [&str; 8] = [
+    "Makefile",
+    "Kbuild",
+    "Kconfig",
+    "rust",
+    "selftests/module/cr0_ts",
+    "selftests/module/rival",
+    "include",
+    "samples",
+];
 /// The module.
 pub const MODULE: &str = "xfd.ko";
 /// The module with CONFIG_XFD_FAULTS.

@@ -4,7 +4,8 @@
 //!
 //! In /sys/kernel/debug/xfd/faults: `fail_allocations`, how many of the coming allocations of a
 //! buffer fail; `hold`, the number of the [`Point`] at which tasks wait, 0 lets them go on;
-//! `held`, how many wait; `dirty`, how many bytes of the pool's buffers are not zero. And insmod's parameter `fail_step`: the [`Step`] of loading that fails.
+//! `held`, how many wait; `dirty`, how many bytes of the pool's buffers are not zero. And
+//! insmod's parameter `fail_step`: the [`Step`] of loading that fails.
 
 use crate::pool;
 use crate::seam::bindings;

@@ -176,8 +176,9 @@ impl FpstateBuffer {
             (*fpu).fpstate = new;
             old
         };
-        // Preemption is off: `fpregs`.
-        arm_as_current();
+        // SAFETY: preemption is off and the registers are ours by `fpregs`; the value is current's
+        // fpstate's.
+        unsafe { arm(current_masks().xfd) };
         drop(fpregs);
         // SAFETY: current has the new one.
         drop(unsafe { Self::abandoned(old) });
@@ -220,14 +221,17 @@ pub(crate) unsafe fn set_xcomp_bv(state: *mut fpstate, xfeatures: Xfeatures) {
     }
 }
 
-/// Brings IA32_XFD and its per-CPU copy into step with current's fpstate; writes only if they
-/// differ, as `xfd_update_state()` (arch/x86/kernel/fpu/xstate.h:189). Preemption off.
-fn arm_as_current() {
+/// Brings IA32_XFD and its per-CPU copy to `wanted`; writes only if they differ, as
+/// `xfd_update_state()` (arch/x86/kernel/fpu/xstate.h:189).
+///
+/// # Safety
+///
+/// Preemption is off, the registers are the caller's, and `wanted` is what an fpstate may say: a
+/// subset of what the kernel armed at boot.
+pub(crate) unsafe fn arm(wanted: Xfeatures) {
     let copy = kernel().xfd_state;
-    let wanted = current_masks().xfd;
     if let Some(value) = arming::write_needed(Xfeatures::from_bits(copy.get()), wanted) {
-        // SAFETY: preemption is off; the value is that of an fpstate, a subset of what the kernel
-        // armed at boot.
+        // SAFETY: the caller vouches for all of it.
         unsafe {
             msr::write_xfd(value.bits());
             copy.set(value.bits());
@@ -239,7 +243,7 @@ fn arm_as_current() {
 pub(crate) fn rearm_as_current() {
     let _fpregs = Fpregs::lock();
     let wanted = current_masks().xfd.bits();
-    // SAFETY: as in `arm_as_current`.
+    // SAFETY: preemption is off by the guard; the value is an fpstate's.
     unsafe {
         msr::write_xfd(wanted);
         kernel().xfd_state.set(wanted);

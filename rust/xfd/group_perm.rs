@@ -29,8 +29,10 @@ pub(crate) fn xfeatures(audience: Audience) -> Xfeatures {
     })
 }
 
-/// Permission and sizes, which belong together.
-pub(crate) fn get(audience: Audience, _siglock: &Siglock) -> Permission {
+/// Permission and sizes, which belong together. Takes siglock; dropping it is safe, since both
+/// only grow: what was read is enough for what was asked.
+pub(crate) fn get(audience: Audience) -> Permission {
+    let _siglock = Siglock::lock();
     let perm = group_perm(audience);
     // SAFETY: siglock guards the sizes.
     let (kernel_size, user_size) = unsafe { ((*perm).__state_size, (*perm).__user_state_size) };

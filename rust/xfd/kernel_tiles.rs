@@ -2,10 +2,10 @@
 //! Tiles for kernel code (include/linux/xfd.h): it cannot rely on faults, so XFD is disarmed for it
 //! beforehand.
 
-use crate::cpu::{msr, tile};
+use crate::cpu::tile;
+use crate::fpstate::arm;
 use crate::seam::bindings;
 use crate::seam::kernel::kernel;
-use crate::xstate::arming;
 use crate::xstate::xfeature::Xfeatures;
 use core::marker::PhantomData;
 use kernel::prelude::*;
@@ -47,22 +47,6 @@ impl Drop for KernelTiles {
             tile::release();
             arm(self.armed);
             bindings::xfd_kernel_fpu_end();
-        }
-    }
-}
-
-/// Brings IA32_XFD and its per-CPU copy to `wanted`.
-///
-/// # Safety
-///
-/// The kernel has this CPU's FPU registers; `wanted` is what the CPU had, or less.
-unsafe fn arm(wanted: Xfeatures) {
-    let copy = kernel().xfd_state;
-    if let Some(value) = arming::write_needed(Xfeatures::from_bits(copy.get()), wanted) {
-        // SAFETY: preemption is off; the caller vouches for the value.
-        unsafe {
-            msr::write_xfd(value.bits());
-            copy.set(value.bits());
         }
     }
 }

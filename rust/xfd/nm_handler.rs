@@ -10,7 +10,7 @@ use crate::faults::{self, Point};
 use crate::fpstate::{self, FpstateBuffer};
 use crate::group_perm;
 use crate::seam::bindings;
-use crate::seam::locks::{with_interrupts, Siglock};
+use crate::seam::locks::with_interrupts;
 use crate::stats::STATS;
 use crate::trace::Report;
 use crate::xstate::{
@@ -51,12 +51,7 @@ extern "C" fn xfd_handle_nm(regs: *mut pt_regs, xfd_err: u64) {
 
 /// Gives current what it takes to use the components `used`, or says why not.
 fn first_use(used: Xfeatures) -> Verdict {
-    let permission = {
-        let siglock = Siglock::lock();
-        group_perm::get(Audience::Host, &siglock)
-    };
-    // Dropping the lock is safe: permissions and sizes only grow, so what was read is enough for
-    // what was used.
+    let permission = group_perm::get(Audience::Host);
     if !permission::allows(permission.xfeatures, used) {
         STATS.denied.count();
         return Verdict::Sigill;

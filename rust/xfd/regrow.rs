@@ -8,7 +8,6 @@ use crate::fpstate::{current_masks, masks_of, set_masks, FpstateBuffer};
 use crate::group_perm;
 use crate::seam::bindings::fpu;
 use crate::seam::kernel::kernel;
-use crate::seam::locks::Siglock;
 use crate::shrink::copy_registers;
 use crate::stats::STATS;
 use crate::xstate::buffer;
@@ -24,10 +23,7 @@ extern "C" fn xfd_regrow_for_frame(in_frame: u64) {
     if used.is_empty() {
         return;
     }
-    let permission = {
-        let siglock = Siglock::lock();
-        group_perm::get(Audience::Host, &siglock)
-    };
+    let permission = group_perm::get(Audience::Host);
     match FpstateBuffer::obtain(permission.kernel_size, permission.user_size) {
         Ok(buffer) => {
             buffer.install(used);

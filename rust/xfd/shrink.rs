@@ -104,8 +104,8 @@ pub(crate) unsafe fn copy_registers(from: *const fpstate, to: *mut fpstate) {
 /// Takes current's enlarged buffer away, and its register contents with it: current never
 /// returns to user mode. Interrupts on; does not sleep.
 pub(crate) fn retire() {
-    // SAFETY: only current exchanges its buffer, or an interrupt or another CPU while it does not
-    // run or is in user mode.
+    // SAFETY: current exchanges its buffer itself; reclaim leaves a task alone that is about to end
+    // (PF_EXITING, tasks.c).
     let Some(enlarged) = (unsafe { Enlarged::of(current_fpu()) }) else {
         return;
     };

@@ -5,6 +5,7 @@
 # make table       the answers of the stock kernel, the module and this processor, side by side
 # make bench       what AMX costs in the kernel, by the C code and by the module, counted in one boot
 # make check-long  the boots that take long (20 minutes and more)
+# make check-kvm   the boots with virtual machines in the machine
 # make coverage    lines of rust/xstate that its tests reach; fails below 95 %
 # make fuzz        looks for a history that breaks an invariant of rust/xstate, for SECONDS (60)
 # make             the module for the kernel of KDIR (default: the running one)
@@ -69,6 +70,9 @@ demo check check-debug table bench:
 check-long:
 	$(MACHINE) check --long
 
+check-kvm:
+	$(MACHINE) check --kvm
+
 # Tools of cargo's own kind: built once, at these versions.
 TOOLS := $(abspath $(CARGO_TARGET_DIR)/../tools)
 TARPAULIN := cargo-tarpaulin@0.37.5
@@ -89,4 +93,4 @@ fuzz: $(TOOLS)/$(FUZZ)
 	cd rust/xstate && $(abspath $<)/bin/cargo-fuzz run --sanitizer none --target-dir $(TOOLS)/target history -- \
 		-max_total_time=$(SECONDS) -max_len=200
 
-.PHONY: modules install clean need-kdir load unload status demo check check-debug table bench check-long coverage fuzz
+.PHONY: modules install clean need-kdir load unload status demo check check-debug table bench check-long check-kvm coverage fuzz

@@ -9,7 +9,7 @@ use crate::hosttests;
 use crate::ktap::Count;
 use crate::machine::{Machine, Project};
 use crate::progress::note;
-use crate::scenario::{self, Debug, Module, Scenario};
+use crate::scenario::{self, Class, Debug, Module, Scenario};
 use crate::silicon;
 use crate::table;
 use crate::trial::{self, Trial};
@@ -28,29 +28,30 @@ impl From<Trial> for Row {
     }
 }
 
-/// Runs all whose name contains `filter`: the usual ones, or the `long` boots alone.
+/// Runs all whose name contains `filter` and that are of `class`; the host's tests are with the usual boots.
 ///
 /// # Returns
 ///
 /// 0 if something ran and nothing failed, else 1.
-pub fn check(filter: Option<&str>, long: bool) -> Result<u8> {
+pub fn check(filter: Option<&str>, class: Class) -> Result<u8> {
     let project = Project::find()?;
     let scenarios = scenario::read(&project.dir.join("machine/scenarios.toml"))?;
     let wanted = |name: &str| filter.is_none_or(|f| name.contains(f));
     let mut rows = Vec::new();
-    for name in hosttests::CRATES.iter().filter(|name| !long && wanted(&format!("host:{name}"))) {
+    for name in hosttests::CRATES.iter().filter(|name| class == Class::Usual && wanted(&format!("host:{name}"))) {
         let start = Instant::now();
         let count = hosttests::run(&project.cache, &project.dir, name)?;
         rows.push(Row { name: format!("host: {name}"), count, time: start.elapsed() });
     }
-    let asked = |s: &Scenario| s.debug != Debug::Only && s.long == long && wanted(&s.name);
+    let asked = |s: &Scenario| s.debug != Debug::Only && s.class() == class && wanted(&s.name);
     let boots: Vec<_> = scenarios.boots.iter().filter(|s| asked(s)).collect();
     if !boots.is_empty() {
         let machine = Machine::prepare(&project)?;
         let (module, programs) = machine.module_and_programs(boots.iter().any(|s| s.module != Module::Absent))?;
         let start = Instant::now();
-        let host =
-            (filter.is_none() && !long).then(|| silicon::run(&project.cache, &programs, &scenarios)).transpose()?;
+        let suites = scenarios.suites_of(&boots);
+        let compared = filter.is_none() && !suites.is_empty();
+        let host = compared.then(|| silicon::run(&project.cache, &programs, &suites)).transpose()?;
         if let Some(host) = &host {
             let count = host.count.clone();
             rows.push(Row { name: "host: this processor".into(), count, time: start.elapsed() });

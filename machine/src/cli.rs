@@ -51,6 +51,9 @@ pub enum Command {
         /// Only the boots that take long, which are not run otherwise
         #[arg(long)]
         long: bool,
+        /// Only the boots with virtual machines in the machine, which are not run otherwise
+        #[arg(long, conflicts_with = "long")]
+        kvm: bool,
     },
     /// The boots that are for it, on a kernel with KASAN, lockdep and more (builds it first: half an hour)
     CheckDebug {

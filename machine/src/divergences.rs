@@ -5,6 +5,7 @@
 //! `:Row: PROGRAM: NAME` names a row that differs between the kernel's own code and the module, `:Processor: PROGRAM:
 //! NAME` one whose value on silicon depends on the processor.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{bail, Context, Result};
@@ -26,6 +27,14 @@ impl Named {
     /// Whether the row depends on the processor.
     pub fn by_processor(&self, row: &str) -> bool {
         self.processor.iter().any(|name| name == row)
+    }
+
+    /// What is left without the rows of these programs.
+    pub fn without(mut self, programs: &BTreeSet<&str>) -> Named {
+        let theirs = |row: &str| row.split_once(": ").is_some_and(|(program, _)| programs.contains(program));
+        self.rows.retain(|(row, _)| !theirs(row));
+        self.processor.retain(|row| !theirs(row));
+        self
     }
 
     /// All rows that are named.
@@ -118,6 +127,8 @@ mod tests {
         assert_eq!(named.heading("p: mask"), None);
         assert!(named.by_processor("p: mask") && !named.by_processor("p: x (2)"));
         assert_eq!(named.all().count(), 3);
+        let left = named.without(&BTreeSet::from(["p"]));
+        assert_eq!(left.all().collect::<Vec<_>>(), ["prog.sh: a.b"]);
     }
 
     #[test]

@@ -122,6 +122,11 @@ pub fn count(name: &str, output: &str, status: Option<i32>) -> Count {
     total
 }
 
+/// Whether the output has a plan or a result.
+pub fn is_spoken(output: &str) -> bool {
+    output.lines().map(str::trim_start).any(|text| plan(text).is_some() || Result::parse(text).is_some())
+}
+
 /// The level for lines indented by `indent`; a deeper one is opened.
 fn level_at(levels: &mut Vec<Level>, indent: usize) -> &mut Level {
     if levels.last().is_some_and(|level| level.indent < indent) {

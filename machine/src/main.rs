@@ -31,6 +31,8 @@ mod kernel;
 mod key;
 mod klog;
 mod ktap;
+mod kvm_selftests;
+mod kvmlog;
 mod machine;
 mod mirror;
 mod module;
@@ -45,6 +47,7 @@ mod scenario;
 mod shell;
 mod silicon;
 mod software;
+mod style;
 mod table;
 mod toolroot;
 mod trial;
@@ -60,6 +63,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use cli::{Cli, Command, PieceName};
 use machine::{Machine, Project};
+use scenario::Class;
 
 /// How many jobs run side by side: as many as there are processors.
 fn jobs() -> usize {
@@ -116,7 +120,14 @@ fn act(command: Command) -> Result<u8> {
             program: options.program,
         }),
         Command::Shell { machine } => shell::shell(machine.cpus, machine.memory, machine.module, &machine.cmdline),
-        Command::Check { filter, long } => check::check(filter.as_deref(), long),
+        Command::Check { filter, long, kvm } => {
+            let class = match (long, kvm) {
+                (true, _) => Class::Long,
+                (false, true) => Class::Kvm,
+                (false, false) => Class::Usual,
+            };
+            check::check(filter.as_deref(), class)
+        }
         Command::CheckDebug { filter } => debug::check(filter.as_deref()),
         Command::Table => table::table(),
         Command::Bench => bench::bench(),

@@ -2,7 +2,7 @@
 //! The programs that run in the guest: the C selftests, the kernel's own, the Rust ones, and the scripts.
 //! All are static but those of selftests/real.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -27,6 +27,10 @@ const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// The test that is the kernel's own runner with our C selftests as its collection.
 const KSELFTEST: &str = "run_kselftest";
 
+/// The folders of scripts.
+const SCRIPTS: [&str; 6] =
+    ["selftests/module", "selftests/arch", "selftests/real", "selftests/stress", "selftests/kvm", "machine/guest"];
+
 /// What programs are built with.
 pub struct Builder<'a> {
     pub cache: &'a Cache,
@@ -43,6 +47,8 @@ pub struct Programs {
     collection: Vec<String>,
     kselftest: PathBuf,
     real: Real,
+    /// The kernel's KVM tests: large, and only in guests whose tests they are.
+    kvm: BTreeSet<String>,
     _pieces: Vec<Piece>,
 }
 
@@ -55,6 +61,11 @@ impl Programs {
     /// All names.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.by_name.keys().map(String::as_str)
+    }
+
+    /// The names of what belongs into a guest that runs `tests`: they, and what tests start.
+    pub fn for_tests<'a>(&'a self, tests: &'a [String]) -> impl Iterator<Item = &'a str> {
+        self.names().filter(|name| !self.kvm.contains(*name) || tests.iter().any(|test| test == name))
     }
 
     /// Puts the program `name` into the guest with all it needs.
@@ -104,17 +115,22 @@ impl Builder<'_> {
         let kernels_own = self.kernels_own()?;
         by_name.extend(executables(kernels_own.path())?);
         pieces.push(kernels_own);
+        let kvm = self.kvm_selftests()?;
+        let found = executables(kvm.path())?;
+        let kvm_names = found.keys().cloned().collect();
+        by_name.extend(found);
+        pieces.push(kvm);
         if self.project.join("selftests/rust/Cargo.toml").exists() {
             by_name.extend(self.rust()?);
         }
         let real = self.real()?;
         by_name.extend(executables(real.built.path())?);
-        for folder in ["selftests/module", "selftests/arch", "selftests/real", "selftests/stress", "machine/guest"] {
+        for folder in SCRIPTS {
             let scripts = executables(&self.project.join(folder))?;
             by_name.extend(scripts.into_iter().filter(|(name, _)| name != "init"));
         }
         let kselftest = self.kernel.tree().join("tools/testing/selftests");
-        Ok(Programs { by_name, collection, kselftest, real, _pieces: pieces })
+        Ok(Programs { by_name, collection, kselftest, real, kvm: kvm_names, _pieces: pieces })
     }
 
     /// Those of `real` are built against `software`.
@@ -172,7 +188,7 @@ impl Builder<'_> {
     }
 
     /// Takes what only debuggers read out of the programs: the guest loads them slowly.
-    fn strip(&self, log: &Log, dir: &Path) -> Result<()> {
+    pub fn strip(&self, log: &Log, dir: &Path) -> Result<()> {
         let mut strip = self.root.inside().write(dir, "/xfd/out").dir("/xfd/out").command("strip");
         log.run("strip", strip.arg("--strip-debug").args(executables(dir)?.keys()))
     }

@@ -5,7 +5,8 @@
 use std::collections::BTreeMap;
 
 use crate::ktap::{self, Outcome};
-use crate::scenario::Style;
+use crate::kvmlog::{self, Verdict};
+use crate::style::Style;
 
 /// Name -> value, in the order of the output. A result's value is `ok`, `FAIL` or `skip`.
 pub type Rows = Vec<(String, String)>;
@@ -16,12 +17,16 @@ pub const OK: &str = "ok";
 pub const FAIL: &str = "FAIL";
 pub const SKIP: &str = "skip";
 
+/// The row of a program that has its exit status alone.
+const EXIT: &str = "exit";
+
 /// The rows in a program's output. The second row of one name is called `NAME (2)`, and so on.
-pub fn of(style: Style, output: &str) -> Rows {
+pub fn of(style: Style, output: &str, status: Option<i32>) -> Rows {
     let mut found: BTreeMap<String, usize> = BTreeMap::new();
     let rows = match style {
         Style::Ktap => ktap_rows(output),
         Style::KernelX86 => x86_rows(output),
+        Style::KernelKvm => kvm_rows(output, status),
     };
     let number = |(name, value): (String, String)| {
         let count = found.entry(name.clone()).or_insert(0);
@@ -82,12 +87,23 @@ fn x86_rows(output: &str) -> Rows {
     output.lines().filter_map(row).collect()
 }
 
+/// KTAP, or the verdict by the exit status.
+fn kvm_rows(output: &str, status: Option<i32>) -> Rows {
+    let value = match kvmlog::verdict(output, status) {
+        None => return ktap_rows(output),
+        Some(Verdict::Passed) => OK,
+        Some(Verdict::Skipped(_)) => SKIP,
+        Some(Verdict::Failed(_)) => FAIL,
+    };
+    vec![(EXIT.into(), value.into())]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn text(style: Style, output: &str) -> Vec<String> {
-        of(style, output).into_iter().map(|(name, value)| format!("{name} = {value}")).collect()
+        of(style, output, Some(0)).into_iter().map(|(name, value)| format!("{name} = {value}")).collect()
     }
 
     #[test]
@@ -113,7 +129,7 @@ mod tests {
     #[test]
     fn skipping_all_is_one_row() {
         assert_eq!(text(Style::Ktap, "1..0 # SKIP no AMX here\n"), ["all = skip"]);
-        assert!(of(Style::Ktap, "hello\n").is_empty());
+        assert!(of(Style::Ktap, "hello\n", Some(0)).is_empty());
     }
 
     #[test]
@@ -123,5 +139,14 @@ mod tests {
             text(Style::KernelX86, output),
             ["Valid xstate = ok", "Valid xstate (2) = ok", "fork = FAIL", "no = skip"]
         );
+    }
+    #[test]
+    fn a_kvm_test_has_ktap_or_its_verdict() {
+        let row = |output, status| of(Style::KernelKvm, output, status);
+        assert_eq!(row("1..1\nok 1 a\n", Some(0)), [("a".into(), "ok".into())]);
+        assert_eq!(row("1..0 # SKIP no VMX\n", Some(4)), [("all".into(), "skip".into())]);
+        for (status, value) in [(Some(0), "ok"), (Some(4), "skip"), (Some(254), "FAIL"), (None, "FAIL")] {
+            assert_eq!(row("hello\n", status), [("exit".into(), value.into())]);
+        }
     }
 }

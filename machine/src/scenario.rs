@@ -8,6 +8,7 @@ use anyhow::{bail, Context, Result};
 use serde::Deserialize;
 
 use crate::module;
+use crate::style::Style;
 
 /// The whole list.
 #[derive(Debug, Deserialize)]
@@ -55,6 +56,9 @@ pub struct Scenario {
     /// Only run when asked for: `check --long`.
     #[serde(default)]
     pub long: bool,
+    /// Only run when asked for: `check --kvm`.
+    #[serde(default)]
+    pub kvm: bool,
     /// The longest silence, in seconds.
     #[serde(default = "quiet")]
     pub quiet_seconds: u64,
@@ -79,6 +83,27 @@ fn total() -> u64 {
 }
 fn memory() -> u32 {
     1024
+}
+
+/// Which `check` runs a boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    Usual,
+    /// The boots that take long.
+    Long,
+    /// Those with virtual machines in the machine.
+    Kvm,
+}
+
+impl Scenario {
+    /// Which `check` runs it.
+    pub fn class(&self) -> Class {
+        match (self.long, self.kvm) {
+            (true, _) => Class::Long,
+            (false, true) => Class::Kvm,
+            (false, false) => Class::Usual,
+        }
+    }
 }
 
 /// Which kernel a boot is for.
@@ -118,16 +143,6 @@ impl Module {
             Module::LoadedWithFaults => Some(module::WITH_FAULTS),
         }
     }
-}
-
-/// How a program reports.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "kebab-case")]
-pub enum Style {
-    #[default]
-    Ktap,
-    /// Lines with `[OK]` and `[FAIL]`; the exit status is not trusted.
-    KernelX86,
 }
 
 /// One test program.
@@ -175,6 +190,17 @@ impl Scenarios {
     pub fn boot_of(&self, suite: &str, module: Module) -> Option<&Scenario> {
         self.boots.iter().find(|boot| boot.module == module && boot.suites.iter().any(|s| s == suite))
     }
+
+    /// The suites of these boots.
+    pub fn suites_of(&self, boots: &[&Scenario]) -> Vec<&Suite> {
+        self.suites.iter().filter(|suite| boots.iter().any(|boot| boot.suites.contains(&suite.name))).collect()
+    }
+
+    /// The tests of the kernel's own that are for KVM.
+    pub fn kvm_tests(&self) -> BTreeSet<&str> {
+        let tests = self.boots.iter().flat_map(|boot| &boot.tests);
+        tests.filter(|test| test.style == Style::KernelKvm).map(|test| test.name.as_str()).collect()
+    }
 }
 
 /// Reads and checks the list.
@@ -220,6 +246,9 @@ fn check_boot(boot: &Scenario, plain: impl Fn(&str) -> bool) -> Result<()> {
     if boot.tests.is_empty() {
         bail!("{name}: no tests");
     }
+    if boot.long && boot.kvm {
+        bail!("{name}: either `long` or `kvm`");
+    }
     let mut tests = BTreeSet::new();
     for test in &boot.tests {
         if !plain(&test.name) || !tests.insert(&test.name) {
@@ -237,7 +266,7 @@ fn check_suite(list: &Scenarios, suite: &Suite) -> Result<()> {
     let (Some(stock), Some(module), 2) = (stock, module, boots().count()) else {
         bail!("the suite {name} is not in exactly one boot without the module and one with it loaded");
     };
-    let machine = |boot: &Scenario| (boot.cpus, boot.memory_mib, boot.cmdline.clone());
+    let machine = |boot: &Scenario| (boot.cpus, boot.memory_mib, boot.cmdline.clone(), boot.class());
     if machine(stock) != machine(module) {
         bail!("the suite {name} runs on different machines in the boots {} and {}", stock.name, module.name);
     }

@@ -9,9 +9,10 @@ const COMPARED: &str = "[[suite]]\nname = 's'\ntests = ['x', { name = 'y', guest
 #[test]
 fn defaults_and_both_spellings() {
     let text = "[[boot]]\nname = 'a'\ntests = ['x', { name = 'amx_64', style = 'kernel-x86' }]\n\
-                [[boot]]\nname = 'b'\ncpus = 4\nmodule = 'loaded'\ncmdline = 'nokprobes'\ntests = ['x']\n";
+                [[boot]]\nname = 'b'\ncpus = 4\nmodule = 'loaded'\ncmdline = 'nokprobes'\ntests = ['x']\nkvm = true\n";
     let list = parse(text).unwrap().boots;
     assert_eq!((list[0].cpus, list[0].module, list[0].quiet_seconds), (1, Module::Absent, 120));
+    assert_eq!((list[0].class(), list[1].class()), (Class::Usual, Class::Kvm));
     assert_eq!(list[0].tests[0], Test { name: "x".into(), style: Style::Ktap, guest_only: false });
     assert_eq!(list[0].tests[1].style, Style::KernelX86);
     assert_eq!((list[1].cpus, list[1].module, list[1].cmdline.as_str()), (4, Module::Loaded, "nokprobes"));
@@ -39,6 +40,7 @@ fn mistakes_are_refused() {
         ("[[boot]]\nname = 'a'\ntests = [{ name = 'x', style = 'tap' }]\n", ""),
         ("[[boot]]\nname = 'a'\ntests = [{ name = 'x', guest_only = true }]\n", ""),
         ("[[boot]]\nname = 'a'\nsuites = ['s']\ntests = ['x']\n", "no suite s"),
+        ("[[boot]]\nname = 'a'\ntests = ['x']\nlong = true\nkvm = true\n", "either"),
     ] {
         let e = format!("{:#}", parse(text).unwrap_err());
         assert!(e.contains(why), "{text}: {e}");
@@ -53,6 +55,7 @@ fn a_suite_must_be_comparable() {
         ("suites = ['s']\ntests = ['z']", "tests = ['z']", "exactly one"),
         ("tests = ['z']", "tests = ['z']\ncpus = 2", "different machines"),
         ("tests = ['z']", "tests = ['z']\ncmdline = 'quiet'", "different machines"),
+        ("tests = ['z']", "tests = ['z']\nkvm = true", "different machines"),
         ("tests = ['z']", "tests = ['x']", "twice"),
     ] {
         let e = format!("{:#}", parse(&COMPARED.replacen(from, to, 1)).unwrap_err());

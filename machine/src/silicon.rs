@@ -11,12 +11,11 @@ use anyhow::{Context, Result};
 
 use crate::cache::Cache;
 use crate::child::spawn;
-use crate::ktap::{self, Count};
+use crate::ktap::Count;
 use crate::programs::Programs;
 use crate::progress::Step;
 use crate::rows::{self, Rows};
-use crate::scenario::{Scenarios, Style, Test};
-use crate::x86log;
+use crate::scenario::{Suite, Test};
 
 /// uapi/asm/prctl.h
 const ARCH_GET_XCOMP_SUPP: nix::libc::c_int = 0x1021;
@@ -33,7 +32,7 @@ pub struct Host {
 }
 
 /// Runs the suites' tests that are for any machine; without usable AMX it says so and is skipped.
-pub fn run(cache: &Cache, programs: &Programs, scenarios: &Scenarios) -> Result<Host> {
+pub fn run(cache: &Cache, programs: &Programs, suites: &[&Suite]) -> Result<Host> {
     let mut host = Host::default();
     if !has_amx() {
         host.count.skip("no AMX that its kernel lets programs use");
@@ -42,12 +41,12 @@ pub fn run(cache: &Cache, programs: &Programs, scenarios: &Scenarios) -> Result<
     let step = Step::start("host", "the suites on this processor");
     // Programs find each other in their own folder.
     let scratch = cache.scratch("host")?;
-    for name in programs.names() {
+    for name in programs.for_tests(&[]) {
         if let Some(path) = programs.get(name) {
             std::fs::copy(path, scratch.path().join(name)).with_context(|| format!("cannot copy {name}"))?;
         }
     }
-    for test in scenarios.suites.iter().flat_map(|suite| &suite.tests).filter(|test| !test.guest_only) {
+    for test in suites.iter().flat_map(|suite| &suite.tests).filter(|test| !test.guest_only) {
         step.now(&test.name);
         let path = scratch.path().join(&test.name);
         if path.exists() {
@@ -67,11 +66,8 @@ impl Host {
         // A signal ends it like a failure would.
         let status = Some(output.status.code().unwrap_or(1));
         let text = String::from_utf8_lossy(&output.stdout);
-        self.count.add(match test.style {
-            Style::Ktap => ktap::count(&test.name, &text, status),
-            Style::KernelX86 => x86log::count(&test.name, &text, status),
-        });
-        let rows = rows::of(test.style, &text);
+        self.count.add(test.style.count(&test.name, &text, status));
+        let rows = rows::of(test.style, &text, status);
         if !rows.iter().any(|(name, _)| name == rows::ALL) {
             self.rows.insert(test.name.clone(), rows);
         }
@@ -97,6 +93,7 @@ pub fn is_of_series(release: &OsStr, series: &[String]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::style::Style;
     use std::os::unix::fs::PermissionsExt;
 
     fn outcome(script: &str) -> ((usize, usize, usize), usize) {

@@ -2,6 +2,8 @@
 //! `machine table`: what the suites answer on the stock kernel, with the module and on the host's own processor, side
 //! by side.
 
+use std::collections::BTreeSet;
+
 use anyhow::Result;
 
 use crate::columns::{Judgement, Line, Program, Table};
@@ -14,7 +16,7 @@ use crate::silicon::{self, Host};
 use crate::trial::{self, Trial};
 use crate::verdict;
 
-/// Runs the boots that have suites, and prints the table.
+/// Runs the boots that have suites, whatever their class, and prints the table.
 ///
 /// # Returns
 ///
@@ -24,8 +26,8 @@ pub fn table() -> Result<u8> {
     let scenarios = scenario::read(&project.dir.join("machine/scenarios.toml"))?;
     let machine = Machine::prepare(&project)?;
     let (module, programs) = machine.module_and_programs(true)?;
-    let host = silicon::run(&project.cache, &programs, &scenarios)?;
     let boots: Vec<_> = scenarios.boots.iter().filter(|boot| !boot.suites.is_empty()).collect();
+    let host = silicon::run(&project.cache, &programs, &scenarios.suites_of(&boots))?;
     let trials = trial::run_all(&machine, module.as_ref(), &programs, &boots)?;
     let table = compare(&project, &scenarios, &trials, &host)?;
     print(&table);
@@ -46,17 +48,22 @@ pub fn table() -> Result<u8> {
     Ok(if failed == 0 { verdict::PASS } else { verdict::FAIL })
 }
 
-/// Puts side by side what the boots and the host answered.
+/// Puts side by side what the boots and the host answered: the suites of these boots, and no others.
 pub fn compare(project: &Project, scenarios: &Scenarios, trials: &[Trial], host: &Host) -> Result<Table> {
-    let named = divergences::read(&project.dir.join("Documentation/divergences.rst"))?;
+    let boots: Vec<_> =
+        scenarios.boots.iter().filter(|boot| trials.iter().any(|trial| trial.name == boot.name)).collect();
+    let suites = scenarios.suites_of(&boots);
+    let others = scenarios.suites.iter().filter(|suite| suites.iter().all(|s| s.name != suite.name));
+    let not_run: BTreeSet<_> = others.flat_map(|suite| &suite.tests).map(|test| test.name.as_str()).collect();
+    let named = divergences::read(&project.dir.join("Documentation/divergences.rst"))?.without(&not_run);
     let rows_of = |suite: &str, module, test: &Test| -> Rows {
         let boot = scenarios.boot_of(suite, module);
         let trial = boot.and_then(|boot| trials.iter().find(|trial| trial.name == boot.name));
         let output = trial.and_then(|trial| trial.tests.get(&test.name));
-        output.map(|(text, _)| rows::of(test.style, &String::from_utf8_lossy(text))).unwrap_or_default()
+        output.map(|(text, status)| rows::of(test.style, &String::from_utf8_lossy(text), *status)).unwrap_or_default()
     };
     let mut programs = Vec::new();
-    for suite in &scenarios.suites {
+    for suite in suites {
         for test in &suite.tests {
             programs.push(Program {
                 name: &test.name,

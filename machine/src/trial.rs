@@ -11,13 +11,12 @@ use anyhow::Result;
 use crate::boot::Report;
 use crate::cache::Piece;
 use crate::console::Event;
-use crate::ktap::{self, Count};
+use crate::ktap::Count;
 use crate::machine::{How, Machine, Settings};
 use crate::programs::Programs;
 use crate::progress::{note, Step};
-use crate::scenario::{Module, Scenario, Style};
+use crate::scenario::{Module, Scenario};
 use crate::verdict::{self, End};
-use crate::x86log;
 
 /// A boot that was run.
 pub struct Trial {
@@ -111,8 +110,7 @@ fn run_one(machine: &Machine, module: Option<&Piece>, programs: &Programs, scena
     let names: Vec<_> = scenario.tests.iter().map(|t| t.name.clone()).filter(|n| programs.get(n).is_some()).collect();
     let module = module.filter(|_| scenario.module != Module::Absent);
     let mut files = machine.guest(&Settings::Tests(names.clone()), module, scenario.module.loaded())?;
-    // All of them: tests start each other.
-    for name in programs.names() {
+    for name in programs.for_tests(&names) {
         programs.install(name, &mut files)?;
     }
     for name in &scenario.software {
@@ -190,10 +188,7 @@ fn judge(scenario: &Scenario, heard: &Heard, report: &Report, known: impl Fn(&st
             None => count.fail(format!("{name}: was not run")),
             Some((output, status)) => {
                 let output = String::from_utf8_lossy(output);
-                count.add(match test.style {
-                    Style::Ktap => ktap::count(name, &output, *status),
-                    Style::KernelX86 => x86log::count(name, &output, *status),
-                });
+                count.add(test.style.count(name, &output, *status));
             }
         }
     }

@@ -3,6 +3,7 @@
 use super::*;
 use crate::klog::{Kind, Problem};
 use crate::scenario::Test;
+use crate::style::Style;
 
 fn scenario(module: bool) -> Scenario {
     Scenario {
@@ -12,6 +13,7 @@ fn scenario(module: bool) -> Scenario {
         software: Vec::new(),
         expected_log: Vec::new(),
         long: false,
+        kvm: false,
         cmdline: String::new(),
         suites: Vec::new(),
         tests: vec![Test { name: "a".into(), style: Style::Ktap, guest_only: false }],

@@ -6,7 +6,8 @@
 //! exchanges the buffers before it takes the registers away, outside any lock: a preemption
 //! between the two finds IA32_XFD and the fpstate in disagreement. Both are mended here.
 
-use crate::fpstate::{current_fpu, FpstateBuffer};
+use crate::cpu::current::current_fpu;
+use crate::fpstate::FpstateBuffer;
 use crate::seam::bindings;
 use crate::seam::kernel::kernel;
 use crate::seam::locks::Fpregs;

@@ -5,10 +5,10 @@
 //! Buffers come from vmalloc, as the kernel's own do: whichever is in place when a task is
 //! released is freed by the kernel's `fpstate_free()`, with or without this module loaded.
 
-use crate::cpu::msr;
+use crate::cpu::{current::current_fpu, msr};
 use crate::faults;
 use crate::pool;
-use crate::seam::bindings::{self, fpstate, fpu};
+use crate::seam::bindings::{self, fpstate};
 use crate::seam::kernel::kernel;
 use crate::seam::locks::Fpregs;
 use crate::xstate::layout::{Format, XCOMP_BV_COMPACTED};
@@ -16,12 +16,6 @@ use crate::xstate::{arming, buffer, buffer::Masks, xfeature::Xfeatures};
 use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
 use kernel::prelude::*;
-
-/// Current's FPU state, which follows its task_struct in memory.
-pub(crate) fn current_fpu() -> *mut fpu {
-    // SAFETY: a pointer computation; current is a valid task.
-    unsafe { bindings::xfd_current_fpu() }.cast()
-}
 
 /// A task's masks, as its buffer says them. Only the task itself exchanges its buffer.
 pub(crate) fn current_masks() -> Masks {
@@ -201,6 +195,28 @@ pub(crate) unsafe fn set_masks(state: *mut fpstate, masks: Masks) {
         (*state).user_xfeatures = masks.user_xfeatures.bits();
         (*state).xfd = masks.xfd.bits();
     }
+}
+
+/// XSTATE_BV of a register image: what was in use when it was saved.
+///
+/// # Safety
+///
+/// `state` points to an fpstate.
+pub(crate) unsafe fn xstate_bv(state: *const fpstate) -> *mut u64 {
+    // SAFETY: within the fpstate: every register image has the header.
+    unsafe { state.byte_add(bindings::XFD_FPSTATE_XSTATE_BV as usize) }
+        .cast_mut()
+        .cast()
+}
+
+/// Makes a register image that is all zero one of the initial state, for the masks of `state`.
+///
+/// # Safety
+///
+/// `state` is the caller's alone.
+pub(crate) unsafe fn init_registers(state: *mut fpstate) {
+    // SAFETY: the caller vouches for `state`.
+    unsafe { bindings::xfd_gate_init_fpstate(state) }
 }
 
 /// XRSTORS raises #GP on a header that does not name the compacted format (SDM vol. 1, 13.8).

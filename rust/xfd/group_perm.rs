@@ -5,7 +5,7 @@
 
 use crate::seam::bindings::{self, fpu_state_perm};
 use crate::seam::locks::Siglock;
-use crate::xstate::permission::{Audience, Permission};
+use crate::xstate::permission::{self, Audience, Permission};
 use crate::xstate::xfeature::Xfeatures;
 
 fn group_perm(audience: Audience) -> *mut fpu_state_perm {
@@ -41,6 +41,15 @@ pub(crate) fn get(audience: Audience) -> Permission {
         kernel_size,
         user_size,
     }
+}
+
+/// Ends the time in which current's process may ask for permissions for its guests.
+pub(crate) fn lock_guests() {
+    let _siglock = Siglock::lock();
+    let locked = xfeatures(Audience::Guest) | permission::GUEST_LOCKED;
+    let perm = group_perm(Audience::Guest);
+    // SAFETY: as in `set`.
+    unsafe { (&raw mut (*perm).__state_perm).write_volatile(locked.bits()) }
 }
 
 /// Stores a permission.

@@ -5,7 +5,8 @@
 //! dynamic components. Its `user_size` becomes that of the enlarged one: the task's signal frames
 //! keep their size, and that is how regrow.rs knows such a task.
 
-use crate::fpstate::{current_fpu, masks_of, set_xcomp_bv, FpstateBuffer};
+use crate::cpu::current::current_fpu;
+use crate::fpstate::{masks_of, set_xcomp_bv, xstate_bv, FpstateBuffer};
 use crate::seam::bindings::{self, fpstate, fpu};
 use crate::seam::kernel::kernel;
 use crate::seam::locks::Fpregs;
@@ -117,16 +118,6 @@ pub(crate) fn retire() {
     let buffer = enlarged.put_builtin_in_place();
     drop(fpregs);
     drop(buffer);
-}
-
-/// # Safety
-///
-/// `state` points to an fpstate.
-unsafe fn xstate_bv(state: *const fpstate) -> *mut u64 {
-    // SAFETY: within the fpstate: every register image has the header.
-    unsafe { state.byte_add(bindings::XFD_FPSTATE_XSTATE_BV as usize) }
-        .cast_mut()
-        .cast()
 }
 
 /// # Safety

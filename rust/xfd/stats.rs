@@ -3,6 +3,7 @@
 
 use crate::faults;
 use crate::pool;
+use crate::promises;
 use crate::seam::bindings;
 use kernel::debugfs::{Dir, File};
 use kernel::fmt;
@@ -33,6 +34,8 @@ pub(crate) struct Stats {
     pub(crate) reclaimed: Counter,
     /// Those that were needed again for tiles of a signal frame or a tracer.
     pub(crate) regrown: Counter,
+    /// Virtual CPUs' buffers that got room for a dynamic component.
+    pub(crate) guests_grown: Counter,
     /// Uses without permission: SIGILL.
     pub(crate) denied: Counter,
     /// Uses for which there was no memory: SIGSEGV.
@@ -46,6 +49,7 @@ pub(crate) static STATS: Stats = Stats {
     recycled: Counter::new(),
     reclaimed: Counter::new(),
     regrown: Counter::new(),
+    guests_grown: Counter::new(),
     denied: Counter::new(),
     failed_allocations: Counter::new(),
     repeated: Counter::new(),
@@ -104,6 +108,10 @@ pub(crate) struct Files {
     #[pin]
     regrown: File<Shown>,
     #[pin]
+    guests_grown: File<Shown>,
+    #[pin]
+    guests_owed: File<promises::Outstanding>,
+    #[pin]
     denied: File<Shown>,
     #[pin]
     failed_allocations: File<Shown>,
@@ -135,6 +143,8 @@ impl Files {
             recycled <- dir.read_only_file(c"recycled", Shown(&STATS.recycled.0)),
             reclaimed <- dir.read_only_file(c"reclaimed", Shown(&STATS.reclaimed.0)),
             regrown <- dir.read_only_file(c"regrown", Shown(&STATS.regrown.0)),
+            guests_grown <- dir.read_only_file(c"guests_grown", Shown(&STATS.guests_grown.0)),
+            guests_owed <- dir.read_only_file(c"guests_owed", promises::Outstanding),
             pooled <- dir.read_only_file(c"pooled", Pooled),
             denied <- dir.read_only_file(c"denied", Shown(&STATS.denied.0)),
             failed_allocations <-

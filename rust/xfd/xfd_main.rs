@@ -16,10 +16,14 @@ mod faults;
 mod faults;
 mod fpstate;
 mod group_perm;
+mod guest;
+mod guest_update;
 mod kernel_tiles;
+mod kvm_modules;
 mod nm_handler;
 mod pool;
 mod prctl;
+mod promises;
 mod reclaim;
 mod regrow;
 mod resume;
@@ -87,6 +91,7 @@ impl Drop for Xfd {
         // A cumulative livepatch of somebody else's replaces ours without asking, and without
         // telling (Documentation/livepatch/cumulative-patches.rst): #NM still comes here then.
         livepatch::give_back();
+        livepatch::give_back_guests();
     }
 }
 

@@ -5,7 +5,7 @@
 //! The modules stand in the order of a first use: the CPU's report ([`nm_event`]), the process's
 //! [`permission`], the sizes ([`layout`]), the task's [`buffer`], the value the CPU must hold
 //! afterwards ([`arming`]), what the task gets ([`verdict`]). After it: whether the task needs its buffer yet
-//! ([`idle`]).
+//! ([`idle`]). Beside it: the same for a virtual CPU ([`guest`]).
 //!
 //! No `unsafe`, no allocation, no kernel type: compiled into the module by kbuild and into host
 //! tests by cargo.
@@ -13,6 +13,7 @@
 
 pub mod arming;
 pub mod buffer;
+pub mod guest;
 pub mod idle;
 pub mod layout;
 pub mod nm_event;

@@ -2,6 +2,7 @@
 //! The processor: every instruction of this module that Rust has no word for.
 
 pub(crate) mod cpuid;
+pub(crate) mod current;
 pub(crate) mod msr;
 pub(crate) mod percpu;
 pub(crate) mod tile;

@@ -7,6 +7,7 @@
 #include <linux/mutex.h>
 #include <linux/static_call_types.h>
 #include <linux/vmalloc.h>
+#include <uapi/asm/kvm.h>
 #include <uapi/asm/prctl.h>
 #include <uapi/asm-generic/siginfo.h>
 #include <asm/fpu/types.h>
@@ -18,6 +19,12 @@
 
 /* A macro whose value bindgen cannot compute. */
 static const u64 XFD_USER_SUPPORTED = XFEATURE_MASK_USER_SUPPORTED;
+
+/* Bytes; struct fpu follows struct task_struct. And the least KVM_GET_XSAVE gives. */
+enum {
+	XFD_TASK_SIZE = sizeof(struct task_struct),
+	XFD_KVM_XSAVE = sizeof(struct kvm_xsave),
+};
 
 /* Bytes from the start of a struct fpstate; struct xregs_state is opaque to Rust. */
 enum {

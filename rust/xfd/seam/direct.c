@@ -6,9 +6,11 @@
 #include <linux/linkage.h>
 #include <linux/objtool.h>
 #include <linux/rcupdate.h>
+#include <linux/sched.h>
 #include <asm/ibt.h>
 #include <asm/unwind_hints.h>
 
+#include "gates.h"
 #include "seam.h"
 
 /*
@@ -20,7 +22,7 @@
  * Ours runs instead of the kernel's: on the stack are the way back into the kernel's function,
  * which is dropped, and then its caller's, which is where ours returns to.
  */
-#define XFD_TRAMPOLINE_INSTEAD(symbol, ours)			\
+#define XFD_TRAMPOLINE_INSTEAD(symbol, ours, group)			\
 	asm(".pushsection .text, \"ax\", @progbits\n"		\
 	    __ALIGN_STR "\n"					\
 	    ".type xfd_direct_" #symbol ", @function\n"		\
@@ -32,14 +34,13 @@
 	    "int3\n"						\
 	    ".size xfd_direct_" #symbol ", .-xfd_direct_" #symbol "\n" \
 	    ".popsection\n");					\
-	extern void xfd_direct_##symbol(void);			\
-	static struct ftrace_ops xfd_ops_##symbol;
+	extern void xfd_direct_##symbol(void);
 
 /*
  * Ours runs first, with the arguments of the kernel's, which then runs. @save and @restore are for
  * as many registers as the kernel's function has arguments.
  */
-#define XFD_TRAMPOLINE_BEFORE(symbol, ours, save, restore)	\
+#define XFD_TRAMPOLINE_BEFORE(symbol, ours, group, save, restore)	\
 	asm(".pushsection .text, \"ax\", @progbits\n"		\
 	    __ALIGN_STR "\n"					\
 	    ".type xfd_direct_" #symbol ", @function\n"		\
@@ -54,43 +55,122 @@
 	    ASM_RET						\
 	    ".size xfd_direct_" #symbol ", .-xfd_direct_" #symbol "\n" \
 	    ".popsection\n");					\
-	extern void xfd_direct_##symbol(void);			\
-	static struct ftrace_ops xfd_ops_##symbol;
+	extern void xfd_direct_##symbol(void);
+
+/*
+ * Ours runs first, and what it returns, if that is not 0, is returned for the kernel's function,
+ * which then does not run.
+ */
+#define XFD_TRAMPOLINE_ASK(symbol, ours, group, save, restore)		\
+	asm(".pushsection .text, \"ax\", @progbits\n"		\
+	    __ALIGN_STR "\n"					\
+	    ".type xfd_direct_" #symbol ", @function\n"		\
+	    "xfd_direct_" #symbol ":\n"				\
+	    ASM_ENDBR						\
+	    "pushq %rbp\n"					\
+	    "movq %rsp, %rbp\n"					\
+	    save						\
+	    "call " #ours "\n"					\
+	    restore						\
+	    "popq %rbp\n"					\
+	    "testl %eax, %eax\n"				\
+	    "jnz 1f\n"						\
+	    ASM_RET						\
+	    "1: addq $8, %rsp\n"				\
+	    UNWIND_HINT_FUNC					\
+	    ASM_RET						\
+	    ".size xfd_direct_" #symbol ", .-xfd_direct_" #symbol "\n" \
+	    ".popsection\n");					\
+	extern void xfd_direct_##symbol(void);
 
 #define SAVE_2 "pushq %rdi\n" "pushq %rsi\n"
 #define RESTORE_2 "popq %rsi\n" "popq %rdi\n"
-#define SAVE_6 SAVE_2 "pushq %rdx\n" "pushq %rcx\n" "pushq %r8\n" "pushq %r9\n"
-#define RESTORE_6 "popq %r9\n" "popq %r8\n" "popq %rcx\n" "popq %rdx\n" RESTORE_2
+#define SAVE_4 SAVE_2 "pushq %rdx\n" "pushq %rcx\n"
+#define RESTORE_4 "popq %rcx\n" "popq %rdx\n" RESTORE_2
+#define SAVE_6 SAVE_4 "pushq %r8\n" "pushq %r9\n"
+#define RESTORE_6 "popq %r9\n" "popq %r8\n" RESTORE_4
 
-/* Rust: prctl.rs. C: regrow.c */
-#define XFD_DIRECT_CALLS(INSTEAD, BEFORE)					\
-	INSTEAD(fpu_xstate_prctl, xfd_fpu_xstate_prctl)				\
-	BEFORE(fpu__restore_sig, xfd_before_restore_sig, SAVE_2, RESTORE_2)	\
-	BEFORE(xstateregs_set, xfd_before_xstateregs_set, SAVE_6, RESTORE_6)
+#define XFD_DIRECT_CALLS(INSTEAD, BEFORE, ASK)						\
+	/* Rust: prctl.rs. C: regrow.c */						\
+	INSTEAD(fpu_xstate_prctl, xfd_fpu_xstate_prctl, XFD_HOST)			\
+	BEFORE(fpu__restore_sig, xfd_before_restore_sig, XFD_HOST, SAVE_2, RESTORE_2)	\
+	BEFORE(xstateregs_set, xfd_before_xstateregs_set, XFD_HOST, SAVE_6, RESTORE_6)	\
+	/* Rust: guest.rs, guest_update.rs */						\
+	INSTEAD(fpu_alloc_guest_fpstate, xfd_alloc_guest_fpstate, XFD_GUEST)		\
+	INSTEAD(fpu_free_guest_fpstate, xfd_free_guest_fpstate, XFD_GUEST)		\
+	INSTEAD(fpu_swap_kvm_fpstate, xfd_swap_guest_fpstate, XFD_GUEST)		\
+	INSTEAD(xstate_get_guest_group_perm, xfd_guest_permission, XFD_GUEST)		\
+	INSTEAD(fpu_enable_guest_xfd_features, xfd_promise_to_guest, XFD_GUEST)		\
+	INSTEAD(fpu_update_guest_xfd, xfd_set_guest_xfd, XFD_GUEST)			\
+	INSTEAD(fpu_sync_guest_vmexit_xfd_state, xfd_sync_guest_xfd, XFD_GUEST)		\
+	ASK(fpu_copy_uabi_to_guest_fpstate, xfd_before_guest_image, XFD_GUEST, SAVE_4, RESTORE_4) \
+	/* C: kvm.c */									\
+	ASK(__kvm_set_xcr, xfd_before_set_xcr, XFD_KVM, SAVE_4, RESTORE_4)		\
+	ASK(kvm_set_msr_common, xfd_before_set_msr, XFD_KVM, SAVE_2, RESTORE_2)		\
+	ASK(vmx_set_intercept_for_msr, xfd_before_set_intercept, XFD_KVM_INTEL, SAVE_4, RESTORE_4)
 
-XFD_DIRECT_CALLS(XFD_TRAMPOLINE_INSTEAD, XFD_TRAMPOLINE_BEFORE)
+XFD_DIRECT_CALLS(XFD_TRAMPOLINE_INSTEAD, XFD_TRAMPOLINE_BEFORE, XFD_TRAMPOLINE_ASK)
 
-#define XFD_DIRECT_ENTRY(function, ...) { #function, xfd_direct_##function, &xfd_ops_##function },
+#define XFD_DIRECT_ENTRY(function, ours, where, ...) \
+	{ #function, where, xfd_direct_##function },
 
 const struct xfd_direct xfd_directs[] = {
-	XFD_DIRECT_CALLS(XFD_DIRECT_ENTRY, XFD_DIRECT_ENTRY)
+	XFD_DIRECT_CALLS(XFD_DIRECT_ENTRY, XFD_DIRECT_ENTRY, XFD_DIRECT_ENTRY)
 	{ }
 };
 
+/* Where ftrace's call is in each of the functions; 0 for one that is not attached. */
+static unsigned long xfd_direct_sites[ARRAY_SIZE(xfd_directs)];
+
+/*
+ * One for all: only to detach the last function of an ftrace_ops is slow, since ftrace waits then
+ * for every task to have left its trampolines.
+ */
+static struct ftrace_ops xfd_direct_ops;
+
+static int update(int (*update_direct)(struct ftrace_ops *ops, struct ftrace_hash *hash),
+		  const struct xfd_direct *direct, unsigned long site)
+{
+	struct ftrace_hash *hash = static_call(xfd_gate_alloc_ftrace_hash)(0);
+	int error = -ENOMEM;
+
+	if (hash && static_call(xfd_gate_add_ftrace_hash_entry_direct)(hash, site, (unsigned long)direct->trampoline))
+		error = update_direct(&xfd_direct_ops, hash);
+	static_call(xfd_gate_free_ftrace_hash)(hash);
+	return error;
+}
+
+static int add(struct ftrace_ops *ops, struct ftrace_hash *hash)
+{
+	return static_call(xfd_gate_update_ftrace_direct_add)(ops, hash);
+}
+
+static int del(struct ftrace_ops *ops, struct ftrace_hash *hash)
+{
+	return static_call(xfd_gate_update_ftrace_direct_del)(ops, hash);
+}
+
 int xfd_direct_attach(const struct xfd_direct *direct, unsigned long address)
 {
-	int error = ftrace_set_filter_ip(direct->ops, address, 0, 1);
+	unsigned long site = static_call(xfd_gate_ftrace_location)(address);
+	int error = site ? update(add, direct, site) : -ENODEV;
 
 	if (!error)
-		error = register_ftrace_direct(direct->ops, (unsigned long)direct->trampoline);
-	if (error)
-		ftrace_free_filter(direct->ops);
-	return error;
+		xfd_direct_sites[direct - xfd_directs] = site;
+	/* It says so of one that has a direct call already. */
+	return error == -EINVAL ? -EBUSY : error;
 }
 
 void xfd_direct_detach(const struct xfd_direct *direct)
 {
-	unregister_ftrace_direct(direct->ops, (unsigned long)direct->trampoline, true);
+	unsigned long *site = &xfd_direct_sites[direct - xfd_directs];
+
+	if (!*site)
+		return;
+	/* A few words, which the kernel always finds: the module cannot go without. */
+	while (update(del, direct, *site) == -ENOMEM)
+		cond_resched();
+	*site = 0;
 }
 
 void xfd_direct_synchronize(void)

@@ -3,42 +3,51 @@
 
 use super::refusal::Refusal;
 use super::symbols::find;
-use super::{bindings, symbols};
+use super::{bindings, bindings::xfd_direct_group, symbols};
 use kernel::prelude::*;
-use kernel::sync::atomic::{Atomic, Relaxed};
 
-/// How many of the list are attached, from its beginning.
-static ATTACHED: Atomic<usize> = Atomic::new(0);
-
-/// Attaches all of them, or none. Sleeps.
-pub(crate) fn attach() -> Result<(), Refusal> {
-    for (direct, symbol) in directs().zip(symbols()) {
-        // SAFETY: the address is that of the function for which the trampoline was written.
-        let error = unsafe { bindings::xfd_direct_attach(direct, find(symbol)? as c_ulong) };
-        if let Err(e) = kernel::error::to_result(error) {
-            detach();
-            return Err(Refusal::NoDirectCall(symbol, e));
+/// Attaches all of `group`, or none. Sleeps. One at a time for each group.
+pub(crate) fn attach(group: xfd_direct_group) -> Result<(), Refusal> {
+    for direct in directs(group) {
+        if let Err(refusal) = attach_one(direct) {
+            detach(group);
+            return Err(refusal);
         }
-        ATTACHED.add(1, Relaxed);
     }
     Ok(())
 }
 
-/// Detaches those that are attached: nobody enters them any more. Sleeps.
-pub(crate) fn detach() {
-    for direct in directs().take(ATTACHED.xchg(0, Relaxed)) {
-        // SAFETY: `attach` did it.
+fn attach_one(direct: &'static bindings::xfd_direct) -> Result<(), Refusal> {
+    let symbol = symbol_of(direct);
+    // SAFETY: the address is that of the function for which the trampoline was written.
+    let error = unsafe { bindings::xfd_direct_attach(direct, find(symbol)? as c_ulong) };
+    kernel::error::to_result(error).map_err(|e| Refusal::NoDirectCall(symbol, e))
+}
+
+/// Whether `refusal` says that the kernel has no such function: its module is not loaded.
+pub(crate) fn is_absent(refusal: &Refusal) -> bool {
+    matches!(refusal, Refusal::NoSymbol(_))
+}
+
+/// Detaches those of `group` that are attached: nobody enters them any more. Sleeps.
+pub(crate) fn detach(group: xfd_direct_group) {
+    for direct in directs(group) {
+        // SAFETY: does nothing for one that is not attached.
         unsafe { bindings::xfd_direct_detach(direct) };
     }
 }
 
-/// The names of the functions.
-pub(super) fn symbols() -> impl Iterator<Item = &'static CStr> {
-    // SAFETY: an entry with a symbol, a C string literal.
-    directs().map(|direct| unsafe { CStr::from_char_ptr(direct.symbol) })
+/// The names of the functions of `group`.
+pub(super) fn symbols(group: xfd_direct_group) -> impl Iterator<Item = &'static CStr> {
+    directs(group).map(symbol_of)
 }
 
-fn directs() -> impl Iterator<Item = &'static bindings::xfd_direct> {
+fn symbol_of(direct: &'static bindings::xfd_direct) -> &'static CStr {
+    // SAFETY: an entry with a symbol, a C string literal.
+    unsafe { CStr::from_char_ptr(direct.symbol) }
+}
+
+fn directs(group: xfd_direct_group) -> impl Iterator<Item = &'static bindings::xfd_direct> {
     // SAFETY: direct.c ends the array with an entry whose symbol is NULL.
     unsafe {
         symbols::until_null(
@@ -46,4 +55,5 @@ fn directs() -> impl Iterator<Item = &'static bindings::xfd_direct> {
             |direct: &bindings::xfd_direct| direct.symbol,
         )
     }
+    .filter(move |direct| direct.group == group)
 }

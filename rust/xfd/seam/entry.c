@@ -55,6 +55,16 @@ long xfd_last_one_left(long result)
 	return result;
 }
 
+void xfd_enter_counted(void)
+{
+	xfd_enter();
+}
+
+void xfd_leave_counted(void)
+{
+	xfd_leave(0);
+}
+
 void xfd_wait_for_handlers(void)
 {
 	WRITE_ONCE(xfd_waited_for, true);

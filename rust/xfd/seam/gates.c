@@ -11,6 +11,7 @@
 #include <linux/static_call.h>
 #include <linux/uprobes.h>
 #include <asm/fpu/api.h>
+#include <asm/fpu/xstate.h>
 #include <asm/text-patching.h>
 
 #include "gates.h"
@@ -55,6 +56,26 @@ unsigned long xfd_gate_sigframe_size(void)
 void xfd_gate_load_fpregs(void)
 {
 	static_call(xfd_gate_switch_fpu_return)();
+}
+
+void xfd_gate_save_fpregs(struct fpu *fpu)
+{
+	static_call(xfd_gate_save_fpregs_to_fpstate)(fpu);
+}
+
+void xfd_gate_restore_fpregs(struct fpstate *state)
+{
+	static_call(xfd_gate_restore_fpregs_from_fpstate)(state, XFEATURE_MASK_FPSTATE);
+}
+
+void xfd_gate_mark_fpregs_active(void)
+{
+	static_call(xfd_gate_fpregs_mark_activate)();
+}
+
+void xfd_gate_init_fpstate(struct fpstate *state)
+{
+	static_call(xfd_gate_fpstate_init_user)(state);
 }
 
 void xfd_gate_reset_fpstate(struct fpu *fpu)

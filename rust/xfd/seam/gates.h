@@ -5,17 +5,23 @@
 #ifndef XFD_GATES_H
 #define XFD_GATES_H
 
+#include <linux/ftrace.h>
 #include <linux/kallsyms.h>
 #include <linux/stacktrace.h>
 #include <linux/static_call.h>
 #include <linux/wait.h>
+#include <asm/fpu/sched.h>
+#include <asm/fpu/signal.h>
 #include <asm/idtentry.h>
 
+struct fpstate;
 struct fpu;
 struct klp_ops;
 
 /* arch/x86/kernel/fpu/internal.h:26, a header that modules do not have */
 void fpstate_reset(struct fpu *fpu);
+/* internal.h:25 */
+void fpstate_init_user(struct fpstate *fpstate);
 /* kernel/livepatch/patch.h:28, likewise */
 struct klp_ops *klp_find_ops(void *old_func);
 
@@ -29,8 +35,18 @@ struct klp_ops *klp_find_ops(void *old_func);
 	G(get_sigframe_size)		\
 	G(switch_fpu_return)		\
 	G(fpstate_reset)		\
+	G(fpstate_init_user)		\
+	G(save_fpregs_to_fpstate)	\
+	G(restore_fpregs_from_fpstate)	\
+	G(fpregs_mark_activate)		\
 	G(smp_text_poke_single)		\
 	G(klp_find_ops)			\
+	G(ftrace_location)		\
+	G(alloc_ftrace_hash)		\
+	G(free_ftrace_hash)		\
+	G(add_ftrace_hash_entry_direct)	\
+	G(update_ftrace_direct_add)	\
+	G(update_ftrace_direct_del)	\
 	G(kallsyms_lookup_size_offset)	\
 	G(stack_trace_save_tsk_reliable)	\
 	G(task_call_func)

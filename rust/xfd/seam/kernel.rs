@@ -15,6 +15,8 @@ use kernel::prelude::*;
 pub(crate) struct Kernel {
     /// `fpu_user_cfg`.
     user: &'static bindings::fpu_state_config,
+    /// `guest_default_cfg`.
+    guest: &'static bindings::vcpu_fpu_config,
     /// `init_fpstate`, the initial state of every component.
     init_fpstate: *const kernel::bindings::fpstate,
     /// `xfd_state`: what was last written to each CPU's IA32_XFD.
@@ -73,12 +75,15 @@ impl Kernel {
                 &*(find(c"fpu_kernel_cfg")? as *const bindings::fpu_state_config),
             )
         };
+        // SAFETY: `struct vcpu_fpu_config` (arch/x86/kernel/fpu/core.c:41), likewise.
+        let guest = unsafe { &*(find(c"guest_default_cfg")? as *const bindings::vcpu_fpu_config) };
         if (Xfeatures::from_bits(user.max_features) & Xfeatures::USER_DYNAMIC).is_empty() {
             return Err(Refusal::NoDynamicXfeature);
         }
         for (features, size, format) in [
             (kernel.default_features, kernel.default_size, format),
             (kernel.max_features, kernel.max_size, format),
+            (guest.features, guest.size, format),
             (user.default_features, user.default_size, Format::Standard),
             (user.max_features, user.max_size, Format::Standard),
         ] {
@@ -99,6 +104,7 @@ impl Kernel {
         let layout = layout.with_known(largest, user_xfeatures);
         let found = Self {
             user,
+            guest,
             init_fpstate: find(c"init_fpstate")? as *const kernel::bindings::fpstate,
             // SAFETY: DEFINE_PER_CPU(u64, xfd_state), arch/x86/kernel/fpu/core.c:35.
             xfd_state: unsafe { PerCpuU64::new(find(c"xfd_state")?) },
@@ -116,6 +122,21 @@ impl Kernel {
     /// Bytes of the largest user-visible register image.
     pub(crate) fn largest_user_size(&self) -> u32 {
         self.user.max_size
+    }
+
+    /// What a virtual CPU's buffer has room for at first.
+    pub(crate) fn guest(&self) -> &bindings::vcpu_fpu_config {
+        self.guest
+    }
+
+    /// Bytes of the user-visible register image of a task to which nothing was permitted.
+    pub(crate) fn default_user_size(&self) -> u32 {
+        self.user.default_size
+    }
+
+    /// User components that every task may use.
+    pub(crate) fn default_user_xfeatures(&self) -> Xfeatures {
+        Xfeatures::from_bits(self.user.default_features)
     }
 
     /// User components of this machine.

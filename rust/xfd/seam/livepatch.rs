@@ -6,7 +6,7 @@
 //! one switch moves everything.
 
 use super::symbols::find;
-use super::{bindings, call_site, direct, refusal::Refusal};
+use super::{bindings, call_site, direct, guests, refusal::Refusal};
 use crate::faults::{self, Step};
 use crate::{exit, pool};
 use core::cell::UnsafeCell;
@@ -46,8 +46,13 @@ pub(crate) fn enable(module: &'static ThisModule) -> Result<(), Refusal> {
     for name in replaced.iter().map(|&(name, _)| name) {
         not_replaced(name)?;
     }
-    for name in direct::symbols() {
-        not_replaced(name)?;
+    for group in [
+        bindings::xfd_direct_group_XFD_HOST,
+        bindings::xfd_direct_group_XFD_GUEST,
+    ] {
+        for name in direct::symbols(group) {
+            not_replaced(name)?;
+        }
     }
     let patch = PATCH.0.get();
 
@@ -86,9 +91,14 @@ static TAKEN_OVER: AtomicFlag = AtomicFlag::new(false);
 /// Everything that is switched with the functions, and is not one.
 fn take_over() -> Result<(), Refusal> {
     faults::load_step(Step::Redirect)?;
-    direct::attach()?;
+    direct::attach(bindings::xfd_direct_group_XFD_HOST)?;
+    if let Err(refusal) = guests::take_over() {
+        direct::detach(bindings::xfd_direct_group_XFD_HOST);
+        return Err(refusal);
+    }
     if exit::watch().is_err() {
-        direct::detach();
+        guests::give_back();
+        direct::detach(bindings::xfd_direct_group_XFD_HOST);
         return Err(Refusal::NoMemory);
     }
     call_site::redirect();
@@ -105,12 +115,24 @@ pub(crate) fn give_back() {
     }
     // SAFETY: sleeping is allowed.
     unsafe { bindings::xfd_background_stop() };
-    direct::detach();
+    direct::detach(bindings::xfd_direct_group_XFD_HOST);
+    guests::give_back_unless_owed();
     call_site::restore();
     exit::unwatch();
     // SAFETY: sleeping is allowed. Who was still on the way through a trampoline is gone then.
     unsafe { bindings::xfd_direct_synchronize() };
     pool::empty();
+}
+
+/// Gives virtual CPUs back, if [`give_back`] left them; none of them waits for anything now.
+/// Sleeps.
+pub(crate) fn give_back_guests() {
+    guests::give_back();
+    // SAFETY: nobody enters any more, and sleeping is allowed.
+    unsafe {
+        bindings::xfd_wait_for_handlers();
+        bindings::xfd_direct_synchronize();
+    }
 }
 
 extern "C" fn before_patching(_: *mut bindings::klp_object) -> c_int {

@@ -30,6 +30,25 @@ impl Drop for Siglock {
     }
 }
 
+/// Current is in this module's code, where it may sleep: unloading waits for it.
+pub(crate) struct Counted(());
+
+impl Counted {
+    /// From now on.
+    pub(crate) fn enter() -> Self {
+        // SAFETY: adds one to a counter.
+        unsafe { bindings::xfd_enter_counted() };
+        Self(())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        // SAFETY: `enter` counted it. Unloading also waits for those who have just left.
+        unsafe { bindings::xfd_leave_counted() }
+    }
+}
+
 /// The FPU registers and current's fpstate: no preemption, no softirq
 /// (arch/x86/include/asm/fpu/api.h:52).
 pub(crate) struct Fpregs(PhantomData<*const ()>);

@@ -8,8 +8,8 @@
 
 #include <linux/types.h>
 
+struct fpstate;
 struct fpu;
-struct ftrace_ops;
 struct mutex;
 struct pt_regs;
 struct task_struct;
@@ -39,6 +39,14 @@ void xfd_gate_force_sig_fault(int sig, int code, unsigned long address);
 unsigned long xfd_gate_trap_address(struct pt_regs *regs);
 /* Bytes of the largest signal frame. Gate get_sigframe_size. */
 unsigned long xfd_gate_sigframe_size(void);
+/* Saves current's registers in its fpstate; fpregs held. Gate save_fpregs_to_fpstate. */
+void xfd_gate_save_fpregs(struct fpu *fpu);
+/* Loads registers from @state, with its XFD; fpregs held. Gate restore_fpregs_from_fpstate. */
+void xfd_gate_restore_fpregs(struct fpstate *state);
+/* Says that this CPU has current's registers; fpregs held. Gate fpregs_mark_activate. */
+void xfd_gate_mark_fpregs_active(void);
+/* Makes the register image of @state the initial one. Gate fpstate_init_user. */
+void xfd_gate_init_fpstate(struct fpstate *state);
 /* Loads current's registers if they are not loaded; fpregs held. Gate switch_fpu_return. */
 void xfd_gate_load_fpregs(void);
 /* Points @fpu at its built-in fpstate with default masks and permissions. Gate fpstate_reset. */
@@ -58,8 +66,19 @@ extern atomic64_t xfd_ordinary_nm;
 /* Tasks that are in this module's code and may sleep, and one more unless they are waited for. */
 extern atomic64_t xfd_in_flight;
 extern bool xfd_waited_for;
+/* In this module's code from the one to the other, where the task may sleep. */
+void xfd_enter_counted(void);
+void xfd_leave_counted(void);
 /* Waits until no task is in the handler; nothing may enter it any more. Sleeps. */
 void xfd_wait_for_handlers(void);
+
+/* Functions that are taken over together. */
+enum xfd_direct_group {
+	XFD_HOST,	/* of tasks */
+	XFD_GUEST,	/* of virtual CPUs */
+	XFD_KVM,	/* in kvm.ko */
+	XFD_KVM_INTEL,	/* in kvm-intel.ko */
+};
 
 /*
  * direct.c: a kernel function that is called by way of this module, since ftrace's call at its
@@ -68,14 +87,18 @@ void xfd_wait_for_handlers(void);
  */
 struct xfd_direct {
 	const char *symbol;
+	enum xfd_direct_group group;
 	void (*trampoline)(void);
-	struct ftrace_ops *ops;
 };
 
 /* All of them; the last has a NULL symbol. */
 extern const struct xfd_direct xfd_directs[];
-/* Attaches @direct to the function at @address. Sleeps. Returns 0, -EBUSY or -ENOMEM. */
+/*
+ * Attaches @direct to the function at @address. Sleeps, one at a time. Returns 0, -ENODEV if ftrace
+ * has no place there, -EBUSY if somebody else has it, or -ENOMEM.
+ */
 int xfd_direct_attach(const struct xfd_direct *direct, unsigned long address);
+/* Nobody enters by @direct any more. Nothing if it is not attached. Sleeps. */
 void xfd_direct_detach(const struct xfd_direct *direct);
 /* Waits until nobody is in a trampoline or runs ours without being counted. Sleeps. */
 void xfd_direct_synchronize(void);
@@ -110,6 +133,16 @@ extern unsigned int xfd_default_user_size;
 /* kernel_tiles.c: kernel_fpu_begin(), or -EBUSY where there is none; kernel_fpu_end(). */
 int xfd_kernel_fpu_begin(void);
 void xfd_kernel_fpu_end(void);
+
+/*
+ * kvm.c: from watch to unwatch, calls xfd_kvm_came() and xfd_kvm_goes() (kvm_modules.rs) when a
+ * module of KVM's does, one at a time; at first for those that are there. Sleep.
+ */
+int xfd_kvm_watch(void);
+void xfd_kvm_unwatch(void);
+/* A virtual CPU that has not got what it was promised keeps this module here. False if it goes. */
+bool xfd_get_module(void);
+void xfd_put_module(void);
 
 /* background.c: whether xfd_background_pass() is called once an interval. Sleep. */
 void xfd_background_start(void);

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Taking over virtual CPUs, and giving them back: with the tasks, unless one of them waits for
+//! what it was promised.
+
+use super::refusal::Refusal;
+use super::{bindings, direct};
+use crate::{kvm_modules, promises};
+use kernel::prelude::*;
+use kernel::sync::atomic::{AtomicFlag, Relaxed};
+
+static TAKEN_OVER: AtomicFlag = AtomicFlag::new(false);
+
+/// All of it, or nothing. Sleeps.
+pub(crate) fn take_over() -> Result<(), Refusal> {
+    direct::attach(bindings::xfd_direct_group_XFD_GUEST)?;
+    if kvm_modules::watch().is_err() {
+        direct::detach(bindings::xfd_direct_group_XFD_GUEST);
+        return Err(Refusal::NoMemory);
+    }
+    TAKEN_OVER.store(true, Relaxed);
+    Ok(())
+}
+
+/// Gives them back if the kernel's own code can go on with all of them; else when this module is
+/// removed, which it cannot be before. Sleeps.
+pub(crate) fn give_back_unless_owed() {
+    match promises::end() {
+        0 => give_back(),
+        owed => pr_info!("{owed} virtual CPUs have no room yet for the tiles that their CPUID shows; the module is needed until they have, or are gone\n"),
+    }
+}
+
+/// Gives them back, if they were not yet; nobody enters their functions any more. Sleeps.
+pub(crate) fn give_back() {
+    if TAKEN_OVER.xchg(false, Relaxed) {
+        kvm_modules::unwatch();
+        direct::detach(bindings::xfd_direct_group_XFD_GUEST);
+    }
+}

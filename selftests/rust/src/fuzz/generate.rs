@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Cases at random: mostly near what is valid, sometimes anything.
 
-use super::case::{Call, Case, Edit, Size, Start, POINTERS};
+use super::case::{Call, Case, Edit, Size, Start};
+use super::text::POINTERS;
 use crate::stress::plan::Choice;
 
 /// The next case.

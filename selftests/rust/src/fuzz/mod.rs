@@ -3,7 +3,7 @@
 //! signal frames, ptrace, clone. Nobody predicts most of the answers; they are the same on every
 //! kernel that keeps the ABI, so those of two kernels are compared.
 //!
-//! A case is one line of text (case); it runs in a process of its own (run), whose registers are
+//! A case (case) is one line of text (text); it runs in a process of its own (run), whose registers are
 //! loaded and stored around one system call (state).
 
 pub mod case;
@@ -11,3 +11,4 @@ mod frame;
 pub mod generate;
 pub mod run;
 pub mod state;
+pub mod text;

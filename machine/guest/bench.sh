@@ -11,8 +11,12 @@ module_rows=/dev/stdout
 
 stock() { /tests/amx_bench $what; }
 module() {
-	/tests/amx_bench load /lib/xfd.ko >$module_rows && /tests/amx_bench $what &&
+	/tests/amx_bench load /lib/xfd.ko >$module_rows && /tests/amx_bench $what && kernel_tiles &&
 		/tests/amx_bench unload >$module_rows
+}
+kernel_tiles() {
+	[ $what = rows ] || return 0
+	insmod /lib/kernel_tiles.ko && /tests/amx_bench kernel-tiles && rmmod kernel_tiles
 }
 
 round=0

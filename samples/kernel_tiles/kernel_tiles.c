@@ -2,9 +2,14 @@
 /*
  * Multiplies matrices of bytes on tiles, in the kernel, with xfd.ko's begin and end.
  *
- * Writing anything to /proc/xfd_kernel_tiles multiplies once, in the context of the writer, and
- * compares with a plain loop: EIO if they differ. Reading shows how often, and what begin and end
- * cost. Loading asks for tiles where there must be none: in a hard interrupt, and nested.
+ * Writing to /proc/xfd_kernel_tiles does something in the context of the writer:
+ *
+ *   tiles, fpu   an empty section, with tiles or of kernel_fpu_begin() and end()
+ *   nothing      the same without a section
+ *   other text   multiplies once, and compares with a plain loop: EIO if they differ
+ *
+ * Reading shows how often that was, and the ticks of the last begin and of the last end. Loading
+ * asks for tiles where there must be none: in a hard interrupt, and nested.
  */
 #include <linux/irq_work.h>
 #include <linux/module.h>
@@ -12,7 +17,10 @@
 #include <linux/random.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
+#include <linux/string.h>
+#include <linux/uaccess.h>
 #include <linux/xfd.h>
+#include <asm/fpu/api.h>
 #include <asm/msr.h>
 
 /* A tile of 16 rows of 64 bytes; a product of 16 x 64 by 64 x 16 bytes, to 16 x 16 words. */
@@ -32,6 +40,14 @@ static atomic_t products = ATOMIC_INIT(0);
 /* TSC ticks of the last begin and of the last end */
 static u64 begin_ticks, end_ticks;
 
+#define TIMED(ticks, call)				\
+	do {						\
+		u64 from = rdtsc_ordered();		\
+							\
+		call;					\
+		(ticks) = rdtsc_ordered() - from;	\
+	} while (0)
+
 /* Palette 1; tiles 0, 1 and 2 in full. */
 static void configure(struct product *p)
 {
@@ -46,13 +62,10 @@ static void configure(struct product *p)
 
 static int multiply_on_tiles(struct product *p)
 {
-	u64 t0, t1, t2, t3;
 	long stride = COLSB;
 	int error;
 
-	t0 = rdtsc_ordered();
-	error = xfd_kernel_tiles_begin();
-	t1 = rdtsc_ordered();
+	TIMED(begin_ticks, error = xfd_kernel_tiles_begin());
 	if (error)
 		return error;
 	asm volatile("ldtilecfg %[config]\n\t"
@@ -65,11 +78,7 @@ static int multiply_on_tiles(struct product *p)
 		     : [config] "m" (p->config), [a] "r" (p->a), [b] "r" (p->b), [c] "r" (p->c),
 		       [stride] "r" (stride)
 		     : "memory");
-	t2 = rdtsc_ordered();
-	xfd_kernel_tiles_end();
-	t3 = rdtsc_ordered();
-	begin_ticks = t1 - t0;
-	end_ticks = t3 - t2;
+	TIMED(end_ticks, xfd_kernel_tiles_end());
 	return 0;
 }
 
@@ -108,10 +117,45 @@ static int multiply(void)
 	return error;
 }
 
-static ssize_t write_multiplies(struct file *file, const char __user *text, size_t count, loff_t *at)
+static int empty_tiles_section(void)
 {
-	int error = multiply();
+	int error;
 
+	TIMED(begin_ticks, error = xfd_kernel_tiles_begin());
+	if (!error)
+		TIMED(end_ticks, xfd_kernel_tiles_end());
+	return error;
+}
+
+static int empty_fpu_section(void)
+{
+	TIMED(begin_ticks, kernel_fpu_begin());
+	TIMED(end_ticks, kernel_fpu_end());
+	return 0;
+}
+
+static int no_section(void)
+{
+	TIMED(begin_ticks, );
+	TIMED(end_ticks, );
+	return 0;
+}
+
+static ssize_t write_does(struct file *file, const char __user *text, size_t count, loff_t *at)
+{
+	char what[16] = "";
+	int error;
+
+	if (copy_from_user(what, text, min(count, sizeof(what) - 1)))
+		return -EFAULT;
+	if (!strcmp(what, "tiles"))
+		error = empty_tiles_section();
+	else if (!strcmp(what, "fpu"))
+		error = empty_fpu_section();
+	else if (!strcmp(what, "nothing"))
+		error = no_section();
+	else
+		error = multiply();
 	return error ?: count;
 }
 
@@ -132,7 +176,7 @@ static const struct proc_ops ops = {
 	.proc_read = seq_read,
 	.proc_lseek = seq_lseek,
 	.proc_release = single_release,
-	.proc_write = write_multiplies,
+	.proc_write = write_does,
 };
 
 static int in_interrupt_result;

@@ -9,6 +9,7 @@
 //! calls      system calls and signals
 //! tasks      threads, processes and images that come and go
 //! switch     context switches
+//! kernel_tiles  FPU sections of kernel code
 //! memory     what the kernel keeps for threads that used tiles once
 //! module     loading and unloading
 //! ```
@@ -16,6 +17,7 @@
 pub mod calls;
 pub mod clock;
 pub mod first_use;
+pub mod kernel_tiles;
 pub mod known;
 pub mod memory;
 pub mod module;

@@ -54,6 +54,11 @@ pub fn skip(row: &str, why: impl Display) {
 /// Reports all units of a row, without the spans in which an interrupt came if half of
 /// them are without.
 pub fn spans(row: &str, clock: &Clock, all: &[Values]) {
+    spans_of(path(), row, clock, all);
+}
+
+/// The same, by a path that is not the one that is there now.
+pub fn spans_of(path: &str, row: &str, clock: &Clock, all: &[Values]) {
     let quiet: Vec<_> = all.iter().filter(|v| !clock.disturbed(v)).collect();
     let chosen = if 2 * quiet.len() < all.len() {
         all.iter().collect()
@@ -62,7 +67,7 @@ pub fn spans(row: &str, clock: &Clock, all: &[Values]) {
     };
     for (number, unit) in clock.units().iter().enumerate() {
         let of_unit: Vec<u64> = chosen.iter().map(|values| values[number]).collect();
-        values(row, unit, &of_unit);
+        values_of(path, row, unit, &of_unit);
     }
 }
 

@@ -86,7 +86,9 @@ fn each(
     Ok(values.map(|value| value / count as u64))
 }
 
-fn less(a: &Values, b: &Values) -> Values {
+/// The difference, unit by unit; 0 if it is less.
+#[must_use]
+pub fn less(a: &Values, b: &Values) -> Values {
     let mut difference = *a;
     for (a, b) in difference.iter_mut().zip(b) {
         *a = a.saturating_sub(*b);
@@ -145,7 +147,8 @@ pub fn threads(clock: &Clock, count: usize) -> anyhow::Result<()> {
 }
 
 /// The mean of those in which no interrupt came.
-fn typical(clock: &Clock, spans: &[Values]) -> Values {
+#[must_use]
+pub fn typical(clock: &Clock, spans: &[Values]) -> Values {
     let quiet: Vec<_> = spans.iter().filter(|span| !clock.disturbed(span)).collect();
     let mut sum = Values::default();
     for span in &quiet {

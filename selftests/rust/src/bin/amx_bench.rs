@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use xcomp::Feature;
 use xfd_selftests::bench::clock::Clock;
-use xfd_selftests::bench::{calls, first_use, memory, module, report, switch, tasks};
+use xfd_selftests::bench::{calls, first_use, kernel_tiles, memory, module, report, switch, tasks};
 use xfd_selftests::cpus;
 
 /// Counts what AMX costs in the kernel
@@ -28,6 +28,8 @@ enum What {
     Brief,
     /// First uses on several CPUs at once
     AtOnce,
+    /// Sections of kernel code with FPU registers; the sample module must be loaded
+    KernelTiles,
     /// Load this module
     Load { file: PathBuf },
     /// Disable and remove the module
@@ -54,6 +56,7 @@ fn measure(what: &What) -> anyhow::Result<()> {
         What::FirstUse => first_uses(clock),
         What::Brief => brief(clock),
         What::AtOnce => at_once(clock),
+        What::KernelTiles => kernel_sections(clock),
         What::Load { file } => module::load(clock, file),
         What::Unload => module::unload(clock),
     }
@@ -95,6 +98,12 @@ fn brief(clock: &Clock) -> anyhow::Result<()> {
     first_use::warm(clock, 16)?;
     switch::switches(clock, 8)?;
     calls::signals(clock, 8)
+}
+
+fn kernel_sections(clock: &Clock) -> anyhow::Result<()> {
+    cpus::pin_to(cpus::allowed()?[0])?;
+    xcomp::request(Feature::TILE_DATA).context("permission for tile data")?;
+    kernel_tiles::sections(clock, 40)
 }
 
 fn at_once(clock: &Clock) -> anyhow::Result<()> {

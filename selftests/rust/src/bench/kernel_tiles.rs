@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Sections of kernel code that has the FPU registers: the sample module begins and ends them for
+//! whoever writes to its file. Its text file says the ticks of the last begin and end.
+
+use super::clock::{Clock, Values};
+use super::report;
+use super::tasks::{less, typical};
+use crate::tile::{self, Tiles};
+use anyhow::Context;
+use std::fs;
+use std::fs::File;
+use std::io::Write;
+use std::thread;
+
+const SAMPLE: &str = "/proc/xfd_kernel_tiles";
+
+/// What to write for a section, who offers it, and its group of rows.
+const SECTIONS: [(&str, &str, &str); 2] = [
+    ("fpu", "stock", "kernel_fpu"),
+    ("tiles", "module", "kernel_tiles"),
+];
+
+/// What a section costs: `plain` in the context of a thread without tiles, `amx` of one with eight live
+/// ones, from the begin to where the thread has its registers again; of the first, `begin` and
+/// `end` alone. As `kernel_tiles` the module's, as `kernel_fpu` the kernel's own, without tiles.
+///
+/// # Errors
+///
+/// The sample is not loaded.
+pub fn sections(clock: &Clock, count: usize) -> anyhow::Result<()> {
+    for (section, path, group) in SECTIONS {
+        let plain = thread::scope(|scope| scope.spawn(|| one_kind(clock, section, count)).join());
+        let plain = plain.ok().context("a thread panicked")??;
+        let mut tiles = Tiles::configure();
+        tiles.load_all(&tile::content(1));
+        let amx = one_kind(clock, section, count)?;
+        drop(tiles);
+        report::spans_of(path, &format!("{group}.plain"), clock, &plain.spans);
+        report::spans_of(path, &format!("{group}.amx"), clock, &amx.spans);
+        let unit = clock.units()[0];
+        report::values_of(path, &format!("{group}.begin"), unit, &plain.begins);
+        report::values_of(path, &format!("{group}.end"), unit, &plain.ends);
+    }
+    Ok(())
+}
+
+/// Of one kind of section: all of each, and the ticks of each begin and end.
+struct Measured {
+    spans: Vec<Values>,
+    begins: Vec<u64>,
+    ends: Vec<u64>,
+}
+
+/// The same number of writes without a section is taken off.
+fn one_kind(clock: &Clock, section: &str, count: usize) -> anyhow::Result<Measured> {
+    let nothing = writes(clock, "nothing", count)?;
+    let mut with = writes(clock, section, count)?;
+    let own = typical(clock, &nothing.spans);
+    for span in &mut with.spans {
+        *span = less(span, &own);
+    }
+    for (ticks, own) in [
+        (&mut with.begins, nothing.begins),
+        (&mut with.ends, nothing.ends),
+    ] {
+        let own = own.into_iter().min().unwrap_or(0);
+        for ticks in ticks {
+            *ticks = ticks.saturating_sub(own);
+        }
+    }
+    Ok(with)
+}
+
+fn writes(clock: &Clock, what: &str, count: usize) -> anyhow::Result<Measured> {
+    let mut file = File::options().write(true).open(SAMPLE).context(SAMPLE)?;
+    let mut measured = Measured {
+        spans: Vec::new(),
+        begins: Vec::new(),
+        ends: Vec::new(),
+    };
+    // The first ones find pages and lines that later ones have.
+    for round in 0..count + 4 {
+        let mark = clock.mark();
+        let written = file.write(what.as_bytes());
+        let values = clock.since(&mark);
+        written.with_context(|| format!("{what} to {SAMPLE}"))?;
+        if round >= 4 {
+            let text = fs::read_to_string(SAMPLE).context(SAMPLE)?;
+            measured.spans.push(values);
+            measured.begins.push(ticks(&text, "begin_ticks")?);
+            measured.ends.push(ticks(&text, "end_ticks")?);
+        }
+    }
+    Ok(measured)
+}
+
+fn ticks(text: &str, name: &str) -> anyhow::Result<u64> {
+    let mut lines = text.lines();
+    let value = lines.find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+    value.with_context(|| format!("{SAMPLE} has no {name}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_have_names() {
+        let text = "products 3\nbegin_ticks 183\nend_ticks 64\n";
+        assert_eq!(ticks(text, "end_ticks").unwrap(), 64);
+        assert!(ticks(text, "ticks").is_err());
+    }
+}

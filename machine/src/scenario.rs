@@ -44,6 +44,10 @@ pub struct Scenario {
     /// The suites that it runs before its own tests.
     #[serde(default)]
     pub suites: Vec<String>,
+    /// The suites whose tests it runs as well, on another machine or in other conditions: their answers are
+    /// not compared.
+    #[serde(default)]
+    pub uncompared: Vec<String>,
     /// Its tests; once read, those of its suites first.
     #[serde(default)]
     pub tests: Vec<Test>,
@@ -225,7 +229,7 @@ fn parse(text: &str) -> Result<Scenarios> {
     }
     for boot in &mut list.boots {
         let mut tests = Vec::new();
-        for name in &boot.suites {
+        for name in boot.suites.iter().chain(&boot.uncompared) {
             let suite = list.suites.iter().find(|s| s.name == *name);
             tests.extend(suite.with_context(|| format!("{}: there is no suite {name}", boot.name))?.tests.clone());
         }

@@ -41,6 +41,7 @@ fn mistakes_are_refused() {
         ("[[boot]]\nname = 'a'\ntests = [{ name = 'x', guest_only = true }]\n", ""),
         ("[[boot]]\nname = 'a'\nsuites = ['s']\ntests = ['x']\n", "no suite s"),
         ("[[boot]]\nname = 'a'\ntests = ['x']\nlong = true\nkvm = true\n", "either"),
+        ("[[boot]]\nname = 'a'\nuncompared = ['s']\ntests = ['x']\n", "no suite s"),
     ] {
         let e = format!("{:#}", parse(text).unwrap_err());
         assert!(e.contains(why), "{text}: {e}");
@@ -63,6 +64,17 @@ fn a_suite_must_be_comparable() {
     }
     let third = format!("{COMPARED}[[boot]]\nname = 'c'\nsuites = ['s']\n");
     assert!(parse(&third).is_err());
+}
+
+#[test]
+fn a_suite_runs_uncompared_in_any_boot() {
+    let third = "[[boot]]\nname = 'c'\ncpus = 4\nmodule = 'loaded'\nuncompared = ['s']\ntests = ['w']\n";
+    for text in [format!("{COMPARED}{third}"), format!("{third}{COMPARED}")] {
+        let list = parse(&text).unwrap();
+        let boot = list.boots.iter().find(|boot| boot.name == "c").unwrap();
+        assert_eq!(boot.tests.iter().map(|t| t.name.as_str()).collect::<Vec<_>>(), ["x", "y", "w"]);
+        assert_eq!(list.boot_of("s", Module::Loaded).unwrap().name, "b");
+    }
 }
 
 #[test]

@@ -16,6 +16,7 @@ fn scenario(module: bool) -> Scenario {
         kvm: false,
         cmdline: String::new(),
         suites: Vec::new(),
+        uncompared: Vec::new(),
         tests: vec![Test { name: "a".into(), style: Style::Ktap, guest_only: false }],
         quiet_seconds: 1,
         total_seconds: 1,

@@ -64,8 +64,11 @@ static __attribute__((noinline)) int look(void *arg)
 		tiles_configure();
 	TRY("tilestored %%tmm2, (%[mem],%[stride],1)");
 	to->fault = fault;
-	if (!fault.signo)
+	if (!fault.signo) {
 		to->tiles_zero = tiles_hold(&zero);
+		/* A buffer with tiles in use stays. */
+		tilezero0();
+	}
 	signal_now(SIGUSR1);
 	to->xfeatures_after = frame.xfeatures;
 	to->xstate_size_after = frame.xstate_size;

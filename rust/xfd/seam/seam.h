@@ -181,6 +181,8 @@ extern atomic64_t xfd_hold;
 extern atomic64_t xfd_held;
 /* Parameter of insmod: the step of loading that fails, 0 for none. */
 extern int xfd_fail_step;
+/* Another: background passes follow each other at once, whatever the interval. */
+extern bool xfd_eager;
 /* Waits while @point is the one to wait at. Sleeps, whatever signals are pending. */
 void xfd_wait_at(s64 point);
 /* Makes @point, or with 0 none, the one to wait at; others go on. */

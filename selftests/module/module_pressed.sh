@@ -1,0 +1,27 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# After all other tests of a boot with short intervals and short memory: it was so.
+. "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
+
+PARAMETERS=/sys/module/xfd/parameters
+
+is_loaded || skip_all "no module"
+[ -n "$XFD_PRESSURE" ] || skip_all "no XFD_PRESSURE: memory is not short in this boot"
+
+# more_than WHAT LEAST SEEN
+more_than() { [ "$3" -gt "$2" ] || { echo "$1: $3, must be more than $2"; return 1; }; }
+
+# Few threads of the tests do not use their tiles for so long as the shortest interval lasts.
+least=5
+[ "$(cat $PARAMETERS/eager 2>/dev/null)" != Y ] || least=30
+drops() { sed -n 's/^drop_slab //p' /proc/vmstat; }
+
+plan 3
+check "buffers_were_taken_back" more_than "buffers taken back" $least "$(counter reclaimed)"
+check "memory_was_short" more_than "times that the shrinkers were called" 20 "$(drops)"
+check "none_was_served_twice" same "first uses of a thread that had its buffer" 0 "$(counter repeated)"
+for name in first_uses recycled reclaimed regrown; do
+	echo "# $name $(counter $name)"
+done
+echo "# drop_slab $(drops)"
+finish

@@ -60,3 +60,9 @@ pub fn remark(text: impl Display) {
         println!("# {line}");
     }
 }
+
+/// Prints an exact value that two machines or two kernels can be compared by. `name` is of `[a-z0-9_.]`;
+/// the value is the same in each run.
+pub fn answer(name: &str, value: impl Display) {
+    remark(format!("answer {name} {value}"));
+}

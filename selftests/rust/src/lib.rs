@@ -3,12 +3,15 @@
 
 pub mod altstack;
 pub mod bench;
+pub mod child;
 pub mod core_file;
 pub mod counters;
 pub mod cpus;
 pub mod event;
 pub mod fuzz;
 pub mod ktap;
+pub mod kvm;
+pub mod machine;
 pub mod matrix;
 pub mod probe;
 pub mod stress;

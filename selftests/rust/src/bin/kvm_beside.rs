@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Guests with tiles beside threads with tiles on the same CPU, through signals, and in other threads.
+
+use anyhow::ensure;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
+use xcomp::Feature;
+use xfd_selftests::kvm::guest as does;
+use xfd_selftests::kvm::layout;
+use xfd_selftests::kvm::vcpu::Vcpu;
+use xfd_selftests::kvm::{self, ENABLE, TILE_DATA, XFD};
+use xfd_selftests::sys;
+use xfd_selftests::tile::{content, first_difference, Tile, Tiles};
+use xfd_selftests::{cpus, ktap, kvm_tests};
+
+const TESTS: &[ktap::Test] = kvm_tests![
+    beside_another_thread,
+    arming_while_others_use_the_cpu,
+    signals_while_the_guest_runs,
+    a_vcpu_that_changes_threads,
+];
+
+fn main() -> ExitCode {
+    ktap::run(TESTS)
+}
+
+/// A guest that has configured tiles, with content `number`.
+fn ready(number: u64) -> anyhow::Result<(kvm::vm::Vm, Vcpu)> {
+    let (vm, mut vcpu) = kvm::with_tiles()?;
+    vcpu.set_tiles(&content(number))?;
+    vcpu.values(&ENABLE)?;
+    Ok((vm, vcpu))
+}
+
+fn same(is: &[Tile; 8], number: u64) -> anyhow::Result<()> {
+    let difference = first_difference(is, &content(number));
+    ensure!(
+        difference.is_none(),
+        "content {number}: tile, byte, is, was: {difference:?}"
+    );
+    Ok(())
+}
+
+/// Uses tiles on this CPU, until told to stop; how often it did.
+fn use_tiles(stop: &AtomicBool) -> anyhow::Result<u64> {
+    let mut rounds = 0;
+    let mut tiles = Tiles::configure();
+    while !stop.load(Ordering::Relaxed) || rounds == 0 {
+        rounds += 1;
+        tiles.load_all(&content(rounds));
+        cpus::give_way();
+        same(&tiles.store_all(), rounds)?;
+    }
+    Ok(rounds)
+}
+
+/// Runs `guest` while another thread on the same CPU uses tiles.
+fn beside(guest: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
+    xcomp::request(Feature::TILE_DATA)?;
+    let cpu = cpus::allowed()?[0];
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let other = scope.spawn(|| {
+            cpus::pin_to(cpu)?;
+            use_tiles(&stop)
+        });
+        let result = cpus::pin_to(cpu).and_then(|()| guest());
+        stop.store(true, Ordering::Relaxed);
+        let rounds = other.join().expect("no panic")?;
+        ensure!(rounds > 1, "the other thread did not run meanwhile");
+        result
+    })
+}
+
+fn beside_another_thread() -> anyhow::Result<()> {
+    beside(|| {
+        let (_vm, mut vcpu) = ready(7)?;
+        vcpu.values(&[does::load()])?;
+        for _ in 0..200 {
+            vcpu.values(&[does::check()])?;
+            cpus::give_way();
+        }
+        ensure!(
+            vcpu.number(layout::WRONG)? == 0,
+            "the guest found other tiles"
+        );
+        Ok(())
+    })
+}
+
+/// The guest writes XFD over live tiles, without an exit; what interrupts it finds them in the
+/// registers, XFD set, and the kernel's copy behind (CVE-2026-23005).
+fn arming_while_others_use_the_cpu() -> anyhow::Result<()> {
+    beside(|| {
+        let (_vm, mut vcpu) = ready(8)?;
+        let list = [
+            does::wrmsr(XFD, 0),
+            does::load(),
+            does::check(),
+            does::wrmsr(XFD, TILE_DATA),
+            does::cpuid(0, 0),
+            does::repeat(5, 20),
+        ];
+        for _ in 0..100 {
+            vcpu.values(&list)?;
+            cpus::give_way();
+        }
+        let (rounds, wrong) = (vcpu.number(layout::ROUNDS)?, vcpu.number(layout::WRONG)?);
+        ensure!(
+            (rounds, wrong) == (2000, 0),
+            "{rounds} rounds, {wrong} times other tiles"
+        );
+        Ok(())
+    })
+}
+
+static SIGNALS: AtomicU64 = AtomicU64::new(0);
+
+/// Uses tiles itself.
+extern "C" fn handler(_: i32) {
+    let number = SIGNALS.fetch_add(1, Ordering::Relaxed);
+    let mut tiles = Tiles::configure();
+    tiles.load_all(&content(number));
+    assert!(tiles.store_all() == content(number), "tiles in a handler");
+}
+
+/// Sends `count` signals to a thread, each when the one before was handled and the guest has made a round
+/// since; then stops the guest. Goes at once if the guest has ended.
+fn disturb(vcpu: &Guest, tid: i32, count: u64) -> anyhow::Result<()> {
+    let mut seen = 0;
+    for sent in 0..count {
+        loop {
+            let rounds: u64 = vcpu.memory.read_obj(vcpu.rounds)?;
+            if vcpu.ended.load(Ordering::Relaxed) {
+                return Ok(());
+            }
+            if rounds > seen && SIGNALS.load(Ordering::Relaxed) == sent {
+                seen = rounds;
+                break;
+            }
+            cpus::give_way();
+        }
+        sys::signal_thread(tid, libc::SIGUSR1);
+    }
+    Ok(vcpu.memory.write_obj(1_u64, vcpu.stop)?)
+}
+
+/// What another thread sees of a guest that runs.
+struct Guest {
+    memory: GuestMemoryMmap,
+    rounds: GuestAddress,
+    stop: GuestAddress,
+    ended: AtomicBool,
+}
+
+/// Each takes the vCPU out of the guest; a frame with the thread's own tiles, and back.
+fn signals_while_the_guest_runs() -> anyhow::Result<()> {
+    const COUNT: u64 = 50;
+    xcomp::request(Feature::TILE_DATA)?;
+    sys::on_signal(libc::SIGUSR1, handler)?;
+    let (_vm, mut vcpu) = ready(9)?;
+    let guest = Guest {
+        memory: vcpu.memory(),
+        rounds: vcpu.address(layout::ROUNDS),
+        stop: vcpu.address(layout::STOP),
+        ended: AtomicBool::new(false),
+    };
+    let list = [
+        does::load(),
+        does::check(),
+        does::wrmsr(XFD, TILE_DATA),
+        does::wrmsr(XFD, 0),
+        does::until_stopped(4),
+    ];
+    let tid = sys::tid();
+    let mut tiles = Tiles::configure();
+    tiles.load_all(&content(10));
+    thread::scope(|scope| {
+        let other = scope.spawn(|| disturb(&guest, tid, COUNT));
+        let result = vcpu.values(&list);
+        guest.ended.store(true, Ordering::Relaxed);
+        other.join().expect("no panic")?;
+        result
+    })?;
+    same(&tiles.store_all(), 10)?;
+    let wrong = vcpu.number(layout::WRONG)?;
+    ensure!(wrong == 0, "the guest found other tiles {wrong} times");
+    let signals = SIGNALS.load(Ordering::Relaxed);
+    ensure!(signals == COUNT, "{signals} signals");
+    Ok(())
+}
+
+/// Each time another thread enters it, one that has tiles or one that has none.
+fn a_vcpu_that_changes_threads() -> anyhow::Result<()> {
+    xcomp::request(Feature::TILE_DATA)?;
+    let (_vm, mut vcpu) = ready(11)?;
+    vcpu.values(&[does::load()])?;
+    let cpus = cpus::allowed()?;
+    for round in 0..20 {
+        let cpu = cpus[round % cpus.len()];
+        let vcpu = &mut vcpu;
+        thread::scope(|scope| {
+            let enter = move || -> anyhow::Result<()> {
+                cpus::pin_to(cpu)?;
+                let mut tiles = (round % 3 == 0).then(Tiles::configure);
+                if let Some(tiles) = &mut tiles {
+                    tiles.load_all(&content(round as u64));
+                }
+                ensure!(
+                    vcpu.values(&[does::check()])? == [0],
+                    "round {round}: other tiles"
+                );
+                tiles.map_or(Ok(()), |mut tiles| same(&tiles.store_all(), round as u64))
+            };
+            scope.spawn(enter).join().expect("no panic")
+        })?;
+    }
+    Ok(())
+}

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: GPL-2.0
+//! How many exits it costs that a guest uses tiles.
+
+use anyhow::ensure;
+use std::process::ExitCode;
+use xfd_selftests::kvm::guest::{self as does, Op};
+use xfd_selftests::kvm::layout;
+use xfd_selftests::kvm::stats::Stats;
+use xfd_selftests::kvm::vcpu::Vcpu;
+use xfd_selftests::kvm::{self, ENABLE, TILE_DATA, XFD, XFD_ERR};
+use xfd_selftests::tile::content;
+use xfd_selftests::{ktap, kvm_tests};
+
+const TESTS: &[ktap::Test] = kvm_tests![exits, exits_of_first_uses, toggles_cost_no_exit,];
+
+fn main() -> ExitCode {
+    ktap::run(TESTS)
+}
+
+/// A vCPU that has run each operation once, so that its memory is there, and its counters.
+fn warm() -> anyhow::Result<(kvm::vm::Vm, Vcpu, Stats)> {
+    let (vm, mut vcpu) = kvm::with_tiles()?;
+    let stats = Stats::of(&vcpu.fd)?;
+    vcpu.values(&ENABLE)?;
+    vcpu.values(&[
+        does::load(),
+        does::check(),
+        does::rdmsr(XFD),
+        does::release(),
+        does::configure(),
+    ])?;
+    Ok((vm, vcpu, stats))
+}
+
+/// How many exits `ops` cost, without that at the end of the list.
+fn cost(vcpu: &mut Vcpu, stats: &Stats, ops: &[Op]) -> anyhow::Result<u64> {
+    let before = stats.exits()?;
+    vcpu.run(ops)?;
+    Ok(stats.exits()? - before - 1)
+}
+
+/// arch/x86/kvm/vmx/vmx.c:2356: intercepted up to the first write that is not 0.
+fn exits() -> anyhow::Result<()> {
+    let (_vm, mut vcpu, stats) = warm()?;
+    let steps = [
+        ("nothing", vec![], 0),
+        ("cpuid", vec![does::cpuid(0, 0)], 1),
+        ("tiles_without_xfd", vec![does::load(), does::check()], 0),
+        ("read_xfd.intercepted", vec![does::rdmsr(XFD)], 1),
+        ("read_xfd_err", vec![does::rdmsr(XFD_ERR)], 0),
+        ("write_xfd_err", vec![does::wrmsr(XFD_ERR, 0)], 1),
+        (
+            "write_0_to_xfd",
+            vec![does::wrmsr(XFD, 0), does::wrmsr(XFD, 0)],
+            2,
+        ),
+        ("arm", vec![does::wrmsr(XFD, TILE_DATA)], 1),
+        (
+            "arm_again",
+            vec![does::wrmsr(XFD, 0), does::wrmsr(XFD, TILE_DATA)],
+            0,
+        ),
+        ("read_xfd.direct", vec![does::rdmsr(XFD)], 0),
+        ("nm", vec![does::zero()], 1),
+        (
+            "release_while_armed",
+            vec![does::release(), does::configure()],
+            0,
+        ),
+    ];
+    for (name, ops, expected) in steps {
+        let cost = cost(&mut vcpu, &stats, &ops)?;
+        ktap::answer(&format!("kvm.exits.{name}"), cost);
+        ensure!(
+            cost == expected,
+            "{name}: {cost} exits, expected {expected}"
+        );
+    }
+    Ok(())
+}
+
+/// #NM, and the write of XFD_ERR.
+fn exits_of_first_uses() -> anyhow::Result<()> {
+    const USES: u64 = 200;
+    let (_vm, mut vcpu, stats) = warm()?;
+    vcpu.values(&[does::serve_nm(true), does::wrmsr(XFD, TILE_DATA)])?;
+    let ops = [
+        does::wrmsr(XFD, TILE_DATA),
+        does::zero(),
+        does::repeat(2, USES),
+    ];
+    let cost = cost(&mut vcpu, &stats, &ops)?;
+    let served = vcpu.number(layout::NM_COUNT)?;
+    ktap::answer("kvm.exits.first_uses", format!("{cost} of {served}"));
+    ensure!(
+        served == USES && cost == 2 * USES,
+        "{served} first uses, {cost} exits"
+    );
+    Ok(())
+}
+
+fn toggles_cost_no_exit() -> anyhow::Result<()> {
+    const TIMES: u64 = 5000;
+    let (_vm, mut vcpu, stats) = warm()?;
+    vcpu.set_tiles(&content(9))?;
+    vcpu.values(&[does::wrmsr(XFD, TILE_DATA)])?;
+    let ops = [
+        does::wrmsr(XFD, TILE_DATA),
+        does::wrmsr(XFD, 0),
+        does::repeat(2, TIMES),
+        does::load(),
+        does::check(),
+    ];
+    let cost = cost(&mut vcpu, &stats, &ops)?;
+    let rounds = vcpu.number(layout::ROUNDS)?;
+    ensure!(
+        rounds == TIMES && cost == 0,
+        "{rounds} rounds, {cost} exits"
+    );
+    ensure!(vcpu.number(layout::WRONG)? == 0, "other tiles");
+    Ok(())
+}

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What a vCPU's fpstate takes at each point of its life, and that nothing of it is left, however it ends.
+
+use anyhow::{ensure, Context};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::process::{Command, ExitCode};
+use std::thread;
+use std::time::{Duration, Instant};
+use xcomp::Feature;
+use xfd_selftests::kvm::guest as does;
+use xfd_selftests::kvm::layout;
+use xfd_selftests::kvm::vcpu::Vcpu;
+use xfd_selftests::kvm::vm::Vm;
+use xfd_selftests::kvm::{self, areas, with_xcr0, ENABLE, TILES, TILE_DATA, XFD};
+use xfd_selftests::sys::{self, End};
+use xfd_selftests::{child, ktap};
+
+const TESTS: &[ktap::Test] = &[
+    ("seen_while_it_lives", || kvm::apart(seen_while_it_lives)),
+    ("created", || kvm::apart(|| none_is_left("created"))),
+    ("with_cpuid", || kvm::apart(|| none_is_left("cpuid"))),
+    ("refused_cpuid", || kvm::apart(refused_cpuid)),
+    ("cpuid_twice", || kvm::apart(cpuid_twice)),
+    ("enabled", || kvm::apart(|| none_is_left("enabled"))),
+    ("armed", || kvm::apart(|| none_is_left("armed"))),
+    ("live", || kvm::apart(|| none_is_left("live"))),
+    ("running", || kvm::apart(|| none_is_left("running"))),
+];
+
+/// As argument: do nothing. What a process becomes by exec.
+const NOTHING: &str = "--nothing";
+
+fn main() -> ExitCode {
+    if std::env::args().nth(1).as_deref() == Some(NOTHING) {
+        return ExitCode::SUCCESS;
+    }
+    ktap::run(TESTS)
+}
+
+/// vfree() may be done later, by a work queue, which says nothing: as long as that may last.
+fn settles_at(expected: u64) -> anyhow::Result<()> {
+    let begin = Instant::now();
+    loop {
+        let now = areas::bytes()?;
+        if now == expected {
+            return Ok(());
+        }
+        let lasts = begin.elapsed() > Duration::from_secs(5);
+        ensure!(!lasts, "{now} bytes of fpstates, {expected} before");
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn bare() -> anyhow::Result<(Vm, Vcpu)> {
+    xcomp::request_guest(Feature::TILE_DATA)?;
+    let vm = Vm::new(&kvm::open()?)?;
+    let vcpu = vm.bare_vcpu(0)?;
+    Ok((vm, vcpu))
+}
+
+/// One vCPU from its creation on.
+fn seen_while_it_lives() -> anyhow::Result<()> {
+    let baseline = areas::bytes()?;
+    let now = |name| -> anyhow::Result<u64> {
+        let bytes = areas::bytes()?.wrapping_sub(baseline);
+        ktap::answer(&format!("kvm.vcpu.bytes.{name}"), bytes);
+        Ok(bytes)
+    };
+    let (vm, mut vcpu) = bare()?;
+    let created = now("after_create")?;
+    ensure!(created >= 4096, "{created} bytes of a vCPU");
+    let shown = kvm::supported_cpuid(&kvm::open()?)?;
+    vcpu.fd.set_cpuid2(&with_xcr0(&shown, 0, TILES)?)?;
+    now("after_cpuid_without_tiles")?;
+    vcpu.fd.set_cpuid2(&shown)?;
+    now("after_cpuid")?;
+    vcpu.set_up()?;
+    vcpu.values(&ENABLE[..1])?;
+    now("after_first_run")?;
+    vcpu.values(&ENABLE)?;
+    now("after_xcr0")?;
+    vcpu.values(&[does::wrmsr(XFD, TILE_DATA)])?;
+    now("after_arming")?;
+    vcpu.values(&[does::wrmsr(XFD, 0), does::load()])?;
+    let live = now("after_first_use")?;
+    ensure!(
+        live >= 8192 + created,
+        "{live} bytes with tiles, {created} before"
+    );
+    drop((vm, vcpu));
+    settles_at(baseline)
+}
+
+/// -EPERM, at each of many vCPUs.
+fn refused_cpuid() -> anyhow::Result<()> {
+    let baseline = areas::bytes()?;
+    child::passes(|| {
+        let kvm = kvm::open()?;
+        let vm = Vm::new(&kvm)?;
+        let bad = with_xcr0(&kvm::supported_cpuid(&kvm)?, TILES, 0)?;
+        for number in 0..8 {
+            ensure!(vm.bare_vcpu(number)?.fd.set_cpuid2(&bad).is_err(), "taken");
+        }
+        Ok(())
+    })?;
+    settles_at(baseline)
+}
+
+/// The buffer is made once.
+fn cpuid_twice() -> anyhow::Result<()> {
+    let baseline = areas::bytes()?;
+    child::passes(|| {
+        let (_vm, vcpu) = bare()?;
+        let shown = kvm::supported_cpuid(&kvm::open()?)?;
+        vcpu.fd.set_cpuid2(&shown)?;
+        let once = areas::bytes()?;
+        for clear in [TILES, 0, TILES, 0] {
+            vcpu.fd.set_cpuid2(&with_xcr0(&shown, 0, clear)?)?;
+        }
+        settles_at(once)
+    })?;
+    settles_at(baseline)
+}
+
+/// A vCPU that is so far.
+fn at(point: &str) -> anyhow::Result<(Vm, Vcpu)> {
+    let (vm, mut vcpu) = bare()?;
+    if point == "created" {
+        return Ok((vm, vcpu));
+    }
+    vcpu.fd.set_cpuid2(&kvm::supported_cpuid(&kvm::open()?)?)?;
+    if point == "cpuid" {
+        return Ok((vm, vcpu));
+    }
+    vcpu.set_up()?;
+    vcpu.values(&ENABLE)?;
+    match point {
+        "armed" => vcpu.values(&[does::load(), does::wrmsr(XFD, TILE_DATA)]),
+        "live" => vcpu.values(&[does::load()]),
+        "running" => vcpu.values(&[does::serve_nm(true)]),
+        _ => Ok(vec![]),
+    }?;
+    Ok((vm, vcpu))
+}
+
+/// Enters the guest in another thread, for good, and returns when it is there: first uses and live tiles.
+fn keep_running(mut vcpu: Vcpu) -> anyhow::Result<()> {
+    use vm_memory::Bytes;
+    let (memory, rounds) = (vcpu.memory(), vcpu.address(layout::ROUNDS));
+    thread::spawn(move || {
+        vcpu.values(&[
+            does::wrmsr(XFD, TILE_DATA),
+            does::load(),
+            does::until_stopped(2),
+        ])
+    });
+    while memory.read_obj::<u64>(rounds)? < 3 {
+        thread::yield_now();
+    }
+    Ok(())
+}
+
+/// How it ends: the process is killed, leaves, becomes another, or closes it all in either order.
+const WAYS: [&str; 5] = ["kill", "exit", "exec", "vcpu_first", "vm_first"];
+
+/// In a process that has a vCPU at `point`; says so, and ends.
+fn end(point: &str, way: &str, mut says: File) -> anyhow::Result<()> {
+    let (vm, vcpu) = at(point)?;
+    let vcpu = if point == "running" {
+        keep_running(vcpu)?;
+        None
+    } else {
+        Some(vcpu)
+    };
+    says.write_all(b"!")?;
+    match way {
+        "kill" => loop {
+            thread::park();
+        },
+        "exit" => sys::exit_now(0),
+        "exec" => {
+            use std::os::unix::process::CommandExt;
+            return Err(Command::new(std::env::current_exe()?)
+                .arg(NOTHING)
+                .exec()
+                .into());
+        }
+        "vcpu_first" => {
+            drop(vcpu);
+            drop(vm);
+        }
+        _ => {
+            drop(vm);
+            drop(vcpu);
+        }
+    }
+    Ok(())
+}
+
+/// Each way three times, and then no byte is left.
+fn none_is_left(point: &str) -> anyhow::Result<()> {
+    let baseline = areas::bytes()?;
+    for way in WAYS {
+        for _ in 0..3 {
+            let (reads, says) = rustix::pipe::pipe().context("pipe")?;
+            let says = File::from(says);
+            let pid = child::begin(|| end(point, way, says.try_clone()?))?;
+            drop(says);
+            let mut word = [0];
+            let said = File::from(reads).read(&mut word)?;
+            if way == "kill" {
+                sys::signal_process(pid, libc::SIGKILL);
+            }
+            let (_, is) = sys::wait(pid, 0)?;
+            let expected = if way == "kill" {
+                End::Signal(libc::SIGKILL)
+            } else {
+                End::Exit(0)
+            };
+            ensure!(said == 1 && is == expected, "{way}: {is:?}");
+        }
+        settles_at(baseline).with_context(|| format!("at {point}, by {way}"))?;
+    }
+    Ok(())
+}

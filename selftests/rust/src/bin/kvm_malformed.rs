@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: GPL-2.0
+//! XSAVE areas that a vCPU must not be given.
+
+use anyhow::ensure;
+use std::process::ExitCode;
+use xcomp::Feature;
+use xfd_selftests::kvm::area::{Area, MXCSR, RESERVED, XCOMP_BV, XSTATE_BV};
+use xfd_selftests::kvm::vcpu::Vcpu;
+use xfd_selftests::kvm::vm::Vm;
+use xfd_selftests::kvm::{self, guest, with_xcr0, LARGE, SMALL, TILES, TILE_DATA};
+use xfd_selftests::tile::content;
+use xfd_selftests::{ktap, kvm_tests};
+
+const TESTS: &[ktap::Test] = kvm_tests![malformed_with_tiles, malformed_without_tiles,];
+
+fn main() -> ExitCode {
+    ktap::run(TESTS)
+}
+
+/// A vCPU in a process that may use tiles, with these components in its CPUID and not those.
+fn permitted(clear: u64) -> anyhow::Result<(Vm, Vcpu)> {
+    xcomp::request_guest(Feature::TILE_DATA)?;
+    let kvm = kvm::open()?;
+    let vm = Vm::new(&kvm)?;
+    let vcpu = vm.vcpu(0, &with_xcr0(&kvm::supported_cpuid(&kvm)?, 0, clear)?)?;
+    Ok((vm, vcpu))
+}
+
+/// Each is -EINVAL, and changes nothing: arch/x86/kernel/fpu/core.c:450, xstate.c:1334.
+fn malformed(vcpu: &Vcpu, size: usize) -> anyhow::Result<()> {
+    let good = Area::of(vcpu, size)?;
+    let bv = good.word(XSTATE_BV) | 3;
+    let change = |at: usize, word: u64| good.with(XSTATE_BV, bv).with(at, word);
+    let mut bad = vec![
+        ("component_11", change(XSTATE_BV, bv | 1 << 11)),
+        ("component_16", change(XSTATE_BV, bv | 1 << 16)),
+        ("component_62", change(XSTATE_BV, bv | 1 << 62)),
+        ("compacted", change(XCOMP_BV, 1 << 63 | bv)),
+        ("xcomp_bv", change(XCOMP_BV, 1)),
+        ("first_reserved_word", change(RESERVED.start, 1)),
+        ("last_reserved_word", change(RESERVED.end - 8, 1 << 63)),
+        ("mxcsr", change(MXCSR, 0xffff_0000_1f80 | 1 << 16)),
+    ];
+    if size == SMALL {
+        bad.push(("component_18", change(XSTATE_BV, bv | TILE_DATA)));
+    }
+    for (name, bad) in bad {
+        let errno = bad.give(vcpu)?;
+        ensure!(errno == libc::EINVAL, "{name}: errno {errno}");
+        ensure!(
+            Area::of(vcpu, size)? == good,
+            "{name}: it has changed the state"
+        );
+    }
+    // MXCSR is looked at only if something is loaded that it belongs to.
+    let unused = change(MXCSR, 1 << 16).with(XSTATE_BV, 0);
+    ensure!(unused.give(vcpu)? == 0, "MXCSR of no component");
+    Ok(())
+}
+
+fn malformed_with_tiles() -> anyhow::Result<()> {
+    let (_vm, mut vcpu) = permitted(0)?;
+    vcpu.set_tiles(&content(7))?;
+    vcpu.values(&kvm::ENABLE)?;
+    vcpu.values(&[guest::load()])?;
+    malformed(&vcpu, LARGE)
+}
+
+fn malformed_without_tiles() -> anyhow::Result<()> {
+    malformed(&permitted(TILES)?.1, SMALL)
+}

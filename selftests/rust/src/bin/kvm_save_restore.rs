@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: GPL-2.0
+//! A vCPU saved in one process and restored in another, with the same permissions and with others.
+
+use anyhow::{bail, ensure, Context};
+use kvm_bindings::CpuId;
+use std::io::{Read, Write};
+use std::process::{Command, ExitCode, Stdio};
+use xcomp::Feature;
+use xfd_selftests::kvm::area::Area;
+use xfd_selftests::kvm::guest as does;
+use xfd_selftests::kvm::layout;
+use xfd_selftests::kvm::moved::{Moved, Part, Refused, AS_QEMU};
+use xfd_selftests::kvm::vcpu::{Outcome, Vcpu};
+use xfd_selftests::kvm::vm::Vm;
+use xfd_selftests::kvm::{
+    self, with_xcr0, ENABLE, LARGE, NM, SMALL, TILES, TILE_DATA, XFD, XFD_ERR,
+};
+use xfd_selftests::tile::content;
+use xfd_selftests::{child, ktap, kvm_tests};
+
+const TESTS: &[ktap::Test] = kvm_tests![
+    to_another_process,
+    in_any_order,
+    there_and_back,
+    to_one_without_permission,
+    to_one_that_hides_tiles,
+    unused_tiles_may_be_hidden,
+    from_one_without_permission,
+    a_small_area_for_a_large_vcpu,
+];
+
+/// As first argument: be the target. The others: whether it has permission, whether it hides tiles,
+/// and the state that it is to find.
+const TARGET: &str = "--target";
+/// The number of the tiles' content.
+const CONTENT: u64 = 77;
+
+fn main() -> ExitCode {
+    let args: Vec<_> = std::env::args().collect();
+    match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [_, TARGET, permission, tiles, state] => match target(permission, tiles, state) {
+            Ok(word) => print!("{word}"),
+            Err(error) => print!("{error:#}"),
+        },
+        _ => return ktap::run(TESTS),
+    }
+    ExitCode::SUCCESS
+}
+
+/// Brings a guest, whose CPUID shows tiles, into a state.
+fn into_state(vcpu: &mut Vcpu, state: &str) -> anyhow::Result<()> {
+    vcpu.set_tiles(&content(CONTENT))?;
+    if state == "unused" {
+        return vcpu.values(&[ENABLE[0], does::xsetbv(7)]).map(drop);
+    }
+    vcpu.values(&ENABLE)?;
+    let outcomes = match state {
+        "live" => vcpu.run(&[does::load()])?,
+        "released" => vcpu.run(&[does::load(), does::release()])?,
+        "armed" => vcpu.run(&[does::load(), does::wrmsr(XFD, TILE_DATA)])?,
+        "in_nm" => vcpu.run(&[does::wrmsr(XFD, TILE_DATA), does::load()])?,
+        _ => bail!("state {state}"),
+    };
+    let nm = outcomes.contains(&Outcome::Exception(NM, 0));
+    ensure!(nm == (state == "in_nm"), "{state}: {outcomes:x?}");
+    Ok(())
+}
+
+/// What the guest finds in that state; then it uses tiles, if it has enabled them.
+fn goes_on(vcpu: &mut Vcpu, state: &str) -> anyhow::Result<()> {
+    if matches!(state, "unused" | "unknown") {
+        return vcpu.values(&[does::xgetbv(0)]).map(drop);
+    }
+    let values = vcpu.values(&[
+        does::xgetbv(0),
+        does::xgetbv(1),
+        does::rdmsr(XFD),
+        does::rdmsr(XFD_ERR),
+    ])?;
+    let in_use = if state == "live" {
+        TILES
+    } else {
+        values[1] & TILES
+    };
+    let xfd = if matches!(state, "armed" | "in_nm") {
+        TILE_DATA
+    } else {
+        0
+    };
+    let xfd_err = if state == "in_nm" { TILE_DATA } else { 0 };
+    ensure!(values[0] & TILES == TILES, "XCR0 {:#x}", values[0]);
+    ensure!(values[1] & TILES == in_use, "XINUSE {:#x}", values[1]);
+    ensure!(
+        values[2..] == [xfd, xfd_err],
+        "XFD, XFD_ERR {:x?}",
+        &values[2..]
+    );
+    if state == "live" {
+        ensure!(vcpu.values(&[does::check()])? == [0], "other tiles");
+        return Ok(());
+    }
+    let nm = vcpu.run(&[
+        does::configure(),
+        does::zero(),
+        does::wrmsr(XFD_ERR, 0),
+        does::wrmsr(XFD, 0),
+    ])?[1];
+    ensure!(
+        (nm == Outcome::Exception(NM, 0)) == (xfd != 0),
+        "TILEZERO: {nm:x?}"
+    );
+    ensure!(
+        vcpu.values(&[does::load(), does::check()])?[1] == 0,
+        "other tiles"
+    );
+    Ok(())
+}
+
+/// A guest in that state, as bytes.
+fn source(state: &str) -> anyhow::Result<Moved> {
+    let (_vm, mut vcpu) = kvm::with_tiles()?;
+    into_state(&mut vcpu, state)?;
+    Moved::from(&mut vcpu, LARGE)
+}
+
+/// Reads a guest from standard input, and goes on with it.
+fn target(permission: &str, tiles: &str, state: &str) -> anyhow::Result<String> {
+    let mut bytes = Vec::new();
+    std::io::stdin().read_to_end(&mut bytes)?;
+    let mut moved: Moved = postcard::from_bytes(&bytes)?;
+    if permission == "permitted" {
+        xcomp::request_guest(Feature::TILE_DATA)?;
+    }
+    if tiles == "hidden" {
+        let cpuid = CpuId::from_entries(&moved.cpuid)?;
+        moved.cpuid = with_xcr0(&cpuid, 0, TILES)?.as_slice().to_vec();
+    }
+    let vm = Vm::new(&kvm::open()?)?;
+    let mut vcpu = vm.bare_vcpu(0)?;
+    if let Err(Refused(ioctl, errno)) = moved.restore(&mut vcpu, &AS_QEMU)? {
+        return Ok(format!("{ioctl} {errno}"));
+    }
+    goes_on(&mut vcpu, state)?;
+    Ok("ok".into())
+}
+
+/// Carries a guest to a new process; what that says.
+fn carry(moved: &Moved, permission: &str, tiles: &str, state: &str) -> anyhow::Result<String> {
+    let mut process = Command::new(std::env::current_exe()?)
+        .args([TARGET, permission, tiles, state])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let mut pipe = process.stdin.take().context("its standard input")?;
+    pipe.write_all(&postcard::to_stdvec(moved)?)?;
+    drop(pipe);
+    let output = process.wait_with_output()?;
+    ensure!(
+        output.status.success(),
+        "the target ended with {}",
+        output.status
+    );
+    let said = String::from_utf8(output.stdout)?;
+    ktap::answer(&format!("kvm.moved.{state}.to_{permission}.{tiles}"), &said);
+    Ok(said)
+}
+
+fn to_another_process() -> anyhow::Result<()> {
+    for state in ["live", "released", "armed", "in_nm", "unused"] {
+        let said = carry(&source(state)?, "permitted", "shown", state)?;
+        ensure!(said == "ok", "{state}: {said}");
+    }
+    Ok(())
+}
+
+/// XSAVE before XCR0 or behind it, XFD first or last: each gives the whole state.
+fn in_any_order() -> anyhow::Result<()> {
+    use Part::{Msrs, Regs, Sregs, Xcrs, Xsave};
+    let orders = [
+        [Sregs, Regs, Xsave, Xcrs, Msrs],
+        [Sregs, Regs, Xsave, Msrs, Xcrs],
+        [Sregs, Regs, Xcrs, Xsave, Msrs],
+        [Xcrs, Msrs, Xsave, Sregs, Regs],
+        [Msrs, Xsave, Xcrs, Regs, Sregs],
+        [Msrs, Xcrs, Xsave, Sregs, Regs],
+    ];
+    for state in ["live", "armed", "in_nm"] {
+        let moved = source(state)?;
+        for order in orders {
+            let vm = Vm::new(&kvm::open()?)?;
+            let mut vcpu = vm.bare_vcpu(0)?;
+            let restored = moved.restore(&mut vcpu, &order)?;
+            ensure!(
+                restored.is_ok(),
+                "{state} in the order {order:?}: {restored:?}"
+            );
+            let as_read = Area::of(&vcpu, LARGE)?;
+            ensure!(
+                as_read.0 == moved.xsave,
+                "{state} in the order {order:?}: another area is read"
+            );
+            goes_on(&mut vcpu, state).with_context(|| format!("{state} in the order {order:?}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// The same vCPU again and again in new virtual machines: nothing is lost on the way.
+fn there_and_back() -> anyhow::Result<()> {
+    let mut moved = source("live")?;
+    for round in 0..10 {
+        let vm = Vm::new(&kvm::open()?)?;
+        let mut vcpu = vm.bare_vcpu(0)?;
+        let restored = moved.restore(&mut vcpu, &AS_QEMU)?;
+        ensure!(restored.is_ok(), "round {round}: {restored:?}");
+        vcpu.values(&[
+            does::check(),
+            does::wrmsr(XFD, TILE_DATA),
+            does::wrmsr(XFD, 0),
+            does::load(),
+        ])?;
+        ensure!(
+            vcpu.number(layout::WRONG)? == 0,
+            "round {round}: other tiles"
+        );
+        moved = Moved::from(&mut vcpu, LARGE)?;
+    }
+    Ok(())
+}
+
+/// Refused before anything is restored, in whatever state it is: -EPERM.
+fn to_one_without_permission() -> anyhow::Result<()> {
+    for state in ["live", "released", "armed", "unused"] {
+        let said = carry(&source(state)?, "unpermitted", "shown", state)?;
+        ensure!(
+            said == format!("KVM_SET_CPUID2 {}", libc::EPERM),
+            "{state}: {said}"
+        );
+    }
+    Ok(())
+}
+
+/// Its CPUID has no tiles: live ones, or an XCR0 that has them, do not pass.
+fn to_one_that_hides_tiles() -> anyhow::Result<()> {
+    for permission in ["unpermitted", "permitted"] {
+        for (state, ioctl) in [("live", "KVM_SET_XSAVE"), ("released", "KVM_SET_XCRS")] {
+            let said = carry(&source(state)?, permission, "hidden", state)?;
+            ensure!(
+                said == format!("{ioctl} {}", libc::EINVAL),
+                "{state}: {said}"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// The guest had them, and never enabled them.
+fn unused_tiles_may_be_hidden() -> anyhow::Result<()> {
+    for permission in ["unpermitted", "permitted"] {
+        let said = carry(&source("unused")?, permission, "hidden", "unused")?;
+        ensure!(said == "ok", "{said}");
+    }
+    Ok(())
+}
+
+/// The guest never had tiles; the target need not know.
+fn from_one_without_permission() -> anyhow::Result<()> {
+    let kvm = kvm::open()?;
+    let vm = Vm::new(&kvm)?;
+    let mut vcpu = vm.vcpu(0, &kvm::supported_cpuid(&kvm)?)?;
+    into_state(&mut vcpu, "unused")?;
+    let moved = Moved::from(&mut vcpu, SMALL)?;
+    for permission in ["unpermitted", "permitted"] {
+        let said = carry(&moved, permission, "shown", "unknown")?;
+        ensure!(said == "ok", "{permission}: {said}");
+    }
+    Ok(())
+}
+
+/// A target that shows tiles to a guest that came without: 4,096 bytes are too few, zeros behind
+/// them do.
+fn a_small_area_for_a_large_vcpu() -> anyhow::Result<()> {
+    let (vm, _unused) = kvm::with_tiles()?;
+    let kvm = kvm::open()?;
+    let shown = kvm::supported_cpuid(&kvm)?;
+    let mut small = vm.vcpu(1, &with_xcr0(&shown, 0, TILES)?)?;
+    into_state(&mut small, "unused")?;
+    let mut moved = Moved::from(&mut small, SMALL)?;
+    moved.cpuid = shown.as_slice().to_vec();
+    child::passes(|| {
+        let vm = Vm::new(&kvm::open()?)?;
+        let mut vcpu = vm.bare_vcpu(1)?;
+        let restored = moved.restore(&mut vcpu, &AS_QEMU)?;
+        let refused = Err(Refused("KVM_SET_XSAVE", libc::EFAULT));
+        ensure!(restored == refused, "{restored:?}");
+        moved.xsave.resize(LARGE, 0);
+        let restored = moved.restore(&mut vcpu, &AS_QEMU)?;
+        ensure!(restored.is_ok(), "with zeros behind: {restored:?}");
+        vcpu.values(&ENABLE)?;
+        goes_on(&mut vcpu, "released")
+    })
+}

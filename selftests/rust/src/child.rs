@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: GPL-2.0
+//! A test in a process of its own: permissions can not be given back.
+
+use crate::ktap;
+use crate::sys::{self, End};
+use anyhow::{bail, Context};
+use std::io::{stdout, Write};
+use std::panic::{catch_unwind, AssertUnwindSafe};
+
+/// Forks; in the child runs `work`, and ends with 0 if it did not fail. What failed is printed there.
+/// The child's number.
+///
+/// # Errors
+///
+/// EAGAIN, ENOMEM.
+pub fn begin(work: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<i32> {
+    stdout().flush()?;
+    let pid = sys::fork().context("fork")?;
+    if pid != 0 {
+        return Ok(pid);
+    }
+    let status = match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(Ok(())) => 0,
+        Ok(Err(error)) => {
+            ktap::remark(format!("{error:#}"));
+            1
+        }
+        Err(_) => 101,
+    };
+    let _ = stdout().flush();
+    sys::exit_now(status);
+}
+
+/// [`begin`], and waits for its end.
+///
+/// # Errors
+///
+/// The child failed.
+pub fn passes(work: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let pid = begin(work)?;
+    match sys::wait(pid, 0).context("waitpid")? {
+        (_, End::Exit(0)) => Ok(()),
+        (_, End::Exit(1)) => bail!("in a process of its own: see above"),
+        (_, end) => bail!("a process of its own ended with {end:?}"),
+    }
+}

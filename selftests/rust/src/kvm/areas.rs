@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The kernel memory of fpstates that are allocated: of tasks with an enlarged one, and of vCPUs.
+
+use anyhow::Context;
+use std::fs;
+
+/// Bytes of the areas of addresses in /proc/vmallocinfo, each with its guard page, that were
+/// allocated for an fpstate, without those that the module keeps for the next first use.
+///
+/// # Errors
+///
+/// Not root.
+pub fn bytes() -> anyhow::Result<u64> {
+    let text = fs::read_to_string("/proc/vmallocinfo").context("/proc/vmallocinfo")?;
+    let mut sum = 0;
+    for line in text.lines() {
+        // fpu_alloc_guest_fpstate() and xfd_enable_feature() of the C code, FpstateBuffer of the module.
+        let caller = line.to_lowercase();
+        if caller.contains("fpstate") || caller.contains("xfd_enable_feature") {
+            let size = line
+                .split_whitespace()
+                .nth(1)
+                .and_then(|size| size.parse::<u64>().ok());
+            sum += size.with_context(|| format!("size in {line:?}"))?;
+        }
+    }
+    Ok(sum - pooled()?)
+}
+
+/// What the module keeps: three pages each, and a guard page.
+fn pooled() -> anyhow::Result<u64> {
+    match fs::read_to_string("/sys/kernel/debug/xfd/pooled") {
+        Ok(text) => Ok(text.trim().parse::<u64>()? * 4 * 4096),
+        Err(_) => Ok(0),
+    }
+}

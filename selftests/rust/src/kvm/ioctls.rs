@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The ioctls that kvm-ioctls lacks, and those on the XSAVE area with the exact number of bytes that
+//! the kernel reads or writes.
+#![allow(unsafe_code)]
+
+use kvm_bindings::kvm_device_attr;
+use kvm_ioctls::{Kvm, VcpuFd};
+use std::fs::File;
+use std::io::{Error, Result};
+use std::os::fd::{AsRawFd, FromRawFd};
+use std::ptr;
+use vmm_sys_util::ioctl::{ioctl, ioctl_with_mut_ptr, ioctl_with_ref};
+
+use number::*;
+
+/// The numbers of the ioctls (include/uapi/linux/kvm.h).
+mod number {
+    #![allow(missing_docs)]
+    use kvm_bindings::{kvm_device_attr, kvm_xsave, KVMIO};
+    use vmm_sys_util::{ioctl_io_nr, ioctl_ior_nr, ioctl_iow_nr};
+
+    ioctl_ior_nr!(KVM_GET_XSAVE, KVMIO, 0xa4, kvm_xsave);
+    ioctl_iow_nr!(KVM_SET_XSAVE, KVMIO, 0xa5, kvm_xsave);
+    ioctl_io_nr!(KVM_GET_STATS_FD, KVMIO, 0xce);
+    ioctl_ior_nr!(KVM_GET_XSAVE2, KVMIO, 0xcf, kvm_xsave);
+    ioctl_iow_nr!(KVM_GET_DEVICE_ATTR, KVMIO, 0xe2, kvm_device_attr);
+}
+
+fn checked(result: i32) -> Result<i32> {
+    if result < 0 {
+        Err(Error::last_os_error())
+    } else {
+        Ok(result)
+    }
+}
+
+/// So many accessible bytes, right before a page that is not: the kernel gets EFAULT at the first
+/// byte behind them.
+pub struct Fenced {
+    map: *mut u8,
+    pages: usize,
+    size: usize,
+}
+
+const PAGE: usize = 4096;
+
+impl Fenced {
+    /// A copy of `bytes`.
+    ///
+    /// # Errors
+    ///
+    /// ENOMEM.
+    pub fn new(bytes: &[u8]) -> Result<Self> {
+        let (size, pages) = (bytes.len(), bytes.len().div_ceil(PAGE) * PAGE);
+        let (rw, flags) = (
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+        );
+        // SAFETY: a new mapping, and part of it: nobody else knows it.
+        let map =
+            unsafe { libc::mmap(ptr::null_mut(), pages + PAGE, libc::PROT_NONE, flags, -1, 0) };
+        if map == libc::MAP_FAILED {
+            return Err(Error::last_os_error());
+        }
+        let fenced = Fenced {
+            map: map.cast(),
+            pages,
+            size,
+        };
+        // SAFETY: the same.
+        checked(unsafe { libc::mprotect(map, pages, rw) })?;
+        // SAFETY: the last `size` bytes in front of the last page are there and writable.
+        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), fenced.start(), size) };
+        Ok(fenced)
+    }
+
+    fn start(&self) -> *mut u8 {
+        self.map.wrapping_add(self.pages - self.size)
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub fn bytes(&self) -> Vec<u8> {
+        // SAFETY: readable, and written by the kernel only during calls that borrow it mutably.
+        unsafe { std::slice::from_raw_parts(self.start(), self.size) }.to_vec()
+    }
+}
+
+impl Drop for Fenced {
+    fn drop(&mut self) {
+        // SAFETY: nothing refers to the mapping any more.
+        unsafe { libc::munmap(self.map.cast(), self.pages + PAGE) };
+    }
+}
+
+/// KVM_GET_XSAVE into all of `place`.
+///
+/// # Errors
+///
+/// EINVAL: the vCPU's state is larger than this call's 4,096 bytes. EFAULT: `place` is smaller.
+pub fn get_xsave(vcpu: &VcpuFd, place: &mut Fenced) -> Result<()> {
+    // SAFETY: behind `place` nothing is accessible to the kernel.
+    checked(unsafe { ioctl_with_mut_ptr(vcpu, KVM_GET_XSAVE(), place.start()) }).map(drop)
+}
+
+/// KVM_GET_XSAVE2 into all of `place`.
+///
+/// # Errors
+///
+/// EFAULT: `place` is smaller than the vCPU's state.
+pub fn get_xsave2(vcpu: &VcpuFd, place: &mut Fenced) -> Result<()> {
+    // SAFETY: as above.
+    checked(unsafe { ioctl_with_mut_ptr(vcpu, KVM_GET_XSAVE2(), place.start()) }).map(drop)
+}
+
+/// KVM_SET_XSAVE from `place`.
+///
+/// # Errors
+///
+/// EFAULT: `place` is smaller than the vCPU's state. EINVAL: this state is not valid for this vCPU.
+pub fn set_xsave(vcpu: &VcpuFd, place: &Fenced) -> Result<()> {
+    // SAFETY: the kernel only reads, and what is behind `place` it can not.
+    checked(unsafe { ioctl_with_mut_ptr(vcpu, KVM_SET_XSAVE(), place.start()) }).map(drop)
+}
+
+/// KVM_GET_STATS_FD of a vCPU.
+///
+/// # Errors
+///
+/// EMFILE.
+pub fn stats(vcpu: &VcpuFd) -> Result<File> {
+    // SAFETY: no memory is touched.
+    let fd = checked(unsafe { ioctl(vcpu, KVM_GET_STATS_FD()) })?;
+    // SAFETY: new, and ours.
+    Ok(unsafe { File::from_raw_fd(fd) })
+}
+
+/// KVM_GET_DEVICE_ATTR of KVM itself: the 64-bit attribute `attr` of `group`.
+///
+/// # Errors
+///
+/// ENXIO: there is no such attribute.
+pub fn attribute(kvm: &Kvm, group: u32, attr: u64) -> Result<u64> {
+    let mut value = 0_u64;
+    let request = kvm_device_attr {
+        flags: 0,
+        group,
+        attr,
+        addr: (&raw mut value).expose_provenance() as u64,
+    };
+    // SAFETY: the kernel writes the eight bytes of `value`.
+    checked(unsafe { ioctl_with_ref(&kvm.as_raw_fd(), KVM_GET_DEVICE_ATTR(), &request) })?;
+    Ok(value)
+}

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Where things are in guest memory. Places in a block are relative to it.
+
+/// All guest memory, one 2 MiB page from address 0.
+pub const MEMORY: usize = 2 << 20;
+/// Page tables, each a page: PML4, PDPT, PD.
+pub const TABLES: [u64; 3] = [0x1000, 0x2000, 0x3000];
+/// The segments' descriptors.
+pub const GDT: u64 = 0x4000;
+/// The exceptions' descriptors.
+pub const IDT: u64 = 0x5000;
+/// The program.
+pub const CODE: u64 = 0x8000;
+/// The first vCPU's block.
+pub const BLOCKS: u64 = 0x10000;
+/// What one vCPU has for itself.
+pub const BLOCK: u64 = 0x10000;
+/// In a block: whether #NM is served; how many came; XFD_ERR of the last that was served.
+pub const NM_SERVED: u64 = 0x00;
+/// See above.
+pub const NM_COUNT: u64 = 0x08;
+/// See above.
+pub const NM_ERR: u64 = 0x10;
+/// In a block: not 0 ends an [`super::guest::until_stopped`].
+pub const STOP: u64 = 0x18;
+/// In a block: rounds of all loops.
+pub const ROUNDS: u64 = 0x20;
+/// In a block: how often [`super::guest::check`] found other tiles.
+pub const WRONG: u64 = 0x28;
+/// In a block: the operations.
+pub const OPS: u64 = 0x1000;
+/// In a block: how each of them ended.
+pub const RESULTS: u64 = 0x2000;
+/// In a block: the image for LDTILECFG.
+pub const CONFIG: u64 = 0x4000;
+/// In a block: what [`super::guest::load`] loads.
+pub const LOADED: u64 = 0x6000;
+/// In a block: what [`super::guest::check`] stored.
+pub const STORED: u64 = 0x8000;

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: GPL-2.0
+//! A small virtual machine monitor, for tests of what KVM asks of the kernel's FPU code.
+
+pub mod area;
+pub mod areas;
+pub mod guest;
+pub mod ioctls;
+pub mod layout;
+pub mod moved;
+pub mod stats;
+pub mod vcpu;
+pub mod vm;
+
+use crate::ktap::Outcome;
+use crate::{child, machine};
+use anyhow::{ensure, Context};
+use kvm_bindings::{kvm_cpuid_entry2, CpuId, KVM_MAX_CPUID_ENTRIES};
+use kvm_ioctls::Kvm;
+use std::path::Path;
+use vcpu::Vcpu;
+use vm::Vm;
+use xcomp::Feature;
+
+/// IA32_XFD.
+pub const XFD: u32 = 0x1c4;
+/// IA32_XFD_ERR.
+pub const XFD_ERR: u32 = 0x1c5;
+/// IA32_XSS.
+pub const XSS: u32 = 0xda0;
+/// Component 17.
+pub const TILE_CFG: u64 = 1 << 17;
+/// Component 18.
+pub const TILE_DATA: u64 = 1 << 18;
+/// Both components of AMX.
+pub const TILES: u64 = TILE_CFG | TILE_DATA;
+/// x87, SSE, AVX and AMX.
+pub const XCR0_WITH_TILES: u64 = 7 | TILES;
+/// Device not available.
+pub const NM: u8 = 7;
+/// General protection.
+pub const GP: u8 = 13;
+/// Bytes of struct kvm_xsave, and so the least that GET_XSAVE2 writes.
+pub const SMALL: usize = 4096;
+/// Bytes of an XSAVE area with tile data, not compacted.
+pub const LARGE: usize = 11008;
+
+/// Opens KVM; in the machine, where its modules are there but not loaded, loads them first.
+///
+/// # Errors
+///
+/// There is no KVM, or it may not be used.
+pub fn open() -> anyhow::Result<Kvm> {
+    if !Path::new("/dev/kvm").exists() {
+        machine::load_modules(&["irqbypass", "kvm", "kvm-intel"])?;
+    }
+    Kvm::new().context("/dev/kvm")
+}
+
+/// Runs a test that needs KVM and AMX in a process of its own, which begins with no permission.
+///
+/// # Errors
+///
+/// It failed.
+pub fn apart(test: fn() -> anyhow::Result<()>) -> anyhow::Result<Outcome> {
+    if let Some(why) = missing()? {
+        return Ok(Outcome::Skipped(why));
+    }
+    child::passes(test)?;
+    Ok(Outcome::Passed)
+}
+
+/// Whether the module has taken over this function of the kernel.
+#[must_use]
+pub fn taken_over(function: &str) -> bool {
+    Path::new("/sys/kernel/livepatch/xfd/vmlinux")
+        .join(format!("{function},1"))
+        .exists()
+}
+
+/// The tests of these names, each [`apart`].
+#[macro_export]
+macro_rules! kvm_tests {
+    ($($test:ident),* $(,)?) => {
+        &[$((stringify!($test), || $crate::kvm::apart($test))),*]
+    };
+}
+
+/// Why tests with guests that use tiles can not run here; `None` if they can.
+///
+/// # Errors
+///
+/// The kernel does not know of permissions.
+pub fn missing() -> anyhow::Result<Option<String>> {
+    if !xcomp::supported()?.contains(Feature::TILE_DATA) {
+        return Ok(Some("no AMX on this machine".into()));
+    }
+    Ok(open().err().map(|error| format!("no KVM: {error:#}")))
+}
+
+/// A virtual machine with one vCPU, for which this process has asked for permission: its CPUID shows AMX.
+///
+/// # Errors
+///
+/// What KVM says.
+pub fn with_tiles() -> anyhow::Result<(Vm, Vcpu)> {
+    xcomp::request_guest(Feature::TILE_DATA)?;
+    let kvm = open()?;
+    let vm = Vm::new(&kvm)?;
+    let vcpu = vm.vcpu(0, &supported_cpuid(&kvm)?)?;
+    Ok((vm, vcpu))
+}
+
+/// What a guest does to be able to use tiles.
+pub const ENABLE: [guest::Op; 3] = [
+    guest::set_cr4(1 << 18),
+    guest::xsetbv(XCR0_WITH_TILES),
+    guest::configure(),
+];
+
+/// What KVM supports for this process's guests, as CPUID leaves.
+///
+/// # Errors
+///
+/// ENOMEM.
+pub fn supported_cpuid(kvm: &Kvm) -> anyhow::Result<CpuId> {
+    kvm.get_supported_cpuid(KVM_MAX_CPUID_ENTRIES)
+        .context("KVM_GET_SUPPORTED_CPUID")
+}
+
+/// One leaf of them.
+#[must_use]
+pub fn leaf(cpuid: &CpuId, function: u32, index: u32) -> Option<kvm_cpuid_entry2> {
+    let mut leaves = cpuid.as_slice().iter();
+    leaves
+        .find(|leaf| (leaf.function, leaf.index) == (function, index))
+        .copied()
+}
+
+/// The components of XCR0 that the leaves show: CPUID.(0DH,0):EDX:EAX.
+#[must_use]
+pub fn shown_xcr0(cpuid: &CpuId) -> u64 {
+    leaf(cpuid, 0xd, 0).map_or(0, |leaf| u64::from(leaf.edx) << 32 | u64::from(leaf.eax))
+}
+
+/// The same leaves with the components of `set` shown, and those of `clear` not.
+///
+/// # Errors
+///
+/// There is no leaf 0DH.
+pub fn with_xcr0(cpuid: &CpuId, set: u64, clear: u64) -> anyhow::Result<CpuId> {
+    ensure!((set | clear) >> 32 == 0, "components above 31");
+    let mut changed = cpuid.clone();
+    let mut leaves = changed.as_mut_slice().iter_mut();
+    let leaf = leaves
+        .find(|leaf| (leaf.function, leaf.index) == (0xd, 0))
+        .context("no leaf 0DH")?;
+    leaf.eax = (leaf.eax | set as u32) & !(clear as u32);
+    Ok(changed)
+}

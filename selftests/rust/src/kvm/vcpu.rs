@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: GPL-2.0
+//! A virtual CPU that carries out lists of operations.
+
+use super::guest::{self, Op, RECORD};
+use super::layout;
+use crate::tile::{Tile, TILES, TILE_BYTES};
+use anyhow::{bail, ensure, Context};
+use kvm_bindings::{kvm_dtable, kvm_msr_entry, kvm_regs, kvm_segment, kvm_xcrs, Msrs};
+use kvm_ioctls::{VcpuExit, VcpuFd};
+use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
+
+/// How an operation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Done, with this value.
+    Value(u64),
+    /// This exception, with this error code.
+    Exception(u8, u64),
+}
+
+/// A virtual CPU.
+pub struct Vcpu {
+    /// KVM's.
+    pub fd: VcpuFd,
+    memory: GuestMemoryMmap,
+    block: u64,
+}
+
+impl Vcpu {
+    /// The vCPU `number`, as KVM made it.
+    #[must_use]
+    pub fn new(fd: VcpuFd, memory: GuestMemoryMmap, number: u64) -> Self {
+        let block = layout::BLOCKS + number * layout::BLOCK;
+        Vcpu { fd, memory, block }
+    }
+
+    /// Puts it into 64-bit mode, before the program's first instruction.
+    ///
+    /// # Errors
+    ///
+    /// What KVM says.
+    pub fn set_up(&mut self) -> anyhow::Result<()> {
+        let segment = |selector, type_, l, db| kvm_segment {
+            base: 0,
+            limit: u32::MAX,
+            selector,
+            type_,
+            present: 1,
+            s: 1,
+            l,
+            db,
+            g: 1,
+            ..Default::default()
+        };
+        let mut sregs = self.fd.get_sregs().context("KVM_GET_SREGS")?;
+        sregs.cs = segment(8, 11, 1, 0);
+        let data = segment(16, 3, 0, 1);
+        (sregs.ds, sregs.es, sregs.fs, sregs.gs, sregs.ss) = (data, data, data, data, data);
+        let table = |base, limit| kvm_dtable {
+            base,
+            limit,
+            ..Default::default()
+        };
+        sregs.gdt = table(layout::GDT, 23);
+        sregs.idt = table(layout::IDT, 32 * 16 - 1);
+        sregs.cr3 = layout::TABLES[0];
+        // PE, MP, ET, NE, WP, PG; PAE, OSFXSR, OSXMMEXCPT; LME, LMA.
+        (sregs.cr0, sregs.cr4, sregs.efer) = (0x8001_0033, 0x620, 0x500);
+        self.fd.set_sregs(&sregs).context("KVM_SET_SREGS")?;
+        let regs = kvm_regs {
+            rip: layout::CODE,
+            rflags: 2,
+            r15: self.block,
+            ..Default::default()
+        };
+        self.fd.set_regs(&regs).context("KVM_SET_REGS")?;
+        let config = self.block + layout::CONFIG;
+        self.memory.write_obj(1_u8, GuestAddress(config))?;
+        for tile in 0..TILES as u64 {
+            self.memory
+                .write_obj(64_u16, GuestAddress(config + 16 + 2 * tile))?;
+            self.memory
+                .write_obj(16_u8, GuestAddress(config + 48 + tile))?;
+        }
+        Ok(())
+    }
+
+    /// What the operation `load` loads from now on.
+    ///
+    /// # Errors
+    ///
+    /// None, unless the block is out of memory.
+    pub fn set_tiles(&self, tiles: &[Tile; TILES]) -> anyhow::Result<()> {
+        for (tile, at) in tiles
+            .iter()
+            .zip((self.block + layout::LOADED..).step_by(TILE_BYTES))
+        {
+            self.memory.write_slice(&tile.0, GuestAddress(at))?;
+        }
+        Ok(())
+    }
+
+    /// A number of the block.
+    ///
+    /// # Errors
+    ///
+    /// As above.
+    pub fn number(&self, place: u64) -> anyhow::Result<u64> {
+        Ok(self.memory.read_obj(GuestAddress(self.block + place))?)
+    }
+
+    /// Changes a number of the block.
+    ///
+    /// # Errors
+    ///
+    /// As above.
+    pub fn set_number(&self, place: u64, number: u64) -> anyhow::Result<()> {
+        Ok(self
+            .memory
+            .write_obj(number, GuestAddress(self.block + place))?)
+    }
+
+    /// The guest's memory; what has a share in it may look at it while the vCPU runs.
+    #[must_use]
+    pub fn memory(&self) -> GuestMemoryMmap {
+        self.memory.clone()
+    }
+
+    /// The guest's address of a number of the block.
+    #[must_use]
+    pub fn address(&self, place: u64) -> GuestAddress {
+        GuestAddress(self.block + place)
+    }
+
+    /// Has the guest carry out `ops`; how each ended.
+    ///
+    /// # Errors
+    ///
+    /// It left the guest in another way than at the end of the list.
+    pub fn run(&mut self, ops: &[Op]) -> anyhow::Result<Vec<Outcome>> {
+        self.give(ops)?;
+        self.enter()?;
+        self.outcomes(ops.len())
+    }
+
+    /// [`Vcpu::run`]; every operation has to be done. Their values.
+    ///
+    /// # Errors
+    ///
+    /// An exception, and as above.
+    pub fn values(&mut self, ops: &[Op]) -> anyhow::Result<Vec<u64>> {
+        let outcomes = self.run(ops)?;
+        let values = outcomes.iter().zip(ops).map(|(outcome, op)| match outcome {
+            Outcome::Value(value) => Ok(*value),
+            Outcome::Exception(..) => bail!("{op:x?} ended in {outcome:x?}"),
+        });
+        values.collect()
+    }
+
+    /// The next list, for [`Vcpu::enter`].
+    ///
+    /// # Errors
+    ///
+    /// It is too long.
+    pub fn give(&mut self, ops: &[Op]) -> anyhow::Result<()> {
+        ensure!(ops.len() < 4096 / RECORD, "{} operations", ops.len());
+        let at = (self.block + layout::OPS..).step_by(RECORD);
+        for (op, at) in ops.iter().chain(&[guest::end()]).zip(at) {
+            self.memory.write_slice(&op.bytes(), GuestAddress(at))?;
+        }
+        Ok(())
+    }
+
+    /// Runs the guest until the end of its list; signals of this thread do not disturb that.
+    ///
+    /// # Errors
+    ///
+    /// Another exit to this process.
+    pub fn enter(&mut self) -> anyhow::Result<()> {
+        loop {
+            match self.fd.run() {
+                Ok(VcpuExit::IoOut(guest::PORT, _)) => return Ok(()),
+                Ok(exit) => bail!("the guest ended with {exit:x?}"),
+                Err(error) if error.errno() == libc::EINTR => {}
+                Err(error) => return Err(error).context("KVM_RUN"),
+            }
+        }
+    }
+
+    /// How the first `count` operations of the last list ended.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Vcpu::number`].
+    pub fn outcomes(&self, count: usize) -> anyhow::Result<Vec<Outcome>> {
+        let at = (self.block + layout::RESULTS..).step_by(RECORD).take(count);
+        at.map(|at| {
+            let [exception, value, error]: [u64; 3] = self.memory.read_obj(GuestAddress(at))?;
+            Ok(match exception {
+                u64::MAX => Outcome::Value(value),
+                number => Outcome::Exception(number as u8, error),
+            })
+        })
+        .collect()
+    }
+
+    /// KVM_GET_MSRS of one; `None` if KVM does not give it.
+    ///
+    /// # Errors
+    ///
+    /// What KVM says.
+    pub fn msr(&self, index: u32) -> anyhow::Result<Option<u64>> {
+        let mut msrs = Msrs::from_entries(&[kvm_msr_entry {
+            index,
+            ..Default::default()
+        }])?;
+        let given = self.fd.get_msrs(&mut msrs).context("KVM_GET_MSRS")?;
+        Ok((given == 1).then(|| msrs.as_slice()[0].data))
+    }
+
+    /// KVM_SET_MSRS of one; false if KVM does not take it.
+    ///
+    /// # Errors
+    ///
+    /// What KVM says.
+    pub fn set_msr(&self, index: u32, data: u64) -> anyhow::Result<bool> {
+        let msrs = Msrs::from_entries(&[kvm_msr_entry {
+            index,
+            data,
+            ..Default::default()
+        }])?;
+        Ok(self.fd.set_msrs(&msrs).context("KVM_SET_MSRS")? == 1)
+    }
+
+    /// KVM_SET_XCRS of XCR0.
+    ///
+    /// # Errors
+    ///
+    /// The errno. EINVAL: it has components that the guest must not have.
+    pub fn set_xcr0(&self, value: u64) -> Result<(), i32> {
+        let mut xcrs = kvm_xcrs {
+            nr_xcrs: 1,
+            ..Default::default()
+        };
+        xcrs.xcrs[0].value = value;
+        self.fd.set_xcrs(&xcrs).map_err(|error| error.errno())
+    }
+}

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: GPL-2.0
+//! A virtual machine: its memory with page tables, descriptors and the program of `guest`.
+#![allow(unsafe_code)]
+
+use super::guest;
+use super::layout;
+use super::vcpu::Vcpu;
+use anyhow::Context;
+use kvm_bindings::{kvm_userspace_memory_region, CpuId};
+use kvm_ioctls::{Kvm, VmFd};
+use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryMmap};
+
+/// A virtual machine with 2 MiB of memory and no devices.
+pub struct Vm {
+    /// KVM's.
+    pub fd: VmFd,
+    memory: GuestMemoryMmap,
+}
+
+impl Vm {
+    /// Makes one.
+    ///
+    /// # Errors
+    ///
+    /// What KVM says.
+    pub fn new(kvm: &Kvm) -> anyhow::Result<Self> {
+        let fd = kvm.create_vm().context("KVM_CREATE_VM")?;
+        let memory = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), layout::MEMORY)])
+            .context("guest memory")?;
+        let region = kvm_userspace_memory_region {
+            slot: 0,
+            flags: 0,
+            guest_phys_addr: 0,
+            memory_size: layout::MEMORY as u64,
+            userspace_addr: memory.get_host_address(GuestAddress(0))?.addr() as u64,
+        };
+        // SAFETY: all of the region is mapped, and every vCPU has a share in the mapping.
+        unsafe { fd.set_user_memory_region(region) }.context("KVM_SET_USER_MEMORY_REGION")?;
+        // Below the top of 4 GiB: only a processor without unrestricted guests uses it.
+        fd.set_tss_address(0xfffb_d000)
+            .context("KVM_SET_TSS_ADDR")?;
+        let vm = Vm { fd, memory };
+        vm.fill().context("writing guest memory")?;
+        Ok(vm)
+    }
+
+    /// Adds the vCPU of this number, with these CPUID leaves, in 64-bit mode before the program's
+    /// first instruction.
+    ///
+    /// # Errors
+    ///
+    /// What KVM says.
+    pub fn vcpu(&self, number: u64, cpuid: &CpuId) -> anyhow::Result<Vcpu> {
+        let mut vcpu = self.bare_vcpu(number)?;
+        vcpu.fd.set_cpuid2(cpuid).context("KVM_SET_CPUID2")?;
+        vcpu.set_up()?;
+        Ok(vcpu)
+    }
+
+    /// Adds a vCPU as KVM makes it: no CPUID, at its reset vector.
+    ///
+    /// # Errors
+    ///
+    /// What KVM says.
+    pub fn bare_vcpu(&self, number: u64) -> anyhow::Result<Vcpu> {
+        let fd = self.fd.create_vcpu(number).context("KVM_CREATE_VCPU")?;
+        Ok(Vcpu::new(fd, self.memory.clone(), number))
+    }
+
+    fn fill(&self) -> anyhow::Result<()> {
+        let [pml4, pdpt, pd] = layout::TABLES;
+        let words = [
+            (pml4, pdpt | 3),
+            (pdpt, pd | 3),
+            // One page of 2 MiB, writable.
+            (pd, 0x83),
+            // Code, 64 bits; data.
+            (layout::GDT + 8, 0x00af_9b00_0000_ffff),
+            (layout::GDT + 16, 0x00cf_9300_0000_ffff),
+        ];
+        for (address, word) in words {
+            self.memory.write_obj(word, GuestAddress(address))?;
+        }
+        for number in 0..32 {
+            let handler = layout::CODE + guest::exception(number);
+            // An interrupt gate of segment 8.
+            let low = handler & 0xffff | 8 << 16 | 0x8e00 << 32 | (handler >> 16 & 0xffff) << 48;
+            let gate = GuestAddress(layout::IDT + 16 * number);
+            self.memory.write_obj([low, handler >> 32], gate)?;
+        }
+        self.memory
+            .write_slice(guest::code(), GuestAddress(layout::CODE))?;
+        Ok(())
+    }
+}

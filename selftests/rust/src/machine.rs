@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What only the emulated machine lets a test do, and the MSRs of a CPU.
+
+use anyhow::{ensure, Context};
+use rustix::io::Errno;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+/// Whether this is the machine: there the runner left a file that tells the guest what to do.
+#[must_use]
+pub fn is_here() -> bool {
+    Path::new("/job/settings").exists()
+}
+
+/// Loads modules of the machine's kernel, which has them, not loaded. Nothing happens elsewhere.
+///
+/// # Errors
+///
+/// There is no such module, or the kernel refuses it.
+pub fn load_modules(names: &[&str]) -> anyhow::Result<()> {
+    for name in names.iter().filter(|_| is_here()) {
+        let path = format!("/lib/modules/{name}.ko");
+        let file = File::open(&path).with_context(|| path.clone())?;
+        match rustix::system::finit_module(&file, c"", 0) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(error) => return Err(error).context(path),
+        }
+    }
+    Ok(())
+}
+
+/// An MSR of a CPU.
+///
+/// # Errors
+///
+/// No msr.ko, or not root.
+pub fn msr_of(cpu: usize, msr: u32) -> anyhow::Result<u64> {
+    let path = format!("/dev/cpu/{cpu}/msr");
+    if !Path::new(&path).exists() {
+        load_modules(&["msr"])?;
+    }
+    let mut value = [0; 8];
+    let read = File::open(&path)
+        .and_then(|file| file.read_at(&mut value, msr.into()))
+        .with_context(|| path.clone())?;
+    ensure!(read == 8, "{path}: {read} bytes of MSR {msr:#x}");
+    Ok(u64::from_le_bytes(value))
+}

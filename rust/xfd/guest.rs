@@ -93,12 +93,14 @@ unsafe extern "C" fn xfd_free_guest_fpstate(guest: *mut fpu_guest) {
 #[no_mangle]
 unsafe extern "C" fn xfd_swap_guest_fpstate(guest: *mut fpu_guest, enter: bool) -> c_int {
     let fpu = current_fpu();
-    let fpregs = Fpregs::lock();
+    // SAFETY: current's fpstate; only current exchanges it.
+    let fpregs = if unsafe { (*(*fpu).fpstate).is_confidential() } == 0 {
+        Fpregs::lock_saved()
+    } else {
+        Fpregs::lock()
+    };
     // SAFETY: `fpregs` guards current's fpstate, and that of the virtual CPU that it runs.
     unsafe {
-        if (*(*fpu).fpstate).is_confidential() == 0 && !fpregs.in_memory() {
-            bindings::xfd_gate_save_fpregs(fpu);
-        }
         let theirs = (*guest).fpstate;
         if enter {
             (*fpu).__task_fpstate = (*fpu).fpstate;
@@ -111,12 +113,12 @@ unsafe extern "C" fn xfd_swap_guest_fpstate(guest: *mut fpu_guest, enter: bool) 
         }
         let state = (*fpu).fpstate;
         if (*state).is_confidential() == 0 {
-            bindings::xfd_gate_restore_fpregs(state);
+            fpregs.unlock_loaded(state);
         } else {
             // Firmware loads the registers, and wants XFD as the guest has it.
             arm(masks_of(state).xfd);
+            fpregs.unlock_loaded(ptr::null_mut());
         }
-        bindings::xfd_gate_mark_fpregs_active();
     }
     0
 }

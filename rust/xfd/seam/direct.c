@@ -59,14 +59,15 @@
 
 /*
  * Ours runs first, and what it returns, if that is not 0, is returned for the kernel's function,
- * which then does not run.
+ * which then does not run. @only_if jumps to 2 where there is nothing to ask.
  */
-#define XFD_TRAMPOLINE_ASK(symbol, ours, group, save, restore)		\
+#define XFD_TRAMPOLINE_ASK(symbol, ours, group, save, restore, only_if)	\
 	asm(".pushsection .text, \"ax\", @progbits\n"		\
 	    __ALIGN_STR "\n"					\
 	    ".type xfd_direct_" #symbol ", @function\n"		\
 	    "xfd_direct_" #symbol ":\n"				\
 	    ASM_ENDBR						\
+	    only_if						\
 	    "pushq %rbp\n"					\
 	    "movq %rsp, %rbp\n"					\
 	    save						\
@@ -75,7 +76,7 @@
 	    "popq %rbp\n"					\
 	    "testl %eax, %eax\n"				\
 	    "jnz 1f\n"						\
-	    ASM_RET						\
+	    "2: " ASM_RET					\
 	    "1: addq $8, %rsp\n"				\
 	    UNWIND_HINT_FUNC					\
 	    ASM_RET						\
@@ -90,6 +91,9 @@
 #define SAVE_6 SAVE_4 "pushq %r8\n" "pushq %r9\n"
 #define RESTORE_6 "popq %r9\n" "popq %r8\n" RESTORE_4
 
+/* The second argument is a struct msr_data; kvm.c checks it. */
+#define ONLY_XFD "cmpl $0x1c4, 4(%rsi)\n" "jne 2f\n"
+
 #define XFD_DIRECT_CALLS(INSTEAD, BEFORE, ASK)						\
 	/* Rust: prctl.rs. C: regrow.c */						\
 	INSTEAD(fpu_xstate_prctl, xfd_fpu_xstate_prctl, XFD_HOST)			\
@@ -103,11 +107,11 @@
 	INSTEAD(fpu_enable_guest_xfd_features, xfd_promise_to_guest, XFD_GUEST)		\
 	INSTEAD(fpu_update_guest_xfd, xfd_set_guest_xfd, XFD_GUEST)			\
 	INSTEAD(fpu_sync_guest_vmexit_xfd_state, xfd_sync_guest_xfd, XFD_GUEST)		\
-	ASK(fpu_copy_uabi_to_guest_fpstate, xfd_before_guest_image, XFD_GUEST, SAVE_4, RESTORE_4) \
+	ASK(fpu_copy_uabi_to_guest_fpstate, xfd_before_guest_image, XFD_GUEST, SAVE_4, RESTORE_4, "") \
 	/* C: kvm.c */									\
-	ASK(__kvm_set_xcr, xfd_before_set_xcr, XFD_KVM, SAVE_4, RESTORE_4)		\
-	ASK(kvm_set_msr_common, xfd_before_set_msr, XFD_KVM, SAVE_2, RESTORE_2)		\
-	ASK(vmx_set_intercept_for_msr, xfd_before_set_intercept, XFD_KVM_INTEL, SAVE_4, RESTORE_4)
+	ASK(__kvm_set_xcr, xfd_before_set_xcr, XFD_KVM, SAVE_4, RESTORE_4, "")		\
+	ASK(kvm_set_msr_common, xfd_before_set_msr, XFD_KVM, SAVE_2, RESTORE_2, ONLY_XFD)		\
+	ASK(vmx_set_intercept_for_msr, xfd_before_set_intercept, XFD_KVM_INTEL, SAVE_4, RESTORE_4, "")
 
 XFD_DIRECT_CALLS(XFD_TRAMPOLINE_INSTEAD, XFD_TRAMPOLINE_BEFORE, XFD_TRAMPOLINE_ASK)
 

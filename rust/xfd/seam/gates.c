@@ -58,19 +58,20 @@ void xfd_gate_load_fpregs(void)
 	static_call(xfd_gate_switch_fpu_return)();
 }
 
-void xfd_gate_save_fpregs(struct fpu *fpu)
+/* Two for all that a swap of registers takes: a virtual CPU's thread does it at each KVM_RUN. */
+notrace void xfd_gate_fpregs_lock_and_save(void)
 {
-	static_call(xfd_gate_save_fpregs_to_fpstate)(fpu);
+	fpregs_lock();
+	if (!test_thread_flag(TIF_NEED_FPU_LOAD))
+		static_call(xfd_gate_save_fpregs_to_fpstate)(xfd_current_fpu());
 }
 
-void xfd_gate_restore_fpregs(struct fpstate *state)
+notrace void xfd_gate_fpregs_restore_and_unlock(struct fpstate *state)
 {
-	static_call(xfd_gate_restore_fpregs_from_fpstate)(state, XFEATURE_MASK_FPSTATE);
-}
-
-void xfd_gate_mark_fpregs_active(void)
-{
+	if (state)
+		static_call(xfd_gate_restore_fpregs_from_fpstate)(state, XFEATURE_MASK_FPSTATE);
 	static_call(xfd_gate_fpregs_mark_activate)();
+	fpregs_unlock();
 }
 
 void xfd_gate_init_fpstate(struct fpstate *state)

@@ -61,6 +61,26 @@ impl Fpregs {
         Self(PhantomData)
     }
 
+    /// Takes the registers; what they hold of current is saved in its fpstate then. Interrupts
+    /// must be on.
+    pub(crate) fn lock_saved() -> Self {
+        // SAFETY: the gate is bound; task context.
+        unsafe { bindings::xfd_gate_fpregs_lock_and_save() };
+        Self(PhantomData)
+    }
+
+    /// Gives them back loaded from `state`, or as they are if it is NULL; this CPU has current's
+    /// registers then.
+    ///
+    /// # Safety
+    ///
+    /// `state` is current's fpstate; what the registers held is saved.
+    pub(crate) unsafe fn unlock_loaded(self, state: *mut kernel::bindings::fpstate) {
+        core::mem::forget(self);
+        // SAFETY: the gates are bound, the guard was held, and the caller vouches for `state`.
+        unsafe { bindings::xfd_gate_fpregs_restore_and_unlock(state.cast()) }
+    }
+
     /// Whether current's register contents are in its fpstate and not in the CPU.
     pub(crate) fn in_memory(&self) -> bool {
         // SAFETY: reads a flag of current.

@@ -39,12 +39,13 @@ void xfd_gate_force_sig_fault(int sig, int code, unsigned long address);
 unsigned long xfd_gate_trap_address(struct pt_regs *regs);
 /* Bytes of the largest signal frame. Gate get_sigframe_size. */
 unsigned long xfd_gate_sigframe_size(void);
-/* Saves current's registers in its fpstate; fpregs held. Gate save_fpregs_to_fpstate. */
-void xfd_gate_save_fpregs(struct fpu *fpu);
-/* Loads registers from @state, with its XFD; fpregs held. Gate restore_fpregs_from_fpstate. */
-void xfd_gate_restore_fpregs(struct fpstate *state);
-/* Says that this CPU has current's registers; fpregs held. Gate fpregs_mark_activate. */
-void xfd_gate_mark_fpregs_active(void);
+/* Takes the FPU registers, saved in current's fpstate if they were loaded. Gate save_fpregs_to_fpstate. */
+void xfd_gate_fpregs_lock_and_save(void);
+/*
+ * Gives them back as current's, loaded from @state with its XFD, unless it is NULL. Gates
+ * restore_fpregs_from_fpstate, fpregs_mark_activate.
+ */
+void xfd_gate_fpregs_restore_and_unlock(struct fpstate *state);
 /* Makes the register image of @state the initial one. Gate fpstate_init_user. */
 void xfd_gate_init_fpstate(struct fpstate *state);
 /* Loads current's registers if they are not loaded; fpregs held. Gate switch_fpu_return. */

@@ -26,7 +26,8 @@ const KERNELS_OWN: [&str; 2] = ["amx_64", "avx_64"];
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// The test that is the kernel's own runner with our C selftests as its collection.
 const KSELFTEST: &str = "run_kselftest";
-
+/// The headers of selftests/c that others of its folders use.
+const C_HEADERS: [(&str, &[&str]); 2] = [("kvm", &["kvm.h", "machine.h"]), ("real", &["amx.h"])];
 /// The folders of scripts.
 const SCRIPTS: [&str; 6] =
     ["selftests/module", "selftests/arch", "selftests/real", "selftests/stress", "selftests/kvm", "machine/guest"];
@@ -101,7 +102,7 @@ impl Builder<'_> {
         let mut pieces = Vec::new();
         let mut by_name = BTreeMap::new();
         let mut collection = Vec::new();
-        for folder in ["c", "arch"] {
+        for folder in ["c", "arch", "kvm"] {
             if self.project.join("selftests").join(folder).join("Makefile").exists() {
                 let piece = self.c_selftests(folder, None)?;
                 let found = executables(piece.path())?;
@@ -141,7 +142,10 @@ impl Builder<'_> {
             .add("how", "make, strip")
             .tree("source", &source.join(folder))?;
         if let Some(software) = software {
-            key = key.add("software", software.key()).file("amx.h", &source.join("c/amx.h"))?;
+            key = key.add("software", software.key());
+        }
+        for header in C_HEADERS.iter().filter(|(of, _)| *of == folder).flat_map(|(_, headers)| *headers) {
+            key = key.file(header, &source.join("c").join(header))?;
         }
         let name = format!("programs-{folder}");
         self.cache.piece(&name, &key.finish(), |dir| {

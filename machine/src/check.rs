@@ -9,7 +9,7 @@ use crate::hosttests;
 use crate::ktap::Count;
 use crate::machine::{Machine, Project};
 use crate::progress::note;
-use crate::scenario::{self, Class, Debug, Module, Scenario};
+use crate::scenario::{self, Class, Debug, Scenario};
 use crate::silicon;
 use crate::table;
 use crate::trial::{self, Trial};
@@ -47,7 +47,7 @@ pub fn check(filter: Option<&str>, class: Class) -> Result<u8> {
     let boots: Vec<_> = scenarios.boots.iter().filter(|s| asked(s)).collect();
     if !boots.is_empty() {
         let machine = Machine::prepare(&project)?;
-        let (module, programs) = machine.module_and_programs(boots.iter().any(|s| s.module != Module::Absent))?;
+        let (module, programs) = machine.module_and_programs(boots.iter().any(|s| s.has_module()))?;
         let start = Instant::now();
         let suites = scenarios.suites_of(&boots);
         let compared = filter.is_none() && !suites.is_empty();

@@ -83,8 +83,13 @@ impl Initramfs {
         key.finish()
     }
 
-    /// Writes the archive (newc, not compressed: unpacking is slower in the emulator than reading).
+    /// Writes the archive.
     pub fn write(&self, to: &Path) -> Result<()> {
+        fs::write(to, self.archive()?).with_context(|| format!("cannot write {}", to.display()))
+    }
+
+    /// The archive (newc, not compressed: unpacking is slower in the emulator than reading).
+    pub fn archive(&self) -> Result<Vec<u8>> {
         let mut archive = Vec::new();
         for (i, (path, node)) in self.nodes.iter().enumerate() {
             let entry = newc::Builder::new(path).ino(i as u32 + 1).nlink(1);
@@ -107,7 +112,7 @@ impl Initramfs {
             writer.finish()?;
         }
         newc::trailer(&mut archive)?;
-        fs::write(to, archive).with_context(|| format!("cannot write {}", to.display()))
+        Ok(archive)
     }
 }
 

@@ -184,7 +184,8 @@ pub enum Settings {
 }
 
 impl Settings {
-    fn text(&self, module: Option<&str>) -> String {
+    /// As init reads them.
+    pub fn text(&self, module: Option<&str>) -> String {
         let module = module.map(|name| format!("module={name}\n")).unwrap_or_default();
         match self {
             Settings::Tests(names) => format!("{module}mode=tests\ntests='{}'\n", names.join(" ")),

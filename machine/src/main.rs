@@ -33,6 +33,7 @@ mod klog;
 mod ktap;
 mod kvm_selftests;
 mod kvmlog;
+mod linux_guest;
 mod machine;
 mod mirror;
 mod module;

@@ -33,9 +33,10 @@ impl Builder<'_> {
         let log = Log::create(self.cache.log("libraries"))?;
         let mut bundles = BTreeMap::new();
         for path in &self.software.programs {
-            let name = Path::new(path).file_name().with_context(|| format!("{path} names no program"))?;
-            let bundle = software.program(self.root, &log, path)?;
-            bundles.insert(name.to_string_lossy().into_owned(), bundle);
+            bundles.insert(last_name(path)?, software.program(self.root, &log, path)?);
+        }
+        for path in &self.software.data {
+            bundles.insert(last_name(path)?, software.data(path)?);
         }
         for (name, path) in executables(built.path())? {
             if elfdeps::is_static(&path)? {
@@ -47,6 +48,11 @@ impl Builder<'_> {
         }
         Ok(Real { bundles, _software: software, built })
     }
+}
+
+fn last_name(path: &str) -> Result<String> {
+    let name = Path::new(path).file_name().with_context(|| format!("{path} names no file"))?;
+    Ok(name.to_string_lossy().into_owned())
 }
 
 impl Real {

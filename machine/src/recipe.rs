@@ -76,6 +76,8 @@ pub struct Software {
     pub packages: Vec<String>,
     /// Files of the packages that a boot can ask for by their last name.
     pub programs: Vec<String>,
+    /// Files of theirs below usr/share that a boot can ask for in the same way.
+    pub data: Vec<String>,
 }
 
 impl Recipe {

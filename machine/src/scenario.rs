@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::{bail, Context, Result};
 use serde::Deserialize;
 
+use crate::linux_guest::LinuxGuest;
 use crate::module;
 use crate::style::Style;
 
@@ -71,6 +72,9 @@ pub struct Scenario {
     pub total_seconds: u64,
     #[serde(default = "memory")]
     pub memory_mib: u32,
+    /// What the machine has ready for a Linux guest of its own.
+    #[serde(default)]
+    pub linux_guest: Option<LinuxGuest>,
     /// Whether it is for `check-debug`.
     #[serde(default)]
     pub debug: Debug,
@@ -100,6 +104,11 @@ pub enum Class {
 }
 
 impl Scenario {
+    /// Whether the module is to be built for it.
+    pub fn has_module(&self) -> bool {
+        self.module != Module::Absent || self.linux_guest.as_ref().is_some_and(|guest| guest.module != Module::Absent)
+    }
+
     /// Which `check` runs it.
     pub fn class(&self) -> Class {
         match (self.long, self.kvm) {
@@ -258,6 +267,10 @@ fn check_boot(boot: &Scenario, plain: impl Fn(&str) -> bool) -> Result<()> {
         if !plain(&test.name) || !tests.insert(&test.name) {
             bail!("{name}: the test name {:?} is used twice, or not plain", test.name);
         }
+    }
+    let guests = boot.linux_guest.as_ref().map_or(&[][..], |guest| &guest.tests);
+    if boot.linux_guest.is_some() && guests.is_empty() || !guests.iter().all(|test| plain(test)) {
+        bail!("{name}: the guest has no tests, or one whose name is not plain");
     }
     Ok(())
 }

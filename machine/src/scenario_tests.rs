@@ -41,6 +41,8 @@ fn mistakes_are_refused() {
         ("[[boot]]\nname = 'a'\ntests = [{ name = 'x', guest_only = true }]\n", ""),
         ("[[boot]]\nname = 'a'\nsuites = ['s']\ntests = ['x']\n", "no suite s"),
         ("[[boot]]\nname = 'a'\ntests = ['x']\nlong = true\nkvm = true\n", "either"),
+        ("[[boot]]\nname = 'a'\ntests = ['x']\nlinux-guest = { tests = [] }\n", "guest has no tests"),
+        ("[[boot]]\nname = 'a'\ntests = ['x']\nlinux-guest = { tests = ['y z'] }\n", "not plain"),
         ("[[boot]]\nname = 'a'\nuncompared = ['s']\ntests = ['x']\n", "no suite s"),
     ] {
         let e = format!("{:#}", parse(text).unwrap_err());

@@ -43,13 +43,15 @@ impl Software {
             .add("toolroot", root.key())
             .add("step", STEP)
             .add("packages", recipe.packages.join(" "))
+            .add("data", recipe.data.join(" "))
             .finish();
         let piece = cache.piece("software", &key, |dir| {
             let step = Step::start("software", &format!("downloading {}", recipe.packages.join(", ")));
             let log = Log::create(cache.log("software"))?;
             root.update_apt(cache, &log)?;
-            let packages: Vec<_> = recipe.packages.iter().map(String::as_str).collect();
-            log.run("fetching Debian's software", &mut root.inside().write(dir, INSIDE).script(STEP, &packages))?;
+            let words = recipe.packages.iter().map(String::as_str);
+            let words: Vec<_> = words.chain(["--"]).chain(recipe.data.iter().map(String::as_str)).collect();
+            log.run("fetching Debian's software", &mut root.inside().write(dir, INSIDE).script(STEP, &words))?;
             step.done();
             Ok(())
         })?;
@@ -68,13 +70,18 @@ impl Software {
 
     /// A program of the packages with its libraries, at Debian's paths. `path` has no slash at its beginning.
     pub fn program(&self, root: &Toolroot, log: &Log, path: &str) -> Result<Bundle> {
+        let mut bundle = self.data(path)?;
+        bundle.0.extend(self.libraries(root.inside(), root, log, &format!("{INSIDE}/{path}"))?.0);
+        Ok(bundle)
+    }
+
+    /// A file of the packages alone.
+    pub fn data(&self, path: &str) -> Result<Bundle> {
         let host = self.piece.path().join(path);
         if !host.is_file() {
             bail!("no package of the recipe's software has a file {path}");
         }
-        let mut bundle = self.libraries(root.inside(), root, log, &format!("{INSIDE}/{path}"))?;
-        bundle.0.push((path.to_owned(), host));
-        Ok(bundle)
+        Ok(Bundle(vec![(path.to_owned(), host)]))
     }
 
     /// The shared libraries of `program`, a path that `inside` shows, and the dynamic linker.

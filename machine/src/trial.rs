@@ -12,6 +12,7 @@ use crate::boot::Report;
 use crate::cache::Piece;
 use crate::console::Event;
 use crate::ktap::Count;
+use crate::linux_guest;
 use crate::machine::{How, Machine, Settings};
 use crate::programs::Programs;
 use crate::progress::{note, Step};
@@ -108,13 +109,16 @@ fn run_one(machine: &Machine, module: Option<&Piece>, programs: &Programs, scena
     let start = Instant::now();
     let step = Step::start(&scenario.name, "booting");
     let names: Vec<_> = scenario.tests.iter().map(|t| t.name.clone()).filter(|n| programs.get(n).is_some()).collect();
-    let module = module.filter(|_| scenario.module != Module::Absent);
-    let mut files = machine.guest(&Settings::Tests(names.clone()), module, scenario.module.loaded())?;
+    let own = module.filter(|_| scenario.module != Module::Absent);
+    let mut files = machine.guest(&Settings::Tests(names.clone()), own, scenario.module.loaded())?;
     for name in programs.for_tests(&names) {
         programs.install(name, &mut files)?;
     }
     for name in &scenario.software {
         programs.install_software(name, &mut files)?;
+    }
+    if let Some(guest) = &scenario.linux_guest {
+        linux_guest::add(machine, module, programs, guest, &mut files)?;
     }
     let how = How {
         name: &scenario.name,

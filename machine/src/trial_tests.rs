@@ -21,6 +21,7 @@ fn scenario(module: bool) -> Scenario {
         quiet_seconds: 1,
         total_seconds: 1,
         memory_mib: 1,
+        linux_guest: None,
         debug: Default::default(),
     }
 }

@@ -3,8 +3,9 @@
 
 use anyhow::ensure;
 use std::process::ExitCode;
+use xfd_selftests::counters::module_is_loaded;
 use xfd_selftests::ktap::{self, Outcome};
-use xfd_selftests::kvm::area::{Area, DATA};
+use xfd_selftests::kvm::area::{Area, DATA, XMM0, XSTATE_BV};
 use xfd_selftests::kvm::guest as does;
 use xfd_selftests::kvm::layout;
 use xfd_selftests::kvm::vcpu::Outcome as Ended;
@@ -31,7 +32,7 @@ fn main() -> ExitCode {
 /// The host arms XFD over live tiles that are in memory: XRSTORS must not find them there. The C code clears
 /// them only if the calling thread's own registers are in memory (arch/x86/kernel/fpu/core.c:338).
 fn armed_by_the_host_over_live_tiles() -> anyhow::Result<Outcome> {
-    if !kvm::taken_over("fpu_update_guest_xfd") {
+    if !module_is_loaded() {
         return Ok(Outcome::Skipped(
             "the C code takes #NM in the kernel: WARN, Oops".into(),
         ));
@@ -88,8 +89,14 @@ fn tiles_for_an_armed_guest_are_dropped() -> anyhow::Result<()> {
     live.expect_tile_bits(TILES)?;
     for round in 0..3 {
         vcpu.values(&[does::wrmsr(XFD, TILE_DATA)])?;
-        ensure!(live.give(&vcpu)? == 0, "KVM_SET_XSAVE");
+        let given = live.with(XSTATE_BV, TILES | 2).with(XMM0, 0x1234 + round);
+        ensure!(given.give(&vcpu)? == 0, "KVM_SET_XSAVE");
         let now = Area::of(&vcpu, LARGE)?;
+        let xmm0 = now.word(XMM0);
+        ensure!(
+            xmm0 == 0x1234 + round,
+            "round {round}: XMM0 {xmm0:#x}, not what was given"
+        );
         ktap::answer(
             &format!("kvm.set_xsave.armed.{round}.tile_bits"),
             format!("{:#x}", now.tile_bits()),

@@ -6,7 +6,9 @@ use kvm_bindings::KVM_CAP_XSAVE2;
 use std::process::ExitCode;
 use xcomp::Feature;
 use xfd_selftests::ktap;
-use xfd_selftests::kvm::area::{errno, Area, CONFIG, DATA, MXCSR, RESERVED, XCOMP_BV, XSTATE_BV};
+use xfd_selftests::kvm::area::{
+    errno, Area, CONFIG, DATA, MXCSR, RESERVED, XCOMP_BV, XMM0, XSTATE_BV,
+};
 use xfd_selftests::kvm::ioctls::{self, Fenced};
 use xfd_selftests::kvm::vcpu::Vcpu;
 use xfd_selftests::kvm::vm::Vm;
@@ -26,6 +28,7 @@ const TESTS: &[ktap::Test] = kvm_tests![
     released,
     written_tiles_are_the_guests,
     written_before_the_guest_runs,
+    written_before_cpuid,
 ];
 
 fn main() -> ExitCode {
@@ -228,5 +231,30 @@ fn written_before_the_guest_runs() -> anyhow::Result<()> {
     ])?;
     ensure!(values[2] & TILES == TILES, "XINUSE {:#x}", values[2]);
     ensure!(values[3] == 0, "the guest has other tiles");
+    Ok(())
+}
+
+/// The C code makes the larger buffer at KVM_SET_CPUID2, and copies nothing to it (arch/x86/kernel/fpu/xstate.c:1587).
+fn written_before_cpuid() -> anyhow::Result<()> {
+    const XMM: std::ops::Range<usize> = XMM0..XMM0 + 256;
+    xcomp::request_guest(Feature::TILE_DATA)?;
+    let kvm = kvm::open()?;
+    let vm = Vm::new(&kvm)?;
+    let vcpu = vm.bare_vcpu(0)?;
+    let mut written = Area::of(&vcpu, SMALL)?.with(XSTATE_BV, 2);
+    written.0[XMM].copy_from_slice(&content(8)[0].0[..XMM.len()]);
+    ensure!(written.give(&vcpu)? == 0, "KVM_SET_XSAVE");
+    vcpu.fd.set_cpuid2(&kvm::supported_cpuid(&kvm)?)?;
+    let read = Area::of(&vcpu, LARGE)?;
+    let kept = read.0[XMM] == written.0[XMM];
+    ktap::answer(
+        "kvm.written_before_cpuid",
+        if kept { "kept" } else { "lost" },
+    );
+    let initial = read.0[XMM].iter().all(|&byte| byte == 0);
+    ensure!(
+        kept || initial,
+        "neither what was written nor the initial state"
+    );
     Ok(())
 }

@@ -16,6 +16,8 @@ pub const XCOMP_BV: usize = 520;
 pub const RESERVED: Range<usize> = 528..576;
 /// MXCSR, and the mask of its bits behind it.
 pub const MXCSR: usize = 24;
+/// XMM0, and behind it the other 15.
+pub const XMM0: usize = 160;
 /// Component 17.
 pub const CONFIG: usize = 2752;
 /// Component 18.

@@ -69,14 +69,6 @@ pub fn apart(test: fn() -> anyhow::Result<()>) -> anyhow::Result<Outcome> {
     Ok(Outcome::Passed)
 }
 
-/// Whether the module has taken over this function of the kernel.
-#[must_use]
-pub fn taken_over(function: &str) -> bool {
-    Path::new("/sys/kernel/livepatch/xfd/vmlinux")
-        .join(format!("{function},1"))
-        .exists()
-}
-
 /// The tests of these names, each [`apart`].
 #[macro_export]
 macro_rules! kvm_tests {

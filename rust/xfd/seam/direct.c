@@ -132,18 +132,6 @@ static unsigned long xfd_direct_sites[ARRAY_SIZE(xfd_directs)];
  */
 static struct ftrace_ops xfd_direct_ops;
 
-static int update(int (*update_direct)(struct ftrace_ops *ops, struct ftrace_hash *hash),
-		  const struct xfd_direct *direct, unsigned long site)
-{
-	struct ftrace_hash *hash = static_call(xfd_gate_alloc_ftrace_hash)(0);
-	int error = -ENOMEM;
-
-	if (hash && static_call(xfd_gate_add_ftrace_hash_entry_direct)(hash, site, (unsigned long)direct->trampoline))
-		error = update_direct(&xfd_direct_ops, hash);
-	static_call(xfd_gate_free_ftrace_hash)(hash);
-	return error;
-}
-
 static int add(struct ftrace_ops *ops, struct ftrace_hash *hash)
 {
 	return static_call(xfd_gate_update_ftrace_direct_add)(ops, hash);
@@ -154,27 +142,90 @@ static int del(struct ftrace_ops *ops, struct ftrace_hash *hash)
 	return static_call(xfd_gate_update_ftrace_direct_del)(ops, hash);
 }
 
-int xfd_direct_attach(const struct xfd_direct *direct, unsigned long address)
+/* Of those from @first to before @end that are of @group and have a site. */
+static int update(int (*update_direct)(struct ftrace_ops *ops, struct ftrace_hash *hash),
+		  int first, int end, enum xfd_direct_group group)
 {
-	unsigned long site = static_call(xfd_gate_ftrace_location)(address);
-	int error = site ? update(add, direct, site) : -ENODEV;
+	struct ftrace_hash *hash = static_call(xfd_gate_alloc_ftrace_hash)(4);
+	int error = hash ? 0 : -ENOMEM;
+	bool any = false;
+	int i;
 
-	if (!error)
-		xfd_direct_sites[direct - xfd_directs] = site;
+	for (i = first; i < end && !error; i++) {
+		if (xfd_directs[i].group != group || !xfd_direct_sites[i])
+			continue;
+		any = true;
+		if (!static_call(xfd_gate_add_ftrace_hash_entry_direct)(hash, xfd_direct_sites[i],
+									(unsigned long)xfd_directs[i].trampoline))
+			error = -ENOMEM;
+	}
+	if (any && !error)
+		error = update_direct(&xfd_direct_ops, hash);
+	static_call(xfd_gate_free_ftrace_hash)(hash);
+	return error;
+}
+
+/* One update for all of them: each looks at every function of the kernel. */
+static const int all = ARRAY_SIZE(xfd_directs) - 1;
+
+static void forget(enum xfd_direct_group group)
+{
+	int i;
+
+	for (i = 0; i < all; i++)
+		if (xfd_directs[i].group == group)
+			xfd_direct_sites[i] = 0;
+}
+
+/* The first of @group that cannot be attached by itself. None is attached afterwards. */
+static const struct xfd_direct *culprit(enum xfd_direct_group group)
+{
+	int i;
+
+	for (i = 0; i < all; i++) {
+		if (xfd_directs[i].group != group)
+			continue;
+		if (update(add, i, i + 1, group))
+			return &xfd_directs[i];
+		while (update(del, i, i + 1, group) == -ENOMEM)
+			cond_resched();
+	}
+	return NULL;
+}
+
+int xfd_direct_attach(enum xfd_direct_group group, const struct xfd_direct **failed)
+{
+	int error, i;
+
+	*failed = NULL;
+	for (i = 0; i < all; i++) {
+		unsigned long address;
+
+		if (xfd_directs[i].group != group)
+			continue;
+		address = xfd_gate_lookup(xfd_directs[i].symbol);
+		xfd_direct_sites[i] = address ? static_call(xfd_gate_ftrace_location)(address) : 0;
+		if (!xfd_direct_sites[i]) {
+			*failed = &xfd_directs[i];
+			forget(group);
+			return address ? -ENODEV : -ENOENT;
+		}
+	}
+	error = update(add, 0, all, group);
+	if (error) {
+		*failed = culprit(group);
+		forget(group);
+	}
 	/* It says so of one that has a direct call already. */
 	return error == -EINVAL ? -EBUSY : error;
 }
 
-void xfd_direct_detach(const struct xfd_direct *direct)
+void xfd_direct_detach(enum xfd_direct_group group)
 {
-	unsigned long *site = &xfd_direct_sites[direct - xfd_directs];
-
-	if (!*site)
-		return;
 	/* A few words, which the kernel always finds: the module cannot go without. */
-	while (update(del, direct, *site) == -ENOMEM)
+	while (update(del, 0, all, group) == -ENOMEM)
 		cond_resched();
-	*site = 0;
+	forget(group);
 }
 
 void xfd_direct_synchronize(void)

@@ -2,26 +2,23 @@
 //! The functions of the kernel that are taken over by a direct call of ftrace's (direct.c).
 
 use super::refusal::Refusal;
-use super::symbols::find;
 use super::{bindings, bindings::xfd_direct_group, symbols};
+use core::ptr;
 use kernel::prelude::*;
 
-/// Attaches all of `group`, or none. Sleeps. One at a time for each group.
+/// Attaches all of `group`, or none. Sleeps. One at a time.
 pub(crate) fn attach(group: xfd_direct_group) -> Result<(), Refusal> {
-    for direct in directs(group) {
-        if let Err(refusal) = attach_one(direct) {
-            detach(group);
-            return Err(refusal);
+    let mut failed: *const bindings::xfd_direct = ptr::null();
+    // SAFETY: the gates are bound; each trampoline was written for the function it is listed with.
+    let error = unsafe { bindings::xfd_direct_attach(group, &mut failed) };
+    kernel::error::to_result(error).map_err(|e| {
+        // SAFETY: NULL, or an entry of the list.
+        match unsafe { failed.as_ref() }.map(symbol_of) {
+            Some(symbol) if e == ENOENT => Refusal::NoSymbol(symbol),
+            Some(symbol) => Refusal::NoDirectCall(symbol, e),
+            None => Refusal::NoMemory,
         }
-    }
-    Ok(())
-}
-
-fn attach_one(direct: &'static bindings::xfd_direct) -> Result<(), Refusal> {
-    let symbol = symbol_of(direct);
-    // SAFETY: the address is that of the function for which the trampoline was written.
-    let error = unsafe { bindings::xfd_direct_attach(direct, find(symbol)? as c_ulong) };
-    kernel::error::to_result(error).map_err(|e| Refusal::NoDirectCall(symbol, e))
+    })
 }
 
 /// Whether `refusal` says that the kernel has no such function: its module is not loaded.
@@ -31,10 +28,8 @@ pub(crate) fn is_absent(refusal: &Refusal) -> bool {
 
 /// Detaches those of `group` that are attached: nobody enters them any more. Sleeps.
 pub(crate) fn detach(group: xfd_direct_group) {
-    for direct in directs(group) {
-        // SAFETY: does nothing for one that is not attached.
-        unsafe { bindings::xfd_direct_detach(direct) };
-    }
+    // SAFETY: does nothing for those that are not attached.
+    unsafe { bindings::xfd_direct_detach(group) }
 }
 
 /// The names of the functions of `group`.

@@ -25,15 +25,20 @@ pub(crate) fn take_over() -> Result<(), Refusal> {
 /// removed, which it cannot be before. Sleeps.
 pub(crate) fn give_back_unless_owed() {
     match promises::end() {
-        0 => give_back(),
+        0 => {
+            give_back();
+        }
         owed => pr_info!("{owed} virtual CPUs have no room yet for the tiles that their CPUID shows; the module is needed until they have, or are gone\n"),
     }
 }
 
-/// Gives them back, if they were not yet; nobody enters their functions any more. Sleeps.
-pub(crate) fn give_back() {
-    if TAKEN_OVER.xchg(false, Relaxed) {
+/// Gives them back, if they were not yet; nobody enters their functions any more. Sleeps. Whether
+/// there was something to give back.
+pub(crate) fn give_back() -> bool {
+    let taken_over = TAKEN_OVER.xchg(false, Relaxed);
+    if taken_over {
         kvm_modules::unwatch();
         direct::detach(bindings::xfd_direct_group_XFD_GUEST);
     }
+    taken_over
 }

@@ -127,11 +127,12 @@ pub(crate) fn give_back() {
 /// Gives virtual CPUs back, if [`give_back`] left them; none of them waits for anything now.
 /// Sleeps.
 pub(crate) fn give_back_guests() {
-    guests::give_back();
-    // SAFETY: nobody enters any more, and sleeping is allowed.
-    unsafe {
-        bindings::xfd_wait_for_handlers();
-        bindings::xfd_direct_synchronize();
+    if guests::give_back() {
+        // SAFETY: nobody enters any more, and sleeping is allowed.
+        unsafe {
+            bindings::xfd_wait_for_handlers();
+            bindings::xfd_direct_synchronize();
+        }
     }
 }
 

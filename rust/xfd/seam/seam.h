@@ -95,12 +95,13 @@ struct xfd_direct {
 /* All of them; the last has a NULL symbol. */
 extern const struct xfd_direct xfd_directs[];
 /*
- * Attaches @direct to the function at @address. Sleeps, one at a time. Returns 0, -ENODEV if ftrace
- * has no place there, -EBUSY if somebody else has it, or -ENOMEM.
+ * Attaches all of @group, or none. Sleeps, one at a time. Returns 0, -ENOENT if there is no such
+ * function, -ENODEV if ftrace has no place in it, -EBUSY if somebody else has it, or -ENOMEM; @failed is
+ * the one, or NULL.
  */
-int xfd_direct_attach(const struct xfd_direct *direct, unsigned long address);
-/* Nobody enters by @direct any more. Nothing if it is not attached. Sleeps. */
-void xfd_direct_detach(const struct xfd_direct *direct);
+int xfd_direct_attach(enum xfd_direct_group group, const struct xfd_direct **failed);
+/* Nobody enters by those of @group any more. Nothing if they are not attached. Sleeps. */
+void xfd_direct_detach(enum xfd_direct_group group);
 /* Waits until nobody is in a trampoline or runs ours without being counted. Sleeps. */
 void xfd_direct_synchronize(void);
 

@@ -114,7 +114,7 @@ nothing_remains() {
 		[ -e $path ] && echo "$path is still there" && return 1
 	done
 	grep kallsyms_lookup_name /sys/kernel/debug/kprobes/list && return 1
-	grep -E '^(fpu|fpstate)_' /sys/kernel/tracing/enabled_functions && return 1
+	grep xfd_ /sys/kernel/tracing/enabled_functions && return 1
 	return 0
 }
 

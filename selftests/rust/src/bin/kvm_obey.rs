@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-2.0
+//! A virtual CPU that does what it is told, a word a line, and says `done WORD` after each:
+//!
+//! ```text
+//! promise  is made, with a CPUID that shows tiles
+//! arm      writes IA32_XFD, as a kernel does when it comes up
+//! enable   writes XCR0, and configures tiles
+//! load     fills eight tiles; #NM is served as by a kernel
+//! check    looks whether they are as they were
+//! ```
+//!
+//! Ends when its standard input ends. Status 0 if all went as it should.
+
+use anyhow::{bail, ensure, Context};
+use std::io::{self, BufRead};
+use xfd_selftests::kvm::vcpu::Vcpu;
+use xfd_selftests::kvm::vm::Vm;
+use xfd_selftests::kvm::{self, guest as does, layout, ENABLE, TILE_DATA, XFD};
+use xfd_selftests::tile::content;
+
+fn main() -> anyhow::Result<()> {
+    let mut guest = None;
+    for line in io::stdin().lock().lines() {
+        let word = line?;
+        obey(&word, &mut guest).with_context(|| word.clone())?;
+        println!("done {word}");
+    }
+    Ok(())
+}
+
+fn obey(word: &str, guest: &mut Option<(Vm, Vcpu)>) -> anyhow::Result<()> {
+    if word == "promise" {
+        *guest = Some(kvm::with_tiles()?);
+        return Ok(());
+    }
+    let (_, vcpu) = guest.as_mut().context("there is no virtual CPU yet")?;
+    match word {
+        "arm" => {
+            vcpu.values(&[does::serve_nm(true), does::wrmsr(XFD, TILE_DATA)])?;
+        }
+        "enable" => {
+            vcpu.values(&ENABLE)?;
+        }
+        "load" => {
+            vcpu.set_tiles(&content(1))?;
+            vcpu.values(&[does::load()])?;
+        }
+        "check" => {
+            vcpu.values(&[does::check()])?;
+            ensure!(vcpu.number(layout::WRONG)? == 0, "the tiles are others");
+        }
+        _ => bail!("no such word"),
+    }
+    Ok(())
+}

@@ -34,7 +34,7 @@ struct Part {
     title: &'static str,
 }
 
-const PARTS: [Part; 3] = [
+const PARTS: [Part; 4] = [
     Part { name: "bench", cpus: 1, fast_strings: true, cmdline: "XFD_ROUNDS=3", title: "One CPU" },
     Part {
         name: "bench-4cpu",
@@ -42,6 +42,13 @@ const PARTS: [Part; 3] = [
         fast_strings: true,
         cmdline: "XFD_BENCH=at-once XFD_ROUNDS=3",
         title: "Four CPUs",
+    },
+    Part {
+        name: "bench-guests",
+        cpus: 1,
+        fast_strings: true,
+        cmdline: "XFD_BENCH=guests XFD_ROUNDS=3",
+        title: "Virtual CPUs",
     },
     Part {
         name: "bench-stores",

@@ -29,6 +29,14 @@ const SHARES: &[(&str, &str, f64)] = &[
     ("first_use.warm", "rdmsr_xfd_err", 1.0),
     ("first_use.warm", "wrmsr_xfd_err", 1.0),
     ("switch.amx_plain", "wrmsr_xfd", 1.0),
+    ("kvm.run", "instructions", 1.01),
+    ("kvm.exits.plain", "instructions", 1.01),
+    ("kvm.exits.armed", "instructions", 1.0),
+    ("kvm.exits.armed", "rdmsr_xfd", 0.01),
+    ("kvm.exits.tiles", "instructions", 1.0),
+    ("kvm.exits.tiles", "rdmsr_xfd", 1.0),
+    ("kvm.first_uses", "instructions", 1.0),
+    ("kvm.first_uses", "wrmsr_xfd", 1.0),
     ("memory.reclaimed", "vmalloc_bytes", 0.05),
 ];
 

@@ -5,6 +5,7 @@
 //! clock      what is counted: the emulator's counters, or cycles and nanoseconds
 //! report     the lines that the runner reads
 //! known      work to check that with
+//! guests     virtual CPUs
 //! first_use  the first tile instruction of a thread
 //! calls      system calls and signals
 //! tasks      threads, processes and images that come and go
@@ -17,6 +18,7 @@
 pub mod calls;
 pub mod clock;
 pub mod first_use;
+pub mod guests;
 pub mod kernel_tiles;
 pub mod known;
 pub mod memory;

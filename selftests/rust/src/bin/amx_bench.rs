@@ -8,7 +8,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use xcomp::Feature;
 use xfd_selftests::bench::clock::Clock;
-use xfd_selftests::bench::{calls, first_use, kernel_tiles, memory, module, report, switch, tasks};
+use xfd_selftests::bench::{
+    calls, first_use, guests, kernel_tiles, memory, module, report, switch, tasks,
+};
 use xfd_selftests::cpus;
 
 /// Counts what AMX costs in the kernel
@@ -26,6 +28,8 @@ enum What {
     FirstUse,
     /// A little of everything that needs no long time
     Brief,
+    /// Virtual CPUs
+    Guests,
     /// First uses on several CPUs at once
     AtOnce,
     /// Sections of kernel code with FPU registers; the sample module must be loaded
@@ -55,6 +59,7 @@ fn measure(what: &What) -> anyhow::Result<()> {
         What::Rows => rows(clock),
         What::FirstUse => first_uses(clock),
         What::Brief => brief(clock),
+        What::Guests => guests(clock),
         What::AtOnce => at_once(clock),
         What::KernelTiles => kernel_sections(clock),
         What::Load { file } => module::load(clock, file),
@@ -104,6 +109,12 @@ fn kernel_sections(clock: &Clock) -> anyhow::Result<()> {
     cpus::pin_to(cpus::allowed()?[0])?;
     xcomp::request(Feature::TILE_DATA).context("permission for tile data")?;
     kernel_tiles::sections(clock, 40)
+}
+
+fn guests(clock: &Clock) -> anyhow::Result<()> {
+    cpus::pin_to(cpus::allowed()?[0])?;
+    guests::lives(clock, 16)?;
+    guests::exits(clock, 16)
 }
 
 fn at_once(clock: &Clock) -> anyhow::Result<()> {

@@ -11,7 +11,12 @@ use xfd_selftests::kvm::{self, ENABLE, TILE_DATA, XFD, XFD_ERR};
 use xfd_selftests::tile::content;
 use xfd_selftests::{ktap, kvm_tests};
 
-const TESTS: &[ktap::Test] = kvm_tests![exits, exits_of_first_uses, toggles_cost_no_exit,];
+const TESTS: &[ktap::Test] = kvm_tests![
+    exits,
+    exits_of_first_uses,
+    toggles_cost_no_exit,
+    first_use_of_a_vcpu
+];
 
 fn main() -> ExitCode {
     ktap::run(TESTS)
@@ -118,5 +123,27 @@ fn toggles_cost_no_exit() -> anyhow::Result<()> {
         "{rounds} rounds, {cost} exits"
     );
     ensure!(vcpu.number(layout::WRONG)? == 0, "other tiles");
+    Ok(())
+}
+
+/// A guest that arms XFD before it sets XCR0 can not use tiles yet. Where the room for them is made only
+/// when it can, the write of XFD in its first #NM handler is one more exit; never again.
+fn first_use_of_a_vcpu() -> anyhow::Result<()> {
+    let (_vm, mut vcpu) = kvm::with_tiles()?;
+    let stats = Stats::of(&vcpu.fd)?;
+    vcpu.values(&[ENABLE[0], does::wrmsr(XFD, TILE_DATA), ENABLE[1], ENABLE[2]])?;
+    // An exception, so that the stack is there.
+    vcpu.run(&[does::serve_nm(true), does::wrmsr(XFD, u64::MAX)])?;
+    let first = cost(&mut vcpu, &stats, &[does::zero()])?;
+    ktap::answer("kvm.exits.first_use_of_a_vcpu", first);
+    ensure!(first == 2 || first == 3, "{first} exits");
+    let next = cost(
+        &mut vcpu,
+        &stats,
+        &[does::wrmsr(XFD, TILE_DATA), does::zero()],
+    )?;
+    ensure!(next == 2, "the next one: {next} exits");
+    let served = vcpu.number(layout::NM_COUNT)?;
+    ensure!(served == 2, "{served} #NM");
     Ok(())
 }

@@ -14,6 +14,7 @@ const TESTS: &[ktap::Test] = kvm_tests![
     xcr0_has_both_or_none,
     no_xfd_no_exception,
     first_use_is_nm,
+    xfd_before_xcr0,
     other_registers_stay,
     served_first_use,
     nm_is_the_guests_own,
@@ -113,6 +114,36 @@ fn first_use_is_nm() -> anyhow::Result<()> {
                 (does::load(), None),
                 (does::check(), is(0)),
                 (does::rdmsr(XFD_ERR), is(0)),
+            ],
+        )?;
+    }
+    Ok(())
+}
+
+/// As Linux does it on all CPUs but the first: what XCR0 enables is disabled already.
+fn xfd_before_xcr0() -> anyhow::Result<()> {
+    let (_vm, mut vcpu) = kvm::with_tiles()?;
+    vcpu.set_tiles(&content(3))?;
+    vcpu.values(&[ENABLE[0], does::wrmsr(XFD, TILE_DATA)])?;
+    vcpu.values(&[ENABLE[1], ENABLE[2], does::wrmsr(XFD, TILE_DATA)])?;
+    for _ in 0..2 {
+        expect(
+            &mut vcpu,
+            &[
+                (does::load(), raises(NM)),
+                (does::rdmsr(XFD_ERR), is(TILE_DATA)),
+                (does::wrmsr(XFD_ERR, 0), None),
+                (does::wrmsr(XFD, 0), None),
+                (does::load(), None),
+                (does::check(), is(0)),
+            ],
+        )?;
+        expect(
+            &mut vcpu,
+            &[
+                (does::check(), is(0)),
+                (does::rdmsr(XFD), is(0)),
+                (does::wrmsr(XFD, TILE_DATA), None),
             ],
         )?;
     }

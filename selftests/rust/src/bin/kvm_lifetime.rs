@@ -12,12 +12,15 @@ use xfd_selftests::kvm::guest as does;
 use xfd_selftests::kvm::layout;
 use xfd_selftests::kvm::vcpu::Vcpu;
 use xfd_selftests::kvm::vm::Vm;
-use xfd_selftests::kvm::{self, areas, with_xcr0, ENABLE, TILES, TILE_DATA, XFD};
+use xfd_selftests::kvm::{self, areas, with_xcr0, ENABLE, TILES, TILE_DATA, XFD, XFD_ERR};
 use xfd_selftests::sys::{self, End};
 use xfd_selftests::{child, ktap};
 
 const TESTS: &[ktap::Test] = &[
     ("seen_while_it_lives", || kvm::apart(seen_while_it_lives)),
+    ("seen_of_one_that_arms_first", || {
+        kvm::apart(seen_of_one_that_arms_first)
+    }),
     ("created", || kvm::apart(|| none_is_left("created"))),
     ("with_cpuid", || kvm::apart(|| none_is_left("cpuid"))),
     ("refused_cpuid", || kvm::apart(refused_cpuid)),
@@ -87,6 +90,28 @@ fn seen_while_it_lives() -> anyhow::Result<()> {
     ensure!(
         live >= 8192 + created,
         "{live} bytes with tiles, {created} before"
+    );
+    drop((vm, vcpu));
+    settles_at(baseline)
+}
+
+/// Its XFD is armed before XCR0 enables tiles, as on most CPUs of Linux: it can not use any before it disarms.
+fn seen_of_one_that_arms_first() -> anyhow::Result<()> {
+    let baseline = areas::bytes()?;
+    let now = |name| -> anyhow::Result<u64> {
+        let bytes = areas::bytes()?.wrapping_sub(baseline);
+        ktap::answer(&format!("kvm.vcpu.bytes.armed_first.{name}"), bytes);
+        Ok(bytes)
+    };
+    let (vm, mut vcpu) = kvm::with_tiles()?;
+    vcpu.values(&[ENABLE[0], does::wrmsr(XFD, TILE_DATA)])?;
+    vcpu.run(&[ENABLE[1], ENABLE[2], does::zero(), does::wrmsr(XFD_ERR, 0)])?;
+    let before = now("before_disarming")?;
+    vcpu.values(&[does::wrmsr(XFD, 0), does::load()])?;
+    let live = now("after_first_use")?;
+    ensure!(
+        live >= before && live >= 16384,
+        "{live} bytes with tiles, {before} before"
     );
     drop((vm, vcpu));
     settles_at(baseline)

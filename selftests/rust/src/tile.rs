@@ -57,6 +57,20 @@ pub fn first_difference(a: &[Tile; TILES], b: &[Tile; TILES]) -> Option<(usize, 
         })
 }
 
+/// Expects the content `number`.
+///
+/// # Errors
+///
+/// Where it differs first.
+pub fn expect(is: &[Tile; TILES], number: u64) -> anyhow::Result<()> {
+    let difference = first_difference(is, &content(number));
+    anyhow::ensure!(
+        difference.is_none(),
+        "content {number}: tile, byte, is, was: {difference:?}"
+    );
+    Ok(())
+}
+
 /// Whether the calling thread's tiles are configured (STTILECFG: the palette is not 0).
 #[must_use]
 pub fn configured() -> bool {

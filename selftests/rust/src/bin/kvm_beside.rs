@@ -9,10 +9,9 @@ use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 use xcomp::Feature;
 use xfd_selftests::kvm::guest as does;
 use xfd_selftests::kvm::layout;
-use xfd_selftests::kvm::vcpu::Vcpu;
-use xfd_selftests::kvm::{self, ENABLE, TILE_DATA, XFD};
+use xfd_selftests::kvm::{self, TILE_DATA, XFD};
 use xfd_selftests::sys;
-use xfd_selftests::tile::{content, first_difference, Tile, Tiles};
+use xfd_selftests::tile::{self, content, Tiles};
 use xfd_selftests::{cpus, ktap, kvm_tests};
 
 const TESTS: &[ktap::Test] = kvm_tests![
@@ -26,23 +25,6 @@ fn main() -> ExitCode {
     ktap::run(TESTS)
 }
 
-/// A guest that has configured tiles, with content `number`.
-fn ready(number: u64) -> anyhow::Result<(kvm::vm::Vm, Vcpu)> {
-    let (vm, mut vcpu) = kvm::with_tiles()?;
-    vcpu.set_tiles(&content(number))?;
-    vcpu.values(&ENABLE)?;
-    Ok((vm, vcpu))
-}
-
-fn same(is: &[Tile; 8], number: u64) -> anyhow::Result<()> {
-    let difference = first_difference(is, &content(number));
-    ensure!(
-        difference.is_none(),
-        "content {number}: tile, byte, is, was: {difference:?}"
-    );
-    Ok(())
-}
-
 /// Uses tiles on this CPU, until told to stop; how often it did.
 fn use_tiles(stop: &AtomicBool) -> anyhow::Result<u64> {
     let mut rounds = 0;
@@ -51,7 +33,7 @@ fn use_tiles(stop: &AtomicBool) -> anyhow::Result<u64> {
         rounds += 1;
         tiles.load_all(&content(rounds));
         cpus::give_way();
-        same(&tiles.store_all(), rounds)?;
+        tile::expect(&tiles.store_all(), rounds)?;
     }
     Ok(rounds)
 }
@@ -76,7 +58,7 @@ fn beside(guest: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
 
 fn beside_another_thread() -> anyhow::Result<()> {
     beside(|| {
-        let (_vm, mut vcpu) = ready(7)?;
+        let (_vm, mut vcpu) = kvm::configured(7)?;
         vcpu.values(&[does::load()])?;
         for _ in 0..200 {
             vcpu.values(&[does::check()])?;
@@ -94,7 +76,7 @@ fn beside_another_thread() -> anyhow::Result<()> {
 /// registers, XFD set, and the kernel's copy behind (CVE-2026-23005).
 fn arming_while_others_use_the_cpu() -> anyhow::Result<()> {
     beside(|| {
-        let (_vm, mut vcpu) = ready(8)?;
+        let (_vm, mut vcpu) = kvm::configured(8)?;
         let list = [
             does::wrmsr(XFD, 0),
             does::load(),
@@ -160,7 +142,7 @@ fn signals_while_the_guest_runs() -> anyhow::Result<()> {
     const COUNT: u64 = 50;
     xcomp::request(Feature::TILE_DATA)?;
     sys::on_signal(libc::SIGUSR1, handler)?;
-    let (_vm, mut vcpu) = ready(9)?;
+    let (_vm, mut vcpu) = kvm::configured(9)?;
     let guest = Guest {
         memory: vcpu.memory(),
         rounds: vcpu.address(layout::ROUNDS),
@@ -184,7 +166,7 @@ fn signals_while_the_guest_runs() -> anyhow::Result<()> {
         other.join().expect("no panic")?;
         result
     })?;
-    same(&tiles.store_all(), 10)?;
+    tile::expect(&tiles.store_all(), 10)?;
     let wrong = vcpu.number(layout::WRONG)?;
     ensure!(wrong == 0, "the guest found other tiles {wrong} times");
     let signals = SIGNALS.load(Ordering::Relaxed);
@@ -195,7 +177,7 @@ fn signals_while_the_guest_runs() -> anyhow::Result<()> {
 /// Each time another thread enters it, one that has tiles or one that has none.
 fn a_vcpu_that_changes_threads() -> anyhow::Result<()> {
     xcomp::request(Feature::TILE_DATA)?;
-    let (_vm, mut vcpu) = ready(11)?;
+    let (_vm, mut vcpu) = kvm::configured(11)?;
     vcpu.values(&[does::load()])?;
     let cpus = cpus::allowed()?;
     for round in 0..20 {
@@ -212,7 +194,9 @@ fn a_vcpu_that_changes_threads() -> anyhow::Result<()> {
                     vcpu.values(&[does::check()])? == [0],
                     "round {round}: other tiles"
                 );
-                tiles.map_or(Ok(()), |mut tiles| same(&tiles.store_all(), round as u64))
+                tiles.map_or(Ok(()), |mut tiles| {
+                    tile::expect(&tiles.store_all(), round as u64)
+                })
             };
             scope.spawn(enter).join().expect("no panic")
         })?;

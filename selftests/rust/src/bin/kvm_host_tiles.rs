@@ -6,10 +6,10 @@ use std::process::ExitCode;
 use xcomp::Feature;
 use xfd_selftests::kvm::guest::{self as does, Op};
 use xfd_selftests::kvm::layout;
-use xfd_selftests::kvm::vcpu::{Outcome, Vcpu};
-use xfd_selftests::kvm::{self, ENABLE, NM, TILES, TILE_DATA, XFD, XFD_ERR};
+use xfd_selftests::kvm::vcpu::Outcome;
+use xfd_selftests::kvm::{self, NM, TILES, TILE_DATA, XFD, XFD_ERR};
 use xfd_selftests::sys::{self, End};
-use xfd_selftests::tile::{self, content, first_difference, Tile, Tiles};
+use xfd_selftests::tile::{self, content, Tile, Tiles};
 use xfd_selftests::{child, cpus, ktap, kvm_tests, machine};
 
 const TESTS: &[ktap::Test] = kvm_tests![
@@ -22,23 +22,6 @@ const TESTS: &[ktap::Test] = kvm_tests![
 
 fn main() -> ExitCode {
     ktap::run(TESTS)
-}
-
-/// A guest that has configured tiles, with content `number`.
-fn ready(number: u64) -> anyhow::Result<(kvm::vm::Vm, Vcpu)> {
-    let (vm, mut vcpu) = kvm::with_tiles()?;
-    vcpu.set_tiles(&content(number))?;
-    vcpu.values(&ENABLE)?;
-    Ok((vm, vcpu))
-}
-
-fn same(is: &[Tile; 8], number: u64) -> anyhow::Result<()> {
-    let difference = first_difference(is, &content(number));
-    ensure!(
-        difference.is_none(),
-        "content {number}: tile, byte, is, was: {difference:?}"
-    );
-    Ok(())
 }
 
 /// The guest's lists: tiles used, armed over live ones, first uses, and nothing.
@@ -68,14 +51,15 @@ fn lists() -> [Vec<Op>; 5] {
 /// A thread with live tiles enters a guest, which has its own, and finds its tiles again.
 fn a_vmms_own_tiles() -> anyhow::Result<()> {
     xcomp::request(Feature::TILE_DATA)?;
-    let (_vm, mut vcpu) = ready(1)?;
+    let (_vm, mut vcpu) = kvm::configured(1)?;
     let mut tiles = Tiles::configure();
     for round in 0..40 {
         let list = &lists()[round % 5];
         tiles.load_all(&content(100 + round as u64));
         vcpu.values(list)
             .with_context(|| format!("round {round}"))?;
-        same(&tiles.store_all(), 100 + round as u64).with_context(|| format!("round {round}"))?;
+        tile::expect(&tiles.store_all(), 100 + round as u64)
+            .with_context(|| format!("round {round}"))?;
     }
     ensure!(
         vcpu.number(layout::WRONG)? == 0,
@@ -89,12 +73,12 @@ fn first_use_of_a_vmm() -> anyhow::Result<()> {
     xcomp::request(Feature::TILE_DATA)?;
     for list in lists() {
         child::passes(|| {
-            let (_vm, mut vcpu) = ready(2)?;
+            let (_vm, mut vcpu) = kvm::configured(2)?;
             vcpu.values(&list)?;
             let mut tiles = Tiles::configure();
             tiles.load_all(&content(3));
             vcpu.values(&list)?;
-            same(&tiles.store_all(), 3)
+            tile::expect(&tiles.store_all(), 3)
         })?;
     }
     Ok(())
@@ -104,7 +88,7 @@ fn first_use_of_a_vmm() -> anyhow::Result<()> {
 fn a_vmm_without_permission() -> anyhow::Result<()> {
     for list in lists() {
         let pid = child::begin(|| {
-            let (_vm, mut vcpu) = ready(4)?;
+            let (_vm, mut vcpu) = kvm::configured(4)?;
             vcpu.values(&list)?;
             Tiles::configure().zero::<0>();
             Ok(())
@@ -118,7 +102,7 @@ fn a_vmm_without_permission() -> anyhow::Result<()> {
 /// A thread that has used no tiles has none after a guest with live ones.
 fn nothing_of_the_guest_stays() -> anyhow::Result<()> {
     xcomp::request(Feature::TILE_DATA)?;
-    let (_vm, mut vcpu) = ready(5)?;
+    let (_vm, mut vcpu) = kvm::configured(5)?;
     for round in 0..3 {
         vcpu.values(&[does::load()])?;
         let in_use = tile::in_use() & TILES;
@@ -138,7 +122,7 @@ fn nothing_of_the_guest_stays() -> anyhow::Result<()> {
 
 /// arch/x86/kvm/x86.c:11057: what a guest has in XFD_ERR, the host's next #NM would take for its own.
 fn xfd_err_does_not_stay() -> anyhow::Result<()> {
-    let (_vm, mut vcpu) = ready(6)?;
+    let (_vm, mut vcpu) = kvm::configured(6)?;
     let cpu = cpus::allowed()?[0];
     cpus::pin_to(cpu)?;
     let outcomes = vcpu.run(&[does::wrmsr(XFD, TILE_DATA), does::zero()])?;

@@ -102,6 +102,18 @@ pub fn with_tiles() -> anyhow::Result<(Vm, Vcpu)> {
     Ok((vm, vcpu))
 }
 
+/// The same, with tiles configured, and content `number` for [`guest::load`].
+///
+/// # Errors
+///
+/// What KVM says.
+pub fn configured(number: u64) -> anyhow::Result<(Vm, Vcpu)> {
+    let (vm, mut vcpu) = with_tiles()?;
+    vcpu.set_tiles(&crate::tile::content(number))?;
+    vcpu.values(&ENABLE)?;
+    Ok((vm, vcpu))
+}
+
 /// What a guest does to be able to use tiles.
 pub const ENABLE: [guest::Op; 3] = [
     guest::set_cr4(1 << 18),

@@ -63,26 +63,34 @@ unsafe extern "C" fn xfd_guest_is_owed(guest: *mut fpu_guest) -> bool {
     !unsafe { view(guest, Xfeatures::NONE) }.owed().is_empty()
 }
 
-/// Before XCR0 of the guest changes from `xcr0` to `new`. Sleeps. Components that there is room
-/// for now, or minus ENOMEM; this is so for all of these.
+/// Before XCR0 of the guest changes from `xcr0` to `new`: makes room for what the guest can change
+/// then. The components that got some, or minus ENOMEM. Sleeps.
 ///
 /// # Safety
 ///
-/// As for [`xfd_guest_is_owed`]; this is so for all of these.
+/// As for [`xfd_guest_is_owed`].
 #[no_mangle]
 unsafe extern "C" fn xfd_make_room_for_xcr0(guest: *mut fpu_guest, xcr0: u64, new: u64) -> c_long {
     // SAFETY: the caller vouches for it.
     unsafe { make_room(guest, xcr0, Update::Xcr0(Xfeatures::from_bits(new))) }
 }
 
-/// Before IA32_XFD of a guest with this XCR0 becomes `new`.
+/// The same before IA32_XFD of a guest with this XCR0 becomes `new`.
+///
+/// # Safety
+///
+/// As for [`xfd_guest_is_owed`].
 #[no_mangle]
 unsafe extern "C" fn xfd_make_room_for_xfd(guest: *mut fpu_guest, xcr0: u64, new: u64) -> c_long {
     // SAFETY: the caller vouches for it.
     unsafe { make_room(guest, xcr0, Update::Xfd(Xfeatures::from_bits(new))) }
 }
 
-/// Before the guest gets a register image with this XSTATE_BV.
+/// The same before the guest gets a register image with this XSTATE_BV.
+///
+/// # Safety
+///
+/// As for [`xfd_guest_is_owed`].
 #[no_mangle]
 unsafe extern "C" fn xfd_make_room_for_image(guest: *mut fpu_guest, xstate_bv: u64) -> c_long {
     let image = Update::Image(Xfeatures::from_bits(xstate_bv));

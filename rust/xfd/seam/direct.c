@@ -94,11 +94,14 @@
 /* The second argument is a struct msr_data; kvm.c checks it. */
 #define ONLY_XFD "cmpl $0x1c4, 4(%rsi)\n" "jne 2f\n"
 
-#define XFD_DIRECT_CALLS(INSTEAD, BEFORE, ASK)						\
+#define XFD_HOST_CALLS(INSTEAD, BEFORE)							\
 	/* Rust: prctl.rs. C: regrow.c */						\
 	INSTEAD(fpu_xstate_prctl, xfd_fpu_xstate_prctl, XFD_HOST)			\
 	BEFORE(fpu__restore_sig, xfd_before_restore_sig, XFD_HOST, SAVE_2, RESTORE_2)	\
-	BEFORE(xstateregs_set, xfd_before_xstateregs_set, XFD_HOST, SAVE_6, RESTORE_6)	\
+	BEFORE(xstateregs_set, xfd_before_xstateregs_set, XFD_HOST, SAVE_6, RESTORE_6)
+
+#if IS_ENABLED(CONFIG_KVM)
+#define XFD_GUEST_CALLS(INSTEAD, ASK)							\
 	/* Rust: guest.rs, guest_update.rs */						\
 	INSTEAD(fpu_alloc_guest_fpstate, xfd_alloc_guest_fpstate, XFD_GUEST)		\
 	INSTEAD(fpu_free_guest_fpstate, xfd_free_guest_fpstate, XFD_GUEST)		\
@@ -110,8 +113,13 @@
 	ASK(fpu_copy_uabi_to_guest_fpstate, xfd_before_guest_image, XFD_GUEST, SAVE_4, RESTORE_4, "") \
 	/* C: kvm.c */									\
 	ASK(__kvm_set_xcr, xfd_before_set_xcr, XFD_KVM, SAVE_4, RESTORE_4, "")		\
-	ASK(kvm_set_msr_common, xfd_before_set_msr, XFD_KVM, SAVE_2, RESTORE_2, ONLY_XFD)		\
+	ASK(kvm_set_msr_common, xfd_before_set_msr, XFD_KVM, SAVE_2, RESTORE_2, ONLY_XFD)	\
 	ASK(vmx_set_intercept_for_msr, xfd_before_set_intercept, XFD_KVM_INTEL, SAVE_4, RESTORE_4, "")
+#else
+#define XFD_GUEST_CALLS(INSTEAD, ASK)
+#endif
+
+#define XFD_DIRECT_CALLS(INSTEAD, BEFORE, ASK) XFD_HOST_CALLS(INSTEAD, BEFORE) XFD_GUEST_CALLS(INSTEAD, ASK)
 
 XFD_DIRECT_CALLS(XFD_TRAMPOLINE_INSTEAD, XFD_TRAMPOLINE_BEFORE, XFD_TRAMPOLINE_ASK)
 

@@ -4,14 +4,25 @@
  * its extended state has to do with. The functions here are called at the beginning of KVM's
  * (direct.c); what they return, if it is not 0, KVM's function returns.
  */
-#include <linux/kvm_host.h>
 #include <linux/module.h>
+
+#include "seam.h"
+
+bool xfd_get_module(void)
+{
+	return try_module_get(THIS_MODULE);
+}
+
+void xfd_put_module(void)
+{
+	module_put(THIS_MODULE);
+}
+
+#if IS_ENABLED(CONFIG_KVM)
+#include <linux/kvm_host.h>
 #include <linux/mutex.h>
 #include <asm/fpu/xcr.h>
 #include <asm/msr-index.h>
-
-#include "in_flight.h"
-#include "seam.h"
 
 /* Rust: guest_update.rs. Components that were made room for, or minus ENOMEM. */
 long xfd_make_room_for_xcr0(struct fpu_guest *guest, u64 xcr0, u64 new);
@@ -86,16 +97,6 @@ int xfd_before_set_intercept(struct kvm_vcpu *vcpu, u32 msr, int type, bool set)
 	return msr == MSR_IA32_XFD && !set && xfd_guest_is_owed(&vcpu->arch.guest_fpu);
 }
 
-bool xfd_get_module(void)
-{
-	return try_module_get(THIS_MODULE);
-}
-
-void xfd_put_module(void)
-{
-	module_put(THIS_MODULE);
-}
-
 /* Guards who came and goes. */
 static DEFINE_MUTEX(xfd_kvm_mutex);
 
@@ -135,3 +136,16 @@ void xfd_kvm_unwatch(void)
 	xfd_kvm_goes("kvm");
 	mutex_unlock(&xfd_kvm_mutex);
 }
+
+#else /* A kernel without virtual CPUs. */
+
+int xfd_kvm_watch(void)
+{
+	return 0;
+}
+
+void xfd_kvm_unwatch(void)
+{
+}
+
+#endif

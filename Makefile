@@ -5,7 +5,7 @@
 # make table       the answers of the stock kernel, the module and this processor, side by side
 # make bench       what AMX costs in the kernel, by the C code and by the module, counted in one boot
 # make check-long  the boots that take long (20 minutes and more)
-# make check-kvm   the boots with virtual machines in the machine
+# make check-kvm   of check the boots with virtual machines in the machine
 # make coverage    lines of rust/xstate that its tests reach; fails below 95 %
 # make fuzz        looks for a history that breaks an invariant of rust/xstate, for SECONDS (60)
 # make             the module for the kernel of KDIR (default: the running one)

@@ -43,7 +43,7 @@ pub fn check(filter: Option<&str>, class: Class) -> Result<u8> {
         let count = hosttests::run(&project.cache, &project.dir, name)?;
         rows.push(Row { name: format!("host: {name}"), count, time: start.elapsed() });
     }
-    let asked = |s: &Scenario| s.debug != Debug::Only && s.class() == class && wanted(&s.name);
+    let asked = |s: &Scenario| s.debug != Debug::Only && s.is_of(class) && wanted(&s.name);
     let boots: Vec<_> = scenarios.boots.iter().filter(|s| asked(s)).collect();
     if !boots.is_empty() {
         let machine = Machine::prepare(&project)?;

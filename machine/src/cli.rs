@@ -51,7 +51,7 @@ pub enum Command {
         /// Only the boots that take long, which are not run otherwise
         #[arg(long)]
         long: bool,
-        /// Only the boots with virtual machines in the machine, which are not run otherwise
+        /// Only the boots with virtual machines in the machine
         #[arg(long, conflicts_with = "long")]
         kvm: bool,
     },

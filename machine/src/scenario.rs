@@ -96,10 +96,11 @@ fn memory() -> u32 {
 /// Which `check` runs a boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
+    /// All but the long ones.
     Usual,
     /// The boots that take long.
     Long,
-    /// Those with virtual machines in the machine.
+    /// Of the usual ones those with virtual machines in the machine.
     Kvm,
 }
 
@@ -109,12 +110,12 @@ impl Scenario {
         self.module != Module::Absent || self.linux_guest.as_ref().is_some_and(|guest| guest.module != Module::Absent)
     }
 
-    /// Which `check` runs it.
-    pub fn class(&self) -> Class {
-        match (self.long, self.kvm) {
-            (true, _) => Class::Long,
-            (false, true) => Class::Kvm,
-            (false, false) => Class::Usual,
+    /// Whether the `check` of `class` runs it.
+    pub fn is_of(&self, class: Class) -> bool {
+        match class {
+            Class::Usual => !self.long,
+            Class::Long => self.long,
+            Class::Kvm => !self.long && self.kvm,
         }
     }
 }
@@ -283,7 +284,7 @@ fn check_suite(list: &Scenarios, suite: &Suite) -> Result<()> {
     let (Some(stock), Some(module), 2) = (stock, module, boots().count()) else {
         bail!("the suite {name} is not in exactly one boot without the module and one with it loaded");
     };
-    let machine = |boot: &Scenario| (boot.cpus, boot.memory_mib, boot.cmdline.clone(), boot.class());
+    let machine = |boot: &Scenario| (boot.cpus, boot.memory_mib, boot.cmdline.clone(), boot.long, boot.kvm);
     if machine(stock) != machine(module) {
         bail!("the suite {name} runs on different machines in the boots {} and {}", stock.name, module.name);
     }

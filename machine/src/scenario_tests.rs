@@ -12,7 +12,8 @@ fn defaults_and_both_spellings() {
                 [[boot]]\nname = 'b'\ncpus = 4\nmodule = 'loaded'\ncmdline = 'nokprobes'\ntests = ['x']\nkvm = true\n";
     let list = parse(text).unwrap().boots;
     assert_eq!((list[0].cpus, list[0].module, list[0].quiet_seconds), (1, Module::Absent, 120));
-    assert_eq!((list[0].class(), list[1].class()), (Class::Usual, Class::Kvm));
+    let classes = |boot: &Scenario| [Class::Usual, Class::Long, Class::Kvm].map(|class| boot.is_of(class));
+    assert_eq!([classes(&list[0]), classes(&list[1])], [[true, false, false], [true, false, true]]);
     assert_eq!(list[0].tests[0], Test { name: "x".into(), style: Style::Ktap, guest_only: false });
     assert_eq!(list[0].tests[1].style, Style::KernelX86);
     assert_eq!((list[1].cpus, list[1].module, list[1].cmdline.as_str()), (4, Module::Loaded, "nokprobes"));

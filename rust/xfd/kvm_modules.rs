@@ -6,7 +6,7 @@
 
 use crate::promises;
 use crate::seam::bindings::{self, xfd_direct_group};
-use crate::seam::direct;
+use crate::seam::{direct, refusal::Refusal};
 use kernel::prelude::*;
 use kernel::sync::atomic::{AtomicFlag, Relaxed};
 
@@ -59,13 +59,18 @@ fn tell_promises() {
 #[no_mangle]
 extern "C" fn xfd_kvm_came(name: *const c_char) {
     let Some(module) = taken(name) else { return };
+    // Told of it while `watch` looked for it.
+    if module.attached.load(Relaxed) {
+        return;
+    }
     match direct::attach(module.group) {
         Ok(()) => module.attached.store(true, Relaxed),
-        Err(e) if direct::is_absent(&e) => (),
-        Err(e) => {
-            e.report();
-            pr_info!("virtual CPUs get their memory at once, as without this module\n");
-        }
+        // It is not there.
+        Err(Refusal::NoSymbol(_)) => (),
+        Err(_) => pr_info!(
+            "cannot take over all of {}: virtual CPUs get their memory at once, as without this module; a BPF program may have one of its functions\n",
+            module.name
+        ),
     }
     tell_promises();
 }

@@ -6,7 +6,7 @@
 
 use crate::seam::bindings;
 use kernel::fmt;
-use kernel::sync::atomic::{Atomic, Full};
+use kernel::sync::atomic::{Atomic, Full, Relaxed};
 
 /// Whether new ones may be made.
 static STATE: Atomic<i32> = Atomic::new(HELD_BACK);
@@ -42,8 +42,9 @@ pub(crate) fn make() -> bool {
     if !unsafe { bindings::xfd_get_module() } {
         return false;
     }
+    // Ordered against the state, as in `end`.
     OUTSTANDING.fetch_add(1, Full);
-    if STATE.cmpxchg(ALLOWED, ALLOWED, Full).is_ok() {
+    if STATE.load(Relaxed) == ALLOWED {
         return true;
     }
     settle();
@@ -60,7 +61,7 @@ pub(crate) fn settle() {
 
 /// How many there are.
 fn outstanding() -> i64 {
-    OUTSTANDING.fetch_add(0, Full)
+    OUTSTANDING.load(Relaxed)
 }
 
 /// Their number as a debugfs file shows it.

@@ -18,71 +18,58 @@
  * (include/linux/ftrace.h, ftrace_is_jmp()).
  */
 
-/*
- * Ours runs instead of the kernel's: on the stack are the way back into the kernel's function,
- * which is dropped, and then its caller's, which is where ours returns to.
- */
-#define XFD_TRAMPOLINE_INSTEAD(symbol, ours, group)			\
+#define XFD_TRAMPOLINE(symbol, body)				\
 	asm(".pushsection .text, \"ax\", @progbits\n"		\
 	    __ALIGN_STR "\n"					\
 	    ".type xfd_direct_" #symbol ", @function\n"		\
 	    "xfd_direct_" #symbol ":\n"				\
 	    ASM_ENDBR						\
-	    "addq $8, %rsp\n"					\
-	    UNWIND_HINT_FUNC					\
-	    "jmp " #ours "\n"					\
-	    "int3\n"						\
+	    body						\
 	    ".size xfd_direct_" #symbol ", .-xfd_direct_" #symbol "\n" \
 	    ".popsection\n");					\
 	extern void xfd_direct_##symbol(void);
 
 /*
- * Ours runs first, with the arguments of the kernel's, which then runs. @save and @restore are for
- * as many registers as the kernel's function has arguments.
+ * Calls ours with the arguments of the kernel's. @save and @restore are for as many registers as the
+ * kernel's function has arguments.
  */
-#define XFD_TRAMPOLINE_BEFORE(symbol, ours, group, save, restore)	\
-	asm(".pushsection .text, \"ax\", @progbits\n"		\
-	    __ALIGN_STR "\n"					\
-	    ".type xfd_direct_" #symbol ", @function\n"		\
-	    "xfd_direct_" #symbol ":\n"				\
-	    ASM_ENDBR						\
-	    "pushq %rbp\n"					\
-	    "movq %rsp, %rbp\n"					\
-	    save						\
-	    "call " #ours "\n"					\
-	    restore						\
-	    "popq %rbp\n"					\
-	    ASM_RET						\
-	    ".size xfd_direct_" #symbol ", .-xfd_direct_" #symbol "\n" \
-	    ".popsection\n");					\
-	extern void xfd_direct_##symbol(void);
+#define CALL_OURS(ours, save, restore)				\
+	"pushq %rbp\n"						\
+	"movq %rsp, %rbp\n"					\
+	save							\
+	"call " #ours "\n"					\
+	restore							\
+	"popq %rbp\n"
+
+/*
+ * Ours runs instead of the kernel's: on the stack are the way back into the kernel's function,
+ * which is dropped, and then its caller's, which is where ours returns to.
+ */
+#define XFD_TRAMPOLINE_INSTEAD(symbol, ours, group)		\
+	XFD_TRAMPOLINE(symbol,					\
+		"addq $8, %rsp\n"				\
+		UNWIND_HINT_FUNC				\
+		"jmp " #ours "\n"				\
+		"int3\n")
+
+/* Ours runs first, and then the kernel's. */
+#define XFD_TRAMPOLINE_BEFORE(symbol, ours, group, save, restore) \
+	XFD_TRAMPOLINE(symbol, CALL_OURS(ours, save, restore) ASM_RET)
 
 /*
  * Ours runs first, and what it returns, if that is not 0, is returned for the kernel's function,
  * which then does not run. @only_if jumps to 2 where there is nothing to ask.
  */
-#define XFD_TRAMPOLINE_ASK(symbol, ours, group, save, restore, only_if)	\
-	asm(".pushsection .text, \"ax\", @progbits\n"		\
-	    __ALIGN_STR "\n"					\
-	    ".type xfd_direct_" #symbol ", @function\n"		\
-	    "xfd_direct_" #symbol ":\n"				\
-	    ASM_ENDBR						\
-	    only_if						\
-	    "pushq %rbp\n"					\
-	    "movq %rsp, %rbp\n"					\
-	    save						\
-	    "call " #ours "\n"					\
-	    restore						\
-	    "popq %rbp\n"					\
-	    "testl %eax, %eax\n"				\
-	    "jnz 1f\n"						\
-	    "2: " ASM_RET					\
-	    "1: addq $8, %rsp\n"				\
-	    UNWIND_HINT_FUNC					\
-	    ASM_RET						\
-	    ".size xfd_direct_" #symbol ", .-xfd_direct_" #symbol "\n" \
-	    ".popsection\n");					\
-	extern void xfd_direct_##symbol(void);
+#define XFD_TRAMPOLINE_ASK(symbol, ours, group, save, restore, only_if) \
+	XFD_TRAMPOLINE(symbol,					\
+		only_if						\
+		CALL_OURS(ours, save, restore)			\
+		"testl %eax, %eax\n"				\
+		"jnz 1f\n"					\
+		"2: " ASM_RET					\
+		"1: addq $8, %rsp\n"				\
+		UNWIND_HINT_FUNC				\
+		ASM_RET)
 
 #define SAVE_2 "pushq %rdi\n" "pushq %rsi\n"
 #define RESTORE_2 "popq %rsi\n" "popq %rdi\n"

@@ -21,11 +21,6 @@ pub(crate) fn attach(group: xfd_direct_group) -> Result<(), Refusal> {
     })
 }
 
-/// Whether `refusal` says that the kernel has no such function: its module is not loaded.
-pub(crate) fn is_absent(refusal: &Refusal) -> bool {
-    matches!(refusal, Refusal::NoSymbol(_))
-}
-
 /// Detaches those of `group` that are attached: nobody enters them any more. Sleeps.
 pub(crate) fn detach(group: xfd_direct_group) {
     // SAFETY: does nothing for those that are not attached.

@@ -35,15 +35,6 @@ fn main() -> ExitCode {
     ktap::run(TESTS)
 }
 
-/// A vCPU in a process that may use tiles, with these components in its CPUID and not those.
-fn permitted(clear: u64) -> anyhow::Result<(Vm, Vcpu)> {
-    xcomp::request_guest(Feature::TILE_DATA)?;
-    let kvm = kvm::open()?;
-    let vm = Vm::new(&kvm)?;
-    let vcpu = vm.vcpu(0, &with_xcr0(&kvm::supported_cpuid(&kvm)?, 0, clear)?)?;
-    Ok((vm, vcpu))
-}
-
 /// arch/x86/kvm/x86.c:4552: what the process may use, not what a vCPU has.
 fn capability() -> anyhow::Result<()> {
     let size = || -> anyhow::Result<i32> {
@@ -93,11 +84,11 @@ fn before_cpuid() -> anyhow::Result<()> {
 }
 
 fn cpuid_without_tiles() -> anyhow::Result<()> {
-    has_size(&permitted(TILES)?.1, SMALL)
+    has_size(&kvm::hiding(TILES)?.1, SMALL)
 }
 
 fn cpuid_with_tiles() -> anyhow::Result<()> {
-    let (_vm, mut vcpu) = permitted(0)?;
+    let (_vm, mut vcpu) = kvm::hiding(0)?;
     has_size(&vcpu, LARGE)?;
     vcpu.values(&kvm::ENABLE)?;
     has_size(&vcpu, LARGE)?;
@@ -107,7 +98,7 @@ fn cpuid_with_tiles() -> anyhow::Result<()> {
 
 /// The C code never makes it smaller again (arch/x86/kernel/fpu/core.c:311).
 fn cpuid_given_and_taken_back() -> anyhow::Result<()> {
-    let (_vm, vcpu) = permitted(0)?;
+    let (_vm, vcpu) = kvm::hiding(0)?;
     let cpuid = with_xcr0(&kvm::supported_cpuid(&kvm::open()?)?, 0, TILES)?;
     vcpu.fd
         .set_cpuid2(&cpuid)
@@ -130,7 +121,7 @@ fn cpuid_given_and_taken_back() -> anyhow::Result<()> {
 }
 
 fn what_a_new_vcpu_has() -> anyhow::Result<()> {
-    let (_vm, vcpu) = permitted(0)?;
+    let (_vm, vcpu) = kvm::hiding(0)?;
     let area = Area::of(&vcpu, LARGE)?;
     ktap::answer(
         "kvm.get_xsave2.new.xstate_bv",
@@ -162,13 +153,13 @@ fn expect(area: &Area, components: u64, tiles: Option<&[Tile; 8]>) -> anyhow::Re
 }
 
 fn configured() -> anyhow::Result<()> {
-    let (_vm, mut vcpu) = permitted(0)?;
+    let (_vm, mut vcpu) = kvm::hiding(0)?;
     vcpu.values(&kvm::ENABLE)?;
     expect(&Area::of(&vcpu, LARGE)?, TILE_CFG, None)
 }
 
 fn live() -> anyhow::Result<()> {
-    let (_vm, mut vcpu) = permitted(0)?;
+    let (_vm, mut vcpu) = kvm::hiding(0)?;
     let tiles = content(3);
     vcpu.set_tiles(&tiles)?;
     vcpu.values(&kvm::ENABLE)?;
@@ -177,7 +168,7 @@ fn live() -> anyhow::Result<()> {
 }
 
 fn released() -> anyhow::Result<()> {
-    let (_vm, mut vcpu) = permitted(0)?;
+    let (_vm, mut vcpu) = kvm::hiding(0)?;
     vcpu.values(&kvm::ENABLE)?;
     vcpu.values(&[guest::load(), guest::release()])?;
     expect(&Area::of(&vcpu, LARGE)?, 0, None)
@@ -185,7 +176,7 @@ fn released() -> anyhow::Result<()> {
 
 /// Other tiles are written over the guest's, and then none.
 fn written_tiles_are_the_guests() -> anyhow::Result<()> {
-    let (_vm, mut vcpu) = permitted(0)?;
+    let (_vm, mut vcpu) = kvm::hiding(0)?;
     vcpu.set_tiles(&content(4))?;
     vcpu.values(&kvm::ENABLE)?;
     vcpu.values(&[guest::load()])?;
@@ -211,7 +202,7 @@ fn written_tiles_are_the_guests() -> anyhow::Result<()> {
 
 /// As after a live migration: XCR0 is still 1 when the tiles come.
 fn written_before_the_guest_runs() -> anyhow::Result<()> {
-    let (vm, mut source) = permitted(0)?;
+    let (vm, mut source) = kvm::hiding(0)?;
     source.set_tiles(&content(6))?;
     source.values(&kvm::ENABLE)?;
     source.values(&[guest::load()])?;

@@ -3,11 +3,9 @@
 
 use anyhow::ensure;
 use std::process::ExitCode;
-use xcomp::Feature;
 use xfd_selftests::kvm::area::{Area, MXCSR, RESERVED, XCOMP_BV, XSTATE_BV};
 use xfd_selftests::kvm::vcpu::Vcpu;
-use xfd_selftests::kvm::vm::Vm;
-use xfd_selftests::kvm::{self, guest, with_xcr0, LARGE, SMALL, TILES, TILE_DATA};
+use xfd_selftests::kvm::{self, guest, LARGE, SMALL, TILES, TILE_DATA};
 use xfd_selftests::tile::content;
 use xfd_selftests::{ktap, kvm_tests};
 
@@ -15,15 +13,6 @@ const TESTS: &[ktap::Test] = kvm_tests![malformed_with_tiles, malformed_without_
 
 fn main() -> ExitCode {
     ktap::run(TESTS)
-}
-
-/// A vCPU in a process that may use tiles, with these components in its CPUID and not those.
-fn permitted(clear: u64) -> anyhow::Result<(Vm, Vcpu)> {
-    xcomp::request_guest(Feature::TILE_DATA)?;
-    let kvm = kvm::open()?;
-    let vm = Vm::new(&kvm)?;
-    let vcpu = vm.vcpu(0, &with_xcr0(&kvm::supported_cpuid(&kvm)?, 0, clear)?)?;
-    Ok((vm, vcpu))
 }
 
 /// Each is -EINVAL, and changes nothing: arch/x86/kernel/fpu/core.c:450, xstate.c:1334.
@@ -59,7 +48,7 @@ fn malformed(vcpu: &Vcpu, size: usize) -> anyhow::Result<()> {
 }
 
 fn malformed_with_tiles() -> anyhow::Result<()> {
-    let (_vm, mut vcpu) = permitted(0)?;
+    let (_vm, mut vcpu) = kvm::hiding(0)?;
     vcpu.set_tiles(&content(7))?;
     vcpu.values(&kvm::ENABLE)?;
     vcpu.values(&[guest::load()])?;
@@ -67,5 +56,5 @@ fn malformed_with_tiles() -> anyhow::Result<()> {
 }
 
 fn malformed_without_tiles() -> anyhow::Result<()> {
-    malformed(&permitted(TILES)?.1, SMALL)
+    malformed(&kvm::hiding(TILES)?.1, SMALL)
 }

@@ -95,10 +95,19 @@ pub fn missing() -> anyhow::Result<Option<String>> {
 ///
 /// What KVM says.
 pub fn with_tiles() -> anyhow::Result<(Vm, Vcpu)> {
+    hiding(0)
+}
+
+/// The same, but for these components of XCR0: its CPUID does not show them.
+///
+/// # Errors
+///
+/// What KVM says.
+pub fn hiding(xcr0: u64) -> anyhow::Result<(Vm, Vcpu)> {
     xcomp::request_guest(Feature::TILE_DATA)?;
     let kvm = open()?;
     let vm = Vm::new(&kvm)?;
-    let vcpu = vm.vcpu(0, &supported_cpuid(&kvm)?)?;
+    let vcpu = vm.vcpu(0, &with_xcr0(&supported_cpuid(&kvm)?, 0, xcr0)?)?;
     Ok((vm, vcpu))
 }
 

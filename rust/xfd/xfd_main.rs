@@ -6,36 +6,27 @@
 //! once. Disabling it (/sys/kernel/livepatch/xfd/enabled) gives everything back; the module can
 //! be removed only after that, because the livepatch core holds a reference until then.
 
+mod buffer;
 mod cpu;
-mod exec;
-mod exit;
 #[cfg(CONFIG_XFD_FAULTS)]
-mod faults;
+#[path = "fault/faults.rs"]
+mod fault;
 #[cfg(not(CONFIG_XFD_FAULTS))]
-#[path = "faults_off.rs"]
-mod faults;
-mod fpstate;
-mod group_perm;
+#[path = "fault/faults_off.rs"]
+mod fault;
+mod first_use;
 mod guest;
-mod guest_update;
 mod kernel_tiles;
-mod kvm_modules;
-mod nm_handler;
-mod pool;
-mod prctl;
-mod promises;
+mod permission;
 mod reclaim;
-mod regrow;
-mod resume;
 mod seam;
-mod shrink;
-mod stats;
-mod trace;
+mod watch;
 #[path = "../xstate/mod.rs"]
 #[allow(dead_code, unreachable_pub)] // A crate of its own on the host.
 mod xstate;
 
-use faults::Step;
+use buffer::{exit, pool, resume};
+use fault::Step;
 use kernel::prelude::*;
 use seam::{bindings, call_site, kernel::Kernel, livepatch, refusal::Refusal, symbols};
 
@@ -48,7 +39,7 @@ module! {
 }
 
 struct Xfd {
-    _files: Pin<KBox<stats::Files>>,
+    _files: Pin<KBox<watch::stats::Files>>,
     _resume: resume::Watch,
     _pool: pool::Pool,
 }
@@ -61,22 +52,22 @@ impl kernel::Module for Xfd {
 
 impl Xfd {
     fn load(module: &'static ThisModule) -> Result<Self, Refusal> {
-        faults::load_step(Step::Supported)?;
+        fault::load_step(Step::Supported)?;
         supported()?;
-        faults::load_step(Step::Gates)?;
+        fault::load_step(Step::Gates)?;
         symbols::bind_gates()?;
-        faults::load_step(Step::Kernel)?;
+        fault::load_step(Step::Kernel)?;
         Kernel::find()?;
-        faults::load_step(Step::CallSite)?;
+        fault::load_step(Step::CallSite)?;
         call_site::locate()?;
         exit::locate()?;
-        reclaim::locate()?;
-        faults::load_step(Step::Files)?;
+        reclaim::pass::locate()?;
+        fault::load_step(Step::Files)?;
         let files =
-            KBox::pin_init(stats::Files::new(), GFP_KERNEL).map_err(|_| Refusal::NoMemory)?;
+            KBox::pin_init(watch::stats::Files::new(), GFP_KERNEL).map_err(|_| Refusal::NoMemory)?;
         let resume = resume::Watch::begin();
         let pool = pool::Pool::new().map_err(|_| Refusal::NoMemory)?;
-        faults::load_step(Step::Livepatch)?;
+        fault::load_step(Step::Livepatch)?;
         livepatch::enable(module)?;
         Ok(Self {
             _files: files,

@@ -15,7 +15,7 @@
 #include <asm/fpu/regset.h>
 
 #include "seam.h"
-#include "../trace.h"
+#include "../watch/trace.h"
 
 /* A macro whose value bindgen cannot compute. */
 static const u64 XFD_USER_SUPPORTED = XFEATURE_MASK_USER_SUPPORTED;

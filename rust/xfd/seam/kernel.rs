@@ -92,7 +92,7 @@ impl Kernel {
                 return Err(Refusal::OtherLayout { kernel: size, ours });
             }
         }
-        if !crate::fpstate::plausible(kernel.default_size) {
+        if !crate::buffer::fpstate::plausible(kernel.default_size) {
             return Err(Refusal::OtherTaskLayout);
         }
 

@@ -6,9 +6,10 @@
 //! one switch moves everything.
 
 use super::symbols::find;
-use super::{bindings, call_site, direct, guests, refusal::Refusal};
-use crate::faults::{self, Step};
-use crate::{exit, pool};
+use super::{bindings, call_site, direct, refusal::Refusal};
+use crate::guest::guests;
+use crate::fault::{self, Step};
+use crate::buffer::{exit, pool};
 use core::cell::UnsafeCell;
 use kernel::prelude::*;
 use kernel::sync::atomic::{AtomicFlag, Relaxed};
@@ -41,7 +42,7 @@ static PATCH: Owned<bindings::klp_patch> = Owned::zeroed();
 pub(crate) fn enable(module: &'static ThisModule) -> Result<(), Refusal> {
     let replaced: [(&CStr, *const ()); REPLACED] = [(
         c"fpu_flush_thread",
-        crate::exec::xfd_fpu_flush_thread as *const (),
+        crate::buffer::exec::xfd_fpu_flush_thread as *const (),
     )];
     for name in replaced.iter().map(|&(name, _)| name) {
         not_replaced(name)?;
@@ -90,7 +91,7 @@ static TAKEN_OVER: AtomicFlag = AtomicFlag::new(false);
 
 /// Everything that is switched with the functions, and is not one.
 fn take_over() -> Result<(), Refusal> {
-    faults::load_step(Step::Redirect)?;
+    fault::load_step(Step::Redirect)?;
     direct::attach(bindings::xfd_direct_group_XFD_HOST)?;
     if let Err(refusal) = guests::take_over() {
         direct::detach(bindings::xfd_direct_group_XFD_HOST);

@@ -2,13 +2,12 @@
 //! Reaching in: the only place that knows names the kernel does not export.
 //!
 //! The way in at load time is the order of the modules: [`symbols`] finds what is needed,
-//! [`call_site`] the call to take over, [`direct`] a function that must stay cheap, [`guests`] those of
+//! [`call_site`] the call to take over, [`direct`] a function that must stay cheap, those of
 //! virtual CPUs, and [`livepatch`] switches everything on and off. [`locks`] and [`kernel`] are what
 //! the rest of the module then uses.
 
 pub(crate) mod call_site;
 pub(crate) mod direct;
-pub(crate) mod guests;
 pub(crate) mod kernel;
 pub(crate) mod livepatch;
 pub(crate) mod locks;

@@ -37,7 +37,7 @@ pub(crate) enum Refusal {
     NoMemory,
     /// A test asked for it: ENOMEM.
     #[cfg(CONFIG_XFD_FAULTS)]
-    OnRequest(crate::faults::Step),
+    OnRequest(crate::fault::Step),
     /// The livepatch core said no: its errno.
     NoLivepatch(Error),
 }

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: GPL-2.0
+//! exec: the task gets its built-in buffer back, and the enlarged one goes to the pool.
+//!
+//! Linux 7.2's `fpu_flush_thread()` forgets the enlarged buffer without freeing it
+//! (arch/x86/kernel/fpu/core.c:867): 12 KiB a call, until the machine is switched off. And it
+//! exchanges the buffers before it takes the registers away, outside any lock: a preemption
+//! between the two finds IA32_XFD and the fpstate in disagreement. Both are mended here.
+
+use crate::cpu::current::current_fpu;
+use crate::buffer::fpstate::FpstateBuffer;
+use crate::seam::bindings;
+use crate::seam::kernel::kernel;
+use crate::seam::locks::Fpregs;
+
+/// Replaces `fpu_flush_thread()`. Task context, may sleep.
+#[no_mangle]
+pub(crate) extern "C" fn xfd_fpu_flush_thread() {
+    let fpu = current_fpu();
+    let fpregs = Fpregs::lock();
+    // SAFETY: `fpregs` guards current's fpstate; the built-in fpstate and `init_fpstate` both
+    // begin with the legacy region and the header, which is all that "initial" takes.
+    let old = unsafe {
+        let old = (*fpu).fpstate;
+        bindings::xfd_gate_reset_fpstate(fpu.cast());
+        // The registers of no CPU are this task's.
+        (*fpu).last_cpu = u32::MAX;
+        let regs = bindings::XFD_FPSTATE_REGS as usize;
+        core::ptr::copy_nonoverlapping(
+            kernel().init_fpstate().byte_add(regs).cast::<u8>(),
+            (*fpu).fpstate.byte_add(regs).cast::<u8>(),
+            bindings::XFD_XSAVE_FIXED as usize,
+        );
+        old
+    };
+    fpregs.mark_in_memory();
+    drop(fpregs);
+    // SAFETY: current has its built-in one.
+    drop(unsafe { FpstateBuffer::abandoned(old) });
+}

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Being told that a task ends: by the tracepoint sched_process_exit, which do_exit() passes after
+ * the last stop for a tracer and after a core dump, and before the task gives up what it has.
+ */
+#include <linux/sched.h>
+#include <linux/tracepoint.h>
+
+#include "../seam/seam.h"
+
+/* Rust: exit.rs */
+void xfd_before_exit(void);
+
+static void probe(void *data, struct task_struct *task, bool group_dead)
+{
+	/* Kernel threads and I/O workers have no registers of user space's. */
+	if (!(task->flags & (PF_KTHREAD | PF_USER_WORKER)))
+		xfd_before_exit();
+}
+
+int xfd_exit_watch(void *tracepoint)
+{
+	return tracepoint_probe_register(tracepoint, probe, NULL);
+}
+
+void xfd_exit_unwatch(void *tracepoint)
+{
+	tracepoint_probe_unregister(tracepoint, probe, NULL);
+	/* The kernel may still run the probe somewhere. */
+	tracepoint_synchronize_unregister();
+}

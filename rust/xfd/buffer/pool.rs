@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Register buffers without a task, kept for the next first use.
+//!
+//! A first use that finds one neither allocates nor maps, and the task that gave it up neither
+//! unmapped nor flushed a TLB. Buffers are cleared when they come, not when they go: nothing of
+//! a task outlives it here, and the first use has the least to do.
+//!
+//! Each CPU has a shelf. A first use takes from its own CPU's, else from one of the next few.
+//! The number on a shelf is bounded (parameter `pool`), the shrinker empties them when memory is
+//! short, and [`trim`] frees what was not needed for a while. All buffers are vmalloc areas of
+//! the size that the kernel allocates: its `fpstate_free()` can free each of them, if the module
+//! is gone by then.
+
+use crate::buffer::fpstate::FpstateBuffer;
+use crate::seam::bindings;
+use crate::seam::kernel::kernel;
+use crate::watch::stats::STATS;
+use core::ptr;
+use kernel::cpu::{nr_cpu_ids, CpuId};
+use kernel::new_spinlock;
+use kernel::prelude::*;
+use kernel::sync::atomic::{Acquire, Atomic, Release};
+use kernel::sync::SpinLock;
+
+/// Shelves of other CPUs at which a first use looks when its own is empty.
+const NEIGHBOURS: usize = 7;
+
+/// What [`trim`] leaves on each shelf: the next first use after a quiet time is served from here.
+const SPARE: u32 = 1;
+
+/// One CPU's buffers, the last come first gone: it is the one the cache knows.
+struct Shelf {
+    buffers: Stack,
+    /// The fewest there were since [`trim`] looked: nobody needed these.
+    least: u32,
+}
+
+/// Buffers linked through their first word, which no reader of a free one looks at.
+struct Stack {
+    top: *mut Free,
+    count: u32,
+}
+
+struct Free {
+    below: *mut Free,
+}
+
+// SAFETY: whoever has the stack has the buffers on it.
+unsafe impl Send for Stack {}
+
+impl Stack {
+    const EMPTY: Self = Self {
+        top: ptr::null_mut(),
+        count: 0,
+    };
+
+    fn push(&mut self, buffer: FpstateBuffer) {
+        let free: *mut Free = buffer.into_raw().cast().as_ptr();
+        // SAFETY: the buffer is nobody else's, aligned, and longer than a pointer.
+        unsafe { (*free).below = self.top };
+        self.top = free;
+        self.count += 1;
+    }
+
+    fn pop(&mut self) -> Option<FpstateBuffer> {
+        let free = ptr::NonNull::new(self.top)?;
+        // SAFETY: `push` put it there.
+        self.top = unsafe { free.as_ref() }.below;
+        self.count -= 1;
+        // SAFETY: as above; it is on no stack any more.
+        Some(unsafe { FpstateBuffer::from_raw(free.cast()) })
+    }
+}
+
+impl Shelf {
+    const EMPTY: Self = Self {
+        buffers: Stack::EMPTY,
+        least: 0,
+    };
+
+    fn take(&mut self) -> Option<FpstateBuffer> {
+        let buffer = self.buffers.pop();
+        self.least = self.least.min(self.buffers.count);
+        buffer
+    }
+}
+
+/// The shelves, while there is a [`Pool`].
+static SHELVES: Atomic<*mut Shelves> = Atomic::new(ptr::null_mut());
+
+type Shelves = KVec<Pin<KBox<SpinLock<Shelf>>>>;
+
+/// As long as it is there, buffers are kept. Dropping it frees them all.
+pub(crate) struct Pool(());
+
+impl Pool {
+    /// Makes a shelf for each possible CPU. Once. Sleeps.
+    ///
+    /// Errors: ENOMEM.
+    pub(crate) fn new() -> Result<Self> {
+        let cpus = nr_cpu_ids() as usize;
+        let mut shelves = Shelves::with_capacity(cpus, GFP_KERNEL)?;
+        for _ in 0..cpus {
+            let shelf = KBox::pin_init(new_spinlock!(Shelf::EMPTY, "xfd shelf"), GFP_KERNEL)?;
+            shelves.push(shelf, GFP_KERNEL)?;
+        }
+        let shelves = KBox::new(shelves, GFP_KERNEL)?;
+        SHELVES.store(KBox::into_raw(shelves), Release);
+        put_spares();
+        // SAFETY: the callbacks below are ready for it.
+        if unsafe { bindings::xfd_shrinker_register() } != 0 {
+            drop(Self(()));
+            return Err(ENOMEM);
+        }
+        Ok(Self(()))
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        // SAFETY: `new` registered it; does nothing if that failed. Waits for its callbacks.
+        unsafe { bindings::xfd_shrinker_unregister() };
+        empty();
+        let shelves = SHELVES.xchg(ptr::null_mut(), Acquire);
+        // SAFETY: `new` made it from a box; the replaced functions, the #NM handler and the
+        // shrinker, through which the shelves are reached, are gone (xfd_main.rs).
+        drop(unsafe { KBox::from_raw(shelves) });
+    }
+}
+
+/// What [`trim`] would leave, for the first first uses. Without memory there are fewer.
+fn put_spares() {
+    for (cpu, shelf) in shelves().iter().enumerate() {
+        // SAFETY: reads a mask of the kernel's.
+        if unsafe { bindings::xfd_cpu_is_online(cpu as u32) } {
+            let Ok(buffer) = FpstateBuffer::allocate(kernel().largest_kernel_size) else {
+                return;
+            };
+            shelf.lock().buffers.push(buffer);
+        }
+    }
+}
+
+fn shelves() -> &'static [Pin<KBox<SpinLock<Shelf>>>] {
+    // SAFETY: NULL, or valid until `Pool` is dropped, after everybody who calls this is gone.
+    unsafe { SHELVES.load(Acquire).as_ref() }.map_or(&[], |shelves| shelves)
+}
+
+/// The shelf of the CPU this runs on, and those of the next. To be on another CPU a moment later
+/// is no harm: shelves have locks.
+fn near() -> impl Iterator<Item = &'static Pin<KBox<SpinLock<Shelf>>>> {
+    let own = CpuId::current().as_u32() as usize;
+    let shelves = shelves();
+    let wrapped = move |cpu| {
+        if cpu < shelves.len() {
+            cpu
+        } else {
+            cpu - shelves.len()
+        }
+    };
+    (own..own + shelves.len().min(1 + NEIGHBOURS)).filter_map(move |cpu| shelves.get(wrapped(cpu)))
+}
+
+/// A buffer for a register image of `kernel_size` bytes, all of them zero, if one is at hand.
+/// Task context; does not sleep.
+pub(crate) fn take(kernel_size: u32) -> Option<FpstateBuffer> {
+    if kernel_size != kernel().largest_kernel_size {
+        return None;
+    }
+    let buffer = near().find_map(|shelf| shelf.lock().take())?;
+    STATS.recycled.count();
+    Some(buffer)
+}
+
+/// Keeps `buffer` for the next first use, cleared, or has it freed. Task context; does not sleep.
+pub(crate) fn give(mut buffer: FpstateBuffer) {
+    let Some(shelf) = near()
+        .next()
+        .filter(|_| buffer.size() == kernel().largest_kernel_size)
+    else {
+        return buffer.free_later();
+    };
+    buffer.clear();
+    let mut shelf = shelf.lock();
+    if shelf.buffers.count < limit() {
+        shelf.buffers.push(buffer);
+    } else {
+        drop(shelf);
+        buffer.free_later();
+    }
+}
+
+/// Buffers that a shelf may hold: the parameter `pool`.
+fn limit() -> u32 {
+    // SAFETY: an aligned int, read in one piece, whatever its writer does meanwhile.
+    unsafe { (&raw const bindings::xfd_pool).read_volatile() }
+}
+
+/// Frees up to `most` buffers of each shelf. Sleeps. Returns how many.
+fn free_from_each(most: impl Fn(&Shelf) -> u32) -> usize {
+    let mut freed = 0;
+    for shelf in shelves() {
+        let most = most(&shelf.lock());
+        for _ in 0..most {
+            let buffer = shelf.lock().take();
+            match buffer {
+                Some(buffer) => buffer.free(),
+                None => break,
+            }
+            freed += 1;
+        }
+    }
+    freed
+}
+
+/// Frees the buffers that nobody needed since the last call, but for a spare one on each shelf.
+/// Sleeps.
+pub(crate) fn trim() {
+    free_from_each(|shelf| shelf.least.min(shelf.buffers.count.saturating_sub(SPARE)));
+    for shelf in shelves() {
+        let mut shelf = shelf.lock();
+        shelf.least = shelf.buffers.count;
+    }
+}
+
+/// Frees every buffer. Sleeps.
+pub(crate) fn empty() {
+    free_from_each(|shelf| shelf.buffers.count);
+}
+
+/// How many buffers are kept.
+pub(crate) fn count() -> usize {
+    shelves()
+        .iter()
+        .map(|shelf| shelf.lock().buffers.count as usize)
+        .sum()
+}
+
+/// The shrinker's question: how many could go. Task context.
+#[no_mangle]
+extern "C" fn xfd_pool_count() -> c_ulong {
+    count() as c_ulong
+}
+
+/// The shrinker's request to free `wanted` buffers; returns how many went. Task context.
+#[no_mangle]
+extern "C" fn xfd_pool_shrink(wanted: c_ulong) -> c_ulong {
+    let left = core::cell::Cell::new(wanted as u32);
+    free_from_each(|shelf| {
+        let share = left.get().min(shelf.buffers.count);
+        left.set(left.get() - share);
+        share
+    }) as c_ulong
+}
+
+/// Bytes of kept buffers that are not zero: what a task could have left there.
+#[cfg(CONFIG_XFD_FAULTS)]
+pub(crate) fn dirty_bytes() -> usize {
+    let mut dirty = 0;
+    for shelf in shelves() {
+        let shelf = shelf.lock();
+        let mut free = shelf.buffers.top;
+        while !free.is_null() {
+            // SAFETY: on the stack, and the lock is held; `give` and `put_spares` take buffers of
+            // this size only.
+            unsafe {
+                let bytes =
+                    bindings::XFD_FPSTATE_REGS as usize + kernel().largest_kernel_size as usize;
+                let link = core::mem::size_of::<Free>();
+                let rest = core::slice::from_raw_parts(free.cast::<u8>().add(link), bytes - link);
+                dirty += rest.iter().filter(|&&byte| byte != 0).count();
+                free = (*free).below;
+            }
+        }
+    }
+    dirty
+}

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Being told of a resume: on the one CPU that runs then, interrupts off, after the kernel has
+ * restored the processor's state (suspend to RAM and hibernation alike).
+ */
+#include <linux/syscore_ops.h>
+
+#include "../seam/seam.h"
+
+/* Rust: resume.rs */
+void xfd_after_resume(void *data);
+
+static const struct syscore_ops xfd_syscore_ops = {
+	.resume = xfd_after_resume,
+};
+
+static struct syscore xfd_syscore = {
+	.ops = &xfd_syscore_ops,
+};
+
+void xfd_resume_watch(void)
+{
+	register_syscore(&xfd_syscore);
+}
+
+void xfd_resume_unwatch(void)
+{
+	unregister_syscore(&xfd_syscore);
+}

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: GPL-2.0
+//! One #NM with XFD_ERR set, from user mode: the five steps.
+//!
+//! ```text
+//! XFD_ERR -> cleared -> permission (SIGILL) -> buffer (SIGSEGV) -> disarmed -> resumed
+//! ```
+
+use crate::cpu::msr;
+use crate::fault::{self, Point};
+use crate::buffer::fpstate::{self, FpstateBuffer};
+use crate::permission::group_perm;
+use crate::seam::bindings;
+use crate::seam::locks::with_interrupts;
+use crate::watch::stats::STATS;
+use crate::watch::trace::Report;
+use crate::xstate::{
+    buffer::{self, Need},
+    nm_event::NmEvent,
+    permission::{self, Audience},
+    verdict::Verdict,
+    xfeature::Xfeatures,
+};
+use kernel::bindings::pt_regs;
+use kernel::prelude::*;
+
+/// Handles an #NM that `xfd_err` (not zero) reports. Interrupts off on entry and on return; the
+/// kernel has been told that it was entered.
+#[no_mangle]
+extern "C" fn xfd_handle_nm(regs: *mut pt_regs, xfd_err: u64) {
+    let mut report = Report::begin(xfd_err);
+    msr::clear_xfd_err();
+
+    with_interrupts(|| {
+        fault::wait_at(Point::Cleared);
+        let verdict = match NmEvent::from_xfd_err(xfd_err) {
+            NmEvent::FirstUse(used) => first_use(used),
+            NmEvent::Unknown(raised) => {
+                kernel::pr_err_once!("invalid XFD_ERR {:#x}\n", raised.bits());
+                Verdict::Resume
+            }
+            // entry.c hands these over before it comes here.
+            NmEvent::Ordinary => Verdict::Resume,
+        };
+        fault::wait_at(Point::Decided);
+        deliver(verdict, regs);
+        if let Some(report) = &mut report {
+            report.end(verdict);
+        }
+    });
+}
+
+/// Gives current what it takes to use the components `used`, or says why not.
+fn first_use(used: Xfeatures) -> Verdict {
+    let permission = group_perm::get(Audience::Host);
+    if !permission::allows(permission.xfeatures, used) {
+        STATS.denied.count();
+        return Verdict::Sigill;
+    }
+    fault::wait_at(Point::Permitted);
+    match buffer::need(fpstate::current_masks(), used, &permission) {
+        Need::NothingButArming => {
+            STATS.repeated.count();
+            fpstate::rearm_as_current();
+        }
+        Need::Enlarge {
+            kernel_size,
+            user_size,
+        } => {
+            match FpstateBuffer::obtain(kernel_size, user_size) {
+                Ok(buffer) => {
+                    fault::wait_at(Point::Allocated);
+                    buffer.install(used);
+                }
+                Err(_) => {
+                    STATS.failed_allocations.count();
+                    return Verdict::Sigsegv;
+                }
+            }
+            STATS.first_uses.count();
+        }
+    }
+    Verdict::Resume
+}
+
+/// Raises the signal of `verdict`, if it is one, in current.
+fn deliver(verdict: Verdict, regs: *mut pt_regs) {
+    match verdict {
+        Verdict::Resume => (),
+        // SAFETY: `regs` are current's, from the entry.
+        Verdict::Sigill => unsafe {
+            bindings::xfd_gate_force_sig_fault(
+                kernel::bindings::SIGILL as c_int,
+                bindings::ILL_ILLOPC as c_int,
+                bindings::xfd_gate_trap_address(regs.cast()),
+            )
+        },
+        // SAFETY: raises a signal in current; task context.
+        Verdict::Sigsegv => unsafe {
+            kernel::bindings::force_sig(kernel::bindings::SIGSEGV as c_int)
+        },
+    }
+}

@@ -1,0 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What the module shows of itself.
+
+pub(crate) mod stats;
+pub(crate) mod trace;

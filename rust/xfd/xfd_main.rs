@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Dynamic extended state (XFD) in Rust: first use of AMX tiles, and permission for it.
 //!
-//! The order of loading is the order of [`Xfd::init`]: everything that can be refused is looked
+//! The order of loading is the order of [`Xfd::load`]: everything that can be refused is looked
 //! at before anything is changed; the last step, enabling the livepatch, changes everything at
 //! once. Disabling it (/sys/kernel/livepatch/xfd/enabled) gives everything back; the module can
 //! be removed only after that, because the livepatch core holds a reference until then.
+//!
+//! The folders, each of which imports from those before it only: `bindings`; `xstate` decides, `cpu`
+//! is the processor, `seam` reaches into the kernel; `fault`, `watch`; `permission`, `buffer`; and on
+//! them what acts: `first_use`, `reclaim`, `guest`, `kernel_tiles`.
 
+mod bindings;
 mod buffer;
 mod cpu;
 #[cfg(CONFIG_XFD_FAULTS)]
@@ -25,10 +30,17 @@ mod watch;
 #[allow(dead_code, unreachable_pub)] // A crate of its own on the host.
 mod xstate;
 
-use buffer::{exit, pool, resume};
+use buffer::{exec, exit, pool, resume};
 use fault::Step;
+use guest::{enabling, xfd};
 use kernel::prelude::*;
-use seam::{bindings, call_site, kernel::Kernel, livepatch, refusal::Refusal, symbols};
+use reclaim::pass;
+use seam::kernel::Kernel;
+use seam::lifecycle::{self, nothing_to_finish, Lifecycle, Part};
+use seam::livepatch::{self, Replaced};
+use seam::refusal::Refusal;
+use seam::{call_site, direct, symbols};
+use watch::stats::{Files, Gauge, Gauges};
 
 module! {
     type: Xfd,
@@ -38,9 +50,42 @@ module! {
     license: "GPL",
 }
 
+/// What is attached beside the livepatch, in its order.
+static LIFECYCLE: Lifecycle<5> = Lifecycle::new([
+    Part {
+        name: c"the probe of exits",
+        attach: exit::watch,
+        detach: exit::unwatch,
+        finish: exit::synchronize,
+    },
+    Part {
+        name: c"the direct call of fpu_xstate_prctl",
+        attach: direct::attach,
+        detach: direct::detach,
+        finish: nothing_to_finish,
+    },
+    Part {
+        name: c"the callback at resume",
+        attach: resume::watch,
+        detach: resume::unwatch,
+        finish: nothing_to_finish,
+    },
+    Part {
+        name: c"the call of the #NM handler",
+        attach: call_site::redirect,
+        detach: call_site::restore,
+        finish: nothing_to_finish,
+    },
+    Part {
+        name: c"the background pass",
+        attach: pass::begin,
+        detach: pass::end,
+        finish: pass::give_back,
+    },
+]);
+
 struct Xfd {
-    _files: Pin<KBox<watch::stats::Files>>,
-    _resume: resume::Watch,
+    _files: Pin<KBox<Files>>,
     _pool: pool::Pool,
 }
 
@@ -61,29 +106,116 @@ impl Xfd {
         fault::load_step(Step::CallSite)?;
         call_site::locate()?;
         exit::locate()?;
-        reclaim::pass::locate()?;
+        pass::locate()?;
+        hooks_are_passed()?;
         fault::load_step(Step::Files)?;
+        let gauges = Gauges {
+            pooled: Gauge(pool::count),
+            in_flight: Gauge(lifecycle::inside),
+            dirty: dirty_bytes,
+        };
         let files =
-            KBox::pin_init(watch::stats::Files::new(), GFP_KERNEL).map_err(|_| Refusal::NoMemory)?;
-        let resume = resume::Watch::begin();
+            KBox::pin_init(Files::new(gauges), GFP_KERNEL).map_err(|_| Refusal::NoMemory)?;
         let pool = pool::Pool::new().map_err(|_| Refusal::NoMemory)?;
-        fault::load_step(Step::Livepatch)?;
-        livepatch::enable(module)?;
-        Ok(Self {
+        let xfd = Self {
             _files: files,
-            _resume: resume,
             _pool: pool,
-        })
+        };
+        fault::load_step(Step::Livepatch)?;
+        match livepatch::enable(module, &replaced(), (before_patching, after_unpatching)) {
+            Ok(()) => Ok(xfd),
+            // The module is not in charge, but cannot go.
+            Err(_) if LIFECYCLE.is_stuck() => Ok(xfd),
+            Err(refusal) => {
+                drop(xfd);
+                Err(refusal)
+            }
+        }
     }
 }
 
 impl Drop for Xfd {
     fn drop(&mut self) {
-        // A cumulative livepatch of somebody else's replaces ours without asking, and without
-        // telling (Documentation/livepatch/cumulative-patches.rst): #NM still comes here then.
-        livepatch::give_back();
-        livepatch::give_back_guests();
+        // What a livepatch that failed, or was disabled, left; and a cumulative livepatch of somebody
+        // else's replaces ours without asking, and without telling
+        // (Documentation/livepatch/cumulative-patches.rst): everything else is attached then.
+        while !LIFECYCLE.detach() {
+            // Nobody can be told "no" any more, and freed text must not be called. The log says it.
+            kernel::time::delay::fsleep(kernel::time::Delta::from_secs(1));
+        }
+        // SAFETY: sleeping is allowed.
+        unsafe { bindings::xfd_finish_synchronize() };
+        LIFECYCLE.finish();
     }
+}
+
+/// The functions that the livepatch replaces.
+fn replaced() -> [Replaced; 3] {
+    [
+        Replaced {
+            symbol: c"fpu_flush_thread",
+            ours: exec::xfd_fpu_flush_thread as *const (),
+            optional: false,
+        },
+        // A kernel without CONFIG_KVM has neither.
+        Replaced {
+            symbol: c"fpu_enable_guest_xfd_features",
+            ours: enabling::xfd_enable_guest_features as *const (),
+            optional: true,
+        },
+        Replaced {
+            symbol: c"fpu_update_guest_xfd",
+            ours: xfd::xfd_set_guest_xfd as *const (),
+            optional: true,
+        },
+    ]
+}
+
+/// Fails if what is to be hooked is not there to be hooked, or has been by others.
+fn hooks_are_passed() -> Result<(), Refusal> {
+    livepatch::ftrace_is_on()?;
+    livepatch::not_replaced(direct::FUNCTION)?;
+    livepatch::is_called(
+        direct::FUNCTION,
+        &[
+            c"__x64_sys_arch_prctl",
+            c"__do_sys_arch_prctl",
+            c"do_arch_prctl_common",
+            c"do_arch_prctl_64",
+        ],
+    )?;
+    livepatch::is_called(c"fpu_flush_thread", &[c"flush_thread", c"begin_new_exec"])
+}
+
+/// The livepatch core begins: under klp_mutex.
+extern "C" fn before_patching(_: *mut bindings::klp_object) -> c_int {
+    if let Err(refusal) = LIFECYCLE.attach() {
+        return refusal.report().to_errno();
+    }
+    pr_info!("first uses of dynamic xfeatures are handled here\n");
+    0
+}
+
+/// No task is in a replaced function any more: under klp_mutex, so nobody is waited for.
+extern "C" fn after_unpatching(_: *mut bindings::klp_object) {
+    if LIFECYCLE.detach() {
+        pr_info!("first uses of dynamic xfeatures are handled by the kernel again\n");
+    }
+    // SAFETY: a worker; Drop waits for it.
+    unsafe { bindings::xfd_finish_soon() }
+}
+
+/// Waits until nobody is in the module, and gives back what it had from tasks. In a worker.
+#[no_mangle]
+extern "C" fn xfd_finish() {
+    LIFECYCLE.finish();
+}
+
+#[cfg(CONFIG_XFD_FAULTS)]
+use pool::dirty_bytes;
+#[cfg(not(CONFIG_XFD_FAULTS))]
+fn dirty_bytes() -> i64 {
+    0
 }
 
 /// Whether this CPU has what the module is for, and the kernel uses it.

@@ -1,110 +1,73 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A virtual CPU's register buffer: when it has to grow, and what must hold until it has.
+//! A virtual CPU: whether its buffer gets room for more components, and where its IA32_XFD has to
+//! be written.
 //!
-//! The hypervisor promises components to a guest (CPUID) long before the guest uses them, if it
-//! ever does. The buffer grows when the guest can first put something into them: when XCR0
-//! enables a component and IA32_XFD does not disable it, or when a saved state brings it along.
-//!
-//! # Invariants
-//!
-//! - promised ⊆ permitted for the process's guests.
-//! - XCR0 ∩ dynamic ∖ IA32_XFD ⊆ room: what the guest can change can be saved. An update that
-//!   would break it is preceded by growth, or fails.
-//! - Guests write IA32_XFD without a VM exit only if there is room for all that was promised
-//!   ([`may_write_xfd_unseen`]): a write that nobody sees cannot be preceded by anything.
+//! The hypervisor enables components when it shows them to the guest (`KVM_SET_CPUID2`). They have
+//! their room from then on, so whatever the guest does with them later needs no decision.
 
-use super::buffer::Masks;
+use super::facility;
 use super::permission;
-use super::xfeature::{Xfeature, Xfeatures};
+use super::xfeature::Xfeatures;
 
-/// A virtual CPU's extended state, as the hypervisor and its buffer say it.
+/// What the hypervisor gets when it wants to enable components for a virtual CPU.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Guest {
-    /// Components that the guest's CPUID may show: `fpu_guest.xfeatures`.
-    pub promised: Xfeatures,
-    /// Components with room in the buffer.
-    pub room: Xfeatures,
-    /// The guest's XCR0.
-    pub xcr0: Xfeatures,
-    /// The guest's IA32_XFD.
-    pub xfd: Xfeatures,
-}
-
-/// What is about to change.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Update {
-    /// XSETBV, or a restored XCR0.
-    Xcr0(Xfeatures),
-    /// WRMSR to IA32_XFD, or a restored one.
-    Xfd(Xfeatures),
-    /// A restored register image with this XSTATE_BV.
-    Image(Xfeatures),
-}
-
-impl Guest {
-    /// Promised components for which there is no room yet.
-    pub fn owed(&self) -> Xfeatures {
-        self.promised & Xfeatures::USER_DYNAMIC & !self.room
-    }
-
-    /// Components for which the buffer must get room before `update`. None for a value that the
-    /// guest may not set: refusing that is the hypervisor's part, and nothing grows for it.
-    pub fn lacking(&self, update: Update) -> Xfeatures {
-        let can_change = match update {
-            Update::Xcr0(xcr0) if !is_valid_xcr0(xcr0) => Xfeatures::NONE,
-            Update::Xcr0(xcr0) => xcr0 & !self.xfd,
-            Update::Xfd(xfd) if !self.promised.contains(xfd) => Xfeatures::NONE,
-            Update::Xfd(xfd) => self.xcr0 & !xfd,
-            // The hypervisor takes disabled components out.
-            Update::Image(xstate_bv) => xstate_bv & !self.xfd,
-        };
-        can_change & self.owed()
-    }
-}
-
-/// Tile configuration and tile data are enabled together (SDM vol. 1, 13.3).
-fn is_valid_xcr0(xcr0: Xfeatures) -> bool {
-    xcr0.contains(Xfeature::XTILE_CFG.mask()) == xcr0.contains(Xfeature::XTILE_DATA.mask())
-}
-
-/// What the hypervisor gets when it wants to promise components.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Promise {
-    /// They were promised before, or need no promise.
+pub enum Enabling {
+    /// They are enabled, or need not be.
     Kept,
-    /// They may be promised.
-    New(Xfeatures),
+    /// These must get room; then they are enabled.
+    Enlarge(Xfeatures),
     /// The process did not get the permission for its guests: EPERM.
     Refused,
 }
 
-/// Whether `requested` may be promised by a process whose guests are `permitted` as much, when
-/// `promised` has been already.
-pub fn promise(requested: Xfeatures, promised: Xfeatures, permitted: Xfeatures) -> Promise {
-    let new = requested & Xfeatures::USER_DYNAMIC & !promised;
+/// Whether `requested` may be enabled for a virtual CPU for which `enabled` are already
+/// (`fpu_guest.xfeatures`), by a process whose guests are `permitted` as much.
+///
+/// ```
+/// use xstate::guest::{enable, Enabling};
+/// use xstate::xfeature::Xfeatures;
+///
+/// let (tiles, others) = (Xfeatures::USER_DYNAMIC, Xfeatures::from_bits(0x202e7));
+/// assert_eq!(enable(others | tiles, others, others | tiles), Enabling::Enlarge(tiles));
+/// assert_eq!(enable(others | tiles, others, others), Enabling::Refused);
+/// assert_eq!(enable(others | tiles, others | tiles, others), Enabling::Kept);
+/// ```
+pub fn enable(requested: Xfeatures, enabled: Xfeatures, permitted: Xfeatures) -> Enabling {
+    let new = requested & facility::DYNAMIC & !enabled;
     if new.is_empty() {
-        Promise::Kept
+        Enabling::Kept
     } else if permission::allows(permitted, new) {
-        Promise::New(new)
+        Enabling::Enlarge(new)
     } else {
-        Promise::Refused
+        Enabling::Refused
     }
 }
 
-/// The masks of the buffer that takes over from one that says `old`, with room for `more`. What
-/// is armed is the guest's own affair.
-pub fn grown(old: Masks, more: Xfeatures) -> Masks {
-    Masks {
-        xfeatures: old.xfeatures | more,
-        user_xfeatures: old.user_xfeatures | more,
-        xfd: old.xfd,
-    }
+/// Where a virtual CPU's new IA32_XFD takes effect.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum XfdUpdate {
+    /// Its registers are in this CPU: write the fpstate, and the MSR with its per-CPU copy. The
+    /// save that comes leaves out what is disabled then.
+    InRegisters,
+    /// They are in memory: write the fpstate, and take these components out of XSTATE_BV of the
+    /// saved image. Restored with IA32_XFD set, they would raise #NM in the host.
+    InMemory {
+        /// Disabled components.
+        drop: Xfeatures,
+    },
 }
 
-/// Whether the guest may write IA32_XFD without a VM exit. While it may not, a VM exit leaves
-/// the MSR as the hypervisor last wrote it, and nobody needs to read it.
-pub fn may_write_xfd_unseen(room: Xfeatures) -> bool {
-    room.contains(Xfeatures::USER_DYNAMIC)
+/// Where the hypervisor's new value `xfd` for a virtual CPU takes effect, when current `runs` it
+/// (`fpstate.in_use`) or not, and current's registers are `loaded` in this CPU or not.
+///
+/// The value of IA32_XFD on a CPU without the virtual CPU's registers is written when they are
+/// loaded.
+pub fn update_xfd(xfd: Xfeatures, runs: bool, loaded: bool) -> XfdUpdate {
+    if runs && loaded {
+        XfdUpdate::InRegisters
+    } else {
+        XfdUpdate::InMemory { drop: xfd }
+    }
 }
 
 #[cfg(test)]
@@ -116,116 +79,115 @@ mod tests {
     const BOTH: Xfeatures = Xfeatures::from_bits(3 << 17);
     const SMALL: Xfeatures = Xfeatures::from_bits(0x202e7);
 
-    fn promised() -> Guest {
-        Guest {
-            promised: SMALL | TILES,
-            room: SMALL,
-            xcr0: Xfeatures::from_bits(1),
-            xfd: Xfeatures::NONE,
-        }
-    }
-
     #[test]
-    fn a_kernel_that_arms_before_it_enables_has_a_small_buffer_until_it_disarms() {
-        let mut guest = promised();
-        assert!(guest.lacking(Update::Xfd(TILES)).is_empty());
-        guest.xfd = TILES;
-        assert!(guest.lacking(Update::Xcr0(SMALL | TILES)).is_empty());
-        guest.xcr0 = SMALL | TILES;
-        assert_eq!(guest.lacking(Update::Xfd(Xfeatures::NONE)), TILES);
-    }
-
-    #[test]
-    fn a_kernel_that_only_enables_has_its_room_at_once() {
-        assert_eq!(promised().lacking(Update::Xcr0(SMALL | TILES)), TILES);
-    }
-
-    #[test]
-    fn nothing_grows_for_what_is_refused() {
-        let guest = promised();
-        assert!(guest.lacking(Update::Xcr0(TILES)).is_empty());
-        let enabled = Guest {
-            xcr0: BOTH,
-            xfd: TILES,
-            ..guest
-        };
-        let no_component = Xfeatures::from_bits(1 << 40);
-        assert!(enabled.lacking(Update::Xfd(no_component)).is_empty());
-        let without = Guest {
-            promised: SMALL,
-            ..guest
-        };
-        assert!(without.lacking(Update::Xcr0(SMALL | TILES)).is_empty());
-    }
-
-    #[test]
-    fn a_restored_image_needs_room_for_what_it_has() {
-        let guest = promised();
-        assert_eq!(guest.lacking(Update::Image(SMALL | TILES)), TILES);
-        assert!(guest.lacking(Update::Image(SMALL)).is_empty());
-        let armed = Guest {
-            xfd: TILES,
-            ..guest
-        };
-        assert!(armed.lacking(Update::Image(SMALL | TILES)).is_empty());
-    }
-
-    #[test]
-    fn a_promise_needs_the_permission() {
+    fn enabling_needs_the_permission() {
         let locked = permission::GUEST_LOCKED | SMALL;
-        assert_eq!(promise(SMALL, SMALL, locked), Promise::Kept);
-        assert_eq!(promise(BOTH, SMALL, locked), Promise::Refused);
-        assert_eq!(promise(BOTH, SMALL, locked | TILES), Promise::New(TILES));
-        assert_eq!(promise(BOTH, SMALL | TILES, locked), Promise::Kept);
+        assert_eq!(enable(SMALL, SMALL, locked), Enabling::Kept);
+        assert_eq!(enable(BOTH, SMALL, locked), Enabling::Refused);
+        assert_eq!(
+            enable(BOTH, SMALL, locked | TILES),
+            Enabling::Enlarge(TILES)
+        );
     }
 
     #[test]
-    fn growing_leaves_the_guests_xfd_alone() {
-        let old = Masks {
-            xfeatures: SMALL,
-            user_xfeatures: SMALL,
-            xfd: TILES,
-        };
-        let new = grown(old, TILES);
-        assert_eq!((new.xfeatures, new.xfd), (SMALL | TILES, TILES));
-        assert!(!may_write_xfd_unseen(old.xfeatures));
-        assert!(may_write_xfd_unseen(new.xfeatures));
+    fn what_is_enabled_is_not_asked_for_again() {
+        assert_eq!(enable(BOTH, SMALL | TILES, SMALL), Enabling::Kept);
     }
 
-    /// What the hypervisor does with an update: see whether it is valid, make room, carry it out.
-    fn carry_out(guest: &mut Guest, update: Update, memory: bool) {
-        let lacking = guest.lacking(update);
-        if !lacking.is_empty() && !memory {
-            return;
+    #[test]
+    fn what_is_not_dynamic_needs_no_permission() {
+        let no_facility = !TILES;
+        let none = Xfeatures::NONE;
+        assert_eq!(enable(no_facility, none, none), Enabling::Kept);
+    }
+
+    #[test]
+    fn only_loaded_registers_of_the_virtual_cpu_take_the_value() {
+        assert_eq!(update_xfd(TILES, true, true), XfdUpdate::InRegisters);
+        for (runs, loaded) in [(true, false), (false, true), (false, false)] {
+            let update = update_xfd(TILES, runs, loaded);
+            assert_eq!(update, XfdUpdate::InMemory { drop: TILES });
         }
-        guest.room = guest.room | lacking;
-        match update {
-            Update::Xcr0(xcr0) if is_valid_xcr0(xcr0) && guest.promised.contains(xcr0) => {
-                guest.xcr0 = xcr0
+    }
+
+    /// A virtual CPU and the thread that runs it.
+    #[derive(Clone, Copy, Debug)]
+    struct Vcpu {
+        xfd: Xfeatures,
+        /// XSTATE_BV of the saved image.
+        image: Xfeatures,
+        /// What of the registers is in use, if they are in the CPU.
+        registers: Xfeatures,
+        msr: Xfeatures,
+        runs: bool,
+        loaded: bool,
+    }
+
+    impl Vcpu {
+        /// XRSTORS of whatever is current's.
+        fn load(&mut self) {
+            if !self.loaded && self.runs {
+                self.msr = self.xfd;
+                assert!((self.image & self.msr).is_empty(), "#NM in the host");
+                self.registers = self.image;
             }
-            Update::Xfd(xfd) if TILES.contains(xfd) => guest.xfd = xfd,
-            _ => (),
+            self.loaded = true;
+        }
+
+        /// XSAVES: what is disabled is taken for initial.
+        fn save(&mut self) {
+            if self.loaded && self.runs {
+                assert_eq!(self.msr, self.xfd, "saved with another value");
+                self.image = self.registers & !self.msr;
+            }
+            self.loaded = false;
+        }
+
+        /// To the virtual CPU, or back to the thread itself.
+        fn swap(&mut self) {
+            self.save();
+            self.runs = !self.runs;
+            self.load();
+        }
+
+        fn write_xfd(&mut self, xfd: Xfeatures) {
+            match update_xfd(xfd, self.runs, self.loaded) {
+                XfdUpdate::InRegisters => self.msr = xfd,
+                XfdUpdate::InMemory { drop } => self.image = self.image & !drop,
+            }
+            self.xfd = xfd;
         }
     }
 
     proptest! {
-        /// Whatever is written in whatever order, with memory or without: what the guest can
-        /// change can be saved.
+        /// Whenever the value is written: what is disabled is never restored, and a save never
+        /// meets another value than the virtual CPU's.
         #[test]
-        fn what_the_guest_can_change_can_be_saved(
-            updates in proptest::collection::vec((0u8..3, any::<u64>(), any::<bool>()), 1..30)
-        ) {
-            let mut guest = promised();
-            for (kind, bits, memory) in updates {
-                let bits = Xfeatures::from_bits(bits & 0x602e7);
-                let update = match kind {
-                    0 => Update::Xcr0(bits),
-                    1 => Update::Xfd(bits & TILES),
-                    _ => Update::Image(bits),
-                };
-                carry_out(&mut guest, update, memory);
-                let can_change = guest.xcr0 & TILES & !guest.xfd;
-                prop_assert!(guest.room.contains(can_change), "{guest:?} after {update:?}");
+        fn disabled_components_are_never_restored(steps in proptest::collection::vec(0u8..6, 0..40)) {
+            let mut vcpu = Vcpu {
+                xfd: Xfeatures::NONE,
+                image: Xfeatures::NONE,
+                registers: Xfeatures::NONE,
+                msr: Xfeatures::NONE,
+                runs: false,
+                loaded: true,
+            };
+            for step in steps {
+                match step {
+                    0 => vcpu.swap(),
+                    1 => vcpu.save(),
+                    2 => vcpu.load(),
+                    3 => vcpu.write_xfd(TILES),
+                    4 => vcpu.write_xfd(Xfeatures::NONE),
+                    // The guest uses its tiles.
+                    _ if vcpu.runs && vcpu.loaded => {
+                        vcpu.registers = vcpu.registers | TILES & !vcpu.msr;
+                    }
+                    // KVM_SET_XSAVE: what is disabled is taken out.
+                    _ if !vcpu.runs => vcpu.image = TILES & !vcpu.xfd,
+                    _ => (),
+                }
             }
         }
     }

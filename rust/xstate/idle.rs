@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Whether a task needs its enlarged buffer yet.
 //!
-//! A pass looks at the task's registers now and then. Nobody tells it of what happened between,
-//! so a buffer is given up when two looks, an interval apart, both found its dynamic components
-//! in their initial state, and none between them found otherwise. If the task used them meanwhile
-//! and released them, it loses nothing but the time of one more first use.
+//! A pass looks now and then at the tasks that are blocked, and notes of each when it was found
+//! without dynamic components in use, and how often it had been switched to and away by then. A
+//! later look that finds the same number knows that the task has not run since. So a buffer is
+//! given up only of a task that was blocked for a whole interval; one that ran in between, however
+//! shortly, begins anew.
 
+use super::facility;
 use super::xfeature::Xfeatures;
 use core::num::NonZeroU32;
 
@@ -19,19 +21,46 @@ impl Clock {
         Self(NonZeroU32::new(milliseconds as u32).unwrap_or(NonZeroU32::MIN))
     }
 
+    /// Milliseconds from `earlier` to this.
+    fn since(self, earlier: Self) -> u32 {
+        self.0.get().wrapping_sub(earlier.0.get())
+    }
+}
+
+/// What a look leaves for the next one.
+///
+/// As a word it goes wherever 8 bytes are free; 0 there is no note:
+///
+/// ```
+/// use xstate::idle::{look, Clock, Look, Note};
+/// use xstate::xfeature::Xfeatures;
+///
+/// let none = Xfeatures::NONE;
+/// let Look::IdleSince(note) = look(none, Note::from_word(0), Clock::at(5000), 1000, 7) else {
+///     panic!("the first look takes nothing")
+/// };
+/// assert_ne!(note.word(), 0);
+/// assert_eq!(Note::from_word(note.word()), Some(note));
+/// assert_eq!(look(none, Some(note), Clock::at(6000), 1000, 7), Look::Spare);
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Note {
+    since: Clock,
+    switches: u32,
+}
+
+impl Note {
     /// As a word that is not 0.
-    pub fn word(self) -> u32 {
-        self.0.get()
+    pub fn word(self) -> u64 {
+        u64::from(self.switches) << 32 | u64::from(self.since.0.get())
     }
 
     /// From [`Self::word`]; `None` from 0.
-    pub fn from_word(word: u32) -> Option<Self> {
-        NonZeroU32::new(word).map(Self)
-    }
-
-    /// Milliseconds from `earlier` to this.
-    fn since(self, earlier: Self) -> u32 {
-        self.word().wrapping_sub(earlier.word())
+    pub fn from_word(word: u64) -> Option<Self> {
+        NonZeroU32::new(word as u32).map(|since| Self {
+            since: Clock(since),
+            switches: (word >> 32) as u32,
+        })
     }
 }
 
@@ -40,22 +69,36 @@ impl Clock {
 pub enum Look {
     /// Dynamic components are in use: what was noted is void.
     InUse,
-    /// They are not, since this time: note it.
-    IdleSince(Clock),
-    /// They have not been for an interval: the buffer may go.
+    /// They are not, and the task has been blocked since: note it.
+    IdleSince(Note),
+    /// It has been so for an interval: the buffer may go.
     Spare,
 }
 
-/// A look at `now` at a task, dynamic components `in_use` of which are not in their initial
-/// state, and of which an earlier look `noted` that it was idle; `interval` is in milliseconds.
-pub fn look(in_use: Xfeatures, noted: Option<Clock>, now: Clock, interval: u32) -> Look {
-    if !(in_use & Xfeatures::USER_DYNAMIC).is_empty() {
+/// A look at `now` at a blocked task, dynamic components `in_use` of which are not in their
+/// initial state, and of which an earlier look `noted` that it was idle. `interval` is in
+/// milliseconds; `switches` is how often the task was switched to or away so far, and may wrap.
+pub fn look(
+    in_use: Xfeatures,
+    noted: Option<Note>,
+    now: Clock,
+    interval: u32,
+    switches: u32,
+) -> Look {
+    if !(in_use & facility::DYNAMIC).is_empty() {
         return Look::InUse;
     }
     match noted {
-        Some(since) if now.since(since) >= interval => Look::Spare,
-        Some(since) => Look::IdleSince(since),
-        None => Look::IdleSince(now),
+        Some(note) if note.switches != switches => Look::IdleSince(Note {
+            since: now,
+            switches,
+        }),
+        Some(note) if now.since(note.since) >= interval => Look::Spare,
+        Some(note) => Look::IdleSince(note),
+        None => Look::IdleSince(Note {
+            since: now,
+            switches,
+        }),
     }
 }
 
@@ -67,44 +110,92 @@ mod tests {
     const TILES: Xfeatures = Xfeatures::USER_DYNAMIC;
     const OTHERS: Xfeatures = Xfeatures::from_bits(0x202e7);
 
+    fn note(milliseconds: u64, switches: u32) -> Note {
+        Note {
+            since: Clock::at(milliseconds),
+            switches,
+        }
+    }
+
     #[test]
     fn a_buffer_goes_at_the_second_look() {
-        let (first, second) = (Clock::at(5000), Clock::at(6000));
-        assert_eq!(look(OTHERS, None, first, 1000), Look::IdleSince(first));
-        assert_eq!(look(OTHERS, Some(first), second, 1000), Look::Spare);
-        assert_eq!(
-            look(OTHERS, Some(first), second, 1001),
-            Look::IdleSince(first)
-        );
+        let first = note(5000, 3);
+        let second = Clock::at(6000);
+        let since_first = Look::IdleSince(first);
+        assert_eq!(look(OTHERS, None, first.since, 1000, 3), since_first);
+        assert_eq!(look(OTHERS, Some(first), second, 1000, 3), Look::Spare);
+        assert_eq!(look(OTHERS, Some(first), second, 1001, 3), since_first);
+    }
+
+    #[test]
+    fn without_an_interval_the_second_look_takes_it() {
+        let now = Clock::at(5000);
+        let first = note(5000, 3);
+        assert_eq!(look(OTHERS, None, now, 0, 3), Look::IdleSince(first));
+        assert_eq!(look(OTHERS, Some(first), now, 0, 3), Look::Spare);
+    }
+
+    #[test]
+    fn a_task_that_ran_in_between_begins_anew() {
+        let first = note(5000, 3);
+        let now = Clock::at(9000);
+        for interval in [0, 1000] {
+            let anew = Look::IdleSince(note(9000, 4));
+            assert_eq!(look(OTHERS, Some(first), now, interval, 4), anew);
+        }
     }
 
     #[test]
     fn tiles_in_use_keep_it_and_void_the_note() {
-        let (first, second) = (Clock::at(1), Clock::at(9000));
-        assert_eq!(look(OTHERS | TILES, Some(first), second, 1000), Look::InUse);
+        let first = note(1, 3);
+        let now = Clock::at(9000);
+        assert_eq!(look(OTHERS | TILES, Some(first), now, 1000, 3), Look::InUse);
     }
 
     #[test]
     fn the_clock_wraps_and_is_never_zero() {
-        assert_eq!(Clock::at(1 << 32).word(), 1);
-        assert_eq!(Clock::from_word(0), None);
-        let late = Clock::at((1 << 32) - 500);
-        assert_eq!(
-            look(OTHERS, Some(late), Clock::at((1 << 32) + 500), 1000),
-            Look::Spare
-        );
+        assert_eq!(Clock::at(1 << 32), Clock::at(1));
+        let late = note((1 << 32) - 500, 3);
+        let now = Clock::at((1 << 32) + 500);
+        assert_eq!(look(OTHERS, Some(late), now, 1000, 3), Look::Spare);
+        let since_late = Look::IdleSince(late);
+        assert_eq!(look(OTHERS, Some(late), now, 1001, 3), since_late);
+    }
+
+    #[test]
+    fn a_note_is_a_word() {
+        assert_eq!(note(5, 7).word(), 7 << 32 | 5);
+        assert_eq!(Note::from_word(7 << 32 | 5), Some(note(5, 7)));
+        assert_eq!(Note::from_word(0), None);
+        assert_eq!(Note::from_word(7 << 32), None);
     }
 
     proptest! {
-        /// No buffer with live tiles is given up, and none before its time.
         #[test]
-        fn never_too_early(in_use: u64, noted: u32, now: u64, interval in 1u32..1 << 30) {
+        fn a_note_survives_as_a_word(milliseconds: u64, switches: u32) {
+            let note = note(milliseconds, switches);
+            prop_assert_ne!(note.word(), 0);
+            prop_assert_eq!(Note::from_word(note.word()), Some(note));
+        }
+
+        /// No buffer with live tiles is given up, none before its time, and none of a task that
+        /// ran.
+        #[test]
+        fn never_too_early(
+            in_use: u64,
+            noted: u64,
+            now: u64,
+            interval in 0u32..1 << 30,
+            ran in 0u32..3,
+        ) {
             let in_use = Xfeatures::from_bits(in_use);
-            let noted = Clock::from_word(noted);
-            if look(in_use, noted, Clock::at(now), interval) == Look::Spare {
+            let noted = Note::from_word(noted);
+            let switches = noted.map_or(0, |note| note.switches).wrapping_add(ran);
+            if look(in_use, noted, Clock::at(now), interval, switches) == Look::Spare {
                 prop_assert!((in_use & TILES).is_empty());
-                let waited = Clock::at(now).since(noted.unwrap());
-                prop_assert!(waited >= interval);
+                let note = noted.unwrap();
+                prop_assert!(Clock::at(now).since(note.since) >= interval);
+                prop_assert_eq!(ran, 0);
             }
         }
     }

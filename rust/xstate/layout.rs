@@ -4,7 +4,7 @@
 //! Both formats (SDM vol. 1, 13.4): standard, with fixed offsets, for user space; compacted,
 //! components one behind the other, for the kernel's own buffers.
 
-use super::xfeature::{Xfeature, Xfeatures};
+use super::xfeature::{self, Xfeature, Xfeatures};
 
 /// Bytes of the legacy region (512) and the XSAVE header (64), present in every area.
 pub const FIXED_REGION: u32 = 512 + 64;
@@ -12,7 +12,7 @@ pub const FIXED_REGION: u32 = 512 + 64;
 /// The bit of XCOMP_BV that says "compacted" (SDM vol. 1, 13.4.2).
 pub const XCOMP_BV_COMPACTED: u64 = 1 << 63;
 
-const MAX: usize = super::permission::XFEATURE_MAX as usize;
+const MAX: usize = xfeature::XFEATURE_MAX as usize;
 
 /// Layout of an XSAVE area.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -161,7 +161,12 @@ pub(crate) mod tests {
 
     /// CPUID leaf 0DH of a Sapphire Rapids, with CET and PASID.
     pub(crate) fn sapphire_rapids() -> Layout {
-        Layout::new(Format::Compacted, |i| {
+        sapphire_rapids_in(Format::Compacted)
+    }
+
+    /// The same, with a kernel that keeps its buffers in `format`.
+    pub(crate) fn sapphire_rapids_in(format: Format) -> Layout {
+        Layout::new(format, |i| {
             let (size, offset, aligned64) = match i {
                 2 => (256, 576, false),
                 5 => (64, 1088, false),

@@ -2,10 +2,11 @@
 //! What to do about extended state: every decision of the subsystem, and nothing that carries one
 //! out.
 //!
-//! The modules stand in the order of a first use: the CPU's report ([`nm_event`]), the process's
-//! [`permission`], the sizes ([`layout`]), the task's [`buffer`], the value the CPU must hold
-//! afterwards ([`arming`]), what the task gets ([`verdict`]). After it: whether the task needs its buffer yet
-//! ([`idle`]). Beside it: the same for a virtual CPU ([`guest`]).
+//! The modules stand in the order of a first use: the CPU's report ([`nm_event`]), whether it is
+//! of a [`facility`] that is given on request, the process's [`permission`], the sizes
+//! ([`layout`]), the task's [`buffer`], the value the CPU must hold afterwards ([`arming`]), what
+//! the task gets ([`verdict`]). After it: whether the task needs its buffer yet ([`idle`]). Beside
+//! it: what is different for a virtual CPU ([`guest`]).
 //!
 //! No `unsafe`, no allocation, no kernel type: compiled into the module by kbuild and into host
 //! tests by cargo.
@@ -13,6 +14,7 @@
 
 pub mod arming;
 pub mod buffer;
+pub mod facility;
 pub mod guest;
 pub mod idle;
 pub mod layout;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Whose #NM it is: what the CPU wrote into IA32_XFD_ERR, read as an event.
 
+use super::facility;
 use super::xfeature::Xfeatures;
 
 /// A device-not-available exception (#NM), by its cause.
@@ -19,7 +20,7 @@ impl NmEvent {
     /// The event that `xfd_err`, the value of IA32_XFD_ERR (SDM vol. 1, 13.14), reports.
     pub fn from_xfd_err(xfd_err: u64) -> Self {
         let raised = Xfeatures::from_bits(xfd_err);
-        let served = raised & Xfeatures::USER_DYNAMIC;
+        let served = raised & facility::DYNAMIC;
 
         if raised.is_empty() {
             Self::Ordinary

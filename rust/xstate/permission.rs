@@ -7,10 +7,7 @@
 //! - Kernel-defined and supervisor bits of the mask survive every request.
 
 use super::layout::{Format, Layout};
-use super::xfeature::{Xfeature, Xfeatures};
-
-/// Numbers of state components Linux knows: `XFEATURE_MAX`, arch/x86/include/asm/fpu/types.h.
-pub const XFEATURE_MAX: u64 = 20;
+use super::xfeature::Xfeatures;
 
 /// Set in a guest mask once the first vCPU exists: `FPU_GUEST_PERM_LOCKED`.
 pub const GUEST_LOCKED: Xfeatures = Xfeatures::from_bits(1 << 63);
@@ -54,23 +51,6 @@ pub enum Answer {
     /// Store this permission; for [`Audience::Host`] only if every alternate signal stack of the
     /// process can take a frame with `user_size` bytes of state (ENOSPC otherwise).
     Grant(Permission),
-}
-
-/// The components that the facility `idx` of `ARCH_REQ_XCOMP_*` stands for. `supported` are the
-/// machine's user components. A facility is named by its highest component.
-pub fn facility(idx: u64, supported: Xfeatures) -> Result<Xfeatures, Refusal> {
-    if idx >= XFEATURE_MAX {
-        return Err(Refusal::NoSuchXfeature);
-    }
-    let requested = match Xfeature::new(idx) {
-        Some(Xfeature::XTILE_DATA) => Xfeature::XTILE_DATA.mask(),
-        _ => return Err(Refusal::NotOnRequest),
-    };
-    if supported.contains(requested) {
-        Ok(requested)
-    } else {
-        Err(Refusal::NotOnRequest)
-    }
 }
 
 /// Whether a task of a process with the mask `permitted` may use `wanted`.
@@ -118,23 +98,6 @@ mod tests {
     use proptest::prelude::*;
 
     const SUPPORTED: Xfeatures = Xfeatures::from_bits(0x600e7);
-
-    #[test]
-    fn only_tile_data_is_given_on_request() {
-        for idx in 0..64 {
-            let expected = match idx {
-                18 => Ok(Xfeature::XTILE_DATA.mask()),
-                0..=19 => Err(Refusal::NotOnRequest),
-                _ => Err(Refusal::NoSuchXfeature),
-            };
-            assert_eq!(facility(idx, SUPPORTED), expected, "facility {idx}");
-        }
-        assert_eq!(facility(u64::MAX, SUPPORTED), Err(Refusal::NoSuchXfeature));
-        assert_eq!(
-            facility(18, Xfeatures::from_bits(0xe7)),
-            Err(Refusal::NotOnRequest)
-        );
-    }
 
     #[test]
     fn a_grant_has_the_sizes_of_silicon() {

@@ -4,7 +4,11 @@
 //! A number and a mask are both integers in C, and mixing them up is a silent error there; here
 //! they are two types.
 
+use super::facility;
 use core::ops::{BitAnd, BitOr, Not};
+
+/// Numbers of state components Linux knows: `XFEATURE_MAX`, arch/x86/include/asm/fpu/types.h.
+pub const XFEATURE_MAX: u64 = 20;
 
 /// A state component by its number, 0 to 62 (SDM vol. 1, 13.1): the bit position in XCR0,
 /// IA32_XSS, XSTATE_BV and IA32_XFD.
@@ -56,7 +60,10 @@ impl Xfeatures {
 
     /// User components that a process gets only on request (Linux 7.2
     /// arch/x86/include/asm/fpu/xstate.h:47).
-    pub const USER_DYNAMIC: Self = Xfeature::XTILE_DATA.mask();
+    pub const USER_DYNAMIC: Self = facility::DYNAMIC;
+
+    /// The components that Linux knows, by their numbers: all whose layout can be told.
+    pub const KNOWN: Self = Self((1 << XFEATURE_MAX) - 1);
 
     /// From the register image `bits`.
     pub const fn from_bits(bits: u64) -> Self {
@@ -66,6 +73,11 @@ impl Xfeatures {
     /// As the register image.
     pub const fn bits(self) -> u64 {
         self.0
+    }
+
+    /// The components of either set; `|`, for constants.
+    pub const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
     }
 
     /// Whether every component of `other` is in this set; true for an empty `other`.
@@ -98,7 +110,7 @@ impl Xfeatures {
 impl BitOr for Xfeatures {
     type Output = Self;
     fn bitor(self, rhs: Self) -> Self {
-        Self(self.0 | rhs.0)
+        self.union(rhs)
     }
 }
 

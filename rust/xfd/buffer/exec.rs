@@ -6,13 +6,13 @@
 //! exchanges the buffers before it takes the registers away, outside any lock: a preemption
 //! between the two finds IA32_XFD and the fpstate in disagreement. Both are mended here.
 
+use super::fpstate::abandon;
+use super::registers::{forget_registers, Fpregs};
+use crate::bindings;
 use crate::cpu::current::current_fpu;
-use crate::buffer::fpstate::FpstateBuffer;
-use crate::seam::bindings;
 use crate::seam::kernel::kernel;
-use crate::seam::locks::Fpregs;
 
-/// Replaces `fpu_flush_thread()`. Task context, may sleep.
+/// Replaces `fpu_flush_thread()`. Task context, interrupts on; does not sleep.
 #[no_mangle]
 pub(crate) extern "C" fn xfd_fpu_flush_thread() {
     let fpu = current_fpu();
@@ -22,18 +22,17 @@ pub(crate) extern "C" fn xfd_fpu_flush_thread() {
     let old = unsafe {
         let old = (*fpu).fpstate;
         bindings::xfd_gate_reset_fpstate(fpu.cast());
-        // The registers of no CPU are this task's.
-        (*fpu).last_cpu = u32::MAX;
         let regs = bindings::XFD_FPSTATE_REGS as usize;
         core::ptr::copy_nonoverlapping(
             kernel().init_fpstate().byte_add(regs).cast::<u8>(),
             (*fpu).fpstate.byte_add(regs).cast::<u8>(),
             bindings::XFD_XSAVE_FIXED as usize,
         );
+        forget_registers(fpu);
         old
     };
     fpregs.mark_in_memory();
     drop(fpregs);
     // SAFETY: current has its built-in one.
-    drop(unsafe { FpstateBuffer::abandoned(old) });
+    unsafe { abandon(old) }
 }

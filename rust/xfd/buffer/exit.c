@@ -23,9 +23,13 @@ int xfd_exit_watch(void *tracepoint)
 	return tracepoint_probe_register(tracepoint, probe, NULL);
 }
 
-void xfd_exit_unwatch(void *tracepoint)
+int xfd_exit_unwatch(void *tracepoint)
 {
-	tracepoint_probe_unregister(tracepoint, probe, NULL);
+	return tracepoint_probe_unregister(tracepoint, probe, NULL);
+}
+
+void xfd_exit_synchronize(void)
+{
 	/* The kernel may still run the probe somewhere. */
 	tracepoint_synchronize_unregister();
 }

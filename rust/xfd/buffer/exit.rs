@@ -6,10 +6,10 @@
 //! the next thread finds it, a zombie has none, and no context switch on the way out saves the
 //! registers of a task that does not come back.
 
-use crate::seam::bindings;
+use super::enlarged;
+use crate::bindings;
 use crate::seam::refusal::Refusal;
 use crate::seam::symbols::find;
-use crate::reclaim::shrink;
 use kernel::prelude::*;
 use kernel::sync::SetOnce;
 
@@ -22,27 +22,33 @@ pub(crate) fn locate() -> Result<(), Refusal> {
     Ok(())
 }
 
-/// From now on [`xfd_before_exit`] is called. Sleeps.
-///
-/// Errors: ENOMEM.
-pub(crate) fn watch() -> Result {
-    let Some(&tracepoint) = TRACEPOINT.as_ref() else {
-        return Err(EINVAL);
-    };
-    // SAFETY: the address is that of a tracepoint.
-    kernel::error::to_result(unsafe { bindings::xfd_exit_watch(tracepoint as *mut c_void) })
+fn tracepoint() -> *mut c_void {
+    TRACEPOINT.as_ref().map_or(0, |&address| address) as *mut c_void
 }
 
-/// No longer; waits until nobody is in it. Sleeps.
-pub(crate) fn unwatch() {
-    if let Some(&tracepoint) = TRACEPOINT.as_ref() {
-        // SAFETY: `watch` began it.
-        unsafe { bindings::xfd_exit_unwatch(tracepoint as *mut c_void) }
-    }
+/// From now on [`xfd_before_exit`] is called. Sleeps. `locate` comes first.
+pub(crate) fn watch() -> Result<(), Refusal> {
+    // SAFETY: the address is that of a tracepoint.
+    kernel::error::to_result(unsafe { bindings::xfd_exit_watch(tracepoint()) })
+        .map_err(|_| Refusal::NoMemory)
+}
+
+/// Nobody enters by it any more. Sleeps.
+///
+/// Errors: ENOMEM; it is called then as before.
+pub(crate) fn unwatch() -> Result {
+    // SAFETY: `watch` began it.
+    kernel::error::to_result(unsafe { bindings::xfd_exit_unwatch(tracepoint()) })
+}
+
+/// Waits until nobody is in it. Sleeps.
+pub(crate) fn synchronize() {
+    // SAFETY: sleeping is allowed.
+    unsafe { bindings::xfd_exit_synchronize() }
 }
 
 /// Called by a user task that is about to end and does not return to user mode; must not sleep.
 #[no_mangle]
 extern "C" fn xfd_before_exit() {
-    shrink::retire();
+    enlarged::retire();
 }

@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The task's register buffer (`struct fpstate`): allocating a larger one, putting it in place.
+//! An enlarged register buffer (`struct fpstate`) that knows its room, and putting it in place.
 //!
 //! Memory is had with no lock held; the exchange is one short section with the registers locked.
-//! Buffers come from vmalloc, as the kernel's own do: whichever is in place when a task is
-//! released is freed by the kernel's `fpstate_free()`, with or without this module loaded.
 
-use crate::cpu::{current::current_fpu, msr};
+use super::area::{Area, Shortage};
+use super::pool;
+use super::registers::{xstate_bv, Fpregs};
+use crate::bindings::{self, fpstate};
+use crate::cpu::current::current_fpu;
 use crate::fault;
-use crate::buffer::pool;
-use crate::seam::bindings::{self, fpstate};
 use crate::seam::kernel::kernel;
-use crate::seam::locks::Fpregs;
+use crate::xstate::buffer::{self, Masks, Room};
 use crate::xstate::layout::{Format, XCOMP_BV_COMPACTED};
-use crate::xstate::{arming, buffer, buffer::Masks, xfeature::Xfeatures};
+use crate::xstate::xfeature::Xfeatures;
 use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
 use kernel::prelude::*;
 
-/// A task's masks, as its buffer says them. Only the task itself exchanges its buffer.
+/// A task's masks, as its buffer says them. Only the task itself exchanges its buffer while it runs.
 pub(crate) fn current_masks() -> Masks {
     // SAFETY: `fpstate` of a running task is never NULL, and current does not exchange it now.
     unsafe { masks_of((*current_fpu()).fpstate) }
@@ -27,15 +27,6 @@ pub(crate) fn current_masks() -> Masks {
 pub(crate) fn current_size() -> u32 {
     // SAFETY: as in `current_masks`.
     unsafe { (*(*current_fpu()).fpstate).size }
-}
-
-/// Whether current's `struct fpu` looks as it must for a task that is loading a module:
-/// the built-in fpstate in place, of `default_size` bytes.
-pub(crate) fn plausible(default_size: u32) -> bool {
-    let fpu = current_fpu();
-    // SAFETY: even if the layout is another, this is within current's allocation: every
-    // task_struct is followed by at least a struct fpu.
-    unsafe { (*fpu).fpstate == &raw mut (*fpu).__fpstate && (*fpu).__fpstate.size == default_size }
 }
 
 /// # Safety
@@ -52,171 +43,169 @@ pub(crate) unsafe fn masks_of(state: *const fpstate) -> Masks {
     }
 }
 
-/// An fpstate of its own vmalloc area that no task has. Dropping it gives it to the pool, without
-/// sleeping.
-pub(crate) struct FpstateBuffer(NonNull<fpstate>);
-
-// SAFETY: an area that nobody else knows; any CPU may use and free it.
-unsafe impl Send for FpstateBuffer {}
+/// An fpstate that no task has. Dropping it gives it to the pool, without sleeping.
+///
+/// # Invariants
+///
+/// Its area has room for a register image of `room.kernel_size()` bytes.
+pub(crate) struct FpstateBuffer {
+    area: ManuallyDrop<Area>,
+    room: Room,
+}
 
 impl FpstateBuffer {
-    /// A buffer with room for a register image of `kernel_size` bytes, every component in its
-    /// initial state: one from the pool, or a new one. Sleeps.
+    /// A buffer with this room, every component in its initial state: one from the pool, or a new
+    /// one. Sleeps.
     ///
-    /// Errors: ENOMEM.
-    pub(crate) fn obtain(kernel_size: u32, user_size: u32) -> Result<Self> {
-        if fault::allocation_fails() {
+    /// Errors: ENOMEM, with [`Shortage::Fails`].
+    pub(crate) fn obtain(room: Room, shortage: Shortage) -> Result<Self> {
+        if shortage == Shortage::Fails && fault::allocation_fails() {
             return Err(ENOMEM);
         }
-        let buffer = match pool::take(kernel_size) {
-            Some(buffer) => buffer,
-            None => Self::allocate(kernel_size)?,
+        let area = match pool::take(room.kernel_size()) {
+            Some(area) => area,
+            None => Area::allocate(room.kernel_size(), shortage)?,
         };
+        let state = area.as_ptr();
         // SAFETY: nobody else has the memory; it is aligned, and holds the struct's head.
         unsafe {
-            let state = buffer.0.as_ptr();
-            (*state).size = kernel_size;
-            (*state).user_size = user_size;
+            (*state).user_size = room.user_size();
             (*state).set_is_valloc(1);
         }
-        Ok(buffer)
+        // INVARIANT: both ways give an area of `room.kernel_size()` bytes.
+        Ok(Self {
+            area: ManuallyDrop::new(area),
+            room,
+        })
     }
 
-    /// Allocates a buffer for a register image of `kernel_size` bytes, all of it zero. Sleeps.
-    ///
-    /// Errors: ENOMEM.
-    // Not the kernel crate's Vmalloc: /proc/vmallocinfo names the function that called vmalloc,
-    // and these areas must be told from everybody else's.
-    #[inline(never)]
-    pub(crate) fn allocate(kernel_size: u32) -> Result<Self> {
-        let bytes = bindings::XFD_FPSTATE_REGS as usize + kernel_size as usize;
-        // SAFETY: may be called wherever sleeping is allowed; returns NULL or `bytes` zeroed
-        // bytes on a page boundary.
-        let area = unsafe { bindings::vzalloc_noprof(bytes) };
-        let buffer = NonNull::new(area.cast::<fpstate>()).ok_or(ENOMEM)?;
+    /// Its memory, for writing what a task's buffer says besides its masks.
+    pub(crate) fn as_ptr(&self) -> *mut fpstate {
+        self.area.as_ptr()
+    }
+
+    /// Writes what it says of itself. `None`, which is a bug of ours, if it has no room for that.
+    #[must_use]
+    pub(crate) fn claim(&mut self, masks: Masks) -> Option<()> {
+        if !self.room.holds(masks) {
+            kernel::pr_err_once!("a register buffer has no room for {:#x}\n", masks.xfeatures.bits());
+            return None;
+        }
+        let state = self.as_ptr();
         // SAFETY: nobody else has the memory.
-        unsafe { (*buffer.as_ptr()).size = kernel_size };
-        Ok(Self(buffer))
+        unsafe {
+            (*state).xfeatures = masks.xfeatures.bits();
+            (*state).user_xfeatures = masks.user_xfeatures.bits();
+            (*state).xfd = masks.xfd.bits();
+            set_xcomp_bv(state, masks.xfeatures);
+        }
+        Some(())
     }
 
-    /// Bytes of the register image.
-    pub(crate) fn size(&self) -> u32 {
-        // SAFETY: nobody else has the memory; `obtain` and `allocate` wrote the size.
-        unsafe { self.0.as_ref() }.size
-    }
-
-    /// Clears all that a task wrote or was written for it: head and register image.
-    pub(crate) fn clear(&mut self) {
-        let bytes = bindings::XFD_FPSTATE_REGS as usize + self.size() as usize;
-        // SAFETY: `allocate`, or the kernel's fpstate_realloc(), asked for as many bytes.
-        unsafe { self.0.cast::<u8>().write_bytes(0, bytes) }
-    }
-
-    /// Its memory, which only [`Self::from_raw`] gives back.
-    pub(crate) fn into_raw(self) -> NonNull<fpstate> {
-        ManuallyDrop::new(self).0
-    }
-
-    /// # Safety
-    ///
-    /// `state` is of [`Self::into_raw`], and of one call of it.
-    pub(crate) unsafe fn from_raw(state: NonNull<fpstate>) -> Self {
-        Self(state)
-    }
-
-    /// Returns the memory to the kernel. Sleeps.
-    pub(crate) fn free(self) {
-        // SAFETY: a vmalloc area that no task has; the caller may sleep.
-        unsafe { bindings::vfree(self.into_raw().as_ptr().cast()) }
-    }
-
-    /// Has a worker of the kernel's return the memory. Any context but NMI.
-    pub(crate) fn free_later(self) {
-        // SAFETY: a vmalloc area that no task has.
-        unsafe { bindings::kvfree_atomic(self.into_raw().as_ptr().cast()) }
-    }
-
-    /// Takes `state` back from a task; `None` if it is the one built into a task.
-    ///
-    /// # Safety
-    ///
-    /// No task has `state` any more.
-    pub(crate) unsafe fn abandoned(state: *mut fpstate) -> Option<Self> {
-        let state = NonNull::new(state)?;
-        // SAFETY: a valid fpstate, and the caller's alone.
-        let own_area = unsafe { state.as_ref() }.is_valloc() != 0;
-        own_area.then(|| Self(state))
+    /// Its memory, which is a task's or a virtual CPU's from now on.
+    pub(crate) fn into_raw(self) -> *mut fpstate {
+        ManuallyDrop::new(self).area.as_ptr()
     }
 
     /// Makes this current's buffer, with room for `used` as well as for what the old one had, and
     /// disarms `used` for current. The register contents stay in the CPU. Interrupts on.
     ///
-    /// The old buffer goes to the pool unless it is the one within the task.
-    pub(crate) fn install(self, used: Xfeatures) {
+    /// The old buffer goes to the pool unless it is the one within the task. `None` if it has not
+    /// got the room ([`Self::claim`]); nothing is changed then.
+    #[must_use]
+    pub(crate) fn install(mut self, used: Xfeatures) -> Option<()> {
         let fpu = current_fpu();
-        let new = self.into_raw().as_ptr();
-
         let fpregs = Fpregs::lock();
         // What the old buffer holds would be lost, and a saved image does not fit the new
         // buffer's layout (arch/x86/kernel/fpu/xstate.c:1615-1620).
-        fpregs.load();
-        // SAFETY: `fpregs` keeps everybody from current's fpstate pointer and its old buffer;
-        // `new` is nobody else's yet.
-        let old = unsafe {
-            let old = (*fpu).fpstate;
-            let masks = buffer::commit(masks_of(old), used);
-            set_masks(new, masks);
-            set_xcomp_bv(new, masks.xfeatures);
-            (*fpu).fpstate = new;
-            old
-        };
-        // SAFETY: preemption is off and the registers are ours by `fpregs`; the value is current's
-        // fpstate's.
-        unsafe { arm(current_masks().xfd) };
+        let owned = fpregs.load();
+        // SAFETY: `fpregs` keeps everybody from current's fpstate pointer and its old buffer.
+        let old = unsafe { (*fpu).fpstate };
+        // SAFETY: as above.
+        let masks = buffer::commit(unsafe { masks_of(old) }, used, &self.room)?;
+        self.claim(masks)?;
+        // SAFETY: as above; the value is that of current's fpstate.
+        unsafe {
+            (*fpu).fpstate = self.into_raw();
+            owned.arm(masks.xfd);
+        }
         drop(fpregs);
         // SAFETY: current has the new one.
-        drop(unsafe { Self::abandoned(old) });
+        unsafe { abandon(old) };
+        Some(())
+    }
+
+    /// Makes this a task's buffer, with room for `used` as well, which are disarmed. `slot` is where
+    /// the task's buffer is; its contents are in memory, and are copied. The old one is the one
+    /// within the task. Does not sleep.
+    ///
+    /// `None` as for [`Self::install`].
+    ///
+    /// # Safety
+    ///
+    /// `slot` is a member of the task's `struct fpu`, and the caller's alone, as what it points to.
+    #[must_use]
+    pub(crate) unsafe fn install_saved(
+        mut self,
+        slot: *mut *mut fpstate,
+        used: Xfeatures,
+    ) -> Option<()> {
+        // SAFETY: the caller vouches for both.
+        unsafe {
+            let masks = buffer::commit(masks_of(*slot), used, &self.room)?;
+            self.claim(masks)?;
+            copy_registers(*slot, self.as_ptr());
+            *slot = self.into_raw();
+        }
+        Some(())
     }
 }
 
 impl Drop for FpstateBuffer {
     fn drop(&mut self) {
-        pool::give(Self(self.0));
+        // SAFETY: it is not used after this.
+        pool::give(unsafe { ManuallyDrop::take(&mut self.area) });
     }
 }
 
+/// Gives `state`, which a task had, to the pool; nothing if it is the one built into a task. Does
+/// not sleep.
+///
 /// # Safety
 ///
-/// `state` is the caller's alone.
-pub(crate) unsafe fn set_masks(state: *mut fpstate, masks: Masks) {
-    // SAFETY: the caller vouches for `state`.
+/// No task has `state` any more.
+pub(crate) unsafe fn abandon(state: *mut fpstate) {
+    // SAFETY: a valid fpstate, and the caller's alone; those with an area of their own were made by
+    // this module or by the kernel's fpstate_realloc() or fpu_alloc_guest_fpstate().
     unsafe {
-        (*state).xfeatures = masks.xfeatures.bits();
-        (*state).user_xfeatures = masks.user_xfeatures.bits();
-        (*state).xfd = masks.xfd.bits();
+        if let Some(state) = NonNull::new(state).filter(|state| state.as_ref().is_valloc() != 0) {
+            pool::give(Area::from_raw(state));
+        }
     }
 }
 
-/// XSTATE_BV of a register image: what was in use when it was saved.
+/// Copies the register contents that both buffers have room for; the others are then in their
+/// initial state.
 ///
 /// # Safety
 ///
-/// `state` points to an fpstate.
-pub(crate) unsafe fn xstate_bv(state: *const fpstate) -> *mut u64 {
-    // SAFETY: within the fpstate: every register image has the header.
-    unsafe { state.byte_add(bindings::XFD_FPSTATE_XSTATE_BV as usize) }
-        .cast_mut()
-        .cast()
-}
-
-/// Makes a register image that is all zero one of the initial state, for the masks of `state`.
-///
-/// # Safety
-///
-/// `state` is the caller's alone.
-pub(crate) unsafe fn init_registers(state: *mut fpstate) {
-    // SAFETY: the caller vouches for `state`.
-    unsafe { bindings::xfd_gate_init_fpstate(state) }
+/// Both are valid and the caller's alone; the masks of `to` are in place.
+pub(crate) unsafe fn copy_registers(from: *const fpstate, to: *mut fpstate) {
+    let regs = bindings::XFD_FPSTATE_REGS as usize;
+    // SAFETY: the caller vouches for both; `moves` stays within the images that the masks need.
+    unsafe {
+        let (has, takes) = (masks_of(from).xfeatures, masks_of(to).xfeatures);
+        for part in kernel().layout.moves(has, takes) {
+            core::ptr::copy_nonoverlapping(
+                from.byte_add(regs + part.from as usize).cast::<u8>(),
+                to.byte_add(regs + part.to as usize).cast::<u8>(),
+                part.bytes as usize,
+            );
+        }
+        let in_use = Xfeatures::from_bits(xstate_bv(to).read()) & takes;
+        xstate_bv(to).write(in_use.bits());
+        set_xcomp_bv(to, takes);
+    }
 }
 
 /// XRSTORS raises #GP on a header that does not name the compacted format (SDM vol. 1, 13.8).
@@ -224,7 +213,7 @@ pub(crate) unsafe fn init_registers(state: *mut fpstate) {
 /// # Safety
 ///
 /// `state` is the caller's alone.
-pub(crate) unsafe fn set_xcomp_bv(state: *mut fpstate, xfeatures: Xfeatures) {
+unsafe fn set_xcomp_bv(state: *mut fpstate, xfeatures: Xfeatures) {
     if kernel().layout.kernel_format() == Format::Compacted {
         let bits = xfeatures.bits() | XCOMP_BV_COMPACTED;
         // SAFETY: within the buffer: every register image has the header.
@@ -237,31 +226,10 @@ pub(crate) unsafe fn set_xcomp_bv(state: *mut fpstate, xfeatures: Xfeatures) {
     }
 }
 
-/// Brings IA32_XFD and its per-CPU copy to `wanted`; writes only if they differ, as
-/// `xfd_update_state()` (arch/x86/kernel/fpu/xstate.h:189).
-///
-/// # Safety
-///
-/// Preemption is off, the registers are the caller's, and `wanted` is what an fpstate may say: a
-/// subset of what the kernel armed at boot.
-pub(crate) unsafe fn arm(wanted: Xfeatures) {
-    let copy = kernel().xfd_state;
-    if let Some(value) = arming::write_needed(Xfeatures::from_bits(copy.get()), wanted) {
-        // SAFETY: the caller vouches for all of it.
-        unsafe {
-            msr::write_xfd(value.bits());
-            copy.set(value.bits());
-        }
-    }
-}
-
 /// Writes current's XFD value to the CPU and its per-CPU copy, whatever the copy says.
 pub(crate) fn rearm_as_current() {
-    let _fpregs = Fpregs::lock();
-    let wanted = current_masks().xfd.bits();
-    // SAFETY: preemption is off by the guard; the value is an fpstate's.
-    unsafe {
-        msr::write_xfd(wanted);
-        kernel().xfd_state.set(wanted);
-    }
+    let fpregs = Fpregs::lock();
+    let owned = fpregs.load();
+    // SAFETY: the value is an fpstate's.
+    unsafe { owned.write(current_masks().xfd) }
 }

@@ -11,21 +11,22 @@
 //! the size that the kernel allocates: its `fpstate_free()` can free each of them, if the module
 //! is gone by then.
 
-use crate::buffer::fpstate::FpstateBuffer;
-use crate::seam::bindings;
+use super::area::{Area, Shortage};
+use crate::bindings;
 use crate::seam::kernel::kernel;
 use crate::watch::stats::STATS;
 use core::ptr;
 use kernel::cpu::{nr_cpu_ids, CpuId};
 use kernel::new_spinlock;
 use kernel::prelude::*;
-use kernel::sync::atomic::{Acquire, Atomic, Release};
+use kernel::sync::atomic::{Acquire, Atomic, AtomicFlag, Relaxed, Release};
 use kernel::sync::SpinLock;
 
 /// Shelves of other CPUs at which a first use looks when its own is empty.
 const NEIGHBOURS: usize = 7;
 
-/// What [`trim`] leaves on each shelf: the next first use after a quiet time is served from here.
+/// What [`trim`] leaves on each shelf, if the pool may keep any: the next first use after a quiet
+/// time is served from here.
 const SPARE: u32 = 1;
 
 /// One CPU's buffers, the last come first gone: it is the one the cache knows.
@@ -54,7 +55,7 @@ impl Stack {
         count: 0,
     };
 
-    fn push(&mut self, buffer: FpstateBuffer) {
+    fn push(&mut self, buffer: Area) {
         let free: *mut Free = buffer.into_raw().cast().as_ptr();
         // SAFETY: the buffer is nobody else's, aligned, and longer than a pointer.
         unsafe { (*free).below = self.top };
@@ -62,13 +63,19 @@ impl Stack {
         self.count += 1;
     }
 
-    fn pop(&mut self) -> Option<FpstateBuffer> {
+    fn pop(&mut self) -> Option<Area> {
         let free = ptr::NonNull::new(self.top)?;
-        // SAFETY: `push` put it there.
-        self.top = unsafe { free.as_ref() }.below;
+        let state = free.cast::<bindings::fpstate>();
+        // SAFETY: `push` put it there, and wrote over the head's size; on the shelves are areas of
+        // this size only.
+        unsafe {
+            self.top = free.as_ref().below;
+            *state.as_ptr().cast::<u64>() = 0;
+            (*state.as_ptr()).size = kernel().largest_kernel_size;
+        }
         self.count -= 1;
         // SAFETY: as above; it is on no stack any more.
-        Some(unsafe { FpstateBuffer::from_raw(free.cast()) })
+        Some(unsafe { Area::from_raw(state) })
     }
 }
 
@@ -78,12 +85,15 @@ impl Shelf {
         least: 0,
     };
 
-    fn take(&mut self) -> Option<FpstateBuffer> {
+    fn take(&mut self) -> Option<Area> {
         let buffer = self.buffers.pop();
         self.least = self.least.min(self.buffers.count);
         buffer
     }
 }
+
+/// No buffer is kept any more: the module gives everything back.
+static CLOSED: AtomicFlag = AtomicFlag::new(false);
 
 /// The shelves, while there is a [`Pool`].
 static SHELVES: Atomic<*mut Shelves> = Atomic::new(ptr::null_mut());
@@ -122,18 +132,21 @@ impl Drop for Pool {
         unsafe { bindings::xfd_shrinker_unregister() };
         empty();
         let shelves = SHELVES.xchg(ptr::null_mut(), Acquire);
-        // SAFETY: `new` made it from a box; the replaced functions, the #NM handler and the
-        // shrinker, through which the shelves are reached, are gone (xfd_main.rs).
+        // SAFETY: `new` made it from a box; nobody is in the module any more, and the
+        // shrinker is gone (xfd_main.rs).
         drop(unsafe { KBox::from_raw(shelves) });
     }
 }
 
 /// What [`trim`] would leave, for the first first uses. Without memory there are fewer.
 fn put_spares() {
+    if spare() == 0 {
+        return;
+    }
     for (cpu, shelf) in shelves().iter().enumerate() {
         // SAFETY: reads a mask of the kernel's.
         if unsafe { bindings::xfd_cpu_is_online(cpu as u32) } {
-            let Ok(buffer) = FpstateBuffer::allocate(kernel().largest_kernel_size) else {
+            let Ok(buffer) = Area::allocate(kernel().largest_kernel_size, Shortage::Fails) else {
                 return;
             };
             shelf.lock().buffers.push(buffer);
@@ -163,7 +176,7 @@ fn near() -> impl Iterator<Item = &'static Pin<KBox<SpinLock<Shelf>>>> {
 
 /// A buffer for a register image of `kernel_size` bytes, all of them zero, if one is at hand.
 /// Task context; does not sleep.
-pub(crate) fn take(kernel_size: u32) -> Option<FpstateBuffer> {
+pub(crate) fn take(kernel_size: u32) -> Option<Area> {
     if kernel_size != kernel().largest_kernel_size {
         return None;
     }
@@ -173,7 +186,7 @@ pub(crate) fn take(kernel_size: u32) -> Option<FpstateBuffer> {
 }
 
 /// Keeps `buffer` for the next first use, cleared, or has it freed. Task context; does not sleep.
-pub(crate) fn give(mut buffer: FpstateBuffer) {
+pub(crate) fn give(mut buffer: Area) {
     let Some(shelf) = near()
         .next()
         .filter(|_| buffer.size() == kernel().largest_kernel_size)
@@ -192,8 +205,16 @@ pub(crate) fn give(mut buffer: FpstateBuffer) {
 
 /// Buffers that a shelf may hold: the parameter `pool`.
 fn limit() -> u32 {
+    if CLOSED.load(Relaxed) {
+        return 0;
+    }
     // SAFETY: an aligned int, read in one piece, whatever its writer does meanwhile.
     unsafe { (&raw const bindings::xfd_pool).read_volatile() }
+}
+
+/// Buffers that [`trim`] leaves on a shelf.
+fn spare() -> u32 {
+    SPARE.min(limit())
 }
 
 /// Frees up to `most` buffers of each shelf. Sleeps. Returns how many.
@@ -216,23 +237,35 @@ fn free_from_each(most: impl Fn(&Shelf) -> u32) -> usize {
 /// Frees the buffers that nobody needed since the last call, but for a spare one on each shelf.
 /// Sleeps.
 pub(crate) fn trim() {
-    free_from_each(|shelf| shelf.least.min(shelf.buffers.count.saturating_sub(SPARE)));
+    let (spare, limit) = (spare(), limit());
+    free_from_each(|shelf| {
+        let unused = shelf.least.min(shelf.buffers.count.saturating_sub(spare));
+        // The limit may be lower than it was.
+        unused.max(shelf.buffers.count.saturating_sub(limit))
+    });
     for shelf in shelves() {
         let mut shelf = shelf.lock();
         shelf.least = shelf.buffers.count;
     }
 }
 
+/// Frees every buffer, and keeps none from now on. Sleeps.
+pub(crate) fn close() {
+    CLOSED.store(true, Relaxed);
+    empty();
+}
+
 /// Frees every buffer. Sleeps.
-pub(crate) fn empty() {
+fn empty() {
+    // One that was about to be kept when the pool closed is found by the last call, in `Pool::drop`.
     free_from_each(|shelf| shelf.buffers.count);
 }
 
 /// How many buffers are kept.
-pub(crate) fn count() -> usize {
+pub(crate) fn count() -> i64 {
     shelves()
         .iter()
-        .map(|shelf| shelf.lock().buffers.count as usize)
+        .map(|shelf| i64::from(shelf.lock().buffers.count))
         .sum()
 }
 
@@ -255,7 +288,7 @@ extern "C" fn xfd_pool_shrink(wanted: c_ulong) -> c_ulong {
 
 /// Bytes of kept buffers that are not zero: what a task could have left there.
 #[cfg(CONFIG_XFD_FAULTS)]
-pub(crate) fn dirty_bytes() -> usize {
+pub(crate) fn dirty_bytes() -> i64 {
     let mut dirty = 0;
     for shelf in shelves() {
         let shelf = shelf.lock();
@@ -268,7 +301,7 @@ pub(crate) fn dirty_bytes() -> usize {
                     bindings::XFD_FPSTATE_REGS as usize + kernel().largest_kernel_size as usize;
                 let link = core::mem::size_of::<Free>();
                 let rest = core::slice::from_raw_parts(free.cast::<u8>().add(link), bytes - link);
-                dirty += rest.iter().filter(|&&byte| byte != 0).count();
+                dirty += rest.iter().filter(|&&byte| byte != 0).count() as i64;
                 free = (*free).below;
             }
         }

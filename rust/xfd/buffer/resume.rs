@@ -6,33 +6,27 @@
 //! last in user mode on this CPU had. If that one is disarmed and comes back first, the kernel
 //! sees no need to write the register, and dies of an #NM in its own XRSTORS.
 
-use crate::cpu::msr;
-use crate::seam::bindings;
-use crate::seam::kernel::kernel;
+use super::registers;
+use crate::bindings;
+use crate::seam::refusal::Refusal;
 use kernel::prelude::*;
 
-/// As long as it is there, [`xfd_after_resume`] is called. `Kernel::find` comes first.
-pub(crate) struct Watch(());
-
-impl Watch {
-    pub(crate) fn begin() -> Self {
-        // SAFETY: it is registered once: there is one `Xfd`, which has the only `Watch`.
-        unsafe { bindings::xfd_resume_watch() };
-        Self(())
-    }
+/// From now on [`xfd_after_resume`] is called. Sleeps.
+pub(crate) fn watch() -> Result<(), Refusal> {
+    // SAFETY: it is registered once (lifecycle.rs).
+    unsafe { bindings::xfd_resume_watch() };
+    Ok(())
 }
 
-impl Drop for Watch {
-    fn drop(&mut self) {
-        // SAFETY: `begin` registered it.
-        unsafe { bindings::xfd_resume_unwatch() }
-    }
+/// No longer. Sleeps. It runs on the only CPU that runs, in no task's context: nobody is in it.
+pub(crate) fn unwatch() -> Result {
+    // SAFETY: `watch` registered it.
+    unsafe { bindings::xfd_resume_unwatch() };
+    Ok(())
 }
 
 /// Called on the only CPU that runs, interrupts off.
 #[no_mangle]
 extern "C" fn xfd_after_resume(_: *mut c_void) {
-    // SAFETY: the copy says what the register holds, which is this code's to bring about as it
-    // is the context switch's; no preemption with interrupts off.
-    unsafe { kernel().xfd_state.set(msr::xfd()) }
+    registers::copy_what_the_register_holds();
 }

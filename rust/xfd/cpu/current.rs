@@ -2,7 +2,7 @@
 //! The running task, by the per-CPU variable that says so. The kernel crate calls a function of
 //! C's for it; some of what is done here is shorter than that call.
 
-use crate::seam::bindings::{self, fpu};
+use crate::bindings::{self, fpu};
 use core::arch::asm;
 use core::ffi::c_void;
 

@@ -16,6 +16,10 @@ int xfd_fail_step;
 module_param_named(fail_step, xfd_fail_step, int, 0);
 MODULE_PARM_DESC(fail_step, "step of loading that fails, 0 for none");
 
+bool xfd_fail_detach;
+module_param_named(fail_detach, xfd_fail_detach, bool, 0644);
+MODULE_PARM_DESC(fail_detach, "nothing that is attached can be detached");
+
 bool xfd_eager;
 module_param_named(eager, xfd_eager, bool, 0444);
 MODULE_PARM_DESC(eager, "look at tasks all the time, and reclaim at the second look");

@@ -5,12 +5,11 @@
 //! In /sys/kernel/debug/xfd/faults: `fail_allocations`, how many of the coming allocations of a
 //! buffer fail; `hold`, the number of the [`Point`] at which tasks wait, 0 lets them go on;
 //! `held`, how many wait; `dirty`, how many bytes of the pool's buffers are not zero. And
-//! insmod's parameter `fail_step`: the [`Step`] of loading that fails.
+//! insmod's parameters: `fail_step`, the number of the step of loading that fails, and `fail_detach`, with
+//! which nothing can be detached.
 
-use crate::buffer::pool;
-use crate::seam::bindings;
+use crate::bindings;
 use crate::seam::refusal::Refusal;
-use crate::watch::stats::of_c;
 use kernel::debugfs::{Dir, File};
 use kernel::fmt;
 use kernel::prelude::*;
@@ -31,7 +30,8 @@ pub(crate) enum Point {
     Decided = 4,
 }
 
-/// The steps of loading (xfd_main.rs), each of which can be made to fail before it does anything.
+/// The steps of loading (xfd_main.rs) before anything is attached, each of which can be made to fail
+/// before it does anything. Those that attach follow ([`attach_step`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
 pub(crate) enum Step {
@@ -41,8 +41,19 @@ pub(crate) enum Step {
     CallSite = 4,
     Files = 5,
     Livepatch = 6,
-    /// The livepatch core has begun, and asks us.
-    Redirect = 7,
+}
+
+/// The number of the first step that attaches something.
+const FIRST_ATTACHED: i32 = 7;
+
+/// A static of faults.c.
+///
+/// # Safety
+///
+/// `number` points to a static of C's that only atomic operations change.
+unsafe fn of_c(number: *mut bindings::atomic64_t) -> &'static Atomic<i64> {
+    // SAFETY: the caller vouches for it; one i64, as in Rust.
+    unsafe { Atomic::from_ptr(number.cast()) }
 }
 
 fn fail_allocations() -> &'static Atomic<i64> {
@@ -70,12 +81,35 @@ pub(crate) fn allocation_fails() -> bool {
 
 /// Fails if `step` is the one to fail.
 pub(crate) fn load_step(step: Step) -> Result<(), Refusal> {
+    let name = match step {
+        Step::Supported => c"Supported",
+        Step::Gates => c"Gates",
+        Step::Kernel => c"Kernel",
+        Step::CallSite => c"CallSite",
+        Step::Files => c"Files",
+        Step::Livepatch => c"Livepatch",
+    };
+    fail(step as i32, name)
+}
+
+/// Fails if attaching the part with this number in the list of xfd_main.rs is the step to fail.
+pub(crate) fn attach_step(part: usize, name: &'static CStr) -> Result<(), Refusal> {
+    fail(FIRST_ATTACHED + part as i32, name)
+}
+
+fn fail(step: i32, name: &'static CStr) -> Result<(), Refusal> {
     // SAFETY: written by the kernel before the module's initialisation, and by nobody after it.
-    if unsafe { bindings::xfd_fail_step } == step as i32 {
-        Err(Refusal::OnRequest(step))
+    if unsafe { bindings::xfd_fail_step } == step {
+        Err(Refusal::OnRequest(name))
     } else {
         Ok(())
     }
+}
+
+/// Whether nothing is to be detached.
+pub(crate) fn detach_fails() -> bool {
+    // SAFETY: an aligned bool, read in one piece, whatever its writer does meanwhile.
+    unsafe { (&raw const bindings::xfd_fail_detach).read_volatile() }
 }
 
 /// One of the knobs, as its file shows it and takes it.
@@ -111,10 +145,10 @@ fn set_hold(_: &Knob, reader: &mut UserSliceReader) -> Result {
 }
 
 /// Bytes that tasks left in the pool's buffers.
-struct Dirty;
+struct Dirty(fn() -> i64);
 
-fn show_dirty(_: &Dirty, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    writeln!(f, "{}", pool::dirty_bytes())
+fn show_dirty(dirty: &Dirty, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    writeln!(f, "{}", (dirty.0)())
 }
 
 /// The knobs' files; they go when this is dropped, and no task is left waiting.
@@ -132,8 +166,8 @@ pub(crate) struct Files {
 }
 
 impl Files {
-    /// Makes the folder `faults` in `parent`.
-    pub(crate) fn new(parent: &Dir) -> impl PinInit<Self, Error> {
+    /// Makes the folder `faults` in `parent`; `dirty` counts what `dirty` shows.
+    pub(crate) fn new(parent: &Dir, dirty: fn() -> i64) -> impl PinInit<Self, Error> {
         let dir = parent.subdir(c"faults");
         // SAFETY: as in `fail_allocations`.
         let (hold, held) = unsafe {
@@ -147,7 +181,7 @@ impl Files {
                 c"fail_allocations", Knob(fail_allocations()), &show, &set_fail_allocations),
             hold <- dir.read_write_callback_file(c"hold", Knob(hold), &show, &set_hold),
             held <- dir.read_callback_file(c"held", Knob(held), &show),
-            dirty <- dir.read_callback_file(c"dirty", Dirty, &show_dirty),
+            dirty <- dir.read_callback_file(c"dirty", Dirty(dirty), &show_dirty),
             _dir: dir.clone(),
         })
     }

@@ -23,7 +23,6 @@ pub(crate) enum Step {
     CallSite,
     Files,
     Livepatch,
-    Redirect,
 }
 
 #[inline(always)]
@@ -39,11 +38,21 @@ pub(crate) fn load_step(_: Step) -> Result<(), Refusal> {
     Ok(())
 }
 
+#[inline(always)]
+pub(crate) fn attach_step(_: usize, _: &'static CStr) -> Result<(), Refusal> {
+    Ok(())
+}
+
+#[inline(always)]
+pub(crate) fn detach_fails() -> bool {
+    false
+}
+
 /// No files.
 pub(crate) struct Files;
 
 impl Files {
-    pub(crate) fn new(_: &Dir) -> impl PinInit<Self, Error> {
+    pub(crate) fn new(_: &Dir, _: fn() -> i64) -> impl PinInit<Self, Error> {
         Ok(Self)
     }
 }

@@ -5,14 +5,16 @@
 //! XFD_ERR -> cleared -> permission (SIGILL) -> buffer (SIGSEGV) -> disarmed -> resumed
 //! ```
 
+use crate::bindings;
+use crate::buffer::area::Shortage;
+use crate::buffer::fpstate::{self, FpstateBuffer};
 use crate::cpu::msr;
 use crate::fault::{self, Point};
-use crate::buffer::fpstate::{self, FpstateBuffer};
 use crate::permission::group_perm;
-use crate::seam::bindings;
+use crate::seam::kernel::{kernel, Kernel};
 use crate::seam::locks::with_interrupts;
 use crate::watch::stats::STATS;
-use crate::watch::trace::Report;
+use crate::watch::trace::{Report, State};
 use crate::xstate::{
     buffer::{self, Need},
     nm_event::NmEvent,
@@ -24,10 +26,10 @@ use kernel::bindings::pt_regs;
 use kernel::prelude::*;
 
 /// Handles an #NM that `xfd_err` (not zero) reports. Interrupts off on entry and on return; the
-/// kernel has been told that it was entered.
+/// kernel has been told that it was entered, and current is counted as inside: no longer on return.
 #[no_mangle]
 extern "C" fn xfd_handle_nm(regs: *mut pt_regs, xfd_err: u64) {
-    let mut report = Report::begin(xfd_err);
+    let mut report = Report::begin(xfd_err, state);
     msr::clear_xfd_err();
 
     with_interrupts(|| {
@@ -44,46 +46,52 @@ extern "C" fn xfd_handle_nm(regs: *mut pt_regs, xfd_err: u64) {
         fault::wait_at(Point::Decided);
         deliver(verdict, regs);
         if let Some(report) = &mut report {
-            report.end(verdict);
+            report.end(state(), verdict);
         }
+        // SAFETY: entry.c counted current; sleeping is allowed here.
+        unsafe { bindings::xfd_leave_counted() }
     });
 }
 
 /// Gives current what it takes to use the components `used`, or says why not.
 fn first_use(used: Xfeatures) -> Verdict {
-    let permission = group_perm::get(Audience::Host);
-    if !permission::allows(permission.xfeatures, used) {
+    // The lock around a request is not needed: permissions only grow, and sizes follow from them.
+    let permitted = group_perm::xfeatures(Audience::Host);
+    if !permission::allows(permitted, used) {
         STATS.denied.count();
         return Verdict::Sigill;
     }
     fault::wait_at(Point::Permitted);
-    match buffer::need(fpstate::current_masks(), used, &permission) {
+    let masks = fpstate::current_masks();
+    let user_supported = Kernel::user_supported();
+    let need = buffer::need(masks, used, permitted, user_supported, &kernel().layout);
+    let room = match need {
         Need::NothingButArming => {
             STATS.repeated.count();
             fpstate::rearm_as_current();
+            return Verdict::Resume;
         }
-        Need::Enlarge {
-            kernel_size,
-            user_size,
-        } => {
-            match FpstateBuffer::obtain(kernel_size, user_size) {
-                Ok(buffer) => {
-                    fault::wait_at(Point::Allocated);
-                    buffer.install(used);
-                }
-                Err(_) => {
-                    STATS.failed_allocations.count();
-                    return Verdict::Sigsegv;
-                }
-            }
-            STATS.first_uses.count();
-        }
+        Need::Enlarge(room) => room,
+    };
+    let Ok(buffer) = FpstateBuffer::obtain(room, Shortage::Fails) else {
+        STATS.failed_allocations.count();
+        return Verdict::Sigsegv;
+    };
+    fault::wait_at(Point::Allocated);
+    if buffer.install(used).is_none() {
+        return Verdict::Sigsegv;
     }
+    STATS.first_uses.count();
     Verdict::Resume
 }
 
 /// Raises the signal of `verdict`, if it is one, in current.
 fn deliver(verdict: Verdict, regs: *mut pt_regs) {
+    if verdict == Verdict::Resume {
+        return;
+    }
+    // SAFETY: current took the #NM.
+    unsafe { bindings::xfd_note_nm() };
     match verdict {
         Verdict::Resume => (),
         // SAFETY: `regs` are current's, from the entry.
@@ -98,5 +106,15 @@ fn deliver(verdict: Verdict, regs: *mut pt_regs) {
         Verdict::Sigsegv => unsafe {
             kernel::bindings::force_sig(kernel::bindings::SIGSEGV as c_int)
         },
+    }
+}
+
+/// What the trace event shows of current. MSRs are read, not remembered.
+fn state() -> State {
+    State {
+        xfd_err: msr::xfd_err(),
+        xfd: msr::xfd(),
+        size: fpstate::current_size(),
+        permitted: group_perm::xfeatures(Audience::Host).bits(),
     }
 }

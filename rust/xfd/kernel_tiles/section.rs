@@ -1,52 +1,48 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Tiles for kernel code (include/linux/xfd.h): it cannot rely on faults, so XFD is disarmed for it
+//! Tiles for kernel code (include/linux/xfd.h): it cannot rely on #NM, so XFD is disarmed for it
 //! beforehand.
 
+use crate::buffer::registers::{armed_here, KernelFpu};
 use crate::cpu::tile;
-use crate::buffer::fpstate::arm;
-use crate::seam::bindings;
-use crate::seam::kernel::kernel;
 use crate::xstate::xfeature::Xfeatures;
-use core::marker::PhantomData;
+use core::mem::{forget, ManuallyDrop};
 use kernel::prelude::*;
 
 /// The tile registers, from [`Self::begin`] until it is dropped: initial, and not to be faulted
 /// on. Preemption and soft interrupts are off as long.
-pub(crate) struct KernelTiles {
+struct KernelTiles {
+    fpu: ManuallyDrop<KernelFpu>,
     /// What this CPU's IA32_XFD was, and is to be again.
     armed: Xfeatures,
-    /// Of this CPU.
-    _not_send: PhantomData<*const ()>,
 }
 
 impl KernelTiles {
     /// Saves current's registers if they are in the CPU, and disarms XFD.
     ///
     /// Errors: EBUSY in a hard interrupt, or if the kernel has the FPU registers already.
-    pub(crate) fn begin() -> Result<Self> {
-        // SAFETY: any context.
-        kernel::error::to_result(unsafe { bindings::xfd_kernel_fpu_begin() })?;
-        let armed = Xfeatures::from_bits(kernel().xfd_state.get());
-        let tiles = Self {
-            armed,
-            _not_send: PhantomData,
-        };
-        // SAFETY: current's registers are saved, and the kernel has them.
+    fn begin() -> Result<Self> {
+        let fpu = KernelFpu::begin()?;
+        let armed = armed_here();
+        // SAFETY: the kernel has the registers; less is armed than was.
         unsafe {
-            arm(armed & !Xfeatures::USER_DYNAMIC);
+            fpu.owned().arm(armed & !Xfeatures::USER_DYNAMIC);
             tile::release();
         }
-        Ok(tiles)
+        Ok(Self {
+            fpu: ManuallyDrop::new(fpu),
+            armed,
+        })
     }
 }
 
 impl Drop for KernelTiles {
     fn drop(&mut self) {
-        // SAFETY: `begin` began it, on this CPU.
+        // SAFETY: the kernel has the registers, and nobody needs what is in them; that much was
+        // armed. `fpu` is not used after this.
         unsafe {
             tile::release();
-            arm(self.armed);
-            bindings::xfd_kernel_fpu_end();
+            self.fpu.owned().arm(self.armed);
+            ManuallyDrop::drop(&mut self.fpu);
         }
     }
 }
@@ -57,7 +53,7 @@ extern "C" fn xfd_tiles_begin(armed: &mut u64) -> c_int {
     match KernelTiles::begin() {
         Ok(tiles) => {
             *armed = tiles.armed.bits();
-            core::mem::forget(tiles);
+            forget(tiles);
             0
         }
         Err(e) => e.to_errno(),
@@ -68,7 +64,8 @@ extern "C" fn xfd_tiles_begin(armed: &mut u64) -> c_int {
 #[no_mangle]
 extern "C" fn xfd_tiles_end(armed: u64) {
     drop(KernelTiles {
+        // SAFETY: kernel_tiles.c calls it at the end of such a section.
+        fpu: ManuallyDrop::new(unsafe { KernelFpu::begun() }),
         armed: Xfeatures::from_bits(armed),
-        _not_send: PhantomData,
     });
 }

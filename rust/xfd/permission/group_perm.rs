@@ -3,9 +3,9 @@
 //!
 //! Nothing is kept on our side, so loading and unloading loses nothing.
 
-use crate::seam::bindings::{self, fpu_state_perm};
+use crate::bindings::{self, fpu_state_perm};
 use crate::seam::locks::Siglock;
-use crate::xstate::permission::{self, Audience, Permission};
+use crate::xstate::permission::{Audience, Permission};
 use crate::xstate::xfeature::Xfeatures;
 
 fn group_perm(audience: Audience) -> *mut fpu_state_perm {
@@ -27,29 +27,6 @@ pub(crate) fn xfeatures(audience: Audience) -> Xfeatures {
     Xfeatures::from_bits(unsafe {
         (&raw const (*group_perm(audience)).__state_perm).read_volatile()
     })
-}
-
-/// Permission and sizes, which belong together. Takes siglock; dropping it is safe, since both
-/// only grow: what was read is enough for what was asked.
-pub(crate) fn get(audience: Audience) -> Permission {
-    let _siglock = Siglock::lock();
-    let perm = group_perm(audience);
-    // SAFETY: siglock guards the sizes.
-    let (kernel_size, user_size) = unsafe { ((*perm).__state_size, (*perm).__user_state_size) };
-    Permission {
-        xfeatures: xfeatures(audience),
-        kernel_size,
-        user_size,
-    }
-}
-
-/// Ends the time in which current's process may ask for permissions for its guests.
-pub(crate) fn lock_guests() {
-    let _siglock = Siglock::lock();
-    let locked = xfeatures(Audience::Guest) | permission::GUEST_LOCKED;
-    let perm = group_perm(Audience::Guest);
-    // SAFETY: as in `set`.
-    unsafe { (&raw mut (*perm).__state_perm).write_volatile(locked.bits()) }
 }
 
 /// Stores a permission.

@@ -11,12 +11,15 @@
 
 #include "../seam/seam.h"
 
-/* Rust: reclaim.rs */
-void xfd_background_pass(u64 now, unsigned int interval);
+/* Rust: pass.rs */
+void xfd_background_pass(u64 now, unsigned int interval, const bool *stop);
 
 static unsigned int xfd_reclaim_ms = 10000;
-static bool xfd_background_on;
+/* Guards both; not taken by a pass. */
 static DEFINE_MUTEX(xfd_background_mutex);
+static bool xfd_background_on;
+/* A pass that runs ends early. */
+static bool xfd_background_ends;
 
 #ifndef CONFIG_XFD_FAULTS
 #define xfd_eager false
@@ -25,36 +28,33 @@ static DEFINE_MUTEX(xfd_background_mutex);
 static void pass(struct work_struct *work);
 static DECLARE_DELAYED_WORK(xfd_background, pass);
 
-static void schedule_next(void)
+/* A timer counts no more than this, and an interval that wraps is not waited for. */
+static unsigned long delay(unsigned int interval)
 {
-	unsigned int interval = READ_ONCE(xfd_reclaim_ms);
-
-	if (interval)
-		queue_delayed_work(system_dfl_wq, &xfd_background, xfd_eager ? 0 : msecs_to_jiffies(interval));
+	return xfd_eager ? 0 : min(msecs_to_jiffies(interval), (unsigned long)MAX_JIFFY_OFFSET);
 }
 
 static void pass(struct work_struct *work)
 {
 	unsigned int interval = READ_ONCE(xfd_reclaim_ms);
 
-	if (interval)
-		xfd_background_pass(ktime_to_ms(ktime_get()), xfd_eager ? 0 : interval);
+	if (!interval || READ_ONCE(xfd_background_ends))
+		return;
+	xfd_background_pass(ktime_to_ms(ktime_get()), xfd_eager ? 0 : interval, &xfd_background_ends);
 	/* A livepatch waits for a worker that never sleeps. */
 	if (xfd_eager)
 		usleep_range(50, 100);
-	schedule_next();
-}
-
-static void stop(void)
-{
-	cancel_delayed_work_sync(&xfd_background);
+	if (!READ_ONCE(xfd_background_ends))
+		queue_delayed_work(system_dfl_wq, &xfd_background, delay(interval));
 }
 
 void xfd_background_start(void)
 {
 	mutex_lock(&xfd_background_mutex);
 	xfd_background_on = true;
-	schedule_next();
+	WRITE_ONCE(xfd_background_ends, false);
+	if (xfd_reclaim_ms)
+		queue_delayed_work(system_dfl_wq, &xfd_background, delay(xfd_reclaim_ms));
 	mutex_unlock(&xfd_background_mutex);
 }
 
@@ -62,8 +62,14 @@ void xfd_background_stop(void)
 {
 	mutex_lock(&xfd_background_mutex);
 	xfd_background_on = false;
-	stop();
+	WRITE_ONCE(xfd_background_ends, true);
+	cancel_delayed_work(&xfd_background);
 	mutex_unlock(&xfd_background_mutex);
+}
+
+void xfd_background_synchronize(void)
+{
+	cancel_delayed_work_sync(&xfd_background);
 }
 
 static int set_interval(const char *value, const struct kernel_param *param)
@@ -72,10 +78,9 @@ static int set_interval(const char *value, const struct kernel_param *param)
 
 	mutex_lock(&xfd_background_mutex);
 	error = param_set_uint(value, param);
-	if (!error && xfd_background_on) {
-		stop();
-		schedule_next();
-	}
+	/* Does not wait for a pass that runs: the next one goes by the new interval. */
+	if (!error && xfd_background_on && xfd_reclaim_ms)
+		mod_delayed_work(system_dfl_wq, &xfd_background, delay(xfd_reclaim_ms));
 	mutex_unlock(&xfd_background_mutex);
 	return error;
 }
@@ -85,4 +90,4 @@ static const struct kernel_param_ops interval_ops = {
 	.get = param_get_uint,
 };
 module_param_cb(reclaim_ms, &interval_ops, &xfd_reclaim_ms, 0644);
-MODULE_PARM_DESC(reclaim_ms, "milliseconds after which a task with no live tiles gives its enlarged register buffer back; 0 for never (10000)");
+MODULE_PARM_DESC(reclaim_ms, "milliseconds that a task with no live tiles has to sleep until its enlarged register buffer is taken; 0 for never (10000)");

@@ -1,63 +1,132 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A task whose buffer was reclaimed gets an enlarged one again where tiles come from elsewhere
-//! than an instruction of its own: from a signal frame of before, or from a tracer.
+//! A task whose buffer was reclaimed gets an enlarged one again: by itself, before it returns to user
+//! mode (owed.c), or from outside, when the module gives everything back.
 //!
-//! Without it the kernel would drop them: to its code the task is one that never used tiles.
+//! It is then a task that had its first use and released its tiles: disarmed, in frames, to tracers
+//! and in core dumps. The C code would not have taken its memory, so these allocations do not fail:
+//! they wait.
 
-use crate::buffer::fpstate::{current_masks, masks_of, set_masks, FpstateBuffer};
+use crate::bindings::{self, fpstate, fpu};
+use crate::buffer::area::Shortage;
+use crate::buffer::fpstate::FpstateBuffer;
+use crate::buffer::registers::{forget_registers, Fpregs};
+use crate::cpu::current::current_fpu;
 use crate::permission::group_perm;
-use crate::seam::bindings::fpu;
 use crate::seam::kernel::kernel;
-use crate::reclaim::shrink::copy_registers;
 use crate::watch::stats::STATS;
-use crate::xstate::buffer;
-use crate::xstate::permission::Audience;
+use crate::xstate::permission::{self, Audience};
 use crate::xstate::xfeature::Xfeatures;
+use core::ptr;
+use kernel::bindings::task_struct;
 use kernel::prelude::*;
 
-/// Current is about to restore a signal frame, the XSTATE_BV of which is `in_frame`; its buffer
-/// was reclaimed. Sleeps.
-#[no_mangle]
-extern "C" fn xfd_regrow_for_frame(in_frame: u64) {
-    let used = Xfeatures::from_bits(in_frame) & Xfeatures::USER_DYNAMIC & current_masks().xfd;
-    if used.is_empty() {
-        return;
-    }
-    let permission = group_perm::get(Audience::Host);
-    match FpstateBuffer::obtain(permission.kernel_size, permission.user_size) {
-        Ok(buffer) => {
-            buffer.install(used);
-            STATS.regrown.count();
-        }
-        Err(_) => {
-            STATS.failed_allocations.count();
-            // SAFETY: raises a signal in current; task context.
-            unsafe { kernel::bindings::force_sig(kernel::bindings::SIGSEGV as c_int) }
+const TILES: Xfeatures = Xfeatures::USER_DYNAMIC;
+
+/// Where a task's own buffer is, if it is the built-in one.
+enum Slot {
+    /// In its place.
+    InPlace(*mut *mut fpstate),
+    /// Set aside: the task runs a virtual CPU, the registers of which are in its place.
+    Aside(*mut *mut fpstate),
+}
+
+impl Slot {
+    /// # Safety
+    ///
+    /// `fpu` is a task's, and nobody but the caller exchanges its buffer.
+    unsafe fn of(fpu: *mut fpu) -> Option<Self> {
+        // SAFETY: the caller vouches for it.
+        unsafe {
+            let builtin = &raw const (*fpu).__fpstate;
+            if ptr::eq((*fpu).fpstate, builtin) {
+                Some(Self::InPlace(&raw mut (*fpu).fpstate))
+            } else if ptr::eq((*fpu).__task_fpstate, builtin) {
+                Some(Self::Aside(&raw mut (*fpu).__task_fpstate))
+            } else {
+                None
+            }
         }
     }
 }
 
-/// A tracer is about to write the registers of the task of `fpu`, which it keeps stopped, and
-/// the buffer of which was reclaimed. Without memory its tiles are refused: EINVAL. Sleeps.
+/// A buffer for any task that may use all components. Sleeps until there is memory.
+fn waited_for() -> Option<FpstateBuffer> {
+    FpstateBuffer::obtain(kernel().largest_room, Shortage::Waits).ok()
+}
+
+/// Current, whose buffer was reclaimed, is about to return to user mode, to handle a signal, or to
+/// enter a virtual CPU. Nothing if it has executed another program meanwhile, which may not use tiles.
+/// Sleeps.
 #[no_mangle]
-extern "C" fn xfd_regrow_for_tracer(fpu: *mut fpu) {
-    let kernel_size = kernel().largest_kernel_size;
-    // SAFETY: the task is stopped, and the tracer keeps it so.
-    let builtin = unsafe { &raw mut (*fpu).__fpstate };
-    // SAFETY: as above.
-    let user_size = unsafe { (*builtin).user_size };
-    let Ok(new) = FpstateBuffer::obtain(kernel_size, user_size) else {
-        STATS.failed_allocations.count();
+extern "C" fn xfd_regrow_current() {
+    let fpu = current_fpu();
+    // SAFETY: current's buffer is exchanged by itself, or from outside while it does not run: looked at
+    // again below.
+    let lacks = unsafe { Slot::of(fpu) }.is_some();
+    if !lacks || !permission::allows(group_perm::xfeatures(Audience::Host), TILES) {
         return;
-    };
-    let new = new.into_raw().as_ptr();
-    // SAFETY: as above; `new` is nobody else's yet.
-    unsafe {
-        let masks = buffer::commit(masks_of(builtin), Xfeatures::USER_DYNAMIC);
-        set_masks(new, masks);
-        copy_registers(builtin, new);
-        (*fpu).last_cpu = u32::MAX;
-        (*fpu).fpstate = new;
     }
-    STATS.regrown.count();
+    let Some(buffer) = waited_for() else { return };
+    let fpregs = Fpregs::lock();
+    // SAFETY: `fpregs` keeps everybody from current's buffer.
+    let installed = match unsafe { Slot::of(fpu) } {
+        // The registers may be in the CPU.
+        Some(Slot::InPlace(_)) => buffer.install(TILES),
+        // SAFETY: as above; they are not.
+        Some(Slot::Aside(slot)) => unsafe { buffer.install_saved(slot, TILES) },
+        None => return,
+    };
+    drop(fpregs);
+    if installed.is_some() {
+        STATS.regrown.count();
+    }
+}
+
+/// Gives every task that lacks its buffer one. Reclaim has ended. Sleeps.
+pub(super) fn give_all_back() {
+    loop {
+        // SAFETY: sleeping is allowed.
+        let task = unsafe { bindings::xfd_next_owed() };
+        if task.is_null() {
+            return;
+        }
+        let mut gift = waited_for();
+        // SAFETY: `task` is of `xfd_next_owed`, which kept a reference for us; `gift` is there until it
+        // returns.
+        unsafe { bindings::xfd_give_to(task, (&raw mut gift).cast()) };
+    }
+}
+
+/// Gives `task`, which is held and does not run, the buffer that `gift` is, if it lacks one.
+/// `permitted` is the mask of its process. Interrupts off.
+///
+/// # Safety
+///
+/// `task` is a user task that is held, and `gift` of [`give_all_back`].
+#[no_mangle]
+unsafe extern "C" fn xfd_give_held(task: *mut task_struct, permitted: u64, gift: *mut c_void) {
+    if !permission::allows(Xfeatures::from_bits(permitted), TILES) {
+        return;
+    }
+    // SAFETY: the caller vouches for both.
+    let installed = unsafe {
+        let gift = &mut *gift.cast::<Option<FpstateBuffer>>();
+        let fpu: *mut fpu = bindings::xfd_task_fpu(task).cast();
+        match (Slot::of(fpu), gift.take()) {
+            (Some(Slot::InPlace(slot)), Some(buffer)) => {
+                let installed = buffer.install_saved(slot, TILES);
+                forget_registers(fpu);
+                installed
+            }
+            (Some(Slot::Aside(slot)), Some(buffer)) => buffer.install_saved(slot, TILES),
+            (None, unused) => {
+                *gift = unused;
+                None
+            }
+            (_, None) => None,
+        }
+    };
+    if installed.is_some() {
+        STATS.regrown.count();
+    }
 }

@@ -1,68 +1,61 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Other tasks, held where they are while reclaim.rs looks at their registers.
+ * Other tasks, held where they are while pass.rs looks at their registers.
  */
 #include <linux/kallsyms.h>
 #include <linux/module.h>
-#include <linux/sched/isolation.h>
+#include <linux/pid.h>
+#include <linux/pid_namespace.h>
+#include <linux/ptrace.h>
 #include <linux/sched/signal.h>
+#include <linux/sched/task.h>
 #include <linux/sched/task_stack.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+#include <asm/fpu/types.h>
+#include <asm/fpu/xstate.h>
 
 #include "../seam/gates.h"
 #include "../seam/seam.h"
+#include "owed.h"
 
-/* Rust: reclaim.rs */
-void xfd_consider(struct task_struct *task, void *pass);
-void xfd_look_at_blocked(struct task_struct *task, void *look);
-
-void xfd_each_enlarged_task(void *pass)
-{
-	struct task_struct *process, *thread;
-
-	rcu_read_lock();
-	for_each_process_thread(process, thread) {
-		struct fpu *fpu = xfd_task_fpu(thread);
-
-		if (thread->flags & (PF_KTHREAD | PF_USER_WORKER | PF_EXITING))
-			continue;
-		if (READ_ONCE(fpu->fpstate) != &fpu->__fpstate)
-			xfd_consider(thread, pass);
-	}
-	rcu_read_unlock();
-}
+/* Rust: pass.rs */
+bool xfd_is_spare(struct task_struct *task, void *pass, u32 switches);
+struct fpstate *xfd_take_buffer(struct task_struct *task);
+void xfd_free_buffer(struct fpstate *state);
 
 /*
- * Kernel functions that may hold a pointer to current's fpstate, or the size of its frame, while
- * they sleep or are preempted, without a lock. A task that is in one, or in code of this module,
- * is left alone.
+ * Kernel functions that hold a pointer to current's fpstate or the size of its frame while they
+ * sleep, or that restore or write its registers before current returns to user mode. A task that is
+ * in one, or in code of this module, is left alone.
  */
 static struct {
 	const char *symbol;
 	bool optional;
 	unsigned long start, end;
 } xfd_holders[] = {
-	{ "arch_do_signal_or_restart" },	/* a signal frame is written */
-	{ "fpu__restore_sig" },			/* and read */
-	{ "fpu__exception_code" },
-	/* Of virtual machines, and of the C code's first use; the compiler may inline some. */
+	{ "arch_do_signal_or_restart" },	/* a signal is handled: frames, stops, core dumps */
+	{ "__do_sys_rt_sigreturn" },		/* a frame is read */
+	{ "fpu__restore_sig" },
+	/* Of 32-bit programs, of virtual machines, and of the C code's first use. */
+	{ "__do_compat_sys_rt_sigreturn", true },
+	{ "__do_compat_sys_sigreturn", true },
 	{ "fpu_swap_kvm_fpstate", true },
 	{ "fpu_enable_guest_xfd_features", true },
 	{ "__xfd_enable_feature", true },
+	{ "xfd_enable_feature", true },
 };
 
 const char *xfd_find_holders(void)
 {
-	unsigned long size, offset;
 	int i;
 
 	for (i = 0; i < ARRAY_SIZE(xfd_holders); i++) {
 		unsigned long start = xfd_gate_lookup(xfd_holders[i].symbol);
+		unsigned long size = start ? xfd_gate_size_of(start) : 0;
 
-		if (!start || !static_call(xfd_gate_kallsyms_lookup_size_offset)(start, &size, &offset)) {
-			if (xfd_holders[i].optional)
-				continue;
+		if (!size && !xfd_holders[i].optional)
 			return xfd_holders[i].symbol;
-		}
 		xfd_holders[i].start = start;
 		xfd_holders[i].end = start + size;
 	}
@@ -97,31 +90,103 @@ static bool holds_no_fpstate(struct task_struct *task)
 }
 
 /*
- * Whether nobody reads or writes the registers of @task, which does not run: no tracer, no core
- * dump, no exit, and not itself. Each of these has to wake @task first, and task_call_func() holds
- * that off.
+ * Whether @task sleeps, and nobody reads or writes its registers: no tracer, no core dump, no exit, and not
+ * itself. Each of these has to wake @task first, and task_call_func() holds that off. (A tracer stops it in
+ * get_signal(), where it gets its buffer before it stops.)
  */
 static bool is_left_alone(struct task_struct *task)
 {
 	unsigned int state = READ_ONCE(task->__state);
 
-	return !(state & (TASK_WAKING | TASK_NEW | TASK_DEAD | __TASK_STOPPED | __TASK_TRACED)) &&
-	       !task->ptrace && !task->signal->core_state &&
-	       !(task->flags & (PF_KTHREAD | PF_USER_WORKER | PF_EXITING | PF_DUMPCORE | PF_POSTCOREDUMP)) &&
-	       test_tsk_thread_flag(task, TIF_NEED_FPU_LOAD) && holds_no_fpstate(task);
+	return state != TASK_RUNNING &&
+	       !(state & (TASK_WAKING | TASK_NEW | TASK_DEAD | __TASK_STOPPED | __TASK_TRACED)) &&
+	       !READ_ONCE(task->on_cpu) && !task->ptrace && !task->signal->core_state &&
+	       !(task->flags & (PF_EXITING | PF_DUMPCORE | PF_POSTCOREDUMP)) &&
+	       test_tsk_thread_flag(task, TIF_NEED_FPU_LOAD);
 }
 
-static int look_at(struct task_struct *task, void *look)
+struct look {
+	void *pass;
+	struct xfd_owed *owed;
+	struct fpstate *taken;
+};
+
+/* The stack is unwound for those only whose buffer may go by everything else. */
+static int look_at(struct task_struct *task, void *data)
 {
-	/* A CPU that its owner wants for one task alone is not disturbed. */
-	if (READ_ONCE(task->on_cpu))
-		return cpu_is_isolated(task_cpu(task)) ? -1 : task_cpu(task);
-	if (is_left_alone(task))
-		xfd_look_at_blocked(task, look);
-	return -1;
+	struct look *look = data;
+	u32 switches = task->nvcsw + task->nivcsw;
+
+	if (is_left_alone(task) && xfd_is_spare(task, look->pass, switches) && holds_no_fpstate(task) &&
+	    xfd_owed_add(look->owed, task)) {
+		look->owed = NULL;
+		look->taken = xfd_take_buffer(task);
+	}
+	return 0;
 }
 
-int xfd_look_at_task(struct task_struct *task, void *look)
+/*
+ * Whether a look is worth holding @task: it may run, and its buffer may go, meanwhile. Nothing is
+ * locked; what was read is looked at again.
+ */
+static bool is_candidate(struct task_struct *task)
 {
-	return static_call(xfd_gate_task_call_func)(task, look_at, look);
+	struct fpu *fpu = xfd_task_fpu(task);
+	struct fpstate *state = READ_ONCE(fpu->fpstate);
+	u64 in_use;
+
+	if (state == &fpu->__fpstate || task->flags & (PF_KTHREAD | PF_USER_WORKER | PF_EXITING) ||
+	    READ_ONCE(task->__state) == TASK_RUNNING)
+		return false;
+	return !copy_from_kernel_nofault(&in_use, &state->regs.xsave.header.xfeatures, sizeof(in_use)) &&
+	       !(in_use & XFEATURE_MASK_USER_DYNAMIC);
+}
+
+/* The first candidate from the process ID *@nr on, which it becomes; with a reference. */
+static struct task_struct *next_candidate(int *nr)
+{
+	struct task_struct *task;
+	struct pid *pid;
+
+	rcu_read_lock();
+	/* So many at once: an RCU section is not to be long. */
+	for (int looked = 0; looked < 64; looked++, ++*nr) {
+		pid = find_ge_pid(*nr, &init_pid_ns);
+		if (!pid) {
+			*nr = 0;
+			break;
+		}
+		*nr = pid_nr(pid);
+		task = pid_task(pid, PIDTYPE_PID);
+		if (task && is_candidate(task)) {
+			get_task_struct(task);
+			rcu_read_unlock();
+			return task;
+		}
+	}
+	rcu_read_unlock();
+	return NULL;
+}
+
+void xfd_look_at_tasks(void *pass, const bool *stop)
+{
+	struct look look = { .pass = pass };
+	int nr = 1;
+
+	while (nr && !READ_ONCE(*stop)) {
+		struct task_struct *task = next_candidate(&nr);
+
+		cond_resched();
+		if (!task)
+			continue;
+		if (!look.owed)
+			look.owed = xfd_owed_alloc();
+		if (look.owed)
+			static_call(xfd_gate_task_call_func)(task, look_at, &look);
+		put_task_struct(task);
+		xfd_free_buffer(look.taken);
+		look.taken = NULL;
+		nr++;
+	}
+	kfree(look.owed);
 }

@@ -4,10 +4,10 @@
  */
 #include <linux/kprobes.h>
 #include <linux/livepatch.h>
+#include <linux/gfp.h>
 #include <linux/mutex.h>
 #include <linux/static_call_types.h>
 #include <linux/vmalloc.h>
-#include <uapi/asm/kvm.h>
 #include <uapi/asm/prctl.h>
 #include <uapi/asm-generic/siginfo.h>
 #include <asm/fpu/types.h>
@@ -20,10 +20,12 @@
 /* A macro whose value bindgen cannot compute. */
 static const u64 XFD_USER_SUPPORTED = XFEATURE_MASK_USER_SUPPORTED;
 
-/* Bytes; struct fpu follows struct task_struct. And the least KVM_GET_XSAVE gives. */
+/* What cannot fail for lack of memory waits for it. */
+static const gfp_t XFD_GFP_WAITS = GFP_KERNEL | __GFP_ZERO | __GFP_NOFAIL;
+
+/* Bytes; struct fpu follows struct task_struct. */
 enum {
 	XFD_TASK_SIZE = sizeof(struct task_struct),
-	XFD_KVM_XSAVE = sizeof(struct kvm_xsave),
 };
 
 /* Bytes from the start of a struct fpstate; struct xregs_state is opaque to Rust. */
@@ -31,7 +33,7 @@ enum {
 	XFD_FPSTATE_REGS = offsetof(struct fpstate, regs),
 	XFD_FPSTATE_XSTATE_BV = offsetof(struct fpstate, regs.xsave.header.xfeatures),
 	/* Padding before the register image; seam.c checks it. */
-	XFD_FPSTATE_NOTE = offsetof(struct fpstate, regs) - sizeof(u32),
+	XFD_FPSTATE_NOTE = offsetof(struct fpstate, regs) - sizeof(u64),
 	XFD_FPSTATE_XCOMP_BV = offsetof(struct fpstate, regs.xsave.header.xcomp_bv),
 	/* Legacy region and header: what "initial state" takes. */
 	XFD_XSAVE_FIXED = sizeof(struct xregs_state),

@@ -4,20 +4,15 @@
 //! One 5-byte instruction is exchanged for one 5-byte instruction: the kernel's text patching can
 //! make no other exchange safe while other CPUs run the stub.
 
-use super::bindings;
 use super::refusal::Refusal;
-use super::symbols::{find, optional};
+use super::symbols::{extent, find, variants};
+use crate::bindings;
 use kernel::prelude::*;
 use kernel::sync::SetOnce;
 
 const CALL: u8 = 0xe8;
 const JMP: u8 = 0xe9;
 const LENGTH: usize = 5;
-
-/// Bytes of a stub that are searched: asm_exc_device_not_available takes about 40, fred_hwexc
-/// less than 512 in Linux 7.2. Neighbours do not call this handler.
-const IDT_STUB: usize = 96;
-const FRED_STUB: usize = 512;
 
 /// One `call` or `jmp` of the kernel's handler.
 #[derive(Clone, Copy)]
@@ -44,9 +39,16 @@ static SITES: SetOnce<CallSites> = SetOnce::new();
 pub(crate) fn locate() -> Result<(), Refusal> {
     let original = find(c"exc_device_not_available")?;
     let stub = c"asm_exc_device_not_available";
-    let idt = only_reference(find(stub)?, IDT_STUB, original).ok_or(Refusal::NoCallSite(stub))?;
-    // Absent without CONFIG_X86_FRED, and not reached on a CPU without FRED.
-    let fred = optional(c"fred_hwexc").and_then(|at| only_reference(at, FRED_STUB, original));
+    let idt = only_reference(find(stub)?, original).ok_or(Refusal::NoCallSite(stub))?;
+    // The compiler may call it fred_hwexc.constprop.0; without CONFIG_X86_FRED there is none.
+    let fred = match variants(c"fred_hwexc") {
+        [Some(stub), None] => only_reference(stub, original),
+        _ => None,
+    };
+    // SAFETY: reads a CPU feature bit.
+    if fred.is_none() && unsafe { bindings::xfd_cpu_has_fred() } {
+        return Err(Refusal::NoCallSite(c"fred_hwexc"));
+    }
 
     for site in [Some(idt), fred].into_iter().flatten() {
         instruction(site, entry()).ok_or(Refusal::OutOfReach)?;
@@ -62,20 +64,21 @@ pub(crate) fn locate() -> Result<(), Refusal> {
 }
 
 /// Makes every #NM come to this module. Sleeps.
-pub(crate) fn redirect() {
-    if let Some(sites) = SITES.as_ref() {
-        sites.point_at(entry());
-    }
+///
+/// Errors: [`Refusal::NoCallSite`] if somebody else has exchanged an instruction meanwhile.
+pub(crate) fn redirect() -> Result<(), Refusal> {
+    let sites = SITES.as_ref().ok_or(Refusal::NoMemory)?;
+    sites
+        .exchange(sites.original, entry())
+        .map_err(|_| Refusal::NoCallSite(c"asm_exc_device_not_available"))
 }
 
-/// Gives #NM back to the kernel, and waits until nobody is in this module's handler, or sleeps in
-/// its code elsewhere. Sleeps.
-pub(crate) fn restore() {
-    if let Some(sites) = SITES.as_ref() {
-        sites.point_at(sites.original);
-        // SAFETY: the calls lead elsewhere now, so nobody enters any more.
-        unsafe { bindings::xfd_wait_for_handlers() };
-    }
+/// Gives #NM back to the kernel: nobody enters any more. Sleeps.
+///
+/// Errors: EBUSY, if an instruction is not the one that [`redirect`] wrote.
+pub(crate) fn restore() -> Result {
+    let sites = SITES.as_ref().ok_or(EINVAL)?;
+    sites.exchange(entry(), sites.original)
 }
 
 fn entry() -> usize {
@@ -83,20 +86,36 @@ fn entry() -> usize {
 }
 
 impl CallSites {
-    fn point_at(&self, target: usize) {
-        for site in [Some(self.idt), self.fred].into_iter().flatten() {
-            if let Some(bytes) = instruction(site, target) {
-                // SAFETY: `locate` found a call or jump of 5 bytes there, and `bytes` is one of
-                // the same kind; `text_mutex` is the kernel's.
-                unsafe {
-                    bindings::xfd_gate_poke5(
-                        site.address as *mut c_void,
-                        bytes.as_ptr(),
-                        self.text_mutex,
-                    )
-                };
-            }
-        }
+    /// Exchanges the target of all sites, or of none.
+    fn exchange(&self, from: usize, to: usize) -> Result {
+        self.idt.exchange(from, to, self.text_mutex)?;
+        let fred = self.fred.map_or(Ok(()), |site| {
+            site.exchange(from, to, self.text_mutex)
+        });
+        fred.or_else(|e| self.idt.exchange(to, from, self.text_mutex).and(Err(e)))
+    }
+}
+
+impl CallSite {
+    fn exchange(
+        self,
+        from: usize,
+        to: usize,
+        text_mutex: *mut kernel::bindings::mutex,
+    ) -> Result {
+        let (Some(old), Some(new)) = (instruction(self, from), instruction(self, to)) else {
+            return Err(EINVAL);
+        };
+        // SAFETY: `locate` found a call or jump of 5 bytes there, and `new` is one of the same
+        // kind; `text_mutex` is the kernel's.
+        kernel::error::to_result(unsafe {
+            bindings::xfd_gate_poke5(
+                self.address as *mut c_void,
+                old.as_ptr(),
+                new.as_ptr(),
+                text_mutex,
+            )
+        })
     }
 }
 
@@ -107,12 +126,23 @@ fn instruction(site: CallSite, target: usize) -> Option<[u8; LENGTH]> {
     Some([site.opcode, a, b, c, d])
 }
 
-/// The one near call or jump to `target` in the `length` bytes from `start`.
-fn only_reference(start: usize, length: usize, target: usize) -> Option<CallSite> {
-    // SAFETY: `start` is a function in the kernel's text, which is mapped and readable far beyond
-    // these few bytes.
-    let text = unsafe { core::slice::from_raw_parts(start as *const u8, length) };
-    let mut found = text.windows(LENGTH).enumerate().filter_map(|(i, bytes)| {
+/// The one near call or jump to `target` in the function at `start`.
+fn only_reference(start: usize, target: usize) -> Option<CallSite> {
+    let mut found = references(start, target);
+    let first = found.next()?;
+    found.next().is_none().then_some(first)
+}
+
+/// Whether the function `caller` calls `function`: the compiler put no copy of it in its place.
+pub(super) fn is_called_by(function: usize, caller: usize) -> bool {
+    references(caller, function).next().is_some()
+}
+
+/// The near calls and jumps to `target` in the function at `start`.
+fn references(start: usize, target: usize) -> impl Iterator<Item = CallSite> {
+    // SAFETY: a function in the kernel's text, which is mapped and readable, of that many bytes.
+    let text = unsafe { core::slice::from_raw_parts(start as *const u8, extent(start)) };
+    text.windows(LENGTH).enumerate().filter_map(move |(i, bytes)| {
         let &[opcode @ (CALL | JMP), a, b, c, d] = bytes else {
             return None;
         };
@@ -120,7 +150,5 @@ fn only_reference(start: usize, length: usize, target: usize) -> Option<CallSite
         let address = start + i;
         ((address + LENGTH).wrapping_add_signed(distance) == target)
             .then_some(CallSite { address, opcode })
-    });
-    let first = found.next()?;
-    found.next().is_none().then_some(first)
+    })
 }

@@ -1,230 +1,102 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Trampolines that ftrace calls directly at the beginning of kernel functions.
+ * The trampoline that ftrace calls at the beginning of fpu_xstate_prctl(), and its neighbours.
+ *
+ * Requests for permission come to us; everything else is the kernel's own, at the price of three
+ * instructions. A livepatch would cost eighty and more, for queries, too.
+ *
+ * A livepatch of the same function may come later: it asks direct_ops_func(), and from then on
+ * requests are its own, too. Without an ops_func ftrace would refuse it.
  */
 #include <linux/ftrace.h>
 #include <linux/linkage.h>
 #include <linux/objtool.h>
-#include <linux/rcupdate.h>
-#include <linux/sched.h>
-#include <asm/ibt.h>
 #include <asm/unwind_hints.h>
+#include <uapi/asm/prctl.h>
 
 #include "gates.h"
 #include "seam.h"
 
-/*
- * Trampolines are aligned: ftrace takes the lowest bit of their address for "jump, not call"
- * (include/linux/ftrace.h, ftrace_is_jmp()).
- */
+/* Rust: permission/prctl.rs */
+long xfd_request_permission(int option, unsigned long idx);
 
-#define XFD_TRAMPOLINE(symbol, body)				\
-	asm(".pushsection .text, \"ax\", @progbits\n"		\
-	    __ALIGN_STR "\n"					\
-	    ".type xfd_direct_" #symbol ", @function\n"		\
-	    "xfd_direct_" #symbol ":\n"				\
-	    ASM_ENDBR						\
-	    body						\
-	    ".size xfd_direct_" #symbol ", .-xfd_direct_" #symbol "\n" \
-	    ".popsection\n");					\
-	extern void xfd_direct_##symbol(void);
+/* A livepatch has the function: ours stays out of its way. */
+bool xfd_direct_aside;
+
+static_assert(ARCH_GET_XCOMP_SUPP == 0x1021 && ARCH_GET_XCOMP_PERM == 0x1022 &&
+	      ARCH_REQ_XCOMP_PERM == 0x1023 && ARCH_REQ_XCOMP_GUEST_PERM == 0x1025);
 
 /*
- * Calls ours with the arguments of the kernel's. @save and @restore are for as many registers as the
- * kernel's function has arguments.
+ * On the stack are the way back into the kernel's function and its caller's. Ours returns to the
+ * caller's. The trampoline is aligned, because ftrace takes the lowest bit of its address for
+ * "jump, not call" (include/linux/ftrace.h, ftrace_is_jmp()), and only called directly or returned
+ * to, so it needs no ENDBR.
  */
-#define CALL_OURS(ours, save, restore)				\
-	"pushq %rbp\n"						\
-	"movq %rsp, %rbp\n"					\
-	save							\
-	"call " #ours "\n"					\
-	restore							\
-	"popq %rbp\n"
+asm(".pushsection .text, \"ax\", @progbits\n"
+    __ALIGN_STR "\n"
+    ".type xfd_direct_fpu_xstate_prctl, @function\n"
+    "xfd_direct_fpu_xstate_prctl:\n"
+    ANNOTATE_NOENDBR "\n"
+    "cmpl $0x1022, %edi\n"
+    "jbe 1f\n"
+    "cmpl $0x1023, %edi\n"
+    "je 2f\n"
+    "cmpl $0x1025, %edi\n"
+    "je 2f\n"
+    "1: " ASM_RET
+    "2: cmpb $0, xfd_direct_aside(%rip)\n"
+    "jne 1b\n"
+    "addq $8, %rsp\n"
+    UNWIND_HINT_FUNC
+    "jmp xfd_request_permission\n"
+    "int3\n"
+    ".size xfd_direct_fpu_xstate_prctl, .-xfd_direct_fpu_xstate_prctl\n"
+    ".popsection\n");
+void xfd_direct_fpu_xstate_prctl(void);
 
-/*
- * Ours runs instead of the kernel's: on the stack are the way back into the kernel's function,
- * which is dropped, and then its caller's, which is where ours returns to.
- */
-#define XFD_TRAMPOLINE_INSTEAD(symbol, ours, group)		\
-	XFD_TRAMPOLINE(symbol,					\
-		"addq $8, %rsp\n"				\
-		UNWIND_HINT_FUNC				\
-		"jmp " #ours "\n"				\
-		"int3\n")
+/* Under direct_mutex of ftrace.c, except for _SELF. */
+static int direct_ops_func(struct ftrace_ops *ops, unsigned long ip, enum ftrace_ops_cmd cmd)
+{
+	switch (cmd) {
+	case FTRACE_OPS_CMD_ENABLE_SHARE_IPMODIFY_PEER:
+		WRITE_ONCE(xfd_direct_aside, true);
+		return 0;
+	case FTRACE_OPS_CMD_DISABLE_SHARE_IPMODIFY_PEER:
+		WRITE_ONCE(xfd_direct_aside, false);
+		return 0;
+	default:
+		/* A livepatch was there before: loading is refused (livepatch.rs). */
+		return -EBUSY;
+	}
+}
 
-/* Ours runs first, and then the kernel's. */
-#define XFD_TRAMPOLINE_BEFORE(symbol, ours, group, save, restore) \
-	XFD_TRAMPOLINE(symbol, CALL_OURS(ours, save, restore) ASM_RET)
-
-/*
- * Ours runs first, and what it returns, if that is not 0, is returned for the kernel's function,
- * which then does not run. @only_if jumps to 2 where there is nothing to ask.
- */
-#define XFD_TRAMPOLINE_ASK(symbol, ours, group, save, restore, only_if) \
-	XFD_TRAMPOLINE(symbol,					\
-		only_if						\
-		CALL_OURS(ours, save, restore)			\
-		"testl %eax, %eax\n"				\
-		"jnz 1f\n"					\
-		"2: " ASM_RET					\
-		"1: addq $8, %rsp\n"				\
-		UNWIND_HINT_FUNC				\
-		ASM_RET)
-
-#define SAVE_2 "pushq %rdi\n" "pushq %rsi\n"
-#define RESTORE_2 "popq %rsi\n" "popq %rdi\n"
-#define SAVE_4 SAVE_2 "pushq %rdx\n" "pushq %rcx\n"
-#define RESTORE_4 "popq %rcx\n" "popq %rdx\n" RESTORE_2
-#define SAVE_6 SAVE_4 "pushq %r8\n" "pushq %r9\n"
-#define RESTORE_6 "popq %r9\n" "popq %r8\n" RESTORE_4
-
-/* The second argument is a struct msr_data; kvm.c checks it. */
-#define ONLY_XFD "cmpl $0x1c4, 4(%rsi)\n" "jne 2f\n"
-
-#define XFD_HOST_CALLS(INSTEAD, BEFORE)							\
-	/* Rust: prctl.rs. C: regrow.c */						\
-	INSTEAD(fpu_xstate_prctl, xfd_fpu_xstate_prctl, XFD_HOST)			\
-	BEFORE(fpu__restore_sig, xfd_before_restore_sig, XFD_HOST, SAVE_2, RESTORE_2)	\
-	BEFORE(xstateregs_set, xfd_before_xstateregs_set, XFD_HOST, SAVE_6, RESTORE_6)
-
-#if IS_ENABLED(CONFIG_KVM)
-#define XFD_GUEST_CALLS(INSTEAD, ASK)							\
-	/* Rust: guest.rs, guest_update.rs */						\
-	INSTEAD(fpu_alloc_guest_fpstate, xfd_alloc_guest_fpstate, XFD_GUEST)		\
-	INSTEAD(fpu_free_guest_fpstate, xfd_free_guest_fpstate, XFD_GUEST)		\
-	INSTEAD(fpu_swap_kvm_fpstate, xfd_swap_guest_fpstate, XFD_GUEST)		\
-	INSTEAD(xstate_get_guest_group_perm, xfd_guest_permission, XFD_GUEST)		\
-	INSTEAD(fpu_enable_guest_xfd_features, xfd_promise_to_guest, XFD_GUEST)		\
-	INSTEAD(fpu_update_guest_xfd, xfd_set_guest_xfd, XFD_GUEST)			\
-	INSTEAD(fpu_sync_guest_vmexit_xfd_state, xfd_sync_guest_xfd, XFD_GUEST)		\
-	ASK(fpu_copy_uabi_to_guest_fpstate, xfd_before_guest_image, XFD_GUEST, SAVE_4, RESTORE_4, "") \
-	/* C: kvm.c */									\
-	ASK(__kvm_set_xcr, xfd_before_set_xcr, XFD_KVM, SAVE_4, RESTORE_4, "")		\
-	ASK(kvm_set_msr_common, xfd_before_set_msr, XFD_KVM, SAVE_2, RESTORE_2, ONLY_XFD)	\
-	ASK(vmx_set_intercept_for_msr, xfd_before_set_intercept, XFD_KVM_INTEL, SAVE_4, RESTORE_4, "")
-#else
-#define XFD_GUEST_CALLS(INSTEAD, ASK)
-#endif
-
-#define XFD_DIRECT_CALLS(INSTEAD, BEFORE, ASK) XFD_HOST_CALLS(INSTEAD, BEFORE) XFD_GUEST_CALLS(INSTEAD, ASK)
-
-XFD_DIRECT_CALLS(XFD_TRAMPOLINE_INSTEAD, XFD_TRAMPOLINE_BEFORE, XFD_TRAMPOLINE_ASK)
-
-#define XFD_DIRECT_ENTRY(function, ours, where, ...) \
-	{ #function, where, xfd_direct_##function },
-
-const struct xfd_direct xfd_directs[] = {
-	XFD_DIRECT_CALLS(XFD_DIRECT_ENTRY, XFD_DIRECT_ENTRY, XFD_DIRECT_ENTRY)
-	{ }
+static struct ftrace_ops direct_ops = {
+	.ops_func = direct_ops_func,
 };
 
-/* Where ftrace's call is in each of the functions; 0 for one that is not attached. */
-static unsigned long xfd_direct_sites[ARRAY_SIZE(xfd_directs)];
-
-/*
- * One for all: only to detach the last function of an ftrace_ops is slow, since ftrace waits then
- * for every task to have left its trampolines.
- */
-static struct ftrace_ops xfd_direct_ops;
-
-static int add(struct ftrace_ops *ops, struct ftrace_hash *hash)
+int xfd_direct_attach(unsigned long function)
 {
-	return static_call(xfd_gate_update_ftrace_direct_add)(ops, hash);
-}
+	unsigned long site = static_call(xfd_gate_ftrace_location)(function);
+	unsigned long trampoline = (unsigned long)xfd_direct_fpu_xstate_prctl;
+	int error;
 
-static int del(struct ftrace_ops *ops, struct ftrace_hash *hash)
-{
-	return static_call(xfd_gate_update_ftrace_direct_del)(ops, hash);
-}
-
-/* Of those from @first to before @end that are of @group and have a site. */
-static int update(int (*update_direct)(struct ftrace_ops *ops, struct ftrace_hash *hash),
-		  int first, int end, enum xfd_direct_group group)
-{
-	struct ftrace_hash *hash = static_call(xfd_gate_alloc_ftrace_hash)(4);
-	int error = hash ? 0 : -ENOMEM;
-	bool any = false;
-	int i;
-
-	for (i = first; i < end && !error; i++) {
-		if (xfd_directs[i].group != group || !xfd_direct_sites[i])
-			continue;
-		any = true;
-		if (!static_call(xfd_gate_add_ftrace_hash_entry_direct)(hash, xfd_direct_sites[i],
-									(unsigned long)xfd_directs[i].trampoline))
-			error = -ENOMEM;
-	}
-	if (any && !error)
-		error = update_direct(&xfd_direct_ops, hash);
-	static_call(xfd_gate_free_ftrace_hash)(hash);
-	return error;
-}
-
-/* One update for all of them: each looks at every function of the kernel. */
-static const int all = ARRAY_SIZE(xfd_directs) - 1;
-
-static void forget(enum xfd_direct_group group)
-{
-	int i;
-
-	for (i = 0; i < all; i++)
-		if (xfd_directs[i].group == group)
-			xfd_direct_sites[i] = 0;
-}
-
-/* The first of @group that cannot be attached by itself. None is attached afterwards. */
-static const struct xfd_direct *culprit(enum xfd_direct_group group)
-{
-	int i;
-
-	for (i = 0; i < all; i++) {
-		if (xfd_directs[i].group != group)
-			continue;
-		if (update(add, i, i + 1, group))
-			return &xfd_directs[i];
-		while (update(del, i, i + 1, group) == -ENOMEM)
-			cond_resched();
-	}
-	return NULL;
-}
-
-int xfd_direct_attach(enum xfd_direct_group group, const struct xfd_direct **failed)
-{
-	int error, i;
-
-	*failed = NULL;
-	for (i = 0; i < all; i++) {
-		unsigned long address;
-
-		if (xfd_directs[i].group != group)
-			continue;
-		address = xfd_gate_lookup(xfd_directs[i].symbol);
-		xfd_direct_sites[i] = address ? static_call(xfd_gate_ftrace_location)(address) : 0;
-		if (!xfd_direct_sites[i]) {
-			*failed = &xfd_directs[i];
-			forget(group);
-			return address ? -ENODEV : -ENOENT;
-		}
-	}
-	error = update(add, 0, all, group);
+	if (!site)
+		return -ENODEV;
+	error = ftrace_set_filter_ip(&direct_ops, site, 0, 0);
+	if (error)
+		return error;
+	error = register_ftrace_direct(&direct_ops, trampoline);
 	if (error) {
-		*failed = culprit(group);
-		forget(group);
+		ftrace_free_filter(&direct_ops);
+		return error;
 	}
-	/* It says so of one that has a direct call already. */
-	return error == -EINVAL ? -EBUSY : error;
+	/* What ftrace says is attached, not what it was asked for. */
+	if (static_call(xfd_gate_ftrace_find_rec_direct)(site) == trampoline)
+		return 0;
+	return xfd_direct_detach() ?: -ENODEV;
 }
 
-void xfd_direct_detach(enum xfd_direct_group group)
+int xfd_direct_detach(void)
 {
-	/* A few words, which the kernel always finds: the module cannot go without. */
-	while (update(del, 0, all, group) == -ENOMEM)
-		cond_resched();
-	forget(group);
-}
-
-void xfd_direct_synchronize(void)
-{
-	/* Nobody is on the way from the kernel's function to ours, or has just left ours. */
-	synchronize_rcu_tasks();
+	return unregister_ftrace_direct(&direct_ops, (unsigned long)xfd_direct_fpu_xstate_prctl, true);
 }

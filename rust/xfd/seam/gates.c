@@ -58,39 +58,59 @@ void xfd_gate_load_fpregs(void)
 	static_call(xfd_gate_switch_fpu_return)();
 }
 
-/* Two for all that a swap of registers takes: a virtual CPU's thread does it at each KVM_RUN. */
-notrace void xfd_gate_fpregs_lock_and_save(void)
-{
-	fpregs_lock();
-	if (!test_thread_flag(TIF_NEED_FPU_LOAD))
-		static_call(xfd_gate_save_fpregs_to_fpstate)(xfd_current_fpu());
-}
-
-notrace void xfd_gate_fpregs_restore_and_unlock(struct fpstate *state)
-{
-	if (state)
-		static_call(xfd_gate_restore_fpregs_from_fpstate)(state, XFEATURE_MASK_FPSTATE);
-	static_call(xfd_gate_fpregs_mark_activate)();
-	fpregs_unlock();
-}
-
-void xfd_gate_init_fpstate(struct fpstate *state)
-{
-	static_call(xfd_gate_fpstate_init_user)(state);
-}
-
 void xfd_gate_reset_fpstate(struct fpu *fpu)
 {
 	static_call(xfd_gate_fpstate_reset)(fpu);
 }
 
-void xfd_gate_poke5(void *site, const u8 opcode[5], struct mutex *text_mutex)
+int xfd_gate_poke5(void *site, const u8 old[5], const u8 new[5], struct mutex *text_mutex)
 {
+	int error = -EBUSY;
+
 	cpus_read_lock();
 	mutex_lock(text_mutex);
-	static_call(xfd_gate_smp_text_poke_single)(site, opcode, CALL_INSN_SIZE, NULL);
+	if (!memcmp(site, old, CALL_INSN_SIZE)) {
+		static_call(xfd_gate_smp_text_poke_single)(site, new, CALL_INSN_SIZE, NULL);
+		error = 0;
+	}
 	mutex_unlock(text_mutex);
 	cpus_read_unlock();
+	return error;
+}
+
+unsigned long xfd_gate_size_of(unsigned long function)
+{
+	unsigned long size, offset;
+
+	if (!static_call(xfd_gate_kallsyms_lookup_size_offset)(function, &size, &offset))
+		return 0;
+	return size - offset;
+}
+
+struct variants {
+	const char *name;
+	size_t length;
+	unsigned long *next, *end;
+};
+
+static int is_variant(void *data, const char *name, unsigned long address)
+{
+	struct variants *variants = data;
+
+	if (strncmp(name, variants->name, variants->length) ||
+	    (name[variants->length] && name[variants->length] != '.'))
+		return 0;
+	*variants->next++ = address;
+	return variants->next == variants->end;
+}
+
+void xfd_gate_find_variants(const char *name, unsigned long found[2])
+{
+	struct variants variants = {
+		.name = name, .length = strlen(name), .next = found, .end = found + 2,
+	};
+
+	static_call(xfd_gate_kallsyms_on_each_symbol)(is_variant, &variants);
 }
 
 bool xfd_gate_is_livepatched(void *function, struct mutex *klp_mutex)

@@ -9,6 +9,7 @@
 #include <linux/kallsyms.h>
 #include <linux/stacktrace.h>
 #include <linux/static_call.h>
+#include <linux/task_work.h>
 #include <linux/wait.h>
 #include <asm/fpu/sched.h>
 #include <asm/fpu/signal.h>
@@ -20,13 +21,13 @@ struct klp_ops;
 
 /* arch/x86/kernel/fpu/internal.h:26, a header that modules do not have */
 void fpstate_reset(struct fpu *fpu);
-/* internal.h:25 */
-void fpstate_init_user(struct fpstate *fpstate);
 /* kernel/livepatch/patch.h:28, likewise */
 struct klp_ops *klp_find_ops(void *old_func);
 
 #define XFD_GATES(G)			\
 	G(kallsyms_lookup_name)		\
+	G(kallsyms_lookup_size_offset)	\
+	G(kallsyms_on_each_symbol)	\
 	G(irqentry_enter)		\
 	G(irqentry_exit)		\
 	G(exc_device_not_available)	\
@@ -35,21 +36,13 @@ struct klp_ops *klp_find_ops(void *old_func);
 	G(get_sigframe_size)		\
 	G(switch_fpu_return)		\
 	G(fpstate_reset)		\
-	G(fpstate_init_user)		\
-	G(save_fpregs_to_fpstate)	\
-	G(restore_fpregs_from_fpstate)	\
-	G(fpregs_mark_activate)		\
 	G(smp_text_poke_single)		\
 	G(klp_find_ops)			\
 	G(ftrace_location)		\
-	G(alloc_ftrace_hash)		\
-	G(free_ftrace_hash)		\
-	G(add_ftrace_hash_entry_direct)	\
-	G(update_ftrace_direct_add)	\
-	G(update_ftrace_direct_del)	\
-	G(kallsyms_lookup_size_offset)	\
-	G(stack_trace_save_tsk_reliable)	\
-	G(task_call_func)
+	G(ftrace_find_rec_direct)	\
+	G(stack_trace_save_tsk_reliable) \
+	G(task_call_func)		\
+	G(task_work_cancel)
 
 #define XFD_DECLARE_GATE(symbol) DECLARE_STATIC_CALL(xfd_gate_##symbol, symbol);
 XFD_GATES(XFD_DECLARE_GATE)

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The running kernel's extended-state configuration, found once at load time.
 
-use super::bindings;
 use super::refusal::Refusal;
 use super::symbols::find;
-use crate::cpu::{cpuid, percpu::PerCpuU64};
+use crate::bindings;
+use crate::cpu::{cpuid, current::current_fpu, percpu::PerCpuU64};
+use crate::xstate::buffer::Room;
 use crate::xstate::layout::{Format, Layout};
 use crate::xstate::xfeature::Xfeatures;
 use core::cell::UnsafeCell;
@@ -15,15 +16,15 @@ use kernel::prelude::*;
 pub(crate) struct Kernel {
     /// `fpu_user_cfg`.
     user: &'static bindings::fpu_state_config,
-    /// `guest_default_cfg`.
-    guest: &'static bindings::vcpu_fpu_config,
     /// `init_fpstate`, the initial state of every component.
     init_fpstate: *const kernel::bindings::fpstate,
     /// `xfd_state`: what was last written to each CPU's IA32_XFD.
     pub(crate) xfd_state: PerCpuU64,
     /// Sizes of all components.
     pub(crate) layout: Layout,
-    /// Bytes of the register image of a task to which everything is permitted.
+    /// Room for all that a task can be permitted.
+    pub(crate) largest_room: Room,
+    /// Bytes of its register image.
     pub(crate) largest_kernel_size: u32,
     /// Bytes of the machine's largest signal frame.
     pub(crate) largest_frame: u64,
@@ -92,7 +93,7 @@ impl Kernel {
                 return Err(Refusal::OtherLayout { kernel: size, ours });
             }
         }
-        if !crate::buffer::fpstate::plausible(kernel.default_size) {
+        if !is_plausible(kernel.default_size) {
             return Err(Refusal::OtherTaskLayout);
         }
 
@@ -102,18 +103,17 @@ impl Kernel {
         let largest = Xfeatures::from_bits(kernel.default_features)
             | user_xfeatures & Xfeatures::USER_DYNAMIC;
         let layout = layout.with_known(largest, user_xfeatures);
+        let largest_room = Room::for_components(largest, Self::user_supported(), &layout);
         let found = Self {
             user,
-            guest,
             init_fpstate: find(c"init_fpstate")? as *const kernel::bindings::fpstate,
             // SAFETY: DEFINE_PER_CPU(u64, xfd_state), arch/x86/kernel/fpu/core.c:35.
             xfd_state: unsafe { PerCpuU64::new(find(c"xfd_state")?) },
             layout,
-            largest_kernel_size: layout.size(largest, format),
+            largest_room,
+            largest_kernel_size: largest_room.kernel_size(),
             largest_frame: largest_frame as u64,
         };
-        // SAFETY: nobody reads it yet.
-        unsafe { bindings::xfd_default_user_size = user.default_size };
         // SAFETY: module initialisation runs once, and nobody reads it yet.
         unsafe { (*KERNEL.0.get()).write(found) };
         Ok(())
@@ -124,29 +124,9 @@ impl Kernel {
         self.user.max_size
     }
 
-    /// What a virtual CPU's buffer has room for at first.
-    pub(crate) fn guest(&self) -> &bindings::vcpu_fpu_config {
-        self.guest
-    }
-
-    /// Bytes of the user-visible register image of a task to which nothing was permitted.
-    pub(crate) fn default_user_size(&self) -> u32 {
-        self.user.default_size
-    }
-
-    /// User components that every task may use.
-    pub(crate) fn default_user_xfeatures(&self) -> Xfeatures {
-        Xfeatures::from_bits(self.user.default_features)
-    }
-
     /// User components of this machine.
     pub(crate) fn user_xfeatures(&self) -> Xfeatures {
         Xfeatures::from_bits(self.user.max_features)
-    }
-
-    /// Components every machine has, with or without XSAVE.
-    pub(crate) fn legacy_xfeatures(&self) -> Xfeatures {
-        Xfeatures::from_bits(self.user.legacy_features)
     }
 
     /// Components this kernel shows to user space at all.
@@ -158,4 +138,13 @@ impl Kernel {
     pub(crate) fn init_fpstate(&self) -> *const kernel::bindings::fpstate {
         self.init_fpstate
     }
+}
+
+/// Whether current's `struct fpu` looks as it must for a task that is loading a module: the built-in
+/// fpstate in place, of `default_size` bytes.
+fn is_plausible(default_size: u32) -> bool {
+    let fpu = current_fpu();
+    // SAFETY: even if the layout is another, this is within current's allocation: every
+    // task_struct is followed by at least a struct fpu.
+    unsafe { (*fpu).fpstate == &raw mut (*fpu).__fpstate && (*fpu).__fpstate.size == default_size }
 }

@@ -2,17 +2,16 @@
 //! The functions of the kernel that this module replaces, and the switch that does it.
 //!
 //! The livepatch core owns the switch (/sys/kernel/livepatch/xfd/enabled) and the reference that
-//! keeps the module loaded while it is on. Its callbacks take the #NM call site along, so that
-//! one switch moves everything.
+//! keeps the module loaded while it is on. Its callbacks take everything else along, so that one
+//! switch moves everything. A livepatch that comes later and has one of these functions, too, is the
+//! one that counts: what it repairs stays repaired.
 
-use super::symbols::find;
-use super::{bindings, call_site, direct, refusal::Refusal};
-use crate::guest::guests;
-use crate::fault::{self, Step};
-use crate::buffer::{exit, pool};
+use super::call_site::is_called_by;
+use super::refusal::Refusal;
+use super::symbols::{find, optional};
+use crate::bindings;
 use core::cell::UnsafeCell;
 use kernel::prelude::*;
-use kernel::sync::atomic::{AtomicFlag, Relaxed};
 
 /// A static that the livepatch core reads and writes under klp_mutex.
 #[repr(transparent)]
@@ -30,44 +29,56 @@ impl<T> Owned<T> {
     }
 }
 
-const REPLACED: usize = 1;
+/// How many functions can be replaced.
+const MOST: usize = 3;
 
 /// The replaced functions and the zero entry that ends the list.
-static FUNCTIONS: Owned<[bindings::klp_func; REPLACED + 1]> = Owned::zeroed();
+static FUNCTIONS: Owned<[bindings::klp_func; MOST + 1]> = Owned::zeroed();
 /// vmlinux (no name), and the zero entry.
 static OBJECTS: Owned<[bindings::klp_object; 2]> = Owned::zeroed();
 static PATCH: Owned<bindings::klp_patch> = Owned::zeroed();
 
-/// Starts the replacement. The transition of running tasks goes on after this returns.
-pub(crate) fn enable(module: &'static ThisModule) -> Result<(), Refusal> {
-    let replaced: [(&CStr, *const ()); REPLACED] = [(
-        c"fpu_flush_thread",
-        crate::buffer::exec::xfd_fpu_flush_thread as *const (),
-    )];
-    for name in replaced.iter().map(|&(name, _)| name) {
-        not_replaced(name)?;
-    }
-    for group in [
-        bindings::xfd_direct_group_XFD_HOST,
-        bindings::xfd_direct_group_XFD_GUEST,
-    ] {
-        for name in direct::symbols(group) {
-            not_replaced(name)?;
-        }
-    }
-    let patch = PATCH.0.get();
+/// A function of the kernel, and ours.
+pub(crate) struct Replaced {
+    pub(crate) symbol: &'static CStr,
+    pub(crate) ours: *const (),
+    /// Without it the kernel has no use for it, and loading goes on.
+    pub(crate) optional: bool,
+}
 
-    // SAFETY: module initialisation runs once, and nobody else knows these statics yet.
-    unsafe {
-        let functions: *mut bindings::klp_func = FUNCTIONS.0.get().cast();
-        for (i, (name, function)) in replaced.into_iter().enumerate() {
-            (*functions.add(i)).old_name = name.as_char_ptr();
-            (*functions.add(i)).new_func = function.cast_mut().cast();
+/// What the switch takes along, both called under klp_mutex: must not wait for a task.
+pub(crate) type Switch = (
+    extern "C" fn(*mut bindings::klp_object) -> c_int,
+    extern "C" fn(*mut bindings::klp_object),
+);
+
+/// Starts the replacement. The transition of running tasks goes on after this returns.
+pub(crate) fn enable(
+    module: &'static ThisModule,
+    functions: &[Replaced],
+    (before, after): Switch,
+) -> Result<(), Refusal> {
+    let patch = PATCH.0.get();
+    let mut next: *mut bindings::klp_func = FUNCTIONS.0.get().cast();
+    for function in functions.iter().take(MOST) {
+        if function.optional && optional(function.symbol).is_none() {
+            continue;
         }
+        not_replaced(function.symbol)?;
+        // SAFETY: module initialisation runs once, and nobody else knows these statics yet; there
+        // are no more than `MOST` entries before the last.
+        unsafe {
+            (*next).old_name = function.symbol.as_char_ptr();
+            (*next).new_func = function.ours.cast_mut().cast();
+            next = next.add(1);
+        }
+    }
+    // SAFETY: as above.
+    unsafe {
         let object: *mut bindings::klp_object = OBJECTS.0.get().cast();
-        (*object).funcs = functions;
-        (*object).callbacks.pre_patch = Some(before_patching);
-        (*object).callbacks.post_unpatch = Some(after_unpatching);
+        (*object).funcs = FUNCTIONS.0.get().cast();
+        (*object).callbacks.pre_patch = Some(before);
+        (*object).callbacks.post_unpatch = Some(after);
         (*patch).mod_ = module.as_ptr();
         (*patch).objs = object;
     }
@@ -76,8 +87,19 @@ pub(crate) fn enable(module: &'static ThisModule) -> Result<(), Refusal> {
         .map_err(Refusal::NoLivepatch)
 }
 
+/// Fails if ftrace is switched off: neither livepatches nor direct calls can be had.
+pub(crate) fn ftrace_is_on() -> Result<(), Refusal> {
+    let enabled = find(c"ftrace_enabled")? as *const c_int;
+    // SAFETY: the kernel's int of that name (kernel/trace/ftrace.c), written in one piece.
+    if unsafe { enabled.read_volatile() } == 0 {
+        Err(Refusal::FtraceOff)
+    } else {
+        Ok(())
+    }
+}
+
 /// Fails if another livepatch has `function`: what it repairs would come back with ours.
-fn not_replaced(function: &'static CStr) -> Result<(), Refusal> {
+pub(crate) fn not_replaced(function: &'static CStr) -> Result<(), Refusal> {
     let (address, klp_mutex) = (find(function)?, find(c"klp_mutex")?);
     // SAFETY: `klp_mutex` is the livepatch core's mutex (kernel/livepatch/core.h:7).
     if unsafe { bindings::xfd_gate_is_livepatched(address as *mut c_void, klp_mutex as *mut _) } {
@@ -87,65 +109,17 @@ fn not_replaced(function: &'static CStr) -> Result<(), Refusal> {
     }
 }
 
-static TAKEN_OVER: AtomicFlag = AtomicFlag::new(false);
-
-/// Everything that is switched with the functions, and is not one.
-fn take_over() -> Result<(), Refusal> {
-    fault::load_step(Step::Redirect)?;
-    direct::attach(bindings::xfd_direct_group_XFD_HOST)?;
-    if let Err(refusal) = guests::take_over() {
-        direct::detach(bindings::xfd_direct_group_XFD_HOST);
-        return Err(refusal);
+/// Fails if none of `callers` calls `function`: the compiler has put a copy of it somewhere, and a
+/// hook at its beginning would not be passed.
+pub(crate) fn is_called(function: &'static CStr, callers: &[&'static CStr]) -> Result<(), Refusal> {
+    let address = find(function)?;
+    let called = callers
+        .iter()
+        .filter_map(|caller| optional(caller))
+        .any(|caller| is_called_by(address, caller));
+    if called {
+        Ok(())
+    } else {
+        Err(Refusal::NotCalled(function))
     }
-    if exit::watch().is_err() {
-        guests::give_back();
-        direct::detach(bindings::xfd_direct_group_XFD_HOST);
-        return Err(Refusal::NoMemory);
-    }
-    call_site::redirect();
-    // SAFETY: sleeping is allowed.
-    unsafe { bindings::xfd_background_start() };
-    TAKEN_OVER.store(true, Relaxed);
-    Ok(())
-}
-
-/// Undoes [`take_over`], if it is in effect; nobody is in the handler then. Sleeps.
-pub(crate) fn give_back() {
-    if !TAKEN_OVER.xchg(false, Relaxed) {
-        return;
-    }
-    // SAFETY: sleeping is allowed.
-    unsafe { bindings::xfd_background_stop() };
-    direct::detach(bindings::xfd_direct_group_XFD_HOST);
-    guests::give_back_unless_owed();
-    call_site::restore();
-    exit::unwatch();
-    // SAFETY: sleeping is allowed. Who was still on the way through a trampoline is gone then.
-    unsafe { bindings::xfd_direct_synchronize() };
-    pool::empty();
-}
-
-/// Gives virtual CPUs back, if [`give_back`] left them; none of them waits for anything now.
-/// Sleeps.
-pub(crate) fn give_back_guests() {
-    if guests::give_back() {
-        // SAFETY: nobody enters any more, and sleeping is allowed.
-        unsafe {
-            bindings::xfd_wait_for_handlers();
-            bindings::xfd_direct_synchronize();
-        }
-    }
-}
-
-extern "C" fn before_patching(_: *mut bindings::klp_object) -> c_int {
-    if let Err(refusal) = take_over() {
-        return refusal.report().to_errno();
-    }
-    pr_info!("first uses of dynamic xfeatures are handled here\n");
-    0
-}
-
-extern "C" fn after_unpatching(_: *mut bindings::klp_object) {
-    give_back();
-    pr_info!("first uses of dynamic xfeatures are handled by the kernel again\n");
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Guards for the kernel's locks around extended state.
+//! Guards: the lock around a process's permissions, being counted as inside, interrupts.
 
-use super::bindings;
+use crate::bindings;
 use core::marker::PhantomData;
 use kernel::prelude::*;
 
@@ -46,66 +46,6 @@ impl Drop for Counted {
     fn drop(&mut self) {
         // SAFETY: `enter` counted it. Unloading also waits for those who have just left.
         unsafe { bindings::xfd_leave_counted() }
-    }
-}
-
-/// The FPU registers and current's fpstate: no preemption, no softirq
-/// (arch/x86/include/asm/fpu/api.h:52).
-pub(crate) struct Fpregs(PhantomData<*const ()>);
-
-impl Fpregs {
-    /// Takes the registers. Interrupts must be on.
-    pub(crate) fn lock() -> Self {
-        // SAFETY: task context.
-        unsafe { bindings::xfd_fpregs_lock() };
-        Self(PhantomData)
-    }
-
-    /// Takes the registers; what they hold of current is saved in its fpstate then. Interrupts
-    /// must be on.
-    pub(crate) fn lock_saved() -> Self {
-        // SAFETY: the gate is bound; task context.
-        unsafe { bindings::xfd_gate_fpregs_lock_and_save() };
-        Self(PhantomData)
-    }
-
-    /// Gives them back loaded from `state`, or as they are if it is NULL; this CPU has current's
-    /// registers then.
-    ///
-    /// # Safety
-    ///
-    /// `state` is current's fpstate; what the registers held is saved.
-    pub(crate) unsafe fn unlock_loaded(self, state: *mut kernel::bindings::fpstate) {
-        core::mem::forget(self);
-        // SAFETY: the gates are bound, the guard was held, and the caller vouches for `state`.
-        unsafe { bindings::xfd_gate_fpregs_restore_and_unlock(state.cast()) }
-    }
-
-    /// Whether current's register contents are in its fpstate and not in the CPU.
-    pub(crate) fn in_memory(&self) -> bool {
-        // SAFETY: reads a flag of current.
-        unsafe { bindings::xfd_fpregs_in_memory() }
-    }
-
-    /// Brings current's register contents into the CPU, with its XFD value.
-    pub(crate) fn load(&self) {
-        if self.in_memory() {
-            // SAFETY: the gate is bound, current is a user task, and the guard is held.
-            unsafe { bindings::xfd_gate_load_fpregs() }
-        }
-    }
-
-    /// Says that current's register contents are in its fpstate, whatever the CPU holds.
-    pub(crate) fn mark_in_memory(&self) {
-        // SAFETY: sets a flag of current.
-        unsafe { bindings::xfd_set_fpregs_in_memory() }
-    }
-}
-
-impl Drop for Fpregs {
-    fn drop(&mut self) {
-        // SAFETY: this guard holds them.
-        unsafe { bindings::xfd_fpregs_unlock() }
     }
 }
 

@@ -29,6 +29,10 @@ pub(crate) enum Refusal {
     NoCallSite(&'static CStr),
     /// The module was loaded out of reach of a near call: ENOEXEC.
     OutOfReach,
+    /// The sysctl kernel.ftrace_enabled is 0: EBUSY.
+    FtraceOff,
+    /// Nobody calls this function where it was looked for: ENOEXEC.
+    NotCalled(&'static CStr),
     /// Another livepatch replaces this function already: EBUSY.
     OtherLivepatch(&'static CStr),
     /// ftrace will not lead this function to us: its errno, EBUSY if somebody else has it.
@@ -37,7 +41,7 @@ pub(crate) enum Refusal {
     NoMemory,
     /// A test asked for it: ENOMEM.
     #[cfg(CONFIG_XFD_FAULTS)]
-    OnRequest(crate::fault::Step),
+    OnRequest(&'static CStr),
     /// The livepatch core said no: its errno.
     NoLivepatch(Error),
 }
@@ -84,12 +88,20 @@ impl Refusal {
                 );
                 ENOEXEC
             }
+            Self::FtraceOff => {
+                pr_err!("not loaded: ftrace is switched off (kernel.ftrace_enabled is 0), and livepatches need it; write 1 and load it again\n");
+                EBUSY
+            }
+            Self::NotCalled(name) => {
+                pr_err!("not loaded: this kernel does not call {} where it was expected (the compiler may have inlined it); this kernel is not supported\n", name);
+                ENOEXEC
+            }
             Self::OtherLivepatch(name) => {
                 pr_err!("not loaded: another livepatch replaces {}, which this one would undo; disable it first (/sys/kernel/livepatch)\n", name);
                 EBUSY
             }
             Self::NoDirectCall(name, e) => {
-                pr_err!("not loaded: ftrace will not call ours for {} (errno {}); detach the BPF program or livepatch that has it\n", name, -e.to_errno());
+                pr_err!("not loaded: ftrace will not call ours for {} (errno {}); detach the BPF program that has it\n", name, -e.to_errno());
                 e
             }
             Self::NoMemory => {
@@ -98,7 +110,7 @@ impl Refusal {
             }
             #[cfg(CONFIG_XFD_FAULTS)]
             Self::OnRequest(step) => {
-                pr_err!("not loaded: step {:?} failed as fail_step asks\n", step);
+                pr_err!("not loaded: step {} failed as fail_step asks\n", step);
                 ENOMEM
             }
             Self::NoLivepatch(e) => {

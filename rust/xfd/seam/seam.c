@@ -7,25 +7,29 @@
 #include <linux/irqflags.h>
 #include <linux/module.h>
 #include <linux/sched/signal.h>
-#include <linux/uaccess.h>
 #include <asm/cpufeature.h>
 #include <asm/fpu/api.h>
 #include <asm/fpu/sched.h>
 #include <asm/fpu/types.h>
 #include <asm/processor.h>
+#include <asm/trapnr.h>
 
-#include "in_flight.h"
 #include "seam.h"
 
 /* klp_enable_patch() takes no other module. */
 MODULE_INFO(livepatch, "Y");
 
 /* XFD_FPSTATE_NOTE: behind the last member before @regs, the bit-field that follows @xfd. */
-static_assert(offsetof(struct fpstate, regs) - sizeof(u32) >= offsetofend(struct fpstate, xfd) + sizeof(unsigned int));
+static_assert(offsetof(struct fpstate, regs) - sizeof(u64) >= offsetofend(struct fpstate, xfd) + sizeof(unsigned int));
 
 bool xfd_cpu_has_xfd(void)
 {
 	return boot_cpu_has(X86_FEATURE_XFD);
+}
+
+bool xfd_cpu_has_fred(void)
+{
+	return cpu_feature_enabled(X86_FEATURE_FRED);
 }
 
 bool xfd_cpu_compacts(void)
@@ -63,6 +67,21 @@ notrace struct fpu *xfd_group_fpu(void)
 	return xfd_task_fpu(current->group_leader);
 }
 
+bool xfd_get_module(void)
+{
+	return try_module_get(THIS_MODULE);
+}
+
+/*
+ * The frame's trap number and error code are those of the last exception that noted some, and
+ * uprobes look at the trap number (arch_uprobe_xol_was_trapped(), arch/x86/kernel/uprobes.c).
+ */
+void xfd_note_nm(void)
+{
+	current->thread.trap_nr = X86_TRAP_NM;
+	current->thread.error_code = 0;
+}
+
 void xfd_irq_enable(void)
 {
 	local_irq_enable();
@@ -91,12 +110,6 @@ void xfd_fpregs_lock(void)
 void xfd_fpregs_unlock(void)
 {
 	fpregs_unlock();
-}
-
-notrace long xfd_put_user(u64 value, unsigned long address)
-{
-	xfd_enter();
-	return xfd_leave(put_user(value, (u64 __user *)address));
 }
 
 bool xfd_fpregs_in_memory(void)

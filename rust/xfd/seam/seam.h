@@ -39,71 +39,48 @@ void xfd_gate_force_sig_fault(int sig, int code, unsigned long address);
 unsigned long xfd_gate_trap_address(struct pt_regs *regs);
 /* Bytes of the largest signal frame. Gate get_sigframe_size. */
 unsigned long xfd_gate_sigframe_size(void);
-/* Takes the FPU registers, saved in current's fpstate if they were loaded. Gate save_fpregs_to_fpstate. */
-void xfd_gate_fpregs_lock_and_save(void);
-/*
- * Gives them back as current's, loaded from @state with its XFD, unless it is NULL. Gates
- * restore_fpregs_from_fpstate, fpregs_mark_activate.
- */
-void xfd_gate_fpregs_restore_and_unlock(struct fpstate *state);
-/* Makes the register image of @state the initial one. Gate fpstate_init_user. */
-void xfd_gate_init_fpstate(struct fpstate *state);
 /* Loads current's registers if they are not loaded; fpregs held. Gate switch_fpu_return. */
 void xfd_gate_load_fpregs(void);
 /* Points @fpu at its built-in fpstate with default masks and permissions. Gate fpstate_reset. */
 void xfd_gate_reset_fpstate(struct fpu *fpu);
 /*
- * Replaces the 5 bytes at @site on all CPUs. Gate smp_text_poke_single; takes the CPU hotplug
- * lock and @text_mutex, sleeps.
+ * Exchanges the 5 bytes at @site on all CPUs, if they are @old. 0 or -EBUSY. Gate
+ * smp_text_poke_single; takes the CPU hotplug lock and @text_mutex, sleeps.
  */
-void xfd_gate_poke5(void *site, const u8 opcode[5], struct mutex *text_mutex);
+int xfd_gate_poke5(void *site, const u8 old[5], const u8 new[5], struct mutex *text_mutex);
+/* Bytes from @function to the next symbol. Gate kallsyms_lookup_size_offset. */
+unsigned long xfd_gate_size_of(unsigned long function);
+/*
+ * The first two functions called @name or @name.SUFFIX; 0 for one that is not there. Looks at
+ * every symbol. Gate kallsyms_on_each_symbol; sleeps.
+ */
+void xfd_gate_find_variants(const char *name, unsigned long found[2]);
 /* Whether a livepatch replaces @function now. Gate klp_find_ops; takes @klp_mutex, sleeps. */
 bool xfd_gate_is_livepatched(void *function, struct mutex *klp_mutex);
-
 
 /* entry.c */
 void xfd_nm_entry(struct pt_regs *regs);
 extern atomic64_t xfd_ordinary_nm;
-/* Tasks that are in this module's code and may sleep, and one more unless they are waited for. */
-extern atomic64_t xfd_in_flight;
+
+/* inside.c: tasks that are in this module's code and may sleep, and one more unless they are waited for. */
+extern atomic64_t xfd_inside;
 extern bool xfd_waited_for;
 /* In this module's code from the one to the other, where the task may sleep. */
 void xfd_enter_counted(void);
 void xfd_leave_counted(void);
-/* Waits until no task is in the handler; nothing may enter it any more. Sleeps. */
-void xfd_wait_for_handlers(void);
-
-/* Functions that are taken over together. */
-enum xfd_direct_group {
-	XFD_HOST,	/* of tasks */
-	XFD_GUEST,	/* of virtual CPUs */
-	XFD_KVM,	/* in kvm.ko */
-	XFD_KVM_INTEL,	/* in kvm-intel.ko */
-};
+/* Waits until no task is inside; nothing may lead into the module any more. Sleeps. */
+void xfd_wait_for_inside(void);
+/* Waits until each task has been elsewhere than in a trampoline, or in this module's text. Sleeps. */
+void xfd_synchronize_tasks(void);
+/* A reference to this module. False if it is on its way out. */
+bool xfd_get_module(void);
 
 /*
- * direct.c: a kernel function that is called by way of this module, since ftrace's call at its
- * beginning leads straight to @trampoline. What a livepatch does costs a hundred instructions a
- * call; this costs three.
+ * direct.c: requests for permission come to xfd_request_permission() (prctl.rs), by way of
+ * @function, which is fpu_xstate_prctl(). Sleep. 0 or an errno; -EBUSY if somebody else has it.
  */
-struct xfd_direct {
-	const char *symbol;
-	enum xfd_direct_group group;
-	void (*trampoline)(void);
-};
-
-/* All of them; the last has a NULL symbol. */
-extern const struct xfd_direct xfd_directs[];
-/*
- * Attaches all of @group, or none. Sleeps, one at a time. Returns 0, -ENOENT if there is no such
- * function, -ENODEV if ftrace has no place in it, -EBUSY if somebody else has it, or -ENOMEM; @failed is
- * the one, or NULL.
- */
-int xfd_direct_attach(enum xfd_direct_group group, const struct xfd_direct **failed);
-/* Nobody enters by those of @group any more. Nothing if they are not attached. Sleeps. */
-void xfd_direct_detach(enum xfd_direct_group group);
-/* Waits until nobody is in a trampoline or runs ours without being counted. Sleeps. */
-void xfd_direct_synchronize(void);
+int xfd_direct_attach(unsigned long function);
+int xfd_direct_detach(void);
 
 /*
  * shrinker.c: whether memory pressure reaches the pool (pool.rs). Sleep; the first returns 0 or
@@ -114,41 +91,48 @@ void xfd_shrinker_unregister(void);
 /* Parameter `pool`: buffers that each CPU keeps. */
 extern unsigned int xfd_pool;
 
-/* exit.c: whether xfd_before_exit() (exit.rs) is called. Sleep; the first returns an errno. */
+/*
+ * exit.c: whether xfd_before_exit() (exit.rs) is called. Sleep; an errno, or 0. The third waits
+ * until nobody is in it.
+ */
 int xfd_exit_watch(void *tracepoint);
-void xfd_exit_unwatch(void *tracepoint);
+int xfd_exit_unwatch(void *tracepoint);
+void xfd_exit_synchronize(void);
 
-/* tasks.c: calls xfd_consider(task, @pass) for each with an enlarged buffer, in an RCU section. */
-void xfd_each_enlarged_task(void *pass);
-/* Finds the functions that hold an fpstate; returns the name of one that is not there, or NULL. */
+/* tasks.c: finds the functions in which a task is left alone; the name of one that is not there, or NULL. */
 const char *xfd_find_holders(void);
 /*
- * Holds @task where it is; if it does not run and nobody has to do with its registers, calls
- * xfd_look_at_blocked(@task, @look), interrupts off. Returns its CPU if it runs on one that may be
- * disturbed, else -1.
+ * Looks at all tasks with an enlarged buffer: xfd_look_at_blocked(task, @pass) for each that is
+ * blocked, held where it is, interrupts off. Sleeps; ends early when @stop becomes true.
  */
-int xfd_look_at_task(struct task_struct *task, void *look);
+void xfd_look_at_tasks(void *pass, const bool *stop);
 
-/* regrow.c: bytes of user_size of a task that has not used dynamic components */
-extern unsigned int xfd_default_user_size;
+/*
+ * owed.c: a task whose buffer was taken and that has not got one again, with a reference; NULL if there is
+ * none. Each of them in turn.
+ */
+struct task_struct *xfd_next_owed(void);
+/*
+ * Holds @task where it is, and calls xfd_give_held(@task, permission, @gift) if it does not run; or waits a
+ * little for it. Drops the reference. Sleeps.
+ */
+void xfd_give_to(struct task_struct *task, void *gift);
 
 /* kernel_tiles.c: kernel_fpu_begin(), or -EBUSY where there is none; kernel_fpu_end(). */
 int xfd_kernel_fpu_begin(void);
 void xfd_kernel_fpu_end(void);
 
 /*
- * kvm.c: from watch to unwatch, calls xfd_kvm_came() and xfd_kvm_goes() (kvm_modules.rs) when a
- * module of KVM's does, one at a time; at first for those that are there. Sleep.
+ * background.c: whether xfd_background_pass() is called once an interval. The second does not wait
+ * for a pass that runs, the third does. Sleep.
  */
-int xfd_kvm_watch(void);
-void xfd_kvm_unwatch(void);
-/* A virtual CPU that has not got what it was promised keeps this module here. False if it goes. */
-bool xfd_get_module(void);
-void xfd_put_module(void);
-
-/* background.c: whether xfd_background_pass() is called once an interval. Sleep. */
 void xfd_background_start(void);
 void xfd_background_stop(void);
+void xfd_background_synchronize(void);
+
+/* closing.c: calls xfd_finish() (xfd_main.rs) from a worker of the kernel's; and waits for that. */
+void xfd_finish_soon(void);
+void xfd_finish_synchronize(void);
 
 /* resume.c: whether xfd_after_resume() (resume.rs) is called. Sleep. */
 void xfd_resume_watch(void);
@@ -156,6 +140,7 @@ void xfd_resume_unwatch(void);
 
 /* Wrappers: what C has only as macros or inline functions. */
 bool xfd_cpu_has_xfd(void);
+bool xfd_cpu_has_fred(void);
 bool xfd_cpu_compacts(void);
 bool xfd_cpu_is_xen_pv(void);
 bool xfd_cpu_is_online(unsigned int cpu);
@@ -163,14 +148,14 @@ struct fpu *xfd_task_fpu(struct task_struct *task);
 struct fpu *xfd_current_fpu(void);
 /* That of current's group leader, which holds the permissions. */
 struct fpu *xfd_group_fpu(void);
+/* What the signal frame of current says of the exception: #NM, which has no error code. */
+void xfd_note_nm(void);
 void xfd_irq_enable(void);
 void xfd_irq_disable(void);
 void xfd_siglock_current(void);
 void xfd_sigunlock_current(void);
 void xfd_fpregs_lock(void);
 void xfd_fpregs_unlock(void);
-/* Writes @value to current's memory; counted as being in this module. 0 or -EFAULT. Sleeps. */
-long xfd_put_user(u64 value, unsigned long address);
 bool xfd_fpregs_in_memory(void);
 void xfd_set_fpregs_in_memory(void);
 /* Whether a thread of current's process has an altstack of less than @bytes; siglock held. */
@@ -183,6 +168,8 @@ extern atomic64_t xfd_hold;
 extern atomic64_t xfd_held;
 /* Parameter of insmod: the step of loading that fails, 0 for none. */
 extern int xfd_fail_step;
+/* Another: nothing can be detached. */
+extern bool xfd_fail_detach;
 /* Another: background passes follow each other at once, whatever the interval. */
 extern bool xfd_eager;
 /* Waits while @point is the one to wait at. Sleeps, whatever signals are pending. */

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Finding unexported symbols, and binding the gates to them.
 
-use super::bindings;
 use super::refusal::Refusal;
+use crate::bindings;
+use core::cell::UnsafeCell;
 use kernel::prelude::*;
 
 /// Binds every gate of gates.h. Changes nothing but this module's own text.
@@ -37,42 +38,55 @@ pub(crate) fn optional(name: &'static CStr) -> Option<usize> {
     }
 }
 
+/// Addresses of the first two functions that are called `name`, or `name` with a suffix of the
+/// compiler's (`.constprop.0`, `.isra.0`). Looks at every symbol of the kernel.
+pub(super) fn variants(name: &'static CStr) -> [Option<usize>; 2] {
+    let mut found = [0; 2];
+    // SAFETY: a bound gate; it writes no more than two addresses.
+    unsafe { bindings::xfd_gate_find_variants(name.as_char_ptr(), found.as_mut_ptr()) };
+    found.map(|address| (address != 0).then_some(address as usize))
+}
+
+/// Bytes from the start of the kernel function at `address` to the next symbol.
+pub(super) fn extent(address: usize) -> usize {
+    // SAFETY: a bound gate.
+    unsafe { bindings::xfd_gate_size_of(address as c_ulong) as usize }
+}
+
 fn gates() -> impl Iterator<Item = &'static bindings::xfd_gate> {
-    // SAFETY: gates.c ends the array with an entry whose symbol is NULL.
-    unsafe {
-        until_null(
-            &raw const bindings::xfd_gates,
-            |gate: &bindings::xfd_gate| gate.symbol,
-        )
-    }
-}
-
-/// The entries of a list of C's that begins at `list`.
-///
-/// # Safety
-///
-/// It is a static array, the last entry of which has a NULL symbol.
-pub(super) unsafe fn until_null<L, T: 'static>(
-    list: *const L,
-    symbol: impl Fn(&T) -> *const c_char,
-) -> impl Iterator<Item = &'static T> {
-    let first: *const T = list.cast();
+    let first: *const bindings::xfd_gate = (&raw const bindings::xfd_gates).cast();
     (0..)
-        // SAFETY: `take_while` reads no further than the entry that ends it.
+        // SAFETY: `take_while` reads no further than the entry that ends it: gates.c ends the array
+        // with an entry whose symbol is NULL.
         .map(move |i| unsafe { &*first.add(i) })
-        .take_while(move |entry| !symbol(entry).is_null())
+        .take_while(|gate| !gate.symbol.is_null())
 }
 
-/// kallsyms_lookup_name() is not exported, but a kprobe on it is told its address.
+/// The kernel's own list of kprobes may keep a pointer to it if something goes wrong, so it is not on
+/// a stack.
+struct Probe(UnsafeCell<bindings::kprobe>);
+
+// SAFETY: only module initialisation uses it, which runs once.
+unsafe impl Sync for Probe {}
+
+// SAFETY: zero is C's initial value of every member (static initialisation).
+static PROBE: Probe = Probe(UnsafeCell::new(unsafe { core::mem::zeroed() }));
+
+/// kallsyms_lookup_name() is not exported, but a kprobe on it is told its address. The probe is
+/// disabled from the start: no text is changed, and ftrace has nothing to do with it.
 fn kallsyms_lookup_name() -> Result<usize, Refusal> {
-    // SAFETY: zero is C's initial value of every member (static initialisation).
-    let mut probe: bindings::kprobe = unsafe { core::mem::zeroed() };
-    probe.symbol_name = c"kallsyms_lookup_name".as_char_ptr();
-    // SAFETY: `probe` stays where it is until it is unregistered below.
-    let error = unsafe { bindings::register_kprobe(&mut probe) };
+    let probe = PROBE.0.get();
+    // SAFETY: nobody else knows it, and it is static.
+    let error = unsafe {
+        (*probe).symbol_name = c"kallsyms_lookup_name".as_char_ptr();
+        (*probe).flags = bindings::KPROBE_FLAG_DISABLED;
+        bindings::register_kprobe(probe)
+    };
     kernel::error::to_result(error).map_err(Refusal::NoKprobe)?;
-    let address = probe.addr as usize;
     // SAFETY: it was registered.
-    unsafe { bindings::unregister_kprobe(&mut probe) };
-    Ok(address)
+    unsafe {
+        let address = (*probe).addr as usize;
+        bindings::unregister_kprobe(probe);
+        Ok(address)
+    }
 }

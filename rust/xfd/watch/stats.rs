@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Counters since load, one decimal number a file in /sys/kernel/debug/xfd/.
 
+use crate::bindings;
 use crate::fault;
-use crate::buffer::pool;
-use crate::guest::promise;
-use crate::seam::bindings;
 use kernel::debugfs::{Dir, File};
 use kernel::fmt;
 use kernel::prelude::*;
@@ -30,9 +28,9 @@ pub(crate) struct Stats {
     pub(crate) first_uses: Counter,
     /// Those of them whose buffer came from the pool.
     pub(crate) recycled: Counter,
-    /// Enlarged buffers that tasks gave back because they did not need them.
+    /// Enlarged buffers taken from tasks that slept and did not need them.
     pub(crate) reclaimed: Counter,
-    /// Those that were needed again for tiles of a signal frame or a tracer.
+    /// Buffers that such tasks got back.
     pub(crate) regrown: Counter,
     /// Virtual CPUs' buffers that got room for a dynamic component.
     pub(crate) guests_grown: Counter,
@@ -60,7 +58,7 @@ pub(crate) static STATS: Stats = Stats {
 /// # Safety
 ///
 /// `counter` points to a static of C's that only atomic operations change.
-pub(crate) unsafe fn of_c(counter: *mut bindings::atomic64_t) -> &'static Atomic<i64> {
+unsafe fn of_c(counter: *mut bindings::atomic64_t) -> &'static Atomic<i64> {
     // SAFETY: the caller vouches for it.
     unsafe { Atomic::from_ptr(counter.cast()) }
 }
@@ -74,24 +72,24 @@ impl fmt::Debug for Shown {
     }
 }
 
-/// How many tasks are in this module's code now: C counts one more, until it waits for them.
-struct InFlight(&'static Atomic<i64>);
+/// A number that somebody else keeps, as a debugfs file shows it.
+#[derive(Clone, Copy)]
+pub(crate) struct Gauge(pub(crate) fn() -> i64);
 
-impl fmt::Debug for InFlight {
+impl fmt::Debug for Gauge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // SAFETY: an aligned bool of C's; a stale one makes the number wrong by one for a moment.
-        let waited_for = unsafe { (&raw const bindings::xfd_waited_for).read_volatile() };
-        write!(f, "{}", self.0.load(Relaxed) - i64::from(!waited_for))
+        write!(f, "{}", (self.0)())
     }
 }
 
-/// How many buffers the pool has now.
-struct Pooled;
-
-impl fmt::Debug for Pooled {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", pool::count())
-    }
+/// What the folder shows beside the counters.
+pub(crate) struct Gauges {
+    /// Buffers in the pool now.
+    pub(crate) pooled: Gauge,
+    /// Tasks in this module's code now.
+    pub(crate) in_flight: Gauge,
+    /// Bytes of the pool's buffers that are not zero (CONFIG_XFD_FAULTS).
+    pub(crate) dirty: fn() -> i64,
 }
 
 /// The debugfs folder; it goes when this is dropped.
@@ -102,15 +100,13 @@ pub(crate) struct Files {
     #[pin]
     recycled: File<Shown>,
     #[pin]
-    pooled: File<Pooled>,
+    pooled: File<Gauge>,
     #[pin]
     reclaimed: File<Shown>,
     #[pin]
     regrown: File<Shown>,
     #[pin]
     guests_grown: File<Shown>,
-    #[pin]
-    guests_owed: File<promise::Outstanding>,
     #[pin]
     denied: File<Shown>,
     #[pin]
@@ -120,7 +116,7 @@ pub(crate) struct Files {
     #[pin]
     ordinary_nm: File<Shown>,
     #[pin]
-    in_flight: File<InFlight>,
+    in_flight: File<Gauge>,
     #[pin]
     faults: fault::Files,
     _dir: Dir,
@@ -129,30 +125,24 @@ pub(crate) struct Files {
 impl Files {
     /// Makes the folder and its files. debugfs swallows its errors: without it there are no
     /// files, and the module works.
-    pub(crate) fn new() -> impl PinInit<Self, Error> {
+    pub(crate) fn new(gauges: Gauges) -> impl PinInit<Self, Error> {
         let dir = Dir::new(c"xfd");
-        // SAFETY: statics of entry.c, changed by atomic operations only.
-        let (ordinary_nm, in_flight) = unsafe {
-            (
-                of_c(&raw mut bindings::xfd_ordinary_nm),
-                of_c(&raw mut bindings::xfd_in_flight),
-            )
-        };
+        // SAFETY: a static of entry.c, changed by atomic operations only.
+        let ordinary_nm = unsafe { of_c(&raw mut bindings::xfd_ordinary_nm) };
         try_pin_init!(Self {
             first_uses <- dir.read_only_file(c"first_uses", Shown(&STATS.first_uses.0)),
             recycled <- dir.read_only_file(c"recycled", Shown(&STATS.recycled.0)),
             reclaimed <- dir.read_only_file(c"reclaimed", Shown(&STATS.reclaimed.0)),
             regrown <- dir.read_only_file(c"regrown", Shown(&STATS.regrown.0)),
             guests_grown <- dir.read_only_file(c"guests_grown", Shown(&STATS.guests_grown.0)),
-            guests_owed <- dir.read_only_file(c"guests_owed", promise::Outstanding),
-            pooled <- dir.read_only_file(c"pooled", Pooled),
+            pooled <- dir.read_only_file(c"pooled", gauges.pooled),
             denied <- dir.read_only_file(c"denied", Shown(&STATS.denied.0)),
             failed_allocations <-
                 dir.read_only_file(c"failed_allocations", Shown(&STATS.failed_allocations.0)),
             repeated <- dir.read_only_file(c"repeated", Shown(&STATS.repeated.0)),
             ordinary_nm <- dir.read_only_file(c"ordinary_nm", Shown(ordinary_nm)),
-            in_flight <- dir.read_only_file(c"in_flight", InFlight(in_flight)),
-            faults <- fault::Files::new(&dir),
+            in_flight <- dir.read_only_file(c"in_flight", gauges.in_flight),
+            faults <- fault::Files::new(&dir, gauges.dirty),
             _dir: dir.clone(),
         })
     }

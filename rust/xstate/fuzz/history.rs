@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The life of a process, as any bytes tell it: requests, first uses, fork, exec. After each step
-//! the invariants of the whole are looked at. For the fuzzer, for its corpus, and for proptest.
+//! The life of a process, as any bytes tell it: requests, first uses, fork, exec, reclaim, and a
+//! virtual CPU. After each step the invariants of the whole are looked at. For the fuzzer, for its corpus, and for proptest.
 
 use xstate::arming;
-use xstate::buffer::{self, Masks, Need};
+use xstate::buffer::{self, Masks, Need, Room};
+use xstate::facility;
+use xstate::guest::{self, Enabling, XfdUpdate};
+use xstate::idle::{look, Clock, Look, Note};
 use xstate::layout::{Component, Format, Layout, FIXED_REGION};
 use xstate::nm_event::NmEvent;
 use xstate::permission::{self, Answer, Audience, Permission, Refusal, GUEST_LOCKED};
@@ -14,12 +17,35 @@ const TILES: Xfeatures = Xfeatures::USER_DYNAMIC;
 const DEFAULT: Xfeatures = Xfeatures::from_bits(0x21ae7);
 const USER: Xfeatures = Xfeatures::from_bits(0x602e7);
 
-/// A thread's buffer: what it says, and the bytes that were allocated for it.
+/// A buffer: what it says, and the bytes that were allocated for it.
 #[derive(Clone, Copy)]
-struct Thread {
+struct Buffer {
     masks: Masks,
     bytes: u32,
     user_bytes: u32,
+}
+
+/// A thread and its buffer.
+#[derive(Clone, Copy)]
+struct Thread {
+    buffer: Buffer,
+    /// Whether it was given back while tiles were in use.
+    live: bool,
+    /// A word beside the buffer.
+    note: u64,
+    switches: u32,
+    /// Since when it has been blocked.
+    blocked_at: u64,
+    /// Whether its buffer was reclaimed, and not given back yet.
+    reclaimed: bool,
+}
+
+/// A virtual CPU: what the hypervisor enabled, its buffer, and XSTATE_BV of the saved image.
+#[derive(Clone, Copy)]
+struct Vcpu {
+    enabled: Xfeatures,
+    buffer: Buffer,
+    image: Xfeatures,
 }
 
 /// What a CPU holds, and what the kernel remembers of it.
@@ -34,7 +60,10 @@ struct Process {
     host: Permission,
     guest: Permission,
     threads: Vec<Thread>,
+    vcpu: Option<Vcpu>,
     cpu: Cpu,
+    /// Milliseconds.
+    now: u64,
 }
 
 /// Lives through the history that `data` tells; its end is the end of the history.
@@ -49,14 +78,13 @@ pub fn run(data: &[u8]) {
     let mut process = Process::new(layout(format, &mut next));
     while let (Some(what), Some(value)) = (next(), next()) {
         let thread = usize::from(what >> 4) % process.threads.len();
-        match what & 7 {
-            0 => process.request(idx(value), Audience::Host),
-            1 => process.request(idx(value), Audience::Guest),
-            2 | 3 => process.nm(thread, xfd_err(value)),
-            4 => process.new_thread(),
-            5 => process.fork(),
-            6 => process.exec(),
-            _ => process.guest.xfeatures = process.guest.xfeatures | GUEST_LOCKED,
+        process.now += u64::from(value);
+        match what & 15 {
+            8 => process.set_cpuid(value),
+            9 => process.write_guest_xfd(value),
+            10 => process.reclaim(thread, value),
+            11 => process.release(thread),
+            _ => process.step(what & 7, thread, value),
         }
         process.check();
     }
@@ -102,6 +130,18 @@ fn layout(format: u8, next: &mut impl FnMut() -> Option<u8>) -> Layout {
 }
 
 impl Process {
+    fn step(&mut self, what: u8, thread: usize, value: u8) {
+        match what {
+            0 => self.request(idx(value), Audience::Host),
+            1 => self.request(idx(value), Audience::Guest),
+            2 | 3 => self.nm(thread, xfd_err(value)),
+            4 => self.new_thread(),
+            5 => self.fork(),
+            6 => self.exec(),
+            _ => self.new_vcpu(),
+        }
+    }
+
     fn new(layout: Layout) -> Self {
         let permission = Permission {
             xfeatures: DEFAULT,
@@ -113,36 +153,60 @@ impl Process {
             host: permission,
             guest: permission,
             threads: Vec::new(),
+            vcpu: None,
             cpu: Cpu {
                 msr: Xfeatures::NONE,
                 copy: Xfeatures::NONE,
             },
+            now: 0,
         };
         process.new_thread();
         process
     }
 
-    /// Every thread starts with the built-in buffer, armed.
-    fn small(&self) -> Thread {
-        Thread {
+    /// The buffer without dynamic components, with `xfd` armed.
+    fn small(&self, xfd: Xfeatures) -> Buffer {
+        Buffer {
             masks: Masks {
                 xfeatures: DEFAULT,
                 user_xfeatures: DEFAULT & USER,
-                xfd: TILES,
+                xfd,
             },
             bytes: self.layout.size(DEFAULT, self.layout.kernel_format()),
             user_bytes: self.layout.size(DEFAULT & USER, Format::Standard),
         }
     }
 
-    fn new_thread(&mut self) {
-        if self.threads.len() < 8 {
-            self.threads.push(self.small());
+    /// Every thread starts with the built-in buffer, armed.
+    fn thread(&self) -> Thread {
+        Thread {
+            buffer: self.small(TILES),
+            live: false,
+            note: 0,
+            switches: 0,
+            blocked_at: self.now,
+            reclaimed: false,
         }
     }
 
+    fn new_thread(&mut self) {
+        if self.threads.len() < 8 {
+            self.threads.push(self.thread());
+        }
+    }
+
+    /// The first virtual CPU settles what its kind may have.
+    fn new_vcpu(&mut self) {
+        self.guest.xfeatures = self.guest.xfeatures | GUEST_LOCKED;
+        self.vcpu = Some(Vcpu {
+            enabled: DEFAULT & USER,
+            buffer: self.small(Xfeatures::NONE),
+            image: Xfeatures::NONE,
+        });
+    }
+
     fn fork(&mut self) {
-        self.threads = vec![self.small()];
+        self.threads = vec![self.thread()];
     }
 
     fn exec(&mut self) {
@@ -154,7 +218,7 @@ impl Process {
             Audience::Host => self.host,
             Audience::Guest => self.guest,
         };
-        let requested = match permission::facility(idx, USER) {
+        let requested = match facility::requested(idx, USER) {
             Ok(requested) => requested,
             Err(Refusal::NoSuchXfeature) => return assert!(idx >= 20),
             Err(refusal) => return assert!(idx < 20 && idx != 18, "{idx}: {refusal:?}"),
@@ -183,65 +247,176 @@ impl Process {
 
     /// An #NM of a thread, as the module handles it.
     fn nm(&mut self, thread: usize, xfd_err: u64) {
+        let permitted = self.host.xfeatures;
+        self.run(thread);
         let thread = &mut self.threads[thread];
         // The context switch: the CPU runs the thread with its value.
-        arm(&mut self.cpu, thread.masks.xfd);
+        arm(&mut self.cpu, thread.buffer.masks.xfd);
         let used = match NmEvent::from_xfd_err(xfd_err) {
             NmEvent::FirstUse(used) => used,
             NmEvent::Unknown(raised) => return assert!((raised & TILES).is_empty()),
             NmEvent::Ordinary => return assert_eq!(xfd_err, 0),
         };
         assert_eq!(used, TILES);
-        if !permission::allows(self.host.xfeatures, used) {
+        if !permission::allows(permitted, used) {
             return;
         }
-        match buffer::need(thread.masks, used, &self.host) {
-            Need::NothingButArming => assert!((thread.masks.xfd & used).is_empty()),
-            Need::Enlarge {
-                kernel_size,
-                user_size,
-            } => {
-                thread.masks = buffer::commit(thread.masks, used);
-                (thread.bytes, thread.user_bytes) = (kernel_size, user_size);
-            }
+        match buffer::need(thread.buffer.masks, used, permitted, USER, &self.layout) {
+            Need::NothingButArming => assert!((thread.buffer.masks.xfd & used).is_empty()),
+            Need::Enlarge(room) => thread.buffer.enlarge(used, &room),
         }
-        arm(&mut self.cpu, thread.masks.xfd);
+        thread.live = true;
+        arm(&mut self.cpu, thread.buffer.masks.xfd);
         assert!(
             (self.cpu.msr & used).is_empty(),
             "the instruction would trap again"
         );
     }
 
+    /// A thread runs, and is blocked again. A reclaimed buffer is given back before it does.
+    fn run(&mut self, thread: usize) {
+        let permitted = self.host.xfeatures;
+        let thread = &mut self.threads[thread];
+        thread.switches = thread.switches.wrapping_add(2);
+        thread.blocked_at = self.now;
+        if thread.reclaimed {
+            match buffer::need(thread.buffer.masks, TILES, permitted, USER, &self.layout) {
+                Need::Enlarge(room) => thread.buffer.enlarge(TILES, &room),
+                Need::NothingButArming => panic!("a reclaimed buffer is still there"),
+            }
+            thread.reclaimed = false;
+        }
+    }
+
+    /// TILERELEASE.
+    fn release(&mut self, thread: usize) {
+        self.run(thread);
+        self.threads[thread].live = false;
+    }
+
+    /// A look of the pass that reclaims buffers, at a blocked thread.
+    fn reclaim(&mut self, thread: usize, interval: u8) {
+        let small = self.small(TILES);
+        let thread = &mut self.threads[thread];
+        if !thread.buffer.masks.xfeatures.contains(TILES) {
+            return;
+        }
+        let in_use = if thread.live {
+            DEFAULT | TILES
+        } else {
+            DEFAULT
+        };
+        let noted = Note::from_word(thread.note);
+        let now = Clock::at(self.now);
+        match look(in_use, noted, now, u32::from(interval), thread.switches) {
+            Look::InUse => thread.note = 0,
+            Look::IdleSince(note) => thread.note = note.word(),
+            Look::Spare => {
+                assert!(!thread.live, "live tiles are lost");
+                let blocked = self.now - thread.blocked_at;
+                assert!(blocked + 1 >= u64::from(interval), "too early");
+                // Frames keep their size.
+                thread.buffer = Buffer {
+                    user_bytes: thread.buffer.user_bytes,
+                    ..small
+                };
+                (thread.reclaimed, thread.note) = (true, 0);
+            }
+        }
+    }
+
+    /// KVM_SET_CPUID2: with tiles, or without.
+    fn set_cpuid(&mut self, value: u8) {
+        let permitted = self.guest.xfeatures;
+        let Some(vcpu) = &mut self.vcpu else { return };
+        let requested = if value & 1 == 0 { USER } else { DEFAULT & USER };
+        match guest::enable(requested, vcpu.enabled, permitted) {
+            Enabling::Kept => assert!((requested & TILES & !vcpu.enabled).is_empty()),
+            Enabling::Refused => assert!(!permitted.contains(TILES)),
+            Enabling::Enlarge(more) => {
+                assert_eq!(more, TILES);
+                let old = vcpu.buffer.masks;
+                let all = old.xfeatures | permitted;
+                let room = Room::for_components(all, USER, &self.layout);
+                vcpu.buffer.masks = buffer::enlarged_for_guest(old, more, &room).expect("room");
+                (vcpu.buffer.bytes, vcpu.buffer.user_bytes) =
+                    (room.kernel_size(), room.user_size());
+                vcpu.enabled = vcpu.enabled | more;
+            }
+        }
+    }
+
+    /// KVM_SET_XSAVE as far as the guest may, then a value for its IA32_XFD.
+    fn write_guest_xfd(&mut self, value: u8) {
+        let Some(vcpu) = &mut self.vcpu else { return };
+        vcpu.image = vcpu.enabled & !vcpu.buffer.masks.xfd;
+        let xfd = if value & 1 == 0 {
+            vcpu.enabled & TILES
+        } else {
+            Xfeatures::NONE
+        };
+        let update = guest::update_xfd(xfd, value & 2 != 0, value & 4 != 0);
+        vcpu.buffer.masks.xfd = xfd;
+        match update {
+            // The next save leaves out what is disabled.
+            XfdUpdate::InRegisters => vcpu.image = vcpu.image & !xfd,
+            XfdUpdate::InMemory { drop } => vcpu.image = vcpu.image & !drop,
+        }
+        assert!((vcpu.image & xfd).is_empty(), "#NM in the host");
+    }
+
     fn check(&self) {
         assert_eq!(self.cpu.msr, self.cpu.copy);
         assert!(self.host.xfeatures.contains(DEFAULT));
         assert!(!self.host.xfeatures.contains(GUEST_LOCKED));
-        for Thread {
-            masks,
-            bytes,
-            user_bytes,
-        } in &self.threads
-        {
+        for thread in &self.threads {
+            let masks = thread.buffer.masks;
             assert!(
                 self.host.xfeatures.contains(masks.xfeatures),
                 "more than is permitted"
             );
-            assert!(masks.xfeatures.contains(masks.user_xfeatures));
             assert!(
                 masks.xfeatures.contains(TILES & !masks.xfd),
                 "disarmed without room"
             );
-            // A save writes the components of `xfeatures`, and nothing behind the buffer's end.
-            let saved = self
-                .layout
-                .size(masks.xfeatures, self.layout.kernel_format());
-            assert!(saved <= *bytes, "{saved} bytes are saved into {bytes}");
-            let shown = self.layout.size(masks.user_xfeatures, Format::Standard);
-            assert!(
-                shown <= *user_bytes,
-                "{shown} bytes in a frame of {user_bytes}"
-            );
+            thread.buffer.check(&self.layout);
         }
+        if let Some(vcpu) = &self.vcpu {
+            let masks = vcpu.buffer.masks;
+            assert!(
+                self.guest.xfeatures.contains(masks.xfeatures),
+                "more than is permitted"
+            );
+            assert!(masks.xfeatures.contains(vcpu.enabled), "enabled, no room");
+            assert!(masks.xfeatures.contains(vcpu.image), "saved, no room");
+            vcpu.buffer.check(&self.layout);
+        }
+    }
+}
+
+impl Buffer {
+    /// One with `room` takes over.
+    fn enlarge(&mut self, used: Xfeatures, room: &Room) {
+        self.masks = buffer::commit(self.masks, used, room).expect("room");
+        (self.bytes, self.user_bytes) = (room.kernel_size(), room.user_size());
+    }
+
+    /// A save writes the components of `xfeatures`, and nothing behind the buffer's end.
+    fn check(&self, layout: &Layout) {
+        let masks = self.masks;
+        assert!(masks.xfeatures.contains(masks.user_xfeatures));
+        let saved = layout.size(masks.xfeatures, layout.kernel_format());
+        assert!(
+            saved <= self.bytes,
+            "{saved} bytes are saved into {}",
+            self.bytes
+        );
+        let shown = layout.size(masks.user_xfeatures, Format::Standard);
+        assert!(
+            shown <= self.user_bytes,
+            "{shown} bytes in a frame of {}",
+            self.user_bytes
+        );
     }
 }
 

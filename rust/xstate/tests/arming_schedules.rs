@@ -4,7 +4,8 @@
 //! `FpstateBuffer::install()` and `xfd_fpu_flush_thread()` around the decisions of this crate.
 
 use xstate::arming;
-use xstate::buffer::{self, Masks};
+use xstate::buffer::{self, Masks, Need, Room};
+use xstate::layout::{Component, Format, Layout};
 use xstate::xfeature::Xfeatures;
 
 const ARMED: Xfeatures = Xfeatures::USER_DYNAMIC;
@@ -14,6 +15,17 @@ const SMALL: Masks = Masks {
     user_xfeatures: Xfeatures::from_bits(0x202e7),
     xfd: ARMED,
 };
+
+const ALL: Xfeatures = Xfeatures::from_bits(0x602e7);
+
+/// What a first use of a thread with the small buffer allocates.
+fn room() -> Room {
+    let layout = Layout::new(Format::Compacted, |_| Component::default());
+    match buffer::need(SMALL, ARMED, ALL, ALL, &layout) {
+        Need::Enlarge(room) => room,
+        Need::NothingButArming => panic!("an armed thread needs a buffer"),
+    }
+}
 
 /// What the task does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -63,6 +75,8 @@ struct World {
     /// What its buffer holds.
     buffer: Content,
     masks: Masks,
+    /// What it has allocated.
+    allocated: Option<Room>,
     /// TIF_NEED_FPU_LOAD.
     in_memory: bool,
 }
@@ -115,7 +129,7 @@ impl World {
     fn step(&mut self, number: usize) -> bool {
         match (self.program, number) {
             // `need()`; then the allocation sleeps.
-            (Program::FirstUse, 0) => {}
+            (Program::FirstUse, 0) => self.allocated = Some(room()),
             // fpregs_lock() to fpregs_unlock(): steps 1 to 3.
             (Program::FirstUse, 1) => {
                 if self.broken != Broken::Load {
@@ -123,7 +137,8 @@ impl World {
                 }
             }
             (Program::FirstUse, 2) => {
-                self.masks = buffer::commit(self.masks, ARMED);
+                let room = self.allocated.expect("an allocated buffer");
+                self.masks = buffer::commit(self.masks, ARMED, &room).expect("room");
                 // Another layout, and zeroed.
                 self.buffer = Content::Initial;
             }
@@ -209,7 +224,7 @@ fn explore(world: World, step: usize, preemptions: u32) -> usize {
 fn all_schedules(program: Program, broken: Broken) -> usize {
     let masks = match program {
         Program::FirstUse => SMALL,
-        Program::Exec => buffer::commit(SMALL, ARMED),
+        Program::Exec => buffer::commit(SMALL, ARMED, &room()).expect("room"),
     };
     let running = Cpu {
         msr: masks.xfd,
@@ -231,6 +246,7 @@ fn all_schedules(program: Program, broken: Broken) -> usize {
             registers: Content::Own,
             buffer: Content::Foreign,
             masks,
+            allocated: None,
             in_memory: false,
         };
         ends += explore(world, 0, 3);

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Threads of a process that ask for permission and use it at the same time, in every order that
-//! loom finds: the protocol of rust/xfd/prctl.rs, group_perm.rs and nm_handler.rs around the
-//! decisions of this crate. The mask is read without a lock, too; the sizes only under siglock.
+//! loom finds: the protocol of rust/xfd/permission and rust/xfd/first_use around the decisions of
+//! this crate. The mask is read without a lock; the sizes that the kernel's own code goes by, when
+//! this module is not loaded, belong to siglock.
 
 use loom::cell::UnsafeCell;
 use loom::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use loom::sync::{Arc, Mutex, MutexGuard};
 use loom::thread;
-use xstate::buffer::{self, Masks, Need};
+use std::sync::atomic::AtomicBool;
+use xstate::buffer::{self, Masks, Need, Room};
 use xstate::layout::{Component, Format, Layout};
 use xstate::permission::{self, Answer, Audience, Permission};
 use xstate::xfeature::Xfeatures;
@@ -15,6 +17,11 @@ use xstate::xfeature::Xfeatures;
 const DEFAULT: Xfeatures = Xfeatures::from_bits(0x202e7);
 const USER: Xfeatures = Xfeatures::from_bits(0x602e7);
 const TILES: Xfeatures = Xfeatures::USER_DYNAMIC;
+const SMALL: Masks = Masks {
+    xfeatures: DEFAULT,
+    user_xfeatures: DEFAULT,
+    xfd: TILES,
+};
 
 fn layout() -> Layout {
     Layout::new(Format::Compacted, |i| match i {
@@ -57,18 +64,19 @@ impl Group {
         Xfeatures::from_bits(self.mask.load(Relaxed))
     }
 
-    fn get(&self, _siglock: &MutexGuard<'_, ()>) -> Permission {
-        self.get_unlocked()
+    /// The kernel's own `__xfd_enable_feature()`, arch/x86/kernel/fpu/xstate.c:1781: the buffer's
+    /// size, or `None` for SIGILL.
+    fn first_use_in_c(&self, _siglock: &MutexGuard<'_, ()>) -> Option<u32> {
+        self.first_use_in_c_unlocked()
     }
 
-    fn get_unlocked(&self) -> Permission {
-        // SAFETY: loom panics if another thread writes at the same time.
-        let (kernel_size, user_size) = self.sizes.with(|sizes| unsafe { *sizes });
-        Permission {
-            xfeatures: self.xfeatures(),
-            kernel_size,
-            user_size,
+    fn first_use_in_c_unlocked(&self) -> Option<u32> {
+        if !permission::allows(self.xfeatures(), TILES) {
+            return None;
         }
+        // SAFETY: loom panics if another thread writes at the same time.
+        let (kernel_size, _) = self.sizes.with(|sizes| unsafe { *sizes });
+        Some(kernel_size)
     }
 
     fn set(&self, permission: &Permission, _siglock: &MutexGuard<'_, ()>) {
@@ -95,27 +103,21 @@ impl Group {
         }
     }
 
-    /// `first_use()` of nm_handler.rs: the buffer's size, or `None` for SIGILL.
-    fn first_use(&self) -> Option<u32> {
-        let permission = self.get(&self.siglock.lock().unwrap());
-        room_for(&permission)
+    /// `first_use()` of nm_handler.rs: the buffer's room, or `None` for SIGILL.
+    fn first_use(&self) -> Option<Room> {
+        room_for(self.xfeatures())
     }
 }
 
-fn room_for(permission: &Permission) -> Option<u32> {
-    if !permission::allows(permission.xfeatures, TILES) {
+/// The room for a first use by a process that is `permitted` as much.
+fn room_for(permitted: Xfeatures) -> Option<Room> {
+    if !permission::allows(permitted, TILES) {
         return None;
     }
-    let old = Masks {
-        xfeatures: DEFAULT,
-        user_xfeatures: DEFAULT,
-        xfd: TILES,
-    };
-    match buffer::need(old, TILES, permission) {
-        Need::Enlarge { kernel_size, .. } => {
-            let new = buffer::commit(old, TILES);
-            assert!(layout().size(new.xfeatures, Format::Compacted) <= kernel_size);
-            Some(kernel_size)
+    match buffer::need(SMALL, TILES, permitted, USER, &layout()) {
+        Need::Enlarge(room) => {
+            assert!(buffer::commit(SMALL, TILES, &room).is_some(), "too small");
+            Some(room)
         }
         Need::NothingButArming => panic!("an armed thread needs a buffer"),
     }
@@ -153,16 +155,50 @@ fn a_first_use_meets_requests() {
     });
 }
 
-/// The model can fail: without siglock in the handler, a thread finds the new mask with the old
-/// sizes.
+/// The kernel's own code, which serves first uses when the module goes, meets a request: a buffer
+/// of the size that was granted, never a small one. Both answers are seen.
 #[test]
-#[should_panic]
-fn the_handler_without_siglock_is_noticed() {
+fn a_first_use_in_c_meets_a_request() {
+    static REFUSED: AtomicBool = AtomicBool::new(false);
+    static SERVED: AtomicBool = AtomicBool::new(false);
     loom::model(|| {
         let group = Arc::new(Group::new());
-        let asks = Arc::clone(&group);
-        let asks = thread::spawn(move || asks.request());
-        room_for(&group.get_unlocked());
-        asks.join().unwrap();
+        let uses = Arc::clone(&group);
+        let uses = thread::spawn(move || {
+            let siglock = uses.siglock.lock().unwrap();
+            uses.first_use_in_c(&siglock)
+        });
+        group.request();
+        match uses.join().unwrap() {
+            Some(size) => {
+                assert_eq!(size, layout().size(DEFAULT | TILES, Format::Compacted));
+                SERVED.store(true, Relaxed);
+            }
+            None => REFUSED.store(true, Relaxed),
+        }
     });
+    assert!(REFUSED.load(Relaxed) && SERVED.load(Relaxed));
+}
+
+/// The model can fail: without siglock a thread finds the new mask with the old sizes.
+#[test]
+#[should_panic]
+fn sizes_without_siglock_are_noticed() {
+    loom::model(|| {
+        let group = Arc::new(Group::new());
+        let uses = Arc::clone(&group);
+        let uses = thread::spawn(move || uses.first_use_in_c_unlocked());
+        group.request();
+        uses.join().unwrap();
+    });
+}
+
+/// And so it can: one that takes the room from an older mask than the one it was allowed by
+/// allocates a small buffer, and `commit` says so.
+#[test]
+fn room_of_an_older_mask_is_noticed() {
+    let Need::Enlarge(room) = buffer::need(SMALL, TILES, DEFAULT, USER, &layout()) else {
+        panic!("an armed thread needs a buffer")
+    };
+    assert_eq!(buffer::commit(SMALL, TILES, &room), None);
 }

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The kernel's types and functions, as bindgen found them: the kernel crate's own bindings, and what
+//! seam/bindings_helper.h adds to them during the build.
+#![allow(
+    clippy::all,
+    clippy::undocumented_unsafe_blocks,
+    dead_code,
+    improper_ctypes,
+    missing_docs,
+    non_camel_case_types,
+    non_snake_case,
+    non_upper_case_globals,
+    unreachable_pub,
+    unsafe_op_in_unsafe_fn,
+    unused_imports
+)]
+
+pub(crate) use kernel::bindings::*;
+use kernel::ffi;
+
+include!(env!("XFD_BINDINGS"));

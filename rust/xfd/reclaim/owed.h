@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Tasks whose buffers were reclaimed, and that are owed one (owed.c).
+ */
+#ifndef XFD_OWED_H
+#define XFD_OWED_H
+
+#include <linux/task_work.h>
+#include <linux/types.h>
+
+struct xfd_owed {
+	struct callback_head work;
+	struct task_struct *task;
+	struct list_head list;
+};
+
+/* For a task to come. NULL without memory. Sleeps. */
+struct xfd_owed *xfd_owed_alloc(void);
+/*
+ * Before @task, which is held where it is, is in user mode again, it gets a buffer. False, and nothing
+ * is changed, if it is about to exit. Interrupts off.
+ */
+bool xfd_owed_add(struct xfd_owed *owed, struct task_struct *task);
+
+#endif

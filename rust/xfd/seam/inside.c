@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * How many tasks are in this module where they may sleep, and waiting for them.
+ */
+#include <linux/rcupdate.h>
+#include <linux/wait_bit.h>
+
+#include "inside.h"
+
+/* Those tasks; and one until somebody waits for them. */
+atomic64_t xfd_inside = ATOMIC64_INIT(1);
+bool xfd_waited_for;
+
+void xfd_last_one_left(void)
+{
+	wake_up_var(&xfd_inside);
+}
+
+void xfd_enter_counted(void)
+{
+	xfd_enter();
+}
+
+void xfd_leave_counted(void)
+{
+	xfd_leave();
+}
+
+void xfd_wait_for_inside(void)
+{
+	WRITE_ONCE(xfd_waited_for, true);
+	if (!atomic64_dec_and_test(&xfd_inside))
+		wait_var_event(&xfd_inside, !atomic64_read(&xfd_inside));
+	atomic64_inc(&xfd_inside);
+	WRITE_ONCE(xfd_waited_for, false);
+}
+
+void xfd_synchronize_tasks(void)
+{
+	synchronize_rcu_tasks();
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Counting the tasks that may sleep in this module's code: unloading waits for them (lifecycle.rs).
+ */
+#ifndef XFD_INSIDE_H
+#define XFD_INSIDE_H
+
+#include <linux/atomic.h>
+
+#include "seam.h"
+
+/* Wakes xfd_wait_for_inside(). Sleeping must be allowed: it takes a lock that sleeps on PREEMPT_RT. */
+void xfd_last_one_left(void);
+
+static __always_inline void xfd_enter(void)
+{
+	atomic64_inc(&xfd_inside);
+}
+
+/* The count is zero only when somebody waits for that. */
+static __always_inline void xfd_leave(void)
+{
+	if (unlikely(atomic64_dec_and_test(&xfd_inside)))
+		xfd_last_one_left();
+}
+
+#endif

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The `arch_prctl` options that ask for permission, 0x1023 and 0x1025. The kernel's own code answers
-//! the others: they write to user memory, which may be slow to come, and decide nothing.
+//! The `arch_prctl` options that ask for permission, 0x1023 and 0x1025 (query.c has the others).
 
 use super::group_perm;
 use crate::bindings;

@@ -28,10 +28,9 @@ static bool xfd_background_ends;
 static void pass(struct work_struct *work);
 static DECLARE_DELAYED_WORK(xfd_background, pass);
 
-/* A timer counts no more than this, and an interval that wraps is not waited for. */
 static unsigned long delay(unsigned int interval)
 {
-	return xfd_eager ? 0 : min(msecs_to_jiffies(interval), (unsigned long)MAX_JIFFY_OFFSET);
+	return xfd_eager ? 0 : msecs_to_jiffies(interval);
 }
 
 static void pass(struct work_struct *work)

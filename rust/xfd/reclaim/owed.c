@@ -9,6 +9,7 @@
  */
 #include <linux/list.h>
 #include <linux/sched.h>
+#include <linux/sched/signal.h>
 #include <linux/sched/task.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
@@ -18,6 +19,7 @@
 
 #include "../seam/gates.h"
 #include "../seam/inside.h"
+#include "../seam/task_fpu.h"
 #include "owed.h"
 
 /* Rust: regrow.rs */
@@ -46,7 +48,8 @@ static void pay(struct callback_head *work)
 	struct xfd_owed *owed = container_of(work, struct xfd_owed, work);
 
 	xfd_enter();
-	if (!(current->flags & PF_EXITING))
+	/* Whoever dies needs none. */
+	if (!(current->flags & PF_EXITING) && !fatal_signal_pending(current))
 		xfd_regrow_current();
 	forget(owed);
 	xfd_leave();
@@ -110,7 +113,7 @@ static int give(struct task_struct *task, void *gift)
 	if (READ_ONCE(task->on_cpu))
 		return false;
 	rcu_read_lock();
-	permitted = READ_ONCE(xfd_task_fpu(READ_ONCE(task->group_leader))->perm.__state_perm);
+	permitted = READ_ONCE(fpu_of(READ_ONCE(task->group_leader))->perm.__state_perm);
 	rcu_read_unlock();
 	xfd_give_held(task, permitted, gift);
 	return true;

@@ -17,6 +17,7 @@
 
 #include "../seam/gates.h"
 #include "../seam/seam.h"
+#include "../seam/task_fpu.h"
 #include "owed.h"
 
 /* Rust: pass.rs */
@@ -94,7 +95,7 @@ static bool holds_no_fpstate(struct task_struct *task)
  * itself. Each of these has to wake @task first, and task_call_func() holds that off. (A tracer stops it in
  * get_signal(), where it gets its buffer before it stops.)
  */
-static bool is_left_alone(struct task_struct *task)
+static bool is_undisturbed(struct task_struct *task)
 {
 	unsigned int state = READ_ONCE(task->__state);
 
@@ -117,7 +118,7 @@ static int look_at(struct task_struct *task, void *data)
 	struct look *look = data;
 	u32 switches = task->nvcsw + task->nivcsw;
 
-	if (is_left_alone(task) && xfd_is_spare(task, look->pass, switches) && holds_no_fpstate(task) &&
+	if (is_undisturbed(task) && xfd_is_spare(task, look->pass, switches) && holds_no_fpstate(task) &&
 	    xfd_owed_add(look->owed, task)) {
 		look->owed = NULL;
 		look->taken = xfd_take_buffer(task);
@@ -131,7 +132,7 @@ static int look_at(struct task_struct *task, void *data)
  */
 static bool is_candidate(struct task_struct *task)
 {
-	struct fpu *fpu = xfd_task_fpu(task);
+	struct fpu *fpu = fpu_of(task);
 	struct fpstate *state = READ_ONCE(fpu->fpstate);
 	u64 in_use;
 

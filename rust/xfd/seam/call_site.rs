@@ -40,11 +40,9 @@ pub(crate) fn locate() -> Result<(), Refusal> {
     let original = find(c"exc_device_not_available")?;
     let stub = c"asm_exc_device_not_available";
     let idt = only_reference(find(stub)?, original).ok_or(Refusal::NoCallSite(stub))?;
-    // The compiler may call it fred_hwexc.constprop.0; without CONFIG_X86_FRED there is none.
-    let fred = match variants(c"fred_hwexc") {
-        [Some(stub), None] => only_reference(stub, original),
-        _ => None,
-    };
+    // gcc calls it fred_hwexc.constprop.0; without CONFIG_X86_FRED there is none.
+    let mut calls = variants(c"fred_hwexc").filter_map(|stub| only_reference(stub, original));
+    let fred = calls.next().filter(|_| calls.next().is_none());
     // SAFETY: reads a CPU feature bit.
     if fred.is_none() && unsafe { bindings::xfd_cpu_has_fred() } {
         return Err(Refusal::NoCallSite(c"fred_hwexc"));

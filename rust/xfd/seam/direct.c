@@ -2,29 +2,34 @@
 /*
  * The trampoline that ftrace calls at the beginning of fpu_xstate_prctl(), and its neighbours.
  *
- * Requests for permission come to us; everything else is the kernel's own, at the price of three
- * instructions. A livepatch would cost eighty and more, for queries, too.
- *
  * A livepatch of the same function may come later: it asks direct_ops_func(), and from then on
- * requests are its own, too. Without an ops_func ftrace would refuse it.
+ * everything is its own. Without an ops_func ftrace would refuse it. (A direct call and not a
+ * livepatch of our own, because that costs eighty instructions a call, for queries, too.)
  */
 #include <linux/ftrace.h>
 #include <linux/linkage.h>
 #include <linux/objtool.h>
+#include <linux/static_call.h>
+#include <asm/text-patching.h>
 #include <asm/unwind_hints.h>
-#include <uapi/asm/prctl.h>
 
 #include "gates.h"
 #include "seam.h"
 
-/* Rust: permission/prctl.rs */
-long xfd_request_permission(int option, unsigned long idx);
+/* permission/query.c */
+long xfd_fpu_xstate_prctl(int option, unsigned long arg2);
+
+/* The kernel's function behind ftrace's call. */
+DEFINE_STATIC_CALL_NULL(xfd_kernels_prctl, xfd_fpu_xstate_prctl);
+
+/* A jump, as in query.c: Kbuild checks it. */
+notrace long xfd_gate_kernels_prctl(int option, unsigned long arg2)
+{
+	return static_call(xfd_kernels_prctl)(option, arg2);
+}
 
 /* A livepatch has the function: ours stays out of its way. */
 bool xfd_direct_aside;
-
-static_assert(ARCH_GET_XCOMP_SUPP == 0x1021 && ARCH_GET_XCOMP_PERM == 0x1022 &&
-	      ARCH_REQ_XCOMP_PERM == 0x1023 && ARCH_REQ_XCOMP_GUEST_PERM == 0x1025);
 
 /*
  * On the stack are the way back into the kernel's function and its caller's. Ours returns to the
@@ -37,19 +42,13 @@ asm(".pushsection .text, \"ax\", @progbits\n"
     ".type xfd_direct_fpu_xstate_prctl, @function\n"
     "xfd_direct_fpu_xstate_prctl:\n"
     ANNOTATE_NOENDBR "\n"
-    "cmpl $0x1022, %edi\n"
-    "jbe 1f\n"
-    "cmpl $0x1023, %edi\n"
-    "je 2f\n"
-    "cmpl $0x1025, %edi\n"
-    "je 2f\n"
-    "1: " ASM_RET
-    "2: cmpb $0, xfd_direct_aside(%rip)\n"
-    "jne 1b\n"
+    "cmpb $0, xfd_direct_aside(%rip)\n"
+    "jne 1f\n"
     "addq $8, %rsp\n"
     UNWIND_HINT_FUNC
-    "jmp xfd_request_permission\n"
+    "jmp xfd_fpu_xstate_prctl\n"
     "int3\n"
+    "1: " ASM_RET
     ".size xfd_direct_fpu_xstate_prctl, .-xfd_direct_fpu_xstate_prctl\n"
     ".popsection\n");
 void xfd_direct_fpu_xstate_prctl(void);
@@ -82,6 +81,8 @@ int xfd_direct_attach(unsigned long function)
 
 	if (!site)
 		return -ENODEV;
+	__static_call_update(&STATIC_CALL_KEY(xfd_kernels_prctl), STATIC_CALL_TRAMP_ADDR(xfd_kernels_prctl),
+			     (void *)(site + MCOUNT_INSN_SIZE));
 	error = ftrace_set_filter_ip(&direct_ops, site, 0, 0);
 	if (error)
 		return error;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! fpu_xstate_prctl(), which ftrace leads to us for requests (direct.c).
+//! fpu_xstate_prctl(), which ftrace leads to us (direct.c).
 
 use super::refusal::Refusal;
 use super::symbols::find;
@@ -9,7 +9,7 @@ use kernel::prelude::*;
 /// The function.
 pub(crate) const FUNCTION: &CStr = c"fpu_xstate_prctl";
 
-/// Requests come to this module. Sleeps.
+/// Its calls come to this module. Sleeps.
 ///
 /// Errors: [`Refusal::NoDirectCall`], with EBUSY if a BPF program has the function.
 pub(crate) fn attach() -> Result<(), Refusal> {

@@ -104,10 +104,10 @@ static int is_variant(void *data, const char *name, unsigned long address)
 	return variants->next == variants->end;
 }
 
-void xfd_gate_find_variants(const char *name, unsigned long found[2])
+void xfd_gate_find_variants(const char *name, unsigned long found[XFD_VARIANTS])
 {
 	struct variants variants = {
-		.name = name, .length = strlen(name), .next = found, .end = found + 2,
+		.name = name, .length = strlen(name), .next = found, .end = found + XFD_VARIANTS,
 	};
 
 	static_call(xfd_gate_kallsyms_on_each_symbol)(is_variant, &variants);

@@ -15,6 +15,7 @@
 #include <asm/trapnr.h>
 
 #include "seam.h"
+#include "task_fpu.h"
 
 /* klp_enable_patch() takes no other module. */
 MODULE_INFO(livepatch, "Y");
@@ -49,22 +50,18 @@ bool xfd_cpu_is_online(unsigned int cpu)
 
 struct fpu *xfd_task_fpu(struct task_struct *task)
 {
-	/*
-	 * The definition without CONFIG_X86_DEBUG_FPU; with it x86_task_fpu() is a function that
-	 * modules cannot link to, and does the same (arch/x86/include/asm/processor.h:528).
-	 */
-	return (void *)task + sizeof(*task);
+	return fpu_of(task);
 }
 
 /* Without ftrace's instruction: these stand for what C has inline. */
 notrace struct fpu *xfd_current_fpu(void)
 {
-	return xfd_task_fpu(current);
+	return fpu_of(current);
 }
 
 notrace struct fpu *xfd_group_fpu(void)
 {
-	return xfd_task_fpu(current->group_leader);
+	return fpu_of(current->group_leader);
 }
 
 bool xfd_get_module(void)

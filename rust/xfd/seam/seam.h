@@ -51,10 +51,11 @@ int xfd_gate_poke5(void *site, const u8 old[5], const u8 new[5], struct mutex *t
 /* Bytes from @function to the next symbol. Gate kallsyms_lookup_size_offset. */
 unsigned long xfd_gate_size_of(unsigned long function);
 /*
- * The first two functions called @name or @name.SUFFIX; 0 for one that is not there. Looks at
- * every symbol. Gate kallsyms_on_each_symbol; sleeps.
+ * The functions called @name or @name.SUFFIX, the first of them if there are more; the rest of @found is
+ * left alone. Looks at every symbol. Gate kallsyms_on_each_symbol; sleeps.
  */
-void xfd_gate_find_variants(const char *name, unsigned long found[2]);
+#define XFD_VARIANTS 4
+void xfd_gate_find_variants(const char *name, unsigned long found[XFD_VARIANTS]);
 /* Whether a livepatch replaces @function now. Gate klp_find_ops; takes @klp_mutex, sleeps. */
 bool xfd_gate_is_livepatched(void *function, struct mutex *klp_mutex);
 
@@ -76,11 +77,13 @@ void xfd_synchronize_tasks(void);
 bool xfd_get_module(void);
 
 /*
- * direct.c: requests for permission come to xfd_request_permission() (prctl.rs), by way of
- * @function, which is fpu_xstate_prctl(). Sleep. 0 or an errno; -EBUSY if somebody else has it.
+ * direct.c: the calls of @function, which is fpu_xstate_prctl(), come to xfd_fpu_xstate_prctl()
+ * (permission/query.c). Sleep. 0 or an errno; -EBUSY if somebody else has it.
  */
 int xfd_direct_attach(unsigned long function);
 int xfd_direct_detach(void);
+/* The kernel's own, for which ours stands. Sleeps. */
+long xfd_gate_kernels_prctl(int option, unsigned long arg2);
 
 /*
  * shrinker.c: whether memory pressure reaches the pool (pool.rs). Sleep; the first returns 0 or

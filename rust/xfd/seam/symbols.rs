@@ -38,13 +38,16 @@ pub(crate) fn optional(name: &'static CStr) -> Option<usize> {
     }
 }
 
-/// Addresses of the first two functions that are called `name`, or `name` with a suffix of the
-/// compiler's (`.constprop.0`, `.isra.0`). Looks at every symbol of the kernel.
-pub(super) fn variants(name: &'static CStr) -> [Option<usize>; 2] {
-    let mut found = [0; 2];
-    // SAFETY: a bound gate; it writes no more than two addresses.
+/// Addresses of the functions that are called `name`, or `name` with a suffix of the compiler's
+/// (`.constprop.0`, `.cold`); no more than four. Looks at every symbol of the kernel.
+pub(super) fn variants(name: &'static CStr) -> impl Iterator<Item = usize> {
+    let mut found = [0; bindings::XFD_VARIANTS as usize];
+    // SAFETY: a bound gate; it writes no more than that many addresses.
     unsafe { bindings::xfd_gate_find_variants(name.as_char_ptr(), found.as_mut_ptr()) };
-    found.map(|address| (address != 0).then_some(address as usize))
+    found
+        .into_iter()
+        .filter(|&address| address != 0)
+        .map(|address| address as usize)
 }
 
 /// Bytes from the start of the kernel function at `address` to the next symbol.

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * arch_prctl's options about permission: which are ours.
+ *
+ * Requests are decided in prctl.rs. A query whose answer can be written at once is answered here,
+ * because a detour through this module would cost it more than the kernel's own code does. If the user's page
+ * has to be waited for, and for everything else, the kernel's function goes on, and nothing of this
+ * module is on the stack of a task that waits.
+ */
+#include <linux/sched.h>
+#include <linux/uaccess.h>
+#include <asm/fpu/types.h>
+#include <asm/fpu/xstate.h>
+#include <uapi/asm/prctl.h>
+
+#include "../seam/seam.h"
+#include "../seam/task_fpu.h"
+
+/* Rust: prctl.rs */
+long xfd_request_permission(int option, unsigned long idx);
+
+/* seam/direct.c */
+long xfd_fpu_xstate_prctl(int option, unsigned long arg2);
+
+/* Stands for fpu_xstate_prctl() (arch/x86/kernel/fpu/xstate.c). Does not sleep, unless by a tail call. */
+notrace long xfd_fpu_xstate_prctl(int option, unsigned long arg2)
+{
+	struct fpu *fpu = fpu_of(current->group_leader);
+	u64 permitted;
+	int error;
+
+	switch (option) {
+	case ARCH_GET_XCOMP_PERM:
+		permitted = READ_ONCE(fpu->perm.__state_perm);
+		break;
+	case ARCH_GET_XCOMP_GUEST_PERM:
+		permitted = READ_ONCE(fpu->guest_perm.__state_perm);
+		break;
+	case ARCH_REQ_XCOMP_PERM:
+	case ARCH_REQ_XCOMP_GUEST_PERM:
+		return xfd_request_permission(option, arg2);
+	default:
+		return xfd_gate_kernels_prctl(option, arg2);
+	}
+
+	pagefault_disable();
+	error = put_user(permitted & XFEATURE_MASK_USER_SUPPORTED, (u64 __user *)arg2);
+	pagefault_enable();
+	if (likely(!error))
+		return 0;
+	return xfd_gate_kernels_prctl(option, arg2);
+}

@@ -6,7 +6,8 @@
 //! - A permission only grows; [`request`] never returns a mask smaller than the one it was given.
 //! - Kernel-defined and supervisor bits of the mask survive every request.
 
-use super::layout::{Format, Layout};
+use super::buffer::Room;
+use super::layout::Layout;
 use super::xfeature::Xfeatures;
 
 /// Set in a guest mask once the first vCPU exists: `FPU_GUEST_PERM_LOCKED`.
@@ -77,10 +78,11 @@ pub fn request(
         return Err(Refusal::GuestLocked);
     }
     let xfeatures = permitted | requested;
+    let room = Room::for_components(xfeatures, user_supported, layout);
     Ok(Answer::Grant(Permission {
         xfeatures,
-        kernel_size: layout.size(xfeatures, layout.kernel_format()),
-        user_size: layout.size(xfeatures & user_supported, Format::Standard),
+        kernel_size: room.kernel_size(),
+        user_size: room.user_size(),
     }))
 }
 
@@ -115,7 +117,7 @@ mod tests {
             panic!("{answer:?}")
         };
         assert_eq!(p.xfeatures.bits(), 0x60ae7);
-        assert_eq!(p.user_size, 11008);
+        assert_eq!((p.kernel_size, p.user_size), (10752, 11008));
     }
 
     #[test]

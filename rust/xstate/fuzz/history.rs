@@ -29,7 +29,7 @@ struct Buffer {
 #[derive(Clone, Copy)]
 struct Thread {
     buffer: Buffer,
-    /// Whether it was given back while tiles were in use.
+    /// Whether its tiles are in use.
     live: bool,
     /// A word beside the buffer.
     note: u64,

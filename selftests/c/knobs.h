@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * Making the module's allocations fail and its handler wait: /sys/kernel/debug/xfd/faults, which
- * only a build with CONFIG_XFD_FAULTS has (rust/xfd/faults.rs says what the knobs mean).
+ * only a build with CONFIG_XFD_FAULTS has (rust/xfd/fault/faults.rs says what the knobs mean).
  */
 #ifndef XFD_TEST_KNOBS_H
 #define XFD_TEST_KNOBS_H

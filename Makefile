@@ -2,6 +2,7 @@
 # make demo        the whole thing in an emulated AMX machine (sets up everything first)
 # make check       all tests; ends in `N passed, N failed`
 # make check-debug tests on a kernel with KASAN and lockdep (half an hour to build, once)
+# make check-debug-rt the same with PREEMPT_RT, another kernel
 # make table       the answers of the stock kernel, the module and this processor, side by side
 # make bench       what AMX costs in the kernel, by the C code and by the module, counted in one boot
 # make check-long  the boots that take long (20 minutes and more)
@@ -67,6 +68,9 @@ status:
 demo check check-debug table bench:
 	$(MACHINE) $@
 
+check-debug-rt:
+	$(MACHINE) check-debug --rt
+
 check-long:
 	$(MACHINE) check --long
 
@@ -93,4 +97,4 @@ fuzz: $(TOOLS)/$(FUZZ)
 	cd rust/xstate && $(abspath $<)/bin/cargo-fuzz run --sanitizer none --target-dir $(TOOLS)/target history -- \
 		-max_total_time=$(SECONDS) -max_len=200
 
-.PHONY: modules install clean need-kdir load unload status demo check check-debug table bench check-long check-kvm coverage fuzz
+.PHONY: modules install clean need-kdir load unload status demo check check-debug check-debug-rt table bench check-long check-kvm coverage fuzz

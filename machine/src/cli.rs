@@ -60,6 +60,9 @@ pub enum Command {
         /// Only what has this in its name
         #[arg(long)]
         filter: Option<String>,
+        /// The kernel with PREEMPT_RT and its boots
+        #[arg(long)]
+        rt: bool,
     },
     /// What the suites answer on the stock kernel, with the module and on this processor, side by side
     Table,

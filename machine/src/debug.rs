@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `machine check-debug`: the boots of `scenarios.toml` that are for it, on the debug kernel.
+//! `machine check-debug`: the boots of `scenarios.toml` that are for it, on a debug kernel.
 
 use anyhow::{bail, Result};
 
 use crate::check::{summary, Row};
+use crate::debug_kernel::Kind;
 use crate::machine::{Machine, Project};
 use crate::programs::Programs;
 use crate::scenario::{self, Debug, Scenario, Test};
@@ -14,30 +15,37 @@ const SLOWER: u64 = 10;
 /// The last test of each boot that is not only for this kernel: whether what finds mistakes was at work all the time.
 const LAST: &str = "debug_kernel.sh";
 
-/// Runs all boots for the debug kernel whose name contains `filter`.
+/// Runs all boots for the debug kernel of `kind` whose name contains `filter`.
 ///
 /// # Returns
 ///
 /// 0 if something ran and nothing failed, else 1.
-pub fn check(filter: Option<&str>) -> Result<u8> {
+pub fn check(filter: Option<&str>, kind: Kind) -> Result<u8> {
     let project = Project::find()?;
     let scenarios = scenario::read(&project.dir.join("machine/scenarios.toml"))?;
-    let boots = scenarios.boots.into_iter().filter(|boot| boot.debug != Debug::No).map(on_debug_kernel);
+    let boots = scenarios.boots.into_iter().filter(|boot| is_for(boot, kind)).map(|boot| on_debug_kernel(boot, kind));
     let boots: Vec<_> = boots.filter(|boot| filter.is_none_or(|f| boot.name.contains(f))).collect();
     if boots.is_empty() {
-        bail!("no boot for the debug kernel is called like {}", filter.unwrap_or_default());
+        bail!("no boot for this debug kernel is called like {}", filter.unwrap_or_default());
     }
-    let machine = Machine::prepare_debug(&project)?;
+    let machine = Machine::prepare_debug(&project, kind)?;
     let (module, programs): (_, Programs) = machine.module_and_programs(true)?;
     let trials = trial::run_all(&machine, module.as_ref(), &programs, &boots.iter().collect::<Vec<_>>())?;
     Ok(summary(&trials.into_iter().map(Row::from).collect::<Vec<_>>()))
 }
 
-fn on_debug_kernel(mut boot: Scenario) -> Scenario {
-    boot.name = format!("debug-{}", boot.name);
+fn is_for(boot: &Scenario, kind: Kind) -> bool {
+    match kind {
+        Kind::Preempt => boot.debug != Debug::No,
+        Kind::Rt => matches!(boot.debug, Debug::AlsoRt | Debug::Only),
+    }
+}
+
+fn on_debug_kernel(mut boot: Scenario, kind: Kind) -> Scenario {
+    boot.name = format!("{}-{}", kind.name(), boot.name);
     boot.quiet_seconds *= SLOWER;
     boot.total_seconds *= SLOWER;
-    if boot.debug == Debug::Also {
+    if boot.debug != Debug::Only {
         boot.tests.push(Test::named(LAST));
     }
     boot
@@ -54,11 +62,22 @@ mod tests {
         let boots = scenario::read(&path).unwrap().boots;
         let boot = boots.into_iter().find(|boot| boot.name == "module").unwrap();
         let (tests, quiet) = (boot.tests.len(), boot.quiet_seconds);
-        assert_eq!(boot.debug, Debug::Also);
-        let boot = on_debug_kernel(boot);
+        assert_eq!(boot.debug, Debug::AlsoRt);
+        let boot = on_debug_kernel(boot, Kind::Rt);
         assert_eq!(
             (boot.name.as_str(), boot.tests.len(), boot.quiet_seconds),
-            ("debug-module", tests + 1, quiet * 10)
+            ("debug-rt-module", tests + 1, quiet * 10)
         );
+    }
+
+    #[test]
+    fn the_real_time_kernel_has_fewer_boots() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios.toml");
+        let boots = scenario::read(&path).unwrap().boots;
+        let are_for =
+            |kind| boots.iter().filter(|boot| is_for(boot, kind)).map(|b| b.name.as_str()).collect::<Vec<_>>();
+        let (preempt, rt) = (are_for(Kind::Preempt), are_for(Kind::Rt));
+        assert!(rt.iter().all(|name| preempt.contains(name)) && rt.len() < preempt.len(), "{rt:?} {preempt:?}");
+        assert!(boots.iter().all(|boot| !boot.kvm || !rt.contains(&boot.name.as_str())));
     }
 }

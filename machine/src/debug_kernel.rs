@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The debug kernel: the source of the stock kernel with all that finds mistakes, as small as the suite allows.
-//! clang builds it: Rust and KASAN do not go together with gcc.
+//! The debug kernels: the source of the stock kernel with all that finds mistakes, as small as the suite allows.
+//! clang builds them: Rust and KASAN do not go together with gcc.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{bail, Context, Result};
 
 use crate::cache::Cache;
 use crate::child::Log;
-use crate::kconfig::{self, Config};
+use crate::kconfig;
 use crate::kernel::{self, Kernel, INSIDE};
 use crate::key::Key;
 use crate::progress::Step;
@@ -19,57 +19,98 @@ use crate::toolroot::Toolroot;
 const FETCH: &str = include_str!("../steps/debug-fetch.sh");
 const BUILD: &str = include_str!("../steps/debug-build.sh");
 
-/// Builds the kernel, unless it is there: the version of `stock`, configured by `fragment`.
-///
-/// # Errors
-///
-/// The archive no longer has the source; an option of the fragment cannot be had; no network; no space.
-pub fn prepare(
-    cache: &Cache,
-    root: &Toolroot,
-    stock: &Kernel,
-    recipe: &recipe::DebugKernel,
-    fragment: &Path,
-) -> Result<Kernel> {
-    let key = Key::new()
-        .add("toolroot", root.key())
-        .add("steps", [FETCH, BUILD].concat())
-        .add("stock", stock.release())
-        .add("llvm", &recipe.llvm)
-        .file("fragment", fragment)?
-        .finish();
-    let piece = cache.piece("kernel-debug", &key, |dir| make(cache, root, stock, recipe, fragment, dir))?;
-    Kernel::of(piece, key, "-debug", vec![format!("LLVM={}", recipe.llvm)])
+/// Which of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Preemptible, with KVM.
+    Preempt,
+    /// With PREEMPT_RT.
+    Rt,
 }
 
-fn make(
-    cache: &Cache,
-    root: &Toolroot,
-    stock: &Kernel,
-    recipe: &recipe::DebugKernel,
-    fragment: &Path,
-    dir: &Path,
-) -> Result<()> {
-    let step = Step::start("debug kernel", "downloading and unpacking the source");
-    let log = Log::create(cache.log("kernel-debug"))?;
-    root.update_apt(cache, &log)?;
-    let (source, version) = kernel::source_of(root, &log, stock.release())?;
-    fs::copy(fragment, dir.join("fragment"))?;
-    let mut fetch = root.inside().write(dir, INSIDE).script(FETCH, &[&source, &version, &recipe.llvm]);
-    log.run("fetching the kernel's source", &mut fetch)?;
-
-    let read = |path: &Path| -> Result<Config> {
-        let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-        Ok(kconfig::parse(&text))
-    };
-    let lost = kconfig::lost(&read(fragment)?, &read(&dir.join("tree/.config"))?);
-    if !lost.is_empty() {
-        bail!("the debug kernel cannot have these options of {}: {}", fragment.display(), lost.join(", "));
+impl Kind {
+    /// What its pieces and boots are called, beside the stock kernel's.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Preempt => "debug",
+            Kind::Rt => "debug-rt",
+        }
     }
-    step.now(&format!("building {source} {version} with KASAN and lockdep (half an hour)"));
-    let jobs = crate::jobs().to_string();
-    let mut build = root.inside().write(dir, INSIDE).script(BUILD, &[&recipe.llvm, &jobs]);
-    log.run("building the debug kernel", &mut build)?;
-    step.done();
-    Ok(())
+
+    fn variant(self) -> &'static str {
+        match self {
+            Kind::Preempt => "-debug",
+            Kind::Rt => "-debug-rt",
+        }
+    }
+
+    /// What configures it, on top of tinyconfig: files of `machine`, the last one has the last word.
+    fn fragments(self) -> &'static [&'static str] {
+        match self {
+            Kind::Preempt => &["debug.config"],
+            Kind::Rt => &["debug.config", "debug-rt.config"],
+        }
+    }
+}
+
+/// What a debug kernel is made of.
+pub struct Builder<'a> {
+    pub cache: &'a Cache,
+    pub root: &'a Toolroot,
+    /// Its version is built, with those of its modules that the configuration has.
+    pub stock: &'a Kernel,
+    pub recipe: &'a recipe::Recipe,
+    /// The folder of the fragments.
+    pub machine: &'a Path,
+}
+
+impl Builder<'_> {
+    /// Builds the kernel, unless it is there.
+    ///
+    /// # Errors
+    ///
+    /// The archive no longer has the source; an option of the fragments cannot be had; no network; no space.
+    pub fn prepare(&self, kind: Kind) -> Result<Kernel> {
+        let llvm = &self.recipe.debug_kernel.llvm;
+        let mut key = Key::new()
+            .add("toolroot", self.root.key())
+            .add("steps", [FETCH, BUILD].concat())
+            .add("stock", self.stock.release())
+            .add("modules", self.recipe.kernel.modules.join(" "))
+            .add("llvm", llvm);
+        let fragments: Vec<PathBuf> = kind.fragments().iter().map(|name| self.machine.join(name)).collect();
+        for fragment in &fragments {
+            key = key.file("fragment", fragment)?;
+        }
+        let key = key.finish();
+        let name = format!("kernel-{}", kind.name());
+        let piece = self.cache.piece(&name, &key, |dir| self.make(&name, &fragments, dir))?;
+        Kernel::of(piece, key, kind.variant(), vec![format!("LLVM={llvm}")])
+    }
+
+    fn make(&self, name: &str, fragments: &[PathBuf], dir: &Path) -> Result<()> {
+        let step = Step::start(name, "downloading and unpacking the source");
+        let log = Log::create(self.cache.log(name))?;
+        let llvm = self.recipe.debug_kernel.llvm.as_str();
+        self.root.update_apt(self.cache, &log)?;
+        let (source, version) = kernel::source_of(self.root, &log, self.stock.release())?;
+        let read = |path: &Path| fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()));
+        let texts = fragments.iter().map(|path| read(path)).collect::<Result<Vec<_>>>()?;
+        let wanted = kconfig::parse(&texts.concat());
+        fs::write(dir.join("fragment"), texts.concat())?;
+        let mut fetch = self.root.inside().write(dir, INSIDE).script(FETCH, &[&source, &version, llvm]);
+        log.run("fetching the kernel's source", &mut fetch)?;
+
+        let lost = kconfig::lost(&wanted, &kconfig::parse(&read(&dir.join("tree/.config"))?));
+        if !lost.is_empty() {
+            bail!("this debug kernel cannot have these options of its fragments: {}", lost.join(", "));
+        }
+        step.now(&format!("building {source} {version} with KASAN and lockdep (half an hour)"));
+        let jobs = crate::jobs().to_string();
+        let modules = self.recipe.kernel.modules.join(" ");
+        let mut build = self.root.inside().write(dir, INSIDE).script(BUILD, &[llvm, &jobs, &modules]);
+        log.run("building the debug kernel", &mut build)?;
+        step.done();
+        Ok(())
+    }
 }

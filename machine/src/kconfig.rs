@@ -17,10 +17,17 @@ const TOOLCHAIN_ONLY: [&str; 6] = [
 /// Option -> value; options that are not set are not in it.
 pub type Config = BTreeMap<String, String>;
 
-/// Reads a `.config`.
+/// Reads a `.config`, or fragments one after the other: the last word on an option counts.
 pub fn parse(text: &str) -> Config {
-    let lines = text.lines().filter(|line| line.starts_with("CONFIG_"));
-    lines.filter_map(|line| line.split_once('=')).map(|(name, value)| (name.into(), value.into())).collect()
+    let mut config = Config::new();
+    for line in text.lines() {
+        if let Some(name) = line.strip_prefix("# ").and_then(|rest| rest.strip_suffix(" is not set")) {
+            config.remove(name);
+        } else if let Some((name, value)) = line.split_once('=').filter(|_| line.starts_with("CONFIG_")) {
+            config.insert(name.into(), value.into());
+        }
+    }
+    config
 }
 
 /// The value of a string option, without its quotes.
@@ -64,7 +71,8 @@ mod tests {
 
     #[test]
     fn a_lost_option_a_new_one_and_another_value_are_found() {
-        let prepared = SHIPPED.replace("CONFIG_DEBUG_INFO_BTF=y\n", "CONFIG_KASAN=y\n").replace("250", "1000");
+        let prepared = SHIPPED.replace("# CONFIG_KASAN is not set", "CONFIG_KASAN=y");
+        let prepared = prepared.replace("CONFIG_DEBUG_INFO_BTF=y\n", "").replace("250", "1000");
         assert_eq!(
             differences(&parse(SHIPPED), &parse(&prepared)),
             ["CONFIG_DEBUG_INFO_BTF: y -> not set", "CONFIG_HZ: 250 -> 1000", "CONFIG_KASAN: not set -> y"]
@@ -85,6 +93,12 @@ mod tests {
     fn what_a_fragment_asks_for_must_be_there() {
         let wanted = parse("CONFIG_HZ=250\nCONFIG_KASAN=y\nCONFIG_DEBUG_INFO_BTF=m\n");
         assert_eq!(lost(&wanted, &parse(SHIPPED)), ["CONFIG_DEBUG_INFO_BTF", "CONFIG_KASAN"]);
+    }
+
+    #[test]
+    fn a_later_fragment_has_the_last_word() {
+        let both = parse("CONFIG_HZ=250\nCONFIG_KVM=m\nCONFIG_PREEMPT=y\n# CONFIG_KVM is not set\nCONFIG_HZ=100\n");
+        assert_eq!(both, parse("CONFIG_HZ=100\nCONFIG_PREEMPT=y\n"));
     }
 
     #[test]

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A Linux guest of the machine's own Linux: the same kernel, and a file system made in the same way with the same
+//! A Linux guest of the machine's own Linux: the stock kernel, and a file system made in the same way with the same
 //! init, as files in the machine. selftests/kvm/kvm_linux.sh starts it.
 
 use anyhow::Result;
 use serde::Deserialize;
 
-use crate::cache::Piece;
 use crate::initramfs::Initramfs;
 use crate::machine::{Machine, Settings};
 use crate::programs::Programs;
@@ -26,23 +25,18 @@ pub struct LinuxGuest {
 const VMM: [&str; 3] = ["qemu-system-x86_64-microvm", "bios-microvm.bin", "linuxboot_dma.bin"];
 
 /// Puts QEMU, and kernel, file system and settings of `guest` into `files`.
-pub fn add(
-    machine: &Machine,
-    module: Option<&Piece>,
-    programs: &Programs,
-    guest: &LinuxGuest,
-    files: &mut Initramfs,
-) -> Result<()> {
+pub fn add(machine: &Machine, programs: &Programs, guest: &LinuxGuest, files: &mut Initramfs) -> Result<()> {
     let settings = Settings::Tests(guest.tests.clone());
-    let module = module.filter(|_| guest.module != Module::Absent);
-    let mut inner = machine.guest(&settings, module, guest.module.loaded())?;
+    let kernel = machine.stock();
+    let module = (guest.module != Module::Absent).then(|| machine.module(kernel)).transpose()?;
+    let mut inner = machine.guest_with(kernel, &settings, module.as_ref(), guest.module.loaded())?;
     for name in &guest.tests {
         programs.install(name, &mut inner)?;
     }
     for name in VMM {
         programs.install_software(name, files)?;
     }
-    files.file("guest/vmlinuz", &machine.kernel.image())?;
+    files.file("guest/vmlinuz", &kernel.image())?;
     files.content("guest/initramfs", 0o644, inner.archive()?);
     files.content("guest/settings", 0o644, settings.text(guest.module.loaded()));
     Ok(())

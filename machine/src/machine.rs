@@ -80,7 +80,7 @@ pub struct Machine<'a> {
     pub root: Toolroot,
     pub kernel: Kernel,
     pub emulator: Emulator,
-    /// The kernel whose headers and selftests the programs are built with, if it is not the one that is booted.
+    /// The stock kernel, if it is not the one that is booted.
     stock: Option<Kernel>,
     template: String,
 }
@@ -94,35 +94,57 @@ impl Machine<'_> {
         Ok(Machine { project, kernel: kernel?, emulator: emulator?, stock: None, root, template })
     }
 
-    /// The same with the debug kernel, and the root that builds it.
-    pub fn prepare_debug(project: &Project) -> Result<Machine<'_>> {
+    /// The same with a debug kernel, and the root that builds it.
+    pub fn prepare_debug(project: &Project, kind: debug_kernel::Kind) -> Result<Machine<'_>> {
         let stock = Machine::prepare(project)?;
-        let recipe = &project.recipe.debug_kernel;
-        let root = Toolroot::with(&recipe.packages, &project.cache, &project.recipe.toolroot)?;
-        let fragment = project.dir.join("machine/debug.config");
-        let kernel = debug_kernel::prepare(&project.cache, &root, &stock.kernel, recipe, &fragment)?;
+        let recipe = &project.recipe;
+        let root = Toolroot::with(&recipe.debug_kernel.packages, &project.cache, &recipe.toolroot)?;
+        let machine = project.dir.join("machine");
+        let kernels = debug_kernel::Builder {
+            cache: &project.cache,
+            root: &root,
+            stock: &stock.kernel,
+            recipe,
+            machine: &machine,
+        };
+        let kernel = kernels.prepare(kind)?;
         Ok(Machine { kernel, root, stock: Some(stock.kernel), ..stock })
     }
 
-    /// The module.
-    pub fn module(&self) -> Result<Piece> {
-        self.project.module(&self.root, &self.kernel).module()
+    /// The stock kernel: programs are built with its headers and selftests, and a Linux guest runs it on any kernel.
+    pub fn stock(&self) -> &Kernel {
+        self.stock.as_ref().unwrap_or(&self.kernel)
+    }
+
+    /// The module for `kernel`.
+    pub fn module(&self, kernel: &Kernel) -> Result<Piece> {
+        self.project.module(&self.root, kernel).module()
     }
 
     /// Module (if asked for) and programs, side by side.
     pub fn module_and_programs(&self, module: bool) -> Result<(Option<Piece>, Programs)> {
-        let programs = || self.project.programs(&self.root, self.stock.as_ref().unwrap_or(&self.kernel));
-        let (module, programs) = both(|| module.then(|| self.module()).transpose(), programs);
+        let programs = || self.project.programs(&self.root, self.stock());
+        let (module, programs) = both(|| module.then(|| self.module(&self.kernel)).transpose(), programs);
         Ok((module?, programs?))
     }
 
     /// A guest's file system with `settings` for init, and the modules if there are any; init loads `load` of
     /// them.
     pub fn guest(&self, settings: &Settings, module: Option<&Piece>, load: Option<&str>) -> Result<Initramfs> {
+        self.guest_with(&self.kernel, settings, module, load)
+    }
+
+    /// The same for a guest that runs `kernel`.
+    pub fn guest_with(
+        &self,
+        kernel: &Kernel,
+        settings: &Settings,
+        module: Option<&Piece>,
+        load: Option<&str>,
+    ) -> Result<Initramfs> {
         let busybox = self.root.file("/usr/bin/busybox");
         let mut files = Initramfs::with_init(&busybox, &self.project.dir.join("machine/guest/init"))?;
-        let modules = std::fs::read_dir(self.kernel.modules())?;
-        for entry in modules {
+        for entry in std::fs::read_dir(kernel.modules())? {
             let entry = entry?;
             files.file(&format!("lib/modules/{}", entry.file_name().to_string_lossy()), &entry.path())?;
         }

@@ -129,7 +129,10 @@ fn act(command: Command) -> Result<u8> {
             };
             check::check(filter.as_deref(), class)
         }
-        Command::CheckDebug { filter } => debug::check(filter.as_deref()),
+        Command::CheckDebug { filter, rt } => {
+            let kind = if rt { debug_kernel::Kind::Rt } else { debug_kernel::Kind::Preempt };
+            debug::check(filter.as_deref(), kind)
+        }
         Command::Table => table::table(),
         Command::Bench => bench::bench(),
         Command::Demo => demo::demo(),

@@ -45,7 +45,7 @@ pub fn run(options: &Options) -> Result<u8> {
     }
     let machine = Machine::prepare(&project)?;
     let (module, path) = match own {
-        Some(path) => (options.module.then(|| machine.module()).transpose()?, path),
+        Some(path) => (options.module.then(|| machine.module(&machine.kernel)).transpose()?, path),
         None => {
             let (module, programs) = machine.module_and_programs(options.module)?;
             let found = programs.get(name);

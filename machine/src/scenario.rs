@@ -129,6 +129,8 @@ pub enum Debug {
     No,
     /// The debug kernel as well.
     Also,
+    /// The debug kernel and that with PREEMPT_RT as well.
+    AlsoRt,
     /// Only the debug kernel.
     Only,
 }

@@ -118,7 +118,7 @@ fn run_one(machine: &Machine, module: Option<&Piece>, programs: &Programs, scena
         programs.install_software(name, &mut files)?;
     }
     if let Some(guest) = &scenario.linux_guest {
-        linux_guest::add(machine, module, programs, guest, &mut files)?;
+        linux_guest::add(machine, programs, guest, &mut files)?;
     }
     let how = How {
         name: &scenario.name,

@@ -8,6 +8,7 @@
 # make check-long  the boots that take long (20 minutes and more)
 # make check-kvm   of check the boots with virtual machines in the machine
 # make coverage    lines of rust/xstate that its tests reach; fails below 95 %
+# make mutants     changes rust/xstate and rust/xcomp one place at a time; fails if no test notices one
 # make fuzz        looks for a history that breaks an invariant of rust/xstate, for SECONDS (60)
 # make             the module for the kernel of KDIR (default: the running one)
 # make install load unload status      on a host with AMX
@@ -81,6 +82,8 @@ check-kvm:
 TOOLS := $(abspath $(CARGO_TARGET_DIR)/../tools)
 TARPAULIN := cargo-tarpaulin@0.37.5
 FUZZ := cargo-fuzz@0.13.2
+# Later ones need a newer compiler than Debian 13 has.
+MUTANTS := cargo-mutants@26.0.0
 
 $(TOOLS)/%:
 	$(need-cargo) cargo install --locked --root $(TOOLS)/$* $* || { \
@@ -90,6 +93,15 @@ coverage: $(TOOLS)/$(TARPAULIN)
 	$</bin/cargo-tarpaulin tarpaulin --locked --manifest-path rust/xstate/Cargo.toml --target-dir $(TOOLS)/target \
 		--exclude-files 'tests/*' --exclude-files 'fuzz/*' --out Stdout --fail-under 95
 
+# What is looked at, and what is the same as the code, is in each crate's .cargo/mutants.toml. The results stay in
+# .cache/mutants/CRATE. The copies that it builds have folders of their own.
+mutants: $(TOOLS)/$(MUTANTS)
+	@for crate in xstate xcomp; do \
+		mkdir -p $(TOOLS)/../mutants/$$crate && \
+		env -u CARGO_TARGET_DIR $</bin/cargo-mutants mutants --jobs 2 --no-shuffle --dir rust/$$crate \
+			--output $(TOOLS)/../mutants/$$crate -- --locked || exit; \
+	done
+
 # Without a sanitizer, which would need another compiler: rust/xstate has no unsafe code.
 SECONDS ?= 60
 fuzz: $(TOOLS)/$(FUZZ)
@@ -97,4 +109,4 @@ fuzz: $(TOOLS)/$(FUZZ)
 	cd rust/xstate && $(abspath $<)/bin/cargo-fuzz run --sanitizer none --target-dir $(TOOLS)/target history -- \
 		-max_total_time=$(SECONDS) -max_len=200
 
-.PHONY: modules install clean need-kdir load unload status demo check check-debug check-debug-rt table bench check-long check-kvm coverage fuzz
+.PHONY: modules install clean need-kdir load unload status demo check check-debug check-debug-rt table bench check-long check-kvm coverage mutants fuzz

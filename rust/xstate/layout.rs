@@ -257,6 +257,18 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn only_components_that_ask_for_it_are_aligned() {
+        let l = sapphire_rapids();
+        // As above to PKRU, which ends at 2440; PASID and CET_U, 8 and 16, follow at once.
+        assert_eq!(l.size(Xfeatures::from_bits(0xee7), Format::Compacted), 2464);
+    }
+
+    #[test]
+    fn the_format_is_the_highest_bit_of_xcomp_bv() {
+        assert_eq!(XCOMP_BV_COMPACTED, 0x8000_0000_0000_0000);
+    }
+
+    #[test]
     fn the_guest_lock_takes_no_room() {
         let l = sapphire_rapids();
         let with_lock = Xfeatures::from_bits(1 << 63 | 0x202e7);

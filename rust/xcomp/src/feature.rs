@@ -76,6 +76,10 @@ impl FeatureSet {
 
 impl fmt::Display for FeatureSet {
     /// The mask in hexadecimal, as the kernel's log shows it.
+    ///
+    /// ```
+    /// assert_eq!(xcomp::FeatureSet::from_bits(0x600e7).to_string(), "0x600e7");
+    /// ```
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:#x}", self.0)
     }
@@ -106,5 +110,6 @@ mod tests {
         assert_eq!(after.bits(), 0x600e7);
         assert!(before.is_subset(after));
         assert!(!after.is_subset(before));
+        assert_eq!(after.with(Feature::TILE_DATA), after);
     }
 }

@@ -15,6 +15,7 @@ struct fault {
 	uintptr_t addr;		/* si_addr */
 	uintptr_t rip;		/* where the frame says the thread was */
 	uintptr_t at;		/* where the instruction is */
+	long trapno, err;	/* what the frame says of the exception */
 };
 
 static __thread volatile struct fault fault;
@@ -33,18 +34,25 @@ static void fault_handler(int signo, siginfo_t *info, void *ucontext)
 	fault.code = info->si_code;
 	fault.addr = (uintptr_t)info->si_addr;
 	fault.rip = gregs[REG_RIP];
+	fault.trapno = gregs[REG_TRAPNO];
+	fault.err = gregs[REG_ERR];
 	gregs[REG_RIP] = fault_resume;
 }
 
-static inline void faults_catch(void)
+static inline void faults_catch_also(int signo)
 {
 	struct sigaction action = {
 		.sa_sigaction = fault_handler,
 		.sa_flags = SA_SIGINFO,
 	};
 
-	sigaction(SIGILL, &action, NULL);
-	sigaction(SIGSEGV, &action, NULL);
+	sigaction(signo, &action, NULL);
+}
+
+static inline void faults_catch(void)
+{
+	faults_catch_also(SIGILL);
+	faults_catch_also(SIGSEGV);
 }
 
 /*

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A thread that needs no tiles any more gives its enlarged buffer back, and notices nothing: not
- * while it sleeps, nor while it computes. Tiles in use are kept. With the module only.
+ * A thread that sleeps and needs no tiles gives its enlarged buffer back, has it again when it goes on, and
+ * notices nothing. Tiles in use are kept, and so is the buffer of a thread that computes.
  */
 #define _GNU_SOURCE
 #include "kselftest_harness.h"
 
+#include <fcntl.h>
 #include <sys/wait.h>
 
 #include "idler.h"
@@ -61,40 +62,54 @@ TEST_F(reclaim, of_a_thread_that_sleeps)
 	ASSERT_TRUE(worker_start(&worker));
 	EXPECT_RECLAIMED(1);
 	EXPECT_RIGHT(worker);
-	EXPECT_USES(2);
+	EXPECT_USES(1);
+	EXPECT_REGROWN(1);
 }
 
-TEST_F(reclaim, of_a_thread_that_computes)
+/* One more first use would be one too many, however often it was. */
+TEST_F(reclaim, again_and_again)
 {
-	struct worker worker = { .run = computes_without_tiles };
+	struct worker worker = { .run = sleeps_without_tiles };
 
-	ASSERT_TRUE(worker_start(&worker));
-	EXPECT_RECLAIMED(1);
-	EXPECT_RIGHT(worker);
-	EXPECT_USES(2);
+	for (int i = 1; i <= 5; i++) {
+		atomic_store(&worker.ready, false);
+		ASSERT_TRUE(worker_start(&worker));
+		EXPECT_RECLAIMED(i);
+		EXPECT_RIGHT(worker);
+		EXPECT_USES(i);
+		EXPECT_REGROWN(i);
+	}
 }
 
-/* Those without tiles show that passes have been. */
-TEST_F(reclaim, not_of_live_tiles)
+/* Those that sleep without tiles show that passes have been. */
+TEST_F(reclaim, not_of_others)
 {
 	struct worker sleeping = { .run = sleeps_with_tiles }, computing = { .run = computes_with_tiles };
-	struct worker passes = { .run = computes_without_tiles };
+	struct worker released = { .run = computes_without_tiles };
+	struct worker passes = { .run = sleeps_without_tiles };
+	int sleeper[2];
 
+	ASSERT_EQ(0, pipe(sleeper));
+	sleeping.from = sleeper[0];
 	ASSERT_TRUE(worker_start(&sleeping));
 	ASSERT_TRUE(worker_start(&computing));
+	ASSERT_TRUE(worker_start(&released));
 	for (int i = 1; i <= 3; i++) {
-		passes.stop = 0;
 		atomic_store(&passes.ready, false);
 		ASSERT_TRUE(worker_start(&passes));
 		EXPECT_RECLAIMED(i);
-		passes.stop = 1;
-		ASSERT_EQ(0, pthread_join(passes.thread, NULL));
-		EXPECT_TRUE(passes.right);
+		EXPECT_RIGHT(passes);
 	}
-	EXPECT_RIGHT(computing);
+	if (xfd_module())
+		EXPECT_EQ(self->reclaimed + 3, counter("reclaimed"));
+	ASSERT_EQ(1, write(sleeper[1], "", 1));
 	EXPECT_RIGHT(sleeping);
-	EXPECT_EQ(self->reclaimed + 3, counter("reclaimed"));
-	EXPECT_USES(2 + 3 * 2);
+	released.stop = computing.stop = 1;
+	ASSERT_EQ(0, pthread_join(released.thread, NULL));
+	ASSERT_EQ(0, pthread_join(computing.thread, NULL));
+	EXPECT_TRUE(released.right);
+	EXPECT_TRUE(computing.right);
+	EXPECT_USES(3 + 3);
 }
 
 static bool forks_after_sleep(struct worker *worker)
@@ -113,7 +128,7 @@ static bool forks_after_sleep(struct worker *worker)
 	return waitpid(pid, &status, 0) == pid && !status;
 }
 
-/* A child of a thread that gave its buffer back is as any other. */
+/* A child of a thread that had to get its buffer back is as any other. */
 TEST_F(reclaim, then_fork)
 {
 	struct worker worker = { .run = forks_after_sleep };
@@ -122,6 +137,57 @@ TEST_F(reclaim, then_fork)
 	EXPECT_RECLAIMED(1);
 	EXPECT_RIGHT(worker);
 	EXPECT_USES(2);
+}
+
+/* A process that sleeps without its buffer, and is killed there or becomes another program. */
+static pid_t sleeper(bool execs)
+{
+	char *argv[] = { "true", NULL }, byte;
+	pid_t pid = fork();
+
+	if (pid)
+		return pid;
+	use_tiles();
+	tilerelease();
+	if (read(wake[0], &byte, 1) != 1 || !execs)
+		_exit(1);
+	if (fexecve(open("/proc/self/exe", O_RDONLY), argv, (char *[]) { "XFD_RECLAIM_ENDS=1", NULL }))
+		_exit(2);
+	_exit(3);
+}
+
+__attribute__((constructor)) static void executed(void)
+{
+	if (getenv("XFD_RECLAIM_ENDS"))
+		_exit(0);
+}
+
+TEST_F(reclaim, then_killed)
+{
+	for (int i = 1; i <= 10; i++) {
+		pid_t pid = sleeper(false);
+		int status;
+
+		EXPECT_RECLAIMED(i);
+		ASSERT_EQ(0, kill(pid, SIGKILL));
+		ASSERT_EQ(pid, waitpid(pid, &status, 0));
+		EXPECT_EQ(SIGKILL, WTERMSIG(status));
+	}
+	EXPECT_USES(10);
+}
+
+TEST_F(reclaim, then_exec)
+{
+	for (int i = 1; i <= 5; i++) {
+		pid_t pid = sleeper(true);
+		int status;
+
+		EXPECT_RECLAIMED(i);
+		ASSERT_EQ(1, write(wake[1], "", 1));
+		ASSERT_EQ(pid, waitpid(pid, &status, 0));
+		EXPECT_EQ(0, status);
+	}
+	EXPECT_USES(5);
 }
 
 TEST_HARNESS_MAIN

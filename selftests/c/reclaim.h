@@ -37,6 +37,17 @@ static inline bool reclaimed_since(long before, long more)
 	return false;
 }
 
+/* So many buffers were taken back, at least; whoever lost one is asleep. */
+#define EXPECT_RECLAIMED(n)	EXPECT_TRUE(!xfd_module() || reclaimed_since(self->reclaimed, n))
+/* A thread that goes on has its buffer back, and no second first use. */
+#define EXPECT_USES(n)		EXPECT_IN_MODULE(EXPECT_EQ, n, counter("first_uses") - self->uses)
+#define EXPECT_REGROWN(n)	EXPECT_IN_MODULE(EXPECT_LE, n, counter("regrown") - self->regrown)
+#define EXPECT_IN_MODULE(EXPECT_HOW, n, seen)	\
+	do {					\
+		if (xfd_module())		\
+			EXPECT_HOW(n, seen);	\
+	} while (0)
+
 /* What a thread has in its AVX registers. */
 struct registers {
 	unsigned char ymm[16][32];

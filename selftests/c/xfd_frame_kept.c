@@ -120,12 +120,16 @@ TEST_F(reclaim, of_no_frame)
 	EXPECT_BACK(worker, 1);
 }
 
+/* The kept contents have other registers than it sleeps with. */
 static bool keeps_and_sleeps(struct worker *worker)
 {
+	char byte;
+
 	if (!signal_to(KEEP))
 		return false;
 	tilerelease();
-	return sleeps(worker) && tiles_hold(&tiles);
+	atomic_store(&worker->ready, true);
+	return read(worker->from, &byte, 1) == 1 && tiles_hold(&tiles);
 }
 
 /* The scheduler's signal finds it asleep, without its buffer. */

@@ -49,6 +49,8 @@ TEST_F(nomem, sigsegv_without_an_address)
 	EXPECT_EQ(SI_KERNEL, fault.code);
 	EXPECT_EQ(0, fault.addr);
 	EXPECT_EQ(fault.at, fault.rip);
+	EXPECT_EQ(7, fault.trapno);
+	EXPECT_EQ(0, fault.err);
 	EXPECT_FAILED(1);
 	EXPECT_SERVED(0);
 }

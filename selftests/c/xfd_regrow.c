@@ -1,83 +1,124 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A thread that gave its enlarged buffer back gets tiles again that were somewhere else meanwhile: in
- * a signal frame, or in a tracer's hands. Its frames keep their size. With the module only.
+ * A tracer that comes to a process which has slept without its buffer, or lies stopped: it sees what it saw of it
+ * before, and can give it tiles.
  */
 #define _GNU_SOURCE
 #include "kselftest_harness.h"
 
-#include "frame.h"
 #include "idler.h"
 #include "tracee.h"
 
-static struct frame frame;
-static struct worker *interrupted;
+static union xsave before, after;
 
-/* The tiles of the interrupted code are in the frame; the handler has none, and takes its time. */
-static void on_usr1(int signo, siginfo_t *info, void *ucontext)
+/* What the child does between: its tiles are released, and live again when it ends. */
+static int released_child(void)
 {
+	struct tilecfg cfg;
 	char byte;
 
-	if (interrupted) {
-		atomic_store(&interrupted->ready, true);
-		if (read(interrupted->from, &byte, 1) != 1)
-			abort();
-	}
-	frame_read(&frame, frame_area(ucontext));
-}
-
-static bool is_interrupted(struct worker *worker)
-{
-	interrupted = worker;
-	return signal_now(SIGUSR1) && tiles_hold(&tiles);
-}
-
-TEST_F(reclaim, tiles_in_a_frame_come_back)
-{
-	struct sigaction action = { .sa_sigaction = on_usr1, .sa_flags = SA_SIGINFO };
-	struct worker worker = { .run = is_interrupted };
-
-	ASSERT_EQ(0, sigaction(SIGUSR1, &action, NULL));
-	ASSERT_TRUE(worker_start(&worker));
-	EXPECT_RECLAIMED(1);
-	EXPECT_RIGHT(worker);
-	EXPECT_REGROWN(1);
-	EXPECT_USES(1);
-}
-
-static bool sleeps_then_signals(struct worker *worker)
-{
+	use_tiles();
 	tilerelease();
-	if (!sleeps(worker))
-		return false;
-	interrupted = NULL;
-	return signal_now(SIGUSR1);
+	if (read(wake[0], &byte, 1) != 1)
+		return 2;
+	sttilecfg(&cfg);
+	return cfg.palette == 1 && tiles_hold(&tiles) ? 0 : 1;
 }
 
-/* Frames keep their size; they name no tile data, since there is none. */
-TEST_F(reclaim, frames_keep_their_size)
+static pid_t child(void)
 {
-	struct sigaction action = { .sa_sigaction = on_usr1, .sa_flags = SA_SIGINFO };
-	struct worker worker = { .run = sleeps_then_signals };
-	uint64_t small = xcomp_mask(XCOMP_PERM) & ~BIT_ULL(TILE_DATA);
+	pid_t pid = fork();
 
-	ASSERT_EQ(0, sigaction(SIGUSR1, &action, NULL));
-	ASSERT_TRUE(worker_start(&worker));
-	EXPECT_RECLAIMED(1);
-	EXPECT_RIGHT(worker);
-	EXPECT_EQ(xsave_size(small | BIT_ULL(TILE_DATA)), frame.xstate_size);
-	EXPECT_EQ(MAGIC2, frame.magic2);
-	EXPECT_EQ(small, frame.xfeatures);
-	EXPECT_REGROWN(0);
-	EXPECT_USES(1);
+	if (!pid)
+		_exit(released_child());
+	return pid;
 }
 
-/* A tracee is left alone as long as it is one; then what the tracer keeps can still be written. */
+/* It has gone to sleep: there is nothing else it can wait for (/proc/PID/wchan is not everybody's). */
+static void wait_until_asleep(pid_t pid)
+{
+	char path[64], state = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	while (state != 'S' && state != 'T') {
+		FILE *file = fopen(path, "r");
+
+		if (!file || fscanf(file, "%*d (%*[^)]) %c", &state) != 1)
+			state = 0;
+		if (file)
+			fclose(file);
+		sched_yield();
+	}
+}
+
+/* Comes to it as a debugger does (@seize: as those do that do not stop it for good). */
+static bool attach(pid_t pid, bool seize)
+{
+	int status;
+
+	if (seize ? ptrace(PTRACE_SEIZE, pid, 0, 0) || ptrace(PTRACE_INTERRUPT, pid, 0, 0)
+		  : ptrace(PTRACE_ATTACH, pid, 0, 0))
+		return false;
+	return waitpid(pid, &status, 0) == pid && WIFSTOPPED(status);
+}
+
+/* Tiles for it: those of use_tiles(). */
+static void put_tiles(union xsave *area)
+{
+	*config_in(area) = tilecfg_full();
+	*tiles_in(area) = tiles;
+	area->xstate_bv |= BIT_ULL(TILE_CFG) | BIT_ULL(TILE_DATA);
+}
+
+#define EXPECT_GOES_ON(pid)							\
+	do {									\
+		int _status;							\
+										\
+		ASSERT_EQ(1, write(wake[1], "", 1));				\
+		ASSERT_EQ(pid, waitpid(pid, &_status, 0));			\
+		EXPECT_EQ(0, _status);						\
+	} while (0)
+
+/* Looked at, left, slept, looked at again, and given tiles. */
+static void look_sleep_give(struct __test_metadata *_metadata, FIXTURE_DATA(reclaim) *self, bool seize)
+{
+	struct tracee tracee = { .pid = child() };
+	long size = xsave_size(xcomp_mask(XCOMP_SUPP));
+
+	wait_until_asleep(tracee.pid);
+	ASSERT_TRUE(attach(tracee.pid, seize));
+	EXPECT_EQ(size, xstate_get(&tracee, &before));
+	ASSERT_EQ(0, ptrace(PTRACE_DETACH, tracee.pid, 0, 0));
+	self->reclaimed = xfd_module() ? counter("reclaimed") : 0;
+	EXPECT_RECLAIMED(1);
+	ASSERT_TRUE(attach(tracee.pid, seize));
+	EXPECT_EQ(size, xstate_get(&tracee, &after));
+	EXPECT_EQ(0, memcmp(&before, &after, sizeof(before)));
+	put_tiles(&after);
+	EXPECT_EQ(size, xstate_set(&tracee, &after));
+	EXPECT_EQ(size, xstate_get(&tracee, &before));
+	EXPECT_EQ(0, memcmp(&before, &after, sizeof(before)));
+	ASSERT_EQ(0, ptrace(PTRACE_DETACH, tracee.pid, 0, 0));
+	EXPECT_GOES_ON(tracee.pid);
+	EXPECT_USES(1);
+	EXPECT_REGROWN(1);
+}
+
+TEST_F(reclaim, a_tracer_seizes)
+{
+	look_sleep_give(_metadata, self, true);
+}
+
+TEST_F(reclaim, a_tracer_attaches)
+{
+	look_sleep_give(_metadata, self, false);
+}
+
+/* What the tracer read while they were live can be written afterwards. */
 TEST_F(reclaim, tiles_of_a_tracer_come_back)
 {
 	pid_t pid = fork();
 	struct tracee tracee = { .pid = pid };
-	union xsave area;
 	int status;
 	char byte;
 
@@ -90,23 +131,59 @@ TEST_F(reclaim, tiles_of_a_tracer_come_back)
 	ASSERT_EQ(pid, waitpid(pid, &status, WUNTRACED));
 	ASSERT_EQ(0, ptrace(PTRACE_SEIZE, pid, 0, 0));
 	ASSERT_EQ(pid, waitpid(pid, &status, 0));
-	EXPECT_LT(0, xstate_get(&tracee, &area));
-	EXPECT_EQ(0, memcmp(tiles_in(&area), &tiles, sizeof(tiles)));
+	EXPECT_LT(0, xstate_get(&tracee, &before));
+	EXPECT_EQ(0, memcmp(tiles_in(&before), &tiles, sizeof(tiles)));
 	ASSERT_EQ(0, ptrace(PTRACE_DETACH, pid, 0, 0));
 	ASSERT_EQ(0, kill(pid, SIGCONT));
 	EXPECT_RECLAIMED(1);
-
-	ASSERT_EQ(0, ptrace(PTRACE_SEIZE, pid, 0, 0));
-	ASSERT_EQ(0, ptrace(PTRACE_INTERRUPT, pid, 0, 0));
-	ASSERT_EQ(pid, waitpid(pid, &status, 0));
-	EXPECT_LT(0, xstate_set(&tracee, &area));
+	ASSERT_TRUE(attach(pid, true));
+	EXPECT_LT(0, xstate_set(&tracee, &before));
 	ASSERT_EQ(0, ptrace(PTRACE_DETACH, pid, 0, 0));
-	ASSERT_EQ(1, write(wake[1], "", 1));
-	ASSERT_EQ(pid, waitpid(pid, &status, 0));
-	EXPECT_TRUE(WIFEXITED(status));
-	EXPECT_EQ(0, WEXITSTATUS(status));
-	EXPECT_REGROWN(1);
+	EXPECT_GOES_ON(pid);
 	EXPECT_USES(1);
+	EXPECT_REGROWN(1);
+}
+
+static bool sleeps_released(struct worker *worker)
+{
+	tilerelease();
+	return sleeps(worker);
+}
+
+/*
+ * Stopped by a signal, it goes from there into the tracer's hands without a look at anything else that was left for it to
+ * do. Others that sleep show that passes have been.
+ */
+TEST_F(reclaim, of_a_stopped_process)
+{
+	struct worker passes = { .run = sleeps_released };
+	pid_t pid = fork();
+	struct tracee tracee = { .pid = pid };
+	int status;
+
+	if (!pid) {
+		use_tiles();
+		tilerelease();
+		raise(SIGSTOP);
+		_exit(tiles_hold(&tiles) ? 0 : 1);
+	}
+	ASSERT_EQ(pid, waitpid(pid, &status, WUNTRACED));
+	for (int i = 1; i <= 3; i++) {
+		atomic_store(&passes.ready, false);
+		ASSERT_TRUE(worker_start(&passes));
+		EXPECT_RECLAIMED(i);
+		EXPECT_RIGHT(passes);
+	}
+	ASSERT_EQ(0, ptrace(PTRACE_SEIZE, pid, 0, 0));
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	ASSERT_LT(0, xstate_get(&tracee, &after));
+	put_tiles(&after);
+	EXPECT_LT(0, xstate_set(&tracee, &after));
+	ASSERT_EQ(0, ptrace(PTRACE_DETACH, pid, 0, 0));
+	ASSERT_EQ(0, kill(pid, SIGCONT));
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_EQ(0, status);
+	EXPECT_USES(1 + 3);
 }
 
 TEST_HARNESS_MAIN

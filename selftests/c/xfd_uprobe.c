@@ -236,12 +236,11 @@ TEST_F(uprobe, refused_under_a_tracer)
 /* It can be killed while it steps, whatever it steps over. */
 TEST_F(uprobe, refused_and_killed)
 {
-	pid_t pid;
 	int status;
 
-	REQUIRE_MENDED(WITHOUT_END);
 	for (int i = 0; i < 20; i++) {
-		pid = child(false, true, 1000);
+		pid_t pid = child(false, true, 1000);
+
 		usleep(500 * i);
 		kill(pid, SIGKILL);
 		ASSERT_EQ(pid, waitpid(pid, &status, 0));

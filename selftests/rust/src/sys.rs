@@ -42,23 +42,49 @@ pub fn fork() -> Result<i32> {
 /// # Errors
 ///
 /// EAGAIN, ENOMEM.
-pub fn vfork<W: FnMut() -> i32>(mut work: W) -> Result<i32> {
-    extern "C" fn start<W: FnMut() -> i32>(work: *mut c_void) -> c_int {
-        // SAFETY: the pointer below; its owner waits.
-        unsafe { (*work.cast::<W>())() }
-    }
-    let mut stack = vec![0_u8; 128 << 10];
-    let top = stack.as_mut_ptr_range().end.map_addr(|a| a & !63);
+pub fn vfork<W: FnMut() -> i32>(work: W) -> Result<i32> {
+    vfork_sharing(0, work)
+}
+
+/// The same; `flags` of clone(2) say what else they share.
+///
+/// # Errors
+///
+/// EAGAIN, ENOMEM.
+pub fn vfork_sharing<W: FnMut() -> i32>(flags: c_int, mut work: W) -> Result<i32> {
+    let mut stack = vec![0_u8; STACK];
+    let flags = flags | libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
     // SAFETY: the stack and `work` outlive the child's use of them: CLONE_VFORK.
-    let pid = unsafe {
-        libc::clone(
-            start::<W>,
-            top.cast(),
-            libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD,
-            (&raw mut work).cast(),
-        )
-    };
-    checked(pid)
+    checked(unsafe { clone_with(&mut stack, flags, &raw mut work) })
+}
+
+/// Runs `work` in a child that shares this process's memory and open files, but no permission: CLONE_VM,
+/// CLONE_FILES. It has the calling thread's own data as well, so the two must take turns.
+///
+/// # Errors
+///
+/// EAGAIN, ENOMEM.
+pub fn process_beside<W: FnMut() -> i32 + 'static>(work: W) -> Result<i32> {
+    let stack = Box::leak(vec![0_u8; 2 * STACK].into_boxed_slice());
+    let work = Box::leak(Box::new(work));
+    let flags = libc::CLONE_VM | libc::CLONE_FILES | libc::SIGCHLD;
+    // SAFETY: neither goes away.
+    checked(unsafe { clone_with(stack, flags, &raw mut *work) })
+}
+
+const STACK: usize = 128 << 10;
+
+/// # Safety
+///
+/// `stack` and `work` are the child's alone until it has ended.
+unsafe fn clone_with<W: FnMut() -> i32>(stack: &mut [u8], flags: c_int, work: *mut W) -> c_int {
+    extern "C" fn start<W: FnMut() -> i32>(work: *mut c_void) -> c_int {
+        // SAFETY: the pointer below. All of the child's threads end with it: KVM adds one to whoever runs a vCPU.
+        unsafe { libc::_exit((*work.cast::<W>())()) }
+    }
+    let top = stack.as_mut_ptr_range().end.map_addr(|a| a & !63);
+    // SAFETY: the caller's.
+    unsafe { libc::clone(start::<W>, top.cast(), flags, work.cast()) }
 }
 
 /// Waits for `pid`, or with -1 for any child, and says which it was. `flags` as of waitpid.

@@ -123,6 +123,28 @@ pub fn set_xsave(vcpu: &VcpuFd, place: &Fenced) -> Result<()> {
     checked(unsafe { ioctl_with_mut_ptr(vcpu, KVM_SET_XSAVE(), place.start()) }).map(drop)
 }
 
+/// Ioctls of a vCPU, by name and number.
+pub const OF_A_VCPU: [(&str, u64); 8] = [
+    ("KVM_RUN", 0xae80),
+    ("KVM_SET_MSRS", 0x4008_ae89),
+    ("KVM_SET_CPUID2", 0x4008_ae90),
+    ("KVM_GET_XSAVE", 0x9000_aea4),
+    ("KVM_SET_XSAVE", 0x5000_aea5),
+    ("KVM_GET_XCRS", 0x8188_aea6),
+    ("KVM_SET_XCRS", 0x4188_aea7),
+    ("KVM_GET_XSAVE2", 0x9000_aecf),
+];
+
+/// Any ioctl that uses no more than `place`.
+///
+/// # Errors
+///
+/// What the kernel says.
+pub fn bare(fd: i32, number: u64, place: &mut Fenced) -> Result<()> {
+    // SAFETY: what is behind `place` the kernel can not touch.
+    checked(unsafe { ioctl_with_mut_ptr(&fd, number, place.start()) }).map(drop)
+}
+
 /// KVM_GET_STATS_FD of a vCPU.
 ///
 /// # Errors

@@ -40,7 +40,7 @@ static void wait_until_asleep(pid_t pid)
 	char path[64], state = 0;
 
 	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	while (state != 'S' && state != 'T') {
+	while (state != 'S') {
 		FILE *file = fopen(path, "r");
 
 		if (!file || fscanf(file, "%*d (%*[^)]) %c", &state) != 1)
@@ -135,6 +135,7 @@ TEST_F(reclaim, tiles_of_a_tracer_come_back)
 	EXPECT_EQ(0, memcmp(tiles_in(&before), &tiles, sizeof(tiles)));
 	ASSERT_EQ(0, ptrace(PTRACE_DETACH, pid, 0, 0));
 	ASSERT_EQ(0, kill(pid, SIGCONT));
+	wait_until_asleep(pid);
 	EXPECT_RECLAIMED(1);
 	ASSERT_TRUE(attach(pid, true));
 	EXPECT_LT(0, xstate_set(&tracee, &before));

@@ -27,6 +27,10 @@ pub const XFD: u32 = 0x1c4;
 pub const XFD_ERR: u32 = 0x1c5;
 /// IA32_XSS.
 pub const XSS: u32 = 0xda0;
+/// IA32_U_CET: an MSR that KVM reads and writes with the vCPU's registers loaded.
+pub const U_CET: u32 = 0x6a0;
+/// IA32_PL0_SSP: another.
+pub const PL0_SSP: u32 = 0x6a4;
 /// Component 17.
 pub const TILE_CFG: u64 = 1 << 17;
 /// Component 18.

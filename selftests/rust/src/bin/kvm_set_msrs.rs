@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: GPL-2.0
+//! IA32_XFD in a list of KVM_SET_MSRS, over live tiles. For an MSR of CET KVM loads the vCPU's registers in the middle
+//! of the list: with no KVM_RUN the kernel meets what the list has armed before.
+
+use anyhow::{bail, ensure, Context};
+use kvm_bindings::{kvm_msr_entry, Msrs};
+use std::process::ExitCode;
+use std::thread;
+use xfd_selftests::counters::module_is_loaded;
+use xfd_selftests::ktap::{self, Outcome};
+use xfd_selftests::kvm::area::Area;
+use xfd_selftests::kvm::guest as does;
+use xfd_selftests::kvm::vcpu::{Outcome as Ended, Vcpu};
+use xfd_selftests::kvm::vm::Vm;
+use xfd_selftests::kvm::{
+    self, LARGE, NM, PL0_SSP, TILES, TILE_CFG, TILE_DATA, U_CET, XFD, XFD_ERR,
+};
+use xfd_selftests::tile::content;
+
+const TESTS: &[ktap::Test] = &[
+    ("cet_after_arming", || mended(cet_after_arming)),
+    ("cet_after_each", || mended(cet_after_each)),
+    ("armed_by_another_thread", || {
+        mended(armed_by_another_thread)
+    }),
+    ("armed_and_written", || mended(armed_and_written)),
+    ("read_after_arming", || mended(read_after_arming)),
+    ("cet_before_arming", || kvm::apart(cet_before_arming)),
+    ("disarmed_again", || kvm::apart(disarmed_again)),
+];
+
+fn main() -> ExitCode {
+    ktap::run(TESTS)
+}
+
+/// One that the stock kernel does not survive: arch/x86/kernel/fpu/core.c:338.
+fn mended(test: fn() -> anyhow::Result<()>) -> anyhow::Result<Outcome> {
+    if !module_is_loaded() {
+        return Ok(Outcome::Skipped(
+            "the stock kernel has this bug: #NM in the kernel, Oops".into(),
+        ));
+    }
+    kvm::apart(test)
+}
+
+/// A guest with live tiles, content `number`, and an exit.
+fn live(number: u64) -> anyhow::Result<(Vm, Vcpu)> {
+    let (vm, mut vcpu) = kvm::configured(number)?;
+    vcpu.values(&[does::load()])?;
+    Ok((vm, vcpu))
+}
+
+/// The whole list is taken.
+fn set(vcpu: &Vcpu, list: &[(u32, u64)]) -> anyhow::Result<()> {
+    let entries: Vec<_> = list
+        .iter()
+        .map(|&(index, data)| kvm_msr_entry {
+            index,
+            data,
+            ..Default::default()
+        })
+        .collect();
+    let taken = vcpu
+        .fd
+        .set_msrs(&Msrs::from_entries(&entries)?)
+        .context("KVM_SET_MSRS")?;
+    ensure!(taken == list.len(), "{taken} of {list:x?} are taken");
+    Ok(())
+}
+
+/// What was armed is not there: the guest's tile instruction is #NM, and then its tiles are initial.
+fn dropped(vcpu: &mut Vcpu) -> anyhow::Result<()> {
+    Area::of(vcpu, LARGE)?.expect_tile_bits(TILE_CFG)?;
+    let outcomes = vcpu.run(&[does::zero(), does::wrmsr(XFD_ERR, 0)])?;
+    ensure!(outcomes[0] == Ended::Exception(NM, 0), "{outcomes:x?}");
+    let values = vcpu.values(&[does::wrmsr(XFD, 0), does::xgetbv(1)])?;
+    ensure!(values[1] & TILES == TILE_CFG, "XINUSE {:#x}", values[1]);
+    Ok(())
+}
+
+fn kept(vcpu: &mut Vcpu) -> anyhow::Result<()> {
+    Area::of(vcpu, LARGE)?.expect_tile_bits(TILES)?;
+    ensure!(vcpu.values(&[does::check()])? == [0], "other tiles");
+    Ok(())
+}
+
+/// The shortest way: one ioctl.
+fn cet_after_arming() -> anyhow::Result<()> {
+    let (_vm, mut vcpu) = live(1)?;
+    for msr in [U_CET, PL0_SSP] {
+        set(&vcpu, &[(XFD, TILE_DATA), (msr, 0)])?;
+        dropped(&mut vcpu)?;
+        vcpu.values(&[does::load()])?;
+    }
+    Ok(())
+}
+
+/// Armed and disarmed in one list, each time with the registers loaded behind it.
+fn cet_after_each() -> anyhow::Result<()> {
+    let (_vm, mut vcpu) = live(2)?;
+    let list = [
+        (XFD, TILE_DATA),
+        (U_CET, 0),
+        (XFD, 0),
+        (PL0_SSP, 0),
+        (XFD, TILE_DATA),
+        (XFD, 0),
+        (XFD, TILE_DATA),
+        (U_CET, 0),
+    ];
+    set(&vcpu, &list)?;
+    dropped(&mut vcpu)
+}
+
+/// In the thread that did not run it, which has tiles of its own in its registers.
+fn armed_by_another_thread() -> anyhow::Result<()> {
+    use xfd_selftests::tile::{expect, Tiles};
+    xcomp::request(xcomp::Feature::TILE_DATA)?;
+    let (_vm, mut vcpu) = live(3)?;
+    let theirs = &vcpu;
+    let other = || -> anyhow::Result<()> {
+        let mut tiles = Tiles::configure();
+        tiles.load_all(&content(30));
+        set(theirs, &[(XFD, TILE_DATA), (U_CET, 0)])?;
+        expect(&tiles.store_all(), 30)
+    };
+    thread::scope(|scope| scope.spawn(other).join().expect("no panic"))?;
+    dropped(&mut vcpu)
+}
+
+/// KVM_SET_XSAVE with live tiles between two lists: it drops them, since XFD is armed.
+fn armed_and_written() -> anyhow::Result<()> {
+    let (_vm, mut vcpu) = live(4)?;
+    let area = Area::of(&vcpu, LARGE)?;
+    area.expect_tile_bits(TILES)?;
+    set(&vcpu, &[(XFD, TILE_DATA)])?;
+    ensure!(area.give(&vcpu)? == 0, "KVM_SET_XSAVE");
+    set(&vcpu, &[(U_CET, 0)])?;
+    dropped(&mut vcpu)?;
+    ensure!(area.give(&vcpu)? == 0, "KVM_SET_XSAVE");
+    kept(&mut vcpu)
+}
+
+/// KVM_GET_MSRS loads the registers, too.
+fn read_after_arming() -> anyhow::Result<()> {
+    let (_vm, mut vcpu) = live(5)?;
+    set(&vcpu, &[(XFD, TILE_DATA)])?;
+    match vcpu.msr(U_CET)? {
+        Some(0) => dropped(&mut vcpu),
+        other => bail!("U_CET: {other:x?}"),
+    }
+}
+
+/// The registers are in the CPU when it is armed: XSAVES drops the tiles.
+fn cet_before_arming() -> anyhow::Result<()> {
+    let (_vm, mut vcpu) = live(6)?;
+    set(&vcpu, &[(U_CET, 0), (XFD, TILE_DATA), (PL0_SSP, 0)])?;
+    dropped(&mut vcpu)
+}
+
+/// With nothing armed nothing is lost.
+fn disarmed_again() -> anyhow::Result<()> {
+    let (_vm, mut vcpu) = live(7)?;
+    set(&vcpu, &[(XFD, 0), (U_CET, 0), (XFD, 0)])?;
+    kept(&mut vcpu)
+}

@@ -14,6 +14,7 @@ pub mod kvm;
 pub mod machine;
 pub mod matrix;
 pub mod probe;
+pub mod spinner;
 pub mod stress;
 pub mod sys;
 pub mod tile;

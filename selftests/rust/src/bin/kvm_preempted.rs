@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: GPL-2.0
+//! A vCPU's IA32_XFD is written while the CPU's registers are another task's: its thread had the vCPU's
+//! registers loaded, slept, and goes on when others have run. That task's IA32_XFD must stay what it is.
+//!
+//! KVM_SET_MSRS: an MSR of CET, for which KVM loads the vCPU's registers; a wall clock in a page that is slow to
+//! come; IA32_XFD; a wall clock in another slow page. The other task spins in user mode on the same CPU, so what
+//! is in the CPU when the first page has come is its own.
+
+use anyhow::{ensure, Context};
+use kvm_bindings::{kvm_msr_entry, Msrs};
+use std::process::ExitCode;
+use std::thread;
+use xfd_selftests::counters::{module_is_loaded, Counters};
+use xfd_selftests::ktap::{self, Outcome};
+use xfd_selftests::kvm::guest as does;
+use xfd_selftests::kvm::slow::SlowPages;
+use xfd_selftests::kvm::vcpu::Vcpu;
+use xfd_selftests::kvm::{self, TILE_DATA, U_CET, XFD};
+use xfd_selftests::spinner::{Order, Spinner};
+use xfd_selftests::sys::End;
+use xfd_selftests::{child, cpus};
+
+const TESTS: &[ktap::Test] = &[
+    ("armed_over_a_tasks_tiles", || {
+        mended(|| armed_over_tiles(Order::Look))
+    }),
+    ("armed_over_a_tasks_tiles_that_are_saved", || {
+        mended(|| armed_over_tiles(Order::SleepAndLook))
+    }),
+    ("disarmed_for_a_task_without_permission", || {
+        mended(disarmed_without_permission)
+    }),
+];
+
+/// MSR_KVM_WALL_CLOCK_NEW: KVM writes the time to this address, at once.
+const WALL_CLOCK: u32 = 0x4b56_4d00;
+const ROUNDS: usize = 5;
+
+fn main() -> ExitCode {
+    ktap::run(TESTS)
+}
+
+fn mended(test: fn() -> anyhow::Result<()>) -> anyhow::Result<Outcome> {
+    if let Some(why) = kvm::missing()? {
+        return Ok(Outcome::Skipped(why));
+    }
+    if !module_is_loaded() {
+        return Ok(Outcome::Skipped(
+            "the stock kernel has this bug: fpu_update_guest_xfd() writes IA32_XFD for another task".into(),
+        ));
+    }
+    if cpus::allowed()?.len() < 2 {
+        return Ok(Outcome::Skipped("needs two CPUs".into()));
+    }
+    child::passes(test)?;
+    Ok(Outcome::Passed)
+}
+
+/// The vCPU's thread: the list, with `xfd`, from a thread on `cpu`; pages `page` and the next are slow.
+fn set(vcpu: &Vcpu, cpu: usize, xfd: u64, pages: [u64; 2]) -> anyhow::Result<()> {
+    cpus::pin_to(cpu)?;
+    let list = [
+        (U_CET, 0),
+        (WALL_CLOCK, pages[0]),
+        (XFD, xfd),
+        (WALL_CLOCK, pages[1]),
+    ];
+    let entries = list.map(|(index, data)| kvm_msr_entry {
+        index,
+        data,
+        ..Default::default()
+    });
+    let taken = vcpu.fd.set_msrs(&Msrs::from_entries(&entries)?)?;
+    ensure!(taken == list.len(), "KVM_SET_MSRS: {taken} are taken");
+    Ok(())
+}
+
+/// Runs `look` at the moment when `spinner`, on `cpu`, has the CPU again and the vCPU's XFD has become `xfd`.
+fn write_between<R>(
+    vcpu: &Vcpu,
+    slow: &SlowPages,
+    page: usize,
+    (cpu, xfd): (usize, u64),
+    spinner: Spinner,
+    look: impl FnOnce(Spinner) -> anyhow::Result<R>,
+) -> anyhow::Result<R> {
+    let addresses = [slow.address(page), slow.address(page + 1)];
+    thread::scope(|scope| {
+        let writes = scope.spawn(|| set(vcpu, cpu, xfd, addresses));
+        let result = (|| {
+            for expected in [page, page + 1] {
+                let wanted = slow.wanted()?;
+                ensure!(wanted == expected, "page {wanted}, not {expected}");
+                spinner.has_the_cpu()?;
+                if wanted == page {
+                    slow.bring(page)?;
+                }
+            }
+            look(spinner)
+        })();
+        // Whatever went wrong, it is not to sleep for ever.
+        let _ = slow.bring(page);
+        let _ = slow.bring(page + 1);
+        writes
+            .join()
+            .expect("no panic")
+            .context("the vCPU's thread")?;
+        result
+    })
+}
+
+/// The CPU of vCPU and spinning process; this thread is on another.
+fn places() -> anyhow::Result<usize> {
+    let cpus = cpus::allowed()?;
+    cpus::pin_to(cpus[1])?;
+    Ok(cpus[0])
+}
+
+/// With its XFD armed it would have a second first use, and if its registers are saved meanwhile, no tiles.
+fn armed_over_tiles(order: Order) -> anyhow::Result<()> {
+    let cpu = places()?;
+    let before = Counters::now()?.repeated;
+    let (vm, mut vcpu) = kvm::configured(1)?;
+    let slow = SlowPages::new(&vm, 2 * ROUNDS)?;
+    for round in 0..ROUNDS {
+        vcpu.values(&[does::wrmsr(XFD, 0), does::load()])?;
+        let spinner = Spinner::start(cpu, Some(100 + round as u64))?;
+        let xfd = (cpu, TILE_DATA);
+        let found = write_between(&vcpu, &slow, 2 * round, xfd, spinner, |spinner| {
+            spinner.finds_its_tiles(order)
+        })?;
+        ensure!(found, "round {round}: the other task lost its tiles");
+        let repeated = Counters::now()?.repeated - before;
+        ensure!(repeated == 0, "round {round}: {repeated} second first uses");
+        vcpu.values(&[does::rdmsr(XFD)])?;
+    }
+    Ok(())
+}
+
+/// With its XFD disarmed it would use tiles.
+fn disarmed_without_permission() -> anyhow::Result<()> {
+    let cpu = places()?;
+    let (vm, mut vcpu) = kvm::configured(2)?;
+    let slow = SlowPages::new(&vm, 2 * ROUNDS)?;
+    for round in 0..ROUNDS {
+        vcpu.values(&[does::wrmsr(XFD, TILE_DATA)])?;
+        let spinner = Spinner::start(cpu, None)?;
+        let end = write_between(&vcpu, &slow, 2 * round, (cpu, 0), spinner, |spinner| {
+            spinner.ends_at_a_tile()
+        })?;
+        ensure!(
+            end == End::Signal(libc::SIGILL),
+            "round {round}: TILEZERO without permission: {end:?}"
+        );
+        let xfd = vcpu.values(&[does::rdmsr(XFD)])?;
+        ensure!(xfd == [0], "the guest's XFD: {xfd:x?}");
+    }
+    Ok(())
+}

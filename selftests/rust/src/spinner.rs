@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: GPL-2.0
+//! A process that stays in user mode on one CPU: its registers are in that CPU, whatever the kernel does
+//! there for others. It does what it is told through shared memory.
+#![allow(unsafe_code)]
+
+use crate::sys::{self, End};
+use crate::tile::{self, content, Tiles};
+use crate::{child, cpus};
+use anyhow::{bail, Context};
+use std::ptr;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
+use std::time::Duration;
+use xcomp::Feature;
+
+/// What it is told to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Order {
+    /// Look at its tiles, or use some without permission.
+    Look = 1,
+    /// Leave the CPU for a moment, and look.
+    SleepAndLook,
+}
+
+/// What the two share; all zero at the start.
+#[repr(C)]
+struct Page {
+    rounds: AtomicU64,
+    order: AtomicU32,
+    answer: AtomicU32,
+}
+
+const RIGHT: u32 = 1;
+const WRONG: u32 = 2;
+
+/// The process.
+pub struct Spinner {
+    page: &'static Page,
+    pid: i32,
+}
+
+impl Spinner {
+    /// On `cpu`, with permission and content `number` in its tiles, or with none of them.
+    ///
+    /// # Errors
+    ///
+    /// ENOMEM, EAGAIN.
+    pub fn start(cpu: usize, number: Option<u64>) -> anyhow::Result<Self> {
+        let (rw, flags) = (
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_SHARED | libc::MAP_ANONYMOUS,
+        );
+        // SAFETY: a new mapping wherever there is room.
+        let map = unsafe { libc::mmap(ptr::null_mut(), size_of::<Page>(), rw, flags, -1, 0) };
+        if map == libc::MAP_FAILED {
+            return Err(std::io::Error::last_os_error()).context("mmap");
+        }
+        // SAFETY: page-aligned, long enough, never unmapped, and all of it atomics.
+        let page = unsafe { &*map.cast::<Page>() };
+        let pid = child::begin(|| spin(page, cpu, number))?;
+        let spinner = Spinner { page, pid };
+        spinner.has_the_cpu()?;
+        Ok(spinner)
+    }
+
+    /// Returns when it has been in user mode since this was called.
+    ///
+    /// # Errors
+    ///
+    /// It has ended.
+    pub fn has_the_cpu(&self) -> anyhow::Result<()> {
+        let before = self.page.rounds.load(SeqCst);
+        while self.page.rounds.load(SeqCst) < before + 100 {
+            if let Ok((_, end)) = sys::wait(self.pid, libc::WNOHANG) {
+                bail!("the spinning process: {end:?}");
+            }
+            cpus::give_way();
+        }
+        Ok(())
+    }
+
+    /// Whether it found its tiles as they were.
+    ///
+    /// # Errors
+    ///
+    /// It has ended.
+    pub fn finds_its_tiles(&self, order: Order) -> anyhow::Result<bool> {
+        self.page.answer.store(0, SeqCst);
+        self.page.order.store(order as u32, SeqCst);
+        while self.page.answer.load(SeqCst) == 0 {
+            self.has_the_cpu()?;
+        }
+        Ok(self.page.answer.load(SeqCst) == RIGHT)
+    }
+
+    /// How it ends when it, without permission, uses a tile.
+    ///
+    /// # Errors
+    ///
+    /// ECHILD.
+    pub fn ends_at_a_tile(self) -> anyhow::Result<End> {
+        self.page.order.store(Order::Look as u32, SeqCst);
+        let (_, end) = sys::wait(self.pid, 0)?;
+        std::mem::forget(self);
+        Ok(end)
+    }
+}
+
+impl Drop for Spinner {
+    fn drop(&mut self) {
+        sys::signal_process(self.pid, libc::SIGKILL);
+        let _ = sys::wait(self.pid, 0);
+    }
+}
+
+/// No system call but by order, and nothing that may need one.
+fn spin(page: &Page, cpu: usize, number: Option<u64>) -> anyhow::Result<()> {
+    cpus::pin_to(cpu)?;
+    let mut tiles = Tiles::configure();
+    if let Some(number) = number {
+        xcomp::request(Feature::TILE_DATA)?;
+        tiles.load_all(&content(number));
+    }
+    loop {
+        page.rounds.fetch_add(1, SeqCst);
+        let order = page.order.swap(0, SeqCst);
+        if order == 0 {
+            std::hint::spin_loop();
+            continue;
+        }
+        if order == Order::SleepAndLook as u32 {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        let Some(number) = number else {
+            tiles.zero::<0>();
+            return Ok(());
+        };
+        let right = tile::expect(&tiles.store_all(), number).is_ok();
+        page.answer.store(if right { RIGHT } else { WRONG }, SeqCst);
+        tiles.load_all(&content(number));
+    }
+}

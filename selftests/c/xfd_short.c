@@ -23,6 +23,7 @@ FIXTURE_SETUP(short_of_memory)
 {
 	REQUIRE_TILES();
 	REQUIRE_KNOBS();
+	ASSERT_TRUE(knob_set("fail_allocations", 0));
 	ASSERT_EQ(0, xcomp(XCOMP_REQ_PERM, TILE_DATA));
 	ASSERT_EQ(0, pipe(wake));
 	tiles_fill(&tiles, 7);

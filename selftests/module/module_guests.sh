@@ -1,10 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# The module comes and goes while virtual CPUs exist: made by whom, grown by whom, it does not matter; but
-# one that was promised tiles and has no room for them keeps the module there.
+# The module comes and goes while virtual CPUs exist, made by whom, grown by whom: it does not matter, and
+# none of them keeps it there. Nor does it keep KVM.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 
-plan 12
+plan 13
 is_loaded && bail_out "the module is loaded: this test loads it itself"
 
 kvm_modules() {
@@ -37,40 +37,33 @@ end() {
 	wait $obeys
 }
 
-disable() { echo 0 >$PATCH/enabled && until_true 30 is_unpatched; }
-stays() {
-	! rmmod xfd || return
-	log_of_module | grep -q "^xfd: 1 virtual CPUs have no room yet" && return
-	echo "the log does not say why:"
-	log_of_module
-	return 1
-}
-owed() { same guests_owed "$1" "$(counter guests_owed)"; }
 grown() { same guests_grown "$1" "$(counter guests_grown)"; }
+# The vCPU has nothing of the module's but its buffer, and that is the kernel's to free.
+goes() { unload && nothing_remains; }
 
-promised() { load && begin && tell promise arm enable && owed 1 && grown 0; }
-keeps_it() { disable && stays; }
-grows() { tell load check && owed 0 && grown 1; }
-goes_then() { rmmod xfd && nothing_remains && tell check load check; }
-by_the_kernel() { begin && tell promise arm enable load && load && tell check && owed 0 && grown 0; }
-to_the_kernel() { tell load && unload && tell check load check && end; }
-ends_without() { load && begin && tell promise && disable && stays && end && rmmod xfd && nothing_remains; }
-kvm_after_us() { kvm_goes && load && kvm_modules && begin && tell promise arm && owed 1; }
+made() { load && begin && tell make && grown 0; }
+shown() { tell show && grown 1 && tell arm enable && grown 1; }
+goes_and_it_goes_on() { goes && tell load check; }
+by_the_kernel() { begin && tell make show arm enable load && load && tell check && grown 0; }
+to_the_kernel() { tell load && goes && tell check load check && end; }
+made_by_the_kernel() { begin && tell make && load && tell show arm enable load check && grown 1; }
+made_for_the_kernel() { load && begin && tell make && goes && tell show arm enable load check && end; }
+kvm_goes_beside_us() { load && kvm_goes && kvm_modules && begin && tell make show arm enable load check && grown 1 && end; }
 
 kvm_modules || bail_out "no KVM"
 baseline=$(fpstate_areas)
 log_mark
-check "a_promise_takes_no_memory" promised
-check "a_vcpu_without_room_keeps_the_module" keeps_it
-check "it_still_grows" grows
-check "then_the_module_goes_and_the_guest_goes_on" goes_then
+check "a_new_one_has_no_room" made
+check "it_grows_with_its_cpuid_and_never_again" shown
+check "the_module_goes_and_the_guest_goes_on" goes_and_it_goes_on
 check "nothing_is_wrong_at_its_end" end
 check "nothing_left_by_it" fpstate_areas_back_to "$baseline"
-check "a_vcpu_of_the_kernels_own_is_taken_over" by_the_kernel
+check "one_of_the_kernels_own_is_taken_over" by_the_kernel
 check "and_given_back" to_the_kernel
-log_mark
-check "one_that_ends_without_room_lets_it_go" ends_without
-check "kvm_may_come_later" kvm_after_us
-check "and_is_served" eval "tell enable load check && grown 1 && end && unload"
+check "made_by_the_kernel_and_grown_by_us" made_by_the_kernel
+check "which_keeps_nobody" eval "goes && tell check load check && end"
+check "made_for_us_and_grown_by_the_kernel" made_for_the_kernel
+check "kvm_goes_and_comes_beside_us" kvm_goes_beside_us
+check "kvm_goes_before_us" eval "kvm_goes && goes && kvm_modules"
 check "nothing_left_at_the_end" fpstate_areas_back_to "$baseline"
 finish

@@ -150,7 +150,7 @@ fn xfd_before_xcr0() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Through everything that may give the vCPU a larger buffer.
+/// Through all that enables, arms and uses tiles.
 fn other_registers_stay() -> anyhow::Result<()> {
     let (_vm, mut vcpu) = kvm::with_tiles()?;
     vcpu.set_tiles(&content(3))?;

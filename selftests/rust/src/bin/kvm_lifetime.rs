@@ -12,15 +12,12 @@ use xfd_selftests::kvm::guest as does;
 use xfd_selftests::kvm::layout;
 use xfd_selftests::kvm::vcpu::Vcpu;
 use xfd_selftests::kvm::vm::Vm;
-use xfd_selftests::kvm::{self, areas, with_xcr0, ENABLE, TILES, TILE_DATA, XFD, XFD_ERR};
+use xfd_selftests::kvm::{self, areas, with_xcr0, ENABLE, TILES, TILE_DATA, XFD};
 use xfd_selftests::sys::{self, End};
 use xfd_selftests::{child, ktap};
 
 const TESTS: &[ktap::Test] = &[
     ("seen_while_it_lives", || kvm::apart(seen_while_it_lives)),
-    ("seen_of_one_that_arms_first", || {
-        kvm::apart(seen_of_one_that_arms_first)
-    }),
     ("created", || kvm::apart(|| none_is_left("created"))),
     ("with_cpuid", || kvm::apart(|| none_is_left("cpuid"))),
     ("refused_cpuid", || kvm::apart(refused_cpuid)),
@@ -62,7 +59,7 @@ fn bare() -> anyhow::Result<(Vm, Vcpu)> {
     Ok((vm, vcpu))
 }
 
-/// One vCPU from its creation on.
+/// One vCPU from its creation on: it grows when its CPUID shows tiles, and not after that.
 fn seen_while_it_lives() -> anyhow::Result<()> {
     let baseline = areas::bytes()?;
     let now = |name| -> anyhow::Result<u64> {
@@ -75,44 +72,26 @@ fn seen_while_it_lives() -> anyhow::Result<()> {
     ensure!(created >= 4096, "{created} bytes of a vCPU");
     let shown = kvm::supported_cpuid(&kvm::open()?)?;
     vcpu.fd.set_cpuid2(&with_xcr0(&shown, 0, TILES)?)?;
-    now("after_cpuid_without_tiles")?;
+    let without = now("after_cpuid_without_tiles")?;
     vcpu.fd.set_cpuid2(&shown)?;
-    now("after_cpuid")?;
+    let grown = now("after_cpuid")?;
+    ensure!(
+        without == created && grown >= 8192 + created,
+        "{created} bytes at first, {without} and {grown} after CPUID"
+    );
     vcpu.set_up()?;
     vcpu.values(&ENABLE[..1])?;
-    now("after_first_run")?;
-    vcpu.values(&ENABLE)?;
-    now("after_xcr0")?;
-    vcpu.values(&[does::wrmsr(XFD, TILE_DATA)])?;
-    now("after_arming")?;
-    vcpu.values(&[does::wrmsr(XFD, 0), does::load()])?;
-    let live = now("after_first_use")?;
-    ensure!(
-        live >= 8192 + created,
-        "{live} bytes with tiles, {created} before"
-    );
-    drop((vm, vcpu));
-    settles_at(baseline)
-}
-
-/// Its XFD is armed before XCR0 enables tiles, as on most CPUs of Linux: it can not use any before it disarms.
-fn seen_of_one_that_arms_first() -> anyhow::Result<()> {
-    let baseline = areas::bytes()?;
-    let now = |name| -> anyhow::Result<u64> {
-        let bytes = areas::bytes()?.wrapping_sub(baseline);
-        ktap::answer(&format!("kvm.vcpu.bytes.armed_first.{name}"), bytes);
-        Ok(bytes)
-    };
-    let (vm, mut vcpu) = kvm::with_tiles()?;
-    vcpu.values(&[ENABLE[0], does::wrmsr(XFD, TILE_DATA)])?;
-    vcpu.run(&[ENABLE[1], ENABLE[2], does::zero(), does::wrmsr(XFD_ERR, 0)])?;
-    let before = now("before_disarming")?;
-    vcpu.values(&[does::wrmsr(XFD, 0), does::load()])?;
-    let live = now("after_first_use")?;
-    ensure!(
-        live >= before && live >= 16384,
-        "{live} bytes with tiles, {before} before"
-    );
+    let steps = [
+        ("after_first_run", vec![]),
+        ("after_xcr0", ENABLE.to_vec()),
+        ("after_arming", vec![does::wrmsr(XFD, TILE_DATA)]),
+        ("after_first_use", vec![does::wrmsr(XFD, 0), does::load()]),
+    ];
+    for (name, ops) in steps {
+        vcpu.values(&ops)?;
+        let bytes = now(name)?;
+        ensure!(bytes == grown, "{name}: {bytes} bytes, {grown} after CPUID");
+    }
     drop((vm, vcpu));
     settles_at(baseline)
 }

@@ -1,29 +1,38 @@
 // SPDX-License-Identifier: GPL-2.0
-//! No memory for a vCPU's fpstate, small or large: whoever asked is told, and the next try is served.
-//!
-//! Where the large one is made is the module's matter: each step is tried with an allocation that fails,
-//! and the one that needs it must fail, alone.
+//! No memory for a vCPU's larger buffer: KVM_SET_CPUID2 fails, as in C, and changes nothing. Once it has succeeded
+//! nothing that the guest or its monitor does fails for memory.
 
-use anyhow::{bail, ensure, Context};
+use anyhow::{ensure, Context};
 use std::fs;
 use std::process::ExitCode;
-use vmm_sys_util::errno;
 use xcomp::Feature;
 use xfd_selftests::ktap::{self, Outcome};
-use xfd_selftests::kvm::area::Area;
-use xfd_selftests::kvm::guest::{self as does, Op};
-use xfd_selftests::kvm::vcpu::{Outcome as Ended, Vcpu};
+use xfd_selftests::kvm::area::{Area, XMM0, XSTATE_BV};
+use xfd_selftests::kvm::guest as does;
+use xfd_selftests::kvm::vcpu::Vcpu;
 use xfd_selftests::kvm::vm::Vm;
-use xfd_selftests::kvm::{self, areas, ENABLE, GP, LARGE, TILE_DATA, XFD};
+use xfd_selftests::kvm::{
+    self, areas, layout, with_xcr0, ENABLE, LARGE, SMALL, TILES, TILE_DATA, XCR0_WITH_TILES, XFD,
+};
 use xfd_selftests::tile::content;
 
 const TESTS: &[ktap::Test] = &[
-    ("creating_a_vcpu", || with_knobs(creating_a_vcpu)),
-    ("growing", || with_knobs(growing)),
-    ("growing_for_a_restored_state", || with_knobs(restoring)),
+    ("cpuid_is_refused", || with_knobs(cpuid_is_refused)),
+    ("another_cpuid_needs_none", || {
+        with_knobs(another_cpuid_needs_none)
+    }),
+    ("the_guest_needs_none", || with_knobs(the_guest_needs_none)),
+    ("its_monitor_needs_none", || {
+        with_knobs(its_monitor_needs_none)
+    }),
+    ("a_restored_one_needs_none", || {
+        with_knobs(a_restored_one_needs_none)
+    }),
 ];
 
 const KNOB: &str = "/sys/kernel/debug/xfd/faults/fail_allocations";
+/// More than any test makes.
+const ALL: u32 = 1_000_000;
 
 fn main() -> ExitCode {
     ktap::run(TESTS)
@@ -48,147 +57,154 @@ fn fail(count: u32) -> anyhow::Result<()> {
     fs::write(KNOB, format!("{count}\n")).context(KNOB)
 }
 
-/// Whether one has failed since [`fail`] of one; no other will.
-fn has_failed() -> anyhow::Result<bool> {
+/// How many of them are left to fail; no other will.
+fn left() -> anyhow::Result<u32> {
     let left = fs::read_to_string(KNOB).context(KNOB)?;
     fail(0)?;
-    Ok(left.trim() == "0")
+    Ok(left.trim().parse()?)
 }
 
-fn creating_a_vcpu() -> anyhow::Result<()> {
-    let vm = Vm::new(&kvm::open()?)?;
-    let before = areas::bytes()?;
-    fail(1)?;
-    let errno = vm.fd.create_vcpu(0).err().map(|error| error.errno());
-    ensure!(has_failed()?, "no allocation was tried");
-    ensure!(errno == Some(libc::ENOMEM), "KVM_CREATE_VCPU: {errno:?}");
-    ensure!(areas::bytes()? == before, "something is left");
-    // Nothing was made, so nothing is settled.
-    xcomp::request_guest(Feature::TILE_DATA)?;
-    vm.bare_vcpu(0)?;
+/// Runs `steps` while no allocation succeeds; none is tried.
+fn in_shortage(steps: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
+    fail(ALL)?;
+    let result = steps();
+    let tried = ALL - left()?;
+    result?;
+    ensure!(tried == 0, "{tried} allocations were tried");
     Ok(())
 }
 
-/// Tries `step` without memory for one allocation. If that needed one, it is to fail in one of these
-/// ways, and to succeed when it is done again.
-fn try_twice(
-    name: &str,
-    step: &mut dyn FnMut() -> anyhow::Result<Option<String>>,
-) -> anyhow::Result<bool> {
-    fail(1)?;
-    let failure = step().with_context(|| format!("{name} without memory"))?;
-    if !has_failed()? {
-        ensure!(
-            failure.is_none(),
-            "{name}: {failure:?}, and nothing was allocated"
-        );
-        return Ok(false);
-    }
-    let failure = failure.with_context(|| format!("{name} succeeded without its memory"))?;
-    ktap::answer(&format!("kvm.nomem.{name}"), failure);
-    let again = step()?;
-    ensure!(again.is_none(), "{name} again: {again:?}");
-    Ok(true)
-}
-
-/// What may become of an ioctl without memory.
-fn of_ioctl(errno: i32) -> anyhow::Result<Option<String>> {
-    match errno {
-        0 => Ok(None),
-        libc::ENOMEM | libc::EFAULT => Ok(Some(format!("errno {errno}"))),
-        _ => bail!("errno {errno}"),
-    }
-}
-
-/// What may become of an operation of the guest: #GP, or KVM_RUN fails and the operation is not done yet.
-fn of_guest(vcpu: &mut Vcpu, op: Op) -> anyhow::Result<Option<String>> {
-    match vcpu.run(&[op]) {
-        Ok(outcomes) => match outcomes[0] {
-            Ended::Value(_) => Ok(None),
-            Ended::Exception(GP, 0) => Ok(Some("#GP".into())),
-            other => bail!("{other:x?}"),
-        },
-        Err(error) => {
-            let errno = error
-                .downcast_ref::<errno::Error>()
-                .map(|error| error.errno());
-            ensure!(errno == Some(libc::ENOMEM), "{error:#}");
-            Ok(Some("KVM_RUN: ENOMEM".into()))
-        }
-    }
-}
-
-/// Takes a new vCPU through what makes tiles usable, in that order; one step needs memory.
-fn grow_at(order: &str, steps: &[(&str, Op)]) -> anyhow::Result<()> {
+fn bare() -> anyhow::Result<(Vm, Vcpu)> {
     xcomp::request_guest(Feature::TILE_DATA)?;
-    let kvm = kvm::open()?;
-    let vm = Vm::new(&kvm)?;
-    let mut vcpu = vm.bare_vcpu(0)?;
-    let cpuid = kvm::supported_cpuid(&kvm)?;
-    let set = || {
-        of_ioctl(
-            vcpu.fd
-                .set_cpuid2(&cpuid)
-                .map_or_else(|error| error.errno(), |()| 0),
-        )
-    };
-    let mut failed = u32::from(try_twice(&format!("{order}.set_cpuid2"), &mut || set())?);
+    let vm = Vm::new(&kvm::open()?)?;
+    let vcpu = vm.bare_vcpu(0)?;
+    Ok((vm, vcpu))
+}
+
+/// The errno of KVM_SET_CPUID2 with all that KVM supports, but these components.
+fn set_cpuid(vcpu: &Vcpu, without: u64) -> anyhow::Result<i32> {
+    let cpuid = with_xcr0(&kvm::supported_cpuid(&kvm::open()?)?, 0, without)?;
+    let result = vcpu.fd.set_cpuid2(&cpuid);
+    Ok(result.map_or_else(|error| error.errno(), |()| 0))
+}
+
+/// arch/x86/kernel/fpu/xstate.c:1780. What the vCPU had stays, and the next try is served.
+fn cpuid_is_refused() -> anyhow::Result<()> {
+    let (_vm, mut vcpu) = bare()?;
+    ensure!(
+        set_cpuid(&vcpu, TILES)? == 0,
+        "KVM_SET_CPUID2 without tiles"
+    );
+    let leaves = vcpu.fd.get_cpuid2(kvm_bindings::KVM_MAX_CPUID_ENTRIES)?;
+    let state = Area::of(&vcpu, SMALL)?
+        .with(XSTATE_BV, 2)
+        .with(XMM0, 0x1234);
+    ensure!(state.give(&vcpu)? == 0, "KVM_SET_XSAVE");
+    let bytes = areas::bytes()?;
+    for round in 0..3 {
+        fail(1)?;
+        let errno = set_cpuid(&vcpu, 0)?;
+        ensure!(left()? == 0, "no allocation was tried");
+        ktap::answer("kvm.nomem.set_cpuid2", errno);
+        ensure!(errno == libc::EFAULT, "round {round}: errno {errno}");
+        let now = vcpu.fd.get_cpuid2(kvm_bindings::KVM_MAX_CPUID_ENTRIES)?;
+        ensure!(now == leaves, "round {round}: other leaves");
+        ensure!(
+            Area::of(&vcpu, SMALL)?.word(XMM0) == 0x1234 && areas::bytes()? == bytes,
+            "round {round}: another state, or memory is left"
+        );
+        ensure!(
+            vcpu.set_xcr0(XCR0_WITH_TILES) == Err(libc::EINVAL),
+            "round {round}: XCR0 with tiles is taken"
+        );
+    }
+    ensure!(set_cpuid(&vcpu, 0)? == 0, "KVM_SET_CPUID2 with memory");
+    ensure!(
+        Area::of(&vcpu, LARGE)?.word(XMM0) == 0x1234,
+        "another state"
+    );
     vcpu.set_up()?;
     vcpu.set_tiles(&content(1))?;
-    vcpu.values(&[ENABLE[0], does::load_xmm()])?;
-    for (name, op) in steps {
-        let name = format!("{order}.{name}");
-        failed += u32::from(try_twice(&name, &mut || of_guest(&mut vcpu, *op))?);
-        ensure!(
-            vcpu.values(&[does::check_xmm()])? == [0],
-            "{name}: other XMM registers"
-        );
-    }
-    ensure!(failed == 1, "{order}: {failed} steps needed memory");
-    let values = vcpu.values(&[does::wrmsr(XFD, 0), does::load(), does::check()])?;
-    ensure!(values[2] == 0, "{order}: other tiles");
+    vcpu.values(&ENABLE)?;
+    vcpu.values(&[does::load(), does::check()])?;
+    ensure!(vcpu.number(layout::WRONG)? == 0, "other tiles");
     Ok(())
 }
 
-/// XCR0 first, as Linux does, and XFD first.
-fn growing() -> anyhow::Result<()> {
-    let (xsetbv, ldtilecfg, load) = (ENABLE[1], ENABLE[2], does::load());
-    let (arm, disarm) = (does::wrmsr(XFD, TILE_DATA), does::wrmsr(XFD, 0));
-    let named = [
-        ("xsetbv", xsetbv),
-        ("arm", arm),
-        ("ldtilecfg", ldtilecfg),
-        ("disarm", disarm),
-        ("tileload", load),
-    ];
-    grow_at("xcr0_first", &named)?;
-    let [xsetbv, arm, ldtilecfg, disarm, load] = named;
-    grow_at("xfd_first", &[arm, xsetbv, ldtilecfg, disarm, load])
+/// One without tiles does not, nor does one that shows what there is room for.
+fn another_cpuid_needs_none() -> anyhow::Result<()> {
+    let (_vm, vcpu) = bare()?;
+    in_shortage(|| {
+        ensure!(set_cpuid(&vcpu, TILES)? == 0, "without tiles");
+        Ok(())
+    })?;
+    ensure!(set_cpuid(&vcpu, 0)? == 0, "with tiles");
+    in_shortage(|| {
+        for without in [TILES, 0, TILES, 0] {
+            ensure!(
+                set_cpuid(&vcpu, without)? == 0,
+                "again, without {without:#x}"
+            );
+        }
+        Ok(())
+    })
 }
 
-/// A vCPU that gets live tiles before it has run.
-fn restoring() -> anyhow::Result<()> {
-    let (vm, mut source) = kvm::with_tiles()?;
-    source.values(&ENABLE)?;
+/// In either order of XCR0 and XFD: the registers of before stay, and first uses are served.
+fn the_guest_needs_none() -> anyhow::Result<()> {
+    let arm = does::wrmsr(XFD, TILE_DATA);
+    let [cr4, xsetbv, configure] = ENABLE;
+    for order in [[cr4, xsetbv, arm, configure], [cr4, arm, xsetbv, configure]] {
+        let (_vm, mut vcpu) = kvm::with_tiles()?;
+        vcpu.set_tiles(&content(2))?;
+        vcpu.values(&[does::load_xmm()])?;
+        in_shortage(|| {
+            vcpu.values(&order)?;
+            vcpu.values(&[does::check_xmm(), does::serve_nm(true)])?;
+            for _ in 0..3 {
+                vcpu.values(&[arm, does::load(), does::check(), does::release(), configure])?;
+            }
+            Ok(())
+        })?;
+        let served = vcpu.number(layout::NM_COUNT)?;
+        ensure!(served == 3, "{served} first uses");
+        ensure!(vcpu.number(layout::WRONG)? == 0, "other registers");
+    }
+    Ok(())
+}
+
+/// KVM_SET_XCRS, KVM_SET_MSRS, KVM_SET_XSAVE, KVM_GET_XSAVE2.
+fn its_monitor_needs_none() -> anyhow::Result<()> {
+    let (_vm, mut vcpu) = kvm::configured(3)?;
+    vcpu.values(&[does::load()])?;
+    in_shortage(|| {
+        let live = Area::of(&vcpu, LARGE)?;
+        for xcr0 in [7, XCR0_WITH_TILES] {
+            ensure!(vcpu.set_xcr0(xcr0) == Ok(()), "KVM_SET_XCRS {xcr0:#x}");
+        }
+        for xfd in [TILE_DATA, 0] {
+            ensure!(vcpu.set_msr(XFD, xfd)?, "KVM_SET_MSRS {xfd:#x}");
+        }
+        ensure!(live.give(&vcpu)? == 0, "KVM_SET_XSAVE");
+        ensure!(Area::of(&vcpu, LARGE)? == live, "another area");
+        Ok(())
+    })?;
+    ensure!(vcpu.values(&[does::check()])? == [0], "other tiles");
+    Ok(())
+}
+
+/// One that gets live tiles before it has run.
+fn a_restored_one_needs_none() -> anyhow::Result<()> {
+    let (vm, mut source) = kvm::configured(4)?;
     source.values(&[does::load()])?;
     let live = Area::of(&source, LARGE)?;
-    let vcpu = vm.bare_vcpu(1)?;
-    let cpuid = kvm::supported_cpuid(&kvm::open()?)?;
-    let set = || {
-        of_ioctl(
-            vcpu.fd
-                .set_cpuid2(&cpuid)
-                .map_or_else(|error| error.errno(), |()| 0),
-        )
-    };
-    let failed = u32::from(try_twice("restored.set_cpuid2", &mut || set())?)
-        + u32::from(try_twice("restored.set_xsave", &mut || {
-            of_ioctl(live.give(&vcpu)?)
-        })?);
-    ensure!(failed == 1, "{failed} steps needed memory");
-    ensure!(
-        Area::of(&vcpu, LARGE)? == live,
-        "another area is read than was written"
-    );
-    Ok(())
+    let mut vcpu = vm.vcpu(1, &kvm::supported_cpuid(&kvm::open()?)?)?;
+    vcpu.set_tiles(&content(4))?;
+    in_shortage(|| {
+        ensure!(live.give(&vcpu)? == 0, "KVM_SET_XSAVE");
+        ensure!(Area::of(&vcpu, LARGE)? == live, "another area is read");
+        vcpu.values(&ENABLE[..2])?;
+        ensure!(vcpu.values(&[does::check()])? == [0], "other tiles");
+        Ok(())
+    })
 }

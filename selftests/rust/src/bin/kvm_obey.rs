@@ -2,7 +2,8 @@
 //! A virtual CPU that does what it is told, a word a line, and says `done WORD` after each:
 //!
 //! ```text
-//! promise  is made, with a CPUID that shows tiles
+//! make     makes it; it has no CPUID yet
+//! show     shows it tiles in its CPUID
 //! arm      writes IA32_XFD, as a kernel does when it comes up
 //! enable   writes XCR0, and configures tiles
 //! load     fills eight tiles; #NM is served as by a kernel
@@ -13,6 +14,7 @@
 
 use anyhow::{bail, ensure, Context};
 use std::io::{self, BufRead};
+use xcomp::Feature;
 use xfd_selftests::kvm::vcpu::Vcpu;
 use xfd_selftests::kvm::vm::Vm;
 use xfd_selftests::kvm::{self, guest as does, layout, ENABLE, TILE_DATA, XFD};
@@ -29,12 +31,16 @@ fn main() -> anyhow::Result<()> {
 }
 
 fn obey(word: &str, guest: &mut Option<(Vm, Vcpu)>) -> anyhow::Result<()> {
-    if word == "promise" {
-        *guest = Some(kvm::with_tiles()?);
+    if word == "make" {
+        *guest = Some(made()?);
         return Ok(());
     }
     let (_, vcpu) = guest.as_mut().context("there is no virtual CPU yet")?;
     match word {
+        "show" => {
+            vcpu.fd.set_cpuid2(&kvm::supported_cpuid(&kvm::open()?)?)?;
+            vcpu.set_up()?;
+        }
         "arm" => {
             vcpu.values(&[does::serve_nm(true), does::wrmsr(XFD, TILE_DATA)])?;
         }
@@ -52,4 +58,12 @@ fn obey(word: &str, guest: &mut Option<(Vm, Vcpu)>) -> anyhow::Result<()> {
         _ => bail!("no such word"),
     }
     Ok(())
+}
+
+/// With permission, and no CPUID yet.
+fn made() -> anyhow::Result<(Vm, Vcpu)> {
+    xcomp::request_guest(Feature::TILE_DATA)?;
+    let vm = Vm::new(&kvm::open()?)?;
+    let vcpu = vm.bare_vcpu(0)?;
+    Ok((vm, vcpu))
 }

@@ -14,9 +14,11 @@ pub fn bytes() -> anyhow::Result<u64> {
     let text = fs::read_to_string("/proc/vmallocinfo").context("/proc/vmallocinfo")?;
     let mut sum = 0;
     for line in text.lines() {
-        // fpu_alloc_guest_fpstate() and xfd_enable_feature() of the C code, FpstateBuffer of the module.
-        let caller = line.to_lowercase();
-        if caller.contains("fpstate") || caller.contains("xfd_enable_feature") {
+        // fpu_alloc_guest_fpstate() and xfd_enable_feature() of the C code, and all that the module allocates.
+        if ["fpstate", "xfd_enable_feature", "[xfd]"]
+            .iter()
+            .any(|caller| line.contains(caller))
+        {
             let size = line
                 .split_whitespace()
                 .nth(1)

@@ -106,6 +106,12 @@ mod tests {
     }
 
     #[test]
+    #[should_panic(expected = "without components")]
+    fn a_facility_is_of_something() {
+        Facility::of(Xfeatures::NONE);
+    }
+
+    #[test]
     fn only_tile_data_is_given_on_request() {
         for idx in 0..64 {
             let expected = match idx {

@@ -216,6 +216,17 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn nothing_moves_in_the_standard_format() {
+        let layout = sapphire_rapids_in(Format::Standard);
+        let (from, to) = (Xfeatures::from_bits(0x602e7), Xfeatures::from_bits(0x60207));
+        let tiledata = layout.moves(from, to).last().unwrap();
+        assert_eq!(
+            (tiledata.from, tiledata.to, tiledata.bytes),
+            (2816, 2816, 8192)
+        );
+    }
+
+    #[test]
     fn known_sizes_are_those_computed() {
         let plain = sapphire_rapids();
         let known = plain.with_known(Xfeatures::from_bits(0x61ae7), Xfeatures::from_bits(0x602e7));

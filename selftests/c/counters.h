@@ -14,7 +14,7 @@
 #define XFD_COUNTERS "/sys/kernel/debug/xfd/"
 
 struct counters {
-	long first_uses, reclaimed, denied, failed_allocations, in_flight, repeated;
+	long first_uses, denied, failed_allocations, in_flight, repeated;
 };
 
 static inline bool xfd_module(void)
@@ -64,7 +64,6 @@ static inline struct counters counters_now(void)
 {
 	return (struct counters) {
 		.first_uses = counter("first_uses"),
-		.reclaimed = counter("reclaimed"),
 		.denied = counter("denied"),
 		.failed_allocations = counter("failed_allocations"),
 		.in_flight = counter("in_flight"),
@@ -74,7 +73,7 @@ static inline struct counters counters_now(void)
 
 /*
  * Since @before exactly @uses first uses were served and @denials refused; none was served
- * twice but after its buffer was reclaimed, none failed, and no thread is left in the handler.
+ * twice, none failed, and no thread is left in the handler.
  */
 #define EXPECT_COUNTED(before, uses, denials)					\
 	do {									\
@@ -84,9 +83,7 @@ static inline struct counters counters_now(void)
 			break;							\
 		ASSERT_LE(0, (before).first_uses)				\
 			TH_LOG("no " XFD_COUNTERS "first_uses, though XFD_MODULE=1"); \
-		EXPECT_LE((uses), _now.first_uses - (before).first_uses);	\
-		EXPECT_GE((uses) + _now.reclaimed - (before).reclaimed,		\
-			  _now.first_uses - (before).first_uses);		\
+		EXPECT_EQ((uses), _now.first_uses - (before).first_uses);	\
 		EXPECT_EQ((denials), _now.denied - (before).denied);		\
 		EXPECT_EQ((before).failed_allocations, _now.failed_allocations); \
 		EXPECT_EQ(0, _now.in_flight);					\

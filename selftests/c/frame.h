@@ -92,25 +92,12 @@ static inline void frame_answer(const char *name, const struct frame *frame)
 	       (unsigned long long)frame->xfeatures, (unsigned long long)frame->xstate_bv);
 }
 
-/*
- * What a frame names of a thread that had its first use and then released its tiles: @mask, and not
- * TILE_DATA if the module took the buffer back, which it has not unless it counted more than
- * @reclaimed (Documentation/divergences.rst). The frame is as large in both cases.
- */
-static inline uint64_t named_when_released(uint64_t mask, uint64_t named, long reclaimed)
-{
-	uint64_t without = mask & ~BIT_ULL(TILE_DATA);
-
-	return named == without && counter("reclaimed") > reclaimed ? without : mask;
-}
-
 /* The frame of a thread whose buffer has room for exactly @mask, @extra bytes around it. */
-#define EXPECT_FRAME(frame, mask, extra) EXPECT_FRAME_NAMES(frame, mask, mask, extra)
-#define EXPECT_FRAME_NAMES(frame, named, mask, extra)				\
+#define EXPECT_FRAME(frame, mask, extra)					\
 	do {									\
 		EXPECT_EQ(MAGIC1, (frame).magic1);				\
 		EXPECT_EQ(MAGIC2, (frame).magic2);				\
-		EXPECT_EQ((named), (frame).xfeatures);				\
+		EXPECT_EQ((mask), (frame).xfeatures);				\
 		EXPECT_EQ(xsave_size(mask), (frame).xstate_size);		\
 		EXPECT_EQ((frame).xstate_size + (extra), (frame).extended_size);	\
 		EXPECT_TRUE((frame).reserved_clear);				\

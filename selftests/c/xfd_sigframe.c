@@ -34,7 +34,6 @@ FIXTURE(sigframe)
 {
 	uint64_t small, large;
 	struct tiles tiles;
-	long reclaimed;
 };
 
 FIXTURE_SETUP(sigframe)
@@ -46,21 +45,17 @@ FIXTURE_SETUP(sigframe)
 	ASSERT_TRUE(catch(SIGUSR1, on_usr1, 0));
 	ASSERT_TRUE(catch(SIGUSR2, on_usr2, 0));
 	tiles_fill(&self->tiles, 5);
-	self->reclaimed = counter("reclaimed");
 }
 
 FIXTURE_TEARDOWN(sigframe)
 {
 }
 
-#define NAMED_WHEN_RELEASED named_when_released(self->large, frame.xfeatures, self->reclaimed)
-
 /* One state after the other: what the frame is sized for, and what it says is in use. */
-#define EXPECT_NEXT(name, mask, tile_bits) EXPECT_NEXT_NAMES(name, mask, mask, tile_bits)
-#define EXPECT_NEXT_NAMES(name, named, mask, tile_bits)				\
+#define EXPECT_NEXT(name, mask, tile_bits)					\
 	do {									\
 		ASSERT_TRUE(signal_bare(SIGUSR1));				\
-		EXPECT_FRAME_NAMES(frame, named, mask, 4);			\
+		EXPECT_FRAME_FOR(mask);						\
 		EXPECT_EQ(xstate_bv_of(tile_bits), frame.xstate_bv);		\
 		frame_answer("sigframe." name, &frame);				\
 	} while (0)
@@ -75,9 +70,9 @@ TEST_F(sigframe, grows_with_the_first_use)
 	tilezero0();
 	EXPECT_NEXT("zeroed", self->large, TILE_BITS);
 	tilerelease();
-	EXPECT_NEXT_NAMES("released", NAMED_WHEN_RELEASED, self->large, 0);
+	EXPECT_NEXT("released", self->large, 0);
 	tiles_configure();
-	EXPECT_NEXT_NAMES("reconfigured", NAMED_WHEN_RELEASED, self->large, BIT_ULL(TILE_CFG));
+	EXPECT_NEXT("reconfigured", self->large, BIT_ULL(TILE_CFG));
 }
 
 static void *signal_in_a_thread(void *arg)
@@ -146,7 +141,7 @@ TEST_F(sigframe, initial_tiles_are_not_written)
 	EXPECT_FALSE(avx_untouched);
 	EXPECT_TRUE(config_untouched);
 	EXPECT_TRUE(data_untouched);
-	EXPECT_FRAME_NAMES(frame, NAMED_WHEN_RELEASED, self->large, 4);
+	EXPECT_FRAME_FOR(self->large);
 }
 
 static void flip_a_byte(uint8_t *area)

@@ -9,9 +9,9 @@ const FOLDER: &str = "/sys/kernel/debug/xfd";
 /// The counters since the module was loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counters {
-    /// First uses that were served: one a thread, and one more after its buffer was reclaimed.
+    /// First uses that were served: one a thread.
     pub first_uses: u64,
-    /// Buffers that threads without live tiles gave back.
+    /// Buffers that were taken from threads that slept without live tiles.
     pub reclaimed: u64,
     /// Uses without permission, answered by SIGILL.
     pub denied: u64,

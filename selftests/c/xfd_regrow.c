@@ -187,4 +187,34 @@ TEST_F(reclaim, of_a_stopped_process)
 	EXPECT_USES(1 + 3);
 }
 
+/* Nobody wakes it but the end of its child, and it stops for the tracer inside the system call. */
+TEST_F(reclaim, of_a_process_that_waits_in_vfork)
+{
+	pid_t pid = fork();
+	struct tracee tracee = { .pid = pid };
+	int status;
+	char byte;
+
+	if (!pid) {
+		use_tiles();
+		tilerelease();
+		if (!vfork())
+			_exit(read(wake[0], &byte, 1) != 1);
+		_exit(tiles_hold(&tiles) ? 0 : 1);
+	}
+	EXPECT_RECLAIMED(1);
+	ASSERT_EQ(0, ptrace(PTRACE_SEIZE, pid, 0, PTRACE_O_TRACEVFORKDONE));
+	ASSERT_EQ(1, write(wake[1], "", 1));
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	ASSERT_EQ(SIGTRAP | PTRACE_EVENT_VFORK_DONE << 8, status >> 8);
+	ASSERT_LT(0, xstate_get(&tracee, &after));
+	put_tiles(&after);
+	EXPECT_LT(0, xstate_set(&tracee, &after));
+	ASSERT_EQ(0, ptrace(PTRACE_DETACH, pid, 0, 0));
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_EQ(0, status);
+	EXPECT_USES(1);
+	EXPECT_REGROWN(1);
+}
+
 TEST_HARNESS_MAIN

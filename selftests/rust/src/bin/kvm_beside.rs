@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 use xcomp::Feature;
+use xfd_selftests::counters::{module_is_loaded, Counters};
 use xfd_selftests::kvm::guest as does;
-use xfd_selftests::kvm::layout;
 use xfd_selftests::kvm::{self, TILE_DATA, XFD};
+use xfd_selftests::kvm::{ioctls, layout};
 use xfd_selftests::sys;
 use xfd_selftests::tile::{self, content, Tiles};
 use xfd_selftests::{cpus, ktap, kvm_tests};
@@ -19,6 +20,7 @@ const TESTS: &[ktap::Test] = kvm_tests![
     arming_while_others_use_the_cpu,
     signals_while_the_guest_runs,
     a_vcpu_that_changes_threads,
+    a_vcpu_that_is_waited_for,
 ];
 
 fn main() -> ExitCode {
@@ -200,6 +202,90 @@ fn a_vcpu_that_changes_threads() -> anyhow::Result<()> {
             };
             scope.spawn(enter).join().expect("no panic")
         })?;
+    }
+    Ok(())
+}
+
+/// Reclaim looks often, until this is dropped; nothing without the module.
+struct Shortest(Option<String>);
+
+const INTERVAL: &str = "/sys/module/xfd/parameters/reclaim_ms";
+
+impl Shortest {
+    fn begin() -> anyhow::Result<Self> {
+        if !module_is_loaded() {
+            return Ok(Shortest(None));
+        }
+        let former = std::fs::read_to_string(INTERVAL)?;
+        std::fs::write(INTERVAL, "1")?;
+        Ok(Shortest(Some(former)))
+    }
+}
+
+impl Drop for Shortest {
+    fn drop(&mut self) {
+        if let Some(former) = &self.0 {
+            let _ = std::fs::write(INTERVAL, former.trim());
+        }
+    }
+}
+
+/// A thread sleeps until the vCPU is free, without its buffer; then it enters the guest, and has its own tiles
+/// afterwards, with no second first use.
+fn a_vcpu_that_is_waited_for() -> anyhow::Result<()> {
+    xcomp::request(Feature::TILE_DATA)?;
+    let (_vm, mut vcpu) = kvm::configured(12)?;
+    vcpu.give(&[does::load(), does::check(), does::until_stopped(2)])?;
+    let (memory, rounds, stop) = (
+        vcpu.memory(),
+        vcpu.address(layout::ROUNDS),
+        vcpu.address(layout::STOP),
+    );
+    let _often = Shortest::begin()?;
+    let before = module_is_loaded().then(Counters::now).transpose()?;
+    thread::scope(|scope| {
+        let (fd, memory) = (&vcpu.fd, &memory);
+        let runs = scope.spawn(|| ioctls::run(fd));
+        while memory.read_obj::<u64>(rounds)? == 0 {
+            cpus::give_way();
+        }
+        let waits = scope.spawn(|| -> anyhow::Result<()> {
+            let mut tiles = Tiles::configure();
+            tiles.load_all(&content(13));
+            drop(tiles);
+            ioctls::run(fd)?;
+            let mut tiles = Tiles::configure();
+            tiles.load_all(&content(14));
+            tile::expect(&tiles.store_all(), 14)
+        });
+        for _ in 0..300 {
+            let now = before.is_some().then(Counters::now).transpose()?;
+            if before
+                .zip(now)
+                .is_some_and(|(before, now)| now.reclaimed > before.reclaimed)
+            {
+                break;
+            }
+            thread::sleep(std::time::Duration::from_millis(1));
+        }
+        memory.write_obj(1_u64, stop)?;
+        runs.join().expect("no panic")?;
+        waits.join().expect("no panic")
+    })?;
+    ensure!(
+        vcpu.number(layout::WRONG)? == 0,
+        "the guest found other tiles"
+    );
+    if let Some(before) = before {
+        let now = Counters::now()?;
+        let (uses, taken) = (
+            now.first_uses - before.first_uses,
+            now.reclaimed - before.reclaimed,
+        );
+        ensure!(
+            (uses, taken) == (1, 1),
+            "{uses} first uses, {taken} buffers were taken"
+        );
     }
     Ok(())
 }

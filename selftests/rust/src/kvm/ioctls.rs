@@ -21,6 +21,7 @@ mod number {
 
     ioctl_ior_nr!(KVM_GET_XSAVE, KVMIO, 0xa4, kvm_xsave);
     ioctl_iow_nr!(KVM_SET_XSAVE, KVMIO, 0xa5, kvm_xsave);
+    ioctl_io_nr!(KVM_RUN, KVMIO, 0x80);
     ioctl_io_nr!(KVM_GET_STATS_FD, KVMIO, 0xce);
     ioctl_ior_nr!(KVM_GET_XSAVE2, KVMIO, 0xcf, kvm_xsave);
     ioctl_iow_nr!(KVM_GET_DEVICE_ATTR, KVMIO, 0xe2, kvm_device_attr);
@@ -143,6 +144,16 @@ pub const OF_A_VCPU: [(&str, u64); 8] = [
 pub fn bare(fd: i32, number: u64, place: &mut Fenced) -> Result<()> {
     // SAFETY: what is behind `place` the kernel can not touch.
     checked(unsafe { ioctl_with_mut_ptr(&fd, number, place.start()) }).map(drop)
+}
+
+/// KVM_RUN, once, of a vCPU that another thread may be running: waits until it has left it.
+///
+/// # Errors
+///
+/// EINTR.
+pub fn run(vcpu: &VcpuFd) -> Result<()> {
+    // SAFETY: what the kernel writes is its own mapping of the vCPU.
+    checked(unsafe { ioctl(vcpu, KVM_RUN()) }).map(drop)
 }
 
 /// KVM_GET_STATS_FD of a vCPU.

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Pages that are slow to come: whoever touches one sleeps until it is brought (userfaultfd). */
+#ifndef XFD_TEST_SLOW_H
+#define XFD_TEST_SLOW_H
+
+#include <fcntl.h>
+#include <linux/userfaultfd.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define PAGE 4096UL
+
+static int slow_faults = -1;
+
+static inline bool slow_begin(void)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+
+	slow_faults = syscall(SYS_userfaultfd, O_CLOEXEC);
+	return slow_faults >= 0 && !ioctl(slow_faults, UFFDIO_API, &api);
+}
+
+/* From here on these pages are missing. */
+static inline bool slow_make(void *start, size_t size)
+{
+	struct uffdio_register range = {
+		.range = { (uintptr_t)start, size }, .mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+
+	return !madvise(start, size, MADV_DONTNEED) && !ioctl(slow_faults, UFFDIO_REGISTER, &range);
+}
+
+/* Waits until somebody sleeps for a page; which one. */
+static inline void *slow_wanted(void)
+{
+	struct uffd_msg message;
+
+	if (read(slow_faults, &message, sizeof(message)) != sizeof(message))
+		return NULL;
+	return (void *)(uintptr_t)(message.arg.pagefault.address & -PAGE);
+}
+
+static inline bool slow_bring(void *page, const void *content)
+{
+	struct uffdio_copy copy = { .dst = (uintptr_t)page, .src = (uintptr_t)content, .len = PAGE };
+
+	return !ioctl(slow_faults, UFFDIO_COPY, &copy);
+}
+
+#endif

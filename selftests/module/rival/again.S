@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What a livepatch of ours replaces a function with: the call is counted, and the function itself goes on after
+ * its call of ftrace. main.c fills in where that is. ftrace comes here by a return, too.
+ */
+#include <linux/annotate.h>
+#include <linux/linkage.h>
+#include <asm/unwind_hints.h>
+
+	.text
+.macro again number
+SYM_CODE_START(rival_again_\number)
+	UNWIND_HINT_FUNC
+	ANNOTATE_NOENDBR
+	lock incl	rival_calls + 4 * \number(%rip)
+	pushq	rival_way_on + 8 * \number(%rip)
+	RET
+SYM_CODE_END(rival_again_\number)
+.endm
+
+	again 0
+	again 1
+	again 2
+	again 3
+	again 4
+	again 5
+	again 6
+	again 7

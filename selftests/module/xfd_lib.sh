@@ -75,16 +75,18 @@ uptime_seconds() {
 }
 
 # until_true SECONDS COMMAND ARGS...: tries until it succeeds, for so long at most. The steps
-# are short because an emulated clock runs slowly.
+# are short at first because an emulated clock runs slowly.
 until_true() {
 	deadline=$(($(uptime_seconds) + $1))
+	pause=2000
 	shift
 	until "$@"; do
 		if [ "$(uptime_seconds)" -gt "$deadline" ]; then
 			echo "waited in vain for: $*"
 			return 1
 		fi
-		usleep 2000
+		usleep $pause
+		[ $pause -ge 50000 ] || pause=$((pause + pause / 8))
 	done
 }
 
@@ -193,4 +195,48 @@ fpstate_areas_back_to() {
 	echo "fpstate areas: $(fpstate_areas), at the beginning $1"
 	list_fpstate_areas
 	return 1
+}
+
+# --- programs that are told to end --------------------------------------------------------------
+
+# launch FD PROGRAM ARGS...: starts it in the background; it ends when FD, one digit, gives it a line. What it
+# says is in $WORK/says.FD.
+launch() {
+	fd=$1
+	shift
+	mkfifo "$WORK/line.$fd" && : >"$WORK/says.$fd" || return
+	"$@" <"$WORK/line.$fd" >"$WORK/says.$fd" 2>&1 &
+	eval "pid_$fd=$! ; exec $fd>\"$WORK/line.$fd\""
+	rm "$WORK/line.$fd"
+}
+
+said() { grep -q "^$2" "$WORK/says.$1"; }
+
+# launch_until WORD FD PROGRAM ARGS...: returns when it has said so.
+launch_until() {
+	word=$1
+	shift
+	launch "$@" && until_true 30 said "$1" "$word" && return
+	cat "$WORK/says.$1"
+	return 1
+}
+
+# land FD: its status; what it said.
+land() {
+	# In a shell of its own: it may have ended before.
+	eval "(echo >&$1) 2>/dev/null; exec $1>&-; wait \$pid_$1"
+	ended=$?
+	cat "$WORK/says.$1"
+	return $ended
+}
+
+# within SECONDS COMMAND ARGS...: in the background; fails if it is not done in time, and does not wait for it.
+within() {
+	patience=$1
+	shift
+	rm -f "$WORK/within"
+	{ "$@" >"$WORK/within.said" 2>&1; echo $? >"$WORK/within.new"; mv "$WORK/within.new" "$WORK/within"; } &
+	until_true "$patience" [ -e "$WORK/within" ] || return
+	cat "$WORK/within.said"
+	return "$(cat "$WORK/within")"
 }

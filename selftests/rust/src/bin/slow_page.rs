@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Threads in system calls whose memory is slow to come. They sleep in the kernel, each in one call, until
+//! standard input has a line or ends. Prints `waiting` when all of them sleep, or with `--every` when the first
+//! does, and `right` at the end.
+
+use anyhow::Context;
+use clap::{Parser, ValueEnum};
+use std::io;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::thread;
+use std::time::Duration;
+use xfd_selftests::slow_calls::{self, Frame, PAGES};
+use xfd_selftests::slow_memory::SlowMemory;
+
+/// Sleeps in the kernel on memory that does not come.
+#[derive(Parser)]
+struct Arguments {
+    /// The system call.
+    call: Call,
+
+    /// How many sleep at once.
+    #[arg(long, default_value_t = 4)]
+    threads: usize,
+
+    /// Milliseconds from one thread's call to the next one's.
+    #[arg(long)]
+    every: Option<u64>,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum Call {
+    /// arch_prctl(ARCH_GET_XCOMP_*)
+    Query,
+    /// The end of a signal handler, with tiles in the frame.
+    Sigreturn,
+}
+
+static STOP: AtomicBool = AtomicBool::new(false);
+static RUNNING: AtomicUsize = AtomicUsize::new(0);
+
+fn main() -> ExitCode {
+    match work(&Arguments::parse()) {
+        Ok(()) => {
+            println!("right");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            println!("wrong: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn work(arguments: &Arguments) -> anyhow::Result<()> {
+    if arguments.call == Call::Sigreturn {
+        xcomp::request(xcomp::Feature::TILE_DATA).context("permission for tile data")?;
+        slow_calls::handle_signals()?;
+    }
+    let slow = &SlowMemory::new(arguments.threads * PAGES)?;
+    let frames: Vec<_> = (0..arguments.threads).map(|_| Frame::new()).collect();
+    let frames: &Vec<usize> = &frames.iter().map(Frame::address).collect();
+    RUNNING.store(arguments.threads, Relaxed);
+    thread::spawn(|| {
+        let _ = io::stdin().read_line(&mut String::new());
+        STOP.store(true, Relaxed);
+    });
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..arguments.threads)
+            .map(|number| {
+                scope.spawn(move || {
+                    thread::sleep(Duration::from_millis(
+                        number as u64 * arguments.every.unwrap_or(0),
+                    ));
+                    let result = call(arguments.call, number, slow, frames[number]);
+                    RUNNING.fetch_sub(1, Relaxed);
+                    result
+                })
+            })
+            .collect();
+        let enough = if arguments.every.is_some() {
+            1
+        } else {
+            arguments.threads
+        };
+        give(enough, slow, frames)?;
+        for (number, thread) in threads.into_iter().enumerate() {
+            thread
+                .join()
+                .expect("no panic")
+                .with_context(|| format!("thread {number}"))?;
+        }
+        Ok(())
+    })
+}
+
+/// One thread's call.
+#[allow(unsafe_code)]
+fn call(call: Call, number: usize, slow: &SlowMemory, frame: usize) -> anyhow::Result<()> {
+    let to = slow.address(number * PAGES);
+    // SAFETY: these pages and this frame are this thread's alone, and nothing refers to them but the call.
+    unsafe {
+        match call {
+            Call::Query => slow_calls::query(number, to),
+            Call::Sigreturn => slow_calls::sigreturn(number as u64, frame, to),
+        }
+    }
+}
+
+/// Lets pages come when it is time, until no thread runs any more.
+#[allow(unsafe_code)]
+fn give(enough: usize, slow: &SlowMemory, frames: &[usize]) -> anyhow::Result<()> {
+    let mut waiting = Vec::new();
+    let mut told = false;
+    while RUNNING.load(Relaxed) > 0 {
+        waiting.extend(slow.next_fault(Duration::from_millis(2))?);
+        if !told && waiting.len() >= enough {
+            println!("waiting");
+            told = true;
+        }
+        if !STOP.load(Relaxed) {
+            continue;
+        }
+        for page in waiting.drain(..) {
+            // SAFETY: the thread of that frame waits for the page.
+            let content = unsafe { slow_calls::page_of(frames[page / PAGES], page % PAGES) };
+            match slow.give(page, &content) {
+                // Somebody asked twice.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                other => other.with_context(|| format!("page {page}"))?,
+            }
+        }
+    }
+    Ok(())
+}

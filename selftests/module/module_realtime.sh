@@ -1,0 +1,54 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# A real-time thread with live tiles never leaves its CPU, and nothing waits for it: other threads give their
+# buffers back, the parameter can be set, the module goes.
+. "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
+
+is_loaded && bail_out "the module is loaded: this test loads it itself"
+[ "$(nproc)" -ge 2 ] || skip_all "one CPU: it would be its alone"
+SERVERS=/sys/kernel/debug/sched
+RT_RUNTIME=/proc/sys/kernel/sched_rt_runtime_us
+PATIENCE=8
+
+# Nothing of CPU 1 is left to others: the fair server would give them 5 %.
+take_all() {
+	for server in $SERVERS/*_server/cpu1/runtime; do
+		[ ! -e "$server" ] || echo 0 >"$server" || return
+	done
+	echo -1 >$RT_RUNTIME
+}
+give_back() {
+	for server in $SERVERS/*_server/cpu1/runtime; do
+		[ ! -e "$server" ] || echo 50000000 >"$server"
+	done
+	echo 950000 >$RT_RUNTIME
+}
+
+reclaimed() { [ "$(counter reclaimed)" -gt "$1" ]; }
+# The three of amx_idle.
+others_give_back() {
+	before=$(counter reclaimed)
+	launch_until ready 5 taskset -c 0 "$HERE/amx_idle" && until_true $PATIENCE reclaimed $((before + 2))
+	outcome=$?
+	echo "reclaimed: $(counter reclaimed), before $before"
+	return $outcome
+}
+set_interval() { echo "$1" >/sys/module/xfd/parameters/reclaim_ms; }
+disabled() { echo 0 >$PATCH/enabled && until_true $PATIENCE is_unpatched; }
+
+plan 7
+taskset -p 1 $$ >/dev/null
+load && take_all || bail_out "not loaded, or no real-time thread can be had"
+set_interval 5
+launch_until ready 6 "$HERE/amx_spin" 1 || bail_out "no real-time thread"
+check "others_give_their_buffers_back" others_give_back
+check "the_parameter_can_be_set" within $PATIENCE set_interval 10
+check "the_module_is_disabled" within $((2 * PATIENCE)) disabled
+check "and_goes" within $PATIENCE rmmod xfd
+check "it_still_has_its_cpu" kill -0 "$pid_6"
+kill -KILL "$pid_6"
+give_back
+check "the_others_use_tiles_again" land 5
+is_loaded && { until_true 30 is_unpatched; rmmod xfd; }
+check "nothing_remains" nothing_remains
+finish

@@ -139,8 +139,11 @@ impl Drop for Xfd {
         // What a livepatch that failed, or was disabled, left; and a cumulative livepatch of somebody
         // else's replaces ours without asking, and without telling
         // (Documentation/livepatch/cumulative-patches.rst): everything else is attached then.
-        while !LIFECYCLE.detach() {
-            // Nobody can be told "no" any more, and freed text must not be called. The log says it.
+        //
+        // Nobody can be told "no" any more, and freed text must not be called: with `rmmod -f`, or a part
+        // that cannot be detached, removal waits.
+        while livepatch::is_enabled() || !LIFECYCLE.detach() {
+            kernel::pr_err_once!("waiting to be disabled (/sys/kernel/livepatch/xfd/enabled), or for what cannot be detached\n");
             kernel::time::delay::fsleep(kernel::time::Delta::from_secs(1));
         }
         // SAFETY: sleeping is allowed.

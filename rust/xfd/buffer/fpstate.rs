@@ -122,8 +122,12 @@ impl FpstateBuffer {
         // SAFETY: `fpregs` keeps everybody from current's fpstate pointer and its old buffer.
         let old = unsafe { (*fpu).fpstate };
         // SAFETY: as above.
-        let masks = buffer::commit(unsafe { masks_of(old) }, used, &self.room)?;
-        self.claim(masks)?;
+        let masks = buffer::commit(unsafe { masks_of(old) }, used, &self.room);
+        let Some(masks) = masks.filter(|&masks| self.claim(masks).is_some()) else {
+            // Not with the registers locked: the pool has a lock that sleeps on PREEMPT_RT.
+            drop(fpregs);
+            return None;
+        };
         // SAFETY: as above; the value is that of current's fpstate.
         unsafe {
             (*fpu).fpstate = self.into_raw();
@@ -139,25 +143,27 @@ impl FpstateBuffer {
     /// the task's buffer is; its contents are in memory, and are copied. The old one is the one
     /// within the task. Does not sleep.
     ///
-    /// `None` as for [`Self::install`].
+    /// Errors: itself, if it has not got the room; nothing is changed then.
     ///
     /// # Safety
     ///
     /// `slot` is a member of the task's `struct fpu`, and the caller's alone, as what it points to.
-    #[must_use]
     pub(crate) unsafe fn install_saved(
         mut self,
         slot: *mut *mut fpstate,
         used: Xfeatures,
-    ) -> Option<()> {
+    ) -> Result<(), Self> {
         // SAFETY: the caller vouches for both.
+        let masks = buffer::commit(unsafe { masks_of(*slot) }, used, &self.room);
+        if masks.and_then(|masks| self.claim(masks)).is_none() {
+            return Err(self);
+        }
+        // SAFETY: as above.
         unsafe {
-            let masks = buffer::commit(masks_of(*slot), used, &self.room)?;
-            self.claim(masks)?;
             copy_registers(*slot, self.as_ptr());
             *slot = self.into_raw();
         }
-        Some(())
+        Ok(())
     }
 }
 

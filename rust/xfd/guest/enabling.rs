@@ -74,8 +74,12 @@ unsafe fn enlarge(guest: *mut fpu_guest, more: Xfeatures) -> Option<()> {
             // In the CPU they need no copying.
             fpregs.load();
         }
-        let masks = enlarged_for_guest(masks_of(old), more, &room)?;
-        new.claim(masks)?;
+        let masks = enlarged_for_guest(masks_of(old), more, &room);
+        let Some(masks) = masks.filter(|&masks| new.claim(masks).is_some()) else {
+            // Not with the registers locked: the pool has a lock that sleeps on PREEMPT_RT.
+            drop(fpregs);
+            return None;
+        };
         let state = new.as_ptr();
         (*state).set_is_guest(1);
         (*state).set_is_confidential((*old).is_confidential());

@@ -4,7 +4,7 @@
 use super::group_perm;
 use crate::bindings;
 use crate::seam::kernel::{kernel, Kernel};
-use crate::seam::locks::Siglock;
+use crate::seam::locks::{Counted, Siglock};
 use crate::xstate::facility;
 use crate::xstate::permission::{self, Answer, Audience, Refusal};
 use crate::xstate::xfeature::Xfeatures;
@@ -17,7 +17,7 @@ use kernel::prelude::*;
 /// - EBUSY: a guest request after the first vCPU,
 /// - ENOSPC: an alternate signal stack of the process is too small for the frames to come.
 ///
-/// Does not sleep.
+/// Does not sleep, but for siglock on PREEMPT_RT.
 #[no_mangle]
 extern "C" fn xfd_request_permission(option: c_int, idx: c_ulong) -> c_long {
     let audience = match option as u32 {
@@ -44,6 +44,8 @@ fn request(idx: u64, audience: Audience) -> Result {
 // Apart, so that the answers above need no frame of their own.
 #[inline(never)]
 fn grant(requested: Xfeatures, audience: Audience) -> Result {
+    // The lock sleeps on PREEMPT_RT.
+    let _counted = Counted::enter();
     let siglock = Siglock::lock();
     let answer = permission::request(
         group_perm::xfeatures(audience),

@@ -6,6 +6,10 @@
  * handles a signal or stops for a tracer (get_signal()), before it enters a virtual CPU, and when it
  * exits: before anybody can see what it lacks. Nobody else pays for it, and no function of the
  * kernel has to be hooked for it.
+ *
+ * When the module goes, each of them is given a buffer from outside, and its work is cancelled. One that
+ * task_work_run() has taken from the task's list already cannot be cancelled, and works before it may sleep
+ * for as long as a user likes. It is disowned: the kernel's own kfree() takes the place of pay().
  */
 #include <linux/list.h>
 #include <linux/sched.h>
@@ -13,8 +17,8 @@
 #include <linux/sched/task.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
+#include <linux/swait.h>
 #include <linux/task_work.h>
-#include <linux/wait.h>
 #include <asm/fpu/types.h>
 
 #include "../seam/gates.h"
@@ -26,32 +30,34 @@
 void xfd_regrow_current(void);
 void xfd_give_held(struct task_struct *task, u64 permitted, void *gift);
 
-/* Guards the list. Inside of pi_lock. */
+/* Guards the list, and the states of its entries. Inside of pi_lock. */
 static DEFINE_RAW_SPINLOCK(xfd_owed_lock);
-/* As long as an entry is on it, its work is queued or runs, and its task is there. */
+/* As long as an entry is on it, its work is queued, and its task is there. */
 static LIST_HEAD(xfd_owed_tasks);
-static DECLARE_WAIT_QUEUE_HEAD(xfd_owed_wait);
-
-static void forget(struct xfd_owed *owed)
-{
-	unsigned long flags;
-
-	raw_spin_lock_irqsave(&xfd_owed_lock, flags);
-	list_del(&owed->list);
-	raw_spin_unlock_irqrestore(&xfd_owed_lock, flags);
-	kfree(owed);
-	wake_up(&xfd_owed_wait);
-}
+static DECLARE_SWAIT_QUEUE_HEAD(xfd_owed_wait);
 
 static void pay(struct callback_head *work)
 {
 	struct xfd_owed *owed = container_of(work, struct xfd_owed, work);
+	enum xfd_owed_state before;
 
 	xfd_enter();
-	/* Whoever dies needs none. */
-	if (!(current->flags & PF_EXITING) && !fatal_signal_pending(current))
+	raw_spin_lock_irq(&xfd_owed_lock);
+	before = owed->state;
+	if (before == XFD_LISTED)
+		list_del(&owed->list);
+	else if (before == XFD_CLAIMED)
+		owed->state = XFD_PAID;
+	raw_spin_unlock_irq(&xfd_owed_lock);
+
+	/* Whoever dies needs none, unless a tracer is to look at it once more. */
+	if (!(current->flags & PF_EXITING) && (!fatal_signal_pending(current) || current->ptrace))
 		xfd_regrow_current();
-	forget(owed);
+
+	/* One that is claimed is freed by who claimed it. */
+	if (before != XFD_CLAIMED)
+		kfree(owed);
+	swake_up_one(&xfd_owed_wait);
 	xfd_leave();
 }
 
@@ -64,6 +70,7 @@ bool xfd_owed_add(struct xfd_owed *owed, struct task_struct *task)
 {
 	init_task_work(&owed->work, pay);
 	owed->task = task;
+	owed->state = XFD_LISTED;
 	raw_spin_lock(&xfd_owed_lock);
 	list_add_tail(&owed->list, &xfd_owed_tasks);
 	raw_spin_unlock(&xfd_owed_lock);
@@ -76,42 +83,31 @@ bool xfd_owed_add(struct xfd_owed *owed, struct task_struct *task)
 	return false;
 }
 
-struct task_struct *xfd_next_owed(void)
+struct xfd_owed *xfd_claim_owed(void)
 {
 	struct xfd_owed *owed;
-	struct task_struct *task = NULL;
 
 	raw_spin_lock_irq(&xfd_owed_lock);
 	owed = list_first_entry_or_null(&xfd_owed_tasks, struct xfd_owed, list);
 	if (owed) {
-		task = get_task_struct(owed->task);
-		/* One that cannot be served now is not in the way of the others. */
-		list_move_tail(&owed->list, &xfd_owed_tasks);
+		list_del(&owed->list);
+		owed->state = XFD_CLAIMED;
+		get_task_struct(owed->task);
 	}
 	raw_spin_unlock_irq(&xfd_owed_lock);
-	return task;
-}
-
-/* That of @task, which has one at most. */
-static struct xfd_owed *find(struct task_struct *task)
-{
-	struct xfd_owed *owed, *found = NULL;
-
-	raw_spin_lock_irq(&xfd_owed_lock);
-	list_for_each_entry(owed, &xfd_owed_tasks, list)
-		if (owed->task == task)
-			found = owed;
-	raw_spin_unlock_irq(&xfd_owed_lock);
-	return found;
+	return owed;
 }
 
 static int give(struct task_struct *task, void *gift)
 {
 	u64 permitted;
 
-	/* It is on its way to its work. */
-	if (READ_ONCE(task->on_cpu))
+	/* It is on its way to its work, and may be anywhere in the kernel's FPU code. */
+	if (READ_ONCE(task->on_cpu) || READ_ONCE(task->__state) == TASK_RUNNING)
 		return false;
+	/* exec forgets what it has. */
+	if (task->in_execve)
+		return true;
 	rcu_read_lock();
 	permitted = READ_ONCE(fpu_of(READ_ONCE(task->group_leader))->perm.__state_perm);
 	rcu_read_unlock();
@@ -119,19 +115,39 @@ static int give(struct task_struct *task, void *gift)
 	return true;
 }
 
-void xfd_give_to(struct task_struct *task, void *gift)
+/* What becomes of a claimed entry, the work of which was not cancelled. Whether it is the caller's to free. */
+static bool is_over(struct xfd_owed *owed, bool served)
 {
-	/*
-	 * Nothing new is added meanwhile, so the address of an entry that is gone is not that of
-	 * another. It is not looked at unless its work was cancelled, and then it is ours.
-	 */
-	struct xfd_owed *owed = find(task);
+	bool mine;
+
+	raw_spin_lock_irq(&xfd_owed_lock);
+	mine = owed->state == XFD_PAID;
+	if (!mine && served) {
+		/* task_work_run() has read the function, or will read this one. */
+		owed->state = XFD_DISOWNED;
+		WRITE_ONCE(owed->work.func, (void *)kfree);
+		static_assert(!offsetof(struct xfd_owed, work));
+	} else if (!mine) {
+		/* One that cannot be served now is not in the way of the others. */
+		owed->state = XFD_LISTED;
+		list_add_tail(&owed->list, &xfd_owed_tasks);
+	}
+	raw_spin_unlock_irq(&xfd_owed_lock);
+	return mine;
+}
+
+void xfd_give_to(struct xfd_owed *owed, void *gift)
+{
+	struct task_struct *task = owed->task;
 	bool served = static_call(xfd_gate_task_call_func)(task, give, gift);
 
-	if (owed && served && static_call(xfd_gate_task_work_cancel)(task, &owed->work))
-		forget(owed);
-	else
+	/* No task has two. */
+	if (served && static_call(xfd_gate_task_work_cancel_func)(task, pay))
+		kfree(owed);
+	else if (is_over(owed, served))
+		kfree(owed);
+	else if (!served)
 		/* It runs its work now, or will when it has done what it does in the kernel. */
-		wait_event_timeout(xfd_owed_wait, list_empty_careful(&xfd_owed_tasks), 1);
+		swait_event_idle_timeout_exclusive(xfd_owed_wait, list_empty_careful(&xfd_owed_tasks), 1);
 	put_task_struct(task);
 }

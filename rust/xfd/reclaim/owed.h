@@ -8,10 +8,18 @@
 #include <linux/task_work.h>
 #include <linux/types.h>
 
+enum xfd_owed_state {
+	XFD_LISTED,	/* the task's work takes it off the list, and frees it */
+	XFD_CLAIMED,	/* on no list: somebody gives the task its buffer from outside, and frees it */
+	XFD_PAID,	/* the work ran meanwhile, and does not look at it any more */
+	XFD_DISOWNED,	/* whatever the task runs frees it, and does nothing else */
+};
+
 struct xfd_owed {
 	struct callback_head work;
 	struct task_struct *task;
 	struct list_head list;
+	enum xfd_owed_state state;
 };
 
 /* For a task to come. NULL without memory. Sleeps. */

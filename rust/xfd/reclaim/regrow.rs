@@ -67,17 +67,24 @@ extern "C" fn xfd_regrow_current() {
         return;
     }
     let Some(buffer) = waited_for() else { return };
-    let fpregs = Fpregs::lock();
-    // SAFETY: `fpregs` keeps everybody from current's buffer.
-    let installed = match unsafe { Slot::of(fpu) } {
-        // The registers may be in the CPU.
-        Some(Slot::InPlace(_)) => buffer.install(TILES),
-        // SAFETY: as above; they are not.
-        Some(Slot::Aside(slot)) => unsafe { buffer.install_saved(slot, TILES) },
-        None => return,
+    // SAFETY: only current changes whether it runs a virtual CPU.
+    let aside = unsafe { !(*fpu).__task_fpstate.is_null() };
+    let installed = if aside {
+        let fpregs = Fpregs::lock();
+        // SAFETY: `fpregs` keeps everybody from current's buffer. The registers in the CPU are the
+        // guest's.
+        let installed = match unsafe { Slot::of(fpu) } {
+            // SAFETY: as above.
+            Some(Slot::Aside(slot)) => unsafe { buffer.install_saved(slot, TILES) },
+            _ => Err(buffer),
+        };
+        drop(fpregs);
+        installed.is_ok()
+    } else {
+        // If it got one from outside meanwhile, it gets another: they are alike.
+        buffer.install(TILES).is_some()
     };
-    drop(fpregs);
-    if installed.is_some() {
+    if installed {
         STATS.regrown.count();
     }
 }
@@ -86,14 +93,13 @@ extern "C" fn xfd_regrow_current() {
 pub(super) fn give_all_back() {
     loop {
         // SAFETY: sleeping is allowed.
-        let task = unsafe { bindings::xfd_next_owed() };
-        if task.is_null() {
+        let owed = unsafe { bindings::xfd_claim_owed() };
+        if owed.is_null() {
             return;
         }
         let mut gift = waited_for();
-        // SAFETY: `task` is of `xfd_next_owed`, which kept a reference for us; `gift` is there until it
-        // returns.
-        unsafe { bindings::xfd_give_to(task, (&raw mut gift).cast()) };
+        // SAFETY: `owed` was claimed; `gift` is there until it returns.
+        unsafe { bindings::xfd_give_to(owed, (&raw mut gift).cast()) };
     }
 }
 
@@ -109,24 +115,25 @@ unsafe extern "C" fn xfd_give_held(task: *mut task_struct, permitted: u64, gift:
         return;
     }
     // SAFETY: the caller vouches for both.
-    let installed = unsafe {
-        let gift = &mut *gift.cast::<Option<FpstateBuffer>>();
+    let (gift, slot, fpu) = unsafe {
         let fpu: *mut fpu = bindings::xfd_task_fpu(task).cast();
-        match (Slot::of(fpu), gift.take()) {
-            (Some(Slot::InPlace(slot)), Some(buffer)) => {
-                let installed = buffer.install_saved(slot, TILES);
-                forget_registers(fpu);
-                installed
-            }
-            (Some(Slot::Aside(slot)), Some(buffer)) => buffer.install_saved(slot, TILES),
-            (None, unused) => {
-                *gift = unused;
-                None
-            }
-            (_, None) => None,
+        let gift = &mut *gift.cast::<Option<FpstateBuffer>>();
+        (gift, Slot::of(fpu), fpu)
+    };
+    let Some(slot) = slot else { return };
+    let Some(buffer) = gift.take() else { return };
+    // SAFETY: as above; the contents are in memory, since the task does not run. A buffer that was not
+    // taken must not be dropped here: it goes back to who gave it.
+    let installed = unsafe {
+        match slot {
+            Slot::InPlace(slot) => buffer
+                .install_saved(slot, TILES)
+                .map(|()| forget_registers(fpu)),
+            Slot::Aside(slot) => buffer.install_saved(slot, TILES),
         }
     };
-    if installed.is_some() {
-        STATS.regrown.count();
+    match installed {
+        Ok(()) => STATS.regrown.count(),
+        Err(unused) => *gift = Some(unused),
     }
 }

@@ -3,6 +3,7 @@
  * Other tasks, held where they are while pass.rs looks at their registers.
  */
 #include <linux/kallsyms.h>
+#include <linux/kallsyms.h>
 #include <linux/module.h>
 #include <linux/pid.h>
 #include <linux/pid_namespace.h>
@@ -28,16 +29,22 @@ void xfd_free_buffer(struct fpstate *state);
 /*
  * Kernel functions that hold a pointer to current's fpstate or the size of its frame while they
  * sleep, or that restore or write its registers before current returns to user mode. A task that is
- * in one, or in code of this module, is left alone.
+ * in one of them, in what a livepatch has put in the place of one, or in code of this module is left alone.
  */
 static struct {
 	const char *symbol;
 	bool optional;
-	unsigned long start, end;
+	/* The function, and the part that the compiler moved away from it. */
+	struct { unsigned long start, end; } hot, cold;
 } xfd_holders[] = {
 	{ "arch_do_signal_or_restart" },	/* a signal is handled: frames, stops, core dumps */
 	{ "__do_sys_rt_sigreturn" },		/* a frame is read */
 	{ "fpu__restore_sig" },
+	/* Within those; the compiler may inline them. */
+	{ "get_signal", true },
+	{ "x64_setup_rt_frame", true },
+	{ "copy_fpstate_to_sigframe", true },
+	{ "__fpu_restore_sig", true },
 	/* Of 32-bit programs, of virtual machines, and of the C code's first use. */
 	{ "__do_compat_sys_rt_sigreturn", true },
 	{ "__do_compat_sys_sigreturn", true },
@@ -49,16 +56,20 @@ static struct {
 
 const char *xfd_find_holders(void)
 {
+	char cold[KSYM_NAME_LEN];
 	int i;
 
 	for (i = 0; i < ARRAY_SIZE(xfd_holders); i++) {
 		unsigned long start = xfd_gate_lookup(xfd_holders[i].symbol);
-		unsigned long size = start ? xfd_gate_size_of(start) : 0;
 
-		if (!size && !xfd_holders[i].optional)
+		if (!start && !xfd_holders[i].optional)
 			return xfd_holders[i].symbol;
-		xfd_holders[i].start = start;
-		xfd_holders[i].end = start + size;
+		xfd_holders[i].hot.start = start;
+		xfd_holders[i].hot.end = start ? start + xfd_gate_size_of(start) : 0;
+		snprintf(cold, sizeof(cold), "%s.cold", xfd_holders[i].symbol);
+		start = xfd_gate_lookup(cold);
+		xfd_holders[i].cold.start = start;
+		xfd_holders[i].cold.end = start ? start + xfd_gate_size_of(start) : 0;
 	}
 	return NULL;
 }
@@ -68,12 +79,16 @@ static unsigned long xfd_stack[64];
 
 static bool is_in_a_holder(unsigned long address)
 {
+	struct module *module;
 	int i;
 
 	for (i = 0; i < ARRAY_SIZE(xfd_holders); i++)
-		if (address >= xfd_holders[i].start && address < xfd_holders[i].end)
+		if ((address >= xfd_holders[i].hot.start && address < xfd_holders[i].hot.end) ||
+		    (address >= xfd_holders[i].cold.start && address < xfd_holders[i].cold.end))
 			return true;
-	return within_module(address, THIS_MODULE);
+	/* This module is one, too. Interrupts are off, so it does not go. */
+	module = static_call(xfd_gate___module_address)(address);
+	return module && is_livepatch_module(module);
 }
 
 static bool holds_no_fpstate(struct task_struct *task)

@@ -94,7 +94,8 @@ int xfd_direct_attach(unsigned long function)
 	/* What ftrace says is attached, not what it was asked for. */
 	if (static_call(xfd_gate_ftrace_find_rec_direct)(site) == trampoline)
 		return 0;
-	return xfd_direct_detach() ?: -ENODEV;
+	/* If it cannot be detached, it is to be tried again as long as the module is there. */
+	return xfd_direct_detach() ? 0 : -ENODEV;
 }
 
 int xfd_direct_detach(void)

@@ -3,17 +3,19 @@
  * How many tasks are in this module where they may sleep, and waiting for them.
  */
 #include <linux/rcupdate.h>
-#include <linux/wait_bit.h>
+#include <linux/swait.h>
 
 #include "inside.h"
 
 /* Those tasks; and one until somebody waits for them. */
 atomic64_t xfd_inside = ATOMIC64_INIT(1);
 bool xfd_waited_for;
+/* Its lock does not sleep on PREEMPT_RT: who has left and is not counted must not. */
+static DECLARE_SWAIT_QUEUE_HEAD(xfd_inside_wait);
 
 void xfd_last_one_left(void)
 {
-	wake_up_var(&xfd_inside);
+	swake_up_one(&xfd_inside_wait);
 }
 
 void xfd_enter_counted(void)
@@ -30,7 +32,7 @@ void xfd_wait_for_inside(void)
 {
 	WRITE_ONCE(xfd_waited_for, true);
 	if (!atomic64_dec_and_test(&xfd_inside))
-		wait_var_event(&xfd_inside, !atomic64_read(&xfd_inside));
+		swait_event_idle_exclusive(xfd_inside_wait, !atomic64_read(&xfd_inside));
 	atomic64_inc(&xfd_inside);
 	WRITE_ONCE(xfd_waited_for, false);
 }

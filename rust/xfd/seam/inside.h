@@ -9,7 +9,7 @@
 
 #include "seam.h"
 
-/* Wakes xfd_wait_for_inside(). Sleeping must be allowed: it takes a lock that sleeps on PREEMPT_RT. */
+/* Wakes xfd_wait_for_inside(). Does not sleep. */
 void xfd_last_one_left(void);
 
 static __always_inline void xfd_enter(void)

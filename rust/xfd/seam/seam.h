@@ -110,16 +110,13 @@ const char *xfd_find_holders(void);
  */
 void xfd_look_at_tasks(void *pass, const bool *stop);
 
+/* owed.c: of a task whose buffer was taken and that has not got one again; NULL if there is none. */
+struct xfd_owed *xfd_claim_owed(void);
 /*
- * owed.c: a task whose buffer was taken and that has not got one again, with a reference; NULL if there is
- * none. Each of them in turn.
+ * Holds the task of @owed, which was claimed, where it is, and calls xfd_give_held(task, permission, @gift)
+ * if it sleeps; or waits a little for it. Sleeps.
  */
-struct task_struct *xfd_next_owed(void);
-/*
- * Holds @task where it is, and calls xfd_give_held(@task, permission, @gift) if it does not run; or waits a
- * little for it. Drops the reference. Sleeps.
- */
-void xfd_give_to(struct task_struct *task, void *gift);
+void xfd_give_to(struct xfd_owed *owed, void *gift);
 
 /* kernel_tiles.c: kernel_fpu_begin(), or -EBUSY where there is none; kernel_fpu_end(). */
 int xfd_kernel_fpu_begin(void);

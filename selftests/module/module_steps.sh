@@ -5,10 +5,23 @@
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 
 MODULE=${XFD_KO_FAULTS:-/lib/xfd_faults.ko}
-LAST=7
+LAST=11
 
 is_loaded && bail_out "the module is loaded: this test loads it itself"
 [ -f "$MODULE" ] || skip_all "no $MODULE: the module with CONFIG_XFD_FAULTS"
+
+# What is attached anywhere: hooks, probes, lists of callbacks, pending work.
+attached() {
+	cat /sys/kernel/tracing/enabled_functions /sys/kernel/debug/kprobes/list
+	for list in shrinker_list syscore_list klp_patches; do
+		echo "$list $("$HERE/kernel_look" list $list | wc -l)"
+	done
+	# The number of its users: struct tracepoint begins with its name and then has a static key.
+	echo "sched_process_exit $("$HERE/kernel_look" word __tracepoint_sched_process_exit 8)"
+	"$HERE/kernel_look" calls asm_exc_device_not_available
+	ls /sys/kernel/debug /sys/kernel/tracing/events /sys/kernel/livepatch
+}
+as_before() { same "what is attached" "$(cat "$WORK/attached")" "$(attached)"; }
 
 # busybox's insmod tries both of the system calls for it, and so fails twice.
 fails_at() {
@@ -19,11 +32,12 @@ fails_at() {
 	fi
 	same errno "Cannot allocate memory" "${error##*: }" || return
 	same "lines in the log" 1 "$(log_of_module | grep -c '^xfd: not loaded: step .* failed as fail_step asks$' | sed 's/2/1/')" || return
-	nothing_remains
+	nothing_remains && as_before
 }
 
-loads_now() { load && module_serves && unload && nothing_remains && kernel_serves; }
+loads_now() { load && module_serves && unload && nothing_remains && as_before && kernel_serves; }
 
+attached >"$WORK/attached"
 plan $((LAST + 2))
 for step in $(seq $LAST); do
 	log_mark

@@ -1,0 +1,45 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# KVM's modules come and go while the module is loaded, at the same moment: nothing of theirs is hooked, and their
+# guests have their tiles. XFD_TRIES tries, each with another delay.
+. "$(dirname "$(readlink -f "$0")")/neighbours_lib.sh"
+
+is_loaded && bail_out "the module is loaded: this test loads it itself"
+[ "$(nproc)" -ge 2 ] || skip_all "one CPU: nothing is at the same moment"
+kvm_modules || skip_all "no KVM"
+TRIES=${XFD_TRIES:-12}
+
+# Of KVM's functions none is hooked, by whomever.
+nothing_of_kvm() {
+	! grep -E "\[kvm(_intel)?\]" /sys/kernel/tracing/enabled_functions || return
+	until_true 5 no_reference
+}
+# "xfd" does not hold them, nor they it.
+no_reference() { ! awk '$1 ~ /^kvm/ && $4 ~ /xfd/ || $1 == "xfd" && $4 ~ /kvm/' /proc/modules | grep .; }
+
+# at_once MILLISECONDS: kvm-intel begins to go, and so long later the module is loaded.
+at_once() {
+	taskset -c 0 rmmod kvm_intel &
+	going=$!
+	usleep "$1"000
+	taskset -c 1 insmod "$MODULE" && until_true 30 is_settled
+	outcome=$?
+	wait $going
+	kvm_modules && nothing_of_kvm && return $outcome
+}
+
+tries() {
+	for try in $(seq "$TRIES"); do
+		at_once $((try * 10)) || { echo "try $try"; return 1; }
+		[ $((try % 4)) -ne 0 ] || uses_everything || return
+		unload || return
+	done
+}
+
+plan 5
+check "nothing_of_kvm_is_hooked" eval "load && nothing_of_kvm && uses_everything"
+check "kvm_goes_and_comes" eval "rmmod kvm_intel && rmmod kvm && kvm_modules && nothing_of_kvm && uses_everything"
+check "unload" unload
+check "loads_while_kvm_goes" tries
+check "guests_have_their_tiles" eval "load && '$HERE/kvm_guest_tiles' && unload"
+finish

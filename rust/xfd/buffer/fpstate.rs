@@ -88,7 +88,10 @@ impl FpstateBuffer {
     #[must_use]
     pub(crate) fn claim(&mut self, masks: Masks) -> Option<()> {
         if !self.room.holds(masks) {
-            kernel::pr_err_once!("a register buffer has no room for {:#x}\n", masks.xfeatures.bits());
+            kernel::pr_err_once!(
+                "a register buffer has no room for {:#x}\n",
+                masks.xfeatures.bits()
+            );
             return None;
         }
         let state = self.as_ptr();

@@ -77,7 +77,11 @@ extern "C" fn xfd_background_pass(now: u64, interval: c_uint, stop: *const bool)
 ///
 /// `task` is held, and `pass` is [`xfd_background_pass`]'s.
 #[no_mangle]
-unsafe extern "C" fn xfd_is_spare(task: *mut task_struct, pass: *mut c_void, switches: u32) -> bool {
+unsafe extern "C" fn xfd_is_spare(
+    task: *mut task_struct,
+    pass: *mut c_void,
+    switches: u32,
+) -> bool {
     // SAFETY: the caller vouches for both.
     let (pass, enlarged) = unsafe {
         let fpu = bindings::xfd_task_fpu(task).cast();

@@ -87,20 +87,15 @@ impl CallSites {
     /// Exchanges the target of all sites, or of none.
     fn exchange(&self, from: usize, to: usize) -> Result {
         self.idt.exchange(from, to, self.text_mutex)?;
-        let fred = self.fred.map_or(Ok(()), |site| {
-            site.exchange(from, to, self.text_mutex)
-        });
+        let fred = self
+            .fred
+            .map_or(Ok(()), |site| site.exchange(from, to, self.text_mutex));
         fred.or_else(|e| self.idt.exchange(to, from, self.text_mutex).and(Err(e)))
     }
 }
 
 impl CallSite {
-    fn exchange(
-        self,
-        from: usize,
-        to: usize,
-        text_mutex: *mut kernel::bindings::mutex,
-    ) -> Result {
+    fn exchange(self, from: usize, to: usize, text_mutex: *mut kernel::bindings::mutex) -> Result {
         let (Some(old), Some(new)) = (instruction(self, from), instruction(self, to)) else {
             return Err(EINVAL);
         };
@@ -140,13 +135,15 @@ pub(super) fn is_called_by(function: usize, caller: usize) -> bool {
 fn references(start: usize, target: usize) -> impl Iterator<Item = CallSite> {
     // SAFETY: a function in the kernel's text, which is mapped and readable, of that many bytes.
     let text = unsafe { core::slice::from_raw_parts(start as *const u8, extent(start)) };
-    text.windows(LENGTH).enumerate().filter_map(move |(i, bytes)| {
-        let &[opcode @ (CALL | JMP), a, b, c, d] = bytes else {
-            return None;
-        };
-        let distance = i32::from_le_bytes([a, b, c, d]) as isize;
-        let address = start + i;
-        ((address + LENGTH).wrapping_add_signed(distance) == target)
-            .then_some(CallSite { address, opcode })
-    })
+    text.windows(LENGTH)
+        .enumerate()
+        .filter_map(move |(i, bytes)| {
+            let &[opcode @ (CALL | JMP), a, b, c, d] = bytes else {
+                return None;
+            };
+            let distance = i32::from_le_bytes([a, b, c, d]) as isize;
+            let address = start + i;
+            ((address + LENGTH).wrapping_add_signed(distance) == target)
+                .then_some(CallSite { address, opcode })
+        })
 }

@@ -206,7 +206,8 @@ launch() {
 	fd=$1
 	shift
 	mkfifo "$WORK/line.$fd" && : >"$WORK/says.$fd" || return
-	"$@" <"$WORK/line.$fd" >"$WORK/says.$fd" 2>&1 &
+	# It must not hold the pipes of others.
+	"$@" <"$WORK/line.$fd" >"$WORK/says.$fd" 2>&1 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&- &
 	eval "pid_$fd=$! ; exec $fd>\"$WORK/line.$fd\""
 	rm "$WORK/line.$fd"
 }

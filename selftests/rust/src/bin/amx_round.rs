@@ -50,7 +50,7 @@ fn main() -> anyhow::Result<()> {
             println!("right: {rounds} rounds");
             return Ok(());
         }
-        thread::sleep(Duration::from_millis(5));
+        thread::sleep(Duration::from_millis(20));
     }
 }
 

@@ -9,11 +9,12 @@ grep -q " fred_hwexc" /proc/kallsyms || skip_all "a kernel without FRED"
 KERNELS=exc_device_not_available
 OURS=xfd_nm_entry
 
-# leads FUNCTION KIND TARGET: its one reference to either of the two.
-leads() { same "$1" "$2 $3" "$("$HERE/kernel_look" calls "$1" | grep -E " ($KERNELS|$OURS)$")"; }
-all_lead() { leads asm_exc_device_not_available call "$1" && leads fred_hwexc jmp "$1"; }
+# all_lead TARGET: the one reference that each of the two has to the kernel's handler or to ours.
+all_lead() {
+	same "references" "asm_exc_device_not_available: call $1
+fred_hwexc: jmp $1" "$("$HERE/kernel_look" calls=asm_exc_device_not_available calls=fred_hwexc | grep -E " ($KERNELS|$OURS)$")"
+}
 
-# No other function of the kernel's entry text calls it; whoever stands there later is found by that.
 plan 5
 check "the_kernels_handler_at_first" all_lead $KERNELS
 check "load" load

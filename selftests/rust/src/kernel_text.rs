@@ -4,20 +4,17 @@
 use anyhow::{ensure, Context};
 use object::read::elf::ElfFile64;
 use object::{Endianness, Object, ObjectSegment, ReadCache};
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 
 /// Symbols and memory.
 pub struct KernelText {
-    by_name: BTreeMap<String, u64>,
-    by_address: BTreeMap<u64, String>,
+    /// /proc/kallsyms: long, so it is read once, and made into nothing else.
+    symbols: String,
     core: ReadCache<File>,
 }
 
 /// A call or jump with a distance of four bytes.
 pub struct Reference {
-    /// Bytes from the function's beginning.
-    pub offset: u64,
     /// `call` or `jmp`.
     pub kind: &'static str,
     /// Where it leads.
@@ -31,22 +28,16 @@ impl KernelText {
     ///
     /// Not root, or a kernel without them.
     pub fn now() -> anyhow::Result<Self> {
-        let (mut by_name, mut by_address) = (BTreeMap::new(), BTreeMap::new());
-        for line in fs::read_to_string("/proc/kallsyms")?.lines() {
-            let mut words = line.split_whitespace();
-            let (Some(address), Some(_), Some(name)) = (words.next(), words.next(), words.next())
-            else {
-                continue;
-            };
-            let address = u64::from_str_radix(address, 16)?;
-            by_name.entry(name.to_owned()).or_insert(address);
-            by_address.insert(address, name.to_owned());
-        }
+        let symbols = fs::read_to_string("/proc/kallsyms").context("/proc/kallsyms")?;
         let core = ReadCache::new(File::open("/proc/kcore").context("/proc/kcore")?);
-        Ok(KernelText {
-            by_name,
-            by_address,
-            core,
+        Ok(KernelText { symbols, core })
+    }
+
+    /// All symbols with their addresses, the latter still in hexadecimal.
+    fn all(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.symbols.lines().filter_map(|line| {
+            let name = line.get(19..)?;
+            Some((line.get(..16)?, name.split('\t').next()?))
         })
     }
 
@@ -56,18 +47,15 @@ impl KernelText {
     ///
     /// There is none.
     pub fn find(&self, name: &str) -> anyhow::Result<u64> {
-        let suffixed = || {
-            let dotted = format!("{name}.");
-            self.by_name
-                .iter()
-                .find(|(symbol, _)| symbol.starts_with(&dotted))
-                .map(|(_, address)| address)
+        let is_it = |symbol: &str| {
+            let rest = symbol.strip_prefix(name);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         };
-        self.by_name
-            .get(name)
-            .or_else(suffixed)
-            .copied()
-            .with_context(|| format!("no symbol {name}"))
+        let (address, _) = self
+            .all()
+            .find(|(_, symbol)| is_it(symbol))
+            .with_context(|| format!("no symbol {name}"))?;
+        Ok(u64::from_str_radix(address, 16)?)
     }
 
     /// `length` bytes of the kernel's memory.
@@ -101,32 +89,37 @@ impl KernelText {
     ///
     /// There is no such function.
     pub fn references(&self, function: &str) -> anyhow::Result<Vec<Reference>> {
+        const MOST: u64 = 0x400;
         let start = self.find(function)?;
-        let end = self
-            .by_address
-            .range(start + 1..)
-            .next()
-            .context("no end")?
-            .0;
-        let text = self.bytes(start, end - start)?;
+        let mut end = start + MOST;
         let mut found = Vec::new();
-        for (offset, bytes) in (0..).zip(text.windows(5)) {
+        for (address, bytes) in (start..).zip(self.bytes(start, MOST)?.windows(5)) {
             let kind = match bytes[0] {
                 0xe8 => "call",
                 0xe9 => "jmp",
                 _ => continue,
             };
             let distance = i32::from_le_bytes(bytes[1..].try_into()?);
-            let target = (start + offset + 5).wrapping_add_signed(distance.into());
-            if let Some(target) = self.by_address.get(&target) {
-                found.push(Reference {
-                    offset,
-                    kind,
-                    target: target.clone(),
-                });
+            let target = (address + 5).wrapping_add_signed(distance.into());
+            found.push((address, kind, format!("{target:016x}"), String::new()));
+        }
+        for (address, symbol) in self.all() {
+            if let Some(it) = found.iter_mut().find(|(_, _, target, _)| target == address) {
+                it.3 = symbol.to_owned();
+            }
+            // The functions of the kernel are in one place, and so this is after some that do not match.
+            if address.starts_with("ffffffff") {
+                let address = u64::from_str_radix(address, 16)?;
+                if (start + 1..end).contains(&address) {
+                    end = address;
+                }
             }
         }
-        Ok(found)
+        found.retain(|(address, _, _, symbol)| *address < end && !symbol.is_empty());
+        let references = found.into_iter();
+        Ok(references
+            .map(|(_, kind, _, target)| Reference { kind, target })
+            .collect())
     }
 
     /// The members of a list of the kernel's, by the addresses of their `struct list_head`.

@@ -1,50 +1,46 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Looks at the running kernel, for tests that compare before and after.
+//! Looks at the running kernel, for tests that compare before and after: one question an argument.
+//!
+//! ```text
+//! calls=FUNCTION   its calls and jumps to other functions: FUNCTION: call TARGET
+//! list=HEAD        how many members a list has: HEAD: NUMBER
+//! word=SYMBOL+N    the four bytes there: SYMBOL+N: NUMBER
+//! ```
 
+use anyhow::{bail, Context};
 use clap::Parser;
 use xfd_selftests::kernel_text::KernelText;
 
-/// Shows parts of the running kernel, a line each.
+/// Shows parts of the running kernel.
 #[derive(Parser)]
-enum Arguments {
-    /// Calls and jumps of a function: `call TARGET` or `jmp TARGET`.
-    Calls {
-        /// The function; a suffix of the compiler's may be left out.
-        function: String,
-    },
-    /// The members of a list, by address.
-    List {
-        /// The symbol of its head.
-        head: String,
-    },
-    /// A word of four bytes.
-    Word {
-        /// The symbol from which to count.
-        symbol: String,
-        /// Bytes from there.
-        offset: u64,
-    },
+struct Arguments {
+    /// What to look at: calls=FUNCTION, list=HEAD, word=SYMBOL+N.
+    #[arg(required = true)]
+    questions: Vec<String>,
 }
 
 fn main() -> anyhow::Result<()> {
     let text = KernelText::now()?;
-    match Arguments::parse() {
-        Arguments::Calls { function } => {
-            for reference in text.references(&function)? {
-                println!("{} {}", reference.kind, reference.target);
+    for question in Arguments::parse().questions {
+        let (kind, what) = question
+            .split_once('=')
+            .context("a question is KIND=WHAT")?;
+        match kind {
+            "calls" => {
+                for reference in text.references(what)? {
+                    println!("{what}: {} {}", reference.kind, reference.target);
+                }
             }
-        }
-        Arguments::List { head } => {
-            for member in text.list(&head)? {
-                println!("{member:#x}");
+            "list" => println!("{what}: {}", text.list(what)?.len()),
+            "word" => {
+                let (symbol, offset) = what.split_once('+').context("SYMBOL+N")?;
+                let address = text.find(symbol)? + offset.parse::<u64>()?;
+                println!(
+                    "{what}: {}",
+                    u32::from_le_bytes(text.bytes(address, 4)?.try_into()?)
+                );
             }
-        }
-        Arguments::Word { symbol, offset } => {
-            let address = text.find(&symbol)? + offset;
-            println!(
-                "{}",
-                u32::from_le_bytes(text.bytes(address, 4)?.try_into()?)
-            );
+            _ => bail!("{question}: no such question"),
         }
     }
     Ok(())

@@ -6,7 +6,7 @@
 # by, and after these all memory is back.
 . "$(dirname "$(readlink -f "$0")")/storm_lib.sh"
 
-ROUNDS=${XFD_ROUNDS:-15}
+ROUNDS=${XFD_ROUNDS:-12}
 FAULTS=${XFD_KO_FAULTS:-/lib/xfd_faults.ko}
 STEPS=11
 

@@ -141,9 +141,11 @@ impl Drop for Xfd {
         // (Documentation/livepatch/cumulative-patches.rst): everything else is attached then.
         //
         // Nobody can be told "no" any more, and freed text must not be called: with `rmmod -f`, or a part
-        // that cannot be detached, removal waits.
-        while livepatch::is_enabled() || !LIFECYCLE.detach() {
-            kernel::pr_err_once!("waiting to be disabled (/sys/kernel/livepatch/xfd/enabled), or for what cannot be detached\n");
+        // that cannot be detached, removal waits. The livepatch core's reference is the last that it
+        // gives up.
+        // SAFETY: reads this module's state.
+        while unsafe { bindings::xfd_is_forced_out() } || !LIFECYCLE.detach() {
+            kernel::pr_err_once!("waiting for who holds it (/sys/kernel/livepatch/xfd/enabled), or for what cannot be detached\n");
             kernel::time::delay::fsleep(kernel::time::Delta::from_secs(1));
         }
         // SAFETY: sleeping is allowed.
@@ -201,9 +203,10 @@ extern "C" fn before_patching(_: *mut bindings::klp_object) -> c_int {
 
 /// No task is in a replaced function any more: under klp_mutex, so nobody is waited for.
 extern "C" fn after_unpatching(_: *mut bindings::klp_object) {
-    if LIFECYCLE.detach() {
-        pr_info!("first uses of dynamic xfeatures are handled by the kernel again\n");
+    if !LIFECYCLE.detach() {
+        return;
     }
+    pr_info!("first uses of dynamic xfeatures are handled by the kernel again\n");
     // SAFETY: a worker; Drop waits for it.
     unsafe { bindings::xfd_finish_soon() }
 }

@@ -188,7 +188,7 @@ static void ask_in_interrupt(struct irq_work *work)
 		xfd_kernel_tiles_end();
 }
 
-static DEFINE_IRQ_WORK(interrupt, ask_in_interrupt);
+static struct irq_work interrupt = IRQ_WORK_INIT_HARD(ask_in_interrupt);
 
 static int refused_where_it_must_be(void)
 {

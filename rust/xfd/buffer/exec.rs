@@ -11,10 +11,12 @@ use super::registers::{forget_registers, Fpregs};
 use crate::bindings;
 use crate::cpu::current::current_fpu;
 use crate::seam::kernel::kernel;
+use crate::seam::locks::Counted;
 
-/// Replaces `fpu_flush_thread()`. Task context, interrupts on; does not sleep.
+/// Replaces `fpu_flush_thread()`. Task context, interrupts on; sleeps on PREEMPT_RT only, for the pool.
 #[no_mangle]
 pub(crate) extern "C" fn xfd_fpu_flush_thread() {
+    let _counted = Counted::enter();
     let fpu = current_fpu();
     let fpregs = Fpregs::lock();
     // SAFETY: `fpregs` guards current's fpstate; the built-in fpstate and `init_fpstate` both

@@ -26,6 +26,11 @@
 #include "../seam/task_fpu.h"
 #include "owed.h"
 
+/* kfree() is no task_work_func_t: the call of one that is disowned would not pass. */
+#if IS_ENABLED(CONFIG_CFI) || IS_ENABLED(CONFIG_CFI_CLANG)
+#error "xfd does not work with control-flow integrity (CONFIG_CFI)"
+#endif
+
 /* Rust: regrow.rs */
 void xfd_regrow_current(void);
 void xfd_give_held(struct task_struct *task, u64 permitted, void *gift);
@@ -102,12 +107,13 @@ static int give(struct task_struct *task, void *gift)
 {
 	u64 permitted;
 
+	/* It needs none, and its group leader may be gone. */
+	if (task->flags & PF_EXITING)
+		return true;
 	/* It is on its way to its work, and may be anywhere in the kernel's FPU code. */
 	if (READ_ONCE(task->on_cpu) || READ_ONCE(task->__state) == TASK_RUNNING)
 		return false;
-	/* exec forgets what it has. */
-	if (task->in_execve)
-		return true;
+	/* Held and not exiting, it is not released, and its leader is not before it. */
 	rcu_read_lock();
 	permitted = READ_ONCE(fpu_of(READ_ONCE(task->group_leader))->perm.__state_perm);
 	rcu_read_unlock();

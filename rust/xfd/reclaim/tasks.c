@@ -3,7 +3,6 @@
  * Other tasks, held where they are while pass.rs looks at their registers.
  */
 #include <linux/kallsyms.h>
-#include <linux/kallsyms.h>
 #include <linux/module.h>
 #include <linux/pid.h>
 #include <linux/pid_namespace.h>
@@ -45,9 +44,10 @@ static struct {
 	{ "x64_setup_rt_frame", true },
 	{ "copy_fpstate_to_sigframe", true },
 	{ "__fpu_restore_sig", true },
-	/* Of 32-bit programs, of virtual machines, and of the C code's first use. */
+	/* Of 32-bit and x32 programs, of virtual machines, and of the C code's first use. */
 	{ "__do_compat_sys_rt_sigreturn", true },
 	{ "__do_compat_sys_sigreturn", true },
+	{ "__do_compat_sys_x32_rt_sigreturn", true },
 	{ "fpu_swap_kvm_fpstate", true },
 	{ "fpu_enable_guest_xfd_features", true },
 	{ "__xfd_enable_feature", true },

@@ -140,11 +140,16 @@ impl Kernel {
     }
 }
 
-/// Whether current's `struct fpu` looks as it must for a task that is loading a module: the built-in
-/// fpstate in place, of `default_size` bytes.
+/// Whether current's `struct fpu` looks as it must: a built-in fpstate of `default_size` bytes, and that or
+/// an enlarged one in place.
 fn is_plausible(default_size: u32) -> bool {
     let fpu = current_fpu();
     // SAFETY: even if the layout is another, this is within current's allocation: every
-    // task_struct is followed by at least a struct fpu.
-    unsafe { (*fpu).fpstate == &raw mut (*fpu).__fpstate && (*fpu).__fpstate.size == default_size }
+    // task_struct is followed by at least a struct fpu. The address is not followed.
+    unsafe {
+        let in_place = (*fpu).fpstate;
+        let known = core::ptr::eq(in_place, &raw const (*fpu).__fpstate)
+            || bindings::is_vmalloc_addr(in_place.cast());
+        known && (*fpu).__fpstate.size == default_size
+    }
 }

@@ -18,8 +18,8 @@
 //!    synchronize_rcu_tasks()    who was counted last has left the module's text
 //!    ```
 //!
-//! Nothing of the module sleeps on user memory or waits for another task's mercy, so none of these
-//! waits is longer than an allocation.
+//! Nothing of the module sleeps on user memory or waits for another task's mercy: these waits are for
+//! allocations, and for tasks that can run to run.
 //!
 //! # Invariants
 //!

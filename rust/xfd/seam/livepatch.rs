@@ -87,13 +87,6 @@ pub(crate) fn enable(
         .map_err(Refusal::NoLivepatch)
 }
 
-/// Whether the livepatch core has it, so that the replaced functions lead here. It holds a reference then,
-/// but `rmmod -f` does not look at that.
-pub(crate) fn is_enabled() -> bool {
-    // SAFETY: a bool that the livepatch core writes in one piece.
-    unsafe { (&raw const (*PATCH.0.get()).enabled).read_volatile() }
-}
-
 /// Fails if ftrace is switched off: neither livepatches nor direct calls can be had.
 pub(crate) fn ftrace_is_on() -> Result<(), Refusal> {
     let enabled = find(c"ftrace_enabled")? as *const c_int;

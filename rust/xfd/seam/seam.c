@@ -69,6 +69,11 @@ bool xfd_get_module(void)
 	return try_module_get(THIS_MODULE);
 }
 
+bool xfd_is_forced_out(void)
+{
+	return THIS_MODULE->state == MODULE_STATE_GOING && module_refcount(THIS_MODULE) > 0;
+}
+
 /*
  * The frame's trap number and error code are those of the last exception that noted some, and
  * uprobes look at the trap number (arch_uprobe_xol_was_trapped(), arch/x86/kernel/uprobes.c).

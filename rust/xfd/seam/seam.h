@@ -75,6 +75,8 @@ void xfd_wait_for_inside(void);
 void xfd_synchronize_tasks(void);
 /* A reference to this module. False if it is on its way out. */
 bool xfd_get_module(void);
+/* Whether it is being removed although somebody holds one (rmmod -f). */
+bool xfd_is_forced_out(void);
 
 /*
  * direct.c: the calls of @function, which is fpu_xstate_prctl(), come to xfd_fpu_xstate_prctl()

@@ -37,7 +37,7 @@ static struct {
 	struct { unsigned long start, end; } hot, cold;
 } xfd_holders[] = {
 	{ "arch_do_signal_or_restart" },	/* a signal is handled: frames, stops, core dumps */
-	{ "__do_sys_rt_sigreturn" },		/* a frame is read */
+	{ "__x64_sys_rt_sigreturn" },		/* a frame is read */
 	{ "fpu__restore_sig" },
 	/* Within those; the compiler may inline them. */
 	{ "get_signal", true },
@@ -45,13 +45,18 @@ static struct {
 	{ "copy_fpstate_to_sigframe", true },
 	{ "__fpu_restore_sig", true },
 	/* Of 32-bit and x32 programs, of virtual machines, and of the C code's first use. */
-	{ "__do_compat_sys_rt_sigreturn", true },
-	{ "__do_compat_sys_sigreturn", true },
-	{ "__do_compat_sys_x32_rt_sigreturn", true },
+	{ "__ia32_compat_sys_rt_sigreturn", true },
+	{ "__ia32_compat_sys_sigreturn", true },
+	{ "__x64_compat_sys_x32_rt_sigreturn", true },
 	{ "fpu_swap_kvm_fpstate", true },
 	{ "fpu_enable_guest_xfd_features", true },
 	{ "__xfd_enable_feature", true },
 	{ "xfd_enable_feature", true },
+	/* gcc's second name for a system call, after which its .cold part is called; clang has only the first. */
+	{ "__do_sys_rt_sigreturn", true },
+	{ "__do_compat_sys_rt_sigreturn", true },
+	{ "__do_compat_sys_sigreturn", true },
+	{ "__do_compat_sys_x32_rt_sigreturn", true },
 };
 
 const char *xfd_find_holders(void)

@@ -185,6 +185,7 @@ fn hooks_are_passed() -> Result<(), Refusal> {
         &[
             c"__x64_sys_arch_prctl",
             c"__do_sys_arch_prctl",
+            c"__se_sys_arch_prctl",
             c"do_arch_prctl_common",
             c"do_arch_prctl_64",
         ],

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# Unloading waits for the tasks that sleep in the handler (CONFIG_XFD_FAULTS), and everybody else
-# is served by the kernel meanwhile.
+# Tasks sleep in the handler (CONFIG_XFD_FAULTS): disabling does not wait for them, removal does, and
+# everybody else is served by the kernel meanwhile.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 
 MODULE=${XFD_KO_FAULTS:-/lib/xfd_faults.ko}
@@ -18,28 +18,29 @@ held() { [ "$(counter faults/held)" = "$1" ]; }
 # unload_waits POINT
 unload_waits() {
 	load || return
-	echo "$1" >$COUNTERS/faults/hold
+	hold=$COUNTERS/faults/hold
+	echo "$1" >"$hold"
 	amx_begin && until_true 30 held 3 || return
 	caught=3
+	echo 0 >$PATCH/enabled && until_true 30 is_unpatched && until_true 30 served_by_the_kernel || return
+	same in_flight $caught "$(counter in_flight)" || return
 	# It cannot end before they do.
-	sh -c "echo 0 >$PATCH/enabled" &
-	disabling=$!
-	until_true 30 functions_are_back && until_true 30 served_by_the_kernel || return
-	same in_flight $caught "$(counter in_flight)" && still_disabling || return
-	echo 0 >$COUNTERS/faults/hold
-	wait $disabling
-	until_true 30 is_unpatched && rmmod xfd || return
+	rmmod xfd &
+	removing=$!
+	until_true 30 is_going && still_removing || return
+	echo 0 >"$hold" || return
+	wait $removing || return
 	amx_is_ready
 	amx_stop && nothing_remains
 }
 
-# The call site is restored right after the functions.
-functions_are_back() { ! grep -q fpu_xstate_prctl /sys/kernel/tracing/enabled_functions; }
+is_going() { grep -q '^xfd .* Unloading ' /proc/modules; }
 
 # A process has come and gone since: with nobody to wait for it would be over.
-still_disabling() {
-	is_unpatched || return 0
-	echo "disabling is over, with tasks in the handler"
+still_removing() {
+	"$HERE/amx_matmul" >/dev/null
+	is_going && return
+	echo "removal is over, with tasks in the handler"
 	return 1
 }
 

@@ -67,10 +67,10 @@ round() {
 }
 
 rounds() {
-	for number in $(seq "$1" "$2"); do
-		round "$number" || { echo "round $number"; goes; return 1; }
-		! is_loaded || { echo "round $number: it is still there"; goes; return 1; }
-		[ $((number % 10)) -ne 0 ] || echo "# $number rounds, $loads loads, $refusals refused" >&9
+	for turn in $(seq "$1" "$2"); do
+		round "$turn" || { echo "round $turn"; goes; return 1; }
+		! is_loaded || { echo "round $turn: it is still there"; goes; return 1; }
+		[ $((turn % 10)) -ne 0 ] || echo "# $turn rounds, $loads loads, $refusals refused" >&9
 	done
 }
 

@@ -67,10 +67,10 @@ round() {
 }
 
 rounds() {
-	for turn in $(seq "$1" "$2"); do
-		round "$turn" || { echo "round $turn"; goes; return 1; }
-		! is_loaded || { echo "round $turn: it is still there"; goes; return 1; }
-		[ $((turn % 10)) -ne 0 ] || echo "# $turn rounds, $loads loads, $refusals refused" >&9
+	for nth in $(seq "$1" "$2"); do
+		round "$nth" || { echo "round $nth"; goes; renth 1; }
+		! is_loaded || { echo "round $nth: it is still there"; goes; renth 1; }
+		[ $((nth % 10)) -ne 0 ] || echo "# $nth rounds, $loads loads, $refusals refused" >&9
 	done
 }
 

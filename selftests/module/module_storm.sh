@@ -68,8 +68,8 @@ round() {
 
 rounds() {
 	for nth in $(seq "$1" "$2"); do
-		round "$nth" || { echo "round $nth"; goes; renth 1; }
-		! is_loaded || { echo "round $nth: it is still there"; goes; renth 1; }
+		round "$nth" || { echo "round $nth"; goes; return 1; }
+		! is_loaded || { echo "round $nth: it is still there"; goes; return 1; }
 		[ $((nth % 10)) -ne 0 ] || echo "# $nth rounds, $loads loads, $refusals refused" >&9
 	done
 }

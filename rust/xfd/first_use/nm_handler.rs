@@ -64,7 +64,14 @@ fn first_use(used: Xfeatures) -> Verdict {
     fault::wait_at(Point::Permitted);
     let masks = fpstate::current_masks();
     let user_supported = Kernel::user_supported();
-    let need = buffer::need(masks, used, permitted, user_supported, &kernel().layout);
+    let largest = kernel().largest_room;
+    let need =
+        if masks.xfeatures.contains(used) || largest.xfeatures() != masks.xfeatures | permitted {
+            buffer::need(masks, used, permitted, user_supported, &kernel().layout)
+        } else {
+            // The usual case: what it would compute was computed at load time.
+            Need::Enlarge(largest)
+        };
     let room = match need {
         Need::NothingButArming => {
             STATS.repeated.count();

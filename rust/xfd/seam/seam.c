@@ -53,12 +53,7 @@ struct fpu *xfd_task_fpu(struct task_struct *task)
 	return fpu_of(task);
 }
 
-/* Without ftrace's instruction: these stand for what C has inline. */
-notrace struct fpu *xfd_current_fpu(void)
-{
-	return fpu_of(current);
-}
-
+/* Without ftrace's instruction: it stands for what C has inline. */
 notrace struct fpu *xfd_group_fpu(void)
 {
 	return fpu_of(current->group_leader);

@@ -107,8 +107,8 @@ void xfd_exit_synchronize(void);
 /* tasks.c: finds the functions in which a task is left alone; the name of one that is not there, or NULL. */
 const char *xfd_find_holders(void);
 /*
- * Looks at all tasks with an enlarged buffer: xfd_look_at_blocked(task, @pass) for each that is
- * blocked, held where it is, interrupts off. Sleeps; ends early when @stop becomes true.
+ * Looks at all tasks with an enlarged buffer, and takes those that xfd_is_spare() (pass.rs) says of a task
+ * that sleeps and is held. Sleeps; ends early when @stop becomes true.
  */
 void xfd_look_at_tasks(void *pass, const bool *stop);
 
@@ -147,7 +147,6 @@ bool xfd_cpu_compacts(void);
 bool xfd_cpu_is_xen_pv(void);
 bool xfd_cpu_is_online(unsigned int cpu);
 struct fpu *xfd_task_fpu(struct task_struct *task);
-struct fpu *xfd_current_fpu(void);
 /* That of current's group leader, which holds the permissions. */
 struct fpu *xfd_group_fpu(void);
 /* What the signal frame of current says of the exception: #NM, which has no error code. */

@@ -6,7 +6,7 @@
 //! what to allocate, [`commit`] says what the new buffer holds, computed again from the buffer
 //! that is in place at that moment. Between them a buffer is known by its [`Room`].
 
-use super::layout::{Format, Layout};
+use super::room::{Room, Rooms};
 use super::xfeature::Xfeatures;
 
 /// The masks of an fpstate: what it has room for, and what is armed.
@@ -25,78 +25,6 @@ pub struct Masks {
     pub xfd: Xfeatures,
 }
 
-/// How much a buffer can hold.
-///
-/// # Invariants
-///
-/// - A register image with `xfeatures`, or with any part of them, takes at most `kernel_size`
-///   bytes in the kernel's format.
-/// - One with `user_xfeatures`, or with any part of them, takes at most `user_size` bytes in the
-///   standard format.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Room {
-    xfeatures: Xfeatures,
-    user_xfeatures: Xfeatures,
-    kernel_size: u32,
-    user_size: u32,
-}
-
-impl Room {
-    /// Room for `xfeatures`, of which user space sees those that are `user_supported`. Bits that
-    /// name no component Linux knows get none.
-    ///
-    /// ```
-    /// use xstate::buffer::Room;
-    /// use xstate::layout::{Component, Format, Layout};
-    /// use xstate::xfeature::Xfeatures;
-    ///
-    /// let tiles = Component { size: 8192, offset: 2816, aligned64: true };
-    /// let layout = Layout::new(Format::Compacted, |i| match i {
-    ///     18 => tiles,
-    ///     _ => Component::default(),
-    /// });
-    /// let all = Xfeatures::from_bits(0x40003);
-    /// let room = Room::for_components(all, all, &layout);
-    /// assert_eq!((room.kernel_size(), room.user_size()), (576 + 8192, 2816 + 8192));
-    /// ```
-    pub fn for_components(
-        xfeatures: Xfeatures,
-        user_supported: Xfeatures,
-        layout: &Layout,
-    ) -> Self {
-        let xfeatures = xfeatures & Xfeatures::KNOWN;
-        let user_xfeatures = xfeatures & user_supported;
-        Self {
-            xfeatures,
-            user_xfeatures,
-            kernel_size: layout.size(xfeatures, layout.kernel_format()),
-            user_size: layout.size(user_xfeatures, Format::Standard),
-        }
-    }
-
-    /// Components that find room.
-    pub fn xfeatures(&self) -> Xfeatures {
-        self.xfeatures
-    }
-
-    /// Bytes of the register image, in the kernel's format.
-    pub fn kernel_size(&self) -> u32 {
-        self.kernel_size
-    }
-
-    /// Bytes of the components that user space sees, in the standard format: signal frames,
-    /// ptrace.
-    pub fn user_size(&self) -> u32 {
-        self.user_size
-    }
-
-    /// Whether a buffer with this room may say `masks`.
-    pub fn holds(&self, masks: Masks) -> bool {
-        self.xfeatures.contains(masks.xfeatures)
-            && self.user_xfeatures.contains(masks.user_xfeatures)
-    }
-}
-
 /// What a first use asks of the buffer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Need {
@@ -113,18 +41,11 @@ pub enum Need {
 ///
 /// The room is for everything permitted, not for what was used: a second facility then finds
 /// its room.
-pub fn need(
-    masks: Masks,
-    used: Xfeatures,
-    permitted: Xfeatures,
-    user_supported: Xfeatures,
-    layout: &Layout,
-) -> Need {
+pub fn need(masks: Masks, used: Xfeatures, permitted: Xfeatures, rooms: &Rooms) -> Need {
     if masks.xfeatures.contains(used) && (masks.xfd & used).is_empty() {
         Need::NothingButArming
     } else {
-        let xfeatures = masks.xfeatures | permitted;
-        Need::Enlarge(Room::for_components(xfeatures, user_supported, layout))
+        Need::Enlarge(rooms.with(masks.xfeatures | permitted))
     }
 }
 
@@ -149,13 +70,12 @@ pub fn enlarged_for_guest(old: Masks, more: Xfeatures, room: &Room) -> Option<Ma
 
 #[cfg(test)]
 mod tests {
-    use super::super::layout::tests::{sapphire_rapids, sapphire_rapids_in};
+    use super::super::layout::Format;
+    use super::super::room::tests::{rooms, rooms_in, ALL, DEFAULT};
     use super::*;
     use proptest::prelude::*;
 
     const TILES: Xfeatures = Xfeatures::USER_DYNAMIC;
-    const DEFAULT: Xfeatures = Xfeatures::from_bits(0x202e7);
-    const ALL: Xfeatures = Xfeatures::from_bits(0x602e7);
 
     fn small() -> Masks {
         Masks {
@@ -166,11 +86,11 @@ mod tests {
     }
 
     fn room(bits: u64) -> Room {
-        Room::for_components(Xfeatures::from_bits(bits), ALL, &sapphire_rapids())
+        rooms().with(Xfeatures::from_bits(bits))
     }
 
     fn need_of(masks: Masks, permitted: Xfeatures) -> Need {
-        need(masks, TILES, permitted, ALL, &sapphire_rapids())
+        need(masks, TILES, permitted, &rooms())
     }
 
     #[test]
@@ -238,16 +158,14 @@ mod tests {
     fn nothing_is_claimed_beyond_the_room() {
         assert_eq!(commit(small(), TILES, &room(0x202e7)), None);
         // Room for the register image, but not in a signal frame: user space does not see it.
-        let unseen = Room::for_components(ALL, DEFAULT, &sapphire_rapids());
+        let unseen = rooms_in(Format::Compacted, DEFAULT).with(ALL);
         assert_eq!((unseen.kernel_size(), unseen.user_size()), (10752, 2816));
         assert_eq!(commit(small(), TILES, &unseen), None);
     }
 
     #[test]
-    fn bits_without_a_component_get_no_room() {
-        let room = room(1 << 63 | 1 << 20 | 0x602e7);
-        assert_eq!(room.xfeatures(), ALL);
-        assert_eq!(room.kernel_size(), 10752);
+    fn bits_without_a_component_are_not_claimed() {
+        let room = room(1 << 20 | 0x602e7);
         assert_eq!(commit(small(), Xfeatures::from_bits(1 << 20), &room), None);
     }
 
@@ -262,7 +180,7 @@ mod tests {
                 xfd: !Xfeatures::from_bits(x | u),
             };
             let all = Xfeatures::KNOWN;
-            let room = Room::for_components(all, all, &sapphire_rapids());
+            let room = rooms_in(Format::Compacted, all).with(all);
             let new = commit(old, used, &room).unwrap();
             prop_assert!(new.xfeatures.contains(!new.xfd));
             prop_assert!(new.xfeatures.contains(old.xfeatures));
@@ -279,12 +197,13 @@ mod tests {
             uses in proptest::collection::vec(any::<u64>(), 0..8),
         ) {
             let format = if compacted { Format::Compacted } else { Format::Standard };
-            let layout = sapphire_rapids_in(format);
             let user = Xfeatures::from_bits(user);
+            let rooms = rooms_in(format, user);
+            let layout = rooms.layout();
             let xfeatures = Xfeatures::from_bits(built_in);
             let mut masks = Masks { xfeatures, user_xfeatures: xfeatures & user, xfd: !xfeatures };
             let permitted = Xfeatures::from_bits(permitted);
-            let room = Room::for_components(permitted | xfeatures, user, &layout);
+            let room = rooms.with(permitted | xfeatures);
             for used in uses.into_iter().map(Xfeatures::from_bits) {
                 // Some of it is refused, and what fits of it is not.
                 for used in [used, used & room.xfeatures() & user] {
@@ -295,17 +214,6 @@ mod tests {
                 prop_assert!(layout.size(masks.xfeatures, format) <= room.kernel_size());
                 prop_assert!(layout.size(masks.user_xfeatures, Format::Standard) <= room.user_size());
             }
-        }
-
-        /// The room's invariant itself: any part of its components takes no more.
-        #[test]
-        fn a_part_of_the_components_fits(compacted: bool, all in 0u64..1 << 20, part: u64) {
-            let format = if compacted { Format::Compacted } else { Format::Standard };
-            let layout = sapphire_rapids_in(format);
-            let room = Room::for_components(Xfeatures::from_bits(all), ALL, &layout);
-            let part = Xfeatures::from_bits(part) & room.xfeatures();
-            prop_assert!(layout.size(part, format) <= room.kernel_size());
-            prop_assert!(layout.size(part & ALL, Format::Standard) <= room.user_size());
         }
 
         /// Room for everything permitted: a second facility finds its own in the buffer that the
@@ -319,7 +227,7 @@ mod tests {
                 user_xfeatures: Xfeatures::NONE,
                 xfd: permitted,
             };
-            let need = need(masks, used, permitted, permitted, &sapphire_rapids());
+            let need = need(masks, used, permitted, &rooms_in(Format::Compacted, permitted));
             let Need::Enlarge(room) = need else { panic!("no room is enough") };
             let masks = commit(masks, used, &room).unwrap();
             prop_assert!(commit(masks, permitted, &room).is_some());

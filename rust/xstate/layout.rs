@@ -34,21 +34,22 @@ pub struct Component {
     pub aligned64: bool,
 }
 
+impl Component {
+    /// Where it begins behind `end`, the end of the one before it.
+    fn begin(&self, end: u32, format: Format) -> u32 {
+        match format {
+            Format::Standard => self.offset,
+            Format::Compacted if self.aligned64 => end.next_multiple_of(64),
+            Format::Compacted => end,
+        }
+    }
+}
+
 /// The machine's components and the format the kernel keeps its buffers in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Layout {
     components: [Component; MAX],
     kernel_format: Format,
-    /// Sizes that were computed once and are asked for again and again.
-    known: [Option<Known>; 2],
-}
-
-/// Bytes of an area with `xfeatures` in `format`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Known {
-    xfeatures: Xfeatures,
-    format: Format,
-    size: u32,
 }
 
 /// A part of a register image that goes from one buffer to another; bytes from their starts.
@@ -72,23 +73,7 @@ impl Layout {
         Self {
             components,
             kernel_format,
-            known: [None; 2],
         }
-    }
-
-    /// The same, with the sizes of areas with `kernel` in the kernel's format and `user` in the
-    /// standard format computed beforehand.
-    pub fn with_known(mut self, kernel: Xfeatures, user: Xfeatures) -> Self {
-        let asked = [(kernel, self.kernel_format), (user, Format::Standard)];
-        self.known = asked.map(|(xfeatures, format)| {
-            let size = self.computed(xfeatures, format);
-            Some(Known {
-                xfeatures,
-                format,
-                size,
-            })
-        });
-        self
     }
 
     /// The format of the kernel's own buffers.
@@ -101,52 +86,51 @@ impl Layout {
     /// The same answer as `xstate_calculate_size()`, arch/x86/kernel/fpu/xstate.c:590: bits that
     /// name no component Linux knows take no room.
     pub fn size(&self, xfeatures: Xfeatures, format: Format) -> u32 {
-        let mut known = self.known.iter().flatten();
-        match known.find(|known| known.xfeatures == xfeatures && known.format == format) {
-            Some(known) => known.size,
-            None => self.computed(xfeatures, format),
-        }
-    }
-
-    fn computed(&self, xfeatures: Xfeatures, format: Format) -> u32 {
         xfeatures
             .extended()
             .filter_map(|f| self.get(f))
-            .fold(FIXED_REGION, |end, c| match format {
-                Format::Standard => end.max(c.offset + c.size),
-                Format::Compacted if c.aligned64 => end.next_multiple_of(64) + c.size,
-                Format::Compacted => end + c.size,
+            .fold(FIXED_REGION, |end, c| {
+                end.max(c.begin(end, format) + c.size)
             })
     }
 
     /// How to bring a register image from a buffer with room for `from` into one with room for
-    /// `to`: the regions that both have, lowest first.
-    pub fn moves(&self, from: Xfeatures, to: Xfeatures) -> impl Iterator<Item = Move> + '_ {
+    /// `to`: the fixed region and those components of `in_use` that both have, lowest first. The others
+    /// are in their initial state, and nobody reads where they lie.
+    pub fn moves(
+        &self,
+        from: Xfeatures,
+        to: Xfeatures,
+        in_use: Xfeatures,
+    ) -> impl Iterator<Item = Move> + '_ {
         let fixed = Move {
             from: 0,
             to: 0,
             bytes: FIXED_REGION,
         };
-        let components = (from & to).extended().filter_map(move |f| {
-            let bytes = self.get(f)?.size;
-            Some(Move {
-                from: self.offset(f, from),
-                to: self.offset(f, to),
-                bytes,
-            })
-        });
+        let moved = in_use & from & to;
+        let last = moved.highest();
+        let mut ends = (FIXED_REGION, FIXED_REGION);
+        let components = (from | to)
+            .extended()
+            .take_while(move |&f| Some(f) <= last)
+            .filter_map(move |f| {
+                let component = self.get(f)?;
+                let place = |has: Xfeatures, end: &mut u32| {
+                    let begin = component.begin(*end, self.kernel_format);
+                    if has.contains(f.mask()) {
+                        *end = begin + component.size;
+                    }
+                    begin
+                };
+                let (from, to) = (place(from, &mut ends.0), place(to, &mut ends.1));
+                moved.contains(f.mask()).then_some(Move {
+                    from,
+                    to,
+                    bytes: component.size,
+                })
+            });
         core::iter::once(fixed).chain(components)
-    }
-
-    /// Bytes from the start of an area of the kernel's with `xfeatures` to the component
-    /// `xfeature`, which is one of them.
-    fn offset(&self, xfeature: Xfeature, xfeatures: Xfeatures) -> u32 {
-        let component = self.components[xfeature.nr() as usize];
-        let end = self.size(xfeatures & xfeature.and_below(), self.kernel_format);
-        match self.kernel_format {
-            Format::Standard => component.offset,
-            Format::Compacted => end - component.size,
-        }
     }
 
     fn get(&self, xfeature: Xfeature) -> Option<&Component> {
@@ -194,7 +178,7 @@ pub(crate) mod tests {
         let layout = sapphire_rapids();
         let small = Xfeatures::from_bits(0x20ae7);
         let moves: std::vec::Vec<_> = layout
-            .moves(small | Xfeatures::USER_DYNAMIC, small)
+            .moves(small | Xfeatures::USER_DYNAMIC, small, small)
             .collect();
         assert_eq!(moves.len(), 1 + small.extended().count());
         // Tile data is the last: everything else lies where it lay.
@@ -210,7 +194,7 @@ pub(crate) mod tests {
     fn components_above_the_missing_one_move_down() {
         let layout = sapphire_rapids();
         let (from, to) = (Xfeatures::from_bits(0x602e7), Xfeatures::from_bits(0x60207));
-        let tiledata = layout.moves(from, to).last().unwrap();
+        let tiledata = layout.moves(from, to, from).last().unwrap();
         assert_eq!(tiledata.from - tiledata.to, 64 + 512 + 1024);
         assert_eq!(tiledata.bytes, 8192);
     }
@@ -219,22 +203,41 @@ pub(crate) mod tests {
     fn nothing_moves_in_the_standard_format() {
         let layout = sapphire_rapids_in(Format::Standard);
         let (from, to) = (Xfeatures::from_bits(0x602e7), Xfeatures::from_bits(0x60207));
-        let tiledata = layout.moves(from, to).last().unwrap();
+        let tiledata = layout.moves(from, to, from).last().unwrap();
         assert_eq!(
             (tiledata.from, tiledata.to, tiledata.bytes),
             (2816, 2816, 8192)
         );
     }
 
-    #[test]
-    fn known_sizes_are_those_computed() {
-        let plain = sapphire_rapids();
-        let known = plain.with_known(Xfeatures::from_bits(0x61ae7), Xfeatures::from_bits(0x602e7));
-        for bits in [0x61ae7, 0x602e7, 0x202e7, 0] {
-            for format in [Format::Standard, Format::Compacted] {
-                let xfeatures = Xfeatures::from_bits(bits);
-                assert_eq!(known.size(xfeatures, format), plain.size(xfeatures, format));
-            }
+    proptest! {
+        /// A component ends where an area with it and those below it ends, in either image.
+        #[test]
+        fn what_moves_is_where_the_sizes_say(
+            compacted: bool,
+            from in 0u64..1 << 20,
+            to in 0u64..1 << 20,
+            in_use: u64,
+        ) {
+            let format = if compacted { Format::Compacted } else { Format::Standard };
+            let layout = sapphire_rapids_in(format);
+            let has = |xfeatures: u64, f: Xfeature| xfeatures & f.mask().bits() != 0;
+            let place = |xfeatures: u64, f: Xfeature| {
+                let component = layout.get(f).unwrap();
+                let below = Xfeatures::from_bits(xfeatures & ((f.mask().bits() << 1) - 1));
+                match format {
+                    Format::Standard => component.offset,
+                    Format::Compacted => layout.size(below, format) - component.size,
+                }
+            };
+            let expected = (2..20)
+                .filter_map(Xfeature::new)
+                .filter(|&f| has(from & to & in_use, f))
+                .map(|f| (place(from, f), place(to, f), layout.get(f).unwrap().size));
+            let [all, other, in_use] = [from, to, in_use].map(Xfeatures::from_bits);
+            let moves = layout.moves(all, other, in_use);
+            let moved = moves.skip(1).map(|m| (m.from, m.to, m.bytes));
+            prop_assert!(expected.eq(moved));
         }
     }
 

@@ -6,8 +6,7 @@
 //! - A permission only grows; [`request`] never returns a mask smaller than the one it was given.
 //! - Kernel-defined and supervisor bits of the mask survive every request.
 
-use super::buffer::Room;
-use super::layout::Layout;
+use super::room::Rooms;
 use super::xfeature::Xfeatures;
 
 /// Set in a guest mask once the first vCPU exists: `FPU_GUEST_PERM_LOCKED`.
@@ -62,14 +61,12 @@ pub fn allows(permitted: Xfeatures, wanted: Xfeatures) -> bool {
 /// Decides a request for `requested` by a process whose mask is `permitted`.
 ///
 /// "Already permitted" comes before the guest lock: a repeated request succeeds also when a vCPU
-/// exists (arch/x86/kernel/fpu/xstate.c:1743-1757). `user_supported` are the user components
-/// that may appear in a signal frame.
+/// exists (arch/x86/kernel/fpu/xstate.c:1743-1757).
 pub fn request(
     permitted: Xfeatures,
     requested: Xfeatures,
     audience: Audience,
-    user_supported: Xfeatures,
-    layout: &Layout,
+    rooms: &Rooms,
 ) -> Result<Answer, Refusal> {
     if allows(permitted, requested) {
         return Ok(Answer::Already);
@@ -78,7 +75,7 @@ pub fn request(
         return Err(Refusal::GuestLocked);
     }
     let xfeatures = permitted | requested;
-    let room = Room::for_components(xfeatures, user_supported, layout);
+    let room = rooms.with(xfeatures);
     Ok(Answer::Grant(Permission {
         xfeatures,
         kernel_size: room.kernel_size(),
@@ -95,24 +92,22 @@ pub fn altstack_minimum(largest_frame: u64, largest_user_size: u32, user_size: u
 
 #[cfg(test)]
 mod tests {
-    use super::super::layout::tests::sapphire_rapids;
+    use super::super::layout::Format;
+    use super::super::room::tests::rooms_in;
+    use super::super::room::Rooms;
     use super::*;
     use proptest::prelude::*;
 
-    const SUPPORTED: Xfeatures = Xfeatures::from_bits(0x600e7);
+    /// With PKRU not in the frames.
+    fn rooms() -> Rooms {
+        rooms_in(Format::Compacted, Xfeatures::from_bits(0x600e7))
+    }
 
     #[test]
     fn a_grant_has_the_sizes_of_silicon() {
-        let layout = sapphire_rapids();
         // PKRU, CET_U and the rest of a stock kernel's default mask.
         let permitted = Xfeatures::from_bits(0x20ae7);
-        let answer = request(
-            permitted,
-            Xfeatures::USER_DYNAMIC,
-            Audience::Host,
-            SUPPORTED,
-            &layout,
-        );
+        let answer = request(permitted, Xfeatures::USER_DYNAMIC, Audience::Host, &rooms());
         let Ok(Answer::Grant(p)) = answer else {
             panic!("{answer:?}")
         };
@@ -122,9 +117,8 @@ mod tests {
 
     #[test]
     fn the_lock_is_looked_at_after_what_is_permitted() {
-        let layout = sapphire_rapids();
         let tiles = Xfeatures::USER_DYNAMIC;
-        let ask = |mask, audience| request(mask, tiles, audience, SUPPORTED, &layout);
+        let ask = |mask, audience| request(mask, tiles, audience, &rooms());
         assert_eq!(
             ask(GUEST_LOCKED, Audience::Guest),
             Err(Refusal::GuestLocked)
@@ -144,11 +138,9 @@ mod tests {
     proptest! {
         #[test]
         fn permissions_only_grow(mask in 0u64..1 << 20, guest: bool) {
-            let layout = sapphire_rapids();
             let audience = if guest { Audience::Guest } else { Audience::Host };
             let permitted = Xfeatures::from_bits(mask);
-            let answer =
-                request(permitted, Xfeatures::USER_DYNAMIC, audience, SUPPORTED, &layout);
+            let answer = request(permitted, Xfeatures::USER_DYNAMIC, audience, &rooms());
             match answer {
                 Ok(Answer::Already) => prop_assert!(mask & 1 << 18 != 0),
                 Ok(Answer::Grant(p)) => prop_assert_eq!(p.xfeatures.bits(), mask | 1 << 18),

@@ -34,11 +34,6 @@ impl Xfeature {
         self.0 as u32
     }
 
-    /// The set of this component and all with lower numbers.
-    pub const fn and_below(self) -> Xfeatures {
-        Xfeatures((2 << self.0) - 1)
-    }
-
     /// The set of just this component.
     pub const fn mask(self) -> Xfeatures {
         Xfeatures(1 << self.0)
@@ -97,9 +92,13 @@ impl Xfeatures {
 
     /// The components beyond the legacy region (number 2 and up), lowest first.
     pub fn extended(self) -> impl Iterator<Item = Xfeature> {
-        (2u64..63)
-            .filter_map(Xfeature::new)
-            .filter(move |f| self.contains(f.mask()))
+        let legacy_region = 0b11;
+        let mut left = self.0 & !legacy_region;
+        core::iter::from_fn(move || {
+            let lowest = left.trailing_zeros();
+            left &= left.wrapping_sub(1);
+            Xfeature::new(u64::from(lowest))
+        })
     }
 }
 

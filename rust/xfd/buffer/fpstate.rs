@@ -10,8 +10,9 @@ use crate::bindings::{self, fpstate};
 use crate::cpu::current::current_fpu;
 use crate::fault;
 use crate::seam::kernel::kernel;
-use crate::xstate::buffer::{self, Masks, Room};
+use crate::xstate::buffer::{self, Masks};
 use crate::xstate::layout::{Format, XCOMP_BV_COMPACTED};
+use crate::xstate::room::Room;
 use crate::xstate::xfeature::Xfeatures;
 use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
@@ -193,8 +194,21 @@ pub(crate) unsafe fn abandon(state: *mut fpstate) {
     }
 }
 
-/// Copies the register contents that both buffers have room for; the others are then in their
-/// initial state.
+/// Returns the memory of `state`, which a virtual CPU had, to the kernel. Sleeps.
+///
+/// # Safety
+///
+/// No virtual CPU has `state` any more, and it is a vmalloc area.
+pub(crate) unsafe fn free(state: *mut fpstate) {
+    if let Some(state) = NonNull::new(state) {
+        // SAFETY: the caller vouches for it; those of virtual CPUs were made by this module or by the
+        // kernel's fpu_alloc_guest_fpstate() or fpstate_realloc().
+        unsafe { Area::from_raw(state) }.free()
+    }
+}
+
+/// Copies the register contents that are in use and that both buffers have room for; the others are
+/// then in their initial state.
 ///
 /// # Safety
 ///
@@ -204,14 +218,14 @@ pub(crate) unsafe fn copy_registers(from: *const fpstate, to: *mut fpstate) {
     // SAFETY: the caller vouches for both; `moves` stays within the images that the masks need.
     unsafe {
         let (has, takes) = (masks_of(from).xfeatures, masks_of(to).xfeatures);
-        for part in kernel().layout.moves(has, takes) {
+        let in_use = Xfeatures::from_bits(xstate_bv(from).read()) & takes;
+        for part in kernel().rooms.layout().moves(has, takes, in_use) {
             core::ptr::copy_nonoverlapping(
                 from.byte_add(regs + part.from as usize).cast::<u8>(),
                 to.byte_add(regs + part.to as usize).cast::<u8>(),
                 part.bytes as usize,
             );
         }
-        let in_use = Xfeatures::from_bits(xstate_bv(to).read()) & takes;
         xstate_bv(to).write(in_use.bits());
         set_xcomp_bv(to, takes);
     }
@@ -223,7 +237,7 @@ pub(crate) unsafe fn copy_registers(from: *const fpstate, to: *mut fpstate) {
 ///
 /// `state` is the caller's alone.
 unsafe fn set_xcomp_bv(state: *mut fpstate, xfeatures: Xfeatures) {
-    if kernel().layout.kernel_format() == Format::Compacted {
+    if kernel().rooms.layout().kernel_format() == Format::Compacted {
         let bits = xfeatures.bits() | XCOMP_BV_COMPACTED;
         // SAFETY: within the buffer: every register image has the header.
         unsafe {

@@ -71,7 +71,7 @@ impl Stack {
         unsafe {
             self.top = free.as_ref().below;
             *state.as_ptr().cast::<u64>() = 0;
-            (*state.as_ptr()).size = kernel().largest_kernel_size;
+            (*state.as_ptr()).size = kernel().largest_room.kernel_size();
         }
         self.count -= 1;
         // SAFETY: as above; it is on no stack any more.
@@ -146,7 +146,8 @@ fn put_spares() {
     for (cpu, shelf) in shelves().iter().enumerate() {
         // SAFETY: reads a mask of the kernel's.
         if unsafe { bindings::xfd_cpu_is_online(cpu as u32) } {
-            let Ok(buffer) = Area::allocate(kernel().largest_kernel_size, Shortage::Fails) else {
+            let Ok(buffer) = Area::allocate(kernel().largest_room.kernel_size(), Shortage::Fails)
+            else {
                 return;
             };
             shelf.lock().buffers.push(buffer);
@@ -177,7 +178,7 @@ fn near() -> impl Iterator<Item = &'static Pin<KBox<SpinLock<Shelf>>>> {
 /// A buffer for a register image of `kernel_size` bytes, all of them zero, if one is at hand.
 /// Task context; does not sleep.
 pub(crate) fn take(kernel_size: u32) -> Option<Area> {
-    if kernel_size != kernel().largest_kernel_size {
+    if kernel_size != kernel().largest_room.kernel_size() {
         return None;
     }
     let buffer = near().find_map(|shelf| shelf.lock().take())?;
@@ -189,7 +190,7 @@ pub(crate) fn take(kernel_size: u32) -> Option<Area> {
 pub(crate) fn give(mut buffer: Area) {
     let Some(shelf) = near()
         .next()
-        .filter(|_| buffer.size() == kernel().largest_kernel_size)
+        .filter(|_| buffer.size() == kernel().largest_room.kernel_size())
     else {
         return buffer.free_later();
     };
@@ -297,8 +298,8 @@ pub(crate) fn dirty_bytes() -> i64 {
             // SAFETY: on the stack, and the lock is held; `give` and `put_spares` take buffers of
             // this size only.
             unsafe {
-                let bytes =
-                    bindings::XFD_FPSTATE_REGS as usize + kernel().largest_kernel_size as usize;
+                let bytes = bindings::XFD_FPSTATE_REGS as usize
+                    + kernel().largest_room.kernel_size() as usize;
                 let link = core::mem::size_of::<Free>();
                 let rest = core::slice::from_raw_parts(free.cast::<u8>().add(link), bytes - link);
                 dirty += rest.iter().filter(|&&byte| byte != 0).count() as i64;

@@ -11,7 +11,7 @@ use crate::buffer::fpstate::{self, FpstateBuffer};
 use crate::cpu::msr;
 use crate::fault::{self, Point};
 use crate::permission::group_perm;
-use crate::seam::kernel::{kernel, Kernel};
+use crate::seam::kernel::kernel;
 use crate::seam::locks::with_interrupts;
 use crate::watch::stats::STATS;
 use crate::watch::trace::{Report, State};
@@ -63,16 +63,7 @@ fn first_use(used: Xfeatures) -> Verdict {
     }
     fault::wait_at(Point::Permitted);
     let masks = fpstate::current_masks();
-    let user_supported = Kernel::user_supported();
-    let largest = kernel().largest_room;
-    let need =
-        if masks.xfeatures.contains(used) || largest.xfeatures() != masks.xfeatures | permitted {
-            buffer::need(masks, used, permitted, user_supported, &kernel().layout)
-        } else {
-            // The usual case: what it would compute was computed at load time.
-            Need::Enlarge(largest)
-        };
-    let room = match need {
+    let room = match buffer::need(masks, used, permitted, &kernel().rooms) {
         Need::NothingButArming => {
             STATS.repeated.count();
             fpstate::rearm_as_current();

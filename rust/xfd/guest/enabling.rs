@@ -7,14 +7,14 @@
 
 use crate::bindings::fpu_guest;
 use crate::buffer::area::Shortage;
-use crate::buffer::fpstate::{abandon, copy_registers, masks_of, FpstateBuffer};
+use crate::buffer::fpstate::{copy_registers, free, masks_of, FpstateBuffer};
 use crate::buffer::registers::Fpregs;
 use crate::cpu::current::current_fpu;
 use crate::permission::group_perm;
-use crate::seam::kernel::{kernel, Kernel};
+use crate::seam::kernel::kernel;
 use crate::seam::locks::Counted;
 use crate::watch::stats::STATS;
-use crate::xstate::buffer::{enlarged_for_guest, Room};
+use crate::xstate::buffer::enlarged_for_guest;
 use crate::xstate::guest::{enable, Enabling};
 use crate::xstate::permission::Audience;
 use crate::xstate::xfeature::Xfeatures;
@@ -58,7 +58,7 @@ pub(crate) unsafe extern "C" fn xfd_enable_guest_features(
 unsafe fn enlarge(guest: *mut fpu_guest, more: Xfeatures) -> Option<()> {
     // SAFETY: the caller vouches for it: nobody else exchanges its buffer.
     let has = unsafe { masks_of((*guest).fpstate) }.xfeatures;
-    let room = Room::for_components(has | more, Kernel::user_supported(), &kernel().layout);
+    let room = kernel().rooms.with(has | more);
     let Ok(mut new) = FpstateBuffer::obtain(room, Shortage::Fails) else {
         STATS.failed_allocations.count();
         return None;
@@ -98,7 +98,7 @@ unsafe fn enlarge(guest: *mut fpu_guest, more: Xfeatures) -> Option<()> {
     };
     drop(fpregs);
     STATS.guests_grown.count();
-    // SAFETY: the virtual CPU has the new one.
-    unsafe { abandon(old) };
+    // SAFETY: the virtual CPU has the new one; sleeping is allowed.
+    unsafe { free(old) };
     Some(())
 }

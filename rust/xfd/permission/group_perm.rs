@@ -9,7 +9,7 @@ use crate::xstate::permission::{Audience, Permission};
 use crate::xstate::xfeature::Xfeatures;
 
 fn group_perm(audience: Audience) -> *mut fpu_state_perm {
-    // SAFETY: current's group leader outlives it, and has a struct fpu like every task.
+    // SAFETY: a live thread's group leader is not released, and has a struct fpu like every task.
     let fpu: *mut kernel::bindings::fpu = unsafe { bindings::xfd_group_fpu() }.cast();
     // SAFETY: within it.
     unsafe {

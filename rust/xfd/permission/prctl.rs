@@ -3,7 +3,7 @@
 
 use super::group_perm;
 use crate::bindings;
-use crate::seam::kernel::{kernel, Kernel};
+use crate::seam::kernel::kernel;
 use crate::seam::locks::{Counted, Siglock};
 use crate::xstate::facility;
 use crate::xstate::permission::{self, Answer, Audience, Refusal};
@@ -51,8 +51,7 @@ fn grant(requested: Xfeatures, audience: Audience) -> Result {
         group_perm::xfeatures(audience),
         requested,
         audience,
-        Kernel::user_supported(),
-        &kernel().layout,
+        &kernel().rooms,
     )
     .map_err(errno)?;
     let Answer::Grant(granted) = answer else {

@@ -5,8 +5,8 @@ use super::refusal::Refusal;
 use super::symbols::find;
 use crate::bindings;
 use crate::cpu::{cpuid, current::current_fpu, percpu::PerCpuU64};
-use crate::xstate::buffer::Room;
 use crate::xstate::layout::{Format, Layout};
+use crate::xstate::room::{Room, Rooms};
 use crate::xstate::xfeature::Xfeatures;
 use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
@@ -20,12 +20,10 @@ pub(crate) struct Kernel {
     init_fpstate: *const kernel::bindings::fpstate,
     /// `xfd_state`: what was last written to each CPU's IA32_XFD.
     pub(crate) xfd_state: PerCpuU64,
-    /// Sizes of all components.
-    pub(crate) layout: Layout,
+    /// What takes how much room in a buffer.
+    pub(crate) rooms: Rooms,
     /// Room for all that a task can be permitted.
     pub(crate) largest_room: Room,
-    /// Bytes of its register image.
-    pub(crate) largest_kernel_size: u32,
     /// Bytes of the machine's largest signal frame.
     pub(crate) largest_frame: u64,
 }
@@ -99,19 +97,18 @@ impl Kernel {
 
         // What a task has room for once everything is permitted: CET_S, say, is in the kernel's
         // mask and in that of no task (`XFEATURE_MASK_GUEST_SUPERVISOR`).
-        let user_xfeatures = Xfeatures::from_bits(user.max_features);
-        let largest = Xfeatures::from_bits(kernel.default_features)
-            | user_xfeatures & Xfeatures::USER_DYNAMIC;
-        let layout = layout.with_known(largest, user_xfeatures);
-        let largest_room = Room::for_components(largest, Self::user_supported(), &layout);
+        let dynamic = Xfeatures::from_bits(user.max_features) & Xfeatures::USER_DYNAMIC;
+        let [task, vcpu] = [kernel.default_features, guest.features]
+            .map(|default| Xfeatures::from_bits(default) | dynamic);
+        let user_supported = Xfeatures::from_bits(bindings::XFD_USER_SUPPORTED);
+        let rooms = Rooms::new(layout, user_supported, [task, vcpu]);
         let found = Self {
             user,
             init_fpstate: find(c"init_fpstate")? as *const kernel::bindings::fpstate,
             // SAFETY: DEFINE_PER_CPU(u64, xfd_state), arch/x86/kernel/fpu/core.c:35.
             xfd_state: unsafe { PerCpuU64::new(find(c"xfd_state")?) },
-            layout,
-            largest_room,
-            largest_kernel_size: largest_room.kernel_size(),
+            largest_room: rooms.with(task),
+            rooms,
             largest_frame: largest_frame as u64,
         };
         // SAFETY: module initialisation runs once, and nobody reads it yet.
@@ -127,11 +124,6 @@ impl Kernel {
     /// User components of this machine.
     pub(crate) fn user_xfeatures(&self) -> Xfeatures {
         Xfeatures::from_bits(self.user.max_features)
-    }
-
-    /// Components this kernel shows to user space at all.
-    pub(crate) fn user_supported() -> Xfeatures {
-        Xfeatures::from_bits(bindings::XFD_USER_SUPPORTED)
     }
 
     /// The fpstate with every component in its initial state.

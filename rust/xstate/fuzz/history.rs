@@ -3,13 +3,14 @@
 //! virtual CPU. After each step the invariants of the whole are looked at. For the fuzzer, for its corpus, and for proptest.
 
 use xstate::arming;
-use xstate::buffer::{self, Masks, Need, Room};
+use xstate::buffer::{self, Masks, Need};
 use xstate::facility;
 use xstate::guest::{self, Enabling, XfdUpdate};
 use xstate::idle::{look, Clock, Look, Note};
 use xstate::layout::{Component, Format, Layout, FIXED_REGION};
 use xstate::nm_event::NmEvent;
 use xstate::permission::{self, Answer, Audience, Permission, Refusal, GUEST_LOCKED};
+use xstate::room::{Room, Rooms};
 use xstate::xfeature::Xfeatures;
 
 const TILES: Xfeatures = Xfeatures::USER_DYNAMIC;
@@ -56,7 +57,7 @@ struct Cpu {
 }
 
 struct Process {
-    layout: Layout,
+    rooms: Rooms,
     host: Permission,
     guest: Permission,
     threads: Vec<Thread>,
@@ -75,7 +76,11 @@ pub fn run(data: &[u8]) {
     let mut data = data.iter().copied();
     let mut next = || data.next();
     let Some(format) = next() else { return };
-    let mut process = Process::new(layout(format, &mut next));
+    let mut process = Process::new(Rooms::new(
+        layout(format, &mut next),
+        USER,
+        [DEFAULT | TILES, DEFAULT],
+    ));
     while let (Some(what), Some(value)) = (next(), next()) {
         let thread = usize::from(what >> 4) % process.threads.len();
         process.now += u64::from(value);
@@ -142,14 +147,15 @@ impl Process {
         }
     }
 
-    fn new(layout: Layout) -> Self {
+    fn new(rooms: Rooms) -> Self {
+        let room = rooms.with(DEFAULT);
         let permission = Permission {
             xfeatures: DEFAULT,
-            kernel_size: layout.size(DEFAULT, layout.kernel_format()),
-            user_size: layout.size(DEFAULT & USER, Format::Standard),
+            kernel_size: room.kernel_size(),
+            user_size: room.user_size(),
         };
         let mut process = Process {
-            layout,
+            rooms,
             host: permission,
             guest: permission,
             threads: Vec::new(),
@@ -166,14 +172,15 @@ impl Process {
 
     /// The buffer without dynamic components, with `xfd` armed.
     fn small(&self, xfd: Xfeatures) -> Buffer {
+        let room = self.rooms.with(DEFAULT);
         Buffer {
             masks: Masks {
                 xfeatures: DEFAULT,
                 user_xfeatures: DEFAULT & USER,
                 xfd,
             },
-            bytes: self.layout.size(DEFAULT, self.layout.kernel_format()),
-            user_bytes: self.layout.size(DEFAULT & USER, Format::Standard),
+            bytes: room.kernel_size(),
+            user_bytes: room.user_size(),
         }
     }
 
@@ -210,7 +217,7 @@ impl Process {
     }
 
     fn exec(&mut self) {
-        *self = Process::new(self.layout);
+        *self = Process::new(self.rooms);
     }
 
     fn request(&mut self, idx: u64, audience: Audience) {
@@ -224,7 +231,7 @@ impl Process {
             Err(refusal) => return assert!(idx < 20 && idx != 18, "{idx}: {refusal:?}"),
         };
         assert_eq!((idx, requested), (18, TILES));
-        let answer = permission::request(before.xfeatures, requested, audience, USER, &self.layout);
+        let answer = permission::request(before.xfeatures, requested, audience, &self.rooms);
         match answer {
             Ok(Answer::Already) => assert!(before.xfeatures.contains(TILES)),
             Ok(Answer::Grant(granted)) => {
@@ -261,7 +268,7 @@ impl Process {
         if !permission::allows(permitted, used) {
             return;
         }
-        match buffer::need(thread.buffer.masks, used, permitted, USER, &self.layout) {
+        match buffer::need(thread.buffer.masks, used, permitted, &self.rooms) {
             Need::NothingButArming => assert!((thread.buffer.masks.xfd & used).is_empty()),
             Need::Enlarge(room) => thread.buffer.enlarge(used, &room),
         }
@@ -280,7 +287,7 @@ impl Process {
         thread.switches = thread.switches.wrapping_add(2);
         thread.blocked_at = self.now;
         if thread.reclaimed {
-            match buffer::need(thread.buffer.masks, TILES, permitted, USER, &self.layout) {
+            match buffer::need(thread.buffer.masks, TILES, permitted, &self.rooms) {
                 Need::Enlarge(room) => thread.buffer.enlarge(TILES, &room),
                 Need::NothingButArming => panic!("a reclaimed buffer is still there"),
             }
@@ -337,7 +344,7 @@ impl Process {
                 assert_eq!(more, TILES);
                 let old = vcpu.buffer.masks;
                 let all = old.xfeatures | permitted;
-                let room = Room::for_components(all, USER, &self.layout);
+                let room = self.rooms.with(all);
                 vcpu.buffer.masks = buffer::enlarged_for_guest(old, more, &room).expect("room");
                 (vcpu.buffer.bytes, vcpu.buffer.user_bytes) =
                     (room.kernel_size(), room.user_size());
@@ -379,7 +386,7 @@ impl Process {
                 masks.xfeatures.contains(TILES & !masks.xfd),
                 "disarmed without room"
             );
-            thread.buffer.check(&self.layout);
+            thread.buffer.check(self.rooms.layout());
         }
         if let Some(vcpu) = &self.vcpu {
             let masks = vcpu.buffer.masks;
@@ -389,7 +396,7 @@ impl Process {
             );
             assert!(masks.xfeatures.contains(vcpu.enabled), "enabled, no room");
             assert!(masks.xfeatures.contains(vcpu.image), "saved, no room");
-            vcpu.buffer.check(&self.layout);
+            vcpu.buffer.check(self.rooms.layout());
         }
     }
 }

@@ -4,8 +4,9 @@
 //! `FpstateBuffer::install()` and `xfd_fpu_flush_thread()` around the decisions of this crate.
 
 use xstate::arming;
-use xstate::buffer::{self, Masks, Need, Room};
+use xstate::buffer::{self, Masks, Need};
 use xstate::layout::{Component, Format, Layout};
+use xstate::room::{Room, Rooms};
 use xstate::xfeature::Xfeatures;
 
 const ARMED: Xfeatures = Xfeatures::USER_DYNAMIC;
@@ -21,7 +22,8 @@ const ALL: Xfeatures = Xfeatures::from_bits(0x602e7);
 /// What a first use of a thread with the small buffer allocates.
 fn room() -> Room {
     let layout = Layout::new(Format::Compacted, |_| Component::default());
-    match buffer::need(SMALL, ARMED, ALL, ALL, &layout) {
+    let rooms = Rooms::new(layout, ALL, [ALL, NONE]);
+    match buffer::need(SMALL, ARMED, ALL, &rooms) {
         Need::Enlarge(room) => room,
         Need::NothingButArming => panic!("an armed thread needs a buffer"),
     }

@@ -9,9 +9,10 @@ use loom::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use loom::sync::{Arc, Mutex, MutexGuard};
 use loom::thread;
 use std::sync::atomic::AtomicBool;
-use xstate::buffer::{self, Masks, Need, Room};
+use xstate::buffer::{self, Masks, Need};
 use xstate::layout::{Component, Format, Layout};
 use xstate::permission::{self, Answer, Audience, Permission};
+use xstate::room::{Room, Rooms};
 use xstate::xfeature::Xfeatures;
 
 const DEFAULT: Xfeatures = Xfeatures::from_bits(0x202e7);
@@ -23,8 +24,8 @@ const SMALL: Masks = Masks {
     xfd: TILES,
 };
 
-fn layout() -> Layout {
-    Layout::new(Format::Compacted, |i| match i {
+fn rooms() -> Rooms {
+    let layout = Layout::new(Format::Compacted, |i| match i {
         17 => Component {
             size: 64,
             offset: 2752,
@@ -36,7 +37,8 @@ fn layout() -> Layout {
             aligned64: true,
         },
         _ => Component::default(),
-    })
+    });
+    Rooms::new(layout, USER, [DEFAULT | TILES, DEFAULT])
 }
 
 /// `struct fpu_state_perm` of the group leader.
@@ -48,7 +50,8 @@ struct Group {
 
 impl Group {
     fn new() -> Self {
-        let layout = layout();
+        let rooms = rooms();
+        let layout = rooms.layout();
         let sizes = (
             layout.size(DEFAULT, Format::Compacted),
             layout.size(DEFAULT, Format::Standard),
@@ -92,7 +95,7 @@ impl Group {
             return false;
         }
         let siglock = self.siglock.lock().unwrap();
-        let answer = permission::request(self.xfeatures(), TILES, Audience::Host, USER, &layout());
+        let answer = permission::request(self.xfeatures(), TILES, Audience::Host, &rooms());
         match answer {
             Ok(Answer::Grant(granted)) => {
                 self.set(&granted, &siglock);
@@ -114,7 +117,7 @@ fn room_for(permitted: Xfeatures) -> Option<Room> {
     if !permission::allows(permitted, TILES) {
         return None;
     }
-    match buffer::need(SMALL, TILES, permitted, USER, &layout()) {
+    match buffer::need(SMALL, TILES, permitted, &rooms()) {
         Need::Enlarge(room) => {
             assert!(buffer::commit(SMALL, TILES, &room).is_some(), "too small");
             Some(room)
@@ -171,7 +174,7 @@ fn a_first_use_in_c_meets_a_request() {
         group.request();
         match uses.join().unwrap() {
             Some(size) => {
-                assert_eq!(size, layout().size(DEFAULT | TILES, Format::Compacted));
+                assert_eq!(size, rooms().with(DEFAULT | TILES).kernel_size());
                 SERVED.store(true, Relaxed);
             }
             None => REFUSED.store(true, Relaxed),
@@ -197,7 +200,7 @@ fn sizes_without_siglock_are_noticed() {
 /// allocates a small buffer, and `commit` says so.
 #[test]
 fn room_of_an_older_mask_is_noticed() {
-    let Need::Enlarge(room) = buffer::need(SMALL, TILES, DEFAULT, USER, &layout()) else {
+    let Need::Enlarge(room) = buffer::need(SMALL, TILES, DEFAULT, &rooms()) else {
         panic!("an armed thread needs a buffer")
     };
     assert_eq!(buffer::commit(SMALL, TILES, &room), None);

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: GPL-2.0
+//! How much a register buffer can hold, and the rooms of this machine.
+
+use super::buffer::Masks;
+use super::layout::{Format, Layout};
+use super::xfeature::Xfeatures;
+
+/// How much a buffer can hold.
+///
+/// # Invariants
+///
+/// - A register image with `xfeatures`, or with any part of them, takes at most `kernel_size`
+///   bytes in the kernel's format.
+/// - One with `user_xfeatures`, or with any part of them, takes at most `user_size` bytes in the
+///   standard format.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Room {
+    xfeatures: Xfeatures,
+    user_xfeatures: Xfeatures,
+    kernel_size: u32,
+    user_size: u32,
+}
+
+impl Room {
+    fn computed(xfeatures: Xfeatures, user_supported: Xfeatures, layout: &Layout) -> Self {
+        let xfeatures = xfeatures & Xfeatures::KNOWN;
+        let user_xfeatures = xfeatures & user_supported;
+        Self {
+            xfeatures,
+            user_xfeatures,
+            kernel_size: layout.size(xfeatures, layout.kernel_format()),
+            user_size: layout.size(user_xfeatures, Format::Standard),
+        }
+    }
+
+    /// Components that find room.
+    pub fn xfeatures(&self) -> Xfeatures {
+        self.xfeatures
+    }
+
+    /// Bytes of the register image, in the kernel's format.
+    pub fn kernel_size(&self) -> u32 {
+        self.kernel_size
+    }
+
+    /// Bytes of the components that user space sees, in the standard format: signal frames,
+    /// ptrace.
+    pub fn user_size(&self) -> u32 {
+        self.user_size
+    }
+
+    /// Whether a buffer with this room may say `masks`.
+    pub fn holds(&self, masks: Masks) -> bool {
+        self.xfeatures.contains(masks.xfeatures)
+            && self.user_xfeatures.contains(masks.user_xfeatures)
+    }
+}
+
+/// The rooms of this machine. Those of a task and of a virtual CPU that have everything are asked for
+/// again and again, and computed once.
+#[derive(Clone, Copy, Debug)]
+pub struct Rooms {
+    layout: Layout,
+    user_supported: Xfeatures,
+    usual: [Room; 2],
+}
+
+impl Rooms {
+    /// Of components that lie as `layout` says, of which user space sees those that are
+    /// `user_supported`.
+    ///
+    /// ```
+    /// use xstate::layout::{Component, Format, Layout};
+    /// use xstate::room::Rooms;
+    /// use xstate::xfeature::Xfeatures;
+    ///
+    /// let tiles = Component { size: 8192, offset: 2816, aligned64: true };
+    /// let layout = Layout::new(Format::Compacted, |i| match i {
+    ///     18 => tiles,
+    ///     _ => Component::default(),
+    /// });
+    /// let all = Xfeatures::from_bits(0x40003);
+    /// let room = Rooms::new(layout, all, [all, Xfeatures::NONE]).with(all);
+    /// assert_eq!((room.kernel_size(), room.user_size()), (576 + 8192, 2816 + 8192));
+    /// ```
+    pub fn new(layout: Layout, user_supported: Xfeatures, usual: [Xfeatures; 2]) -> Self {
+        Self {
+            layout,
+            user_supported,
+            usual: usual.map(|xfeatures| Room::computed(xfeatures, user_supported, &layout)),
+        }
+    }
+
+    /// Room for `xfeatures`. Bits that name no component Linux knows get none.
+    pub fn with(&self, xfeatures: Xfeatures) -> Room {
+        let xfeatures = xfeatures & Xfeatures::KNOWN;
+        match self.usual.iter().find(|room| room.xfeatures == xfeatures) {
+            Some(room) => *room,
+            None => Room::computed(xfeatures, self.user_supported, &self.layout),
+        }
+    }
+
+    /// Where the components lie.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::super::layout::tests::sapphire_rapids_in;
+    use super::*;
+    use proptest::prelude::*;
+
+    pub(crate) const DEFAULT: Xfeatures = Xfeatures::from_bits(0x202e7);
+    pub(crate) const ALL: Xfeatures = Xfeatures::from_bits(0x602e7);
+    /// The same with CET's supervisor component, as a virtual CPU has it.
+    const GUEST: Xfeatures = Xfeatures::from_bits(0x612e7);
+
+    /// Those of a Sapphire Rapids.
+    pub(crate) fn rooms() -> Rooms {
+        rooms_in(Format::Compacted, ALL)
+    }
+
+    /// The same, with a kernel that keeps its buffers in `format` and shows user space `user_supported`.
+    pub(crate) fn rooms_in(format: Format, user_supported: Xfeatures) -> Rooms {
+        Rooms::new(sapphire_rapids_in(format), user_supported, [ALL, GUEST])
+    }
+
+    #[test]
+    fn the_usual_rooms_are_those_computed() {
+        for format in [Format::Compacted, Format::Standard] {
+            let rooms = rooms_in(format, ALL);
+            for xfeatures in [ALL, GUEST, DEFAULT, Xfeatures::NONE] {
+                let computed = Room::computed(xfeatures, ALL, rooms.layout());
+                assert_eq!(rooms.with(xfeatures), computed);
+                assert_eq!(computed.xfeatures(), xfeatures);
+            }
+        }
+    }
+
+    #[test]
+    fn bits_without_a_component_get_no_room() {
+        for xfeatures in [ALL, DEFAULT] {
+            let nameless = Xfeatures::from_bits(1 << 63 | 1 << 20);
+            let room = rooms().with(xfeatures | nameless);
+            assert_eq!(room, rooms().with(xfeatures));
+            assert_eq!(room.xfeatures(), xfeatures);
+        }
+        assert_eq!(rooms().with(ALL).kernel_size(), 10752);
+    }
+
+    proptest! {
+        /// The room's invariant itself: any part of its components takes no more.
+        #[test]
+        fn a_part_of_the_components_fits(compacted: bool, all in 0u64..1 << 20, part: u64) {
+            let format = if compacted { Format::Compacted } else { Format::Standard };
+            let rooms = rooms_in(format, ALL);
+            let room = rooms.with(Xfeatures::from_bits(all));
+            let part = Xfeatures::from_bits(part) & room.xfeatures();
+            prop_assert!(rooms.layout().size(part, format) <= room.kernel_size());
+            prop_assert!(rooms.layout().size(part & ALL, Format::Standard) <= room.user_size());
+        }
+    }
+}

@@ -40,7 +40,7 @@ use seam::lifecycle::{self, nothing_to_finish, Lifecycle, Part};
 use seam::livepatch::{self, Replaced};
 use seam::refusal::Refusal;
 use seam::{call_site, direct, symbols};
-use watch::stats::{Files, Gauge, Gauges};
+use watch::files::{Files, Named, Number};
 
 module! {
     type: Xfd,
@@ -51,7 +51,7 @@ module! {
 }
 
 /// What is attached beside the livepatch, in its order.
-static LIFECYCLE: Lifecycle<5> = Lifecycle::new([
+static LIFECYCLE: Lifecycle<6> = Lifecycle::new([
     Part {
         name: c"the probe of exits",
         attach: exit::watch,
@@ -72,8 +72,14 @@ static LIFECYCLE: Lifecycle<5> = Lifecycle::new([
     },
     Part {
         name: c"the call of the #NM handler",
-        attach: call_site::redirect,
-        detach: call_site::restore,
+        attach: call_site::redirect_idt,
+        detach: call_site::restore_idt,
+        finish: nothing_to_finish,
+    },
+    Part {
+        name: c"the call of the #NM handler by FRED",
+        attach: call_site::redirect_fred,
+        detach: call_site::restore_fred,
         finish: nothing_to_finish,
     },
     Part {
@@ -84,8 +90,17 @@ static LIFECYCLE: Lifecycle<5> = Lifecycle::new([
     },
 ]);
 
+/// What debugfs shows beside the counters: buffers in the pool; tasks in this module's code; in a build
+/// for tests, bytes of the pool's buffers that are not zero.
+static GAUGES: &[Named] = &[
+    (c"pooled", Number::Gauge(pool::count)),
+    (c"in_flight", Number::Gauge(lifecycle::inside)),
+    #[cfg(CONFIG_XFD_FAULTS)]
+    (c"dirty", Number::Gauge(pool::dirty_bytes)),
+];
+
 struct Xfd {
-    _files: Pin<KBox<Files>>,
+    _files: Files,
     _pool: pool::Pool,
 }
 
@@ -108,50 +123,46 @@ impl Xfd {
         exit::locate()?;
         pass::locate()?;
         hooks_are_passed()?;
-        fault::load_step(Step::Files)?;
-        let gauges = Gauges {
-            pooled: Gauge(pool::count),
-            in_flight: Gauge(lifecycle::inside),
-            dirty: dirty_bytes,
-        };
-        let files =
-            KBox::pin_init(Files::new(gauges), GFP_KERNEL).map_err(|_| Refusal::NoMemory)?;
+        fault::load_step(Step::Pool)?;
         let pool = pool::Pool::new().map_err(|_| Refusal::NoMemory)?;
-        let xfd = Self {
-            _files: files,
-            _pool: pool,
-        };
         fault::load_step(Step::Livepatch)?;
         match livepatch::enable(module, &replaced(), (before_patching, after_unpatching)) {
-            Ok(()) => Ok(xfd),
             // The module is not in charge, but cannot go.
-            Err(_) if LIFECYCLE.is_stuck() => Ok(xfd),
-            Err(refusal) => {
-                drop(xfd);
+            Err(refusal) if !LIFECYCLE.is_stuck() => {
+                leave();
                 Err(refusal)
             }
+            _ => Ok(Self {
+                _files: Files::new(GAUGES),
+                _pool: pool,
+            }),
         }
     }
 }
 
 impl Drop for Xfd {
     fn drop(&mut self) {
-        // What a livepatch that failed, or was disabled, left; and a cumulative livepatch of somebody
-        // else's replaces ours without asking, and without telling
-        // (Documentation/livepatch/cumulative-patches.rst): everything else is attached then.
-        //
-        // Nobody can be told "no" any more, and freed text must not be called: with `rmmod -f`, or a part
-        // that cannot be detached, removal waits. The livepatch core's reference is the last that it
-        // gives up.
-        // SAFETY: reads this module's state.
-        while unsafe { bindings::xfd_is_forced_out() } || !LIFECYCLE.detach() {
-            kernel::pr_err_once!("waiting for who holds it (/sys/kernel/livepatch/xfd/enabled), or for what cannot be detached\n");
-            kernel::time::delay::fsleep(kernel::time::Delta::from_secs(1));
-        }
-        // SAFETY: sleeping is allowed.
-        unsafe { bindings::xfd_finish_synchronize() };
-        LIFECYCLE.finish();
+        leave();
     }
+}
+
+/// Takes off what is attached, and waits until nobody is in the module. Sleeps.
+fn leave() {
+    // What a livepatch that failed, or was disabled, left; and a cumulative livepatch of somebody
+    // else's replaces ours without asking, and without telling
+    // (Documentation/livepatch/cumulative-patches.rst): everything else is attached then.
+    //
+    // Nobody can be told "no" any more, and freed text must not be called: with `rmmod -f`, or a part
+    // that cannot be detached, removal waits. The livepatch core's reference is the last that it
+    // gives up.
+    // SAFETY: reads this module's state.
+    while unsafe { bindings::xfd_is_forced_out() } || !LIFECYCLE.detach() {
+        kernel::pr_err_once!("waiting for who holds it (/sys/kernel/livepatch/xfd/enabled), or for what cannot be detached\n");
+        kernel::time::delay::fsleep(kernel::time::Delta::from_secs(1));
+    }
+    // SAFETY: sleeping is allowed.
+    unsafe { bindings::xfd_finish_synchronize() };
+    LIFECYCLE.finish();
 }
 
 /// The functions that the livepatch replaces.
@@ -216,13 +227,6 @@ extern "C" fn after_unpatching(_: *mut bindings::klp_object) {
 #[no_mangle]
 extern "C" fn xfd_finish() {
     LIFECYCLE.finish();
-}
-
-#[cfg(CONFIG_XFD_FAULTS)]
-use pool::dirty_bytes;
-#[cfg(not(CONFIG_XFD_FAULTS))]
-fn dirty_bytes() -> i64 {
-    0
 }
 
 /// Whether this CPU has what the module is for, and the kernel uses it.

@@ -8,6 +8,7 @@ is_loaded && bail_out "the module is loaded: this test loads it itself"
 grep -q " fred_hwexc" /proc/kallsyms || skip_all "a kernel without FRED"
 KERNELS=exc_device_not_available
 OURS=xfd_nm_entry
+FAULTS=${XFD_KO_FAULTS:-/lib/xfd_faults.ko}
 
 # all_lead TARGET: the one reference that each of the two has to the kernel's handler or to ours.
 all_lead() {
@@ -15,10 +16,19 @@ all_lead() {
 fred_hwexc: jmp $1" "$("$HERE/kernel_look" calls=asm_exc_device_not_available calls=fred_hwexc | grep -E " ($KERNELS|$OURS)$")"
 }
 
-plan 5
+# A CPU with FRED is served only if no other function leads there.
+load_as_with_fred() {
+	[ -f "$FAULTS" ] || { echo "no $FAULTS"; return 1; }
+	insmod "$FAULTS" fred=1 && until_true 30 is_settled
+}
+
+plan 8
 check "the_kernels_handler_at_first" all_lead $KERNELS
 check "load" load
 check "the_modules_handler_then" all_lead $OURS
 check "unload" unload
 check "the_kernels_handler_again" all_lead $KERNELS
+check "load_as_with_fred" load_as_with_fred
+check "the_modules_handler_with_fred" all_lead $OURS
+check "unload_again" unload
 finish

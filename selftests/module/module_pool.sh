@@ -6,7 +6,7 @@
 PARAMETERS=/sys/module/xfd/parameters
 
 is_loaded || skip_all "no module"
-[ -r $COUNTERS/faults/dirty ] || skip_all "no $COUNTERS/faults/dirty: xfd.ko without CONFIG_XFD_FAULTS"
+[ -r $COUNTERS/dirty ] || skip_all "no $COUNTERS/dirty: xfd.ko without CONFIG_XFD_FAULTS"
 cpus=$(grep -c ^processor /proc/cpuinfo)
 limit=$(cat $PARAMETERS/pool)
 
@@ -33,7 +33,7 @@ clean() {
 	use_tiles && killed_with_tiles && "$HERE/xfd_exec_storm" 5 || return
 	until_true 5 fpstate_areas_stay || return
 	[ "$(pooled)" -ge 3 ] || { echo "only $(pooled) buffers are kept"; return 1; }
-	same "bytes left by tasks" 0 "$(counter faults/dirty)"
+	same "bytes left by tasks" 0 "$(counter dirty)"
 }
 
 goes_under_pressure() {

@@ -7,7 +7,7 @@
 RIVAL=${RIVAL_KO:-/lib/rival.ko}
 FAULTS=${XFD_KO_FAULTS:-/lib/xfd_faults.ko}
 OTHER=$(find /lib/modules -name msr.ko)
-LAST_STEP=11
+LAST_STEP=12
 
 is_loaded && bail_out "the module is loaded: this test loads it itself"
 [ "$(nproc)" -ge 2 ] || skip_all "one CPU"

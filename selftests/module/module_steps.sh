@@ -5,7 +5,7 @@
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 
 MODULE=${XFD_KO_FAULTS:-/lib/xfd_faults.ko}
-LAST=11
+LAST=12
 
 is_loaded && bail_out "the module is loaded: this test loads it itself"
 [ -f "$MODULE" ] || skip_all "no $MODULE: the module with CONFIG_XFD_FAULTS"

@@ -8,7 +8,7 @@
 
 ROUNDS=${XFD_ROUNDS:-12}
 FAULTS=${XFD_KO_FAULTS:-/lib/xfd_faults.ko}
-STEPS=11
+STEPS=12
 
 exec 9>&1 # past check, which keeps what is said: a long run is not silent
 is_loaded && bail_out "the module is loaded: this test loads it itself"

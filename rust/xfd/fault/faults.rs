@@ -4,17 +4,13 @@
 //!
 //! In /sys/kernel/debug/xfd/faults: `fail_allocations`, how many of the coming allocations of a
 //! buffer fail; `hold`, the number of the [`Point`] at which tasks wait, 0 lets them go on;
-//! `held`, how many wait; `dirty`, how many bytes of the pool's buffers are not zero. And
-//! insmod's parameters: `fail_step`, the number of the step of loading that fails, and `fail_detach`, with
-//! which nothing can be detached.
+//! `held`, how many wait (faults.c). And insmod's parameters: `fail_step`, the number of the step of loading that fails, `fail_detach`, with
+//! which nothing can be detached, and `fred`, with which its call is looked for as on a CPU with FRED.
 
 use crate::bindings;
 use crate::seam::refusal::Refusal;
-use kernel::debugfs::{Dir, File};
-use kernel::fmt;
 use kernel::prelude::*;
 use kernel::sync::atomic::{Atomic, Full, Relaxed};
-use kernel::uaccess::UserSliceReader;
 
 /// Where the handler of an #NM can be made to wait; interrupts are on, no lock is held.
 #[derive(Clone, Copy)]
@@ -39,7 +35,7 @@ pub(crate) enum Step {
     Gates = 2,
     Kernel = 3,
     CallSite = 4,
-    Files = 5,
+    Pool = 5,
     Livepatch = 6,
 }
 
@@ -86,7 +82,7 @@ pub(crate) fn load_step(step: Step) -> Result<(), Refusal> {
         Step::Gates => c"Gates",
         Step::Kernel => c"Kernel",
         Step::CallSite => c"CallSite",
-        Step::Files => c"Files",
+        Step::Pool => c"Pool",
         Step::Livepatch => c"Livepatch",
     };
     fail(step as i32, name)
@@ -106,91 +102,20 @@ fn fail(step: i32, name: &'static CStr) -> Result<(), Refusal> {
     }
 }
 
+/// Whether FRED's call is looked for as on a CPU with FRED.
+pub(crate) fn looks_as_with_fred() -> bool {
+    // SAFETY: written by the kernel before the module's initialisation, and by nobody after it.
+    unsafe { bindings::xfd_as_with_fred }
+}
+
 /// Whether nothing is to be detached.
 pub(crate) fn detach_fails() -> bool {
     // SAFETY: an aligned bool, read in one piece, whatever its writer does meanwhile.
     unsafe { (&raw const bindings::xfd_fail_detach).read_volatile() }
 }
 
-/// One of the knobs, as its file shows it and takes it.
-struct Knob(&'static Atomic<i64>);
-
-fn show(knob: &Knob, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    writeln!(f, "{}", knob.0.load(Relaxed))
-}
-
-/// The decimal number that `reader` has.
-fn number(reader: &mut UserSliceReader) -> Result<i64> {
-    let mut text = [0; 21];
-    let length = reader.len();
-    let text = text.get_mut(..length).ok_or(EINVAL)?;
-    reader.read_slice(text)?;
-    let text = core::str::from_utf8(text).map_err(|_| EINVAL)?;
-    text.trim().parse().map_err(|_| EINVAL)
-}
-
-fn set_fail_allocations(knob: &Knob, reader: &mut UserSliceReader) -> Result {
-    knob.0.store(number(reader)?, Relaxed);
-    Ok(())
-}
-
-fn set_hold(_: &Knob, reader: &mut UserSliceReader) -> Result {
-    let point = number(reader)?;
-    if !(0..=Point::Decided as i64).contains(&point) {
-        return Err(EINVAL);
-    }
-    // SAFETY: wakes tasks; sleeping is allowed.
-    unsafe { bindings::xfd_hold_at(point) };
-    Ok(())
-}
-
-/// Bytes that tasks left in the pool's buffers.
-struct Dirty(fn() -> i64);
-
-fn show_dirty(dirty: &Dirty, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    writeln!(f, "{}", (dirty.0)())
-}
-
-/// The knobs' files; they go when this is dropped, and no task is left waiting.
-#[pin_data(PinnedDrop)]
-pub(crate) struct Files {
-    #[pin]
-    fail_allocations: File<Knob>,
-    #[pin]
-    hold: File<Knob>,
-    #[pin]
-    held: File<Knob>,
-    #[pin]
-    dirty: File<Dirty>,
-    _dir: Dir,
-}
-
-impl Files {
-    /// Makes the folder `faults` in `parent`; `dirty` counts what `dirty` shows.
-    pub(crate) fn new(parent: &Dir, dirty: fn() -> i64) -> impl PinInit<Self, Error> {
-        let dir = parent.subdir(c"faults");
-        // SAFETY: as in `fail_allocations`.
-        let (hold, held) = unsafe {
-            (
-                of_c(&raw mut bindings::xfd_hold),
-                of_c(&raw mut bindings::xfd_held),
-            )
-        };
-        try_pin_init!(Self {
-            fail_allocations <- dir.read_write_callback_file(
-                c"fail_allocations", Knob(fail_allocations()), &show, &set_fail_allocations),
-            hold <- dir.read_write_callback_file(c"hold", Knob(hold), &show, &set_hold),
-            held <- dir.read_callback_file(c"held", Knob(held), &show),
-            dirty <- dir.read_callback_file(c"dirty", Dirty(dirty), &show_dirty),
-            _dir: dir.clone(),
-        })
-    }
-}
-
-#[pinned_drop]
-impl PinnedDrop for Files {
-    fn drop(self: Pin<&mut Self>) {
-        // SAFETY: as in `set_hold`.
-        unsafe { bindings::xfd_hold_at(0) }
-    }
+/// Makes the folder `faults` in `dir`. Sleeps.
+pub(crate) fn add_files(dir: *mut bindings::dentry) {
+    // SAFETY: a folder of debugfs's.
+    unsafe { bindings::xfd_fault_files(dir) }
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Without CONFIG_XFD_FAULTS nothing fails or waits on request, and nothing of it is compiled in.
 
+use crate::bindings;
 use crate::seam::refusal::Refusal;
-use kernel::debugfs::Dir;
 use kernel::prelude::*;
 
 /// As in faults.rs.
@@ -21,7 +21,7 @@ pub(crate) enum Step {
     Gates,
     Kernel,
     CallSite,
-    Files,
+    Pool,
     Livepatch,
 }
 
@@ -44,15 +44,14 @@ pub(crate) fn attach_step(_: usize, _: &'static CStr) -> Result<(), Refusal> {
 }
 
 #[inline(always)]
+pub(crate) fn looks_as_with_fred() -> bool {
+    false
+}
+
+#[inline(always)]
 pub(crate) fn detach_fails() -> bool {
     false
 }
 
 /// No files.
-pub(crate) struct Files;
-
-impl Files {
-    pub(crate) fn new(_: &Dir, _: fn() -> i64) -> impl PinInit<Self, Error> {
-        Ok(Self)
-    }
-}
+pub(crate) fn add_files(_: *mut bindings::dentry) {}

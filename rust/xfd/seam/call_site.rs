@@ -5,8 +5,9 @@
 //! make no other exchange safe while other CPUs run the stub.
 
 use super::refusal::Refusal;
-use super::symbols::{extent, find, variants};
+use super::symbols::{extent, find, optional, variants};
 use crate::bindings;
+use crate::fault;
 use kernel::prelude::*;
 use kernel::sync::SetOnce;
 
@@ -40,13 +41,20 @@ pub(crate) fn locate() -> Result<(), Refusal> {
     let original = find(c"exc_device_not_available")?;
     let stub = c"asm_exc_device_not_available";
     let idt = only_reference(find(stub)?, original).ok_or(Refusal::NoCallSite(stub))?;
-    // gcc calls it fred_hwexc.constprop.0; without CONFIG_X86_FRED there is none.
-    let mut calls = variants(c"fred_hwexc").filter_map(|stub| only_reference(stub, original));
-    let fred = calls.next().filter(|_| calls.next().is_none());
     // SAFETY: reads a CPU feature bit.
-    if fred.is_none() && unsafe { bindings::xfd_cpu_has_fred() } {
-        return Err(Refusal::NoCallSite(c"fred_hwexc"));
-    }
+    let has_fred = unsafe { bindings::xfd_cpu_has_fred() } || fault::looks_as_with_fred();
+    let fred = if has_fred {
+        let mut calls = variants(c"fred_hwexc").filter_map(|stub| only_reference(stub, original));
+        let only = calls.next().filter(|_| calls.next().is_none());
+        Some(only.ok_or(Refusal::NoCallSite(c"fred_hwexc"))?)
+    } else {
+        // Nothing comes by it: not worth a look at every symbol of the kernel, which is three quarters
+        // of loading. gcc's name for it, and clang's; without CONFIG_X86_FRED there is none.
+        [c"fred_hwexc.constprop.0", c"fred_hwexc"]
+            .into_iter()
+            .filter_map(optional)
+            .find_map(|stub| only_reference(stub, original))
+    };
 
     for site in [Some(idt), fred].into_iter().flatten() {
         instruction(site, entry()).ok_or(Refusal::OutOfReach)?;
@@ -61,22 +69,35 @@ pub(crate) fn locate() -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Makes every #NM come to this module. Sleeps.
+/// Makes every #NM that comes by the IDT come to this module. Sleeps.
 ///
-/// Errors: [`Refusal::NoCallSite`] if somebody else has exchanged an instruction meanwhile.
-pub(crate) fn redirect() -> Result<(), Refusal> {
+/// Errors: [`Refusal::NoCallSite`] if somebody else has exchanged the instruction meanwhile.
+pub(crate) fn redirect_idt() -> Result<(), Refusal> {
     let sites = SITES.as_ref().ok_or(Refusal::NoMemory)?;
-    sites
-        .exchange(sites.original, entry())
-        .map_err(|_| Refusal::NoCallSite(c"asm_exc_device_not_available"))
+    sites.redirect(sites.idt, c"asm_exc_device_not_available")
 }
 
-/// Gives #NM back to the kernel: nobody enters any more. Sleeps.
+/// The same for those that come by FRED; nothing on a kernel without it. Sleeps.
+pub(crate) fn redirect_fred() -> Result<(), Refusal> {
+    let sites = SITES.as_ref().ok_or(Refusal::NoMemory)?;
+    match sites.fred {
+        Some(fred) => sites.redirect(fred, c"fred_hwexc"),
+        None => Ok(()),
+    }
+}
+
+/// Gives #NM back to the kernel: nobody enters by the IDT any more. Sleeps.
 ///
-/// Errors: EBUSY, if an instruction is not the one that [`redirect`] wrote.
-pub(crate) fn restore() -> Result {
+/// Errors: EBUSY, if the instruction is not the one that [`redirect_idt`] wrote.
+pub(crate) fn restore_idt() -> Result {
     let sites = SITES.as_ref().ok_or(EINVAL)?;
-    sites.exchange(entry(), sites.original)
+    sites.restore(sites.idt)
+}
+
+/// The same by FRED.
+pub(crate) fn restore_fred() -> Result {
+    let sites = SITES.as_ref().ok_or(EINVAL)?;
+    sites.fred.map_or(Ok(()), |fred| sites.restore(fred))
 }
 
 fn entry() -> usize {
@@ -84,13 +105,13 @@ fn entry() -> usize {
 }
 
 impl CallSites {
-    /// Exchanges the target of all sites, or of none.
-    fn exchange(&self, from: usize, to: usize) -> Result {
-        self.idt.exchange(from, to, self.text_mutex)?;
-        let fred = self
-            .fred
-            .map_or(Ok(()), |site| site.exchange(from, to, self.text_mutex));
-        fred.or_else(|e| self.idt.exchange(to, from, self.text_mutex).and(Err(e)))
+    fn redirect(&self, site: CallSite, stub: &'static CStr) -> Result<(), Refusal> {
+        site.exchange(self.original, entry(), self.text_mutex)
+            .map_err(|_| Refusal::NoCallSite(stub))
+    }
+
+    fn restore(&self, site: CallSite) -> Result {
+        site.exchange(entry(), self.original, self.text_mutex)
     }
 }
 

@@ -100,5 +100,10 @@ int xfd_direct_attach(unsigned long function)
 
 int xfd_direct_detach(void)
 {
-	return unregister_ftrace_direct(&direct_ops, (unsigned long)xfd_direct_fpu_xstate_prctl, true);
+	int error = unregister_ftrace_direct(&direct_ops, (unsigned long)xfd_direct_fpu_xstate_prctl, false);
+
+	/* Of one that is attached yet it would be a WARN. */
+	if (!error)
+		ftrace_free_filter(&direct_ops);
+	return error;
 }

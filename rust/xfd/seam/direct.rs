@@ -21,7 +21,7 @@ pub(crate) fn attach() -> Result<(), Refusal> {
 
 /// Nobody enters by it any more. Sleeps.
 ///
-/// Errors: those of unregister_ftrace_direct(); it is attached then.
+/// Errors: those of unregister_ftrace_direct(): ftrace has switched itself off, and the calls may come yet.
 pub(crate) fn detach() -> Result {
     // SAFETY: `attach` attached it.
     kernel::error::to_result(unsafe { bindings::xfd_direct_detach() })

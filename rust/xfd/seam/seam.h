@@ -8,6 +8,7 @@
 
 #include <linux/types.h>
 
+struct dentry;
 struct fpstate;
 struct fpu;
 struct mutex;
@@ -115,10 +116,10 @@ void xfd_look_at_tasks(void *pass, const bool *stop);
 /* owed.c: of a task whose buffer was taken and that has not got one again; NULL if there is none. */
 struct xfd_owed *xfd_claim_owed(void);
 /*
- * Holds the task of @owed, which was claimed, where it is, and calls xfd_give_held(task, permission, @gift)
- * if it sleeps; or waits a little for it. Sleeps.
+ * Holds the task of @owed, which was claimed, where it is, and calls xfd_give_held(task, permission,
+ * @buffer) if it sleeps; or waits a little for it. Sleeps.
  */
-void xfd_give_to(struct xfd_owed *owed, void *gift);
+void xfd_give_to(struct xfd_owed *owed, void *buffer);
 
 /* kernel_tiles.c: kernel_fpu_begin(), or -EBUSY where there is none; kernel_fpu_end(). */
 int xfd_kernel_fpu_begin(void);
@@ -139,6 +140,14 @@ void xfd_finish_synchronize(void);
 /* resume.c: whether xfd_after_resume() (resume.rs) is called. Sleep. */
 void xfd_resume_watch(void);
 void xfd_resume_unwatch(void);
+
+/*
+ * files.c: the folder /sys/kernel/debug/xfd, and a file in it that shows what xfd_number(@number) (files.rs)
+ * says; and their end, for which who reads is waited for. Sleep.
+ */
+struct dentry *xfd_files_make(void);
+void xfd_file_add(struct dentry *dir, const char *name, const void *number);
+void xfd_files_remove(struct dentry *dir);
 
 /* Wrappers: what C has only as macros or inline functions. */
 bool xfd_cpu_has_xfd(void);
@@ -163,20 +172,20 @@ void xfd_set_fpregs_in_memory(void);
 bool xfd_altstack_below(unsigned long bytes);
 
 #ifdef CONFIG_XFD_FAULTS
-/* faults.c: how often an allocation is to fail yet; the point at which tasks wait, 0 for none; the waiting ones */
+/* faults.c: how often an allocation is to fail yet */
 extern atomic64_t xfd_fail_allocations;
-extern atomic64_t xfd_hold;
-extern atomic64_t xfd_held;
 /* Parameter of insmod: the step of loading that fails, 0 for none. */
 extern int xfd_fail_step;
+/* Another: FRED's call is looked for as on a CPU with FRED. */
+extern bool xfd_as_with_fred;
 /* Another: nothing can be detached. */
 extern bool xfd_fail_detach;
 /* Another: background passes follow each other at once, whatever the interval. */
 extern bool xfd_eager;
 /* Waits while @point is the one to wait at. Sleeps, whatever signals are pending. */
 void xfd_wait_at(s64 point);
-/* Makes @point, or with 0 none, the one to wait at; others go on. */
-void xfd_hold_at(s64 point);
+/* Makes the folder `faults` in @parent. Sleeps. */
+void xfd_fault_files(struct dentry *parent);
 #endif
 
 #endif

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What the module shows of itself.
 
+pub(crate) mod files;
 pub(crate) mod stats;
 pub(crate) mod trace;

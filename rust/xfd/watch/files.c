@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The files of debugfs. An open one holds the module (.owner): the kernel crate's do not
+ * (rust/kernel/debugfs/file_ops.rs), and closing one after rmmod would be an Oops.
+ */
+#include <linux/debugfs.h>
+#include <linux/module.h>
+
+#include "../seam/seam.h"
+
+/* Rust: files.rs */
+s64 xfd_number(const void *number);
+
+static int number_get(void *number, u64 *value)
+{
+	*value = xfd_number(number);
+	return 0;
+}
+DEFINE_DEBUGFS_ATTRIBUTE_SIGNED(number_fops, number_get, NULL, "%lld\n");
+
+struct dentry *xfd_files_make(void)
+{
+	return debugfs_create_dir("xfd", NULL);
+}
+
+void xfd_file_add(struct dentry *dir, const char *name, const void *number)
+{
+	debugfs_create_file_unsafe(name, 0444, dir, (void *)number, &number_fops);
+}
+
+void xfd_files_remove(struct dentry *dir)
+{
+	debugfs_remove(dir);
+}

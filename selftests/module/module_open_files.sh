@@ -1,0 +1,61 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# Whoever has a file of the module's open keeps it loaded, or is not harmed when it goes: a monitor that reads a
+# counter, a shell in a folder of the trace event's.
+. "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
+
+is_loaded && bail_out "the module is loaded: this test loads it itself"
+EVENT=/sys/kernel/tracing/events/xfd
+
+# hold FOLDERS: each file of it that can be read is open in somebody; so is the folder.
+hold() {
+	holders=
+	for file in $(find $1 -type f -perm -400); do
+		sleep 600 <"$file" 3>&- 4>&- &
+		holders="$holders $!"
+	done
+	(cd $1 && exec sleep 600 3>&- 4>&-) &
+	holders="$holders $!"
+	set -- $holders
+	[ $# -gt 1 ] || { echo "no file"; return 1; }
+}
+
+let_go() {
+	kill $holders
+	wait $holders
+	true
+} 2>/dev/null
+
+# held_open FOLDER: a pattern for it as it is when the module is there. That is disabled, and removal is tried; then the files are closed, and it goes, if it has not.
+held_open() {
+	load && hold "$1" && echo 0 >$PATCH/enabled && until_true 30 is_unpatched || return
+	rmmod xfd 2>/dev/null
+	let_go
+	! is_loaded || rmmod xfd || return
+	nothing_remains && splats
+}
+
+splats() { ! dmesg | grep -E "WARNING: |BUG: |Oops: "; }
+
+# Removal is refused, and the number is to be had as before.
+is_refused_with_a_counter_open() {
+	load && exec 5<$COUNTERS/first_uses && echo 0 >$PATCH/enabled && until_true 30 is_unpatched || return
+	! rmmod xfd 2>"$WORK/refused" || { echo "removed"; return 1; }
+	grep -q "temporarily unavailable\|in use" "$WORK/refused" || { cat "$WORK/refused"; return 1; }
+	same first_uses 0 "$(cat <&5)" || return
+	exec 5<&-
+	rmmod xfd && nothing_remains
+}
+
+plan 6
+check "a_counter_keeps_it" is_refused_with_a_counter_open
+check "counters" held_open $COUNTERS
+check "parameters_and_more" held_open /sys/module/xfd
+check "livepatch" held_open $PATCH
+check "trace_event" held_open $EVENT
+if [ -d /sys/kernel/debug/shrinker ]; then
+	check "shrinker" held_open "/sys/kernel/debug/shrinker/xfd-*"
+else
+	skip "shrinker" "a kernel without CONFIG_SHRINKER_DEBUG"
+fi
+finish

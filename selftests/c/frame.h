@@ -12,6 +12,7 @@
 #include "amx.h"
 #include "answer.h"
 #include "counters.h"
+#include "pkru.h"
 
 #define MAGIC1	0x46505853U	/* uapi/asm/sigcontext.h:26 */
 #define MAGIC2	0x46505845U
@@ -28,7 +29,6 @@
 #define HEADER_END	576
 
 #define FP_SSE		0x3ULL
-#define PKRU		9
 #define TILE_BITS	(BIT_ULL(TILE_CFG) | BIT_ULL(TILE_DATA))
 
 static inline uint32_t get32(const uint8_t *area, int at)

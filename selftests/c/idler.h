@@ -40,4 +40,24 @@ FIXTURE_TEARDOWN(reclaim)
 	EXPECT_EQ(0, counter("repeated"));
 }
 
+static inline bool sleeps_released(struct worker *worker)
+{
+	tilerelease();
+	return sleeps(worker);
+}
+
+/* Others that sleep show that passes have been. */
+#define LET_PASSES_COME()							\
+	do {									\
+		struct worker passes = { .run = sleeps_released };		\
+										\
+		for (int i = 1; i <= 3; i++) {					\
+			atomic_store(&passes.ready, false);			\
+			ASSERT_TRUE(worker_start(&passes));			\
+			EXPECT_RECLAIMED(i);					\
+			EXPECT_RIGHT(passes);					\
+		}								\
+		EXPECT_IN_MODULE(EXPECT_EQ, 3, counter("reclaimed") - self->reclaimed);	\
+	} while (0)
+
 #endif

@@ -4,6 +4,7 @@
 #define XFD_TEST_SIGRETURN_H
 
 #include "frame.h"
+#include "pkru.h"
 
 #define PKRU_DEFAULT	0x55555554U	/* mm/pkeys.c:84 */
 #define PKRU_OWN	0x55555550U	/* key 1 allowed, too: neither initial (0) nor default */
@@ -19,27 +20,6 @@ struct outcome {
 static struct outcome outcome;
 /* What the handler does to its frame; 0: nothing. */
 static void (*change)(uint8_t *area, mcontext_t *mcontext);
-
-static inline bool has_pkru(void)
-{
-	return xgetbv0() & BIT_ULL(PKRU);
-}
-
-static inline uint32_t rdpkru(void)
-{
-	uint32_t pkru, edx;
-
-	if (!has_pkru())
-		return PKRU_OWN;
-	asm volatile("rdpkru" : "=a"(pkru), "=d"(edx) : "c"(0));
-	return pkru;
-}
-
-static inline void wrpkru(uint32_t pkru)
-{
-	if (has_pkru())
-		asm volatile("wrpkru" :: "a"(pkru), "c"(0), "d"(0) : "memory");
-}
 
 static void change_frame(int signo, siginfo_t *info, void *ucontext)
 {
@@ -72,10 +52,11 @@ static inline bool signal_changed_by(void (*how)(uint8_t *area, mcontext_t *mcon
 
 	change = how;
 	memset(&outcome, 0, sizeof(outcome));
-	wrpkru(PKRU_OWN);
+	if (has_pkru())
+		wrpkru(PKRU_OWN);
 	sent = signal_now(SIGUSR1);
 	outcome.in_use = in_use() & TILE_BITS;
-	outcome.pkru = rdpkru();
+	outcome.pkru = has_pkru() ? rdpkru() : PKRU_OWN;
 	return sent;
 }
 

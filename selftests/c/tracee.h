@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 
 #include "amx.h"
+#include "pkru.h"
 
 enum extent {
 	UNPERMITTED,
@@ -46,19 +47,6 @@ union xsave {
 		uint8_t reserved[48];
 	};
 } __attribute__((aligned(64)));
-
-static inline uint32_t rdpkru(void)
-{
-	uint32_t eax, edx;
-
-	asm volatile("rdpkru" : "=a"(eax), "=d"(edx) : "c"(0));
-	return eax;
-}
-
-static inline void wrpkru(uint32_t pkru)
-{
-	asm volatile("wrpkru" :: "a"(pkru), "c"(0), "d"(0) : "memory");
-}
 
 #define PKRU_AT_FIRST 0x55555550U	/* keys 0 and 1 allowed: no value that Linux sets */
 

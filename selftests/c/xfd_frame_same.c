@@ -31,7 +31,7 @@ static bool frame_into(struct kept *kept)
 	return !sigaltstack(&alternate, NULL) && !sigaction(SIGUSR1, &action, NULL) && signal_bare(SIGUSR1);
 }
 
-static bool sleeps_released(struct worker *worker)
+static bool sleeps_unconfigured(struct worker *worker)
 {
 	tilerelease();
 	return frame_into(&before) && sleeps(worker) && frame_into(&after);
@@ -59,7 +59,7 @@ static bool sleeps_configured(struct worker *worker)
 
 TEST_F(reclaim, released)
 {
-	struct worker worker = { .run = sleeps_released };
+	struct worker worker = { .run = sleeps_unconfigured };
 
 	EXPECT_SAME(worker, "released", 0);
 }

@@ -55,26 +55,6 @@ TEST_F(reclaim, in_a_page_fault)
 	EXPECT_REGROWN(1);
 }
 
-static bool sleeps_released(struct worker *worker)
-{
-	tilerelease();
-	return sleeps(worker);
-}
-
-/* Others that sleep show that passes have been. */
-#define LET_PASSES_COME()							\
-	do {									\
-		struct worker passes = { .run = sleeps_released };		\
-										\
-		for (int i = 1; i <= 3; i++) {					\
-			atomic_store(&passes.ready, false);			\
-			ASSERT_TRUE(worker_start(&passes));			\
-			EXPECT_RECLAIMED(i);					\
-			EXPECT_RIGHT(passes);					\
-		}								\
-		EXPECT_IN_MODULE(EXPECT_EQ, 3, counter("reclaimed") - self->reclaimed);	\
-	} while (0)
-
 static bool handler_on_the_stack(void (*handler)(int, siginfo_t *, void *))
 {
 	stack_t alternate = { .ss_sp = stack, .ss_size = sizeof(stack) };

@@ -145,12 +145,6 @@ TEST_F(reclaim, tiles_of_a_tracer_come_back)
 	EXPECT_REGROWN(1);
 }
 
-static bool sleeps_released(struct worker *worker)
-{
-	tilerelease();
-	return sleeps(worker);
-}
-
 /*
  * Stopped by a signal, it goes from there into the tracer's hands without a look at anything else that was left for it to
  * do. Others that sleep show that passes have been.

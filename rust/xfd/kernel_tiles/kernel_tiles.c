@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Tiles for other modules (include/linux/xfd.h), and the kernel's FPU section for kernel_tiles.rs.
+ * Tiles for other modules (include/linux/xfd.h), and the kernel's FPU section for section.rs.
  */
 #include <linux/export.h>
 #include <linux/percpu.h>
@@ -10,7 +10,7 @@
 
 #include "../seam/seam.h"
 
-/* Rust: kernel_tiles.rs */
+/* Rust: section.rs */
 int xfd_tiles_begin(u64 *armed);
 void xfd_tiles_end(u64 armed);
 

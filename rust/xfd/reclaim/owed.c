@@ -103,10 +103,23 @@ struct xfd_owed *xfd_claim_owed(void)
 	return owed;
 }
 
-static int give(struct task_struct *task, void *gift)
+struct gift {
+	struct xfd_owed *owed;
+	void *buffer;
+};
+
+static int give(struct task_struct *task, void *data)
 {
+	struct gift *gift = data;
+	bool paid;
 	u64 permitted;
 
+	/* Its work ran while the buffer was waited for: it may be in the kernel's FPU code. */
+	raw_spin_lock(&xfd_owed_lock);
+	paid = gift->owed->state == XFD_PAID;
+	raw_spin_unlock(&xfd_owed_lock);
+	if (paid)
+		return true;
 	/* It needs none, and its group leader may be gone. */
 	if (task->flags & PF_EXITING)
 		return true;
@@ -117,7 +130,7 @@ static int give(struct task_struct *task, void *gift)
 	rcu_read_lock();
 	permitted = READ_ONCE(fpu_of(READ_ONCE(task->group_leader))->perm.__state_perm);
 	rcu_read_unlock();
-	xfd_give_held(task, permitted, gift);
+	xfd_give_held(task, permitted, gift->buffer);
 	return true;
 }
 
@@ -142,10 +155,11 @@ static bool is_over(struct xfd_owed *owed, bool served)
 	return mine;
 }
 
-void xfd_give_to(struct xfd_owed *owed, void *gift)
+void xfd_give_to(struct xfd_owed *owed, void *buffer)
 {
 	struct task_struct *task = owed->task;
-	bool served = static_call(xfd_gate_task_call_func)(task, give, gift);
+	struct gift gift = { .owed = owed, .buffer = buffer };
+	bool served = static_call(xfd_gate_task_call_func)(task, give, &gift);
 
 	/* No task has two. */
 	if (served && static_call(xfd_gate_task_work_cancel_func)(task, pay))

@@ -14,6 +14,8 @@
 #include <linux/uaccess.h>
 #include <asm/fpu/types.h>
 #include <asm/fpu/xstate.h>
+#include <asm/processor.h>
+#include <asm/unistd.h>
 
 #include "../seam/gates.h"
 #include "../seam/seam.h"
@@ -111,9 +113,31 @@ static bool holds_no_fpstate(struct task_struct *task)
 }
 
 /*
+ * Whether @task is in a system call that restores a frame, or on its way there: it may wait before (seccomp's
+ * notifications, a selector of syscall user dispatch in a page that is slow to come), and does not run its work
+ * between that and the frame. The number of the call is written before anything of this, and is -1 when the
+ * frame has been read. Somebody else's call of the same number is left alone, too.
+ */
+static bool is_in_sigreturn(struct task_struct *task)
+{
+	static const u32 sigreturns[] = {
+		15,			/* rt_sigreturn */
+		119, 173,		/* sigreturn and rt_sigreturn of 32-bit programs */
+		__X32_SYSCALL_BIT + 513,/* rt_sigreturn of x32 */
+	};
+	u32 nr = task_pt_regs(task)->orig_ax;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(sigreturns); i++)
+		if (nr == sigreturns[i])
+			return true;
+	return false;
+}
+
+/*
  * Whether @task sleeps, and nobody reads or writes its registers: no tracer, no core dump, no exit, and not
- * itself. Each of these has to wake @task first, and task_call_func() holds that off. (A tracer stops it in
- * get_signal(), where it gets its buffer before it stops.)
+ * itself on its way back to user mode, where it gets its buffer first. The first three have to wake @task, and
+ * task_call_func() holds that off. (A tracer stops it in get_signal(), where it gets its buffer before it stops.)
  */
 static bool is_undisturbed(struct task_struct *task)
 {
@@ -138,7 +162,7 @@ static int look_at(struct task_struct *task, void *data)
 	struct look *look = data;
 	u32 switches = task->nvcsw + task->nivcsw;
 
-	if (is_undisturbed(task) && xfd_is_spare(task, look->pass, switches) && holds_no_fpstate(task) &&
+	if (is_undisturbed(task) && !is_in_sigreturn(task) && xfd_is_spare(task, look->pass, switches) && holds_no_fpstate(task) &&
 	    xfd_owed_add(look->owed, task)) {
 		look->owed = NULL;
 		look->taken = xfd_take_buffer(task);

@@ -7,6 +7,7 @@
 . "$(dirname "$(readlink -f "$0")")/storm_lib.sh"
 
 ROUNDS=${XFD_ROUNDS:-12}
+SHARE=$XFD_SHARE
 FAULTS=${XFD_KO_FAULTS:-/lib/xfd_faults.ko}
 STEPS=12
 
@@ -79,13 +80,13 @@ rounds() {
 # beside FIRST LAST OPTION: rounds, with everything beside them.
 beside() {
 	rm -f "$WORK/enough"
-	amx_start --light || return
+	share_begins && amx_start --light || return
 	launch 5 "$HERE/amx_round" --until-line $3
 	guests >"$WORK/guests" 2>&1 3>&- 4>&- 5>&- &
 	with_guests=$!
 	neighbours >"$WORK/neighbours" 3>&- 4>&- 5>&- &
 	with_neighbours=$!
-	rounds "$1" "$2"
+	share_ends && rounds "$1" "$2"
 	outcome=$?
 	touch "$WORK/enough"
 	wait $with_guests || { outcome=1; cat "$WORK/guests"; }

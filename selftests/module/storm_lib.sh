@@ -8,6 +8,19 @@ RIVAL_PATCH=/sys/kernel/livepatch/rival
 TRACING=/sys/kernel/tracing
 FTRACE=/proc/sys/kernel/ftrace_enabled
 
+# What this shell starts between the two gets $SHARE microseconds of 100,000 on all CPUs together, if that is said,
+# and the rounds have the rest.
+CGROUP=/sys/fs/cgroup
+share_begins() {
+	[ -n "$SHARE" ] || return 0
+	[ -e $CGROUP/cgroup.controllers ] || mount -t cgroup2 none $CGROUP || return
+	echo +cpu >$CGROUP/cgroup.subtree_control && mkdir -p $CGROUP/beside &&
+		echo "max 100000" >$CGROUP/beside/cpu.max && echo $$ >$CGROUP/beside/cgroup.procs
+}
+share_ends() {
+	[ -z "$SHARE" ] || { echo $$ >$CGROUP/cgroup.procs && echo "$SHARE 100000" >$CGROUP/beside/cpu.max; }
+}
+
 # alone COMMAND ARGS...: nobody else who changes what ftrace does is at work.
 alone() {
 	until mkdir "$WORK/alone" 2>/dev/null; do

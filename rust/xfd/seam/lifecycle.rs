@@ -6,7 +6,8 @@
 //! 1. [`Lifecycle::attach`] goes through the list in its order. A part that fails takes those before
 //!    it off again.
 //! 2. [`Lifecycle::detach`] goes through it in reverse. After a part is detached nobody *enters* the
-//!    module through it. It waits for nobody but the kernel's own text patching, so it may run under
+//!    module through it. It waits for no task that sleeps (text patching and ftrace's RCU tasks, as any
+//!    livepatch's functions), so it may run under
 //!    `klp_mutex`.
 //! 3. [`Lifecycle::finish`] waits until nobody is *inside*. It never runs under a lock of the
 //!    kernel's:
@@ -38,7 +39,7 @@ pub(crate) struct Part {
     pub(crate) name: &'static CStr,
     /// Attaches it, or changes nothing. Sleeps.
     pub(crate) attach: fn() -> Result<(), Refusal>,
-    /// Nobody enters through it any more, or it stays as it was. Sleeps, and waits for no task.
+    /// Nobody enters through it any more, or it stays as it was. Sleeps, and waits for no task that sleeps.
     pub(crate) detach: fn() -> Result,
     /// Waits for what it started. Called when everything is detached, without a lock. Sleeps.
     pub(crate) finish: fn(),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A core file's notes about extended state, read with the `object` crate.
 
+use crate::tile::{Tile, TILES, TILE_BYTES};
 use anyhow::{ensure, Context};
 use object::elf::{FileHeader64, PT_NOTE};
 use object::read::elf::{FileHeader, ProgramHeader};
@@ -12,6 +13,10 @@ const NT_X86_XSTATE: u32 = 0x202;
 const NT_X86_XSAVE_LAYOUT: u32 = 0x205;
 /// XSTATE_BV, the first field of the header of an XSAVE area (SDM vol. 1, 13.4.2).
 const XSTATE_BV: usize = 512;
+/// The component of the tiles' configuration.
+pub const TILE_CFG: u32 = 17;
+/// That of what they hold.
+pub const TILE_DATA: u32 = 18;
 
 /// Where a component is: a record of NT_X86_XSAVE_LAYOUT (struct x86_xfeat_component).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +85,40 @@ impl CoreFile {
         let marked = xstate_bv(area)? >> number & 1 == 1;
         Some((marked, area.get(start..start + size)?))
     }
+
+    /// An area has the size of all that the machine has, and exactly these tiles.
+    ///
+    /// # Errors
+    ///
+    /// What it has instead.
+    pub fn expect_tiles(&self, area: &[u8], tiles: Option<&[Tile; TILES]>) -> anyhow::Result<()> {
+        let end = self.layout.iter().map(|at| at.offset + at.size).max();
+        ensure!(
+            end == u32::try_from(area.len()).ok(),
+            "area of {} bytes, layout of {end:?}",
+            area.len()
+        );
+        let (configured, config) = self.component(area, TILE_CFG).context("no TILE_CFG")?;
+        let (used, data) = self.component(area, TILE_DATA).context("no TILE_DATA")?;
+        ensure!(
+            configured == tiles.is_some() && used == tiles.is_some(),
+            "XSTATE_BV is {:#x?}",
+            xstate_bv(area)
+        );
+        ensure!(
+            config[0] == u8::from(tiles.is_some()),
+            "palette is {}",
+            config[0]
+        );
+        let expected = tiles.map_or_else(|| vec![0; TILES * TILE_BYTES], bytes);
+        ensure!(data == expected, "the tiles are other ones");
+        Ok(())
+    }
+}
+
+/// Tile registers, one behind the other, as in a core.
+fn bytes(tiles: &[Tile; TILES]) -> Vec<u8> {
+    tiles.iter().flat_map(|tile| tile.0).collect()
 }
 
 /// The components that an area marks as not in their initial state.

@@ -8,6 +8,7 @@ pub mod child;
 pub mod core_file;
 pub mod counters;
 pub mod cpus;
+pub mod dumped;
 pub mod event;
 pub mod fuzz;
 pub mod kernel_text;

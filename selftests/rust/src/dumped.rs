@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Processes that dump core: a test starts its own program again, which dies as it is told.
+
+use crate::core_file::CoreFile;
+use crate::ktap::{self, Outcome, Test};
+use anyhow::{ensure, Context};
+use rustix::process::{setrlimit, Resource, Rlimit};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::{fs, process};
+use xcomp::Feature;
+
+/// As first argument: die, the second says how.
+const DIE: &str = "--die";
+/// SIGABRT, a core was dumped.
+const DUMPED: i32 = 6 | 0x80;
+
+/// The whole program: its tests, or the death of one of its processes, for as small a core as can be.
+pub fn run(tests: &[Test], die: fn(&str) -> anyhow::Result<()>) -> ExitCode {
+    let mut args = std::env::args().skip(1);
+    if args.next().as_deref() != Some(DIE) {
+        return ktap::run(tests);
+    }
+    match small_core().and_then(|()| die(&args.next().unwrap_or_default())) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("# {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn small_core() -> anyhow::Result<()> {
+    fs::write("/proc/self/coredump_filter", "0")?;
+    let unlimited = Rlimit {
+        current: None,
+        maximum: None,
+    };
+    Ok(setrlimit(Resource::Core, unlimited)?)
+}
+
+/// The reason why no core of ours can be found, if there is one. No setting is changed.
+///
+/// # Errors
+///
+/// The kernel does not say.
+pub fn without_cores() -> anyhow::Result<Option<Outcome>> {
+    let skip = |why: String| Ok(Some(Outcome::Skipped(why)));
+    if !xcomp::supported()?.contains(Feature::TILE_DATA) {
+        return skip("no AMX on this machine".into());
+    }
+    let pattern = fs::read_to_string("/proc/sys/kernel/core_pattern")?;
+    let pattern = pattern.trim();
+    if pattern.is_empty() || pattern.starts_with(['|', '@', '/']) {
+        return skip(format!(
+            "cores go to {pattern:?}: needs a plain name in /proc/sys/kernel/core_pattern"
+        ));
+    }
+    Ok(None)
+}
+
+/// A folder that goes with its contents.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> anyhow::Result<Self> {
+        let path = std::env::temp_dir().join(format!("xfd-core-{name}-{}", process::id()));
+        fs::create_dir(&path).with_context(|| path.display().to_string())?;
+        Ok(Folder(path))
+    }
+
+    fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The core of a process that died as `how` says.
+///
+/// # Errors
+///
+/// It ended otherwise, or left no core.
+pub fn core_of(how: &str) -> anyhow::Result<CoreFile> {
+    let folder = Folder::new(how)?;
+    let status = Command::new(std::env::current_exe()?)
+        .args([DIE, how])
+        .current_dir(folder.path())
+        .status()
+        .context("starting this program again")?;
+    ensure!(
+        status.into_raw() == DUMPED,
+        "{how}: ended with {status}, expected SIGABRT and a core"
+    );
+    let mut files = fs::read_dir(folder.path())?;
+    let file = files.next().context("no core file")??;
+    CoreFile::read(&fs::read(file.path())?)
+}

@@ -2,6 +2,7 @@
 //! What the test programs share: tiles, products, placing threads, counting first uses.
 
 pub mod altstack;
+pub mod avx;
 pub mod bench;
 pub mod bpf;
 pub mod child;
@@ -11,6 +12,7 @@ pub mod cpus;
 pub mod dumped;
 pub mod event;
 pub mod fuzz;
+pub mod idle;
 pub mod kernel_text;
 pub mod ktap;
 pub mod kvm;

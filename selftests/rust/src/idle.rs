@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Waiting until threads sleep, and until the module has taken their buffers. The kernel's own code takes none:
+//! there a thread that sleeps is all that is waited for.
+
+use crate::counters::{module_is_loaded, Counters};
+use anyhow::{ensure, Context};
+use std::time::{Duration, Instant};
+use std::{fs, thread};
+
+const INTERVAL: &str = "/sys/module/xfd/parameters/reclaim_ms";
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Until it is dropped, passes come as often as can be.
+pub struct Passes(Option<String>);
+
+impl Passes {
+    /// From here on.
+    ///
+    /// # Errors
+    ///
+    /// The module's parameter cannot be set.
+    pub fn begin() -> anyhow::Result<Self> {
+        if !module_is_loaded() {
+            return Ok(Passes(None));
+        }
+        let before = fs::read_to_string(INTERVAL).context(INTERVAL)?;
+        fs::write(INTERVAL, "1").context(INTERVAL)?;
+        Ok(Passes(Some(before)))
+    }
+}
+
+impl Drop for Passes {
+    fn drop(&mut self) {
+        if let Some(before) = &self.0 {
+            let _ = fs::write(INTERVAL, before);
+        }
+    }
+}
+
+/// How many buffers were taken up to now.
+///
+/// # Errors
+///
+/// The module is loaded and has no counters.
+pub fn reclaimed() -> anyhow::Result<u64> {
+    match module_is_loaded() {
+        true => Ok(Counters::now()?.reclaimed),
+        false => Ok(0),
+    }
+}
+
+/// Waits until `more` buffers were taken since there were `before`.
+///
+/// # Errors
+///
+/// They are not.
+pub fn wait_until_reclaimed(before: u64, more: u64) -> anyhow::Result<()> {
+    let begin = Instant::now();
+    while module_is_loaded() && reclaimed()? < before + more {
+        ensure!(begin.elapsed() < PATIENCE, "no buffer is taken");
+        thread::sleep(Duration::from_millis(1));
+    }
+    Ok(())
+}
+
+/// Waits until a thread of this process sleeps.
+///
+/// # Errors
+///
+/// It does not, or there is no such thread.
+pub fn wait_until_asleep(tid: i32) -> anyhow::Result<()> {
+    let (path, begin) = (format!("/proc/self/task/{tid}/stat"), Instant::now());
+    loop {
+        let stat = fs::read_to_string(&path).context(path.clone())?;
+        // After the name, which is in brackets.
+        if stat
+            .rsplit(") ")
+            .next()
+            .is_some_and(|rest| rest.starts_with('S'))
+        {
+            return Ok(());
+        }
+        ensure!(begin.elapsed() < PATIENCE, "it does not sleep: {stat}");
+        thread::yield_now();
+    }
+}

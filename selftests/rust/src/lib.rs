@@ -26,5 +26,6 @@ pub mod stress;
 pub mod sys;
 pub mod tile;
 pub mod tracefs;
+pub mod uring;
 pub mod witness;
 pub mod worker;

@@ -10,12 +10,13 @@ use anyhow::{ensure, Context};
 use kvm_bindings::{kvm_msr_entry, Msrs};
 use std::process::ExitCode;
 use std::thread;
+use std::time::Duration;
 use xfd_selftests::counters::{module_is_loaded, Counters};
 use xfd_selftests::ktap::{self, Outcome};
 use xfd_selftests::kvm::guest as does;
-use xfd_selftests::kvm::slow::SlowPages;
 use xfd_selftests::kvm::vcpu::Vcpu;
-use xfd_selftests::kvm::{self, TILE_DATA, U_CET, XFD};
+use xfd_selftests::kvm::{self, layout, TILE_DATA, U_CET, XFD};
+use xfd_selftests::slow_memory::{SlowMemory, PAGE};
 use xfd_selftests::spinner::{Order, Spinner};
 use xfd_selftests::sys::End;
 use xfd_selftests::{child, cpus};
@@ -35,6 +36,8 @@ const TESTS: &[ktap::Test] = &[
 /// MSR_KVM_WALL_CLOCK_NEW: KVM writes the time to this address, at once.
 const WALL_CLOCK: u32 = 0x4b56_4d00;
 const ROUNDS: usize = 5;
+/// A guest's page is asked for within this time.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn main() -> ExitCode {
     ktap::run(TESTS)
@@ -78,29 +81,30 @@ fn set(vcpu: &Vcpu, cpu: usize, xfd: u64, pages: [u64; 2]) -> anyhow::Result<()>
 /// Runs `look` at the moment when `spinner`, on `cpu`, has the CPU again and the vCPU's XFD has become `xfd`.
 fn write_between<R>(
     vcpu: &Vcpu,
-    slow: &SlowPages,
+    slow: &SlowMemory,
     page: usize,
     (cpu, xfd): (usize, u64),
     spinner: Spinner,
     look: impl FnOnce(Spinner) -> anyhow::Result<R>,
 ) -> anyhow::Result<R> {
-    let addresses = [slow.address(page), slow.address(page + 1)];
+    let addresses = [page, page + 1].map(|page| layout::SLOW + (page * PAGE) as u64);
     thread::scope(|scope| {
         let writes = scope.spawn(|| set(vcpu, cpu, xfd, addresses));
         let result = (|| {
             for expected in [page, page + 1] {
-                let wanted = slow.wanted()?;
+                let wanted = slow.next_fault(PATIENCE)?;
+                let wanted = wanted.context("nobody waits for a page")?;
                 ensure!(wanted == expected, "page {wanted}, not {expected}");
                 spinner.has_the_cpu()?;
                 if wanted == page {
-                    slow.bring(page)?;
+                    slow.give(page, &[0; PAGE])?;
                 }
             }
             look(spinner)
         })();
         // Whatever went wrong, it is not to sleep for ever.
-        let _ = slow.bring(page);
-        let _ = slow.bring(page + 1);
+        let _ = slow.give(page, &[0; PAGE]);
+        let _ = slow.give(page + 1, &[0; PAGE]);
         writes
             .join()
             .expect("no panic")
@@ -121,7 +125,7 @@ fn armed_over_tiles(order: Order) -> anyhow::Result<()> {
     let cpu = places()?;
     let before = Counters::now()?.repeated;
     let (vm, mut vcpu) = kvm::configured(1)?;
-    let slow = SlowPages::new(&vm, 2 * ROUNDS)?;
+    let slow = vm.slow_memory(2 * ROUNDS)?;
     for round in 0..ROUNDS {
         vcpu.values(&[does::wrmsr(XFD, 0), does::load()])?;
         let spinner = Spinner::start(cpu, Some(100 + round as u64))?;
@@ -141,7 +145,7 @@ fn armed_over_tiles(order: Order) -> anyhow::Result<()> {
 fn disarmed_without_permission() -> anyhow::Result<()> {
     let cpu = places()?;
     let (vm, mut vcpu) = kvm::configured(2)?;
-    let slow = SlowPages::new(&vm, 2 * ROUNDS)?;
+    let slow = vm.slow_memory(2 * ROUNDS)?;
     for round in 0..ROUNDS {
         vcpu.values(&[does::wrmsr(XFD, TILE_DATA)])?;
         let spinner = Spinner::start(cpu, None)?;

@@ -3,6 +3,8 @@
 
 /// All guest memory, one 2 MiB page from address 0.
 pub const MEMORY: usize = 2 << 20;
+/// Memory the pages of which are slow to come, in virtual machines that have some.
+pub const SLOW: u64 = 1 << 30;
 /// Page tables, each a page: PML4, PDPT, PD.
 pub const TABLES: [u64; 3] = [0x1000, 0x2000, 0x3000];
 /// The segments' descriptors.

@@ -7,7 +7,6 @@ pub mod guest;
 pub mod ioctls;
 pub mod layout;
 pub mod moved;
-pub mod slow;
 pub mod stats;
 pub mod vcpu;
 pub mod vm;

@@ -5,6 +5,7 @@
 use super::guest;
 use super::layout;
 use super::vcpu::Vcpu;
+use crate::slow_memory::{SlowMemory, PAGE};
 use anyhow::Context;
 use kvm_bindings::{kvm_userspace_memory_region, CpuId};
 use kvm_ioctls::{Kvm, VmFd};
@@ -42,6 +43,25 @@ impl Vm {
         let vm = Vm { fd, memory };
         vm.fill().context("writing guest memory")?;
         Ok(vm)
+    }
+
+    /// Adds memory the pages of which are slow to come, at [`layout::SLOW`].
+    ///
+    /// # Errors
+    ///
+    /// No such memory; what KVM says.
+    pub fn slow_memory(&self, pages: usize) -> anyhow::Result<SlowMemory> {
+        let slow = SlowMemory::new(pages)?;
+        let region = kvm_userspace_memory_region {
+            slot: 1,
+            flags: 0,
+            guest_phys_addr: layout::SLOW,
+            memory_size: (pages * PAGE) as u64,
+            userspace_addr: slow.address(0) as u64,
+        };
+        // SAFETY: all of the region is mapped, for good.
+        unsafe { self.fd.set_user_memory_region(region) }.context("KVM_SET_USER_MEMORY_REGION")?;
+        Ok(slow)
     }
 
     /// Adds the vCPU of this number, with these CPUID leaves, in 64-bit mode before the program's

@@ -7,32 +7,9 @@
 #include "kselftest_harness.h"
 
 #include "idler.h"
-#include "tracee.h"
+#include "released.h"
 
 static union xsave before, after;
-
-/* What the child does between: its tiles are released, and live again when it ends. */
-static int released_child(void)
-{
-	struct tilecfg cfg;
-	char byte;
-
-	use_tiles();
-	tilerelease();
-	if (read(wake[0], &byte, 1) != 1)
-		return 2;
-	sttilecfg(&cfg);
-	return cfg.palette == 1 && tiles_hold(&tiles) ? 0 : 1;
-}
-
-static pid_t child(void)
-{
-	pid_t pid = fork();
-
-	if (!pid)
-		_exit(released_child());
-	return pid;
-}
 
 /* It has gone to sleep: there is nothing else it can wait for (/proc/PID/wchan is not everybody's). */
 static void wait_until_asleep(pid_t pid)
@@ -51,38 +28,10 @@ static void wait_until_asleep(pid_t pid)
 	}
 }
 
-/* Comes to it as a debugger does (@seize: as those do that do not stop it for good). */
-static bool attach(pid_t pid, bool seize)
-{
-	int status;
-
-	if (seize ? ptrace(PTRACE_SEIZE, pid, 0, 0) || ptrace(PTRACE_INTERRUPT, pid, 0, 0)
-		  : ptrace(PTRACE_ATTACH, pid, 0, 0))
-		return false;
-	return waitpid(pid, &status, 0) == pid && WIFSTOPPED(status);
-}
-
-/* Tiles for it: those of use_tiles(). */
-static void put_tiles(union xsave *area)
-{
-	*config_in(area) = tilecfg_full();
-	*tiles_in(area) = tiles;
-	area->xstate_bv |= BIT_ULL(TILE_CFG) | BIT_ULL(TILE_DATA);
-}
-
-#define EXPECT_GOES_ON(pid)							\
-	do {									\
-		int _status;							\
-										\
-		ASSERT_EQ(1, write(wake[1], "", 1));				\
-		ASSERT_EQ(pid, waitpid(pid, &_status, 0));			\
-		EXPECT_EQ(0, _status);						\
-	} while (0)
-
 /* Looked at, left, slept, looked at again, and given tiles. */
 static void look_sleep_give(struct __test_metadata *_metadata, FIXTURE_DATA(reclaim) *self, bool seize)
 {
-	struct tracee tracee = { .pid = child() };
+	struct tracee tracee = { .pid = released_start() };
 	long size = xsave_size(xcomp_mask(XCOMP_SUPP));
 
 	wait_until_asleep(tracee.pid);

@@ -9,8 +9,7 @@
 #include "faults.h"
 #include "kept.h"
 #include "knobs.h"
-#include "sleeper.h"
-#include "tracee.h"
+#include "released.h"
 
 #define ALL 1000000	/* allocations, so many as none makes */
 
@@ -136,29 +135,15 @@ TEST_F(short_of_memory, in_sigreturn_with_kept_tiles)
 TEST_F(short_of_memory, in_a_tracers_hands)
 {
 	static union xsave area;
-	pid_t pid = fork();
-	struct tracee tracee = { .pid = pid };
-	int status;
-	char byte;
+	struct tracee tracee = { .pid = released_start() };
 
-	if (!pid) {
-		use_tiles();
-		tilerelease();
-		_exit(read(wake[0], &byte, 1) == 1 && tiles_hold(&tiles) ? 0 : 1);
-	}
 	BE_SHORT();
-	ASSERT_EQ(0, ptrace(PTRACE_SEIZE, pid, 0, 0));
-	ASSERT_EQ(0, ptrace(PTRACE_INTERRUPT, pid, 0, 0));
-	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	ASSERT_TRUE(attach(tracee.pid, true));
 	EXPECT_LT(0, xstate_get(&tracee, &area));
-	*config_in(&area) = tilecfg_full();
-	*tiles_in(&area) = tiles;
-	area.xstate_bv |= TILE_BITS;
+	put_tiles(&area);
 	EXPECT_LT(0, xstate_set(&tracee, &area));
-	ASSERT_EQ(0, ptrace(PTRACE_DETACH, pid, 0, 0));
-	ASSERT_EQ(1, write(wake[1], "", 1));
-	ASSERT_EQ(pid, waitpid(pid, &status, 0));
-	EXPECT_EQ(0, status);
+	ASSERT_EQ(0, ptrace(PTRACE_DETACH, tracee.pid, 0, 0));
+	EXPECT_GOES_ON(tracee.pid);
 	EXPECT_USES(1);
 	EXPECT_EQ(self->failed, counter("failed_allocations"));
 }

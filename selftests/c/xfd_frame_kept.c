@@ -53,18 +53,15 @@ static bool handler_set(void)
 
 static int how;
 
-static bool keeps_sleeps_and_writes(struct worker *worker)
-{
-	if (!signal_to(KEEP))
-		return false;
-	tilerelease();
-	return sleeps(worker) && signal_to(how) && tiles_hold(&tiles);
-}
-
 static bool sleeps_and_writes(struct worker *worker)
 {
 	tilerelease();
 	return sleeps(worker) && signal_to(how) && tiles_hold(&tiles);
+}
+
+static bool keeps_sleeps_and_writes(struct worker *worker)
+{
+	return signal_to(KEEP) && sleeps_and_writes(worker);
 }
 
 static bool keeps(struct worker *worker)
@@ -73,9 +70,12 @@ static bool keeps(struct worker *worker)
 	return signal_to(KEEP) && tiles_hold(&tiles);
 }
 
-#define EXPECT_BACK(worker, uses)						\
+/* A thread that does @what has its buffer back, after @uses first uses in all. */
+#define EXPECT_BACK(what, uses)							\
 	do {									\
-		ASSERT_TRUE(worker_start(&(worker)));				\
+		struct worker worker = { .run = what };				\
+										\
+		ASSERT_TRUE(worker_start(&worker));				\
 		EXPECT_RECLAIMED(1);						\
 		EXPECT_RIGHT(worker);						\
 		EXPECT_USES(uses);						\
@@ -84,40 +84,34 @@ static bool keeps(struct worker *worker)
 
 TEST_F(reclaim, of_an_own_frame)
 {
-	struct worker worker = { .run = keeps_sleeps_and_writes };
-
 	ASSERT_TRUE(handler_set());
 	how = WRITE;
-	EXPECT_BACK(worker, 1);
+	EXPECT_BACK(keeps_sleeps_and_writes, 1);
 }
 
 TEST_F(reclaim, a_whole_frame)
 {
-	struct worker worker = { .run = keeps_sleeps_and_writes };
-
 	ASSERT_TRUE(handler_set());
 	how = WRITE_WHOLE;
-	EXPECT_BACK(worker, 1);
+	EXPECT_BACK(keeps_sleeps_and_writes, 1);
 }
 
 TEST_F(reclaim, of_another_threads_frame)
 {
-	struct worker first = { .run = keeps, .from = -1 }, worker = { .run = sleeps_and_writes };
+	struct worker first = { .run = keeps, .from = -1 };
 
 	ASSERT_TRUE(handler_set());
 	ASSERT_TRUE(worker_start(&first));
 	EXPECT_RIGHT(first);
 	how = WRITE;
-	EXPECT_BACK(worker, 2);
+	EXPECT_BACK(sleeps_and_writes, 2);
 }
 
 TEST_F(reclaim, of_no_frame)
 {
-	struct worker worker = { .run = sleeps_and_writes };
-
 	ASSERT_TRUE(handler_set());
 	how = MAKE_UP;
-	EXPECT_BACK(worker, 1);
+	EXPECT_BACK(sleeps_and_writes, 1);
 }
 
 /* The kept contents have other registers than it sleeps with. */
@@ -193,10 +187,8 @@ static bool writes_none(struct worker *worker)
 /* Contents without tiles give none. */
 TEST_F(reclaim, contents_without_tiles)
 {
-	struct worker worker = { .run = writes_none };
-
 	ASSERT_TRUE(handler_set());
-	EXPECT_BACK(worker, 1);
+	EXPECT_BACK(writes_none, 1);
 }
 
 TEST_HARNESS_MAIN

@@ -2,29 +2,26 @@
 //! The life of a process, as any bytes tell it: requests, first uses, fork, exec, reclaim, and a
 //! virtual CPU. After each step the invariants of the whole are looked at. For the fuzzer, for its corpus, and for proptest.
 
-use xstate::arming;
-use xstate::buffer::{self, Masks, Need};
+mod cpu;
+mod data;
+mod fpstate;
+mod vcpu;
+
+use cpu::Cpu;
+use fpstate::Buffer;
+use vcpu::Vcpu;
+use xstate::buffer::{self, Need};
 use xstate::facility;
-use xstate::guest::{self, Enabling, XfdUpdate};
 use xstate::idle::{look, Clock, Look, Note};
-use xstate::layout::{Component, Format, Layout, FIXED_REGION};
 use xstate::nm_event::NmEvent;
 use xstate::permission::{self, Answer, Audience, Permission, Refusal, GUEST_LOCKED};
-use xstate::room::{Room, Rooms};
+use xstate::room::Rooms;
 use xstate::xfeature::Xfeatures;
 
 const TILES: Xfeatures = Xfeatures::USER_DYNAMIC;
 /// Linux's defaults on a Sapphire Rapids: user components, and CET's supervisor ones.
 const DEFAULT: Xfeatures = Xfeatures::from_bits(0x21ae7);
 const USER: Xfeatures = Xfeatures::from_bits(0x602e7);
-
-/// A buffer: what it says, and the bytes that were allocated for it.
-#[derive(Clone, Copy)]
-struct Buffer {
-    masks: Masks,
-    bytes: u32,
-    user_bytes: u32,
-}
 
 /// A thread and its buffer.
 #[derive(Clone, Copy)]
@@ -39,21 +36,6 @@ struct Thread {
     blocked_at: u64,
     /// Whether its buffer was reclaimed, and not given back yet.
     reclaimed: bool,
-}
-
-/// A virtual CPU: what the hypervisor enabled, its buffer, and XSTATE_BV of the saved image.
-#[derive(Clone, Copy)]
-struct Vcpu {
-    enabled: Xfeatures,
-    buffer: Buffer,
-    image: Xfeatures,
-}
-
-/// What a CPU holds, and what the kernel remembers of it.
-#[derive(Clone, Copy)]
-struct Cpu {
-    msr: Xfeatures,
-    copy: Xfeatures,
 }
 
 struct Process {
@@ -77,7 +59,7 @@ pub fn run(data: &[u8]) {
     let mut next = || data.next();
     let Some(format) = next() else { return };
     let mut process = Process::new(Rooms::new(
-        layout(format, &mut next),
+        data::layout(format, &mut next),
         USER,
         [DEFAULT | TILES, DEFAULT],
     ));
@@ -85,8 +67,7 @@ pub fn run(data: &[u8]) {
         let thread = usize::from(what >> 4) % process.threads.len();
         process.now += u64::from(value);
         match what & 15 {
-            8 => process.set_cpuid(value),
-            9 => process.write_guest_xfd(value),
+            8 | 9 => process.guest(what & 15, value),
             10 => process.reclaim(thread, value),
             11 => process.release(thread),
             _ => process.step(what & 7, thread, value),
@@ -95,51 +76,12 @@ pub fn run(data: &[u8]) {
     }
 }
 
-/// Mostly 18, but anything.
-fn idx(value: u8) -> u64 {
-    match value {
-        0..=127 => 18,
-        128..=191 => u64::from(value - 128),
-        _ => u64::MAX << (value - 192),
-    }
-}
-
-fn xfd_err(value: u8) -> u64 {
-    match value {
-        0..=127 => 1 << 18,
-        _ => 1 << (value & 63) | u64::from(value & 64) << 12,
-    }
-}
-
-/// Sizes and alignment that CPUID could report, the offsets as the standard format needs them.
-fn layout(format: u8, next: &mut impl FnMut() -> Option<u8>) -> Layout {
-    let kernel = if format & 1 == 0 {
-        Format::Compacted
-    } else {
-        Format::Standard
-    };
-    let mut components = [Component::default(); 20];
-    let mut end = FIXED_REGION;
-    for component in &mut components[2..] {
-        let byte = u32::from(next().unwrap_or(0));
-        let size = 8 * (byte >> 1);
-        let aligned64 = byte & 1 != 0;
-        *component = Component {
-            size,
-            offset: end.next_multiple_of(64),
-            aligned64,
-        };
-        end = component.offset + size;
-    }
-    Layout::new(kernel, |i| components[i as usize])
-}
-
 impl Process {
     fn step(&mut self, what: u8, thread: usize, value: u8) {
         match what {
-            0 => self.request(idx(value), Audience::Host),
-            1 => self.request(idx(value), Audience::Guest),
-            2 | 3 => self.nm(thread, xfd_err(value)),
+            0 => self.request(data::idx(value), Audience::Host),
+            1 => self.request(data::idx(value), Audience::Guest),
+            2 | 3 => self.nm(thread, data::xfd_err(value)),
             4 => self.new_thread(),
             5 => self.fork(),
             6 => self.exec(),
@@ -160,34 +102,17 @@ impl Process {
             guest: permission,
             threads: Vec::new(),
             vcpu: None,
-            cpu: Cpu {
-                msr: Xfeatures::NONE,
-                copy: Xfeatures::NONE,
-            },
+            cpu: Cpu::default(),
             now: 0,
         };
         process.new_thread();
         process
     }
 
-    /// The buffer without dynamic components, with `xfd` armed.
-    fn small(&self, xfd: Xfeatures) -> Buffer {
-        let room = self.rooms.with(DEFAULT);
-        Buffer {
-            masks: Masks {
-                xfeatures: DEFAULT,
-                user_xfeatures: DEFAULT & USER,
-                xfd,
-            },
-            bytes: room.kernel_size(),
-            user_bytes: room.user_size(),
-        }
-    }
-
     /// Every thread starts with the built-in buffer, armed.
     fn thread(&self) -> Thread {
         Thread {
-            buffer: self.small(TILES),
+            buffer: Buffer::small(&self.rooms, TILES),
             live: false,
             note: 0,
             switches: 0,
@@ -205,11 +130,7 @@ impl Process {
     /// The first virtual CPU settles what its kind may have.
     fn new_vcpu(&mut self) {
         self.guest.xfeatures = self.guest.xfeatures | GUEST_LOCKED;
-        self.vcpu = Some(Vcpu {
-            enabled: DEFAULT & USER,
-            buffer: self.small(Xfeatures::NONE),
-            image: Xfeatures::NONE,
-        });
+        self.vcpu = Some(Vcpu::new(&self.rooms));
     }
 
     fn fork(&mut self) {
@@ -258,7 +179,7 @@ impl Process {
         self.run(thread);
         let thread = &mut self.threads[thread];
         // The context switch: the CPU runs the thread with its value.
-        arm(&mut self.cpu, thread.buffer.masks.xfd);
+        self.cpu.arm(thread.buffer.masks.xfd);
         let used = match NmEvent::from_xfd_err(xfd_err) {
             NmEvent::FirstUse(used) => used,
             NmEvent::Unknown(raised) => return assert!((raised & TILES).is_empty()),
@@ -273,11 +194,8 @@ impl Process {
             Need::Enlarge(room) => thread.buffer.enlarge(used, &room),
         }
         thread.live = true;
-        arm(&mut self.cpu, thread.buffer.masks.xfd);
-        assert!(
-            (self.cpu.msr & used).is_empty(),
-            "the instruction would trap again"
-        );
+        self.cpu.arm(thread.buffer.masks.xfd);
+        assert!(self.cpu.allows(used), "the instruction would trap again");
     }
 
     /// A thread runs, and is blocked again. A reclaimed buffer is given back before it does.
@@ -303,7 +221,7 @@ impl Process {
 
     /// A look of the pass that reclaims buffers, at a blocked thread.
     fn reclaim(&mut self, thread: usize, interval: u8) {
-        let small = self.small(TILES);
+        let small = Buffer::small(&self.rooms, TILES);
         let thread = &mut self.threads[thread];
         if !thread.buffer.masks.xfeatures.contains(TILES) {
             return;
@@ -332,48 +250,17 @@ impl Process {
         }
     }
 
-    /// KVM_SET_CPUID2: with tiles, or without.
-    fn set_cpuid(&mut self, value: u8) {
-        let permitted = self.guest.xfeatures;
+    /// The hypervisor, or its guest, does something.
+    fn guest(&mut self, what: u8, value: u8) {
         let Some(vcpu) = &mut self.vcpu else { return };
-        let requested = if value & 1 == 0 { USER } else { DEFAULT & USER };
-        match guest::enable(requested, vcpu.enabled, permitted) {
-            Enabling::Kept => assert!((requested & TILES & !vcpu.enabled).is_empty()),
-            Enabling::Refused => assert!(!permitted.contains(TILES)),
-            Enabling::Enlarge(more) => {
-                assert_eq!(more, TILES);
-                let old = vcpu.buffer.masks;
-                let all = old.xfeatures | permitted;
-                let room = self.rooms.with(all);
-                vcpu.buffer.masks = buffer::enlarged_for_guest(old, more, &room).expect("room");
-                (vcpu.buffer.bytes, vcpu.buffer.user_bytes) =
-                    (room.kernel_size(), room.user_size());
-                vcpu.enabled = vcpu.enabled | more;
-            }
+        match what {
+            8 => vcpu.set_cpuid(value, self.guest.xfeatures, &self.rooms),
+            _ => vcpu.write_xfd(value),
         }
-    }
-
-    /// KVM_SET_XSAVE as far as the guest may, then a value for its IA32_XFD.
-    fn write_guest_xfd(&mut self, value: u8) {
-        let Some(vcpu) = &mut self.vcpu else { return };
-        vcpu.image = vcpu.enabled & !vcpu.buffer.masks.xfd;
-        let xfd = if value & 1 == 0 {
-            vcpu.enabled & TILES
-        } else {
-            Xfeatures::NONE
-        };
-        let update = guest::update_xfd(xfd, value & 2 != 0, value & 4 != 0);
-        vcpu.buffer.masks.xfd = xfd;
-        match update {
-            // The next save leaves out what is disabled.
-            XfdUpdate::InRegisters => vcpu.image = vcpu.image & !xfd,
-            XfdUpdate::InMemory { drop } => vcpu.image = vcpu.image & !drop,
-        }
-        assert!((vcpu.image & xfd).is_empty(), "#NM in the host");
     }
 
     fn check(&self) {
-        assert_eq!(self.cpu.msr, self.cpu.copy);
+        self.cpu.check();
         assert!(self.host.xfeatures.contains(DEFAULT));
         assert!(!self.host.xfeatures.contains(GUEST_LOCKED));
         for thread in &self.threads {
@@ -389,47 +276,7 @@ impl Process {
             thread.buffer.check(self.rooms.layout());
         }
         if let Some(vcpu) = &self.vcpu {
-            let masks = vcpu.buffer.masks;
-            assert!(
-                self.guest.xfeatures.contains(masks.xfeatures),
-                "more than is permitted"
-            );
-            assert!(masks.xfeatures.contains(vcpu.enabled), "enabled, no room");
-            assert!(masks.xfeatures.contains(vcpu.image), "saved, no room");
-            vcpu.buffer.check(self.rooms.layout());
+            vcpu.check(self.guest.xfeatures, self.rooms.layout());
         }
     }
-}
-
-impl Buffer {
-    /// One with `room` takes over.
-    fn enlarge(&mut self, used: Xfeatures, room: &Room) {
-        self.masks = buffer::commit(self.masks, used, room).expect("room");
-        (self.bytes, self.user_bytes) = (room.kernel_size(), room.user_size());
-    }
-
-    /// A save writes the components of `xfeatures`, and nothing behind the buffer's end.
-    fn check(&self, layout: &Layout) {
-        let masks = self.masks;
-        assert!(masks.xfeatures.contains(masks.user_xfeatures));
-        let saved = layout.size(masks.xfeatures, layout.kernel_format());
-        assert!(
-            saved <= self.bytes,
-            "{saved} bytes are saved into {}",
-            self.bytes
-        );
-        let shown = layout.size(masks.user_xfeatures, Format::Standard);
-        assert!(
-            shown <= self.user_bytes,
-            "{shown} bytes in a frame of {}",
-            self.user_bytes
-        );
-    }
-}
-
-fn arm(cpu: &mut Cpu, wanted: Xfeatures) {
-    if let Some(value) = arming::write_needed(cpu.copy, wanted) {
-        (cpu.msr, cpu.copy) = (value, value);
-    }
-    assert_eq!(cpu.msr, wanted);
 }

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: GPL-2.0
+//! IA32_XFD of the CPU that runs all threads.
+
+use xstate::arming;
+use xstate::xfeature::Xfeatures;
+
+/// What a CPU holds, and what the kernel remembers of it.
+#[derive(Clone, Copy)]
+pub struct Cpu {
+    msr: Xfeatures,
+    copy: Xfeatures,
+}
+
+impl Default for Cpu {
+    fn default() -> Self {
+        Cpu {
+            msr: Xfeatures::NONE,
+            copy: Xfeatures::NONE,
+        }
+    }
+}
+
+impl Cpu {
+    /// A thread with this value runs.
+    pub fn arm(&mut self, wanted: Xfeatures) {
+        if let Some(value) = arming::write_needed(self.copy, wanted) {
+            (self.msr, self.copy) = (value, value);
+        }
+        assert_eq!(self.msr, wanted);
+    }
+
+    /// Whether an instruction that uses these does not trap.
+    pub fn allows(&self, used: Xfeatures) -> bool {
+        (self.msr & used).is_empty()
+    }
+
+    /// The two agree.
+    pub fn check(&self) {
+        assert_eq!(self.msr, self.copy);
+    }
+}

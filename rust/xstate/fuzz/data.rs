@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What the bytes of a history mean.
+
+use xstate::layout::{Component, Format, Layout, FIXED_REGION};
+
+/// Mostly 18, but anything.
+pub fn idx(value: u8) -> u64 {
+    match value {
+        0..=127 => 18,
+        128..=191 => u64::from(value - 128),
+        _ => u64::MAX << (value - 192),
+    }
+}
+
+/// Mostly 1 << 18, but anything.
+pub fn xfd_err(value: u8) -> u64 {
+    match value {
+        0..=127 => 1 << 18,
+        _ => 1 << (value & 63) | u64::from(value & 64) << 12,
+    }
+}
+
+/// Sizes and alignment that CPUID could report, the offsets as the standard format needs them.
+pub fn layout(format: u8, next: &mut impl FnMut() -> Option<u8>) -> Layout {
+    let kernel = if format & 1 == 0 {
+        Format::Compacted
+    } else {
+        Format::Standard
+    };
+    let mut components = [Component::default(); 20];
+    let mut end = FIXED_REGION;
+    for component in &mut components[2..] {
+        let byte = u32::from(next().unwrap_or(0));
+        let size = 8 * (byte >> 1);
+        let aligned64 = byte & 1 != 0;
+        *component = Component {
+            size,
+            offset: end.next_multiple_of(64),
+            aligned64,
+        };
+        end = component.offset + size;
+    }
+    Layout::new(kernel, |i| components[i as usize])
+}

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #define XFD_COUNTERS "/sys/kernel/debug/xfd/"
+#define XFD_PARAMETERS "/sys/module/xfd/parameters/"
 
 struct counters {
 	long first_uses, denied, failed_allocations, in_flight, repeated;
@@ -58,6 +59,17 @@ static inline bool number_set(const char *folder, const char *name, long value)
 static inline long counter(const char *name)
 {
 	return number_in(XFD_COUNTERS, name);
+}
+
+/* -1: there is no such parameter. */
+static inline long parameter(const char *name)
+{
+	return number_in(XFD_PARAMETERS, name);
+}
+
+static inline bool parameter_set(const char *name, long value)
+{
+	return number_set(XFD_PARAMETERS, name, value);
 }
 
 static inline struct counters counters_now(void)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Making the module's allocations fail and its handler wait: /sys/kernel/debug/xfd/faults, which
+ * Making the module's allocations fail and its handler wait: parameters that
  * only a build with CONFIG_XFD_FAULTS has (rust/xfd/fault/faults.rs says what the knobs mean).
  */
 #ifndef XFD_TEST_KNOBS_H
@@ -13,23 +13,16 @@
 
 #include "counters.h"
 
-#define XFD_KNOBS XFD_COUNTERS "faults/"
-
 #define REQUIRE_KNOBS()								\
 	do {									\
-		if (access(XFD_KNOBS "hold", W_OK))				\
-			SKIP(return, "no " XFD_KNOBS ": xfd.ko without CONFIG_XFD_FAULTS"); \
+		if (access(XFD_PARAMETERS "hold", W_OK))			\
+			SKIP(return, "no " XFD_PARAMETERS "hold: xfd.ko without CONFIG_XFD_FAULTS"); \
 	} while (0)
-
-static inline bool knob_set(const char *name, long value)
-{
-	return number_set(XFD_KNOBS, name, value);
-}
 
 /* How many tasks wait in the handler; it is theirs to come and go, so there is nothing to wait on. */
 static inline void wait_until_held(long tasks)
 {
-	while (counter("faults/held") != tasks)
+	while (parameter("held") != tasks)
 		sched_yield();
 }
 

@@ -10,21 +10,8 @@
 
 #include "counters.h"
 
-#define XFD_PARAMETERS "/sys/module/xfd/parameters/"
-
 /* A pass comes every jiffy. */
 #define INTERVAL_MS 1
-
-/* -1: there is no such parameter. */
-static inline long parameter(const char *name)
-{
-	return number_in(XFD_PARAMETERS, name);
-}
-
-static inline bool parameter_set(const char *name, long value)
-{
-	return number_set(XFD_PARAMETERS, name, value);
-}
 
 /* Waits until @more buffers were reclaimed since @before; there is nothing to wait on but the counter. */
 static inline bool reclaimed_since(long before, long more)

@@ -52,7 +52,7 @@ FIXTURE_SETUP(held)
 		neighbour(ready[1]);
 	ASSERT_EQ(1, read(ready[0], &byte, 1));
 	self->before = counters_now();
-	ASSERT_TRUE(knob_set("hold", variant->point));
+	ASSERT_TRUE(parameter_set("hold", variant->point));
 }
 
 /* Whatever happened: nobody is in the handler, and the neighbour's tiles are its own. */
@@ -60,7 +60,7 @@ FIXTURE_TEARDOWN(held)
 {
 	int status;
 
-	EXPECT_TRUE(knob_set("hold", 0));
+	EXPECT_TRUE(parameter_set("hold", 0));
 	if (self->neighbour > 0) {
 		EXPECT_EQ(0, waitpid(self->neighbour, &status, WNOHANG))
 			TH_LOG("the neighbour's tiles changed");
@@ -68,7 +68,7 @@ FIXTURE_TEARDOWN(held)
 		waitpid(self->neighbour, &status, 0);
 	}
 	EXPECT_EQ(0, counter("in_flight"));
-	EXPECT_EQ(0, counter("faults/held"));
+	EXPECT_EQ(0, parameter("held"));
 	EXPECT_EQ(0, counter("repeated"));
 }
 
@@ -90,7 +90,7 @@ static void wait_until_doomed(pid_t task)
 	}
 }
 
-#define RELEASE() ASSERT_TRUE(knob_set("hold", 0))
+#define RELEASE() ASSERT_TRUE(parameter_set("hold", 0))
 
 #define EXPECT_EXIT(code)							\
 	do {									\

@@ -32,7 +32,7 @@ FIXTURE_SETUP(nomem)
 
 FIXTURE_TEARDOWN(nomem)
 {
-	EXPECT_TRUE(knob_set("fail_allocations", 0));
+	EXPECT_TRUE(parameter_set("fail_allocations", 0));
 	EXPECT_EQ(0, counter("in_flight"));
 	EXPECT_EQ(0, counter("repeated"));
 }
@@ -43,7 +43,7 @@ FIXTURE_TEARDOWN(nomem)
 /* arch/x86/kernel/traps.c:1493: force_sig(SIGSEGV), which has neither code nor address. */
 TEST_F(nomem, sigsegv_without_an_address)
 {
-	ASSERT_TRUE(knob_set("fail_allocations", 1));
+	ASSERT_TRUE(parameter_set("fail_allocations", 1));
 	TRY("tilezero %%tmm0");
 	EXPECT_EQ(SIGSEGV, fault.signo);
 	EXPECT_EQ(SI_KERNEL, fault.code);
@@ -60,7 +60,7 @@ TEST_F(nomem, the_next_try_is_served)
 	struct tiles tiles;
 
 	for (int failures = 1; failures <= 3; failures++) {
-		ASSERT_TRUE(knob_set("fail_allocations", 1));
+		ASSERT_TRUE(parameter_set("fail_allocations", 1));
 		TRY("tilezero %%tmm0");
 		EXPECT_EQ(SIGSEGV, fault.signo);
 		EXPECT_FAILED(failures);
@@ -80,7 +80,7 @@ TEST_F(nomem, registers_and_permission_are_as_before)
 	struct tilecfg cfg = tilecfg_full(), kept;
 
 	memset(before, 0xa7, sizeof(before));
-	ASSERT_TRUE(knob_set("fail_allocations", 1));
+	ASSERT_TRUE(parameter_set("fail_allocations", 1));
 	asm volatile("vmovdqu %0, %%ymm15" :: "m"(before) : "xmm15");
 	TRY("tilezero %%tmm0");
 	asm volatile("vmovdqu %%ymm15, %0" : "=m"(after));
@@ -96,7 +96,7 @@ TEST_F(nomem, kills_a_task_that_does_not_catch_it)
 	int status;
 	pid_t child;
 
-	ASSERT_TRUE(knob_set("fail_allocations", 1));
+	ASSERT_TRUE(parameter_set("fail_allocations", 1));
 	child = fork();
 	ASSERT_LE(0, child);
 	if (!child) {
@@ -118,7 +118,7 @@ TEST_F(nomem, others_go_on)
 
 	tiles_fill(&tiles, 2);
 	tiles_load(&tiles);
-	ASSERT_TRUE(knob_set("fail_allocations", 1000));
+	ASSERT_TRUE(parameter_set("fail_allocations", 1000));
 	for (int i = 0; i < 100; i++) {
 		sched_yield();
 		ASSERT_TRUE(tiles_hold(&tiles));
@@ -152,7 +152,7 @@ TEST_F(nomem, as_many_threads_fail_as_allocations)
 	pthread_t threads[THREADS];
 	void *bad;
 
-	ASSERT_TRUE(knob_set("fail_allocations", 3 * THREADS));
+	ASSERT_TRUE(parameter_set("fail_allocations", 3 * THREADS));
 	pthread_barrier_init(&barrier, NULL, THREADS);
 	for (int i = 0; i < THREADS; i++)
 		ASSERT_EQ(0, pthread_create(&threads[i], NULL, use_until_served, &failures[i]));
@@ -168,14 +168,14 @@ TEST_F(nomem, as_many_threads_fail_as_allocations)
 
 TEST_F(nomem, knobs_refuse_what_is_no_number)
 {
-	FILE *file = fopen(XFD_KNOBS "hold", "w");
+	FILE *file = fopen(XFD_PARAMETERS "hold", "w");
 
 	ASSERT_NE(NULL, file);
 	fputs("soon\n", file);
 	EXPECT_EQ(EOF, fclose(file));
 	EXPECT_EQ(EINVAL, errno);
-	EXPECT_FALSE(knob_set("hold", 5));
-	EXPECT_EQ(0, counter("faults/hold"));
+	EXPECT_FALSE(parameter_set("hold", 5));
+	EXPECT_EQ(0, parameter("hold"));
 }
 
 TEST_HARNESS_MAIN

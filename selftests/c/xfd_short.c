@@ -22,7 +22,7 @@ FIXTURE_SETUP(short_of_memory)
 {
 	REQUIRE_TILES();
 	REQUIRE_KNOBS();
-	ASSERT_TRUE(knob_set("fail_allocations", 0));
+	ASSERT_TRUE(parameter_set("fail_allocations", 0));
 	ASSERT_EQ(0, xcomp(XCOMP_REQ_PERM, TILE_DATA));
 	ASSERT_EQ(0, pipe(wake));
 	tiles_fill(&tiles, 7);
@@ -37,7 +37,7 @@ FIXTURE_SETUP(short_of_memory)
 
 FIXTURE_TEARDOWN(short_of_memory)
 {
-	EXPECT_TRUE(knob_set("fail_allocations", 0));
+	EXPECT_TRUE(parameter_set("fail_allocations", 0));
 	EXPECT_TRUE(parameter_set("reclaim_ms", self->interval));
 }
 
@@ -46,7 +46,7 @@ FIXTURE_TEARDOWN(short_of_memory)
 	do {									\
 		EXPECT_RECLAIMED(1);						\
 		ASSERT_TRUE(number_set("/proc/sys/vm/", "drop_caches", 2));	\
-		ASSERT_TRUE(knob_set("fail_allocations", ALL));			\
+		ASSERT_TRUE(parameter_set("fail_allocations", ALL));			\
 	} while (0)
 
 #define EXPECT_UNHURT(worker)							\

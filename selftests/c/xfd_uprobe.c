@@ -132,9 +132,9 @@ TEST_F(uprobe, without_memory)
 {
 	REQUIRE_MENDED(WITHOUT_END);
 	REQUIRE_KNOBS();
-	ASSERT_TRUE(knob_set("fail_allocations", 2));
+	ASSERT_TRUE(parameter_set("fail_allocations", 2));
 	ASSERT_EQ(0, ends(child(true, true, 3)));
-	EXPECT_TRUE(knob_set("fail_allocations", 0));
+	EXPECT_TRUE(parameter_set("fail_allocations", 0));
 	EXPECT_EQ(2, seen->signals);
 	EXPECT_EQ(SIGSEGV, seen->signo);
 	EXPECT_EQ(SI_KERNEL, seen->code);

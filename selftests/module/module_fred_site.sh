@@ -6,6 +6,7 @@
 
 is_loaded && bail_out "the module is loaded: this test loads it itself"
 grep -q " fred_hwexc" /proc/kallsyms || skip_all "a kernel without FRED"
+[ -n "$("$HERE/kernel_look" calls=asm_exc_device_not_available)" ] || skip_all "the kernel's text cannot be read (/proc/kcore)"
 KERNELS=exc_device_not_available
 OURS=xfd_nm_entry
 FAULTS=${XFD_KO_FAULTS:-/lib/xfd_faults.ko}

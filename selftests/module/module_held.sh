@@ -13,12 +13,14 @@ is_loaded && bail_out "the module is loaded: this test loads it itself"
 "$HERE/amx_matmul" >/dev/null || skip_all "no AMX here"
 baseline=$(fpstate_areas)
 
-held() { [ "$(counter faults/held)" = "$1" ]; }
+PARAMETERS=/sys/module/xfd/parameters
+number_held() { cat $PARAMETERS/held; }
+held() { [ "$(number_held)" = "$1" ]; }
 
 # unload_waits POINT
 unload_waits() {
 	load || return
-	hold=$COUNTERS/faults/hold
+	hold=$PARAMETERS/hold
 	echo "$1" >"$hold"
 	amx_begin && until_true 30 held 3 || return
 	caught=3
@@ -49,7 +51,7 @@ served_by_the_kernel() {
 	rm -f "$WORK/served"
 	("$HERE/amx_load" --threads 1 </dev/null >/dev/null && touch "$WORK/served") &
 	until [ -e "$WORK/served" ]; do
-		held $caught || { caught=$(counter faults/held); return 1; }
+		held $caught || { caught=$(number_held); return 1; }
 		usleep 2000
 	done
 }

@@ -59,7 +59,7 @@ impl Area {
     /// Bytes of the register image.
     pub(crate) fn size(&self) -> u32 {
         // SAFETY: nobody else has the memory, and it has a head.
-        unsafe { self.0.as_ref() }.size
+        unsafe { (*self.0.as_ptr()).size }
     }
 
     /// Clears all that a task wrote or was written for it: head, but for its size, and register

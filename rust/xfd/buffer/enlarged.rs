@@ -29,7 +29,9 @@ impl Enlarged {
         // SAFETY: every task has a valid fpstate.
         unsafe {
             let state = NonNull::new((*fpu).fpstate)?;
-            let own_area = state.as_ref().is_valloc() != 0 && state.as_ref().is_guest() == 0;
+            // No reference: the built-in one is smaller than the type.
+            let own_area = fpstate::is_valloc_raw(state.as_ptr()) != 0
+                && fpstate::is_guest_raw(state.as_ptr()) == 0;
             let in_place = (*fpu).__task_fpstate.is_null();
             (own_area && in_place).then_some(Self { fpu, state })
         }

@@ -183,13 +183,13 @@ impl Drop for FpstateBuffer {
 ///
 /// # Safety
 ///
-/// No task has `state` any more.
+/// `state` is valid, and no task has it any more.
 pub(crate) unsafe fn abandon(state: *mut fpstate) {
     // SAFETY: a valid fpstate, and the caller's alone; those with an area of their own were made by
     // this module or by the kernel's fpstate_realloc() or fpu_alloc_guest_fpstate().
     unsafe {
-        if let Some(state) = NonNull::new(state).filter(|state| state.as_ref().is_valloc() != 0) {
-            pool::give(Area::from_raw(state));
+        if fpstate::is_valloc_raw(state) != 0 {
+            pool::give(Area::from_raw(NonNull::new_unchecked(state)));
         }
     }
 }

@@ -3,8 +3,9 @@
  * What faults.rs needs of the kernel to make things fail and wait (CONFIG_XFD_FAULTS).
  */
 #include <linux/atomic.h>
-#include <linux/debugfs.h>
+#include <linux/kstrtox.h>
 #include <linux/moduleparam.h>
+#include <linux/sysfs.h>
 #include <linux/wait_bit.h>
 
 #include "../seam/seam.h"
@@ -41,11 +42,29 @@ void xfd_wait_at(s64 point)
 	atomic64_dec(&xfd_held);
 }
 
-/* Makes @point, or with 0 none, the one to wait at; others go on. */
-static int hold_set(void *unused, u64 point)
+static int number_get(char *buffer, const struct kernel_param *param)
 {
-	if (point > XFD_LAST_POINT)
-		return -EINVAL;
+	return sysfs_emit(buffer, "%lld\n", (s64)atomic64_read(param->arg));
+}
+
+static int number_set(const char *text, const struct kernel_param *param)
+{
+	s64 value;
+	int error = kstrtos64(text, 0, &value);
+
+	if (!error)
+		atomic64_set(param->arg, value);
+	return error;
+}
+
+/* Makes another point, or with 0 none, the one to wait at; others go on. */
+static int hold_set(const char *text, const struct kernel_param *param)
+{
+	s64 point;
+	int error = kstrtos64(text, 0, &point);
+
+	if (error || point < 0 || point > XFD_LAST_POINT)
+		return error ?: -EINVAL;
 	atomic64_set(&xfd_hold, point);
 	/* The new point before the look at who waits. */
 	smp_mb();
@@ -53,27 +72,12 @@ static int hold_set(void *unused, u64 point)
 	return 0;
 }
 
-static int number_get(void *number, u64 *value)
-{
-	*value = atomic64_read(number);
-	return 0;
-}
-
-static int number_set(void *number, u64 value)
-{
-	atomic64_set(number, value);
-	return 0;
-}
-
-DEFINE_DEBUGFS_ATTRIBUTE_SIGNED(number_fops, number_get, NULL, "%lld\n");
-DEFINE_DEBUGFS_ATTRIBUTE_SIGNED(settable_fops, number_get, number_set, "%lld\n");
-DEFINE_DEBUGFS_ATTRIBUTE_SIGNED(hold_fops, number_get, hold_set, "%lld\n");
-
-void xfd_fault_files(struct dentry *parent)
-{
-	struct dentry *dir = debugfs_create_dir("faults", parent);
-
-	debugfs_create_file_unsafe("fail_allocations", 0600, dir, &xfd_fail_allocations, &settable_fops);
-	debugfs_create_file_unsafe("hold", 0600, dir, &xfd_hold, &hold_fops);
-	debugfs_create_file_unsafe("held", 0400, dir, &xfd_held, &number_fops);
-}
+/* Parameters, and no files of debugfs: they can be written while removal waits for who is held. */
+static const struct kernel_param_ops number_ops = { .set = number_set, .get = number_get };
+static const struct kernel_param_ops hold_ops = { .set = hold_set, .get = number_get };
+module_param_cb(fail_allocations, &number_ops, &xfd_fail_allocations, 0644);
+MODULE_PARM_DESC(fail_allocations, "so many of the coming allocations of a buffer fail");
+module_param_cb(hold, &hold_ops, &xfd_hold, 0644);
+MODULE_PARM_DESC(hold, "point at which tasks wait, 0 for none");
+module_param_cb(held, &number_ops, &xfd_held, 0444);
+MODULE_PARM_DESC(held, "tasks that wait now");

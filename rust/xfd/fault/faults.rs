@@ -2,10 +2,10 @@
 //! Failing and waiting on request, for the tests (CONFIG_XFD_FAULTS; [`faults_off.rs`] is the
 //! default build's).
 //!
-//! In /sys/kernel/debug/xfd/faults: `fail_allocations`, how many of the coming allocations of a
-//! buffer fail; `hold`, the number of the [`Point`] at which tasks wait, 0 lets them go on;
-//! `held`, how many wait (faults.c). And insmod's parameters: `fail_step`, the number of the step of loading that fails, `fail_detach`, with
-//! which nothing can be detached, and `fred`, with which its call is looked for as on a CPU with FRED.
+//! Parameters of the module: `fail_allocations`, how many of the coming allocations of a buffer fail;
+//! `hold`, the number of the [`Point`] at which tasks wait, 0 lets them go on; `held`, how many wait. And at
+//! insmod: `fail_step`, the number of the step of loading that fails, `fail_detach`, with which nothing can be
+//! detached, and `fred`, with which its call is looked for as on a CPU with FRED.
 
 use crate::bindings;
 use crate::seam::refusal::Refusal;
@@ -112,10 +112,4 @@ pub(crate) fn looks_as_with_fred() -> bool {
 pub(crate) fn detach_fails() -> bool {
     // SAFETY: an aligned bool, read in one piece, whatever its writer does meanwhile.
     unsafe { (&raw const bindings::xfd_fail_detach).read_volatile() }
-}
-
-/// Makes the folder `faults` in `dir`. Sleeps.
-pub(crate) fn add_files(dir: *mut bindings::dentry) {
-    // SAFETY: a folder of debugfs's.
-    unsafe { bindings::xfd_fault_files(dir) }
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Without CONFIG_XFD_FAULTS nothing fails or waits on request, and nothing of it is compiled in.
 
-use crate::bindings;
 use crate::seam::refusal::Refusal;
 use kernel::prelude::*;
 
@@ -52,6 +51,3 @@ pub(crate) fn looks_as_with_fred() -> bool {
 pub(crate) fn detach_fails() -> bool {
     false
 }
-
-/// No files.
-pub(crate) fn add_files(_: *mut bindings::dentry) {}

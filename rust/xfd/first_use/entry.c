@@ -24,6 +24,10 @@ atomic64_t xfd_ordinary_nm = ATOMIC64_INIT(0);
  *
  * xfd_handle_nm() takes back the count of this task while interrupts are on. Who waits for the
  * count to be zero waits for the last instructions here afterwards (synchronize_rcu_tasks()).
+ *
+ * Before the count, RCU tasks would not wait for a task on a nohz_full CPU: it is in user mode yet. The call
+ * was exchanged by text poking, which interrupts each CPU before it returns (smp_text_poke_sync_each_cpu()), and
+ * interrupts are off here until the task is counted.
  */
 noinstr void xfd_nm_entry(struct pt_regs *regs)
 {

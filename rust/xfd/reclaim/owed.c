@@ -142,9 +142,11 @@ static bool is_over(struct xfd_owed *owed, bool served)
 	raw_spin_lock_irq(&xfd_owed_lock);
 	mine = owed->state == XFD_PAID;
 	if (!mine && served) {
-		/* task_work_run() has read the function, or will read this one. */
+		/*
+		 * task_work_run() has read the function, or will read this one; and then it may be gone at once.
+		 */
 		owed->state = XFD_DISOWNED;
-		WRITE_ONCE(owed->work.func, (void *)kfree);
+		smp_store_release(&owed->work.func, (void *)kfree);
 		static_assert(!offsetof(struct xfd_owed, work));
 	} else if (!mine) {
 		/* One that cannot be served now is not in the way of the others. */

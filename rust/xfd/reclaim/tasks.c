@@ -11,7 +11,6 @@
 #include <linux/sched/task.h>
 #include <linux/sched/task_stack.h>
 #include <linux/slab.h>
-#include <linux/uaccess.h>
 #include <asm/fpu/types.h>
 #include <asm/fpu/xstate.h>
 #include <asm/processor.h>
@@ -172,20 +171,16 @@ static int look_at(struct task_struct *task, void *data)
 }
 
 /*
- * Whether a look is worth holding @task: it may run, and its buffer may go, meanwhile. Nothing is
- * locked; what was read is looked at again.
+ * Whether @task is worth being held: nothing is locked, and what was read is looked at again. Its buffer is not
+ * looked into: it may be gone.
  */
 static bool is_candidate(struct task_struct *task)
 {
 	struct fpu *fpu = fpu_of(task);
-	struct fpstate *state = READ_ONCE(fpu->fpstate);
-	u64 in_use;
 
-	if (state == &fpu->__fpstate || task->flags & (PF_KTHREAD | PF_USER_WORKER | PF_EXITING) ||
-	    READ_ONCE(task->__state) == TASK_RUNNING)
-		return false;
-	return !copy_from_kernel_nofault(&in_use, &state->regs.xsave.header.xfeatures, sizeof(in_use)) &&
-	       !(in_use & XFEATURE_MASK_USER_DYNAMIC);
+	return READ_ONCE(fpu->fpstate) != &fpu->__fpstate &&
+	       !(task->flags & (PF_KTHREAD | PF_USER_WORKER | PF_EXITING)) &&
+	       READ_ONCE(task->__state) != TASK_RUNNING;
 }
 
 /* The first candidate from the process ID *@nr on, which it becomes; with a reference. */

@@ -28,7 +28,10 @@ notrace long xfd_gate_kernels_prctl(int option, unsigned long arg2)
 	return static_call(xfd_kernels_prctl)(option, arg2);
 }
 
-/* A livepatch has the function: ours stays out of its way. */
+/*
+ * A livepatch has the function: ours stays out of its way. ftrace does not take it back if registering that
+ * livepatch failed then; until another one has come and gone the kernel's own function answers, and says the same.
+ */
 bool xfd_direct_aside;
 
 /*
@@ -88,6 +91,9 @@ int xfd_direct_attach(unsigned long function)
 		return error;
 	error = register_ftrace_direct(&direct_ops, trampoline);
 	if (error) {
+		/* ftrace died on the way: what it left is not known, so this is one that cannot be detached. */
+		if (direct_ops.flags & FTRACE_OPS_FL_ENABLED)
+			return 0;
 		ftrace_free_filter(&direct_ops);
 		return error;
 	}

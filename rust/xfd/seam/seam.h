@@ -184,8 +184,6 @@ extern bool xfd_fail_detach;
 extern bool xfd_eager;
 /* Waits while @point is the one to wait at. Sleeps, whatever signals are pending. */
 void xfd_wait_at(s64 point);
-/* Makes the folder `faults` in @parent. Sleeps. */
-void xfd_fault_files(struct dentry *parent);
 #endif
 
 #endif

@@ -3,7 +3,6 @@
 
 use super::stats::{Counter, COUNTERS};
 use crate::bindings;
-use crate::fault;
 use core::ptr;
 use kernel::prelude::*;
 
@@ -39,7 +38,6 @@ impl Files {
             // SAFETY: `dir` is debugfs's; name and number are statics.
             unsafe { bindings::xfd_file_add(dir, name.as_char_ptr(), ptr::from_ref(number).cast()) }
         }
-        fault::add_files(dir);
         Self { dir }
     }
 }

@@ -30,7 +30,7 @@ const TESTS: &[ktap::Test] = &[
     }),
 ];
 
-const KNOB: &str = "/sys/kernel/debug/xfd/faults/fail_allocations";
+const KNOB: &str = "/sys/module/xfd/parameters/fail_allocations";
 /// More than any test makes.
 const ALL: u32 = 1_000_000;
 

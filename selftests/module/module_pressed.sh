@@ -18,7 +18,11 @@ drops() { sed -n 's/^drop_slab //p' /proc/vmstat; }
 
 plan 3
 check "buffers_were_taken_back" more_than "buffers taken back" $least "$(counter reclaimed)"
-check "memory_was_short" more_than "times that the shrinkers were called" 20 "$(drops)"
+if [ -n "$(drops)" ]; then
+	check "memory_was_short" more_than "times that the shrinkers were called" 20 "$(drops)"
+else
+	skip "memory_was_short" "a kernel without drop_slab in /proc/vmstat"
+fi
 check "none_was_served_twice" same "first uses of a thread that had its buffer" 0 "$(counter repeated)"
 for name in first_uses recycled reclaimed regrown; do
 	echo "# $name $(counter $name)"

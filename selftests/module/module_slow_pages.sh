@@ -69,8 +69,13 @@ plan 8
 for call in query sigreturn; do
 	check "unloads_while_they_sleep_in_$call" asleep $call goes
 done
-check "refused_for_fpu_swap_kvm_fpstate" behind fpu_swap_kvm_fpstate query
-check "refused_for_fpu_xstate_prctl" behind fpu_xstate_prctl query
+for function in fpu_swap_kvm_fpstate fpu_xstate_prctl; do
+	if [ -e /sys/kernel/btf/vmlinux ]; then
+		check "refused_for_$function" behind $function query
+	else
+		skip "refused_for_$function" "a kernel without type information for BPF"
+	fi
+done
 check "refused_for_fpu_flush_thread" behind_a_tracer fpu_flush_thread query
 for call in query sigreturn; do
 	check "refused_at_the_last_step_in_$call" at_the_last_step $call

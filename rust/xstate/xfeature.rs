@@ -94,7 +94,7 @@ impl Xfeatures {
     pub fn extended(self) -> impl Iterator<Item = Xfeature> {
         let legacy_region = 0b11;
         let mut left = self.0 & !legacy_region;
-        core::iter::from_fn(move || {
+        (0..left.count_ones()).filter_map(move |_| {
             let lowest = left.trailing_zeros();
             left &= left.wrapping_sub(1);
             Xfeature::new(u64::from(lowest))

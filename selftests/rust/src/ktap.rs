@@ -54,6 +54,12 @@ pub fn run(tests: &[Test]) -> ExitCode {
     }
 }
 
+/// Says that none of the tests can run here, for this reason.
+pub fn skip_all(why: impl Display) -> ExitCode {
+    println!("TAP version 13\n1..0 # SKIP {why}");
+    ExitCode::from(KSFT_SKIP)
+}
+
 /// Prints a remark between the results.
 pub fn remark(text: impl Display) {
     for line in text.to_string().lines() {

@@ -3,28 +3,27 @@
 //! the kernel reads or writes.
 #![allow(unsafe_code)]
 
-use kvm_bindings::{kvm_device_attr, kvm_pre_fault_memory};
+use kvm_bindings::kvm_device_attr;
 use kvm_ioctls::{Kvm, VcpuFd};
 use std::fs::File;
 use std::io::{Error, Result};
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::ptr;
-use vmm_sys_util::ioctl::{ioctl, ioctl_with_mut_ptr, ioctl_with_mut_ref, ioctl_with_ref};
+use vmm_sys_util::ioctl::{ioctl, ioctl_with_mut_ptr, ioctl_with_ref};
 
 use number::*;
 
 /// The numbers of the ioctls (include/uapi/linux/kvm.h).
 mod number {
     #![allow(missing_docs)]
-    use kvm_bindings::{kvm_device_attr, kvm_pre_fault_memory, kvm_xsave, KVMIO};
-    use vmm_sys_util::{ioctl_io_nr, ioctl_ior_nr, ioctl_iow_nr, ioctl_iowr_nr};
+    use kvm_bindings::{kvm_device_attr, kvm_xsave, KVMIO};
+    use vmm_sys_util::{ioctl_io_nr, ioctl_ior_nr, ioctl_iow_nr};
 
     ioctl_ior_nr!(KVM_GET_XSAVE, KVMIO, 0xa4, kvm_xsave);
     ioctl_iow_nr!(KVM_SET_XSAVE, KVMIO, 0xa5, kvm_xsave);
     ioctl_io_nr!(KVM_RUN, KVMIO, 0x80);
     ioctl_io_nr!(KVM_GET_STATS_FD, KVMIO, 0xce);
     ioctl_ior_nr!(KVM_GET_XSAVE2, KVMIO, 0xcf, kvm_xsave);
-    ioctl_iowr_nr!(KVM_PRE_FAULT_MEMORY, KVMIO, 0xd5, kvm_pre_fault_memory);
     ioctl_iow_nr!(KVM_GET_DEVICE_ATTR, KVMIO, 0xe2, kvm_device_attr);
 }
 
@@ -167,24 +166,6 @@ pub fn stats(vcpu: &VcpuFd) -> Result<File> {
     let fd = checked(unsafe { ioctl(vcpu, KVM_GET_STATS_FD()) })?;
     // SAFETY: new, and ours.
     Ok(unsafe { File::from_raw_fd(fd) })
-}
-
-/// KVM_PRE_FAULT_MEMORY of the guest's memory from 0 to `size`: no page of it costs the vCPU an exit any more.
-///
-/// # Errors
-///
-/// EOPNOTSUPP: a KVM without EPT. ENOENT: there is no such memory.
-pub fn pre_fault(vcpu: &VcpuFd, size: u64) -> Result<()> {
-    let mut range = kvm_pre_fault_memory {
-        size,
-        ..Default::default()
-    };
-    // It says how far it came.
-    while range.size > 0 {
-        // SAFETY: reads and writes the struct.
-        checked(unsafe { ioctl_with_mut_ref(vcpu, KVM_PRE_FAULT_MEMORY(), &mut range) })?;
-    }
-    Ok(())
 }
 
 /// KVM_GET_DEVICE_ATTR of KVM itself: the 64-bit attribute `attr` of `group`.

@@ -32,10 +32,8 @@ held_open() {
 	rmmod xfd 2>/dev/null
 	let_go
 	! is_loaded || rmmod xfd || return
-	nothing_remains && splats
+	nothing_remains && no_splat
 }
-
-splats() { ! dmesg | grep -E "WARNING: |BUG: |Oops: "; }
 
 # Removal is refused, and the number is to be had as before.
 is_refused_with_a_counter_open() {

@@ -31,11 +31,9 @@ killed() {
 none_left() { fpstate_areas_back_to "$baseline"; }
 go_on() { land 5 && grep -q "^right" "$WORK/says.5"; }
 given_back() { same "buffers given back" "$1" "$(counter regrown)"; }
-no_splat() { ! dmesg | sed "1,/$mark\$/d" | grep -A10 -E "WARNING: |BUG: |Oops: "; }
 
 # ends COMMAND ARGS...: whatever happened, nobody and nothing is left.
 ends() {
-	log_mark
 	"$@" && no_splat
 	outcome=$?
 	kill -KILL "$pid_5" 2>/dev/null

@@ -98,7 +98,6 @@ beside() {
 }
 
 some_loaded() { [ $loads -ge $((ROUNDS / 6)) ] || { echo "$loads loads in $ROUNDS rounds"; return 1; }; }
-no_splat() { ! dmesg | grep -E "WARNING: |BUG: |Oops: |INFO: task "; }
 nobody_is_left() { nothing_remains && [ ! -d /sys/module/rival ] && same "hooks" "" "$(cat $TRACING/enabled_functions)"; }
 
 SECOND=$((ROUNDS * 2 / 3))

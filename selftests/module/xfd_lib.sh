@@ -141,6 +141,9 @@ log_of_module() {
 		grep -E "^(xfd|livepatch): " | grep -vE "taint|module verification"
 }
 
+# In the whole boot; shows those there are.
+no_splat() { ! dmesg | grep -A10 -E "WARNING: |BUG: |Oops: |INFO: task "; }
+
 # --- AMX programs meanwhile -------------------------------------------------------------------
 
 # amx_begin ARGS...: starts amx_load in the background.

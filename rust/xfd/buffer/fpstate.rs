@@ -194,15 +194,15 @@ pub(crate) unsafe fn abandon(state: *mut fpstate) {
     }
 }
 
-/// Returns the memory of `state`, which a virtual CPU had, to the kernel. Sleeps.
+/// Returns the memory of `state` to the kernel; nothing if it is NULL. Sleeps.
 ///
 /// # Safety
 ///
-/// No virtual CPU has `state` any more, and it is a vmalloc area.
+/// `state` is NULL, or a vmalloc area that no task and no virtual CPU has any more.
 pub(crate) unsafe fn free(state: *mut fpstate) {
     if let Some(state) = NonNull::new(state) {
-        // SAFETY: the caller vouches for it; those of virtual CPUs were made by this module or by the
-        // kernel's fpu_alloc_guest_fpstate() or fpstate_realloc().
+        // SAFETY: the caller vouches for it; they are made by this module or by the kernel's
+        // fpstate_realloc() or fpu_alloc_guest_fpstate().
         unsafe { Area::from_raw(state) }.free()
     }
 }

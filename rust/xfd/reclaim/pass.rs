@@ -8,8 +8,8 @@
 
 use super::regrow;
 use crate::bindings;
-use crate::buffer::area::Area;
 use crate::buffer::enlarged::Enlarged;
+use crate::buffer::fpstate;
 use crate::buffer::pool;
 use crate::seam::refusal::Refusal;
 use crate::watch::stats::STATS;
@@ -123,8 +123,6 @@ unsafe extern "C" fn xfd_take_buffer(task: *mut task_struct) -> *mut bindings::f
 /// `state` is of one call of it.
 #[no_mangle]
 unsafe extern "C" fn xfd_free_buffer(state: *mut bindings::fpstate) {
-    if let Some(state) = core::ptr::NonNull::new(state) {
-        // SAFETY: the caller vouches for it.
-        unsafe { Area::from_raw(state) }.free();
-    }
+    // SAFETY: the caller vouches for it: no task has it any more.
+    unsafe { fpstate::free(state) }
 }

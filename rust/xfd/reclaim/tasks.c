@@ -162,8 +162,8 @@ static int look_at(struct task_struct *task, void *data)
 	struct look *look = data;
 	u32 switches = task->nvcsw + task->nivcsw;
 
-	if (is_undisturbed(task) && !is_in_sigreturn(task) && xfd_is_spare(task, look->pass, switches) && holds_no_fpstate(task) &&
-	    xfd_owed_add(look->owed, task)) {
+	if (is_undisturbed(task) && !is_in_sigreturn(task) && xfd_is_spare(task, look->pass, switches) &&
+	    holds_no_fpstate(task) && xfd_owed_add(look->owed, task)) {
 		look->owed = NULL;
 		look->taken = xfd_take_buffer(task);
 	}

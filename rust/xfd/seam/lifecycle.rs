@@ -7,8 +7,7 @@
 //!    it off again.
 //! 2. [`Lifecycle::detach`] goes through it in reverse. After a part is detached nobody *enters* the
 //!    module through it. It waits for no task that sleeps (text patching and ftrace's RCU tasks, as any
-//!    livepatch's functions), so it may run under
-//!    `klp_mutex`.
+//!    livepatch's functions), so it may run under `klp_mutex`.
 //! 3. [`Lifecycle::finish`] waits until nobody is *inside*. It never runs under a lock of the
 //!    kernel's:
 //!

@@ -27,5 +27,6 @@ pub mod sys;
 pub mod tile;
 pub mod tracefs;
 pub mod uring;
+pub mod verdict;
 pub mod witness;
 pub mod worker;

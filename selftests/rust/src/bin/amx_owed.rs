@@ -17,7 +17,7 @@ use xfd_selftests::avx::{self, Ymm};
 use xfd_selftests::slow_memory::{SlowMemory, PAGE};
 use xfd_selftests::uring::SlowRead;
 use xfd_selftests::worker::checked_tiles;
-use xfd_selftests::{idle, sys, tile};
+use xfd_selftests::{idle, sys, tile, verdict};
 
 /// Sleeps without its buffers.
 #[derive(Parser)]
@@ -44,16 +44,7 @@ enum How {
 }
 
 fn main() -> ExitCode {
-    match work(&Arguments::parse()) {
-        Ok(()) => {
-            println!("right");
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            println!("wrong: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    verdict::say(work(&Arguments::parse()))
 }
 
 fn work(arguments: &Arguments) -> anyhow::Result<()> {

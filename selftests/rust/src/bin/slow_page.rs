@@ -12,6 +12,7 @@ use std::thread;
 use std::time::Duration;
 use xfd_selftests::slow_calls::{self, Frame, PAGES};
 use xfd_selftests::slow_memory::SlowMemory;
+use xfd_selftests::verdict;
 
 /// Sleeps in the kernel on memory that does not come.
 #[derive(Parser)]
@@ -40,16 +41,7 @@ static STOP: AtomicBool = AtomicBool::new(false);
 static RUNNING: AtomicUsize = AtomicUsize::new(0);
 
 fn main() -> ExitCode {
-    match work(&Arguments::parse()) {
-        Ok(()) => {
-            println!("right");
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            println!("wrong: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    verdict::say(work(&Arguments::parse()))
 }
 
 fn work(arguments: &Arguments) -> anyhow::Result<()> {

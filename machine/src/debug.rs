@@ -7,13 +7,16 @@ use crate::check::{summary, Row};
 use crate::debug_kernel::Kind;
 use crate::machine::{Machine, Project};
 use crate::programs::Programs;
-use crate::scenario::{self, Debug, Scenario, Test};
+use crate::scenario::{self, Debug, Module, Scenario, Test};
 use crate::trial;
 
 /// KASAN and lockdep make the kernel slower by so much, in the emulator.
 const SLOWER: u64 = 10;
 /// The last test of each boot that is not only for this kernel: whether what finds mistakes was at work all the time.
 const LAST: &str = "debug_kernel.sh";
+
+/// What the kernel with PREEMPT_RT says once at any livepatch that is enabled, ours or another: Documentation/bugs.rst.
+const LIVEPATCH_ON_RT: &str = "at klp_check_and_switch_task";
 
 /// Runs all boots for the debug kernel of `kind` whose name contains `filter`.
 ///
@@ -47,6 +50,9 @@ fn on_debug_kernel(mut boot: Scenario, kind: Kind) -> Scenario {
     boot.total_seconds *= SLOWER;
     if boot.debug != Debug::Only {
         boot.tests.push(Test::named(LAST));
+    }
+    if kind == Kind::Rt && boot.module != Module::Absent {
+        boot.expected_log.push(LIVEPATCH_ON_RT.to_owned());
     }
     boot
 }

@@ -6,6 +6,7 @@
 # make table       the answers of the stock kernel, the module and this processor, side by side
 # make bench       what AMX costs in the kernel, by the C code and by the module, counted in one boot
 # make check-long  the boots that take long (20 minutes and more)
+# make check-every each path disturbed at each of its instructions (hours)
 # make check-kvm   of check the boots with virtual machines in the machine
 # make coverage    lines of rust/xstate that its tests reach; fails below 95 %
 # make mutants     changes rust/xstate and rust/xcomp one place at a time; fails if no test notices one
@@ -78,6 +79,9 @@ check-long:
 check-kvm:
 	$(MACHINE) check --kvm
 
+check-every:
+	$(MACHINE) check --long --filter every
+
 # Tools of cargo's own kind: built once, at these versions.
 TOOLS := $(abspath $(CARGO_TARGET_DIR)/../tools)
 TARPAULIN := cargo-tarpaulin@0.37.5
@@ -109,4 +113,4 @@ fuzz: $(TOOLS)/$(FUZZ)
 	cd rust/xstate && $(abspath $<)/bin/cargo-fuzz run --sanitizer none --target-dir $(TOOLS)/target history -- \
 		-max_total_time=$(SECONDS) -max_len=200
 
-.PHONY: modules install clean need-kdir load unload status demo check check-debug check-debug-rt table bench check-long check-kvm coverage mutants fuzz
+.PHONY: modules install clean need-kdir load unload status demo check check-debug check-debug-rt table bench check-long check-kvm check-every coverage mutants fuzz

@@ -19,12 +19,13 @@ use crate::progress::Step;
 use crate::toolroot::Toolroot;
 
 /// What of the project belongs to the module.
-const SOURCES: [&str; 8] = [
+const SOURCES: [&str; 9] = [
     "Makefile",
     "Kbuild",
     "Kconfig",
     "rust",
     "selftests/module/cr0_ts",
+    "selftests/module/interrupts",
     "selftests/module/rival",
     "include",
     "samples",
@@ -34,7 +35,7 @@ pub const MODULE: &str = "xfd.ko";
 /// The module with CONFIG_XFD_FAULTS.
 pub const WITH_FAULTS: &str = "xfd_faults.ko";
 /// What is built: the module, and those that only tests load.
-pub const PRODUCTS: [&str; 5] = [MODULE, WITH_FAULTS, "cr0_ts.ko", "rival.ko", "kernel_tiles.ko"];
+pub const PRODUCTS: [&str; 6] = [MODULE, WITH_FAULTS, "cr0_ts.ko", "interrupts.ko", "rival.ko", "kernel_tiles.ko"];
 const BUILD: &str = "/xfd/build";
 
 /// What a module is built with.

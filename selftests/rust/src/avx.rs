@@ -17,6 +17,24 @@ pub struct Ymm(pub [[u8; BYTES]; 16]);
 /// As at the start of a program, but rounding to zero.
 pub const MXCSR: u32 = 0x7f80;
 
+/// As at the start of a program.
+pub const INITIAL_MXCSR: u32 = 0x1f80;
+
+/// MXCSR of the calling thread.
+#[must_use]
+pub fn mxcsr() -> u32 {
+    let mut value = 0_u32;
+    // SAFETY: writes `value` alone.
+    unsafe { asm!("stmxcsr [{}]", in(reg) &raw mut value, options(nostack)) };
+    value
+}
+
+/// Writes [`MXCSR`] to it: for a program that is about to be replaced, whose arithmetic does not matter any more.
+pub fn round_to_zero() {
+    // SAFETY: reads `MXCSR` alone; all exceptions stay masked.
+    unsafe { asm!("ldmxcsr [{}]", in(reg) &MXCSR, options(nostack, readonly)) };
+}
+
 impl Ymm {
     /// Content that two numbers do not share.
     #[must_use]

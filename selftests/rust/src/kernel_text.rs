@@ -41,21 +41,38 @@ impl KernelText {
         })
     }
 
-    /// The address of a symbol, which may have a suffix of the compiler's.
+    /// The address of a symbol; if there is none, of one with a suffix of the compiler's.
     ///
     /// # Errors
     ///
     /// There is none.
     pub fn find(&self, name: &str) -> anyhow::Result<u64> {
-        let is_it = |symbol: &str| {
+        let with_suffix = |symbol: &str| {
             let rest = symbol.strip_prefix(name);
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            rest.is_some_and(|rest| rest.starts_with('.') && !rest.ends_with(".cold"))
         };
         let (address, _) = self
             .all()
-            .find(|(_, symbol)| is_it(symbol))
+            .find(|(_, symbol)| *symbol == name)
+            .or_else(|| self.all().find(|(_, symbol)| with_suffix(symbol)))
             .with_context(|| format!("no symbol {name}"))?;
         Ok(u64::from_str_radix(address, 16)?)
+    }
+
+    /// In which function an address is: its name, `+`, and the distance, or the address itself if it is not the
+    /// kernel's.
+    #[must_use]
+    pub fn place(&self, address: u64) -> String {
+        let wanted = format!("{address:016x}");
+        let before = self
+            .all()
+            .filter(|(start, _)| *start <= wanted.as_str() && start.starts_with("ffff"))
+            .max_by_key(|(start, _)| *start);
+        let place = before.and_then(|(start, name)| {
+            let distance = address - u64::from_str_radix(start, 16).ok()?;
+            Some(format!("{name}+{distance:#x}"))
+        });
+        place.unwrap_or_else(|| format!("{address:#x}"))
     }
 
     /// `length` bytes of the kernel's memory.

@@ -21,10 +21,19 @@ const KSFT_SKIP: u8 = 4;
 
 /// Runs the tests in order and prints their results. A panic is a failure of its test.
 pub fn run(tests: &[Test]) -> ExitCode {
+    run_named(tests.iter().copied())
+}
+
+/// The same for tests whose names are made while the program runs.
+pub fn run_named<N, T>(tests: impl ExactSizeIterator<Item = (N, T)>) -> ExitCode
+where
+    N: Display,
+    T: FnOnce() -> anyhow::Result<Outcome>,
+{
     let (mut passed, mut failed, mut skipped) = (0, 0, 0);
     println!("TAP version 13\n1..{}", tests.len());
     for (number, (name, test)) in (1..).zip(tests) {
-        match panic::catch_unwind(test) {
+        match panic::catch_unwind(panic::AssertUnwindSafe(test)) {
             Ok(Ok(Outcome::Passed)) => {
                 passed += 1;
                 println!("ok {number} {name}");

@@ -2,6 +2,7 @@
 //! What the test programs share: tiles, products, placing threads, counting first uses.
 
 pub mod altstack;
+pub mod areas;
 pub mod avx;
 pub mod bench;
 pub mod bpf;
@@ -11,6 +12,7 @@ pub mod counters;
 pub mod cpus;
 pub mod dumped;
 pub mod event;
+pub mod every;
 pub mod fuzz;
 pub mod idle;
 pub mod kernel_text;
@@ -19,6 +21,7 @@ pub mod kvm;
 pub mod machine;
 pub mod matrix;
 pub mod probe;
+pub mod shared_memory;
 pub mod slow_calls;
 pub mod slow_memory;
 pub mod spinner;

@@ -3,6 +3,7 @@
 
 use anyhow::{ensure, Context};
 use rustix::io::Errno;
+use std::ffi::CStr;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -19,15 +20,23 @@ pub fn is_here() -> bool {
 ///
 /// There is no such module, or the kernel refuses it.
 pub fn load_modules(names: &[&str]) -> anyhow::Result<()> {
-    for name in names.iter().filter(|_| is_here()) {
-        let path = format!("/lib/modules/{name}.ko");
-        let file = File::open(&path).with_context(|| path.clone())?;
-        match rustix::system::finit_module(&file, c"", 0) {
-            Ok(()) | Err(Errno::EXIST) => {}
-            Err(error) => return Err(error).context(path),
-        }
+    names
+        .iter()
+        .filter(|_| is_here())
+        .try_for_each(|name| load(&format!("/lib/modules/{name}.ko"), c""))
+}
+
+/// Loads a module, with its parameters.
+///
+/// # Errors
+///
+/// There is no such module, or the kernel refuses it.
+pub fn load(path: &str, parameters: &CStr) -> anyhow::Result<()> {
+    let file = File::open(path).with_context(|| path.to_owned())?;
+    match rustix::system::finit_module(&file, parameters, 0) {
+        Ok(()) | Err(Errno::EXIST) => Ok(()),
+        Err(error) => Err(error).with_context(|| path.to_owned()),
     }
-    Ok(())
 }
 
 /// An MSR of a CPU.

@@ -168,11 +168,28 @@ pub fn signal_process(pid: i32, signal: i32) -> bool {
 ///
 /// EINVAL for a signal that cannot be handled.
 pub fn on_signal(signal: i32, handler: extern "C" fn(c_int)) -> Result<()> {
+    handle(signal, handler as *const () as usize, libc::SA_RESTART)
+}
+
+/// A handler that gets what is known of the signal, and the registers to return to.
+pub type WithContext = extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void);
+
+/// The same for one [`WithContext`].
+///
+/// # Errors
+///
+/// EINVAL for a signal that cannot be handled.
+pub fn on_signal_with_context(signal: i32, handler: WithContext) -> Result<()> {
+    let flags = libc::SA_RESTART | libc::SA_SIGINFO;
+    handle(signal, handler as *const () as usize, flags)
+}
+
+fn handle(signal: i32, handler: usize, flags: c_int) -> Result<()> {
     // SAFETY: all zeros is a valid sigaction.
     let mut action: libc::sigaction = unsafe { mem::zeroed() };
-    action.sa_sigaction = handler as *const () as usize;
-    action.sa_flags = libc::SA_RESTART;
-    // SAFETY: `action` is complete.
+    action.sa_sigaction = handler;
+    action.sa_flags = flags;
+    // SAFETY: `action` is complete, and `handler` is what its flags say.
     checked(unsafe { libc::sigaction(signal, &raw const action, ptr::null_mut()) })?;
     Ok(())
 }

@@ -8,11 +8,12 @@ use std::process::{Command, ExitCode};
 use std::thread;
 use std::time::{Duration, Instant};
 use xcomp::Feature;
+use xfd_selftests::areas;
 use xfd_selftests::kvm::guest as does;
 use xfd_selftests::kvm::layout;
 use xfd_selftests::kvm::vcpu::Vcpu;
 use xfd_selftests::kvm::vm::Vm;
-use xfd_selftests::kvm::{self, areas, with_xcr0, ENABLE, TILES, TILE_DATA, XFD};
+use xfd_selftests::kvm::{self, with_xcr0, ENABLE, TILES, TILE_DATA, XFD};
 use xfd_selftests::sys::{self, End};
 use xfd_selftests::{child, ktap};
 

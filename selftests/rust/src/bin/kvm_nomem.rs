@@ -6,13 +6,14 @@ use anyhow::{ensure, Context};
 use std::fs;
 use std::process::ExitCode;
 use xcomp::Feature;
+use xfd_selftests::areas;
 use xfd_selftests::ktap::{self, Outcome};
 use xfd_selftests::kvm::area::{Area, XMM0, XSTATE_BV};
 use xfd_selftests::kvm::guest as does;
 use xfd_selftests::kvm::vcpu::Vcpu;
 use xfd_selftests::kvm::vm::Vm;
 use xfd_selftests::kvm::{
-    self, areas, layout, with_xcr0, ENABLE, LARGE, SMALL, TILES, TILE_DATA, XCR0_WITH_TILES, XFD,
+    self, layout, with_xcr0, ENABLE, LARGE, SMALL, TILES, TILE_DATA, XCR0_WITH_TILES, XFD,
 };
 use xfd_selftests::tile::content;
 

@@ -2,7 +2,6 @@
 //! A small virtual machine monitor, for tests of what KVM asks of the kernel's FPU code.
 
 pub mod area;
-pub mod areas;
 pub mod guest;
 pub mod ioctls;
 pub mod layout;

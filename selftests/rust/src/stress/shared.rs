@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What all processes of a run share: the accounts, and the word to stop. In a memfd, so that it
-//! outlives every one of them, and exec.
+//! What all processes of a run share: the accounts, and the word to stop.
 #![allow(unsafe_code)]
 
 use super::plan::{Ending, Operation};
-use std::io::{Error, Result};
-use std::ptr;
+use crate::shared_memory::{self, Shareable};
+use std::io::Result;
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 /// The most processes at a time.
@@ -40,6 +39,9 @@ pub struct Shared {
     failures: AtomicU32,
 }
 
+// SAFETY: atomics alone.
+unsafe impl Shareable for Shared {}
+
 impl Shared {
     /// New accounts, and the file descriptor by which [`Shared::attach`] finds them.
     ///
@@ -47,13 +49,7 @@ impl Shared {
     ///
     /// ENOMEM, ENOSYS.
     pub fn create() -> Result<(&'static Self, i32)> {
-        // SAFETY: creates a file without a name; it stays open over exec.
-        let fd = unsafe { libc::memfd_create(c"amx_stress".as_ptr(), 0) };
-        // SAFETY: a file that is ours.
-        if fd < 0 || unsafe { libc::ftruncate(fd, size_of::<Self>() as i64) } != 0 {
-            return Err(Error::last_os_error());
-        }
-        Ok((Self::attach(fd)?, fd))
+        shared_memory::create()
     }
 
     /// The accounts of the run that this process belongs to.
@@ -62,23 +58,7 @@ impl Shared {
     ///
     /// There are none behind this descriptor.
     pub fn attach(fd: i32) -> Result<&'static Self> {
-        // SAFETY: a new shared mapping wherever there is room.
-        let memory = unsafe {
-            libc::mmap(
-                ptr::null_mut(),
-                size_of::<Self>(),
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_SHARED,
-                fd,
-                0,
-            )
-        };
-        if memory == libc::MAP_FAILED {
-            return Err(Error::last_os_error());
-        }
-        // SAFETY: page-aligned, long enough, never unmapped, and all of it atomics, for which
-        // any content is valid.
-        Ok(unsafe { &*memory.cast::<Self>() })
+        shared_memory::attach(fd)
     }
 
     /// Counts one operation; the run may be over by it.

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The kernel memory of fpstates that are allocated: of tasks with an enlarged one, and of vCPUs.
 
-use anyhow::Context;
-use std::fs;
+use anyhow::{ensure, Context};
+use std::time::{Duration, Instant};
+use std::{fs, thread};
 
 /// Bytes of the areas of addresses in /proc/vmallocinfo, each with its guard page, that were
 /// allocated for an fpstate, without those that the module keeps for the next first use.
@@ -27,6 +28,26 @@ pub fn bytes() -> anyhow::Result<u64> {
         }
     }
     Ok(sum - pooled()?)
+}
+
+/// Waits until there are no more than `before`: the last ones go after a grace period of RCU.
+///
+/// # Errors
+///
+/// There are more after two seconds.
+pub fn wait_until_back_to(before: u64) -> anyhow::Result<()> {
+    let begin = Instant::now();
+    loop {
+        let now = bytes()?;
+        if now <= before {
+            return Ok(());
+        }
+        ensure!(
+            begin.elapsed() < Duration::from_secs(2),
+            "bytes of buffers: {now}, at the beginning {before}"
+        );
+        thread::sleep(Duration::from_millis(10));
+    }
 }
 
 /// What the module keeps: three pages each, and a guard page.

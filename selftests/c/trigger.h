@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The emulator's trigger: a CPU stops between two instructions, or is interrupted there. See
+ * Documentation/machine.rst.
+ */
+#ifndef XFD_TEST_TRIGGER_H
+#define XFD_TEST_TRIGGER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define TRIGGER_LEAF	0x58464401
+
+/* Events; else an address. */
+#define TRIGGER_NOW	0
+#define TRIGGER_NM	1
+#define TRIGGER_VMEXIT	2
+
+/* What happens; else an interrupt of that vector. */
+#define TRIGGER_PAUSE	0
+#define TRIGGER_NMI	1
+
+enum trigger_state {
+	TRIGGER_OFF, TRIGGER_AWAITS, TRIGGER_COUNTS, TRIGGER_PAUSED, TRIGGER_FIRED, TRIGGER_RETURNED
+};
+
+/* Bits of flags, beside the CPL in the lowest two. */
+#define TRIGGER_IF		(1 << 2)
+#define TRIGGER_BY_ITSELF	(1 << 3)
+
+struct trigger {
+	uint64_t state, passed, rip, flags;
+};
+
+static inline struct trigger trigger_ask(uint64_t command, uint64_t rbx, uint64_t rsi, uint64_t rdi,
+					 uint64_t at_most, uint64_t in_function)
+{
+	register uint64_t r8 asm("r8") = at_most, r9 asm("r9") = in_function;
+	struct trigger seen = { TRIGGER_LEAF, rbx, command, 0 };
+
+	asm volatile("cpuid" : "+a" (seen.state), "+b" (seen.passed), "+c" (seen.rip), "=d" (seen.flags)
+			     : "S" (rsi), "D" (rdi), "r" (r8), "r" (r9) : "memory");
+	return seen;
+}
+
+static inline bool trigger_is_there(void)
+{
+	return trigger_ask(0, 0, 0, 0, 0, 0).passed == 0x20646658;
+}
+
+/* After so many instructions of this CPU since the event; a pause lasts so many ticks at most, each as long as one. */
+static inline bool trigger_arm(uint64_t event, uint64_t after, uint64_t action, uint64_t at_most)
+{
+	return trigger_ask(1, after, event, action, at_most, 0).state == 1;
+}
+
+/* From where the function begins, and only until it returns. */
+static inline bool trigger_arm_function(const void *function, uint64_t after, uint64_t action, uint64_t at_most)
+{
+	return trigger_ask(1, after, (uintptr_t)function, action, at_most, 1).state == 1;
+}
+
+static inline struct trigger trigger_look(int cpu)
+{
+	return trigger_ask(2, cpu, 0, 0, 0, 0);
+}
+
+static inline struct trigger trigger_let_go(int cpu)
+{
+	return trigger_ask(3, cpu, 0, 0, 0, 0);
+}
+
+static inline struct trigger trigger_disarm(int cpu)
+{
+	return trigger_ask(4, cpu, 0, 0, 0, 0);
+}
+
+#endif

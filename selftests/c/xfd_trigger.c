@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The emulator's trigger fires before the very instruction that it is asked for.
+ */
+#define _GNU_SOURCE
+#include "kselftest_harness.h"
+#include "amx.h"
+#include "machine.h"
+#include "trigger.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+
+#define STOPPED		0	/* the CPU that is stopped */
+#define WATCHING	1
+#define STEPS		64
+#define AT_MOST		5000000
+#define RESCHEDULE	0xfd	/* asm/irq_vectors.h: does nothing when nothing is to be done */
+
+static volatile uint32_t steps;
+extern const char first_step[], second_step[];
+
+/* Counts to STEPS, one instruction each, right after arming. */
+static void __attribute__((noipa)) count_steps(uint64_t after, uint64_t action, uint64_t at_most)
+{
+	register uint64_t r8 asm("r8") = at_most, r9 asm("r9") = 0;
+	uint64_t a = TRIGGER_LEAF, b = after, c = 1;
+
+	asm volatile("cpuid\n"
+		     "first_step:	incl %[steps]\n"
+		     "second_step:	.rept %c[more]\n"
+		     "	incl %[steps]\n"
+		     "	.endr"
+		     : "+a" (a), "+b" (b), "+c" (c), [steps] "+m" (steps)
+		     : "S" (TRIGGER_NOW), "D" (action), "r" (r8), "r" (r9), [more] "i" (STEPS - 1) : "rdx", "memory");
+}
+
+/* What the watcher saw of a CPU that was paused. */
+struct seen {
+	struct trigger trigger;
+	uint32_t steps;
+};
+
+static volatile bool watching, done;
+
+static void *watch(void *place)
+{
+	struct seen *seen = place;
+
+	if (!pin_to(WATCHING)) {
+		watching = true;
+		return place;
+	}
+	watching = true;
+	while (!done) {
+		seen->trigger = trigger_look(STOPPED);
+		if (seen->trigger.state == TRIGGER_PAUSED) {
+			seen->steps = steps;
+			trigger_let_go(STOPPED);
+			return NULL;
+		}
+	}
+	return NULL;
+}
+
+/* Pauses after so many steps, watched. */
+static bool paused_after(uint64_t after, struct seen *seen)
+{
+	pthread_t watcher;
+	void *failed;
+
+	done = watching = false;
+	steps = 0;
+	if (pthread_create(&watcher, NULL, watch, seen))
+		return false;
+	while (!watching)
+		sched_yield();
+	count_steps(after, TRIGGER_PAUSE, AT_MOST);
+	done = true;
+	pthread_join(watcher, &failed);
+	return !failed && steps == STEPS;
+}
+
+FIXTURE(trigger)
+{
+};
+
+FIXTURE_SETUP(trigger)
+{
+	if (!trigger_is_there())
+		SKIP(return, "only the emulated machine has a trigger");
+	if (!pin_to(WATCHING) || !pin_to(STOPPED))
+		SKIP(return, "it takes two CPUs");
+}
+
+FIXTURE_TEARDOWN(trigger)
+{
+	trigger_disarm(STOPPED);
+}
+
+TEST_F(trigger, pauses_before_each_instruction)
+{
+	const uintptr_t length = second_step - first_step;
+	struct seen seen;
+	int after;
+
+	for (after = 0; after < STEPS; after++) {
+		ASSERT_TRUE(paused_after(after, &seen));
+		EXPECT_EQ(TRIGGER_PAUSED, seen.trigger.state);
+		EXPECT_EQ(after, seen.steps);
+		EXPECT_EQ(after, seen.trigger.passed);
+		EXPECT_EQ((uintptr_t)first_step + after * length, seen.trigger.rip);
+		EXPECT_EQ(3 | TRIGGER_IF, seen.trigger.flags);
+	}
+}
+
+TEST_F(trigger, goes_on_by_itself)
+{
+	struct trigger seen;
+
+	count_steps(3, TRIGGER_PAUSE, 10000);
+	seen = trigger_disarm(STOPPED);
+	EXPECT_EQ(TRIGGER_FIRED, seen.state);
+	EXPECT_NE(0, seen.flags & TRIGGER_BY_ITSELF);
+}
+
+static uint8_t from[256], to[256];
+
+TEST_F(trigger, rep_is_one_instruction)
+{
+	register uint64_t r8 asm("r8") = AT_MOST, r9 asm("r9") = 0;
+	uint64_t a = TRIGGER_LEAF, b = 200, c = 1, d = sizeof(from), si = 0, di = 0;
+	struct trigger seen;
+
+	memset(from, 7, sizeof(from));
+	/* Never reaches 200 if the copy is one. */
+	asm volatile("cpuid\n"
+		     "	mov %[size], %%ecx\n"
+		     "	lea %[from], %%rsi\n"
+		     "	lea %[to], %%rdi\n"
+		     "	rep movsb"
+		     : "+a" (a), "+b" (b), "+c" (c), "+S" (si), "+D" (di), "=&d" (d), [to] "=m" (to)
+		     : "r" (r8), "r" (r9), [size] "i" (sizeof(from)), [from] "m" (from) : "memory");
+	seen = trigger_disarm(STOPPED);
+	EXPECT_EQ(0, memcmp(from, to, sizeof(to)));
+	EXPECT_EQ(TRIGGER_COUNTS, seen.state);
+	EXPECT_LT(seen.passed, 50);
+}
+
+/* Counter 2: interrupts (machine.rst). */
+static uint32_t interrupts(void)
+{
+	uint32_t a = 0x58464400, b, c = 2, d;
+
+	asm volatile("cpuid" : "+a" (a), "=b" (b), "+c" (c), "=d" (d));
+	return a;
+}
+
+TEST_F(trigger, interrupts)
+{
+	uint32_t before = interrupts();
+	struct trigger seen;
+
+	count_steps(5, RESCHEDULE, 0);
+	seen = trigger_disarm(STOPPED);
+	EXPECT_EQ(TRIGGER_FIRED, seen.state);
+	EXPECT_EQ(5, seen.passed);
+	EXPECT_LE(1, interrupts() - before);
+	EXPECT_EQ((uintptr_t)first_step + 5 * (second_step - first_step), seen.rip);
+}
+
+static void __attribute__((noipa)) function(int depth)
+{
+	steps++;
+	if (depth)
+		function(depth - 1);
+	steps++;
+}
+
+TEST_F(trigger, ends_with_its_function)
+{
+	struct trigger seen;
+
+	steps = 0;
+	ASSERT_TRUE(trigger_arm_function(function, 1000, TRIGGER_PAUSE, 1000));
+	function(3);
+	steps++;
+	seen = trigger_disarm(STOPPED);
+	EXPECT_EQ(9, steps);
+	EXPECT_EQ(TRIGGER_RETURNED, seen.state);
+	EXPECT_LE(2 * 4, seen.passed);
+	EXPECT_GE(100, seen.passed);
+}
+
+static void skip_tilezero(int signo, siginfo_t *info, void *ucontext)
+{
+	((ucontext_t *)ucontext)->uc_mcontext.gregs[REG_RIP] += 5;
+}
+
+TEST_F(trigger, counts_from_the_next_nm)
+{
+	struct sigaction action = { .sa_sigaction = skip_tilezero, .sa_flags = SA_SIGINFO };
+	struct trigger seen;
+
+	REQUIRE_TILES();
+	ASSERT_EQ(0, sigaction(SIGILL, &action, NULL));
+	tiles_configure();
+	ASSERT_TRUE(trigger_arm(TRIGGER_NM, 0, TRIGGER_PAUSE, 1000));
+	EXPECT_EQ(TRIGGER_AWAITS, trigger_look(STOPPED).state);
+	/* Without permission: refused. */
+	asm volatile("tilezero %tmm0");
+	seen = trigger_disarm(STOPPED);
+	EXPECT_EQ(TRIGGER_FIRED, seen.state);
+	EXPECT_EQ(0, seen.passed);
+	EXPECT_EQ(0, seen.flags & 3);
+}
+
+TEST_F(trigger, refuses_what_can_not_be)
+{
+	EXPECT_FALSE(trigger_arm(TRIGGER_NOW, 0, 5, 0));
+	EXPECT_FALSE(trigger_arm(TRIGGER_NOW, 0, 256, 0));
+	EXPECT_EQ(TRIGGER_OFF, trigger_look(STOPPED).state);
+	EXPECT_EQ(0, trigger_ask(77, 0, 0, 0, 0, 0).passed);
+	EXPECT_EQ(0, trigger_look(99).state);
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The same as `xfd_every` for what KVM asks of the kernel's FPU code.
+
+use clap::Parser;
+use std::process::ExitCode;
+use xfd_selftests::every::{guest_path, table};
+use xfd_selftests::kvm;
+
+/// Disturbs paths through KVM at each of their instructions.
+#[derive(Parser)]
+struct Arguments {
+    #[command(flatten)]
+    choice: table::Choice,
+}
+
+fn main() -> ExitCode {
+    let choice = Arguments::parse().choice;
+    match kvm::missing() {
+        Ok(None) => table::run(guest_path::ALL, &choice),
+        Ok(Some(why)) => xfd_selftests::ktap::skip_all(why),
+        Err(error) => xfd_selftests::ktap::skip_all(format!("{error:#}")),
+    }
+}

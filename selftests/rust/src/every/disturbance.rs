@@ -1,0 +1,355 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What is done to a process while it stands between two instructions of its path. All of it is done by a
+//! process on the other CPU that runs ahead of everybody there, so it is done, or waits for the CPU that stands still, when
+//! [`Disturber::disturb`] returns.
+
+use super::trial::{TAKEN_ON, WATCHED_FROM};
+use crate::avx::{self, Ymm};
+use crate::sys::{self, End};
+use crate::tile::{content, expect, Tiles};
+use crate::{child, cpus};
+use anyhow::{bail, ensure, Context};
+use rustix::thread::{sched_setaffinity, CpuSet, Pid};
+use std::fs;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixDatagram;
+use xcomp::Feature;
+
+/// What is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A process that runs first on its CPU wakes up: it has live tiles, and other data in all registers.
+    Preempt,
+    /// The same, and it has to go on on the other CPU.
+    Migrate,
+    /// SIGKILL.
+    Kill,
+    /// It is stopped and traced; its registers are read, and written back.
+    Trace,
+    /// The kernel's caches are asked for their memory.
+    Shrink,
+    /// A process on the other CPU has its first use, ends, and leaves its buffer to whoever comes next.
+    FirstUse,
+    /// Its CPU takes an NMI that looks at the stack, as perf does.
+    Nmi,
+    /// Its CPU takes an interrupt that uses the FPU, if it may there.
+    FpuInIrq,
+    /// The kernel's own threads have time on the other CPU: reclaim, with the build that looks all the time.
+    Wait,
+}
+
+/// When its CPU may go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// When the disturbance has begun: it waits for that CPU, or is done.
+    Begun,
+    /// When it is done.
+    Done,
+    /// When the time is over.
+    TimeIsOver,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Kind; 9] = [
+        Kind::Preempt,
+        Kind::Migrate,
+        Kind::Kill,
+        Kind::Trace,
+        Kind::Shrink,
+        Kind::FirstUse,
+        Kind::Nmi,
+        Kind::FpuInIrq,
+        Kind::Wait,
+    ];
+
+    /// What it is called.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Preempt => "preempt",
+            Kind::Migrate => "migrate",
+            Kind::Kill => "kill",
+            Kind::Trace => "trace",
+            Kind::Shrink => "shrink",
+            Kind::FirstUse => "first_use",
+            Kind::Nmi => "nmi",
+            Kind::FpuInIrq => "fpu_in_irq",
+            Kind::Wait => "wait",
+        }
+    }
+
+    /// For how many instructions of others its victim's CPU stands still at most. If it waits for a lock that the victim
+    /// holds, it is late.
+    #[must_use]
+    pub fn instructions(self) -> u64 {
+        match self {
+            Kind::Shrink => 20_000_000,
+            Kind::Wait => 500_000,
+            _ => 3_000_000,
+        }
+    }
+
+    /// When its victim's CPU may go on.
+    #[must_use]
+    pub fn until(self) -> Until {
+        match self {
+            Kind::Preempt | Kind::Migrate | Kind::Kill | Kind::Trace => Until::Begun,
+            Kind::Nmi | Kind::FpuInIrq => Until::Begun,
+            Kind::Shrink | Kind::FirstUse => Until::Done,
+            Kind::Wait => Until::TimeIsOver,
+        }
+    }
+
+    /// How often it came, for those that are counted elsewhere.
+    fn came(self) -> anyhow::Result<Option<u64>> {
+        let counters: &[&str] = match self {
+            Kind::Nmi => &["nmis"],
+            Kind::FpuInIrq => &["fpu_uses", "fpu_unusable"],
+            _ => return Ok(None),
+        };
+        let mut sum = 0;
+        for name in counters {
+            let path = format!("/sys/module/interrupts/parameters/{name}");
+            let text = fs::read_to_string(&path).with_context(|| path.clone())?;
+            sum += text.trim().parse::<u64>().context(path)?;
+        }
+        Ok(Some(sum))
+    }
+}
+
+/// Interrupts of interrupts.ko, by writing to its parameters.
+const NMI: &str = "/sys/module/interrupts/parameters/nmi";
+const FPU: &str = "/sys/module/interrupts/parameters/fpu";
+
+/// A process that waits to disturb.
+pub struct Disturber {
+    kind: Kind,
+    pid: i32,
+    socket: UnixDatagram,
+    outstanding: usize,
+    /// How often it has disturbed, and how often it had come before.
+    times: u64,
+    came_before: Option<u64>,
+}
+
+/// What the process is told, with the number of another one.
+const DISTURB: u8 = 0;
+const END: u8 = 1;
+
+impl Disturber {
+    /// For a process that runs on the other CPU.
+    ///
+    /// # Errors
+    ///
+    /// Not root; no permission for tiles; interrupts.ko is not there.
+    pub fn new(kind: Kind) -> anyhow::Result<Self> {
+        if matches!(kind, Kind::Nmi | Kind::FpuInIrq) {
+            ensure!(fs::exists(NMI)?, "interrupts.ko is not loaded");
+        }
+        let (socket, orders) = UnixDatagram::pair()?;
+        let pid = child::begin(|| serve(kind, &orders))?;
+        let mut disturber = Disturber {
+            kind,
+            pid,
+            socket,
+            outstanding: 1,
+            times: 0,
+            came_before: kind.came()?,
+        };
+        disturber.finish().context("beginning to disturb")?;
+        Ok(disturber)
+    }
+
+    /// What it does.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Begins to disturb a process that stands still.
+    ///
+    /// # Errors
+    ///
+    /// The process that disturbs has gone.
+    pub fn disturb(&mut self, pid: i32) -> anyhow::Result<()> {
+        self.times += 1;
+        self.order(DISTURB, pid)
+    }
+
+    fn order(&mut self, what: u8, pid: i32) -> anyhow::Result<()> {
+        self.outstanding += 1;
+        let [a, b, c, d] = pid.to_le_bytes();
+        self.socket.send(&[what, a, b, c, d])?;
+        Ok(())
+    }
+
+    /// Waits for the end of all that was begun.
+    ///
+    /// # Errors
+    ///
+    /// It failed.
+    pub fn finish(&mut self) -> anyhow::Result<()> {
+        let mut text = [0; 512];
+        while self.outstanding > 0 {
+            self.outstanding -= 1;
+            let size = self.socket.recv(&mut text)?;
+            ensure!(
+                text[..size] == *DONE,
+                "{}",
+                String::from_utf8_lossy(&text[..size])
+            );
+        }
+        Ok(())
+    }
+
+    /// For good.
+    ///
+    /// # Errors
+    ///
+    /// Whoever preempts was disturbed itself; an interrupt did not come.
+    pub fn end(mut self) -> anyhow::Result<()> {
+        if let (Some(before), Some(now)) = (self.came_before, self.kind.came()?) {
+            let (came, times) = (now - before, self.times);
+            ensure!(came == times, "it came {came} times, and should {times}");
+        }
+        self.order(END, 0)?;
+        self.finish()?;
+        match sys::wait(self.pid, 0)? {
+            (_, End::Exit(0)) => Ok(()),
+            (_, end) => bail!("the process that disturbs ended with {end:?}"),
+        }
+    }
+}
+
+const DONE: &[u8] = b"done";
+
+/// The process: does what it is told, and says `done` or what went wrong.
+fn serve(kind: Kind, orders: &UnixDatagram) -> anyhow::Result<()> {
+    let answer = |result: anyhow::Result<()>| -> anyhow::Result<()> {
+        let text = result.map_or_else(|error| format!("{error:#}").into_bytes(), |()| DONE.into());
+        orders.send(&text[..text.len().min(512)])?;
+        Ok(())
+    };
+    cpus::pin_to(WATCHED_FROM)?;
+    let intruder = matches!(kind, Kind::Preempt | Kind::Migrate)
+        .then(Intruder::start)
+        .transpose()?;
+    sys::run_first()?;
+    answer(Ok(()))?;
+    loop {
+        let mut order = [0; 5];
+        orders.recv(&mut order)?;
+        let [what, pid @ ..] = order;
+        if what == END {
+            return answer(intruder.map_or(Ok(()), Intruder::end));
+        }
+        answer(disturb(kind, intruder.as_ref(), i32::from_le_bytes(pid)))?;
+    }
+}
+
+fn disturb(kind: Kind, intruder: Option<&Intruder>, pid: i32) -> anyhow::Result<()> {
+    match kind {
+        Kind::Preempt => wake(intruder),
+        Kind::Migrate => wake(intruder).and_then(|()| move_away(pid)),
+        Kind::Kill => {
+            sys::signal_process(pid, libc::SIGKILL);
+            Ok(())
+        }
+        Kind::Trace => trace(pid),
+        Kind::Shrink => fs::write("/proc/sys/vm/drop_caches", "2").context("drop_caches"),
+        Kind::FirstUse => child::passes(|| {
+            xcomp::request(Feature::TILE_DATA)?;
+            let mut tiles = Tiles::configure();
+            tiles.load_all(&content(3));
+            expect(&tiles.store_all(), 3)
+        }),
+        Kind::Nmi => fs::write(NMI, TAKEN_ON.to_string()).context(NMI),
+        Kind::FpuInIrq => fs::write(FPU, TAKEN_ON.to_string()).context(FPU),
+        Kind::Wait => Ok(()),
+    }
+}
+
+fn wake(intruder: Option<&Intruder>) -> anyhow::Result<()> {
+    intruder.context("no intruder")?.wake()
+}
+
+/// Waits until it has moved; if it has gone it cannot.
+fn move_away(pid: i32) -> anyhow::Result<()> {
+    let mut set = CpuSet::new();
+    set.set(WATCHED_FROM);
+    match sched_setaffinity(Pid::from_raw(pid), &set) {
+        Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
+        Err(error) => Err(error).context("sched_setaffinity"),
+    }
+}
+
+/// Stops it, reads and writes back its registers, and lets it go on untraced.
+fn trace(pid: i32) -> anyhow::Result<()> {
+    match sys::ptrace(libc::PTRACE_SEIZE, pid, 0) {
+        Ok(()) => {}
+        // It has ended: exit_state is set.
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EPERM | libc::ESRCH)) => {
+            return Ok(())
+        }
+        Err(error) => return Err(error).context("PTRACE_SEIZE"),
+    }
+    // If it ends before, waitpid says so.
+    let _ = sys::ptrace(libc::PTRACE_INTERRUPT, pid, 0);
+    let (_, stop) = sys::wait(pid, 0).context("waitpid")?;
+    let End::Stopped(why) = stop else {
+        return Ok(());
+    };
+    let mut area = vec![0; 16 << 10];
+    let size = sys::get_xstate(pid, &mut area).context("PTRACE_GETREGSET")?;
+    sys::set_xstate(pid, &area[..size]).context("PTRACE_SETREGSET")?;
+    // A signal on its way is delivered; the stop that was asked for has none.
+    let signal = if why >> 8 == 0 { why & 0x7f } else { 0 };
+    sys::ptrace(libc::PTRACE_DETACH, pid, signal as usize).context("PTRACE_DETACH")
+}
+
+/// A process on the CPU where the path is taken, which runs first whenever it has something to do. It keeps live
+/// tiles all the time, and each time that it wakes up other data in the AVX registers.
+struct Intruder {
+    pid: i32,
+    wake: OwnedFd,
+}
+
+impl Intruder {
+    fn start() -> anyhow::Result<Self> {
+        let (reads, wake) = rustix::pipe::pipe()?;
+        let (ready, says) = rustix::pipe::pipe()?;
+        let pid = child::begin(|| {
+            cpus::pin_to(TAKEN_ON)?;
+            sys::run_first()?;
+            xcomp::request(Feature::TILE_DATA)?;
+            let mut tiles = Tiles::configure();
+            tiles.load_all(&content(1));
+            rustix::io::write(&says, &[1])?;
+            for number in (0..=u8::MAX).cycle() {
+                let registers = Ymm::filled(number);
+                let after = avx::read_with(reads.as_fd(), &registers)?;
+                ensure!(after == registers, "AVX registers have changed");
+                expect(&tiles.store_all(), 1)?;
+            }
+            Ok(())
+        })?;
+        let mut byte = [0];
+        ensure!(rustix::io::read(&ready, &mut byte)? == 1, "it says nothing");
+        Ok(Intruder { pid, wake })
+    }
+
+    fn wake(&self) -> anyhow::Result<()> {
+        rustix::io::write(&self.wake, &[1]).context("waking who preempts")?;
+        Ok(())
+    }
+
+    /// Nothing of its own was disturbed.
+    fn end(self) -> anyhow::Result<()> {
+        sys::signal_process(self.pid, libc::SIGKILL);
+        match sys::wait(self.pid, 0)? {
+            (_, End::Signal(libc::SIGKILL)) => Ok(()),
+            (_, end) => bail!("who preempts ended with {end:?}: see above"),
+        }
+    }
+}

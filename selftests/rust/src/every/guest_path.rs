@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The paths of a hypervisor. Its thread has live tiles of its own all the time.
+
+use super::path::{live, Path, Prepared, Start};
+use crate::kvm::area::Area;
+use crate::kvm::guest::{self as does, Op};
+use crate::kvm::vcpu::Vcpu;
+use crate::kvm::vm::Vm;
+use crate::kvm::{self, layout, supported_cpuid, ENABLE, LARGE, TILE_DATA, XCR0_WITH_TILES, XFD};
+use crate::tile::{content, expect, Tiles};
+use anyhow::{ensure, Context};
+use kvm_bindings::CpuId;
+use xcomp::Feature;
+
+/// All of them.
+pub const ALL: &[Path] = &[
+    Path {
+        name: "vcpu_create",
+        about: "KVM_CREATE_VCPU with permission",
+        start: Start::Function("fpu_alloc_guest_fpstate"),
+        prepare: |_, _| Guest::prepare(|guest| guest.create()),
+    },
+    Path {
+        name: "vcpu_cpuid",
+        about: "KVM_SET_CPUID2 that shows AMX",
+        start: Start::Function("fpu_enable_guest_xfd_features"),
+        prepare: |_, _| Guest::bare(|guest| guest.set_cpuid()),
+    },
+    Path {
+        name: "vcpu_xcr0",
+        about: "KVM_SET_XCRS that enables tile data",
+        start: Start::Arming,
+        prepare: |_, _| Guest::fresh(|guest| guest.set_xcr0()),
+    },
+    Path {
+        name: "vcpu_xfd",
+        about: "KVM_SET_MSRS that disarms XFD",
+        start: Start::Arming,
+        prepare: |_, _| Guest::armed(|guest| guest.disarm()),
+    },
+    Path {
+        name: "vcpu_first_use",
+        about: "KVM_RUN of a guest from XSETBV to its first tiles",
+        start: Start::Arming,
+        prepare: |_, _| Guest::fresh(|guest| guest.run(&FIRST_USE)),
+    },
+    Path {
+        name: "vcpu_arms",
+        about: "KVM_RUN of a guest that arms XFD over live tiles, the first time that it does, and disarms it",
+        start: Start::Arming,
+        prepare: |_, _| Guest::loaded(|guest| guest.run(&ARMS)),
+    },
+    Path {
+        name: "vcpu_armed",
+        about: "KVM_RUN of a guest that takes #NM and disarms XFD, and its exit",
+        start: Start::Arming,
+        prepare: |_, _| Guest::armed(|guest| guest.run(&SERVED)),
+    },
+    Path {
+        name: "vcpu_swap",
+        about: "KVM_RUN of a guest with live tiles",
+        start: Start::Arming,
+        prepare: |_, _| Guest::loaded(|guest| guest.run(&[does::check()])),
+    },
+    Path {
+        name: "vcpu_get_xsave",
+        about: "KVM_GET_XSAVE2 with live tiles",
+        start: Start::Function("fpu_copy_guest_fpstate_to_uabi"),
+        prepare: |_, _| Guest::loaded(|guest| guest.get_xsave()),
+    },
+    Path {
+        name: "vcpu_set_xsave",
+        about: "KVM_SET_XSAVE with live tiles",
+        start: Start::Function("fpu_copy_uabi_to_guest_fpstate"),
+        prepare: |_, _| Guest::loaded(|guest| guest.set_xsave()),
+    },
+    Path {
+        name: "vcpu_end",
+        about: "the end of a virtual machine with live tiles",
+        start: Start::Function("fpu_free_guest_fpstate"),
+        prepare: |_, _| Guest::loaded(|guest| guest.end()),
+    },
+];
+
+const FIRST_USE: [Op; 5] = [
+    does::set_cr4(1 << 18),
+    does::xsetbv(XCR0_WITH_TILES),
+    does::configure(),
+    does::load(),
+    does::check(),
+];
+const ARMS: [Op; 2] = [does::wrmsr(XFD, TILE_DATA), does::wrmsr(XFD, 0)];
+const SERVED: [Op; 3] = [does::serve_nm(true), does::load(), does::check()];
+
+type Step = fn(&mut Guest) -> anyhow::Result<()>;
+
+struct Guest {
+    tiles: Tiles,
+    vm: Option<Vm>,
+    vcpu: Option<Vcpu>,
+    cpuid: CpuId,
+    area: Option<Area>,
+    step: Step,
+    result: Option<anyhow::Result<()>>,
+}
+
+const OWN: u64 = 20;
+const GUESTS: u64 = 21;
+
+impl Guest {
+    fn new(step: Step) -> anyhow::Result<Self> {
+        xcomp::request_guest(Feature::TILE_DATA)?;
+        let kvm = kvm::open()?;
+        Ok(Guest {
+            vm: Some(Vm::new(&kvm)?),
+            vcpu: None,
+            cpuid: supported_cpuid(&kvm)?,
+            area: None,
+            step,
+            result: None,
+            tiles: live(OWN)?,
+        })
+    }
+
+    /// A virtual machine without a vCPU.
+    fn prepare(step: Step) -> anyhow::Result<Box<dyn Prepared>> {
+        Ok(Box::new(Self::new(step)?))
+    }
+
+    /// With one as KVM makes it.
+    fn bare(step: Step) -> anyhow::Result<Box<dyn Prepared>> {
+        let mut guest = Self::new(step)?;
+        guest.create()?;
+        Ok(Box::new(guest))
+    }
+
+    /// With one that may enable tiles.
+    fn with_vcpu(step: Step) -> anyhow::Result<Self> {
+        let mut guest = Self::new(step)?;
+        let vcpu = guest.vm()?.vcpu(0, &guest.cpuid)?;
+        vcpu.set_tiles(&content(GUESTS))?;
+        guest.vcpu = Some(vcpu);
+        Ok(guest)
+    }
+
+    fn fresh(step: Step) -> anyhow::Result<Box<dyn Prepared>> {
+        Ok(Box::new(Self::with_vcpu(step)?))
+    }
+
+    /// With one that has armed XFD, and no tiles in use.
+    fn armed(step: Step) -> anyhow::Result<Box<dyn Prepared>> {
+        let mut guest = Self::with_vcpu(step)?;
+        let vcpu = guest.vcpu()?;
+        vcpu.values(&[does::wrmsr(XFD, TILE_DATA)])?;
+        vcpu.values(&ENABLE)?;
+        Ok(Box::new(guest))
+    }
+
+    /// With one that has live tiles.
+    fn loaded(step: Step) -> anyhow::Result<Box<dyn Prepared>> {
+        let mut guest = Self::with_vcpu(step)?;
+        let vcpu = guest.vcpu()?;
+        vcpu.values(&ENABLE)?;
+        vcpu.values(&[does::load()])?;
+        guest.area = Some(Area::of(guest.vcpu()?, LARGE)?);
+        Ok(Box::new(guest))
+    }
+
+    fn vm(&self) -> anyhow::Result<&Vm> {
+        self.vm.as_ref().context("no virtual machine")
+    }
+
+    fn vcpu(&mut self) -> anyhow::Result<&mut Vcpu> {
+        self.vcpu.as_mut().context("no vCPU")
+    }
+
+    fn create(&mut self) -> anyhow::Result<()> {
+        self.vcpu = Some(self.vm()?.bare_vcpu(0)?);
+        Ok(())
+    }
+
+    fn set_cpuid(&mut self) -> anyhow::Result<()> {
+        let cpuid = self.cpuid.clone();
+        self.vcpu()?.fd.set_cpuid2(&cpuid).context("KVM_SET_CPUID2")
+    }
+
+    fn set_xcr0(&mut self) -> anyhow::Result<()> {
+        let set = self.vcpu()?.set_xcr0(XCR0_WITH_TILES);
+        ensure!(set == Ok(()), "KVM_SET_XCRS: {set:?}");
+        Ok(())
+    }
+
+    fn disarm(&mut self) -> anyhow::Result<()> {
+        ensure!(self.vcpu()?.set_msr(XFD, 0)?, "KVM_SET_MSRS");
+        Ok(())
+    }
+
+    fn run(&mut self, ops: &[Op]) -> anyhow::Result<()> {
+        self.vcpu()?.values(ops).map(drop)
+    }
+
+    fn get_xsave(&mut self) -> anyhow::Result<()> {
+        self.area = Some(Area::of(self.vcpu()?, LARGE)?);
+        Ok(())
+    }
+
+    fn set_xsave(&mut self) -> anyhow::Result<()> {
+        let area = self.area.take().context("no area")?;
+        let errno = area.give(self.vcpu()?)?;
+        ensure!(errno == 0, "KVM_SET_XSAVE: errno {errno}");
+        self.area = Some(area);
+        Ok(())
+    }
+
+    fn end(&mut self) -> anyhow::Result<()> {
+        (self.vcpu, self.vm) = (None, None);
+        Ok(())
+    }
+}
+
+impl Prepared for Guest {
+    fn take(&mut self) {
+        self.result = Some((self.step)(self));
+    }
+    /// Its own tiles are as they were, and the guest can use its own.
+    fn check(&mut self) -> anyhow::Result<()> {
+        self.result.take().context("not taken")??;
+        expect(&self.tiles.store_all(), OWN).context("the hypervisor's own tiles")?;
+        if let Some(area) = &self.area {
+            area.expect_tile_bits(kvm::TILES)?;
+        }
+        if self.area.is_some() && self.vcpu.is_some() {
+            self.run(&[does::check()])?;
+            let wrong = self.vcpu()?.number(layout::WRONG)?;
+            ensure!(wrong == 0, "the guest found other tiles");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The emulator's trigger: a CPU stops between two instructions, or is interrupted there. See
+//! Documentation/machine.rst.
+#![allow(unsafe_code)]
+
+use std::arch::asm;
+
+const LEAF: u64 = 0x5846_4401;
+/// What command 0 says in EBX, ECX and EDX.
+const SIGNATURE: [u64; 3] = [0x2064_6658, 0x6769_7274, 0x2e72_6567];
+
+const SIGNS: u64 = 0;
+const ARM: u64 = 1;
+const LOOK: u64 = 2;
+const LET_GO: u64 = 3;
+const DISARM: u64 = 4;
+
+/// From where instructions are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Arming.
+    Now,
+    /// The CPU's next #NM.
+    NextNm,
+    /// Its next VM exit.
+    NextVmExit,
+    /// When it arrives at this address, in whatever address space.
+    Address(u64),
+    /// The same, at the beginning of a function, and only until that returns.
+    Function(u64),
+}
+
+/// What then happens before the next instruction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// The CPU executes nothing until it is let go.
+    Pause {
+        /// Ticks, each as long as an instruction takes, after which it goes on by itself.
+        at_most: u64,
+    },
+    /// A non-maskable interrupt.
+    Nmi,
+    /// An interrupt with this vector, 32 or more, from the local APIC.
+    Interrupt(u8),
+}
+
+/// What has become of a trigger.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum State {
+    /// Disarmed.
+    #[default]
+    Off,
+    /// Its event has not come.
+    Awaits,
+    /// It counts.
+    Counts,
+    /// Its CPU stands still.
+    Paused,
+    /// It has fired.
+    Fired,
+    /// The function has returned before.
+    Returned,
+}
+
+/// A trigger as it was at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// What has become of it.
+    pub state: State,
+    /// Instructions since the event; when it has fired, as many as were asked for.
+    pub passed: u64,
+    /// The address of the instruction before which it fired.
+    pub at: u64,
+    /// CPL (bits 0 and 1), IF (bit 2), whether nobody let it go on in time (bit 3).
+    pub flags: u64,
+}
+
+impl Seen {
+    /// Whether nobody let the CPU go in time.
+    #[must_use]
+    pub fn went_by_itself(&self) -> bool {
+        self.flags & 1 << 3 != 0
+    }
+}
+
+/// Whether this is a CPU of the machine with a trigger. A guest of the machine's guest has none.
+#[must_use]
+pub fn is_there() -> bool {
+    let [_, signature @ ..] = ask(SIGNS, 0, [0; 4]);
+    signature == SIGNATURE
+}
+
+/// Arms the trigger of the CPU that executes this; false if there is no such thing, or it cannot pause.
+pub fn arm(event: Event, after: u64, action: Action) -> bool {
+    let from = match event {
+        Event::Now => 0,
+        Event::NextNm => 1,
+        Event::NextVmExit => 2,
+        Event::Address(address) | Event::Function(address) => address,
+    };
+    let until_return = matches!(event, Event::Function(_)).into();
+    let (action, at_most) = match action {
+        Action::Pause { at_most } => (0, at_most),
+        Action::Nmi => (1, 0),
+        Action::Interrupt(vector) => (vector.into(), 0),
+    };
+    ask(ARM, after, [from, action, at_most, until_return])[0] == 1
+}
+
+/// The trigger of a CPU.
+#[must_use]
+pub fn look(cpu: usize) -> Seen {
+    seen(LOOK, cpu)
+}
+
+/// Lets a CPU that is paused go on. Its trigger before that.
+pub fn let_go(cpu: usize) -> Seen {
+    seen(LET_GO, cpu)
+}
+
+/// Disarms a CPU's trigger; if it is paused, it goes on. Its trigger before that.
+pub fn disarm(cpu: usize) -> Seen {
+    seen(DISARM, cpu)
+}
+
+fn seen(command: u64, cpu: usize) -> Seen {
+    let [state, passed, at, flags] = ask(command, cpu as u64, [0; 4]);
+    let state = match state {
+        0 => State::Off,
+        1 => State::Awaits,
+        2 => State::Counts,
+        3 => State::Paused,
+        4 => State::Fired,
+        _ => State::Returned,
+    };
+    Seen {
+        state,
+        passed,
+        at,
+        flags,
+    }
+}
+
+/// The rest in RSI, RDI, R8 and R9.
+fn ask(command: u64, b: u64, [si, di, r8, r9]: [u64; 4]) -> [u64; 4] {
+    let (a, rbx, c, d): (u64, u64, u64, u64);
+    // SAFETY: every x86-64 processor has CPUID, which touches no memory; RBX is the compiler's, and given back.
+    unsafe {
+        asm!("xchg {b}, rbx", "cpuid", "xchg {b}, rbx", b = inout(reg) b => rbx,
+             inout("rax") LEAF => a, inout("rcx") command => c, out("rdx") d,
+             in("rsi") si, in("rdi") di, in("r8") r8, in("r9") r9, options(nostack));
+    }
+    [a, rbx, c, d]
+}

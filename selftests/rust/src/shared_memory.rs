@@ -2,8 +2,8 @@
 //! Memory that processes share, in a memfd, so that it outlives every one of them, and exec.
 #![allow(unsafe_code)]
 
-use std::io::{Error, Result};
-use std::ptr;
+use std::io::{Error, ErrorKind, Result};
+use std::{mem, ptr};
 
 /// What can be shared.
 ///
@@ -33,6 +33,15 @@ pub fn create<T: Shareable>() -> Result<(&'static T, i32)> {
 ///
 /// There is none behind this descriptor.
 pub fn attach<T: Shareable>(fd: i32) -> Result<&'static T> {
+    // SAFETY: all zeros is a valid stat, which fstat writes.
+    let mut stat: libc::stat = unsafe { mem::zeroed() };
+    // SAFETY: as above.
+    if unsafe { libc::fstat(fd, &raw mut stat) } != 0 {
+        return Err(Error::last_os_error());
+    }
+    if (stat.st_size as u64) < size_of::<T>() as u64 {
+        return Err(ErrorKind::InvalidInput.into());
+    }
     // SAFETY: a new shared mapping wherever there is room.
     let memory = unsafe {
         libc::mmap(
@@ -47,6 +56,6 @@ pub fn attach<T: Shareable>(fd: i32) -> Result<&'static T> {
     if memory == libc::MAP_FAILED {
         return Err(Error::last_os_error());
     }
-    // SAFETY: page-aligned, long enough, never unmapped, and any content is valid: Shareable.
+    // SAFETY: page-aligned, long enough as was looked at, never unmapped, and any content is valid: Shareable.
     Ok(unsafe { &*memory.cast::<T>() })
 }

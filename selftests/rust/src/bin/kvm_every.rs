@@ -18,6 +18,9 @@ fn main() -> ExitCode {
     match kvm::missing() {
         Ok(None) => table::run(guest_path::ALL, &choice),
         Ok(Some(why)) => xfd_selftests::ktap::skip_all(why),
-        Err(error) => xfd_selftests::ktap::skip_all(format!("{error:#}")),
+        Err(error) => {
+            println!("Bail out! {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }

@@ -5,6 +5,7 @@
 
 use super::trial::{TAKEN_ON, WATCHED_FROM};
 use crate::avx::{self, Ymm};
+use crate::shared_memory::{self, Shareable};
 use crate::sys::{self, End};
 use crate::tile::{content, expect, Tiles};
 use crate::{child, cpus};
@@ -13,6 +14,9 @@ use rustix::thread::{sched_setaffinity, CpuSet, Pid};
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::thread;
+use std::time::{Duration, Instant};
 use xcomp::Feature;
 
 /// What is done.
@@ -128,6 +132,7 @@ pub struct Disturber {
     pid: i32,
     socket: UnixDatagram,
     outstanding: usize,
+    ended: bool,
     /// How often it has disturbed, and how often it had come before.
     times: u64,
     came_before: Option<u64>,
@@ -148,12 +153,14 @@ impl Disturber {
             ensure!(fs::exists(NMI)?, "interrupts.ko is not loaded");
         }
         let (socket, orders) = UnixDatagram::pair()?;
+        socket.set_read_timeout(Some(PATIENCE))?;
         let pid = child::begin(|| serve(kind, &orders))?;
         let mut disturber = Disturber {
             kind,
             pid,
             socket,
             outstanding: 1,
+            ended: false,
             times: 0,
             came_before: kind.came()?,
         };
@@ -193,7 +200,10 @@ impl Disturber {
         let mut text = [0; 512];
         while self.outstanding > 0 {
             self.outstanding -= 1;
-            let size = self.socket.recv(&mut text)?;
+            let size = self
+                .socket
+                .recv(&mut text)
+                .context("the process that disturbs says nothing")?;
             ensure!(
                 text[..size] == *DONE,
                 "{}",
@@ -215,6 +225,7 @@ impl Disturber {
         }
         self.order(END, 0)?;
         self.finish()?;
+        self.ended = true;
         match sys::wait(self.pid, 0)? {
             (_, End::Exit(0)) => Ok(()),
             (_, end) => bail!("the process that disturbs ended with {end:?}"),
@@ -222,7 +233,18 @@ impl Disturber {
     }
 }
 
+impl Drop for Disturber {
+    fn drop(&mut self) {
+        if !self.ended {
+            sys::signal_process(self.pid, libc::SIGKILL);
+            let _ = sys::wait(self.pid, 0);
+        }
+    }
+}
+
 const DONE: &[u8] = b"done";
+/// As long as anything takes that is told to end.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The process: does what it is told, and says `done` or what went wrong.
 fn serve(kind: Kind, orders: &UnixDatagram) -> anyhow::Result<()> {
@@ -231,11 +253,19 @@ fn serve(kind: Kind, orders: &UnixDatagram) -> anyhow::Result<()> {
         orders.send(&text[..text.len().min(512)])?;
         Ok(())
     };
-    cpus::pin_to(WATCHED_FROM)?;
-    let intruder = matches!(kind, Kind::Preempt | Kind::Migrate)
-        .then(Intruder::start)
-        .transpose()?;
-    sys::run_first()?;
+    let ready = || -> anyhow::Result<Option<Intruder>> {
+        sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as u64)?;
+        cpus::pin_to(WATCHED_FROM)?;
+        let intruder = matches!(kind, Kind::Preempt | Kind::Migrate)
+            .then(Intruder::start)
+            .transpose()?;
+        sys::run_first()?;
+        Ok(intruder)
+    };
+    let mut intruder = match ready() {
+        Ok(intruder) => intruder,
+        Err(error) => return answer(Err(error)),
+    };
     answer(Ok(()))?;
     loop {
         let mut order = [0; 5];
@@ -244,11 +274,11 @@ fn serve(kind: Kind, orders: &UnixDatagram) -> anyhow::Result<()> {
         if what == END {
             return answer(intruder.map_or(Ok(()), Intruder::end));
         }
-        answer(disturb(kind, intruder.as_ref(), i32::from_le_bytes(pid)))?;
+        answer(disturb(kind, intruder.as_mut(), i32::from_le_bytes(pid)))?;
     }
 }
 
-fn disturb(kind: Kind, intruder: Option<&Intruder>, pid: i32) -> anyhow::Result<()> {
+fn disturb(kind: Kind, intruder: Option<&mut Intruder>, pid: i32) -> anyhow::Result<()> {
     match kind {
         Kind::Preempt => wake(intruder),
         Kind::Migrate => wake(intruder).and_then(|()| move_away(pid)),
@@ -270,7 +300,7 @@ fn disturb(kind: Kind, intruder: Option<&Intruder>, pid: i32) -> anyhow::Result<
     }
 }
 
-fn wake(intruder: Option<&Intruder>) -> anyhow::Result<()> {
+fn wake(intruder: Option<&mut Intruder>) -> anyhow::Result<()> {
     intruder.context("no intruder")?.wake()
 }
 
@@ -301,11 +331,13 @@ fn trace(pid: i32) -> anyhow::Result<()> {
         return Ok(());
     };
     let mut area = vec![0; 16 << 10];
-    let size = sys::get_xstate(pid, &mut area).context("PTRACE_GETREGSET")?;
-    sys::set_xstate(pid, &area[..size]).context("PTRACE_SETREGSET")?;
+    let same = sys::get_xstate(pid, &mut area)
+        .and_then(|size| sys::set_xstate(pid, &area[..size]))
+        .context("PTRACE_GETREGSET, PTRACE_SETREGSET");
     // A signal on its way is delivered; the stop that was asked for has none.
     let signal = if why >> 8 == 0 { why & 0x7f } else { 0 };
-    sys::ptrace(libc::PTRACE_DETACH, pid, signal as usize).context("PTRACE_DETACH")
+    let detached = sys::ptrace(libc::PTRACE_DETACH, pid, signal as usize);
+    same.and(detached.context("PTRACE_DETACH"))
 }
 
 /// A process on the CPU where the path is taken, which runs first whenever it has something to do. It keeps live
@@ -313,13 +345,24 @@ fn trace(pid: i32) -> anyhow::Result<()> {
 struct Intruder {
     pid: i32,
     wake: OwnedFd,
+    woken: u64,
+    awake: &'static Awake,
 }
+
+/// How often it has been awake, and found its registers as they were.
+struct Awake(AtomicU64);
+
+// SAFETY: an atomic alone.
+#[allow(unsafe_code)]
+unsafe impl Shareable for Awake {}
 
 impl Intruder {
     fn start() -> anyhow::Result<Self> {
         let (reads, wake) = rustix::pipe::pipe()?;
         let (ready, says) = rustix::pipe::pipe()?;
+        let (awake, _) = shared_memory::create::<Awake>()?;
         let pid = child::begin(|| {
+            sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as u64)?;
             cpus::pin_to(TAKEN_ON)?;
             sys::run_first()?;
             xcomp::request(Feature::TILE_DATA)?;
@@ -331,25 +374,44 @@ impl Intruder {
                 let after = avx::read_with(reads.as_fd(), &registers)?;
                 ensure!(after == registers, "AVX registers have changed");
                 expect(&tiles.store_all(), 1)?;
+                awake.0.fetch_add(1, SeqCst);
             }
             Ok(())
         })?;
+        drop((says, reads));
         let mut byte = [0];
         ensure!(rustix::io::read(&ready, &mut byte)? == 1, "it says nothing");
-        Ok(Intruder { pid, wake })
+        Ok(Intruder {
+            pid,
+            wake,
+            woken: 0,
+            awake,
+        })
     }
 
-    fn wake(&self) -> anyhow::Result<()> {
+    fn wake(&mut self) -> anyhow::Result<()> {
+        self.woken += 1;
         rustix::io::write(&self.wake, &[1]).context("waking who preempts")?;
         Ok(())
     }
 
-    /// Nothing of its own was disturbed.
+    /// Nothing of its own was disturbed, and it was awake each time.
     fn end(self) -> anyhow::Result<()> {
+        let begin = Instant::now();
+        while self.awake.0.load(SeqCst) < self.woken && begin.elapsed() < Duration::from_secs(2) {
+            thread::sleep(Duration::from_millis(1));
+        }
         sys::signal_process(self.pid, libc::SIGKILL);
         match sys::wait(self.pid, 0)? {
-            (_, End::Signal(libc::SIGKILL)) => Ok(()),
+            (_, End::Signal(libc::SIGKILL)) => {}
             (_, end) => bail!("who preempts ended with {end:?}: see above"),
         }
+        let awake = self.awake.0.load(SeqCst);
+        ensure!(
+            awake == self.woken,
+            "woken {} times, it was awake {awake} times",
+            self.woken
+        );
+        Ok(())
     }
 }

@@ -30,19 +30,19 @@ pub const ALL: &[Path] = &[
         name: "vcpu_xcr0",
         about: "KVM_SET_XCRS that enables tile data",
         start: Start::Arming,
-        prepare: |_, _| Guest::fresh(|guest| guest.set_xcr0()),
+        prepare: |_, _| Guest::fresh(|guest| guest.set_xcr0(), &FIRST_USE),
     },
     Path {
         name: "vcpu_xfd",
         about: "KVM_SET_MSRS that disarms XFD",
         start: Start::Arming,
-        prepare: |_, _| Guest::armed(|guest| guest.disarm()),
+        prepare: |_, _| Guest::armed(|guest| guest.disarm(), &LOADED),
     },
     Path {
         name: "vcpu_first_use",
         about: "KVM_RUN of a guest from XSETBV to its first tiles",
         start: Start::Arming,
-        prepare: |_, _| Guest::fresh(|guest| guest.run(&FIRST_USE)),
+        prepare: |_, _| Guest::fresh(|guest| guest.run(&FIRST_USE), &STILL),
     },
     Path {
         name: "vcpu_arms",
@@ -54,7 +54,7 @@ pub const ALL: &[Path] = &[
         name: "vcpu_armed",
         about: "KVM_RUN of a guest that takes #NM and disarms XFD, and its exit",
         start: Start::Arming,
-        prepare: |_, _| Guest::armed(|guest| guest.run(&SERVED)),
+        prepare: |_, _| Guest::armed(|guest| guest.run(&SERVED), &STILL),
     },
     Path {
         name: "vcpu_swap",
@@ -72,7 +72,7 @@ pub const ALL: &[Path] = &[
         name: "vcpu_set_xsave",
         about: "KVM_SET_XSAVE with live tiles",
         start: Start::Function("fpu_copy_uabi_to_guest_fpstate"),
-        prepare: |_, _| Guest::loaded(|guest| guest.set_xsave()),
+        prepare: |_, _| Guest::zeroed(|guest| guest.set_xsave()),
     },
     Path {
         name: "vcpu_end",
@@ -92,6 +92,9 @@ const FIRST_USE: [Op; 5] = [
 const ARMS: [Op; 2] = [does::wrmsr(XFD, TILE_DATA), does::wrmsr(XFD, 0)];
 const SERVED: [Op; 3] = [does::serve_nm(true), does::load(), does::check()];
 
+const LOADED: [Op; 2] = [does::load(), does::check()];
+const STILL: [Op; 1] = [does::check()];
+
 type Step = fn(&mut Guest) -> anyhow::Result<()>;
 
 struct Guest {
@@ -101,6 +104,8 @@ struct Guest {
     cpuid: CpuId,
     area: Option<Area>,
     step: Step,
+    /// What the guest does after the path.
+    after: &'static [Op],
     result: Option<anyhow::Result<()>>,
 }
 
@@ -117,6 +122,7 @@ impl Guest {
             cpuid: supported_cpuid(&kvm)?,
             area: None,
             step,
+            after: &[],
             result: None,
             tiles: live(OWN)?,
         })
@@ -143,13 +149,16 @@ impl Guest {
         Ok(guest)
     }
 
-    fn fresh(step: Step) -> anyhow::Result<Box<dyn Prepared>> {
-        Ok(Box::new(Self::with_vcpu(step)?))
+    fn fresh(step: Step, after: &'static [Op]) -> anyhow::Result<Box<dyn Prepared>> {
+        let mut guest = Self::with_vcpu(step)?;
+        guest.after = after;
+        Ok(Box::new(guest))
     }
 
     /// With one that has armed XFD, and no tiles in use.
-    fn armed(step: Step) -> anyhow::Result<Box<dyn Prepared>> {
+    fn armed(step: Step, after: &'static [Op]) -> anyhow::Result<Box<dyn Prepared>> {
         let mut guest = Self::with_vcpu(step)?;
+        guest.after = after;
         let vcpu = guest.vcpu()?;
         vcpu.values(&[does::wrmsr(XFD, TILE_DATA)])?;
         vcpu.values(&ENABLE)?;
@@ -157,12 +166,24 @@ impl Guest {
     }
 
     /// With one that has live tiles.
-    fn loaded(step: Step) -> anyhow::Result<Box<dyn Prepared>> {
+    fn with_tiles(step: Step) -> anyhow::Result<Self> {
         let mut guest = Self::with_vcpu(step)?;
+        guest.after = &STILL;
         let vcpu = guest.vcpu()?;
         vcpu.values(&ENABLE)?;
         vcpu.values(&[does::load()])?;
         guest.area = Some(Area::of(guest.vcpu()?, LARGE)?);
+        Ok(guest)
+    }
+
+    fn loaded(step: Step) -> anyhow::Result<Box<dyn Prepared>> {
+        Ok(Box::new(Self::with_tiles(step)?))
+    }
+
+    /// The same, and then other tiles than the area has: so there is something to write.
+    fn zeroed(step: Step) -> anyhow::Result<Box<dyn Prepared>> {
+        let mut guest = Self::with_tiles(step)?;
+        guest.run(&[does::zero()])?;
         Ok(Box::new(guest))
     }
 
@@ -229,8 +250,8 @@ impl Prepared for Guest {
         if let Some(area) = &self.area {
             area.expect_tile_bits(kvm::TILES)?;
         }
-        if self.area.is_some() && self.vcpu.is_some() {
-            self.run(&[does::check()])?;
+        if self.vcpu.is_some() && !self.after.is_empty() {
+            self.run(self.after)?;
             let wrong = self.vcpu()?.number(layout::WRONG)?;
             ensure!(wrong == 0, "the guest found other tiles");
         }

@@ -177,6 +177,8 @@ impl Prepared for FirstUse {
     }
     fn check(&mut self) -> anyhow::Result<()> {
         ensure!(tile::configured(), "the tiles are not configured any more");
+        let initial = self.0.store_all().iter().all(|tile| *tile == Tile::ZERO);
+        ensure!(initial, "the tiles have content");
         self.0.load_all(&content(2));
         expect(&self.0.store_all(), 2)
     }
@@ -186,7 +188,8 @@ struct Denied(Tiles);
 
 /// What SIGILL said: trap number in the upper half, error code below.
 static TRAP: AtomicU64 = AtomicU64::new(0);
-const TILEZERO_BYTES: i64 = 5;
+/// TILEZERO TMM0.
+const TILEZERO: [u8; 5] = [0xc4, 0xe2, 0x7b, 0x49, 0xc0];
 
 extern "C" fn on_denied(_: c_int, _: *mut libc::siginfo_t, context: *mut libc::c_void) {
     // SAFETY: SA_SIGINFO: the third argument is a ucontext_t that is ours.
@@ -195,8 +198,13 @@ extern "C" fn on_denied(_: c_int, _: *mut libc::siginfo_t, context: *mut libc::c
         registers[libc::REG_TRAPNO as usize],
         registers[libc::REG_ERR as usize],
     );
+    // SAFETY: the instruction there has just been executed.
+    let bytes = unsafe { *(registers[libc::REG_RIP as usize] as *const [u8; 5]) };
+    if bytes != TILEZERO || TRAP.load(SeqCst) != 0 {
+        sys::exit_now(102);
+    }
     TRAP.store((trap as u64) << 32 | error as u64, SeqCst);
-    registers[libc::REG_RIP as usize] += TILEZERO_BYTES;
+    registers[libc::REG_RIP as usize] += TILEZERO.len() as i64;
 }
 
 impl Denied {
@@ -273,7 +281,7 @@ struct Signal(Tiles);
 
 static HANDLED: AtomicU64 = AtomicU64::new(0);
 
-/// What the handler loads, and what it had then.
+/// What the handler loads.
 static HANDLERS: OnceLock<Box<[Tile; TILES]>> = OnceLock::new();
 
 extern "C" fn on_signal(_: c_int) {
@@ -281,6 +289,9 @@ extern "C" fn on_signal(_: c_int) {
     let mut tiles = Tiles::configure();
     if let Some(content) = HANDLERS.get() {
         tiles.load_all(content);
+        if tiles.store_all() != **content {
+            HANDLED.fetch_add(10_000, SeqCst);
+        }
     }
     HANDLED.fetch_add(if was_initial { 1 } else { 100 }, SeqCst);
 }
@@ -390,7 +401,9 @@ impl Prepared for Fork {
     fn take(&mut self) {
         self.1 = sys::fork().unwrap_or(-1);
         if self.1 == 0 {
-            sys::exit_now(0);
+            let mut tiles = Tiles::configure();
+            tiles.load_all(&content(14));
+            sys::exit_now(expect(&tiles.store_all(), 14).is_err().into());
         }
     }
     fn check(&mut self) -> anyhow::Result<()> {
@@ -467,6 +480,8 @@ struct Regset {
     done: bool,
 }
 
+/// The content that the tracer writes.
+const WRITTEN: u64 = 13;
 /// More than an XSAVE area has.
 const AREA: usize = 16 << 10;
 
@@ -477,7 +492,7 @@ impl Regset {
             let mut tiles = live(12)?;
             sys::ptrace(libc::PTRACE_TRACEME, 0, 0)?;
             sys::signal_process(sys::pid(), libc::SIGSTOP);
-            expect(&tiles.store_all(), 12)
+            expect(&tiles.store_all(), if writes { WRITTEN } else { 12 })
         })?;
         let (_, end) = sys::wait(tracee, 0)?;
         ensure!(matches!(end, End::Stopped(_)), "{end:?}");
@@ -485,6 +500,9 @@ impl Regset {
         if writes {
             let size = sys::get_xstate(tracee, &mut area)?;
             area.truncate(size);
+            let wanted = content(WRITTEN);
+            area[sys::xstate_range(18)]
+                .copy_from_slice(wanted.each_ref().map(|tile| tile.0).as_flattened());
         }
         Ok(Box::new(Regset {
             tracee,
@@ -505,7 +523,7 @@ impl Prepared for Regset {
     fn check(&mut self) -> anyhow::Result<()> {
         ensure!(self.done, "ptrace failed");
         let tiles = &self.area[sys::xstate_range(18)];
-        let wanted = content(12);
+        let wanted = content(if self.writes { WRITTEN } else { 12 });
         ensure!(
             tiles == wanted.each_ref().map(|tile| tile.0).as_flattened(),
             "other tiles were read"

@@ -8,10 +8,12 @@ use super::trigger::{self, Action, Event, Seen, State};
 use crate::counters::{module_is_loaded, Counters};
 use crate::shared_memory::{self, Shareable};
 use crate::sys::{self, End};
-use crate::{child, cpus};
+use crate::{child, cpus, ktap};
 use anyhow::{bail, ensure, Context};
 use std::fs;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// Where the path is taken.
 pub const TAKEN_ON: usize = 0;
@@ -117,24 +119,25 @@ impl Watch {
             cpus::give_way();
         }
         shared.go.store(1, SeqCst);
+        let mut early = Ok(());
         let (end, fired) = loop {
             let seen = trigger::look(TAKEN_ON);
             if seen.state == State::Paused {
                 disturber.disturb(pid)?;
                 if disturber.kind().until() == Until::Done {
-                    disturber.finish()?;
+                    early = disturber.finish();
                 }
                 if disturber.kind().until() != Until::TimeIsOver {
                     trigger::let_go(TAKEN_ON);
                 }
-                break (wait(pid)?, Some(seen));
+                break (wait_or_kill(pid)?, Some(seen));
             }
             if let Some(end) = ended(pid)? {
                 break (end, None);
             }
         };
         let last = trigger::disarm(TAKEN_ON);
-        let disturbed = disturber.finish();
+        let disturbed = early.and(disturber.finish());
         let passed = match shared.over.load(SeqCst) {
             1 => shared.passed.load(SeqCst),
             _ => last.passed,
@@ -150,8 +153,14 @@ impl Watch {
         let kind = disturber.kind();
         let wrong = disturbed
             .and_then(|()| {
-                let right =
-                    end == End::Exit(0) || fired.is_some() && kind == Kind::Kill && end == KILLED;
+                let right = match (kind, fired) {
+                    // What ends by itself may have ended before.
+                    (Kind::Kill, Some(_)) if path.name != "exit" && !last.went_by_itself() => {
+                        end == KILLED
+                    }
+                    (Kind::Kill, Some(_)) => end == KILLED || end == End::Exit(0),
+                    _ => end == End::Exit(0),
+                };
                 ensure!(right, "it ended with {end:?}");
                 Ok(())
             })
@@ -171,21 +180,40 @@ fn ended(pid: i32) -> anyhow::Result<Option<End>> {
     }
 }
 
-fn wait(pid: i32) -> anyhow::Result<End> {
-    Ok(sys::wait(pid, 0).context("waitpid")?.1)
+/// Waits for its end; one that has not come by then is killed, and is none that is right.
+fn wait_or_kill(pid: i32) -> anyhow::Result<End> {
+    let begin = Instant::now();
+    while begin.elapsed() < PATIENCE {
+        if let Some(end) = ended(pid)? {
+            return Ok(end);
+        }
+        thread::sleep(Duration::from_micros(200));
+    }
+    let stack = fs::read_to_string(format!("/proc/{pid}/stack")).unwrap_or_default();
+    ktap::remark(format!("it does not end:\n{stack}"));
+    sys::signal_process(pid, libc::SIGKILL);
+    let (_, end) = sys::wait(pid, 0).context("waitpid")?;
+    Ok(match end {
+        End::Signal(signal) => End::Stopped(signal),
+        end => end,
+    })
 }
+
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What the kernel and the module say of themselves.
 struct Account {
     tainted: String,
+    warnings: String,
     counters: Option<Counters>,
 }
 
 impl Account {
     fn now() -> anyhow::Result<Self> {
-        let path = "/proc/sys/kernel/tainted";
+        let read = |path: &str| fs::read_to_string(path).with_context(|| path.to_owned());
         Ok(Account {
-            tainted: fs::read_to_string(path).context(path)?,
+            tainted: read("/proc/sys/kernel/tainted")?,
+            warnings: read("/sys/kernel/warn_count")?,
             counters: module_is_loaded().then(Counters::now).transpose()?,
         })
     }
@@ -195,7 +223,7 @@ impl Account {
         check_xfd()?;
         let now = Self::now()?;
         ensure!(
-            now.tainted == self.tainted,
+            now.tainted == self.tainted && now.warnings == self.warnings,
             "tainted: {} (was {}), see the kernel log",
             now.tainted.trim(),
             self.tainted.trim()
@@ -226,6 +254,7 @@ fn check_xfd() -> anyhow::Result<()> {
             "CPU, IA32_XFD, its copy, IA32_XFD_ERR: {line}"
         );
     }
-    ensure!(!text.is_empty(), "{path} is empty");
+    let cpus = text.lines().count();
+    ensure!(cpus > WATCHED_FROM, "{path} has {cpus} CPUs");
     Ok(())
 }

@@ -38,7 +38,7 @@ pub enum Kind {
     Nmi,
     /// Its CPU takes an interrupt that uses the FPU, if it may there.
     FpuInIrq,
-    /// The kernel's own threads have time on the other CPU: reclaim, with the build that looks all the time.
+    /// The kernel's own threads have time on the other CPU, those of reclaim too.
     Wait,
 }
 
@@ -83,10 +83,10 @@ impl Kind {
         }
     }
 
-    /// For how many instructions of others its victim's CPU stands still at most. If it waits for a lock that the victim
+    /// For how many ticks of the trigger its victim's CPU stands still at most. If it waits for a lock that the victim
     /// holds, it is late.
     #[must_use]
-    pub fn instructions(self) -> u64 {
+    pub fn ticks(self) -> u64 {
         match self {
             Kind::Shrink => 20_000_000,
             Kind::Wait => 500_000,

@@ -98,7 +98,7 @@ impl Watch {
         shared.passed.store(0, SeqCst);
         shared.note.store(0, SeqCst);
         let before = Account::now()?;
-        let at_most = disturber.kind().instructions();
+        let at_most = disturber.kind().ticks();
         let pid = child::begin(|| {
             cpus::pin_to(TAKEN_ON)?;
             let mut path = (path.prepare)(shared, self.fd)?;
@@ -224,9 +224,11 @@ impl Account {
         let now = Self::now()?;
         ensure!(
             now.tainted == self.tainted && now.warnings == self.warnings,
-            "tainted: {} (was {}), see the kernel log",
+            "tainted {} (was {}), warnings {} (were {}): see the kernel log",
             now.tainted.trim(),
-            self.tainted.trim()
+            self.tainted.trim(),
+            now.warnings.trim(),
+            self.warnings.trim()
         );
         let (Some(before), Some(now)) = (self.counters, now.counters) else {
             return Ok(());

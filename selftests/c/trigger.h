@@ -32,47 +32,47 @@ struct trigger {
 	uint64_t state, passed, rip, flags;
 };
 
-static inline struct trigger trigger_ask(uint64_t command, uint64_t rbx, uint64_t rsi, uint64_t rdi,
-					 uint64_t at_most, uint64_t in_function)
+/* What arming takes beside RBX. */
+struct trigger_request {
+	uint64_t event, action, at_most, in_function, cpu, low, high;
+};
+
+static inline struct trigger trigger_ask(uint64_t command, uint64_t rbx, struct trigger_request request)
 {
-	register uint64_t r8 asm("r8") = at_most, r9 asm("r9") = in_function;
+	register uint64_t r8 asm("r8") = request.at_most, r9 asm("r9") = request.in_function;
+	register uint64_t r10 asm("r10") = request.cpu, r11 asm("r11") = request.low, r12 asm("r12") = request.high;
 	struct trigger seen = { TRIGGER_LEAF, rbx, command, 0 };
 
 	asm volatile("cpuid" : "+a" (seen.state), "+b" (seen.passed), "+c" (seen.rip), "=d" (seen.flags)
-			     : "S" (rsi), "D" (rdi), "r" (r8), "r" (r9) : "memory");
+			     : "S" (request.event), "D" (request.action), "r" (r8), "r" (r9), "r" (r10), "r" (r11), "r" (r12)
+			     : "memory");
 	return seen;
 }
 
 static inline bool trigger_is_there(void)
 {
-	return trigger_ask(0, 0, 0, 0, 0, 0).passed == 0x20646658;
+	return trigger_ask(0, 0, (struct trigger_request){ 0 }).passed == 0x20646658;
 }
 
-/* After so many instructions of this CPU since the event; a pause lasts so many ticks at most, each as long as one. */
-static inline bool trigger_arm(uint64_t event, uint64_t after, uint64_t action, uint64_t at_most)
+/* After so many instructions of that CPU since the event; a pause lasts so many ticks at most, each as long as one. */
+static inline bool trigger_arm(uint64_t after, struct trigger_request request)
 {
-	return trigger_ask(1, after, event, action, at_most, 0).state == 1;
-}
-
-/* From where the function begins, and only until it returns. */
-static inline bool trigger_arm_function(const void *function, uint64_t after, uint64_t action, uint64_t at_most)
-{
-	return trigger_ask(1, after, (uintptr_t)function, action, at_most, 1).state == 1;
+	return trigger_ask(1, after, request).state == 1;
 }
 
 static inline struct trigger trigger_look(int cpu)
 {
-	return trigger_ask(2, cpu, 0, 0, 0, 0);
+	return trigger_ask(2, cpu, (struct trigger_request){ 0 });
 }
 
 static inline struct trigger trigger_let_go(int cpu)
 {
-	return trigger_ask(3, cpu, 0, 0, 0, 0);
+	return trigger_ask(3, cpu, (struct trigger_request){ 0 });
 }
 
 static inline struct trigger trigger_disarm(int cpu)
 {
-	return trigger_ask(4, cpu, 0, 0, 0, 0);
+	return trigger_ask(4, cpu, (struct trigger_request){ 0 });
 }
 
 #endif

@@ -25,6 +25,7 @@ extern const char first_step[], second_step[];
 static void __attribute__((noipa)) count_steps(uint64_t after, uint64_t action, uint64_t at_most)
 {
 	register uint64_t r8 asm("r8") = at_most, r9 asm("r9") = 0;
+	register uint64_t r10 asm("r10") = STOPPED, r11 asm("r11") = 0, r12 asm("r12") = 0;
 	uint64_t a = TRIGGER_LEAF, b = after, c = 1;
 
 	asm volatile("cpuid\n"
@@ -33,7 +34,8 @@ static void __attribute__((noipa)) count_steps(uint64_t after, uint64_t action, 
 		     "	incl %[steps]\n"
 		     "	.endr"
 		     : "+a" (a), "+b" (b), "+c" (c), [steps] "+m" (steps)
-		     : "S" (TRIGGER_NOW), "D" (action), "r" (r8), "r" (r9), [more] "i" (STEPS - 1) : "rdx", "memory");
+		     : "S" (TRIGGER_NOW), "D" (action), "r" (r8), "r" (r9), "r" (r10), "r" (r11), "r" (r12),
+		       [more] "i" (STEPS - 1) : "rdx", "memory");
 }
 
 /* What the watcher saw of a CPU that was paused. */
@@ -130,6 +132,7 @@ static uint8_t from[256], to[256];
 TEST_F(trigger, rep_is_one_instruction)
 {
 	register uint64_t r8 asm("r8") = AT_MOST, r9 asm("r9") = 0;
+	register uint64_t r10 asm("r10") = STOPPED, r11 asm("r11") = 0, r12 asm("r12") = 0;
 	uint64_t a = TRIGGER_LEAF, b = 200, c = 1, d = sizeof(from), si = 0, di = 0;
 	struct trigger seen;
 
@@ -141,7 +144,7 @@ TEST_F(trigger, rep_is_one_instruction)
 		     "	lea %[to], %%rdi\n"
 		     "	rep movsb"
 		     : "+a" (a), "+b" (b), "+c" (c), "+S" (si), "+D" (di), "=&d" (d), [to] "=m" (to)
-		     : "r" (r8), "r" (r9), [size] "i" (sizeof(from)), [from] "m" (from) : "memory");
+		     : "r" (r8), "r" (r9), "r" (r10), "r" (r11), "r" (r12), [size] "i" (sizeof(from)), [from] "m" (from) : "memory");
 	seen = trigger_disarm(STOPPED);
 	EXPECT_EQ(0, memcmp(from, to, sizeof(to)));
 	EXPECT_EQ(TRIGGER_COUNTS, seen.state);
@@ -183,7 +186,8 @@ TEST_F(trigger, ends_with_its_function)
 	struct trigger seen;
 
 	steps = 0;
-	ASSERT_TRUE(trigger_arm_function(function, 1000, TRIGGER_PAUSE, 1000));
+	ASSERT_TRUE(trigger_arm(1000, (struct trigger_request){
+		.event = (uintptr_t)function, .at_most = 1000, .in_function = 1, .cpu = STOPPED }));
 	function(3);
 	steps++;
 	seen = trigger_disarm(STOPPED);
@@ -191,6 +195,47 @@ TEST_F(trigger, ends_with_its_function)
 	EXPECT_EQ(TRIGGER_RETURNED, seen.state);
 	EXPECT_LE(2 * 4, seen.passed);
 	EXPECT_GE(100, seen.passed);
+}
+
+/* Of what function() does, what is in function() alone: it is entered and left in another. */
+static void __attribute__((noipa)) calls_function(void)
+{
+	function(0);
+	function(0);
+}
+
+TEST_F(trigger, counts_between_two_addresses)
+{
+	struct trigger_request request = { .event = (uintptr_t)calls_function, .at_most = 1000, .in_function = 1, .cpu = STOPPED };
+	struct trigger all, inside;
+
+	ASSERT_TRUE(trigger_arm(1000, request));
+	calls_function();
+	all = trigger_disarm(STOPPED);
+	request.low = (uintptr_t)function;
+	request.high = request.low;
+	ASSERT_TRUE(trigger_arm(1000, request));
+	calls_function();
+	inside = trigger_disarm(STOPPED);
+	EXPECT_EQ(TRIGGER_RETURNED, inside.state);
+	EXPECT_EQ(2, inside.passed);
+	EXPECT_LT(8, all.passed);
+	ASSERT_TRUE(trigger_arm(1, request));
+	calls_function();
+	EXPECT_EQ((uintptr_t)function, trigger_disarm(STOPPED).rip);
+}
+
+TEST_F(trigger, arms_another_cpu)
+{
+	struct trigger seen;
+
+	ASSERT_TRUE(pin_to(WATCHING));
+	ASSERT_TRUE(trigger_arm(1000, (struct trigger_request){ .at_most = 1000, .cpu = STOPPED }));
+	EXPECT_EQ(TRIGGER_OFF, trigger_look(WATCHING).state);
+	ASSERT_TRUE(pin_to(STOPPED));
+	seen = trigger_disarm(STOPPED);
+	EXPECT_EQ(TRIGGER_FIRED, seen.state);
+	EXPECT_EQ(1000, seen.passed);
 }
 
 static void skip_tilezero(int signo, siginfo_t *info, void *ucontext)
@@ -206,7 +251,8 @@ TEST_F(trigger, counts_from_the_next_nm)
 	REQUIRE_TILES();
 	ASSERT_EQ(0, sigaction(SIGILL, &action, NULL));
 	tiles_configure();
-	ASSERT_TRUE(trigger_arm(TRIGGER_NM, 0, TRIGGER_PAUSE, 1000));
+	ASSERT_TRUE(trigger_arm(0, (struct trigger_request){
+		.event = TRIGGER_NM, .at_most = 1000, .cpu = STOPPED }));
 	EXPECT_EQ(TRIGGER_AWAITS, trigger_look(STOPPED).state);
 	/* Without permission: refused. */
 	asm volatile("tilezero %tmm0");
@@ -218,10 +264,11 @@ TEST_F(trigger, counts_from_the_next_nm)
 
 TEST_F(trigger, refuses_what_can_not_be)
 {
-	EXPECT_FALSE(trigger_arm(TRIGGER_NOW, 0, 5, 0));
-	EXPECT_FALSE(trigger_arm(TRIGGER_NOW, 0, 256, 0));
+	EXPECT_FALSE(trigger_arm(0, (struct trigger_request){ .action = 5, .cpu = STOPPED }));
+	EXPECT_FALSE(trigger_arm(0, (struct trigger_request){ .action = 256, .cpu = STOPPED }));
+	EXPECT_FALSE(trigger_arm(0, (struct trigger_request){ .cpu = 99 }));
 	EXPECT_EQ(TRIGGER_OFF, trigger_look(STOPPED).state);
-	EXPECT_EQ(0, trigger_ask(77, 0, 0, 0, 0, 0).passed);
+	EXPECT_EQ(0, trigger_ask(77, 0, (struct trigger_request){ 0 }).passed);
 	EXPECT_EQ(0, trigger_look(99).state);
 }
 

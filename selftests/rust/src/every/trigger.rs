@@ -4,6 +4,7 @@
 #![allow(unsafe_code)]
 
 use std::arch::asm;
+use std::ops::RangeInclusive;
 
 const LEAF: u64 = 0x5846_4401;
 /// What command 0 says in EBX, ECX and EDX.
@@ -86,25 +87,51 @@ impl Seen {
 /// Whether this is a CPU of the machine with a trigger. A guest of the machine's guest has none.
 #[must_use]
 pub fn is_there() -> bool {
-    let [_, signature @ ..] = ask(SIGNS, 0, [0; 4]);
+    let [_, signature @ ..] = ask(SIGNS, 0, [0; 7]);
     signature == SIGNATURE
 }
 
-/// Arms the trigger of the CPU that executes this; false if there is no such thing, or it cannot pause.
-pub fn arm(event: Event, after: u64, action: Action) -> bool {
-    let from = match event {
+/// What a trigger is armed for.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Of which CPU.
+    pub cpu: usize,
+    /// From where instructions are counted.
+    pub event: Event,
+    /// After so many it fires.
+    pub after: u64,
+    /// What then happens.
+    pub action: Action,
+    /// Only instructions at these addresses count.
+    pub within: Option<RangeInclusive<u64>>,
+}
+
+/// Arms a trigger; false if there is no such thing, or it cannot pause.
+#[must_use]
+pub fn arm(request: &Request) -> bool {
+    let from = match request.event {
         Event::Now => 0,
         Event::NextNm => 1,
         Event::NextVmExit => 2,
         Event::Address(address) | Event::Function(address) => address,
     };
-    let until_return = matches!(event, Event::Function(_)).into();
-    let (action, at_most) = match action {
+    let until_return = matches!(request.event, Event::Function(_)).into();
+    let (action, at_most) = match request.action {
         Action::Pause { at_most } => (0, at_most),
         Action::Nmi => (1, 0),
         Action::Interrupt(vector) => (vector.into(), 0),
     };
-    ask(ARM, after, [from, action, at_most, until_return])[0] == 1
+    let within = request.within.clone().unwrap_or(0..=0);
+    let more = [
+        from,
+        action,
+        at_most,
+        until_return,
+        request.cpu as u64,
+        *within.start(),
+        *within.end(),
+    ];
+    ask(ARM, request.after, more)[0] == 1
 }
 
 /// The trigger of a CPU.
@@ -124,7 +151,7 @@ pub fn disarm(cpu: usize) -> Seen {
 }
 
 fn seen(command: u64, cpu: usize) -> Seen {
-    let [state, passed, at, flags] = ask(command, cpu as u64, [0; 4]);
+    let [state, passed, at, flags] = ask(command, cpu as u64, [0; 7]);
     let state = match state {
         0 => State::Off,
         1 => State::Awaits,
@@ -141,14 +168,14 @@ fn seen(command: u64, cpu: usize) -> Seen {
     }
 }
 
-/// The rest in RSI, RDI, R8 and R9.
-fn ask(command: u64, b: u64, [si, di, r8, r9]: [u64; 4]) -> [u64; 4] {
+/// The rest in RSI, RDI, and R8 to R12.
+fn ask(command: u64, b: u64, [si, di, r8, r9, r10, r11, r12]: [u64; 7]) -> [u64; 4] {
     let (a, rbx, c, d): (u64, u64, u64, u64);
     // SAFETY: every x86-64 processor has CPUID, which touches no memory; RBX is the compiler's, and given back.
     unsafe {
         asm!("xchg {b}, rbx", "cpuid", "xchg {b}, rbx", b = inout(reg) b => rbx,
-             inout("rax") LEAF => a, inout("rcx") command => c, out("rdx") d,
-             in("rsi") si, in("rdi") di, in("r8") r8, in("r9") r9, options(nostack));
+             inout("rax") LEAF => a, inout("rcx") command => c, out("rdx") d, in("rsi") si, in("rdi") di,
+             in("r8") r8, in("r9") r9, in("r10") r10, in("r11") r11, in("r12") r12, options(nostack));
     }
     [a, rbx, c, d]
 }

@@ -50,8 +50,12 @@ pub fn wait_until_back_to(before: u64) -> anyhow::Result<()> {
     }
 }
 
-/// What the module keeps: three pages each, and a guard page.
-fn pooled() -> anyhow::Result<u64> {
+/// Bytes that the module keeps: three pages each, and a guard page.
+///
+/// # Errors
+///
+/// What it says is no number.
+pub fn pooled() -> anyhow::Result<u64> {
     match fs::read_to_string("/sys/kernel/debug/xfd/pooled") {
         Ok(text) => Ok(text.trim().parse::<u64>()? * 4 * 4096),
         Err(_) => Ok(0),

@@ -3,6 +3,7 @@
 //! there a thread that sleeps is all that is waited for.
 
 use crate::counters::{module_is_loaded, Counters};
+use crate::module;
 use anyhow::{ensure, Context};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
@@ -10,21 +11,30 @@ use std::{fs, thread};
 const INTERVAL: &str = "/sys/module/xfd/parameters/reclaim_ms";
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Until it is dropped, passes come as often as can be.
+/// Until it is dropped, passes come often.
 pub struct Passes(Option<String>);
 
 impl Passes {
-    /// From here on.
+    /// From here on as often as can be.
     ///
     /// # Errors
     ///
     /// The module's parameter cannot be set.
     pub fn begin() -> anyhow::Result<Self> {
+        Self::each(Duration::from_millis(1))
+    }
+
+    /// The same, with so long from one to the next.
+    ///
+    /// # Errors
+    ///
+    /// The module's parameter cannot be set.
+    pub fn each(interval: Duration) -> anyhow::Result<Self> {
         if !module_is_loaded() {
             return Ok(Passes(None));
         }
         let before = fs::read_to_string(INTERVAL).context(INTERVAL)?;
-        fs::write(INTERVAL, "1").context(INTERVAL)?;
+        fs::write(INTERVAL, interval.as_millis().to_string()).context(INTERVAL)?;
         Ok(Passes(Some(before)))
     }
 }
@@ -63,13 +73,19 @@ pub fn wait_until_reclaimed(before: u64, more: u64) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Waits until a thread of this process sleeps.
+/// Whether more buffers were taken than `before`, or the module has gone, which gives all of them back.
+#[must_use]
+pub fn taken_since(before: u64) -> bool {
+    reclaimed().is_ok_and(|now| now > before) || !module::is_there()
+}
+
+/// Waits until a thread sleeps.
 ///
 /// # Errors
 ///
 /// It does not, or there is no such thread.
 pub fn wait_until_asleep(tid: i32) -> anyhow::Result<()> {
-    let (path, begin) = (format!("/proc/self/task/{tid}/stat"), Instant::now());
+    let (path, begin) = (format!("/proc/{tid}/stat"), Instant::now());
     loop {
         let stat = fs::read_to_string(&path).context(path.clone())?;
         // After the name, which is in brackets.

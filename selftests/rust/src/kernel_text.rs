@@ -5,6 +5,7 @@ use anyhow::{ensure, Context};
 use object::read::elf::ElfFile64;
 use object::{Endianness, Object, ObjectSegment, ReadCache};
 use std::fs::{self, File};
+use std::ops::RangeInclusive;
 
 /// Symbols and memory.
 pub struct KernelText {
@@ -70,9 +71,32 @@ impl KernelText {
             .max_by_key(|(start, _)| *start);
         let place = before.and_then(|(start, name)| {
             let distance = address - u64::from_str_radix(start, 16).ok()?;
-            Some(format!("{name}+{distance:#x}"))
+            Some(format!(
+                "{:#}+{distance:#x}",
+                rustc_demangle::demangle(name)
+            ))
         });
         place.unwrap_or_else(|| format!("{address:#x}"))
+    }
+
+    /// From where to where the code of a module's is, to the end of its last page.
+    ///
+    /// # Errors
+    ///
+    /// It is not loaded.
+    pub fn module(&self, name: &str) -> anyhow::Result<RangeInclusive<u64>> {
+        let of_it = format!("[{name}]");
+        let mut code = self.symbols.lines().filter_map(|line| {
+            let (symbol, module) = line.split_once('\t')?;
+            let is_code = matches!(symbol.get(17..18)?, "t" | "T");
+            let address = u64::from_str_radix(symbol.get(..16)?, 16).ok()?;
+            (is_code && module == of_it).then_some(address)
+        });
+        let first = code.next().with_context(|| format!("no module {name}"))?;
+        let (low, high) = code.fold((first, first), |(low, high), address| {
+            (low.min(address), high.max(address))
+        });
+        Ok(low..=(high | 0xfff))
     }
 
     /// `length` bytes of the kernel's memory.

@@ -20,6 +20,7 @@ pub mod ktap;
 pub mod kvm;
 pub mod machine;
 pub mod matrix;
+pub mod module;
 pub mod probe;
 pub mod shared_memory;
 pub mod slow_calls;

@@ -3,7 +3,7 @@
 
 use clap::Parser;
 use std::process::ExitCode;
-use xfd_selftests::every::{guest_path, table};
+use xfd_selftests::every::{path, table};
 use xfd_selftests::kvm;
 
 /// Disturbs paths through KVM at each of their instructions.
@@ -16,7 +16,7 @@ struct Arguments {
 fn main() -> ExitCode {
     let choice = Arguments::parse().choice;
     match kvm::missing() {
-        Ok(None) => table::run(guest_path::ALL, &choice),
+        Ok(None) => table::run(&path::of_guests(), &choice),
         Ok(Some(why)) => xfd_selftests::ktap::skip_all(why),
         Err(error) => {
             println!("Bail out! {error:#}");

@@ -17,18 +17,23 @@ struct Arguments {
     executed: Option<Executed>,
 }
 
+/// What a process of a path has become by exec.
 #[derive(Subcommand)]
 enum Executed {
     #[command(hide = true)]
     Executed { fd: i32 },
+    #[command(hide = true)]
+    Woken { fd: i32 },
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let Some(Executed::Executed { fd }) = arguments.executed else {
-        return table::run(path::ALL, &arguments.choice);
+    let went_on = match arguments.executed {
+        None => return table::run(&path::of_tasks(), &arguments.choice),
+        Some(Executed::Executed { fd }) => path::go_on_executed(fd),
+        Some(Executed::Woken { fd }) => path::go_on_woken(fd),
     };
-    match path::go_on_executed(fd) {
+    match went_on {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             ktap::remark(format!("executed: {error:#}"));

@@ -3,20 +3,19 @@
 //! process on the other CPU that runs ahead of everybody there, so it is done, or waits for the CPU that stands still, when
 //! [`Disturber::disturb`] returns.
 
-use super::trial::{TAKEN_ON, WATCHED_FROM};
-use crate::avx::{self, Ymm};
-use crate::shared_memory::{self, Shareable};
+use super::intruder::Intruder;
+use super::shared::{Shared, TAKEN_ON, WATCHED_FROM};
+use crate::idle::Passes;
 use crate::sys::{self, End};
 use crate::tile::{content, expect, Tiles};
-use crate::{child, cpus};
+use crate::{child, cpus, module};
 use anyhow::{bail, ensure, Context};
-use rustix::thread::{sched_setaffinity, CpuSet, Pid};
+use rustix::event::{poll, PollFd, PollFlags, Timespec};
+use rustix::process::{pidfd_open, Pid, PidfdFlags};
+use rustix::thread::{sched_setaffinity, CpuSet};
 use std::fs;
-use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use xcomp::Feature;
 
 /// What is done.
@@ -38,8 +37,12 @@ pub enum Kind {
     Nmi,
     /// Its CPU takes an interrupt that uses the FPU, if it may there.
     FpuInIrq,
-    /// The kernel's own threads have time on the other CPU, those of reclaim too.
+    /// The kernel's own threads have time on the other CPU, and reclaim makes a pass each millisecond.
     Wait,
+    /// The path's victim goes on on the other CPU, and does what it has to, to its end.
+    Wake,
+    /// The module is disabled and removed.
+    Unload,
 }
 
 /// When its CPU may go on.
@@ -55,7 +58,7 @@ pub enum Until {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 9] = [
+    pub const ALL: [Kind; 11] = [
         Kind::Preempt,
         Kind::Migrate,
         Kind::Kill,
@@ -65,6 +68,24 @@ impl Kind {
         Kind::Nmi,
         Kind::FpuInIrq,
         Kind::Wait,
+        Kind::Wake,
+        Kind::Unload,
+    ];
+
+    /// Those that any path of a task can meet.
+    pub const USUAL: &'static [Kind] = Self::ALL.split_at(9).0;
+    /// The same, and the module can go meanwhile.
+    pub const AND_UNLOAD: &'static [Kind] = &[
+        Kind::Preempt,
+        Kind::Migrate,
+        Kind::Kill,
+        Kind::Trace,
+        Kind::Shrink,
+        Kind::FirstUse,
+        Kind::Nmi,
+        Kind::FpuInIrq,
+        Kind::Wait,
+        Kind::Unload,
     ];
 
     /// What it is called.
@@ -80,6 +101,8 @@ impl Kind {
             Kind::Nmi => "nmi",
             Kind::FpuInIrq => "fpu_in_irq",
             Kind::Wait => "wait",
+            Kind::Wake => "wake",
+            Kind::Unload => "unload",
         }
     }
 
@@ -89,7 +112,7 @@ impl Kind {
     pub fn ticks(self) -> u64 {
         match self {
             Kind::Shrink => 20_000_000,
-            Kind::Wait => 500_000,
+            Kind::Wait | Kind::Unload => 500_000,
             _ => 3_000_000,
         }
     }
@@ -99,10 +122,16 @@ impl Kind {
     pub fn until(self) -> Until {
         match self {
             Kind::Preempt | Kind::Migrate | Kind::Kill | Kind::Trace => Until::Begun,
-            Kind::Nmi | Kind::FpuInIrq => Until::Begun,
-            Kind::Shrink | Kind::FirstUse => Until::Done,
+            Kind::Nmi | Kind::FpuInIrq | Kind::Unload => Until::Begun,
+            Kind::Shrink | Kind::FirstUse | Kind::Wake => Until::Done,
             Kind::Wait => Until::TimeIsOver,
         }
+    }
+
+    /// Whether it is tried at the module's own instructions only: nothing else of the kernel's cares, and it takes long.
+    #[must_use]
+    pub fn in_module_only(self) -> bool {
+        self == Kind::Unload
     }
 
     /// How often it came, for those that are counted elsewhere.
@@ -112,14 +141,19 @@ impl Kind {
             Kind::FpuInIrq => &["fpu_uses", "fpu_unusable"],
             _ => return Ok(None),
         };
-        let mut sum = 0;
-        for name in counters {
-            let path = format!("/sys/module/interrupts/parameters/{name}");
-            let text = fs::read_to_string(&path).with_context(|| path.clone())?;
-            sum += text.trim().parse::<u64>().context(path)?;
-        }
-        Ok(Some(sum))
+        let sum = counters
+            .iter()
+            .map(|name| count(name))
+            .sum::<anyhow::Result<u64>>();
+        sum.map(Some)
     }
+}
+
+/// A counter of interrupts.ko's.
+fn count(name: &str) -> anyhow::Result<u64> {
+    let path = format!("/sys/module/interrupts/parameters/{name}");
+    let text = fs::read_to_string(&path).with_context(|| path.clone())?;
+    text.trim().parse().context(path)
 }
 
 /// Interrupts of interrupts.ko, by writing to its parameters.
@@ -136,7 +170,12 @@ pub struct Disturber {
     /// How often it has disturbed, and how often it had come before.
     times: u64,
     came_before: Option<u64>,
+    used_before: u64,
+    _passes: Option<Passes>,
 }
+
+/// So often an interrupt has met a place where it may use the FPU.
+const MANY: u64 = 100;
 
 /// What the process is told, with the number of another one.
 const DISTURB: u8 = 0;
@@ -148,13 +187,13 @@ impl Disturber {
     /// # Errors
     ///
     /// Not root; no permission for tiles; interrupts.ko is not there.
-    pub fn new(kind: Kind) -> anyhow::Result<Self> {
+    pub fn new(kind: Kind, shared: &'static Shared) -> anyhow::Result<Self> {
         if matches!(kind, Kind::Nmi | Kind::FpuInIrq) {
             ensure!(fs::exists(NMI)?, "interrupts.ko is not loaded");
         }
         let (socket, orders) = UnixDatagram::pair()?;
         socket.set_read_timeout(Some(PATIENCE))?;
-        let pid = child::begin(|| serve(kind, &orders))?;
+        let pid = child::begin(|| serve(kind, shared, &orders))?;
         let mut disturber = Disturber {
             kind,
             pid,
@@ -163,6 +202,11 @@ impl Disturber {
             ended: false,
             times: 0,
             came_before: kind.came()?,
+            used_before: match kind {
+                Kind::FpuInIrq => count("fpu_uses")?,
+                _ => 0,
+            },
+            _passes: (kind == Kind::Wait).then(Passes::begin).transpose()?,
         };
         disturber.finish().context("beginning to disturb")?;
         Ok(disturber)
@@ -213,6 +257,18 @@ impl Disturber {
         Ok(())
     }
 
+    /// After a trial: what it took away is there again.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be.
+    pub fn put_back(&mut self) -> anyhow::Result<()> {
+        match self.kind {
+            Kind::Unload => module::load(),
+            _ => Ok(()),
+        }
+    }
+
     /// For good.
     ///
     /// # Errors
@@ -222,6 +278,11 @@ impl Disturber {
         if let (Some(before), Some(now)) = (self.came_before, self.kind.came()?) {
             let (came, times) = (now - before, self.times);
             ensure!(came == times, "it came {came} times, and should {times}");
+            let used = self.kind != Kind::FpuInIrq || count("fpu_uses")? > self.used_before;
+            ensure!(
+                used || times < MANY,
+                "in an interrupt the FPU could never be used"
+            );
         }
         self.order(END, 0)?;
         self.finish()?;
@@ -247,7 +308,7 @@ const DONE: &[u8] = b"done";
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The process: does what it is told, and says `done` or what went wrong.
-fn serve(kind: Kind, orders: &UnixDatagram) -> anyhow::Result<()> {
+fn serve(kind: Kind, shared: &Shared, orders: &UnixDatagram) -> anyhow::Result<()> {
     let answer = |result: anyhow::Result<()>| -> anyhow::Result<()> {
         let text = result.map_or_else(|error| format!("{error:#}").into_bytes(), |()| DONE.into());
         orders.send(&text[..text.len().min(512)])?;
@@ -274,11 +335,17 @@ fn serve(kind: Kind, orders: &UnixDatagram) -> anyhow::Result<()> {
         if what == END {
             return answer(intruder.map_or(Ok(()), Intruder::end));
         }
-        answer(disturb(kind, intruder.as_mut(), i32::from_le_bytes(pid)))?;
+        let pid = i32::from_le_bytes(pid);
+        answer(disturb(kind, shared, intruder.as_mut(), pid))?;
     }
 }
 
-fn disturb(kind: Kind, intruder: Option<&mut Intruder>, pid: i32) -> anyhow::Result<()> {
+fn disturb(
+    kind: Kind,
+    shared: &Shared,
+    intruder: Option<&mut Intruder>,
+    pid: i32,
+) -> anyhow::Result<()> {
     match kind {
         Kind::Preempt => wake(intruder),
         Kind::Migrate => wake(intruder).and_then(|()| move_away(pid)),
@@ -297,7 +364,25 @@ fn disturb(kind: Kind, intruder: Option<&mut Intruder>, pid: i32) -> anyhow::Res
         Kind::Nmi => fs::write(NMI, TAKEN_ON.to_string()).context(NMI),
         Kind::FpuInIrq => fs::write(FPU, TAKEN_ON.to_string()).context(FPU),
         Kind::Wait => Ok(()),
+        Kind::Wake => {
+            shared.wake_victim();
+            wait_for_end(pid)
+        }
+        Kind::Unload => module::remove(),
     }
+}
+
+/// Waits for the end of a process that somebody else waits for, too.
+fn wait_for_end(pid: i32) -> anyhow::Result<()> {
+    let limit = Timespec {
+        tv_sec: 20,
+        tv_nsec: 0,
+    };
+    let pid = Pid::from_raw(pid).context("no victim")?;
+    let pidfd = pidfd_open(pid, PidfdFlags::empty()).context("pidfd_open")?;
+    let ended = poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&limit))?;
+    ensure!(ended == 1, "the victim does not end");
+    Ok(())
 }
 
 fn wake(intruder: Option<&mut Intruder>) -> anyhow::Result<()> {
@@ -338,80 +423,4 @@ fn trace(pid: i32) -> anyhow::Result<()> {
     let signal = if why >> 8 == 0 { why & 0x7f } else { 0 };
     let detached = sys::ptrace(libc::PTRACE_DETACH, pid, signal as usize);
     same.and(detached.context("PTRACE_DETACH"))
-}
-
-/// A process on the CPU where the path is taken, which runs first whenever it has something to do. It keeps live
-/// tiles all the time, and each time that it wakes up other data in the AVX registers.
-struct Intruder {
-    pid: i32,
-    wake: OwnedFd,
-    woken: u64,
-    awake: &'static Awake,
-}
-
-/// How often it has been awake, and found its registers as they were.
-struct Awake(AtomicU64);
-
-// SAFETY: an atomic alone.
-#[allow(unsafe_code)]
-unsafe impl Shareable for Awake {}
-
-impl Intruder {
-    fn start() -> anyhow::Result<Self> {
-        let (reads, wake) = rustix::pipe::pipe()?;
-        let (ready, says) = rustix::pipe::pipe()?;
-        let (awake, _) = shared_memory::create::<Awake>()?;
-        let pid = child::begin(|| {
-            sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as u64)?;
-            cpus::pin_to(TAKEN_ON)?;
-            sys::run_first()?;
-            xcomp::request(Feature::TILE_DATA)?;
-            let mut tiles = Tiles::configure();
-            tiles.load_all(&content(1));
-            rustix::io::write(&says, &[1])?;
-            for number in (0..=u8::MAX).cycle() {
-                let registers = Ymm::filled(number);
-                let after = avx::read_with(reads.as_fd(), &registers)?;
-                ensure!(after == registers, "AVX registers have changed");
-                expect(&tiles.store_all(), 1)?;
-                awake.0.fetch_add(1, SeqCst);
-            }
-            Ok(())
-        })?;
-        drop((says, reads));
-        let mut byte = [0];
-        ensure!(rustix::io::read(&ready, &mut byte)? == 1, "it says nothing");
-        Ok(Intruder {
-            pid,
-            wake,
-            woken: 0,
-            awake,
-        })
-    }
-
-    fn wake(&mut self) -> anyhow::Result<()> {
-        self.woken += 1;
-        rustix::io::write(&self.wake, &[1]).context("waking who preempts")?;
-        Ok(())
-    }
-
-    /// Nothing of its own was disturbed, and it was awake each time.
-    fn end(self) -> anyhow::Result<()> {
-        let begin = Instant::now();
-        while self.awake.0.load(SeqCst) < self.woken && begin.elapsed() < Duration::from_secs(2) {
-            thread::sleep(Duration::from_millis(1));
-        }
-        sys::signal_process(self.pid, libc::SIGKILL);
-        match sys::wait(self.pid, 0)? {
-            (_, End::Signal(libc::SIGKILL)) => {}
-            (_, end) => bail!("who preempts ended with {end:?}: see above"),
-        }
-        let awake = self.awake.0.load(SeqCst);
-        ensure!(
-            awake == self.woken,
-            "woken {} times, it was awake {awake} times",
-            self.woken
-        );
-        Ok(())
-    }
 }

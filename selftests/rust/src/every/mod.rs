@@ -2,8 +2,9 @@
 //! A path through the kernel, disturbed at each of its instructions.
 
 pub mod disturbance;
-pub mod guest_path;
+mod intruder;
 pub mod path;
+mod shared;
 pub mod table;
-pub mod trial;
+mod trial;
 pub mod trigger;

@@ -2,17 +2,20 @@
 //! All paths by all disturbances: a result for each pair.
 
 use super::disturbance::{Disturber, Kind, Until};
-use super::path::{Path, Start};
-use super::trial::{Outcome, Watch};
+use super::path::{self, Path, Start};
+use super::trial::{Outcome, Place, Watch};
 use super::trigger::{self, Event};
 use crate::counters::module_is_loaded;
 use crate::kernel_text::KernelText;
-use crate::{areas, cpus, ktap, machine};
+use crate::{areas, cpus, ktap, machine, module};
 use anyhow::{ensure, Context};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::CString;
+use std::fmt::{self, Display};
 use std::fs;
+use std::ops::RangeInclusive;
+use std::path::Path as File;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
@@ -54,7 +57,7 @@ pub struct Choice {
 const INTERRUPTS: &str = "/lib/interrupts.ko";
 
 /// Tries what is chosen of `paths`, and prints the results.
-pub fn run(paths: &[Path], choice: &Choice) -> ExitCode {
+pub fn run(paths: &[&Path], choice: &Choice) -> ExitCode {
     if choice.list {
         for path in paths {
             println!("{}: {}", path.name, path.about);
@@ -76,10 +79,18 @@ pub fn run(paths: &[Path], choice: &Choice) -> ExitCode {
     let prepared = KernelText::now().and_then(|symbols| {
         let copy = format!("xfd_state={:#x}", symbols.find("xfd_state")?);
         machine::load(INTERRUPTS, &CString::new(copy)?)?;
-        Ok((Watch::new()?, symbols))
+        let there = module::is_there().then(module::address).transpose()?;
+        Ok((Watch::new()?, symbols, there))
     });
     match prepared {
-        Ok((watch, symbols)) => run_pairs(paths, choice, &watch, &symbols),
+        Ok((watch, symbols, there)) => run_pairs(paths, choice, |seed| Each {
+            watch: &watch,
+            symbols: RefCell::new(symbols),
+            trials: choice.trials,
+            seed,
+            lengths: RefCell::default(),
+            module: RefCell::new(there),
+        }),
         Err(error) => {
             println!("Bail out! {error:#}");
             ExitCode::FAILURE
@@ -87,12 +98,12 @@ pub fn run(paths: &[Path], choice: &Choice) -> ExitCode {
     }
 }
 
-fn run_pairs(paths: &[Path], choice: &Choice, watch: &Watch, symbols: &KernelText) -> ExitCode {
+fn run_pairs<'a>(paths: &[&Path], choice: &Choice, each: impl FnOnce(u64) -> Each<'a>) -> ExitCode {
     let chosen = |names: &[String], name: &str| names.is_empty() || names.iter().any(|n| n == name);
     let pairs: Vec<(&Path, Kind)> = paths
         .iter()
         .filter(|path| chosen(&choice.paths, path.name))
-        .flat_map(|path| Kind::ALL.map(|kind| (path, kind)))
+        .flat_map(|path| path.by.iter().map(|kind| (*path, *kind)))
         .filter(|(_, kind)| chosen(&choice.by, kind.name()))
         .collect();
     for name in &choice.paths {
@@ -110,13 +121,7 @@ fn run_pairs(paths: &[Path], choice: &Choice, watch: &Watch, symbols: &KernelTex
     let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
     let seed = choice.seed.unwrap_or(now.as_secs());
     ktap::remark(format!("seed {seed}"));
-    let each = &Each {
-        watch,
-        symbols,
-        trials: choice.trials,
-        seed,
-        lengths: RefCell::default(),
-    };
+    let each = &each(seed);
     ktap::run_named(pairs.into_iter().map(|(path, kind)| {
         let test = move || each.run(path, kind);
         (format!("{}_by_{}", path.name, kind.name()), test)
@@ -125,75 +130,113 @@ fn run_pairs(paths: &[Path], choice: &Choice, watch: &Watch, symbols: &KernelTex
 
 struct Each<'a> {
     watch: &'a Watch,
-    symbols: &'a KernelText,
+    symbols: RefCell<KernelText>,
     trials: u64,
     seed: u64,
-    /// How many instructions a path has when nothing disturbs it.
-    lengths: RefCell<HashMap<&'static str, u64>>,
+    /// Where a path is, and how many instructions it has when nothing disturbs it; all of them, or the module's only.
+    lengths: RefCell<HashMap<Which, (Place, u64)>>,
+    /// Where the module was when that was found out.
+    module: RefCell<Option<String>>,
 }
 
-const INTERVAL: &str = "/sys/module/xfd/parameters/reclaim_ms";
+/// A path's name, and whether only the module's instructions count.
+type Which = (&'static str, bool);
+
+/// What paths and disturbances set, and does not stay so.
+const SETTINGS: [&str; 4] = [
+    "/sys/module/xfd/parameters/reclaim_ms",
+    "/sys/module/xfd/parameters/pool",
+    "/sys/module/xfd/parameters/fail_allocations",
+    "/sys/devices/virtual/workqueue/cpumask",
+];
+/// Where the kernel puts modules: whatever is counted there is the one that is loaded on the path.
+const MODULES: RangeInclusive<u64> = 0xffff_ffff_c000_0000..=0xffff_ffff_feff_ffff;
 /// As often as an instruction is tried that the path did not get to.
 const AGAIN: u32 = 3;
 /// So many are shown.
 const SHOWN: u64 = 5;
 
 impl Each<'_> {
-    fn event(&self, start: Start) -> anyhow::Result<Event> {
-        Ok(match start {
-            Start::Arming => Event::Now,
+    fn find(&self, start: Start, in_module_only: bool) -> anyhow::Result<Place> {
+        let symbols = self.symbols.borrow();
+        let event = match start {
+            Start::Arming | Start::Module => Event::Now,
             Start::NextNm => Event::NextNm,
             Start::Mark(function) => Event::Address(function as *const () as u64),
-            Start::Function(name) => Event::Function(self.symbols.find(name)?),
-        })
+            Start::Function(name) | Start::ModuleIn(name) => Event::Function(symbols.find(name)?),
+        };
+        let within = match (
+            in_module_only || matches!(start, Start::Module | Start::ModuleIn(_)),
+            module::is_there(),
+        ) {
+            (false, _) => None,
+            (true, true) => Some(symbols.module("xfd")?),
+            (true, false) => Some(MODULES),
+        };
+        Ok(Place { event, within })
     }
 
-    /// How many instructions `path` has: the fewest of some times, since another thread may have the CPU meanwhile.
-    fn undisturbed(
-        &self,
-        path: &Path,
-        event: Event,
-        disturber: &mut Disturber,
-    ) -> anyhow::Result<u64> {
-        if let Some(known) = self.lengths.borrow().get(path.name) {
-            return Ok(*known);
+    /// Looks whether the module was loaded to another place, and if so at the kernel's symbols again.
+    fn follow_module(&self) -> anyhow::Result<()> {
+        let there = module::is_there().then(module::address).transpose()?;
+        if there.is_some() && *self.module.borrow() != there {
+            self.symbols.replace(KernelText::now()?);
+            self.lengths.borrow_mut().clear();
+            self.module.replace(there);
         }
+        Ok(())
+    }
+
+    /// Where `path` is, and how many instructions it has: the fewest of some times, since another thread may have the
+    /// CPU meanwhile.
+    fn undisturbed(&self, path: &Path, disturber: &mut Disturber) -> anyhow::Result<(Place, u64)> {
+        self.follow_module()?;
+        let key = (path.name, disturber.kind().in_module_only());
+        if let Some(known) = self.lengths.borrow().get(&key) {
+            return Ok(known.clone());
+        }
+        let place = self.find(path.start, key.1)?;
         let mut fewest = u64::MAX;
         for _ in 0..3 {
-            let trial = self.watch.take(path, event, disturber, u64::MAX)?;
+            let trial = self.watch.take(path, &place, disturber, u64::MAX)?;
             trial.wrong.context("undisturbed")?;
             if let Outcome::TooLate(passed) = trial.outcome {
                 fewest = fewest.min(passed);
             }
         }
-        self.lengths.borrow_mut().insert(path.name, fewest);
-        Ok(fewest)
+        let found = (place, fewest);
+        self.lengths.borrow_mut().insert(key, found.clone());
+        Ok(found)
     }
 
     /// `path` disturbed by `kind` at each instruction, or at so many.
     fn run(&self, path: &Path, kind: Kind) -> anyhow::Result<ktap::Outcome> {
-        let event = match self.event(path.start) {
-            Err(_) if !module_is_loaded() => {
+        if let Some(file) = path.needs.filter(|file| !File::new(file).exists()) {
+            return Ok(ktap::Outcome::Skipped(format!("no {file}")));
+        }
+        let settings: Vec<_> = SETTINGS
+            .iter()
+            .filter_map(|path| Some((path, fs::read_to_string(path).ok()?)))
+            .collect();
+        let memory = areas::bytes()?;
+        let was_there = module::is_there();
+        let mut disturber = Disturber::new(kind, self.watch.shared())?;
+        let (place, expected) = match self.undisturbed(path, &mut disturber) {
+            Err(_) if !module_is_loaded() && matches!(path.start, Start::Function(_)) => {
                 return Ok(ktap::Outcome::Skipped("there is no such path here".into()))
             }
-            event => event?,
+            found => found?,
         };
-        let interval = fs::read_to_string(INTERVAL).ok();
-        let memory = areas::bytes()?;
-        let mut disturber = Disturber::new(kind)?;
-        let expected = self.undisturbed(path, event, &mut disturber)?;
         if expected == 0 {
-            ensure!(
-                !module_is_loaded(),
-                "the path is not taken: {event:x?} does not come"
-            );
+            ensure!(!module_is_loaded(), "the path is not taken: {place:x?}");
             return Ok(ktap::Outcome::Skipped("there is no such path here".into()));
         }
         let stride = expected.div_ceil(self.trials);
-        let (mut tried, mut late, mut fell, mut again, mut missed) = (0, 0, 0, 0, 0);
-        let mut after = self.seed % stride;
-        let instructions = loop {
-            let trial = self.watch.take(path, event, &mut disturber, after)?;
+        let mut sum = Sum::default();
+        let (mut again, mut after) = (0, self.seed % stride);
+        sum.instructions = loop {
+            let (place, _) = self.undisturbed(path, &mut disturber)?;
+            let trial = self.watch.take(path, &place, &mut disturber, after)?;
             let seen = match trial.outcome {
                 Outcome::TooLate(passed) => {
                     trial.wrong.context("undisturbed")?;
@@ -203,41 +246,79 @@ impl Each<'_> {
                     // It was a shorter way this time.
                     again += 1;
                     if again > AGAIN {
-                        (again, missed, after) = (0, missed + 1, after + stride);
+                        (again, after) = (0, after + stride);
+                        sum.missed += 1;
                     }
                     continue;
                 }
                 Outcome::Disturbed(seen) => seen,
             };
             again = 0;
-            tried += 1;
-            late += u64::from(seen.went_by_itself() && kind.until() != Until::TimeIsOver);
+            sum.tried += 1;
+            sum.late += u64::from(seen.went_by_itself() && kind.until() != Until::TimeIsOver);
             if let Err(error) = trial.wrong {
-                fell += 1;
-                let place = self.symbols.place(seen.at);
+                sum.fell += 1;
+                let place = self.symbols.borrow().place(seen.at);
+                let (path, by) = (path.name, kind.name());
                 ktap::remark(format!(
-                    "{} by {}: instruction {after}, {place}: {error:#}",
-                    path.name,
-                    kind.name()
+                    "{path} by {by}: instruction {after}, {place}: {error:#}"
                 ));
-                ensure!(fell < SHOWN, "it falls again and again");
+                ensure!(sum.fell < SHOWN, "it falls again and again");
             }
             after += stride;
         };
         disturber.end()?;
-        // A process that was killed has not put it back.
-        if let Some(interval) = interval {
-            fs::write(INTERVAL, interval).context(INTERVAL)?;
+        if was_there {
+            module::load()?;
         }
+        // A process that was killed has not put them back.
+        for (path, text) in settings {
+            fs::write(path, text).context(*path)?;
+        }
+        path::put_back()?;
         areas::wait_until_back_to(memory)?;
-        ktap::remark(format!(
-            "{} by {}: instructions {instructions}, tried {tried}, held {}, late {late}, missed {missed}",
-            path.name,
-            kind.name(),
-            tried - fell
-        ));
-        ensure!(tried > 0, "nothing was tried");
-        ensure!(fell == 0, "{fell} of {tried} fell");
+        ktap::remark(format!("{} by {}: {sum}", path.name, kind.name()));
+        let waits = path.locked || kind == Kind::Unload;
+        sum.check(stride == 1 && !waits)
+    }
+}
+
+/// What came of all trials of a pair.
+#[derive(Default)]
+struct Sum {
+    instructions: u64,
+    tried: u64,
+    late: u64,
+    missed: u64,
+    fell: u64,
+}
+
+impl Display for Sum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Sum {
+            instructions,
+            tried,
+            late,
+            missed,
+            fell,
+        } = self;
+        let held = tried - fell;
+        write!(
+            f,
+            "instructions {instructions}, tried {tried}, held {held}, late {late}, missed {missed}"
+        )
+    }
+}
+
+impl Sum {
+    /// If it was `all` instructions, the disturbance did not wait for its victim at each.
+    fn check(&self, all: bool) -> anyhow::Result<ktap::Outcome> {
+        let Sum {
+            tried, late, fell, ..
+        } = self;
+        ensure!(*tried > 0, "nothing was tried");
+        ensure!(!all || late < tried, "each disturbance was late");
+        ensure!(*fell == 0, "{fell} of {tried} fell");
         Ok(ktap::Outcome::Passed)
     }
 }

@@ -4,44 +4,26 @@
 
 use super::disturbance::{Disturber, Kind, Until};
 use super::path::Path;
-use super::trigger::{self, Action, Event, Seen, State};
-use crate::counters::{module_is_loaded, Counters};
-use crate::shared_memory::{self, Shareable};
+use super::shared::{Shared, TAKEN_ON, WATCHED_FROM};
+use super::trigger::{self, Action, Event, Request, Seen, State};
+use crate::counters::Counters;
+use crate::shared_memory;
 use crate::sys::{self, End};
-use crate::{child, cpus, ktap};
+use crate::{child, cpus, ktap, module};
 use anyhow::{bail, ensure, Context};
 use std::fs;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
+use std::ops::RangeInclusive;
+use std::sync::atomic::Ordering::SeqCst;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Where the path is taken.
-pub const TAKEN_ON: usize = 0;
-/// Where the disturbance, and who watches, run.
-pub const WATCHED_FROM: usize = 1;
-
-/// What the process that takes the path and the one that watches share. All zero at the start.
-#[repr(C)]
-pub struct Shared {
-    ready: AtomicU32,
-    go: AtomicU32,
-    over: AtomicU32,
-    passed: AtomicU64,
-    /// Whatever a path needs to remember over exec, or to tell.
-    pub note: AtomicU64,
-}
-
-// SAFETY: atomics alone.
-#[allow(unsafe_code)]
-unsafe impl Shareable for Shared {}
-
-impl Shared {
-    /// The path has been taken, by this process: disarms the trigger. Once, from whatever CPU.
-    pub fn is_over(&self) {
-        let seen = trigger::disarm(TAKEN_ON);
-        self.passed.store(seen.passed, SeqCst);
-        self.over.store(1, SeqCst);
-    }
+/// Where a path's instructions are.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// From where they are counted.
+    pub event: Event,
+    /// Only these count.
+    pub within: Option<RangeInclusive<u64>>,
 }
 
 /// What came of a trial.
@@ -79,7 +61,13 @@ impl Watch {
         Ok(Watch { shared, fd })
     }
 
-    /// Takes `path` once, which begins with `start`, disturbed by `disturber` after `after` instructions.
+    /// For a [`Disturber`].
+    #[must_use]
+    pub fn shared(&self) -> &'static Shared {
+        self.shared
+    }
+
+    /// Takes `path` once, which is at `place`, disturbed by `disturber` after `after` instructions.
     ///
     /// # Errors
     ///
@@ -87,43 +75,47 @@ impl Watch {
     pub fn take(
         &self,
         path: &Path,
-        start: Event,
+        place: &Place,
         disturber: &mut Disturber,
         after: u64,
     ) -> anyhow::Result<Trial> {
         let shared = self.shared;
-        for word in [&shared.ready, &shared.go, &shared.over] {
-            word.store(0, SeqCst);
-        }
-        shared.passed.store(0, SeqCst);
-        shared.note.store(0, SeqCst);
+        shared.begin(disturber.kind() == Kind::Kill);
         let before = Account::now()?;
-        let at_most = disturber.kind().ticks();
+        let request = Request {
+            cpu: TAKEN_ON,
+            event: place.event,
+            after,
+            action: Action::Pause {
+                at_most: disturber.kind().ticks(),
+            },
+            within: place.within.clone(),
+        };
         let pid = child::begin(|| {
             cpus::pin_to(TAKEN_ON)?;
             let mut path = (path.prepare)(shared, self.fd)?;
-            shared.ready.store(1, SeqCst);
+            shared.is_ready();
             while shared.go.load(SeqCst) == 0 {
                 std::hint::spin_loop();
             }
-            let armed = trigger::arm(start, after, Action::Pause { at_most });
+            let armed = trigger::arm(&request);
             path.take();
-            shared.is_over();
+            let fired = shared.is_over();
             ensure!(armed, "the trigger can not be armed");
-            path.check()
+            path.check(fired)
         })?;
-        while shared.ready.load(SeqCst) == 0 {
+        while !shared.wait_until_ready() {
             if let Some(end) = ended(pid)? {
                 bail!("before the path: {end:?}");
             }
-            cpus::give_way();
         }
+        let victim = shared.victim();
         shared.go.store(1, SeqCst);
         let mut early = Ok(());
         let (end, fired) = loop {
             let seen = trigger::look(TAKEN_ON);
             if seen.state == State::Paused {
-                disturber.disturb(pid)?;
+                disturber.disturb(victim.unwrap_or(pid))?;
                 if disturber.kind().until() == Until::Done {
                     early = disturber.finish();
                 }
@@ -155,6 +147,7 @@ impl Watch {
             .and_then(|()| {
                 let right = match (kind, fired) {
                     // What ends by itself may have ended before.
+                    (Kind::Kill, Some(_)) if victim.is_some() => end == End::Exit(0),
                     (Kind::Kill, Some(_)) if path.name != "exit" && !last.went_by_itself() => {
                         end == KILLED
                     }
@@ -164,7 +157,8 @@ impl Watch {
                 ensure!(right, "it ended with {end:?}");
                 Ok(())
             })
-            .and_then(|()| before.check());
+            .and_then(|()| disturber.put_back())
+            .and_then(|()| before.check(path.starves));
         Ok(Trial { outcome, wrong })
     }
 }
@@ -201,9 +195,12 @@ fn wait_or_kill(pid: i32) -> anyhow::Result<End> {
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// The kernel's taint by a livepatch: it comes with the first load.
+const LIVEPATCH: u64 = 1 << 15;
+
 /// What the kernel and the module say of themselves.
 struct Account {
-    tainted: String,
+    tainted: u64,
     warnings: String,
     counters: Option<Counters>,
 }
@@ -212,21 +209,21 @@ impl Account {
     fn now() -> anyhow::Result<Self> {
         let read = |path: &str| fs::read_to_string(path).with_context(|| path.to_owned());
         Ok(Account {
-            tainted: read("/proc/sys/kernel/tainted")?,
+            tainted: read("/proc/sys/kernel/tainted")?.trim().parse::<u64>()? & !LIVEPATCH,
             warnings: read("/sys/kernel/warn_count")?,
-            counters: module_is_loaded().then(Counters::now).transpose()?,
+            counters: module::is_there().then(Counters::now).transpose()?,
         })
     }
 
     /// Nothing has gone wrong since.
-    fn check(&self) -> anyhow::Result<()> {
+    fn check(&self, starves: bool) -> anyhow::Result<()> {
         check_xfd()?;
         let now = Self::now()?;
         ensure!(
             now.tainted == self.tainted && now.warnings == self.warnings,
             "tainted {} (was {}), warnings {} (were {}): see the kernel log",
-            now.tainted.trim(),
-            self.tainted.trim(),
+            now.tainted,
+            self.tainted,
             now.warnings.trim(),
             self.warnings.trim()
         );
@@ -236,7 +233,7 @@ impl Account {
         ensure!(now.in_flight == 0, "in_flight is {}", now.in_flight);
         ensure!(now.repeated == 0, "repeated is {}", now.repeated);
         ensure!(
-            now.failed_allocations == before.failed_allocations,
+            starves || now.failed_allocations <= before.failed_allocations,
             "failed_allocations rose"
         );
         Ok(())

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The paths of a hypervisor. Its thread has live tiles of its own all the time.
 
-use super::path::{live, Path, Prepared, Start};
+use super::{live, Path, Prepared, Start};
+use crate::every::disturbance::Kind;
 use crate::kvm::area::Area;
 use crate::kvm::guest::{self as does, Op};
 use crate::kvm::vcpu::Vcpu;
@@ -12,74 +13,18 @@ use anyhow::{ensure, Context};
 use kvm_bindings::CpuId;
 use xcomp::Feature;
 
-/// All of them.
-pub const ALL: &[Path] = &[
-    Path {
-        name: "vcpu_create",
-        about: "KVM_CREATE_VCPU with permission",
-        start: Start::Function("fpu_alloc_guest_fpstate"),
-        prepare: |_, _| Guest::prepare(|guest| guest.create()),
-    },
-    Path {
-        name: "vcpu_cpuid",
-        about: "KVM_SET_CPUID2 that shows AMX",
-        start: Start::Function("fpu_enable_guest_xfd_features"),
-        prepare: |_, _| Guest::bare(|guest| guest.set_cpuid()),
-    },
-    Path {
-        name: "vcpu_xcr0",
-        about: "KVM_SET_XCRS that enables tile data",
-        start: Start::Arming,
-        prepare: |_, _| Guest::fresh(|guest| guest.set_xcr0(), &FIRST_USE),
-    },
-    Path {
-        name: "vcpu_xfd",
-        about: "KVM_SET_MSRS that disarms XFD",
-        start: Start::Arming,
-        prepare: |_, _| Guest::armed(|guest| guest.disarm(), &LOADED),
-    },
-    Path {
-        name: "vcpu_first_use",
-        about: "KVM_RUN of a guest from XSETBV to its first tiles",
-        start: Start::Arming,
-        prepare: |_, _| Guest::fresh(|guest| guest.run(&FIRST_USE), &STILL),
-    },
-    Path {
-        name: "vcpu_arms",
-        about: "KVM_RUN of a guest that arms XFD over live tiles, the first time that it does, and disarms it",
-        start: Start::Arming,
-        prepare: |_, _| Guest::loaded(|guest| guest.run(&ARMS)),
-    },
-    Path {
-        name: "vcpu_armed",
-        about: "KVM_RUN of a guest that takes #NM and disarms XFD, and its exit",
-        start: Start::Arming,
-        prepare: |_, _| Guest::armed(|guest| guest.run(&SERVED), &STILL),
-    },
-    Path {
-        name: "vcpu_swap",
-        about: "KVM_RUN of a guest with live tiles",
-        start: Start::Arming,
-        prepare: |_, _| Guest::loaded(|guest| guest.run(&[does::check()])),
-    },
-    Path {
-        name: "vcpu_get_xsave",
-        about: "KVM_GET_XSAVE2 with live tiles",
-        start: Start::Function("fpu_copy_guest_fpstate_to_uabi"),
-        prepare: |_, _| Guest::loaded(|guest| guest.get_xsave()),
-    },
-    Path {
-        name: "vcpu_set_xsave",
-        about: "KVM_SET_XSAVE with live tiles",
-        start: Start::Function("fpu_copy_uabi_to_guest_fpstate"),
-        prepare: |_, _| Guest::zeroed(|guest| guest.set_xsave()),
-    },
-    Path {
-        name: "vcpu_end",
-        about: "the end of a virtual machine with live tiles",
-        start: Start::Function("fpu_free_guest_fpstate"),
-        prepare: |_, _| Guest::loaded(|guest| guest.end()),
-    },
+pub(super) const PATHS: &[Path] = &[
+    Path::new("vcpu_create", "KVM_CREATE_VCPU with permission", Start::Function("fpu_alloc_guest_fpstate"), |_, _| Guest::prepare(|guest| guest.create())).by(Kind::USUAL),
+    Path::new("vcpu_cpuid", "KVM_SET_CPUID2 that shows AMX", Start::Function("fpu_enable_guest_xfd_features"), |_, _| Guest::bare(|guest| guest.set_cpuid())),
+    Path::new("vcpu_xcr0", "KVM_SET_XCRS that enables tile data", Start::Arming, |_, _| Guest::fresh(|guest| guest.set_xcr0(), &FIRST_USE)).by(Kind::USUAL),
+    Path::new("vcpu_xfd", "KVM_SET_MSRS that disarms XFD", Start::Arming, |_, _| Guest::armed(|guest| guest.disarm(), &LOADED)),
+    Path::new("vcpu_first_use", "KVM_RUN of a guest from XSETBV to its first tiles", Start::Arming, |_, _| Guest::fresh(|guest| guest.run(&FIRST_USE), &STILL)).by(Kind::USUAL),
+    Path::new("vcpu_arms", "KVM_RUN of a guest that arms XFD over live tiles, the first time that it does, and disarms it", Start::Arming, |_, _| Guest::loaded(|guest| guest.run(&ARMS))),
+    Path::new("vcpu_armed", "KVM_RUN of a guest that takes #NM and disarms XFD, and its exit", Start::Arming, |_, _| Guest::armed(|guest| guest.run(&SERVED), &STILL)).by(Kind::USUAL),
+    Path::new("vcpu_swap", "KVM_RUN of a guest with live tiles", Start::Arming, |_, _| Guest::loaded(|guest| guest.run(&[does::check()]))).by(Kind::USUAL),
+    Path::new("vcpu_get_xsave", "KVM_GET_XSAVE2 with live tiles", Start::Function("fpu_copy_guest_fpstate_to_uabi"), |_, _| Guest::loaded(|guest| guest.get_xsave())).by(Kind::USUAL),
+    Path::new("vcpu_set_xsave", "KVM_SET_XSAVE with live tiles", Start::Function("fpu_copy_uabi_to_guest_fpstate"), |_, _| Guest::zeroed(|guest| guest.set_xsave())).by(Kind::USUAL),
+    Path::new("vcpu_end", "the end of a virtual machine with live tiles", Start::Function("fpu_free_guest_fpstate"), |_, _| Guest::loaded(|guest| guest.end())).by(Kind::USUAL),
 ];
 
 const FIRST_USE: [Op; 5] = [
@@ -244,7 +189,7 @@ impl Prepared for Guest {
         self.result = Some((self.step)(self));
     }
     /// Its own tiles are as they were, and the guest can use its own.
-    fn check(&mut self) -> anyhow::Result<()> {
+    fn check(&mut self, _: bool) -> anyhow::Result<()> {
         self.result.take().context("not taken")??;
         expect(&self.tiles.store_all(), OWN).context("the hypervisor's own tiles")?;
         if let Some(area) = &self.area {

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The same as `xfd_every` for the module's own life: it loads, fails to, and goes. The module is not loaded before.
+
+use clap::Parser;
+use std::process::ExitCode;
+use xfd_selftests::every::{path, table};
+use xfd_selftests::{ktap, module};
+
+/// Disturbs loading and unloading the module at each of its instructions.
+#[derive(Parser)]
+struct Arguments {
+    #[command(flatten)]
+    choice: table::Choice,
+}
+
+fn main() -> ExitCode {
+    let choice = Arguments::parse().choice;
+    if module::is_there() {
+        println!("Bail out! the module is loaded: this test loads it itself");
+        return ExitCode::FAILURE;
+    }
+    if !std::path::Path::new(&module::path()).exists() {
+        return ktap::skip_all(format!("no {}: the module", module::path()));
+    }
+    table::run(&path::of_module(), &choice)
+}

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Who preempts.
+
+use super::shared::TAKEN_ON;
+use crate::avx::{self, Ymm};
+use crate::shared_memory::{self, Shareable};
+use crate::sys::{self, End};
+use crate::tile::{content, expect, Tiles};
+use crate::{child, cpus};
+use anyhow::{bail, ensure, Context};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::thread;
+use std::time::{Duration, Instant};
+use xcomp::Feature;
+
+/// A process on the CPU where the path is taken, which runs first whenever it has something to do. It keeps live
+/// tiles all the time, and each time that it wakes up other data in the AVX registers.
+pub(super) struct Intruder {
+    pid: i32,
+    wake: OwnedFd,
+    woken: u64,
+    awake: &'static Awake,
+}
+
+/// How often it has been awake, and found its registers as they were.
+struct Awake(AtomicU64);
+
+// SAFETY: an atomic alone.
+#[allow(unsafe_code)]
+unsafe impl Shareable for Awake {}
+
+impl Intruder {
+    pub(super) fn start() -> anyhow::Result<Self> {
+        let (reads, wake) = rustix::pipe::pipe()?;
+        let (ready, says) = rustix::pipe::pipe()?;
+        let (awake, _) = shared_memory::create::<Awake>()?;
+        let pid = child::begin(|| {
+            sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as u64)?;
+            cpus::pin_to(TAKEN_ON)?;
+            sys::run_first()?;
+            xcomp::request(Feature::TILE_DATA)?;
+            let mut tiles = Tiles::configure();
+            tiles.load_all(&content(1));
+            rustix::io::write(&says, &[1])?;
+            for number in (0..=u8::MAX).cycle() {
+                let registers = Ymm::filled(number);
+                let after = avx::read_with(reads.as_fd(), &registers)?;
+                ensure!(after == registers, "AVX registers have changed");
+                expect(&tiles.store_all(), 1)?;
+                awake.0.fetch_add(1, SeqCst);
+            }
+            Ok(())
+        })?;
+        drop((says, reads));
+        let mut byte = [0];
+        ensure!(rustix::io::read(&ready, &mut byte)? == 1, "it says nothing");
+        Ok(Intruder {
+            pid,
+            wake,
+            woken: 0,
+            awake,
+        })
+    }
+
+    pub(super) fn wake(&mut self) -> anyhow::Result<()> {
+        self.woken += 1;
+        rustix::io::write(&self.wake, &[1]).context("waking who preempts")?;
+        Ok(())
+    }
+
+    /// Nothing of its own was disturbed, and it was awake each time.
+    pub(super) fn end(self) -> anyhow::Result<()> {
+        let begin = Instant::now();
+        while self.awake.0.load(SeqCst) < self.woken && begin.elapsed() < Duration::from_secs(2) {
+            thread::sleep(Duration::from_millis(1));
+        }
+        sys::signal_process(self.pid, libc::SIGKILL);
+        match sys::wait(self.pid, 0)? {
+            (_, End::Signal(libc::SIGKILL)) => {}
+            (_, end) => bail!("who preempts ended with {end:?}: see above"),
+        }
+        let awake = self.awake.0.load(SeqCst);
+        ensure!(
+            awake == self.woken,
+            "woken {} times, it was awake {awake} times",
+            self.woken
+        );
+        Ok(())
+    }
+}

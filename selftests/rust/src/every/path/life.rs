@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The module comes and goes.
+
+use super::{Path, Prepared, Start};
+use crate::every::disturbance::Kind;
+use crate::tile::{content, expect, Tiles};
+use crate::{child, module};
+use anyhow::{bail, ensure, Context};
+use std::ffi::CString;
+use std::path::Path as File;
+use xcomp::Feature;
+
+macro_rules! fails_at {
+    ($($step:literal),*) => {
+        [$(Path::new(
+            concat!("load_fails_", $step),
+            "loading, of which this step fails",
+            Start::Module,
+            |_, _| Load::prepare(Some($step)),
+        ).by(LIVES).needs(WITH_FAULTS)),*]
+    };
+}
+
+pub(super) const PATHS: &[Path] = &[
+    Path::new("load", "loading", Start::Module, |_, _| Load::prepare(None)).by(LIVES),
+    Path::new("unload", "disabling and removing", Start::Module, |_, _| {
+        Unload::prepare()
+    })
+    .by(LIVES),
+];
+
+/// Loading fails at each of its steps, in a build with faults.
+pub(super) const FAILS: &[Path] = &fails_at!(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12);
+
+const LIVES: &[Kind] = &[
+    Kind::Preempt,
+    Kind::Migrate,
+    Kind::Kill,
+    Kind::Shrink,
+    Kind::FirstUse,
+    Kind::Nmi,
+    Kind::FpuInIrq,
+];
+
+/// With CONFIG_XFD_FAULTS.
+const WITH_FAULTS: &str = "/lib/xfd_faults.ko";
+
+/// A process has its first use, whoever serves it.
+fn somebody_has_a_first_use() -> anyhow::Result<()> {
+    child::passes(|| {
+        xcomp::request(Feature::TILE_DATA)?;
+        let mut tiles = Tiles::configure();
+        tiles.load_all(&content(22));
+        expect(&tiles.store_all(), 22)
+    })
+}
+
+fn nothing_is_left() -> anyhow::Result<()> {
+    for path in [
+        "/sys/module/xfd",
+        "/sys/kernel/livepatch/xfd",
+        "/sys/kernel/debug/xfd",
+        "/sys/kernel/tracing/events/xfd",
+    ] {
+        ensure!(!File::new(path).exists(), "{path} is left");
+    }
+    Ok(())
+}
+
+struct Load {
+    path: String,
+    parameters: CString,
+    fails: bool,
+    result: Option<anyhow::Result<()>>,
+}
+
+impl Load {
+    fn prepare(step: Option<u32>) -> anyhow::Result<Box<dyn Prepared>> {
+        module::remove()?;
+        nothing_is_left()?;
+        let (path, parameters) = match step {
+            None => (module::path(), CString::default()),
+            Some(step) => (
+                WITH_FAULTS.into(),
+                CString::new(format!("fail_step={step}"))?,
+            ),
+        };
+        Ok(Box::new(Load {
+            path,
+            parameters,
+            fails: step.is_some(),
+            result: None,
+        }))
+    }
+}
+
+impl Prepared for Load {
+    fn take(&mut self) {
+        self.result = Some(module::insert(&self.path, &self.parameters));
+    }
+    fn check(&mut self, _: bool) -> anyhow::Result<()> {
+        let result = self.result.take().context("not taken")?;
+        match (self.fails, result) {
+            (false, result) => {
+                result?;
+                module::wait_until_in_charge()?;
+            }
+            (true, Ok(())) => bail!("it is loaded"),
+            (true, Err(error)) => {
+                let why = error.downcast_ref::<rustix::io::Errno>();
+                ensure!(why == Some(&rustix::io::Errno::NOMEM), "{error:#}");
+                nothing_is_left()?;
+            }
+        }
+        somebody_has_a_first_use()?;
+        module::remove()?;
+        nothing_is_left()?;
+        somebody_has_a_first_use()
+    }
+}
+
+struct Unload(Option<anyhow::Result<()>>);
+
+impl Unload {
+    fn prepare() -> anyhow::Result<Box<dyn Prepared>> {
+        module::load()?;
+        Ok(Box::new(Unload(None)))
+    }
+}
+
+impl Prepared for Unload {
+    fn take(&mut self) {
+        self.0 = Some(module::remove());
+    }
+    fn check(&mut self, _: bool) -> anyhow::Result<()> {
+        self.0.take().context("not taken")??;
+        nothing_is_left()?;
+        somebody_has_a_first_use()
+    }
+}

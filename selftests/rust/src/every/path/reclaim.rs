@@ -1,0 +1,335 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Buffers that are taken, and given again.
+#![allow(unsafe_code)]
+
+use super::{live, Path, Prepared, Start, WOKEN};
+use crate::counters::module_is_loaded;
+use crate::every::disturbance::Kind;
+use crate::every::shared::{Shared, TAKEN_ON, WATCHED_FROM};
+use crate::idle::{self, Passes};
+use crate::sys::{self, End, Exec};
+use crate::tile::{self, content, expect, Tiles};
+use crate::{child, cpus, shared_memory};
+use anyhow::{bail, ensure, Context};
+use std::ffi::c_int;
+use std::fs;
+use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering::SeqCst};
+use std::thread;
+use std::time::{Duration, Instant};
+use xcomp::Feature;
+
+pub(super) const PATHS: &[Path] = &[
+    Path::new(
+        "sigreturn_after_reclaim",
+        "back from a handler in which the buffer was taken",
+        Start::Mark(leaves_handler),
+        |_, _| SigreturnAfterReclaim::prepare(),
+    )
+    .by(Kind::USUAL),
+    Path::new(
+        "regrow",
+        "a thread whose buffer was taken gets one before it returns from a system call",
+        Start::Function("xfd_regrow_current"),
+        |_, _| Regrow::prepare(),
+    ),
+    Path::new(
+        "reclaim",
+        "passes that take the buffer of a process that sleeps, and then uses tiles",
+        Start::Module,
+        |shared, fd| Reclaim::prepare(shared, fd, Victim::Uses),
+    )
+    .by(SLEEPERS),
+    Path::new(
+        "reclaim_then_sigreturn",
+        "of one that sleeps in a handler, and then returns",
+        Start::ModuleIn(TAKE),
+        |shared, fd| Reclaim::prepare(shared, fd, Victim::ReturnsFromHandler),
+    )
+    .by(VICTIMS)
+    .locked(),
+    Path::new(
+        "reclaim_then_exec",
+        "of one that sleeps, and then executes another program",
+        Start::ModuleIn(TAKE),
+        |shared, fd| Reclaim::prepare(shared, fd, Victim::Execs),
+    )
+    .by(STAYS)
+    .locked(),
+    Path::new(
+        "reclaim_then_exit",
+        "of one that sleeps, and then ends",
+        Start::ModuleIn(TAKE),
+        |shared, fd| Reclaim::prepare(shared, fd, Victim::Exits),
+    )
+    .by(VICTIMS)
+    .locked(),
+    Path::new(
+        "reclaim_beside_preempted",
+        "passes that leave one alone that was preempted",
+        Start::Module,
+        |shared, fd| Reclaim::prepare(shared, fd, Victim::SpinsOn(TAKEN_ON)),
+    )
+    .by(&[Kind::Preempt]),
+    Path::new(
+        "reclaim_beside_running",
+        "passes that leave one alone that runs",
+        Start::Module,
+        |shared, fd| Reclaim::prepare(shared, fd, Victim::SpinsOn(WATCHED_FROM)),
+    )
+    .by(SPINNERS),
+];
+
+/// Where a pass takes a task's buffer.
+const TAKE: &str = "xfd_take_buffer";
+
+/// What a victim can meet.
+const VICTIMS: &[Kind] = &[
+    Kind::Preempt,
+    Kind::Migrate,
+    Kind::Kill,
+    Kind::Trace,
+    Kind::Shrink,
+    Kind::FirstUse,
+    Kind::Nmi,
+    Kind::FpuInIrq,
+    Kind::Wake,
+    Kind::Unload,
+];
+/// The same while the module stays: the kernel's own exec leaks (bugs.rst).
+const STAYS: &[Kind] = VICTIMS.split_at(9).0;
+/// What can meet one in a whole pass, of which it is a small part.
+const SLEEPERS: &[Kind] = &[
+    Kind::Preempt,
+    Kind::Kill,
+    Kind::Trace,
+    Kind::FirstUse,
+    Kind::Wake,
+];
+/// What can meet one that does not sleep.
+const SPINNERS: &[Kind] = &[Kind::Preempt, Kind::Wake];
+
+/// How often a handler has ended.
+static HANDLED: AtomicU64 = AtomicU64::new(0);
+
+/// From here on the way back from a handler is counted.
+#[inline(never)]
+extern "C" fn leaves_handler() {
+    HANDLED.fetch_add(1, SeqCst);
+}
+
+/// Sleeps until the module has taken the calling thread's buffer: long enough for two passes at a time.
+fn sleep_until_reclaimed() -> anyhow::Result<()> {
+    let before = idle::reclaimed()?;
+    let _passes = Passes::begin()?;
+    for _ in 0..20 {
+        thread::sleep(Duration::from_millis(20));
+        if idle::taken_since(before) {
+            return Ok(());
+        }
+    }
+    ensure!(!module_is_loaded(), "no buffer is taken");
+    Ok(())
+}
+
+struct SigreturnAfterReclaim(Tiles);
+
+extern "C" fn on_signal_that_sleeps(_: c_int) {
+    if let Err(error) = sleep_until_reclaimed() {
+        sys::print_now(&format!("# {error:#}\n"));
+        return;
+    }
+    leaves_handler();
+}
+
+impl SigreturnAfterReclaim {
+    fn prepare() -> anyhow::Result<Box<dyn Prepared>> {
+        sys::on_signal(libc::SIGUSR1, on_signal_that_sleeps)?;
+        Ok(Box::new(SigreturnAfterReclaim(live(6)?)))
+    }
+}
+
+impl Prepared for SigreturnAfterReclaim {
+    fn take(&mut self) {
+        sys::signal_thread(sys::tid(), libc::SIGUSR1);
+    }
+    fn check(&mut self, _: bool) -> anyhow::Result<()> {
+        ensure!(HANDLED.load(SeqCst) == 1, "the handler did not end");
+        expect(&self.0.store_all(), 6)
+    }
+}
+
+struct Regrow(anyhow::Result<()>);
+
+impl Regrow {
+    fn prepare() -> anyhow::Result<Box<dyn Prepared>> {
+        drop(live(7)?);
+        Ok(Box::new(Regrow(Ok(()))))
+    }
+}
+
+impl Prepared for Regrow {
+    fn take(&mut self) {
+        self.0 = sleep_until_reclaimed();
+    }
+    fn check(&mut self, _: bool) -> anyhow::Result<()> {
+        std::mem::replace(&mut self.0, Ok(()))?;
+        let mut tiles = Tiles::configure();
+        tiles.load_all(&content(8));
+        expect(&tiles.store_all(), 8)
+    }
+}
+
+/// What becomes of a process with idle tiles when it is woken.
+#[derive(Clone, Copy)]
+enum Victim {
+    Uses,
+    ReturnsFromHandler,
+    Execs,
+    Exits,
+    /// It never slept.
+    SpinsOn(usize),
+}
+
+/// The worker that makes passes runs where the path is taken; who takes it sleeps meanwhile.
+struct Reclaim {
+    shared: &'static Shared,
+    victim: i32,
+    /// One that sleeps as long as the path is: its buffer is taken if the victim's is not.
+    sleeper: i32,
+    spins: bool,
+    before: u64,
+    _passes: Passes,
+    taken: bool,
+}
+
+/// Which CPUs the kernel's workers that are bound to none may use; who calls for a path puts it back.
+const WORKERS: &str = "/sys/devices/virtual/workqueue/cpumask";
+/// From one pass to the next.
+const INTERVAL: Duration = Duration::from_millis(20);
+/// As long as passes may take to it.
+const LONG: Duration = Duration::from_millis(200);
+
+impl Reclaim {
+    fn prepare(
+        shared: &'static Shared,
+        fd: i32,
+        role: Victim,
+    ) -> anyhow::Result<Box<dyn Prepared>> {
+        fs::write(WORKERS, format!("{:x}", 1 << TAKEN_ON)).context(WORKERS)?;
+        let spins = matches!(role, Victim::SpinsOn(_));
+        let victim = child::begin(|| role.play(shared, fd))?;
+        shared.set_victim(victim);
+        let mut sleeper = -1;
+        if spins {
+            sleeper = child::begin(|| Victim::Exits.play(shared, fd))?;
+            idle::wait_until_asleep(sleeper)?;
+            shared.wait_until_spinning();
+        } else {
+            idle::wait_until_asleep(victim)?;
+        }
+        let before = idle::reclaimed()?;
+        let passes = Passes::each(INTERVAL)?;
+        // The first pass notes who is idle, and tells nobody; the second is the path.
+        thread::sleep(INTERVAL * 3 / 2);
+        Ok(Box::new(Reclaim {
+            shared,
+            victim,
+            sleeper,
+            spins,
+            before,
+            _passes: passes,
+            taken: false,
+        }))
+    }
+}
+
+impl Prepared for Reclaim {
+    fn take(&mut self) {
+        let begin = Instant::now();
+        while !self.taken && begin.elapsed() < LONG {
+            thread::sleep(INTERVAL);
+            self.taken = idle::taken_since(self.before);
+        }
+    }
+
+    fn check(&mut self, disturbed: bool) -> anyhow::Result<()> {
+        ensure!(
+            self.taken || disturbed || !module_is_loaded(),
+            "no buffer is taken"
+        );
+        self.shared.wake_victim();
+        let (_, end) = sys::wait(self.victim, 0).context("waitpid")?;
+        let killed = self.shared.kills() && end == End::Signal(libc::SIGKILL);
+        ensure!(
+            end == End::Exit(0) || killed,
+            "the victim ended with {end:?}"
+        );
+        if self.spins {
+            let (_, end) = sys::wait(self.sleeper, 0).context("waitpid")?;
+            ensure!(end == End::Exit(0), "who slept ended with {end:?}");
+        }
+        Ok(())
+    }
+}
+
+/// For a handler of signals.
+static SHARED: AtomicPtr<Shared> = AtomicPtr::new(std::ptr::null_mut());
+
+extern "C" fn on_signal_that_waits(_: c_int) {
+    // SAFETY: set before the signal is sent, and never unmapped.
+    if let Some(shared) = unsafe { SHARED.load(SeqCst).as_ref() } {
+        shared.sleep_until_woken();
+    }
+}
+
+impl Victim {
+    fn play(self, shared: &'static Shared, fd: i32) -> anyhow::Result<()> {
+        sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as u64)?;
+        cpus::pin_to(match self {
+            Victim::SpinsOn(cpu) => cpu,
+            _ => WATCHED_FROM,
+        })?;
+        let mut tiles = live(17)?;
+        if let Victim::ReturnsFromHandler = self {
+            SHARED.store(std::ptr::from_ref(shared).cast_mut(), SeqCst);
+            sys::on_signal(libc::SIGUSR1, on_signal_that_waits)?;
+            sys::signal_thread(sys::tid(), libc::SIGUSR1);
+            return expect(&tiles.store_all(), 17);
+        }
+        drop(tiles);
+        match self {
+            Victim::SpinsOn(_) => {
+                shared.spins();
+                while !shared.is_woken() {
+                    std::hint::spin_loop();
+                }
+            }
+            _ => shared.sleep_until_woken(),
+        }
+        match self {
+            Victim::Exits => return Ok(()),
+            Victim::Execs => {
+                let exec = Exec::this_program(&[WOKEN, &fd.to_string()]);
+                bail!("exec: {}", exec.run())
+            }
+            _ => (),
+        }
+        tiles = Tiles::configure();
+        tiles.load_all(&content(18));
+        expect(&tiles.store_all(), 18)
+    }
+}
+
+/// The rest of a victim's life, in the program that it has executed.
+///
+/// # Errors
+///
+/// It has something of the one before.
+pub fn go_on_woken(fd: i32) -> anyhow::Result<()> {
+    let shared: &Shared = shared_memory::attach(fd)?;
+    ensure!(shared.is_woken(), "nobody woke it");
+    ensure!(!tile::configured(), "it has tiles");
+    let has = xcomp::permitted()?;
+    ensure!(!has.contains(Feature::TILE_DATA), "it has permission");
+    Ok(())
+}

@@ -6,5 +6,6 @@ mod intruder;
 pub mod path;
 mod shared;
 pub mod table;
+mod taker;
 mod trial;
 pub mod trigger;

@@ -57,7 +57,7 @@ pub enum Start {
 /// What both sides share, and the file descriptor behind it.
 pub type Prepare = fn(&'static Shared, i32) -> anyhow::Result<Box<dyn Prepared>>;
 
-/// A path that can be taken once.
+/// A path that can be taken.
 pub trait Prepared {
     /// Takes it. What does not return calls [`Shared::is_over`] itself.
     fn take(&mut self);
@@ -67,6 +67,22 @@ pub trait Prepared {
     ///
     /// It did not.
     fn check(&mut self, disturbed: bool) -> anyhow::Result<()>;
+    /// After that, prepares the path to be taken by this process again; whether it can.
+    ///
+    /// # Errors
+    ///
+    /// It should, and cannot.
+    fn again(&mut self) -> anyhow::Result<bool> {
+        Ok(false)
+    }
+    /// After the last time: whether all is well.
+    ///
+    /// # Errors
+    ///
+    /// It is not.
+    fn end(&mut self) -> anyhow::Result<()> {
+        Ok(())
+    }
 }
 
 impl Path {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What the processes of a trial share: who takes the path, who watches, who disturbs, and a victim.
 
-use super::trigger::{self, State};
+use super::trigger::{self, State, Words};
 use crate::shared_memory::Shareable;
 use rustix::thread::futex::{self, Flags, Timespec};
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering::SeqCst};
@@ -11,11 +11,17 @@ pub const TAKEN_ON: usize = 0;
 /// Where the disturbance, and who watches, run.
 pub const WATCHED_FROM: usize = 1;
 
-/// All zero at the start of a trial.
+/// All zero at the start.
 #[repr(C)]
 pub struct Shared {
-    pub(super) ready: AtomicU32,
-    pub(super) go: AtomicU32,
+    /// The number of the round that can begin, of the one that may, and of the last that went well.
+    ready: AtomicU32,
+    go: AtomicU32,
+    done: AtomicU32,
+    /// Whether there can be another one after that.
+    stays: AtomicU32,
+    /// What arms the trigger for it.
+    request: [AtomicU64; 8],
     pub(super) over: AtomicU32,
     pub(super) passed: AtomicU64,
     /// Who is disturbed, if it is not who takes the path.
@@ -38,33 +44,75 @@ const A_WHILE: Timespec = Timespec {
     tv_nsec: 20_000_000,
 };
 
-fn set(word: &AtomicU32) {
-    word.store(1, SeqCst);
+fn set(word: &AtomicU32, value: u32) {
+    word.store(value, SeqCst);
     // Fails if the address is bad.
     let _ = futex::wake(word, Flags::empty(), u32::MAX);
 }
 
-/// Sleeps until it is set; false if it is not yet.
-fn wait(word: &AtomicU32, at_most: Option<&Timespec>) -> bool {
-    let _ = futex::wait(word, Flags::empty(), 0, at_most);
-    word.load(SeqCst) != 0
+/// Sleeps until it is `value` or more; false if it is not yet.
+fn wait(word: &AtomicU32, value: u32, at_most: Option<&Timespec>) -> bool {
+    let now = word.load(SeqCst);
+    if now < value {
+        let _ = futex::wait(word, Flags::empty(), now, at_most);
+    }
+    word.load(SeqCst) >= value
 }
 
+/// No further round.
+const NONE: u32 = u32::MAX;
+
 impl Shared {
-    /// For a new trial.
+    /// For a new process.
     pub(super) fn begin(&self, kills: bool) {
         for word in [
             &self.ready,
             &self.go,
-            &self.over,
+            &self.done,
             &self.wake,
             &self.spinning,
         ] {
             word.store(0, SeqCst);
         }
-        self.passed.store(0, SeqCst);
         self.victim.store(0, SeqCst);
         self.kills.store(kills.into(), SeqCst);
+    }
+
+    /// For a new round.
+    pub(super) fn begin_round(&self) {
+        self.over.store(0, SeqCst);
+        self.passed.store(0, SeqCst);
+    }
+
+    /// Lets a round begin.
+    pub(super) fn go(&self, round: u32, request: Words) {
+        for (place, word) in self.request.iter().zip(request) {
+            place.store(word, SeqCst);
+        }
+        set(&self.go, round);
+    }
+
+    /// There is no further round.
+    pub(super) fn end(&self) {
+        set(&self.go, NONE);
+    }
+
+    /// Sleeps until a round may begin: what arms the trigger. None if there is none.
+    pub(super) fn wait_until_it_may_begin(&self, round: u32) -> Option<Words> {
+        while !wait(&self.go, round, None) {}
+        (self.go.load(SeqCst) != NONE)
+            .then(|| self.request.each_ref().map(|word| word.load(SeqCst)))
+    }
+
+    /// A round went well, and there can be another one, or not.
+    pub(super) fn is_done(&self, round: u32, stays: bool) {
+        self.stays.store(stays.into(), SeqCst);
+        self.done.store(round, SeqCst);
+    }
+
+    /// Whether a round has gone well; if so, whether there can be another one.
+    pub(super) fn was_done(&self, round: u32) -> Option<bool> {
+        (self.done.load(SeqCst) >= round).then(|| self.stays.load(SeqCst) != 0)
     }
 
     /// The path has been taken, by this process: disarms the trigger. Once, from whatever CPU. Whether it had fired.
@@ -75,14 +123,14 @@ impl Shared {
         seen.state == State::Fired
     }
 
-    /// Says that the path can be taken.
-    pub(super) fn is_ready(&self) {
-        set(&self.ready);
+    /// Says that a round can begin.
+    pub(super) fn is_ready(&self, round: u32) {
+        set(&self.ready, round);
     }
 
     /// Sleeps until it can; false if it cannot yet.
-    pub(super) fn wait_until_ready(&self) -> bool {
-        wait(&self.ready, Some(&A_WHILE))
+    pub(super) fn wait_until_ready(&self, round: u32) -> bool {
+        wait(&self.ready, round, Some(&A_WHILE))
     }
 
     /// Says who is disturbed.
@@ -102,22 +150,22 @@ impl Shared {
 
     /// Lets the victim go on.
     pub fn wake_victim(&self) {
-        set(&self.wake);
+        set(&self.wake, 1);
     }
 
     /// The victim sleeps until then, and is not awake in between.
     pub fn sleep_until_woken(&self) {
-        while !wait(&self.wake, None) {}
+        while !wait(&self.wake, 1, None) {}
     }
 
     /// Says that this process begins to spin.
     pub fn spins(&self) {
-        set(&self.spinning);
+        set(&self.spinning, 1);
     }
 
     /// Sleeps until a process does.
     pub fn wait_until_spinning(&self) {
-        while !wait(&self.spinning, Some(&A_WHILE)) {}
+        while !wait(&self.spinning, 1, Some(&A_WHILE)) {}
     }
 
     /// Whether the victim is to go on: for one that does not sleep.

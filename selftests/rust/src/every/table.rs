@@ -267,6 +267,7 @@ impl Each<'_> {
             }
             after += stride;
         };
+        self.watch.end()?;
         disturber.end()?;
         if was_there {
             module::load()?;

@@ -5,17 +5,17 @@
 use super::disturbance::{Disturber, Kind, Until};
 use super::path::Path;
 use super::shared::{Shared, TAKEN_ON, WATCHED_FROM};
+use super::taker::{RoundEnd, Taker};
 use super::trigger::{self, Action, Event, Request, Seen, State};
 use crate::counters::Counters;
 use crate::shared_memory;
-use crate::sys::{self, End};
-use crate::{child, cpus, ktap, module};
+use crate::sys::End;
+use crate::{cpus, module};
 use anyhow::{bail, ensure, Context};
+use std::cell::RefCell;
 use std::fs;
 use std::ops::RangeInclusive;
 use std::sync::atomic::Ordering::SeqCst;
-use std::thread;
-use std::time::{Duration, Instant};
 
 /// Where a path's instructions are.
 #[derive(Clone, Debug)]
@@ -47,6 +47,7 @@ pub struct Trial {
 pub struct Watch {
     shared: &'static Shared,
     fd: i32,
+    taker: RefCell<Option<Taker>>,
 }
 
 impl Watch {
@@ -58,7 +59,20 @@ impl Watch {
     pub fn new() -> anyhow::Result<Self> {
         cpus::pin_to(WATCHED_FROM)?;
         let (shared, fd) = shared_memory::create()?;
-        Ok(Watch { shared, fd })
+        Ok(Watch {
+            shared,
+            fd,
+            taker: RefCell::default(),
+        })
+    }
+
+    /// After the last trial of a path.
+    ///
+    /// # Errors
+    ///
+    /// Whoever took it did not end as it should.
+    pub fn end(&self) -> anyhow::Result<()> {
+        self.taker.take().map_or(Ok(()), Taker::end)
     }
 
     /// For a [`Disturber`].
@@ -80,51 +94,42 @@ impl Watch {
         after: u64,
     ) -> anyhow::Result<Trial> {
         let shared = self.shared;
-        shared.begin(disturber.kind() == Kind::Kill);
+        let kind = disturber.kind();
+        let kills = kind == Kind::Kill;
+        let mut taker = match self.taker.take() {
+            Some(taker) if taker.takes(path) && !kills => taker,
+            other => {
+                other.map_or(Ok(()), Taker::end)?;
+                Taker::start(shared, self.fd, path, kills)?
+            }
+        };
         let before = Account::now()?;
+        taker.prepare_round()?;
+        let victim = shared.victim();
         let request = Request {
             cpu: TAKEN_ON,
             event: place.event,
             after,
             action: Action::Pause {
-                at_most: disturber.kind().ticks(),
+                at_most: kind.ticks(),
             },
             within: place.within.clone(),
         };
-        let pid = child::begin(|| {
-            cpus::pin_to(TAKEN_ON)?;
-            let mut path = (path.prepare)(shared, self.fd)?;
-            shared.is_ready();
-            while shared.go.load(SeqCst) == 0 {
-                std::hint::spin_loop();
-            }
-            let armed = trigger::arm(&request);
-            path.take();
-            let fired = shared.is_over();
-            ensure!(armed, "the trigger can not be armed");
-            path.check(fired)
-        })?;
-        while !shared.wait_until_ready() {
-            if let Some(end) = ended(pid)? {
-                bail!("before the path: {end:?}");
-            }
-        }
-        let victim = shared.victim();
-        shared.go.store(1, SeqCst);
+        taker.go(request.words());
         let mut early = Ok(());
         let (end, fired) = loop {
             let seen = trigger::look(TAKEN_ON);
             if seen.state == State::Paused {
-                disturber.disturb(victim.unwrap_or(pid))?;
-                if disturber.kind().until() == Until::Done {
+                disturber.disturb(victim.unwrap_or(taker.pid))?;
+                if kind.until() == Until::Done {
                     early = disturber.finish();
                 }
-                if disturber.kind().until() != Until::TimeIsOver {
+                if kind.until() != Until::TimeIsOver {
                     trigger::let_go(TAKEN_ON);
                 }
-                break (wait_or_kill(pid)?, Some(seen));
+                break (taker.wait_for_round()?, Some(seen));
             }
-            if let Some(end) = ended(pid)? {
+            if let Some(end) = taker.round_ended()? {
                 break (end, None);
             }
         };
@@ -142,58 +147,31 @@ impl Watch {
             }),
             None => Outcome::TooLate(passed),
         };
-        let kind = disturber.kind();
         let wrong = disturbed
             .and_then(|()| {
+                let well = matches!(end, RoundEnd::Done | RoundEnd::Ended(End::Exit(0)));
                 let right = match (kind, fired) {
-                    // What ends by itself may have ended before.
-                    (Kind::Kill, Some(_)) if victim.is_some() => end == End::Exit(0),
+                    (Kind::Kill, Some(_)) if victim.is_some() => well,
                     (Kind::Kill, Some(_)) if path.name != "exit" && !last.went_by_itself() => {
                         end == KILLED
                     }
-                    (Kind::Kill, Some(_)) => end == KILLED || end == End::Exit(0),
-                    _ => end == End::Exit(0),
+                    // What ends by itself may have ended before.
+                    (Kind::Kill, Some(_)) => end == KILLED || well,
+                    _ => well,
                 };
                 ensure!(right, "it ended with {end:?}");
                 Ok(())
             })
             .and_then(|()| disturber.put_back())
             .and_then(|()| before.check(path.starves));
+        if end == RoundEnd::Done {
+            self.taker.replace(Some(taker));
+        }
         Ok(Trial { outcome, wrong })
     }
 }
 
-const KILLED: End = End::Signal(libc::SIGKILL);
-
-/// How it ended, if it has.
-fn ended(pid: i32) -> anyhow::Result<Option<End>> {
-    match sys::wait(pid, libc::WNOHANG) {
-        Ok((_, end)) => Ok(Some(end)),
-        Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => Ok(None),
-        Err(error) => Err(error).context("waitpid"),
-    }
-}
-
-/// Waits for its end; one that has not come by then is killed, and is none that is right.
-fn wait_or_kill(pid: i32) -> anyhow::Result<End> {
-    let begin = Instant::now();
-    while begin.elapsed() < PATIENCE {
-        if let Some(end) = ended(pid)? {
-            return Ok(end);
-        }
-        thread::sleep(Duration::from_micros(200));
-    }
-    let stack = fs::read_to_string(format!("/proc/{pid}/stack")).unwrap_or_default();
-    ktap::remark(format!("it does not end:\n{stack}"));
-    sys::signal_process(pid, libc::SIGKILL);
-    let (_, end) = sys::wait(pid, 0).context("waitpid")?;
-    Ok(match end {
-        End::Signal(signal) => End::Stopped(signal),
-        end => end,
-    })
-}
-
-const PATIENCE: Duration = Duration::from_secs(30);
+const KILLED: RoundEnd = RoundEnd::Ended(End::Signal(libc::SIGKILL));
 
 /// The kernel's taint by a livepatch: it comes with the first load.
 const LIVEPATCH: u64 = 1 << 15;

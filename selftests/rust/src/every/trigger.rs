@@ -106,32 +106,45 @@ pub struct Request {
     pub within: Option<RangeInclusive<u64>>,
 }
 
+impl Request {
+    /// As CPUID takes it: RBX, RSI, RDI, and R8 to R12.
+    #[must_use]
+    pub fn words(&self) -> Words {
+        let from = match self.event {
+            Event::Now => 0,
+            Event::NextNm => 1,
+            Event::NextVmExit => 2,
+            Event::Address(address) | Event::Function(address) => address,
+        };
+        let (action, at_most) = match self.action {
+            Action::Pause { at_most } => (0, at_most),
+            Action::Nmi => (1, 0),
+            Action::Interrupt(vector) => (vector.into(), 0),
+        };
+        let until_return = matches!(self.event, Event::Function(_)).into();
+        let within = self.within.clone().unwrap_or(0..=0);
+        let (low, high) = within.into_inner();
+        let cpu = self.cpu as u64;
+        [
+            self.after,
+            from,
+            action,
+            at_most,
+            until_return,
+            cpu,
+            low,
+            high,
+        ]
+    }
+}
+
+/// A [`Request`] in registers.
+pub type Words = [u64; 8];
+
 /// Arms a trigger; false if there is no such thing, or it cannot pause.
 #[must_use]
-pub fn arm(request: &Request) -> bool {
-    let from = match request.event {
-        Event::Now => 0,
-        Event::NextNm => 1,
-        Event::NextVmExit => 2,
-        Event::Address(address) | Event::Function(address) => address,
-    };
-    let until_return = matches!(request.event, Event::Function(_)).into();
-    let (action, at_most) = match request.action {
-        Action::Pause { at_most } => (0, at_most),
-        Action::Nmi => (1, 0),
-        Action::Interrupt(vector) => (vector.into(), 0),
-    };
-    let within = request.within.clone().unwrap_or(0..=0);
-    let more = [
-        from,
-        action,
-        at_most,
-        until_return,
-        request.cpu as u64,
-        *within.start(),
-        *within.end(),
-    ];
-    ask(ARM, request.after, more)[0] == 1
+pub fn arm([after, more @ ..]: Words) -> bool {
+    ask(ARM, after, more)[0] == 1
 }
 
 /// The trigger of a CPU.

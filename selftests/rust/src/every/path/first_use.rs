@@ -189,6 +189,10 @@ impl Prepared for Refused {
         }
         Ok(())
     }
+    fn again(&mut self) -> anyhow::Result<bool> {
+        TRAP.store(0, SeqCst);
+        Ok(!self.permitted)
+    }
 }
 
 struct Ask<F>(F, Option<Result<(), Error>>);
@@ -205,6 +209,9 @@ impl<F: Fn() -> Result<(), Error>> Prepared for Ask<F> {
     }
     fn check(&mut self, _: bool) -> anyhow::Result<()> {
         Ok(self.1.take().context("not asked")??)
+    }
+    fn again(&mut self) -> anyhow::Result<bool> {
+        Ok(true)
     }
 }
 

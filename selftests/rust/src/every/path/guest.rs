@@ -11,20 +11,41 @@ use crate::kvm::{self, layout, supported_cpuid, ENABLE, LARGE, TILE_DATA, XCR0_W
 use crate::tile::{content, expect, Tiles};
 use anyhow::{ensure, Context};
 use kvm_bindings::CpuId;
+use kvm_ioctls::Kvm;
 use xcomp::Feature;
 
 pub(super) const PATHS: &[Path] = &[
-    Path::new("vcpu_create", "KVM_CREATE_VCPU with permission", Start::Function("fpu_alloc_guest_fpstate"), |_, _| Guest::prepare(|guest| guest.create())).by(Kind::USUAL),
-    Path::new("vcpu_cpuid", "KVM_SET_CPUID2 that shows AMX", Start::Function("fpu_enable_guest_xfd_features"), |_, _| Guest::bare(|guest| guest.set_cpuid())),
-    Path::new("vcpu_xcr0", "KVM_SET_XCRS that enables tile data", Start::Arming, |_, _| Guest::fresh(|guest| guest.set_xcr0(), &FIRST_USE)).by(Kind::USUAL),
-    Path::new("vcpu_xfd", "KVM_SET_MSRS that disarms XFD", Start::Arming, |_, _| Guest::armed(|guest| guest.disarm(), &LOADED)),
-    Path::new("vcpu_first_use", "KVM_RUN of a guest from XSETBV to its first tiles", Start::Arming, |_, _| Guest::fresh(|guest| guest.run(&FIRST_USE), &STILL)).by(Kind::USUAL),
-    Path::new("vcpu_arms", "KVM_RUN of a guest that arms XFD over live tiles, the first time that it does, and disarms it", Start::Arming, |_, _| Guest::loaded(|guest| guest.run(&ARMS))),
-    Path::new("vcpu_armed", "KVM_RUN of a guest that takes #NM and disarms XFD, and its exit", Start::Arming, |_, _| Guest::armed(|guest| guest.run(&SERVED), &STILL)).by(Kind::USUAL),
-    Path::new("vcpu_swap", "KVM_RUN of a guest with live tiles", Start::Arming, |_, _| Guest::loaded(|guest| guest.run(&[does::check()]))).by(Kind::USUAL),
-    Path::new("vcpu_get_xsave", "KVM_GET_XSAVE2 with live tiles", Start::Function("fpu_copy_guest_fpstate_to_uabi"), |_, _| Guest::loaded(|guest| guest.get_xsave())).by(Kind::USUAL),
-    Path::new("vcpu_set_xsave", "KVM_SET_XSAVE with live tiles", Start::Function("fpu_copy_uabi_to_guest_fpstate"), |_, _| Guest::zeroed(|guest| guest.set_xsave())).by(Kind::USUAL),
-    Path::new("vcpu_end", "the end of a virtual machine with live tiles", Start::Function("fpu_free_guest_fpstate"), |_, _| Guest::loaded(|guest| guest.end())).by(Kind::USUAL),
+    Path::new("vcpu_create", "KVM_CREATE_VCPU with permission", Start::Function("fpu_alloc_guest_fpstate"), |_, _| Guest::prepare(Made::Empty, |guest| guest.create(), &[], &[])).by(Kind::USUAL),
+    Path::new("vcpu_cpuid", "KVM_SET_CPUID2 that shows AMX", Start::Function("fpu_enable_guest_xfd_features"), |_, _| Guest::prepare(Made::Bare, |guest| guest.set_cpuid(), &[], &[])),
+    Path::new("vcpu_xcr0", "KVM_SET_XCRS that enables tile data", Start::Arming, |_, _| Guest::prepare(Made::Fresh, |guest| guest.set_xcr0(), &FIRST_USE, &[])).by(RUNS),
+    Path::new("vcpu_xfd", "KVM_SET_MSRS that disarms XFD", Start::Arming, |_, _| Guest::prepare(Made::Armed, |guest| guest.disarm(), &LOADED, &[])).by(RUNS_OR_UNLOAD),
+    Path::new("vcpu_first_use", "KVM_RUN of a guest from XSETBV to its first tiles", Start::Arming, |_, _| Guest::prepare(Made::Fresh, |guest| guest.run(&FIRST_USE), &STILL, &[])).by(RUNS),
+    Path::new("vcpu_arms", "KVM_RUN of a guest that arms XFD over live tiles, the first time that it does, and disarms it", Start::Arming, |_, _| Guest::prepare(Made::Loaded, |guest| guest.run(&ARMS), &LOADED, &[])).by(RUNS_OR_UNLOAD),
+    Path::new("vcpu_armed", "KVM_RUN of a guest that takes #NM and disarms XFD, and its exit", Start::Arming, |_, _| Guest::prepare(Made::Armed, |guest| guest.run(&SERVED), &STILL, &ARM_AGAIN)).by(RUNS),
+    Path::new("vcpu_swap", "KVM_RUN of a guest with live tiles", Start::Arming, |_, _| Guest::prepare(Made::Loaded, |guest| guest.run(&STILL), &STILL, &STILL)).by(RUNS),
+    Path::new("vcpu_get_xsave", "KVM_GET_XSAVE2 with live tiles", Start::Function("fpu_copy_guest_fpstate_to_uabi"), |_, _| Guest::prepare(Made::Loaded, |guest| guest.get_xsave(), &STILL, &STILL)).by(Kind::USUAL),
+    Path::new("vcpu_set_xsave", "KVM_SET_XSAVE with live tiles", Start::Function("fpu_copy_uabi_to_guest_fpstate"), |_, _| Guest::prepare(Made::Zeroed, |guest| guest.set_xsave(), &STILL, &ZERO)).by(Kind::USUAL),
+    Path::new("vcpu_end", "the end of a virtual machine with live tiles", Start::Function("fpu_free_guest_fpstate"), |_, _| Guest::prepare(Made::Loaded, |guest| guest.end(), &[], &[])).by(Kind::USUAL),
+];
+
+/// What can meet KVM_RUN; nothing is allocated or freed there but at the first use.
+const RUNS: &[Kind] = &[
+    Kind::Preempt,
+    Kind::Migrate,
+    Kind::Kill,
+    Kind::Trace,
+    Kind::Nmi,
+    Kind::FpuInIrq,
+];
+/// The same, and the module has a part in it.
+const RUNS_OR_UNLOAD: &[Kind] = &[
+    Kind::Preempt,
+    Kind::Migrate,
+    Kind::Kill,
+    Kind::Trace,
+    Kind::Nmi,
+    Kind::FpuInIrq,
+    Kind::Unload,
 ];
 
 const FIRST_USE: [Op; 5] = [
@@ -37,20 +58,51 @@ const FIRST_USE: [Op; 5] = [
 const ARMS: [Op; 2] = [does::wrmsr(XFD, TILE_DATA), does::wrmsr(XFD, 0)];
 const SERVED: [Op; 3] = [does::serve_nm(true), does::load(), does::check()];
 
+/// To XFD armed and no tiles in use.
+const ARM_AGAIN: [Op; 4] = [
+    does::release(),
+    does::serve_nm(false),
+    does::wrmsr(XFD, TILE_DATA),
+    does::configure(),
+];
+const ZERO: [Op; 1] = [does::zero()];
+
+/// What was live when XFD was armed may be gone: a save while it is armed takes it for initial (SDM 1, 13.14).
 const LOADED: [Op; 2] = [does::load(), does::check()];
 const STILL: [Op; 1] = [does::check()];
 
 type Step = fn(&mut Guest) -> anyhow::Result<()>;
 
+/// How far a virtual machine has come before the path.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Made {
+    /// It has no vCPU.
+    Empty,
+    /// It has one as KVM makes it.
+    Bare,
+    /// One that may enable tiles, and has run.
+    Fresh,
+    /// One that has armed XFD, and no tiles in use.
+    Armed,
+    /// One that has live tiles.
+    Loaded,
+    /// The same, and an image with other tiles than it has.
+    Zeroed,
+}
+
 struct Guest {
     tiles: Tiles,
+    kvm: Kvm,
     vm: Option<Vm>,
     vcpu: Option<Vcpu>,
     cpuid: CpuId,
     area: Option<Area>,
+    made: Made,
     step: Step,
     /// What the guest does after the path.
     after: &'static [Op],
+    /// What makes it as it was before; else there has to be another one.
+    resets: &'static [Op],
     result: Option<anyhow::Result<()>>,
 }
 
@@ -58,78 +110,60 @@ const OWN: u64 = 20;
 const GUESTS: u64 = 21;
 
 impl Guest {
-    fn new(step: Step) -> anyhow::Result<Self> {
+    fn prepare(
+        made: Made,
+        step: Step,
+        after: &'static [Op],
+        resets: &'static [Op],
+    ) -> anyhow::Result<Box<dyn Prepared>> {
         xcomp::request_guest(Feature::TILE_DATA)?;
         let kvm = kvm::open()?;
-        Ok(Guest {
-            vm: Some(Vm::new(&kvm)?),
+        let mut guest = Guest {
+            vm: None,
             vcpu: None,
             cpuid: supported_cpuid(&kvm)?,
             area: None,
+            made,
             step,
-            after: &[],
+            after,
+            resets,
             result: None,
             tiles: live(OWN)?,
-        })
-    }
-
-    /// A virtual machine without a vCPU.
-    fn prepare(step: Step) -> anyhow::Result<Box<dyn Prepared>> {
-        Ok(Box::new(Self::new(step)?))
-    }
-
-    /// With one as KVM makes it.
-    fn bare(step: Step) -> anyhow::Result<Box<dyn Prepared>> {
-        let mut guest = Self::new(step)?;
-        guest.create()?;
+            kvm,
+        };
+        guest.make()?;
         Ok(Box::new(guest))
     }
 
-    /// With one that may enable tiles.
-    fn with_vcpu(step: Step) -> anyhow::Result<Self> {
-        let mut guest = Self::new(step)?;
-        let vcpu = guest.vm()?.vcpu(0, &guest.cpuid)?;
+    /// A new virtual machine.
+    fn make(&mut self) -> anyhow::Result<()> {
+        (self.area, self.vcpu, self.vm) = (None, None, None);
+        self.vm = Some(Vm::new(&self.kvm)?);
+        match self.made {
+            Made::Empty => return Ok(()),
+            Made::Bare => return self.create(),
+            _ => (),
+        }
+        let vcpu = self.vm()?.vcpu(0, &self.cpuid)?;
         vcpu.set_tiles(&content(GUESTS))?;
-        guest.vcpu = Some(vcpu);
-        Ok(guest)
-    }
-
-    fn fresh(step: Step, after: &'static [Op]) -> anyhow::Result<Box<dyn Prepared>> {
-        let mut guest = Self::with_vcpu(step)?;
-        guest.after = after;
-        Ok(Box::new(guest))
-    }
-
-    /// With one that has armed XFD, and no tiles in use.
-    fn armed(step: Step, after: &'static [Op]) -> anyhow::Result<Box<dyn Prepared>> {
-        let mut guest = Self::with_vcpu(step)?;
-        guest.after = after;
-        let vcpu = guest.vcpu()?;
-        vcpu.values(&[does::wrmsr(XFD, TILE_DATA)])?;
-        vcpu.values(&ENABLE)?;
-        Ok(Box::new(guest))
-    }
-
-    /// With one that has live tiles.
-    fn with_tiles(step: Step) -> anyhow::Result<Self> {
-        let mut guest = Self::with_vcpu(step)?;
-        guest.after = &STILL;
-        let vcpu = guest.vcpu()?;
-        vcpu.values(&ENABLE)?;
-        vcpu.values(&[does::load()])?;
-        guest.area = Some(Area::of(guest.vcpu()?, LARGE)?);
-        Ok(guest)
-    }
-
-    fn loaded(step: Step) -> anyhow::Result<Box<dyn Prepared>> {
-        Ok(Box::new(Self::with_tiles(step)?))
-    }
-
-    /// The same, and then other tiles than the area has: so there is something to write.
-    fn zeroed(step: Step) -> anyhow::Result<Box<dyn Prepared>> {
-        let mut guest = Self::with_tiles(step)?;
-        guest.run(&[does::zero()])?;
-        Ok(Box::new(guest))
+        self.vcpu = Some(vcpu);
+        match self.made {
+            Made::Armed => {
+                self.run(&[does::wrmsr(XFD, TILE_DATA)])?;
+                self.run(&ENABLE)
+            }
+            Made::Loaded | Made::Zeroed => {
+                self.run(&ENABLE)?;
+                self.run(&[does::load()])?;
+                self.area = Some(Area::of(self.vcpu()?, LARGE)?);
+                match self.made {
+                    Made::Zeroed => self.run(&ZERO),
+                    _ => Ok(()),
+                }
+            }
+            // So that not all of its memory has to be found on the path.
+            _ => self.run(&[does::set_cr4(1 << 18)]),
+        }
     }
 
     fn vm(&self) -> anyhow::Result<&Vm> {
@@ -201,5 +235,13 @@ impl Prepared for Guest {
             ensure!(wrong == 0, "the guest found other tiles");
         }
         Ok(())
+    }
+    fn again(&mut self) -> anyhow::Result<bool> {
+        if self.resets.is_empty() {
+            self.make()?;
+        } else {
+            self.run(self.resets)?;
+        }
+        Ok(true)
     }
 }

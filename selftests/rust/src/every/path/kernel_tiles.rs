@@ -67,4 +67,7 @@ impl Prepared for KernelTiles {
         ensure!(product.is_ok(), "the kernel's product: {product:?}");
         expect(&self.tiles.store_all(), 19)
     }
+    fn again(&mut self) -> anyhow::Result<bool> {
+        Ok(true)
+    }
 }

@@ -100,6 +100,10 @@ impl Prepared for Signal {
         );
         expect(&self.0.store_all(), 4)
     }
+    fn again(&mut self) -> anyhow::Result<bool> {
+        HANDLED.store(1, SeqCst);
+        Ok(true)
+    }
 }
 
 struct Fork(Tiles, i32);
@@ -124,6 +128,9 @@ impl Prepared for Fork {
         let (_, end) = sys::wait(self.1, 0)?;
         ensure!(end == End::Exit(0), "the child ended with {end:?}");
         expect(&self.0.store_all(), 9)
+    }
+    fn again(&mut self) -> anyhow::Result<bool> {
+        Ok(true)
     }
 }
 
@@ -201,6 +208,7 @@ struct Regset {
     area: Vec<u8>,
     writes: bool,
     done: bool,
+    killed: bool,
 }
 
 /// The content that the tracer writes.
@@ -231,20 +239,29 @@ impl Regset {
         // Once before, so that no page has to be fetched on the path.
         let size = sys::get_xstate(tracee, &mut area)?;
         area.truncate(size);
-        if writes {
-            put_tiles(&mut area, BEFORE);
-            sys::set_xstate(tracee, &area)?;
-            put_tiles(&mut area, WRITTEN);
-        } else {
-            area[sys::xstate_range(18)].fill(0);
-        }
-        Ok(Box::new(Regset {
+        let mut regset = Regset {
             shared,
             tracee,
             area,
             writes,
             done: false,
-        }))
+            killed: false,
+        };
+        regset.aim()?;
+        Ok(Box::new(regset))
+    }
+
+    /// What is to be read or written is not there yet.
+    fn aim(&mut self) -> anyhow::Result<()> {
+        self.done = false;
+        if self.writes {
+            put_tiles(&mut self.area, BEFORE);
+            sys::set_xstate(self.tracee, &self.area)?;
+            put_tiles(&mut self.area, WRITTEN);
+        } else {
+            self.area[sys::xstate_range(18)].fill(0);
+        }
+        Ok(())
     }
 }
 
@@ -256,10 +273,10 @@ impl Prepared for Regset {
         };
     }
     fn check(&mut self, disturbed: bool) -> anyhow::Result<()> {
-        let kills = self.shared.kills() && disturbed;
-        if !kills {
-            ensure!(self.done, "ptrace failed");
-            sys::ptrace(libc::PTRACE_CONT, self.tracee, 0)?;
+        self.killed = self.shared.kills() && disturbed;
+        ensure!(self.done || self.killed, "ptrace failed");
+        if self.writes && !self.killed {
+            sys::get_xstate(self.tracee, &mut self.area)?;
         }
         let tiles = &self.area[sys::xstate_range(18)];
         let wanted = content(if self.writes { WRITTEN } else { 12 });
@@ -267,8 +284,26 @@ impl Prepared for Regset {
             !self.done || tiles == wanted.each_ref().map(|tile| tile.0).as_flattened(),
             "other tiles were read"
         );
+        Ok(())
+    }
+    fn again(&mut self) -> anyhow::Result<bool> {
+        if self.killed {
+            return Ok(false);
+        }
+        self.aim()?;
+        Ok(true)
+    }
+    /// The tracee looks at what it has.
+    fn end(&mut self) -> anyhow::Result<()> {
+        if !self.killed {
+            if self.writes {
+                put_tiles(&mut self.area, WRITTEN);
+                sys::set_xstate(self.tracee, &self.area)?;
+            }
+            sys::ptrace(libc::PTRACE_CONT, self.tracee, 0)?;
+        }
         let (_, end) = sys::wait(self.tracee, 0)?;
-        let killed = kills && end == End::Signal(libc::SIGKILL);
+        let killed = self.killed && end == End::Signal(libc::SIGKILL);
         ensure!(
             end == End::Exit(0) || killed,
             "the traced process ended with {end:?}"

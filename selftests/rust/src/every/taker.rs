@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The process that takes a path, in rounds: again and again, if the path can be taken again.
+
+use super::path::Path;
+use super::shared::{Shared, TAKEN_ON};
+use super::trigger::{self, Words};
+use crate::sys::{self, End};
+use crate::{child, cpus, ktap};
+use anyhow::{bail, ensure, Context};
+use std::fs;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// So many rounds, then a new process.
+const ROUNDS: u32 = 500;
+/// As long as a round takes.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The process, from outside.
+pub(super) struct Taker {
+    shared: &'static Shared,
+    pub(super) pid: i32,
+    path: &'static str,
+    round: u32,
+}
+
+/// How a round ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RoundEnd {
+    /// Well, and the process goes on.
+    Done,
+    /// With the process.
+    Ended(End),
+}
+
+impl Taker {
+    /// The process, before its first round.
+    pub(super) fn start(
+        shared: &'static Shared,
+        fd: i32,
+        path: &Path,
+        kills: bool,
+    ) -> anyhow::Result<Self> {
+        shared.begin(kills);
+        let pid = child::begin(|| take_rounds(shared, fd, path))?;
+        Ok(Taker {
+            shared,
+            pid,
+            path: path.name,
+            round: 0,
+        })
+    }
+
+    pub(super) fn takes(&self, path: &Path) -> bool {
+        self.path == path.name
+    }
+
+    /// Sleeps until the next round can begin.
+    pub(super) fn prepare_round(&mut self) -> anyhow::Result<()> {
+        self.round += 1;
+        self.shared.begin_round();
+        while !self.shared.wait_until_ready(self.round) {
+            if let Some(end) = self.ended()? {
+                bail!("before the path: {end:?}");
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets it begin.
+    pub(super) fn go(&self, request: Words) {
+        self.shared.go(self.round, request);
+    }
+
+    /// Whether the round has ended.
+    pub(super) fn round_ended(&self) -> anyhow::Result<Option<RoundEnd>> {
+        match self.shared.was_done(self.round) {
+            Some(true) => Ok(Some(RoundEnd::Done)),
+            Some(false) => self.wait_for_end().map(|end| Some(RoundEnd::Ended(end))),
+            None => Ok(self.ended()?.map(RoundEnd::Ended)),
+        }
+    }
+
+    /// Waits until it has.
+    pub(super) fn wait_for_round(&self) -> anyhow::Result<RoundEnd> {
+        let begin = Instant::now();
+        while begin.elapsed() < PATIENCE {
+            if let Some(end) = self.round_ended()? {
+                return Ok(end);
+            }
+            thread::sleep(Duration::from_micros(200));
+        }
+        self.wait_for_end().map(RoundEnd::Ended)
+    }
+
+    /// No further round: waits for its end.
+    pub(super) fn end(self) -> anyhow::Result<()> {
+        self.shared.end();
+        let end = self.wait_for_end()?;
+        ensure!(end == End::Exit(0), "after the last round: {end:?}");
+        Ok(())
+    }
+
+    /// How the process ended, if it has.
+    fn ended(&self) -> anyhow::Result<Option<End>> {
+        match sys::wait(self.pid, libc::WNOHANG) {
+            Ok((_, end)) => Ok(Some(end)),
+            Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => Ok(None),
+            Err(error) => Err(error).context("waitpid"),
+        }
+    }
+
+    /// Waits for its end; one that has not come by then is killed, and is none that is right.
+    fn wait_for_end(&self) -> anyhow::Result<End> {
+        let begin = Instant::now();
+        while begin.elapsed() < PATIENCE {
+            if let Some(end) = self.ended()? {
+                return Ok(end);
+            }
+            thread::sleep(Duration::from_micros(200));
+        }
+        let stack = fs::read_to_string(format!("/proc/{}/stack", self.pid)).unwrap_or_default();
+        ktap::remark(format!("it does not end:\n{stack}"));
+        sys::signal_process(self.pid, libc::SIGKILL);
+        let (_, end) = sys::wait(self.pid, 0).context("waitpid")?;
+        Ok(match end {
+            End::Signal(signal) => End::Stopped(signal),
+            end => end,
+        })
+    }
+}
+
+/// The process, from inside.
+fn take_rounds(shared: &'static Shared, fd: i32, path: &Path) -> anyhow::Result<()> {
+    cpus::pin_to(TAKEN_ON)?;
+    let mut taken = (path.prepare)(shared, fd)?;
+    for round in 1.. {
+        // It may have been moved.
+        cpus::pin_to(TAKEN_ON)?;
+        shared.is_ready(round);
+        let Some(request) = shared.wait_until_it_may_begin(round) else {
+            break;
+        };
+        let armed = trigger::arm(request);
+        taken.take();
+        let fired = shared.is_over();
+        ensure!(armed, "the trigger can not be armed");
+        taken.check(fired)?;
+        let stays = round < ROUNDS && taken.again()?;
+        shared.is_done(round, stays);
+        if !stays {
+            break;
+        }
+    }
+    taken.end()
+}

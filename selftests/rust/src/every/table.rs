@@ -151,6 +151,7 @@ const SETTINGS: [&str; 4] = [
 ];
 /// Where the kernel puts modules: whatever is counted there is the one that is loaded on the path.
 const MODULES: RangeInclusive<u64> = 0xffff_ffff_c000_0000..=0xffff_ffff_feff_ffff;
+const KERNEL_LOG: &str = "/dev/kmsg";
 /// As often as an instruction is tried that the path did not get to.
 const AGAIN: u32 = 3;
 /// So many are shown.
@@ -236,6 +237,9 @@ impl Each<'_> {
         let (mut again, mut after) = (0, self.seed % stride);
         sum.instructions = loop {
             let (place, _) = self.undisturbed(path, &mut disturber)?;
+            // An Oops may be the machine's last word.
+            let next = format!("<4>{} by {}: instruction {after}\n", path.name, kind.name());
+            fs::write(KERNEL_LOG, next).context(KERNEL_LOG)?;
             let trial = self.watch.take(path, &place, &mut disturber, after)?;
             let seen = match trial.outcome {
                 Outcome::TooLate(passed) => {

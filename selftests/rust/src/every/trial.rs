@@ -176,6 +176,8 @@ const KILLED: RoundEnd = RoundEnd::Ended(End::Signal(libc::SIGKILL));
 /// The kernel's taint by a livepatch: it comes with the first load.
 const LIVEPATCH: u64 = 1 << 15;
 
+const WARN_AGAIN: &str = "/sys/kernel/debug/clear_warn_once";
+
 /// What the kernel and the module say of themselves.
 struct Account {
     tainted: u64,
@@ -197,6 +199,10 @@ impl Account {
     fn check(&self, starves: bool) -> anyhow::Result<()> {
         check_xfd()?;
         let now = Self::now()?;
+        if now.warnings != self.warnings {
+            // What warns once does so at the next instruction, too; without debugfs at this one alone.
+            let _ = fs::write(WARN_AGAIN, "1");
+        }
         ensure!(
             now.tainted == self.tainted && now.warnings == self.warnings,
             "tainted {} (was {}), warnings {} (were {}): see the kernel log",

@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Tasks that come, sleep in the module and go, while the module is taken off: in every order that loom finds.
+//! `Inside` is rust/xfd/seam/inside.c and inside.h, `remove` is `detach()` and `finish()` of
+//! rust/xfd/seam/lifecycle.rs, `Tasks` is as much of the kernel's RCU tasks as they count on. Change one with the
+//! other.
+
+use loom::cell::UnsafeCell;
+use loom::sync::atomic::{AtomicBool, AtomicI64, Ordering::AcqRel, Ordering::Relaxed};
+use loom::sync::{Arc, Condvar, Mutex};
+use loom::thread;
+
+/// What the kernel orders fully is `AcqRel` here. The removal does not rest on it: the queue's lock orders the
+/// wake-up, and RCU tasks all the rest.
+struct Inside {
+    count: AtomicI64,
+    waited_for: AtomicBool,
+    queue: Mutex<()>,
+    woken: Condvar,
+}
+
+impl Inside {
+    fn new() -> Self {
+        Inside {
+            count: AtomicI64::new(1),
+            waited_for: AtomicBool::new(false),
+            queue: Mutex::new(()),
+            woken: Condvar::new(),
+        }
+    }
+
+    /// `xfd_enter()`: atomic64_inc() orders nothing.
+    fn enter(&self) {
+        self.count.fetch_add(1, Relaxed);
+    }
+
+    /// `xfd_leave()`: atomic64_dec_and_test() orders fully. `text` is the module's, which this still runs.
+    fn leave(&self, text: &Text) {
+        if self.count.fetch_sub(1, AcqRel) == 1 {
+            text.run();
+            // `xfd_last_one_left()`: swake_up_one() takes the queue's lock.
+            let _queue = self.queue.lock().unwrap();
+            self.woken.notify_one();
+        }
+    }
+
+    /// `xfd_wait_for_inside()`.
+    fn wait(&self) {
+        self.waited_for.store(true, Relaxed);
+        if self.count.fetch_sub(1, AcqRel) != 1 {
+            self.sleep_until_zero();
+        }
+        self.count.fetch_add(1, Relaxed);
+        self.waited_for.store(false, Relaxed);
+    }
+
+    /// swait_event_idle_exclusive(): looks before it is in the queue, and again when it is. A waker takes the
+    /// queue's lock between putting the waiter in it and its look, or after both.
+    fn sleep_until_zero(&self) {
+        if self.count.load(Relaxed) == 0 {
+            return;
+        }
+        let mut queue = self.queue.lock().unwrap();
+        while self.count.load(Relaxed) != 0 {
+            queue = self.woken.wait(queue).unwrap();
+        }
+    }
+
+    /// `inside()` of lifecycle.rs.
+    fn shown(&self) -> i64 {
+        let waited_for = self.waited_for.load(Relaxed);
+        self.count.load(Relaxed) - i64::from(!waited_for)
+    }
+}
+
+/// One task, as RCU tasks sees it.
+#[derive(Clone, Copy)]
+struct Task {
+    /// In the kernel, and has not slept since.
+    holds_up: bool,
+    /// How often it stopped holding up.
+    times: u32,
+}
+
+/// RCU tasks: waits for each task that runs in the kernel to sleep once, or to be in user mode.
+struct Tasks<const N: usize> {
+    tasks: Mutex<[Task; N]>,
+    changed: Condvar,
+}
+
+impl<const N: usize> Tasks<N> {
+    fn new() -> Self {
+        let task = Task {
+            holds_up: false,
+            times: 0,
+        };
+        Tasks {
+            tasks: Mutex::new([task; N]),
+            changed: Condvar::new(),
+        }
+    }
+
+    fn runs(&self, who: usize) {
+        self.tasks.lock().unwrap()[who].holds_up = true;
+    }
+
+    /// It sleeps, or is in user mode again.
+    fn is_quiet(&self, who: usize) {
+        let mut tasks = self.tasks.lock().unwrap();
+        tasks[who].holds_up = false;
+        tasks[who].times += 1;
+        self.changed.notify_one();
+    }
+
+    /// synchronize_rcu_tasks()
+    fn synchronize(&self) {
+        let mut tasks = self.tasks.lock().unwrap();
+        let before = *tasks;
+        for who in 0..N {
+            while before[who].holds_up && tasks[who].times == before[who].times {
+                tasks = self.changed.wait(tasks).unwrap();
+            }
+        }
+    }
+}
+
+/// The module's text: loom panics if it goes while somebody runs it, or may run it.
+struct Text(UnsafeCell<bool>);
+
+impl Text {
+    fn run(&self) {
+        // SAFETY: loom panics if another thread writes at the same time.
+        assert!(self.0.with(|there| unsafe { *there }), "freed text is run");
+    }
+
+    fn free(&self) {
+        // SAFETY: as above.
+        self.0.with_mut(|there| unsafe { *there = false });
+    }
+}
+
+struct Module<const N: usize> {
+    /// The call of the module's code: the #NM call site, a direct call, a probe.
+    call: AtomicBool,
+    inside: Inside,
+    tasks: Tasks<N>,
+    text: Text,
+}
+
+impl<const N: usize> Module<N> {
+    fn new() -> Arc<Self> {
+        Arc::new(Module {
+            call: AtomicBool::new(true),
+            inside: Inside::new(),
+            tasks: Tasks::new(),
+            text: Text(UnsafeCell::new(true)),
+        })
+    }
+
+    /// A task that sleeps for memory in the module, as `xfd_nm_entry()` and `grant()` do.
+    fn visit(&self, who: usize) {
+        self.tasks.runs(who);
+        if self.call.load(Relaxed) {
+            self.text.run();
+            self.inside.enter();
+            self.tasks.is_quiet(who);
+            self.tasks.runs(who);
+            self.text.run();
+            self.inside.leave(&self.text);
+            self.text.run();
+        }
+        self.tasks.is_quiet(who);
+    }
+
+    fn remove(&self) {
+        self.remove_by(|| self.tasks.synchronize(), || self.inside.wait());
+    }
+
+    fn remove_by(&self, synchronize: impl Fn(), wait: impl Fn()) {
+        self.call.store(false, Relaxed);
+        synchronize();
+        wait();
+        self.tasks.synchronize();
+        self.text.free();
+        assert_eq!(self.inside.shown(), 0);
+    }
+}
+
+/// Nobody runs text that is gone, and nobody waits for ever.
+#[test]
+fn the_text_goes_after_all_tasks() {
+    loom::model(|| {
+        let module = Module::<1>::new();
+        let visited = Arc::clone(&module);
+        let visitor = thread::spawn(move || visited.visit(0));
+        module.remove();
+        visitor.join().unwrap();
+    });
+}
+
+/// The same with two tasks, of which either is the last.
+#[test]
+fn the_last_of_two_wakes_who_waits() {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(2);
+    model.check(|| {
+        let module = Module::<2>::new();
+        let visitors = [0, 1].map(|who| {
+            let visited = Arc::clone(&module);
+            thread::spawn(move || visited.visit(who))
+        });
+        module.remove();
+        for visitor in visitors {
+            visitor.join().unwrap();
+        }
+    });
+}
+
+/// What debugfs shows of one task is wrong by one for a moment, and never by more.
+#[test]
+fn the_number_shown_is_wrong_by_one_at_most() {
+    loom::model(|| {
+        let module = Module::<1>::new();
+        let (counted, waited) = (Arc::clone(&module), Arc::clone(&module));
+        let visitor = thread::spawn(move || {
+            counted.inside.enter();
+            counted.inside.leave(&counted.text);
+        });
+        let waiter = thread::spawn(move || waited.inside.wait());
+        let shown = module.inside.shown();
+        assert!((-1..=2).contains(&shown), "{shown}");
+        visitor.join().unwrap();
+        waiter.join().unwrap();
+        assert_eq!(module.inside.shown(), 0);
+    });
+}
+
+/// The model can fail: RCU tasks alone does not wait for a task that sleeps in the module.
+#[test]
+#[should_panic]
+fn a_module_that_does_not_count_is_noticed() {
+    loom::model(|| {
+        let module = Module::<1>::new();
+        let visited = Arc::clone(&module);
+        let visitor = thread::spawn(move || visited.visit(0));
+        module.remove_by(|| module.tasks.synchronize(), || ());
+        visitor.join().unwrap();
+    });
+}
+
+/// And so it can: a task that has entered and is not counted yet is not waited for.
+#[test]
+#[should_panic]
+fn a_count_that_is_looked_at_too_early_is_noticed() {
+    loom::model(|| {
+        let module = Module::<1>::new();
+        let visited = Arc::clone(&module);
+        let visitor = thread::spawn(move || visited.visit(0));
+        module.remove_by(|| (), || module.inside.wait());
+        visitor.join().unwrap();
+    });
+}

@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: GPL-2.0
+//! First uses, exits, the shrinker, trimming and closing, all at the pool's shelves at the same time, in every order
+//! that loom finds. `Pool` is rust/xfd/buffer/pool.rs, function by function: change one with the other.
+
+use loom::cell::UnsafeCell;
+use loom::sync::atomic::{
+    AtomicBool, AtomicPtr, AtomicUsize, Ordering::Acquire, Ordering::Relaxed, Ordering::Release,
+};
+use loom::sync::{Arc, Mutex};
+use loom::thread;
+use std::ptr;
+
+const LIMIT: usize = 2;
+const SPARE: usize = 1;
+
+/// A register buffer; `true` is a task's contents. It must be freed once.
+struct Buffer(Box<UnsafeCell<bool>>);
+
+impl Buffer {
+    fn allocate() -> Self {
+        Buffer(Box::new(UnsafeCell::new(false)))
+    }
+
+    fn is_dirty(&self) -> bool {
+        // SAFETY: loom panics if another thread writes at the same time.
+        self.0.with(|dirty| unsafe { *dirty })
+    }
+
+    fn write(&self, to: bool) {
+        // SAFETY: as above.
+        self.0.with_mut(|dirty| unsafe { *dirty = to });
+    }
+}
+
+#[derive(Default)]
+struct Shelf {
+    buffers: Vec<Buffer>,
+    least: usize,
+}
+
+impl Shelf {
+    fn take(&mut self) -> Option<Buffer> {
+        let buffer = self.buffers.pop();
+        self.least = self.least.min(self.buffers.len());
+        buffer
+    }
+}
+
+struct Shelves {
+    /// Written when they are made: loom panics if somebody finds them before.
+    made: UnsafeCell<bool>,
+    of_cpu: Vec<Mutex<Shelf>>,
+}
+
+struct Pool {
+    closed: AtomicBool,
+    /// NULL while there is no pool.
+    shelves: AtomicPtr<Shelves>,
+    freed: AtomicUsize,
+}
+
+impl Pool {
+    fn none() -> Arc<Self> {
+        Arc::new(Pool {
+            closed: AtomicBool::new(false),
+            shelves: AtomicPtr::new(ptr::null_mut()),
+            freed: AtomicUsize::new(0),
+        })
+    }
+
+    /// `Pool::new()` for two CPUs, without spares.
+    fn make(&self) {
+        let shelves = Shelves {
+            made: UnsafeCell::new(false),
+            of_cpu: (0..2).map(|_| Mutex::default()).collect(),
+        };
+        // SAFETY: nobody else has them yet.
+        shelves.made.with_mut(|made| unsafe { *made = true });
+        let shelves = Box::into_raw(Box::new(shelves));
+        self.shelves.store(shelves, Release);
+    }
+
+    /// One with so many buffers on the shelves, all of them there since the last trim.
+    fn with(counts: [usize; 2]) -> Arc<Self> {
+        let pool = Pool::none();
+        pool.make();
+        for (shelf, count) in pool.shelves().iter().zip(counts) {
+            let mut shelf = shelf.lock().unwrap();
+            shelf.buffers.extend((0..count).map(|_| Buffer::allocate()));
+            shelf.least = count;
+        }
+        pool
+    }
+
+    /// `shelves()`
+    fn shelves(&self) -> &[Mutex<Shelf>] {
+        // SAFETY: NULL, or a box that `end` frees, after everybody who calls this is gone.
+        let Some(shelves) = (unsafe { self.shelves.load(Acquire).as_ref() }) else {
+            return &[];
+        };
+        // SAFETY: loom panics if they are not made yet.
+        assert!(shelves.made.with(|made| unsafe { *made }));
+        &shelves.of_cpu
+    }
+
+    /// `near()`, on the CPU `own`.
+    fn near(&self, own: usize) -> impl Iterator<Item = &Mutex<Shelf>> {
+        let shelves = self.shelves();
+        (own..own + shelves.len()).map(move |cpu| &shelves[cpu % shelves.len()])
+    }
+
+    /// `take()`
+    fn take(&self, cpu: usize) -> Option<Buffer> {
+        self.near(cpu)
+            .find_map(|shelf| shelf.lock().unwrap().take())
+    }
+
+    /// `give()`
+    fn give(&self, cpu: usize, buffer: Buffer) {
+        let Some(shelf) = self.near(cpu).next() else {
+            return self.free(buffer);
+        };
+        buffer.write(false);
+        let mut shelf = shelf.lock().unwrap();
+        // With the lock: who takes it after `close` did finds the pool closed.
+        if shelf.buffers.len() < self.limit() {
+            shelf.buffers.push(buffer);
+        } else {
+            drop(shelf);
+            self.free(buffer);
+        }
+    }
+
+    /// `limit()`
+    fn limit(&self) -> usize {
+        if self.closed.load(Relaxed) {
+            0
+        } else {
+            LIMIT
+        }
+    }
+
+    fn free(&self, buffer: Buffer) {
+        drop(buffer);
+        self.freed.fetch_add(1, Relaxed);
+    }
+
+    /// `free_from_each()`
+    fn free_from_each(&self, most: impl Fn(&Shelf) -> usize) -> usize {
+        let mut freed = 0;
+        for shelf in self.shelves() {
+            let most = most(&shelf.lock().unwrap());
+            for _ in 0..most {
+                let buffer = shelf.lock().unwrap().take();
+                match buffer {
+                    Some(buffer) => self.free(buffer),
+                    None => break,
+                }
+                freed += 1;
+            }
+        }
+        freed
+    }
+
+    /// `trim()`
+    fn trim(&self) {
+        let limit = self.limit();
+        let spare = SPARE.min(limit);
+        self.free_from_each(|shelf| {
+            let unused = shelf.least.min(shelf.buffers.len().saturating_sub(spare));
+            unused.max(shelf.buffers.len().saturating_sub(limit))
+        });
+        for shelf in self.shelves() {
+            let mut shelf = shelf.lock().unwrap();
+            shelf.least = shelf.buffers.len();
+        }
+    }
+
+    /// `xfd_pool_shrink()`
+    fn shrink(&self, wanted: usize) -> usize {
+        let left = std::cell::Cell::new(wanted);
+        self.free_from_each(|shelf| {
+            let share = left.get().min(shelf.buffers.len());
+            left.set(left.get() - share);
+            share
+        })
+    }
+
+    /// `close()`
+    fn close(&self) {
+        self.closed.store(true, Relaxed);
+        self.empty();
+    }
+
+    /// `empty()`
+    fn empty(&self) {
+        self.free_from_each(|shelf| shelf.buffers.len());
+    }
+
+    /// `count()`
+    fn count(&self) -> usize {
+        let counts = self.shelves().iter();
+        counts
+            .map(|shelf| shelf.lock().unwrap().buffers.len())
+            .sum()
+    }
+
+    /// `Pool::drop()`, when nobody else is there. How many buffers were freed, all in all.
+    fn end(&self) -> usize {
+        self.empty();
+        let shelves = self.shelves.swap(ptr::null_mut(), Acquire);
+        // SAFETY: `make` made it from a box, and nobody else is there.
+        let shelves = unsafe { Box::from_raw(shelves) };
+        let on_shelves = |shelf: &Mutex<Shelf>| shelf.lock().unwrap().buffers.len();
+        assert_eq!(shelves.of_cpu.iter().map(on_shelves).sum::<usize>(), 0);
+        self.freed.load(Relaxed)
+    }
+
+    /// A task's life: its first use, and its exit. Whether the buffer was new.
+    fn task(&self, cpu: usize) -> bool {
+        let found = self.take(cpu);
+        let new = found.is_none();
+        let buffer = found.unwrap_or_else(Buffer::allocate);
+        assert!(!buffer.is_dirty(), "another task's contents");
+        buffer.write(true);
+        self.give(cpu, buffer);
+        new
+    }
+}
+
+/// One buffer for two tasks of two CPUs, which find it on each other's shelf: nobody has it at the same time as
+/// another, it is not lost, and it does not tell of another task.
+#[test]
+fn two_tasks_take_and_give() {
+    loom::model(|| {
+        let pool = Pool::with([1, 0]);
+        let other = Arc::clone(&pool);
+        let other = thread::spawn(move || other.task(1));
+        let new = [pool.task(0), other.join().unwrap()];
+        assert_eq!(pool.end(), 1 + new.iter().filter(|new| **new).count());
+    });
+}
+
+/// What was given before the pool closed is emptied, and what is given after is not kept.
+#[test]
+fn nothing_is_kept_in_a_closed_pool() {
+    loom::model(|| {
+        let pool = Pool::with([0, 0]);
+        let gives = Arc::clone(&pool);
+        let gives = thread::spawn(move || gives.give(0, Buffer::allocate()));
+        pool.close();
+        gives.join().unwrap();
+        assert_eq!(pool.count(), 0, "kept in a closed pool");
+        assert_eq!(pool.end(), 1);
+    });
+}
+
+/// Trimming frees no more than nobody needed, whoever takes meanwhile.
+#[test]
+fn trimming_meets_a_task() {
+    loom::model(|| {
+        let pool = Pool::with([LIMIT, LIMIT]);
+        let task = Arc::clone(&pool);
+        let task = thread::spawn(move || task.task(0));
+        pool.trim();
+        assert!(!task.join().unwrap(), "nothing was left for a first use");
+        assert_eq!(pool.end(), 2 * LIMIT);
+    });
+}
+
+/// The shrinker frees what it says, and no more than it was asked for.
+#[test]
+fn the_shrinker_meets_a_task() {
+    loom::model(|| {
+        let pool = Pool::with([1, 1]);
+        let task = Arc::clone(&pool);
+        let task = thread::spawn(move || task.task(1));
+        let shrunk = pool.shrink(1);
+        assert_eq!(shrunk, pool.freed.load(Relaxed));
+        assert!(shrunk <= 1);
+        let new = task.join().unwrap();
+        assert_eq!(pool.end(), 2 + usize::from(new));
+    });
+}
+
+/// Whoever finds the shelves finds them made.
+#[test]
+fn a_task_meets_a_pool_that_is_made() {
+    loom::model(|| {
+        let pool = Pool::none();
+        let task = Arc::clone(&pool);
+        let task = thread::spawn(move || task.task(0));
+        pool.make();
+        assert!(task.join().unwrap());
+        assert_eq!(pool.end(), 1);
+    });
+}

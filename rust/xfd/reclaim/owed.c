@@ -56,7 +56,7 @@ static void pay(struct callback_head *work)
 	raw_spin_unlock_irq(&xfd_owed_lock);
 
 	/* Whoever dies needs none, unless a tracer is to look at it once more. */
-	if (!(current->flags & PF_EXITING) && (!fatal_signal_pending(current) || current->ptrace))
+	if (!(current->flags & PF_EXITING) && (!fatal_signal_pending(current) || READ_ONCE(current->ptrace)))
 		xfd_regrow_current();
 
 	/* One that is claimed is freed by who claimed it. */
@@ -120,8 +120,8 @@ static int give(struct task_struct *task, void *data)
 	raw_spin_unlock(&xfd_owed_lock);
 	if (paid)
 		return true;
-	/* It needs none, and its group leader may be gone. */
-	if (task->flags & PF_EXITING)
+	/* It needs none, and its group leader may be gone. It may run, and write its flags. */
+	if (READ_ONCE(task->flags) & PF_EXITING)
 		return true;
 	/* It is on its way to its work, and may be anywhere in the kernel's FPU code. */
 	if (READ_ONCE(task->on_cpu) || READ_ONCE(task->__state) == TASK_RUNNING)

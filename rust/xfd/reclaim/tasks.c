@@ -145,7 +145,7 @@ static bool is_undisturbed(struct task_struct *task)
 
 	return state != TASK_RUNNING &&
 	       !(state & (TASK_WAKING | TASK_NEW | TASK_DEAD | __TASK_STOPPED | __TASK_TRACED)) &&
-	       !READ_ONCE(task->on_cpu) && !task->ptrace && !task->signal->core_state &&
+	       !READ_ONCE(task->on_cpu) && !READ_ONCE(task->ptrace) && !READ_ONCE(task->signal->core_state) &&
 	       !(task->flags & (PF_EXITING | PF_DUMPCORE | PF_POSTCOREDUMP)) &&
 	       test_tsk_thread_flag(task, TIF_NEED_FPU_LOAD);
 }
@@ -179,7 +179,7 @@ static bool is_candidate(struct task_struct *task)
 	struct fpu *fpu = fpu_of(task);
 
 	return READ_ONCE(fpu->fpstate) != &fpu->__fpstate &&
-	       !(task->flags & (PF_KTHREAD | PF_USER_WORKER | PF_EXITING)) &&
+	       !(READ_ONCE(task->flags) & (PF_KTHREAD | PF_USER_WORKER | PF_EXITING)) &&
 	       READ_ONCE(task->__state) != TASK_RUNNING;
 }
 

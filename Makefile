@@ -3,6 +3,7 @@
 # make check       all tests; ends in `N passed, N failed`
 # make check-debug tests on a kernel with KASAN and lockdep (half an hour to build, once)
 # make check-debug-rt the same with PREEMPT_RT, another kernel
+# make check-debug-kcsan the boots with several CPUs on a kernel that looks for data races, a third one
 # make table       the answers of the stock kernel, the module and this processor, side by side
 # make bench       what AMX costs in the kernel, by the C code and by the module, counted in one boot
 # make check-long  the boots that take long (20 minutes and more)
@@ -73,6 +74,9 @@ demo check check-debug table bench:
 check-debug-rt:
 	$(MACHINE) check-debug --rt
 
+check-debug-kcsan:
+	$(MACHINE) check-debug --kcsan
+
 check-long:
 	$(MACHINE) check --long
 
@@ -113,4 +117,4 @@ fuzz: $(TOOLS)/$(FUZZ)
 	cd rust/xstate && $(abspath $<)/bin/cargo-fuzz run --sanitizer none --target-dir $(TOOLS)/target history -- \
 		-max_total_time=$(SECONDS) -max_len=200
 
-.PHONY: modules install clean need-kdir load unload status demo check check-debug check-debug-rt table bench check-long check-kvm check-every coverage mutants fuzz
+.PHONY: modules install clean need-kdir load unload status demo check check-debug check-debug-rt check-debug-kcsan table bench check-long check-kvm check-every coverage mutants fuzz

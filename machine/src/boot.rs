@@ -108,7 +108,7 @@ pub fn boot(cache: &Cache, emulator: &Emulator, boot: Boot, mut event: impl FnMu
     )?;
 
     let mut guest = Guest { event: &mut event, ready: false, done: None, records: Records::default() };
-    let mut kernel = KernelLog { lines: Lines::default(), problems: Vec::new(), panicked: None, ended: false };
+    let mut kernel = KernelLog::default();
     let start = Instant::now();
     let mut last = Sign::now(&child);
     let mut buffer = [0; 65536];
@@ -213,8 +213,10 @@ impl Guest<'_> {
     }
 }
 
+#[derive(Default)]
 struct KernelLog {
     lines: Lines,
+    judge: klog::Judge,
     problems: Vec<Problem>,
     panicked: Option<Instant>,
     ended: bool,
@@ -223,9 +225,10 @@ struct KernelLog {
 impl KernelLog {
     fn push(&mut self, bytes: &[u8]) {
         let (problems, panicked, ended) = (&mut self.problems, &mut self.panicked, &mut self.ended);
+        let judge = &mut self.judge;
         self.lines.push(bytes, |line| {
             *ended |= klog::is_end_of_panic(line);
-            if let Some(problem) = klog::classify(line) {
+            if let Some(problem) = judge.push(line) {
                 if problem.kind == Kind::Panic && !*ended {
                     panicked.get_or_insert_with(Instant::now);
                 }
@@ -235,8 +238,9 @@ impl KernelLog {
     }
 
     fn finish(&mut self) {
-        let problems = &mut self.problems;
-        self.lines.finish(|line| problems.extend(klog::classify(line)));
+        let (problems, judge) = (&mut self.problems, &mut self.judge);
+        self.lines.finish(|line| problems.extend(judge.push(line)));
+        problems.extend(judge.finish());
     }
 }
 
@@ -290,7 +294,7 @@ mod tests {
 
     #[test]
     fn a_panic_is_followed_to_its_end() {
-        let mut log = KernelLog { lines: Lines::default(), problems: Vec::new(), panicked: None, ended: false };
+        let mut log = KernelLog::default();
         log.push(b"[ 1.0] Kernel panic - not syncing: x\n[ 1.1] Call Trace:\n");
         assert!(log.panicked.is_some() && !log.ended);
         log.push(b"[ 1.2] ---[ end Kernel panic - not syncing: x ]---\n");

@@ -63,6 +63,9 @@ pub enum Command {
         /// The kernel with PREEMPT_RT and its boots
         #[arg(long)]
         rt: bool,
+        /// The kernel with KCSAN, and the boots with more than one CPU
+        #[arg(long, conflicts_with = "rt")]
+        kcsan: bool,
     },
     /// What the suites answer on the stock kernel, with the module and on this processor, side by side
     Table,

@@ -12,8 +12,6 @@ use crate::trial;
 
 /// KASAN and lockdep make the kernel slower by so much, in the emulator.
 const SLOWER: u64 = 10;
-/// The last test of each boot that is not only for this kernel: whether what finds mistakes was at work all the time.
-const LAST: &str = "debug_kernel.sh";
 
 /// What the kernel with PREEMPT_RT says once at any livepatch that is enabled, ours or another: Documentation/bugs.rst.
 const LIVEPATCH_ON_RT: &str = "at klp_check_and_switch_task";
@@ -41,6 +39,16 @@ fn is_for(boot: &Scenario, kind: Kind) -> bool {
     match kind {
         Kind::Preempt => boot.debug != Debug::No,
         Kind::Rt => matches!(boot.debug, Debug::AlsoRt | Debug::Only),
+        // KCSAN sees what two CPUs do at once. That kernel has no KVM.
+        Kind::Kcsan => matches!(boot.debug, Debug::Also | Debug::AlsoRt) && boot.cpus > 1 && !boot.kvm,
+    }
+}
+
+/// The last test of each boot that is not only for this kernel: whether what finds mistakes was at work all the time.
+fn last(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Preempt | Kind::Rt => "debug_kernel.sh",
+        Kind::Kcsan => "debug_kcsan.sh",
     }
 }
 
@@ -49,7 +57,7 @@ fn on_debug_kernel(mut boot: Scenario, kind: Kind) -> Scenario {
     boot.quiet_seconds *= SLOWER;
     boot.total_seconds *= SLOWER;
     if boot.debug != Debug::Only {
-        boot.tests.push(Test::named(LAST));
+        boot.tests.push(Test::named(last(kind)));
     }
     if kind == Kind::Rt && boot.module != Module::Absent {
         boot.expected_log.push(LIVEPATCH_ON_RT.to_owned());
@@ -73,6 +81,20 @@ mod tests {
         assert_eq!(
             (boot.name.as_str(), boot.tests.len(), boot.quiet_seconds),
             ("debug-rt-module", tests + 1, quiet * 10)
+        );
+    }
+
+    #[test]
+    fn the_kernel_with_kcsan_has_the_boots_of_several_cpus() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios.toml");
+        let boots = scenario::read(&path).unwrap().boots;
+        let boots: Vec<_> = boots.into_iter().filter(|boot| is_for(boot, Kind::Kcsan)).collect();
+        assert!(boots.iter().all(|boot| boot.cpus > 1 && !boot.kvm && boot.debug != Debug::Only));
+        let boot = boots.into_iter().find(|boot| boot.name == "stress").unwrap();
+        let boot = on_debug_kernel(boot, Kind::Kcsan);
+        assert_eq!(
+            (boot.name.as_str(), boot.tests.last()),
+            ("debug-kcsan-stress", Some(&Test::named("debug_kcsan.sh")))
         );
     }
 

@@ -26,6 +26,8 @@ pub enum Kind {
     Preempt,
     /// With PREEMPT_RT.
     Rt,
+    /// With KCSAN in place of KASAN and lockdep.
+    Kcsan,
 }
 
 impl Kind {
@@ -34,6 +36,7 @@ impl Kind {
         match self {
             Kind::Preempt => "debug",
             Kind::Rt => "debug-rt",
+            Kind::Kcsan => "debug-kcsan",
         }
     }
 
@@ -41,6 +44,7 @@ impl Kind {
         match self {
             Kind::Preempt => "-debug",
             Kind::Rt => "-debug-rt",
+            Kind::Kcsan => "-debug-kcsan",
         }
     }
 
@@ -49,6 +53,7 @@ impl Kind {
         match self {
             Kind::Preempt => &["debug.config"],
             Kind::Rt => &["debug.config", "debug-rt.config"],
+            Kind::Kcsan => &["debug.config", "debug-kcsan.config"],
         }
     }
 }
@@ -105,7 +110,7 @@ impl Builder<'_> {
         if !lost.is_empty() {
             bail!("this debug kernel cannot have these options of its fragments: {}", lost.join(", "));
         }
-        step.now(&format!("building {source} {version} with KASAN and lockdep (half an hour)"));
+        step.now(&format!("building {source} {version} with all that finds mistakes (half an hour)"));
         let jobs = crate::jobs().to_string();
         let modules = self.recipe.kernel.modules.join(" ");
         let mut build = self.root.inside().write(dir, INSIDE).script(BUILD, &[llvm, &jobs, &modules]);

@@ -36,8 +36,54 @@ const WARN: [&str; 12] = [
     "Bad FPU state detected",
 ];
 
+/// How a report of KCSAN begins, and the line that follows its stacks.
+const RACE: &str = "BUG: KCSAN: ";
+const END_OF_RACE: &str = "Reported by Kernel Concurrency Sanitizer on:";
+/// What is in a line of the stacks of a race that concerns this project: the module, and the kernel's code for extended states.
+const CONCERNS: [&str; 4] = ["xfd", "fpu", "fpregs", "xstate"];
+
+/// Judges the console line by line. A data race counts if its stacks name code that concerns this project: the kernel has others.
+#[derive(Default)]
+pub struct Judge {
+    race: Option<Race>,
+}
+
+struct Race {
+    problem: Problem,
+    concerns: bool,
+}
+
+impl Judge {
+    /// What this line makes known.
+    pub fn push(&mut self, line: &str) -> Option<Problem> {
+        let text = message(line);
+        if text.contains(RACE) {
+            let before = self.finish();
+            let problem = Problem { kind: Kind::Warn, line: text.to_owned() };
+            self.race = Some(Race { problem, concerns: concerns(text) });
+            return before;
+        }
+        if text.contains(END_OF_RACE) {
+            return self.finish();
+        }
+        if let Some(race) = &mut self.race {
+            race.concerns |= concerns(text);
+        }
+        classify(line)
+    }
+
+    /// What the last line left open.
+    pub fn finish(&mut self) -> Option<Problem> {
+        self.race.take().filter(|race| race.concerns).map(|race| race.problem)
+    }
+}
+
+fn concerns(line: &str) -> bool {
+    CONCERNS.iter().any(|part| line.contains(part))
+}
+
 /// Judges one line of the console; `None` is harmless.
-pub fn classify(line: &str) -> Option<Problem> {
+fn classify(line: &str) -> Option<Problem> {
     let message = message(line);
     let hit = |patterns: &[&str]| patterns.iter().any(|p| message.contains(p));
     let kind = if hit(&PANIC) {
@@ -78,6 +124,39 @@ mod tests {
 
     fn kind(line: &str) -> Option<Kind> {
         classify(line).map(|p| p.kind)
+    }
+
+    fn problems(log: &str) -> Vec<String> {
+        let mut judge = Judge::default();
+        let mut found: Vec<_> = log.lines().filter_map(|line| judge.push(line)).collect();
+        found.extend(judge.finish());
+        found.into_iter().map(|problem| problem.line).collect()
+    }
+
+    #[test]
+    fn a_race_counts_if_a_stack_names_our_code() {
+        let race = |stack: &str| {
+            format!(
+                "[ 1.2] BUG: KCSAN: data-race in a / b\n[ 1.2] write to 0xff of 8 bytes by task 7 on cpu 1:\n\
+                 [ 1.2]  a+0x1/0x2\n[ 1.2] {stack}\n[ 1.2] Reported by Kernel Concurrency Sanitizer on:\n"
+            )
+        };
+        assert_eq!(problems(&race(" pass+0x1/0x2 [xfd]")), ["BUG: KCSAN: data-race in a / b"]);
+        assert_eq!(problems(&race(" fpu_clone+0x1/0x2")), ["BUG: KCSAN: data-race in a / b"]);
+        assert!(problems(&race(" tick_nohz_irq_exit+0x1/0x2")).is_empty());
+        // What comes after it, or meanwhile, is judged as always.
+        let other = race(" x\n[ 1.2] WARNING: y") + "[ 1.3]  z+0x1/0x2 [xfd]\n";
+        assert_eq!(problems(&other), ["WARNING: y"]);
+    }
+
+    #[test]
+    fn a_race_that_is_not_told_to_its_end_counts() {
+        assert_eq!(
+            problems("BUG: KCSAN: data-race in xfd_a+0x1/0x2 [xfd]\n"),
+            ["BUG: KCSAN: data-race in xfd_a+0x1/0x2 [xfd]"]
+        );
+        let two = "BUG: KCSAN: data-race in c / fpu_d\nBUG: KCSAN: data-race in e / f\n";
+        assert_eq!(problems(two), ["BUG: KCSAN: data-race in c / fpu_d"]);
     }
 
     #[test]

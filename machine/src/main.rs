@@ -129,8 +129,12 @@ fn act(command: Command) -> Result<u8> {
             };
             check::check(filter.as_deref(), class)
         }
-        Command::CheckDebug { filter, rt } => {
-            let kind = if rt { debug_kernel::Kind::Rt } else { debug_kernel::Kind::Preempt };
+        Command::CheckDebug { filter, rt, kcsan } => {
+            let kind = match (rt, kcsan) {
+                (true, _) => debug_kernel::Kind::Rt,
+                (_, true) => debug_kernel::Kind::Kcsan,
+                _ => debug_kernel::Kind::Preempt,
+            };
             debug::check(filter.as_deref(), kind)
         }
         Command::Table => table::table(),

@@ -89,7 +89,8 @@ impl Group {
             .with_mut(|sizes| unsafe { *sizes = (permission.kernel_size, permission.user_size) });
     }
 
-    /// `request()` of prctl.rs. Whether it was this thread that was granted it.
+    /// `request()` and `grant()` of prctl.rs, without the rule about signal stacks. Whether it was this thread that was
+    /// granted it.
     fn request(&self) -> bool {
         if permission::allows(self.xfeatures(), TILES) {
             return false;

@@ -85,7 +85,12 @@ impl Counters {
     }
 }
 
-fn read(name: &str) -> anyhow::Result<u64> {
+/// One of them.
+///
+/// # Errors
+///
+/// It is missing, not readable, or not a number.
+pub fn read(name: &str) -> anyhow::Result<u64> {
     let path = format!("{FOLDER}/{name}");
     let text = fs::read_to_string(&path).with_context(|| path.clone())?;
     text.trim()

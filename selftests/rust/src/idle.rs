@@ -2,7 +2,7 @@
 //! Waiting until threads sleep, and until the module has taken their buffers. The kernel's own code takes none:
 //! there a thread that sleeps is all that is waited for.
 
-use crate::counters::{module_is_loaded, Counters};
+use crate::counters::{self, module_is_loaded};
 use crate::module;
 use anyhow::{ensure, Context};
 use std::time::{Duration, Instant};
@@ -54,7 +54,7 @@ impl Drop for Passes {
 /// The module is loaded and has no counters.
 pub fn reclaimed() -> anyhow::Result<u64> {
     match module_is_loaded() {
-        true => Ok(Counters::now()?.reclaimed),
+        true => counters::read("reclaimed"),
         false => Ok(0),
     }
 }

@@ -152,6 +152,8 @@ const SETTINGS: [&str; 4] = [
 /// Where the kernel puts modules: whatever is counted there is the one that is loaded on the path.
 const MODULES: RangeInclusive<u64> = 0xffff_ffff_c000_0000..=0xffff_ffff_feff_ffff;
 const KERNEL_LOG: &str = "/dev/kmsg";
+/// So many trials with one line in it: the console is slow.
+const SAID: u64 = 32;
 /// As often as an instruction is tried that the path did not get to.
 const AGAIN: u32 = 3;
 /// So many are shown.
@@ -235,11 +237,16 @@ impl Each<'_> {
         let stride = expected.div_ceil(self.trials);
         let mut sum = Sum::default();
         let (mut again, mut after) = (0, self.seed % stride);
+        let mut unsaid = after;
         sum.instructions = loop {
             let (place, _) = self.undisturbed(path, &mut disturber)?;
-            // An Oops may be the machine's last word.
-            let next = format!("<4>{} by {}: instruction {after}\n", path.name, kind.name());
-            fs::write(KERNEL_LOG, next).context(KERNEL_LOG)?;
+            if after >= unsaid {
+                // An Oops may be the machine's last word.
+                let (path, by) = (path.name, kind.name());
+                let next = format!("<4>{path} by {by}: from instruction {after} on\n");
+                fs::write(KERNEL_LOG, next).context(KERNEL_LOG)?;
+                unsaid = after + SAID * stride;
+            }
             let trial = self.watch.take(path, &place, &mut disturber, after)?;
             let seen = match trial.outcome {
                 Outcome::TooLate(passed) => {

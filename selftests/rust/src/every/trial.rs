@@ -7,15 +7,16 @@ use super::path::Path;
 use super::shared::{Shared, TAKEN_ON, WATCHED_FROM};
 use super::taker::{RoundEnd, Taker};
 use super::trigger::{self, Action, Event, Request, Seen, State};
-use crate::counters::Counters;
 use crate::shared_memory;
-use crate::sys::End;
-use crate::{cpus, module};
+use crate::sys::{self, End};
+use crate::{counters, cpus, module};
 use anyhow::{bail, ensure, Context};
 use std::cell::RefCell;
 use std::fs;
 use std::ops::RangeInclusive;
 use std::sync::atomic::Ordering::SeqCst;
+use std::thread;
+use std::time::Duration;
 
 /// Where a path's instructions are.
 #[derive(Clone, Debug)]
@@ -43,11 +44,15 @@ pub struct Trial {
     pub wrong: anyhow::Result<()>,
 }
 
+const BETWEEN_LOOKS: Duration = Duration::from_micros(20);
+
 /// What all trials of a program share.
 pub struct Watch {
     shared: &'static Shared,
     fd: i32,
     taker: RefCell<Option<Taker>>,
+    /// After the last trial.
+    account: RefCell<Option<Account>>,
 }
 
 impl Watch {
@@ -58,11 +63,14 @@ impl Watch {
     /// There is one CPU only; no memory.
     pub fn new() -> anyhow::Result<Self> {
         cpus::pin_to(WATCHED_FROM)?;
+        // A sleep is to take as long as it says: nanoseconds that it may be longer.
+        sys::prctl(libc::PR_SET_TIMERSLACK, 1)?;
         let (shared, fd) = shared_memory::create()?;
         Ok(Watch {
             shared,
             fd,
             taker: RefCell::default(),
+            account: RefCell::default(),
         })
     }
 
@@ -103,7 +111,7 @@ impl Watch {
                 Taker::start(shared, self.fd, path, kills)?
             }
         };
-        let before = Account::now()?;
+        let before = self.account.take().map_or_else(Account::now, Ok)?;
         taker.prepare_round()?;
         let victim = shared.victim();
         let request = Request {
@@ -132,6 +140,8 @@ impl Watch {
             if let Some(end) = taker.round_ended()? {
                 break (end, None);
             }
+            // Who is paused waits, and a CPU with nothing to do costs the emulator nothing.
+            thread::sleep(BETWEEN_LOOKS);
         };
         let last = trigger::disarm(TAKEN_ON);
         let disturbed = early.and(disturber.finish());
@@ -163,7 +173,12 @@ impl Watch {
                 Ok(())
             })
             .and_then(|()| disturber.put_back())
-            .and_then(|()| before.check(path.starves));
+            .and_then(|()| {
+                let now = Account::now()?;
+                let checked = now.check(&before, path.starves);
+                self.account.replace(Some(now));
+                checked
+            });
         if end == RoundEnd::Done {
             self.taker.replace(Some(taker));
         }
@@ -178,40 +193,56 @@ const LIVEPATCH: u64 = 1 << 15;
 
 const WARN_AGAIN: &str = "/sys/kernel/debug/clear_warn_once";
 
-/// What the kernel and the module say of themselves.
+/// What the kernel and the module say of themselves. Each trial looks, so it is not much.
 struct Account {
     tainted: u64,
-    warnings: String,
-    counters: Option<Counters>,
+    warnings: u64,
+    module: Option<OfModule>,
+}
+
+#[derive(Clone, Copy)]
+struct OfModule {
+    in_flight: u64,
+    repeated: u64,
+    failed_allocations: u64,
 }
 
 impl Account {
     fn now() -> anyhow::Result<Self> {
-        let read = |path: &str| fs::read_to_string(path).with_context(|| path.to_owned());
+        let number = |path: &str| -> anyhow::Result<u64> {
+            let text = fs::read_to_string(path).with_context(|| path.to_owned())?;
+            text.trim().parse().with_context(|| path.to_owned())
+        };
+        let of_module = || -> anyhow::Result<OfModule> {
+            Ok(OfModule {
+                in_flight: counters::read("in_flight")?,
+                repeated: counters::read("repeated")?,
+                failed_allocations: counters::read("failed_allocations")?,
+            })
+        };
         Ok(Account {
-            tainted: read("/proc/sys/kernel/tainted")?.trim().parse::<u64>()? & !LIVEPATCH,
-            warnings: read("/sys/kernel/warn_count")?,
-            counters: module::is_there().then(Counters::now).transpose()?,
+            tainted: number("/proc/sys/kernel/tainted")? & !LIVEPATCH,
+            warnings: number("/sys/kernel/warn_count")?,
+            module: module::is_there().then(of_module).transpose()?,
         })
     }
 
-    /// Nothing has gone wrong since.
-    fn check(&self, starves: bool) -> anyhow::Result<()> {
+    /// Nothing has gone wrong since `before`.
+    fn check(&self, before: &Account, starves: bool) -> anyhow::Result<()> {
         check_xfd()?;
-        let now = Self::now()?;
-        if now.warnings != self.warnings {
-            // What warns once does so at the next instruction, too; without debugfs at this one alone.
+        if self.warnings != before.warnings {
+            // The next warning at the same place is one, too.
             let _ = fs::write(WARN_AGAIN, "1");
         }
         ensure!(
-            now.tainted == self.tainted && now.warnings == self.warnings,
+            self.tainted == before.tainted && self.warnings == before.warnings,
             "tainted {} (was {}), warnings {} (were {}): see the kernel log",
-            now.tainted,
             self.tainted,
-            now.warnings.trim(),
-            self.warnings.trim()
+            before.tainted,
+            self.warnings,
+            before.warnings
         );
-        let (Some(before), Some(now)) = (self.counters, now.counters) else {
+        let (Some(before), Some(now)) = (before.module, self.module) else {
             return Ok(());
         };
         ensure!(now.in_flight == 0, "in_flight is {}", now.in_flight);

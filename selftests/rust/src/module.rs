@@ -104,10 +104,12 @@ pub fn remove() -> anyhow::Result<()> {
 }
 
 fn wait_until(what: &str, mut is_true: impl FnMut() -> bool) -> anyhow::Result<()> {
-    let begin = Instant::now();
+    let (begin, mut pause) = (Instant::now(), Duration::from_micros(500));
     while !is_true() {
         ensure!(begin.elapsed() < PATIENCE, "{what}");
-        thread::sleep(Duration::from_micros(500));
+        thread::sleep(pause);
+        // It may take seconds.
+        pause = (pause * 5 / 4).min(Duration::from_millis(20));
     }
     Ok(())
 }

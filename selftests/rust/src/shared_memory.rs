@@ -12,6 +12,18 @@ use std::{mem, ptr};
 /// Any content is a value, zeros too, and others may change it at any time: atomics, and arrays of them.
 pub unsafe trait Shareable: Sync {}
 
+/// New memory, all zero, for a process and those that it forks.
+///
+/// # Errors
+///
+/// ENOMEM, ENOSYS.
+pub fn anonymous<T: Shareable>() -> Result<&'static T> {
+    let (memory, fd) = create()?;
+    // SAFETY: a descriptor that is ours; the mapping stays.
+    unsafe { libc::close(fd) };
+    Ok(memory)
+}
+
 /// New memory, all zero, and the file descriptor by which [`attach`] finds it.
 ///
 /// # Errors

@@ -3,11 +3,11 @@
 //! there for others. It does what it is told through shared memory.
 #![allow(unsafe_code)]
 
+use crate::shared_memory::{self, Shareable};
 use crate::sys::{self, End};
 use crate::tile::{self, content, Tiles};
 use crate::{child, cpus};
 use anyhow::{bail, Context};
-use std::ptr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 use xcomp::Feature;
@@ -30,6 +30,9 @@ struct Page {
     answer: AtomicU32,
 }
 
+// SAFETY: atomics alone.
+unsafe impl Shareable for Page {}
+
 const RIGHT: u32 = 1;
 const WRONG: u32 = 2;
 
@@ -46,17 +49,7 @@ impl Spinner {
     ///
     /// ENOMEM, EAGAIN.
     pub fn start(cpu: usize, number: Option<u64>) -> anyhow::Result<Self> {
-        let (rw, flags) = (
-            libc::PROT_READ | libc::PROT_WRITE,
-            libc::MAP_SHARED | libc::MAP_ANONYMOUS,
-        );
-        // SAFETY: a new mapping wherever there is room.
-        let map = unsafe { libc::mmap(ptr::null_mut(), size_of::<Page>(), rw, flags, -1, 0) };
-        if map == libc::MAP_FAILED {
-            return Err(std::io::Error::last_os_error()).context("mmap");
-        }
-        // SAFETY: page-aligned, long enough, never unmapped, and all of it atomics.
-        let page = unsafe { &*map.cast::<Page>() };
+        let page: &Page = shared_memory::anonymous().context("shared memory")?;
         let pid = child::begin(|| spin(page, cpu, number))?;
         let spinner = Spinner { page, pid };
         spinner.has_the_cpu()?;

@@ -34,7 +34,7 @@ impl Intruder {
     pub(super) fn start() -> anyhow::Result<Self> {
         let (reads, wake) = rustix::pipe::pipe()?;
         let (ready, says) = rustix::pipe::pipe()?;
-        let (awake, _) = shared_memory::create::<Awake>()?;
+        let awake: &Awake = shared_memory::anonymous()?;
         let pid = child::begin(|| {
             sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as u64)?;
             cpus::pin_to(TAKEN_ON)?;

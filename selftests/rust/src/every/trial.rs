@@ -16,7 +16,7 @@ use std::fs;
 use std::ops::RangeInclusive;
 use std::sync::atomic::Ordering::SeqCst;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Where a path's instructions are.
 #[derive(Clone, Debug)]
@@ -44,7 +44,9 @@ pub struct Trial {
     pub wrong: anyhow::Result<()>,
 }
 
-const BETWEEN_LOOKS: Duration = Duration::from_micros(20);
+/// Between two looks: a fraction of the path's length, and little beside the time that a pause lasts.
+const SOON: Duration = Duration::from_micros(20);
+const LATER: Duration = Duration::from_micros(200);
 
 /// What all trials of a program share.
 pub struct Watch {
@@ -124,6 +126,7 @@ impl Watch {
             within: place.within.clone(),
         };
         taker.go(request.words());
+        let begin = Instant::now();
         let mut early = Ok(());
         let (end, fired) = loop {
             let seen = trigger::look(TAKEN_ON);
@@ -141,7 +144,7 @@ impl Watch {
                 break (end, None);
             }
             // Who is paused waits, and a CPU with nothing to do costs the emulator nothing.
-            thread::sleep(BETWEEN_LOOKS);
+            thread::sleep((begin.elapsed() / 8).clamp(SOON, LATER));
         };
         let last = trigger::disarm(TAKEN_ON);
         let disturbed = early.and(disturber.finish());

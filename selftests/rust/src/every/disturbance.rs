@@ -15,7 +15,7 @@ use rustix::process::{pidfd_open, Pid, PidfdFlags};
 use rustix::thread::{sched_setaffinity, CpuSet};
 use std::fs;
 use std::os::unix::net::UnixDatagram;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use xcomp::Feature;
 
 /// What is done.
@@ -366,24 +366,31 @@ fn disturb(
         Kind::Wait => Ok(()),
         Kind::Wake => {
             shared.wake_victim();
-            wait_for_end(pid)
+            wait_for_victim(shared, pid)
         }
         Kind::Unload => module::remove(),
     }
 }
 
-/// Waits for the end of a process that somebody else waits for, too.
-fn wait_for_end(pid: i32) -> anyhow::Result<()> {
-    let limit = Timespec {
-        tv_sec: 20,
-        tv_nsec: 0,
-    };
+/// Waits until the victim has done what it has to: a process ends then, a thread says so.
+fn wait_for_victim(shared: &Shared, pid: i32) -> anyhow::Result<()> {
     let pid = Pid::from_raw(pid).context("no victim")?;
-    let pidfd = pidfd_open(pid, PidfdFlags::empty()).context("pidfd_open")?;
+    // A thread has none.
+    let Ok(pidfd) = pidfd_open(pid, PidfdFlags::empty()) else {
+        let begin = Instant::now();
+        while !shared.wait_for_victim() {
+            ensure!(begin.elapsed() < LONG, "the victim does not finish");
+        }
+        return Ok(());
+    };
+    let limit = Timespec::try_from(LONG)?;
     let ended = poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&limit))?;
     ensure!(ended == 1, "the victim does not end");
     Ok(())
 }
+
+/// As long as that takes.
+const LONG: Duration = Duration::from_secs(20);
 
 fn wake(intruder: Option<&mut Intruder>) -> anyhow::Result<()> {
     intruder.context("no intruder")?.wake()

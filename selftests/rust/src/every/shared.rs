@@ -30,6 +30,8 @@ pub struct Shared {
     kills: AtomicU32,
     /// Whether the victim is to go on.
     wake: AtomicU32,
+    /// Whether it has done what it was woken for; or it has ended.
+    finished: AtomicU32,
     /// Whether it spins.
     spinning: AtomicU32,
 }
@@ -70,6 +72,7 @@ impl Shared {
             &self.go,
             &self.done,
             &self.wake,
+            &self.finished,
             &self.spinning,
         ] {
             word.store(0, SeqCst);
@@ -156,6 +159,16 @@ impl Shared {
     /// The victim sleeps until then, and is not awake in between.
     pub fn sleep_until_woken(&self) {
         while !wait(&self.wake, 1, None) {}
+    }
+
+    /// Says that the victim, a thread, has done what it was woken for.
+    pub fn victim_has_finished(&self) {
+        set(&self.finished, 1);
+    }
+
+    /// Sleeps until it has; false if it has not yet.
+    pub(super) fn wait_for_victim(&self) -> bool {
+        wait(&self.finished, 1, Some(&A_WHILE))
     }
 
     /// Says that this process begins to spin.

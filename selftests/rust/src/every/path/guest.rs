@@ -3,15 +3,19 @@
 
 use super::{live, Path, Prepared, Start};
 use crate::every::disturbance::Kind;
+use crate::every::shared::{Shared, WATCHED_FROM};
 use crate::kvm::area::Area;
 use crate::kvm::guest::{self as does, Op};
 use crate::kvm::vcpu::Vcpu;
 use crate::kvm::vm::Vm;
 use crate::kvm::{self, layout, supported_cpuid, ENABLE, LARGE, TILE_DATA, XCR0_WITH_TILES, XFD};
 use crate::tile::{content, expect, Tiles};
+use crate::{cpus, idle, sys};
 use anyhow::{ensure, Context};
 use kvm_bindings::CpuId;
 use kvm_ioctls::Kvm;
+use std::sync::{mpsc, Arc};
+use std::thread::{self, JoinHandle};
 use xcomp::Feature;
 
 pub(super) const PATHS: &[Path] = &[
@@ -26,6 +30,13 @@ pub(super) const PATHS: &[Path] = &[
     Path::new("vcpu_get_xsave", "KVM_GET_XSAVE2 with live tiles", Start::Function("fpu_copy_guest_fpstate_to_uabi"), |_, _| Guest::prepare(Made::Loaded, |guest| guest.get_xsave(), &STILL, &STILL)).by(Kind::USUAL),
     Path::new("vcpu_set_xsave", "KVM_SET_XSAVE with live tiles", Start::Function("fpu_copy_uabi_to_guest_fpstate"), |_, _| Guest::prepare(Made::Zeroed, |guest| guest.set_xsave(), &STILL, &ZERO)).by(Kind::USUAL),
     Path::new("vcpu_end", "the end of a virtual machine with live tiles", Start::Function("fpu_free_guest_fpstate"), |_, _| Guest::prepare(Made::Loaded, |guest| guest.end(), &[], &[])).by(Kind::USUAL),
+    Path::new(
+        "vcpu_beside",
+        "KVM_RUN with live tiles, and another thread's vCPU of the same virtual machine from its creation to its tiles",
+        Start::Arming,
+        |shared, _| Beside::prepare(shared),
+    )
+    .by(&[Kind::Wake]),
 ];
 
 /// What can meet KVM_RUN; nothing is allocated or freed there but at the first use.
@@ -93,7 +104,7 @@ enum Made {
 struct Guest {
     tiles: Tiles,
     kvm: Kvm,
-    vm: Option<Vm>,
+    vm: Option<Arc<Vm>>,
     vcpu: Option<Vcpu>,
     cpuid: CpuId,
     area: Option<Area>,
@@ -116,6 +127,15 @@ impl Guest {
         after: &'static [Op],
         resets: &'static [Op],
     ) -> anyhow::Result<Box<dyn Prepared>> {
+        Ok(Box::new(Self::new(made, step, after, resets)?))
+    }
+
+    fn new(
+        made: Made,
+        step: Step,
+        after: &'static [Op],
+        resets: &'static [Op],
+    ) -> anyhow::Result<Self> {
         xcomp::request_guest(Feature::TILE_DATA)?;
         let kvm = kvm::open()?;
         let mut guest = Guest {
@@ -132,13 +152,13 @@ impl Guest {
             kvm,
         };
         guest.make()?;
-        Ok(Box::new(guest))
+        Ok(guest)
     }
 
     /// A new virtual machine.
     fn make(&mut self) -> anyhow::Result<()> {
         (self.area, self.vcpu, self.vm) = (None, None, None);
-        self.vm = Some(Vm::new(&self.kvm)?);
+        self.vm = Some(Arc::new(Vm::new(&self.kvm)?));
         match self.made {
             Made::Empty => return Ok(()),
             Made::Bare => return self.create(),
@@ -166,7 +186,7 @@ impl Guest {
         }
     }
 
-    fn vm(&self) -> anyhow::Result<&Vm> {
+    fn vm(&self) -> anyhow::Result<&Arc<Vm>> {
         self.vm.as_ref().context("no virtual machine")
     }
 
@@ -243,5 +263,63 @@ impl Prepared for Guest {
             self.run(self.resets)?;
         }
         Ok(true)
+    }
+}
+
+/// A vCPU that runs, and a thread that is to make another one beside it: the victim.
+struct Beside {
+    shared: &'static Shared,
+    guest: Guest,
+    other: Option<JoinHandle<anyhow::Result<()>>>,
+}
+
+impl Beside {
+    fn prepare(shared: &'static Shared) -> anyhow::Result<Box<dyn Prepared>> {
+        let guest = Guest::new(Made::Loaded, |guest| guest.run(&STILL), &STILL, &STILL)?;
+        let (vm, cpuid) = (guest.vm()?.clone(), guest.cpuid.clone());
+        let (says, hears) = mpsc::channel();
+        let other = thread::spawn(move || {
+            cpus::pin_to(WATCHED_FROM)?;
+            says.send(sys::tid())?;
+            shared.sleep_until_woken();
+            let made = make_another(&vm, &cpuid);
+            shared.victim_has_finished();
+            made
+        });
+        let tid = hears.recv().context("the other thread has not begun")?;
+        idle::wait_until_asleep(tid)?;
+        shared.set_victim(tid);
+        Ok(Box::new(Beside {
+            shared,
+            guest,
+            other: Some(other),
+        }))
+    }
+}
+
+fn make_another(vm: &Vm, cpuid: &CpuId) -> anyhow::Result<()> {
+    let mut vcpu = vm.vcpu(1, cpuid)?;
+    vcpu.set_tiles(&content(24))?;
+    for ops in [&ENABLE[..], &LOADED] {
+        vcpu.values(ops)?;
+    }
+    ensure!(
+        vcpu.number(layout::WRONG)? == 0,
+        "the other vCPU found other tiles"
+    );
+    Ok(())
+}
+
+impl Prepared for Beside {
+    fn take(&mut self) {
+        self.guest.take();
+    }
+    fn check(&mut self, disturbed: bool) -> anyhow::Result<()> {
+        self.shared.wake_victim();
+        let other = self.other.take().context("no other thread")?;
+        other
+            .join()
+            .map_err(|_| anyhow::anyhow!("the other thread panicked"))??;
+        self.guest.check(disturbed)
     }
 }

@@ -4,10 +4,11 @@
 //! [`Disturber::disturb`] returns.
 
 use super::intruder::Intruder;
+use super::kind::Kind;
+use super::path::another_has_a_first_use;
 use super::shared::{Shared, TAKEN_ON, WATCHED_FROM};
 use crate::idle::Passes;
 use crate::sys::{self, End};
-use crate::tile::{content, expect, Tiles};
 use crate::{child, cpus, module};
 use anyhow::{bail, ensure, Context};
 use rustix::event::{poll, PollFd, PollFlags, Timespec};
@@ -16,137 +17,19 @@ use rustix::thread::{sched_setaffinity, CpuSet};
 use std::fs;
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
-use xcomp::Feature;
 
-/// What is done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// A process that runs first on its CPU wakes up: it has live tiles, and other data in all registers.
-    Preempt,
-    /// The same, and it has to go on on the other CPU.
-    Migrate,
-    /// SIGKILL.
-    Kill,
-    /// It is stopped and traced; its registers are read, and written back.
-    Trace,
-    /// The kernel's caches are asked for their memory.
-    Shrink,
-    /// A process on the other CPU has its first use, ends, and leaves its buffer to whoever comes next.
-    FirstUse,
-    /// Its CPU takes an NMI that looks at the stack, as perf does.
-    Nmi,
-    /// Its CPU takes an interrupt that uses the FPU, if it may there.
-    FpuInIrq,
-    /// The kernel's own threads have time on the other CPU, and reclaim makes a pass each millisecond.
-    Wait,
-    /// The path's victim goes on on the other CPU, and does what it has to, to its end.
-    Wake,
-    /// The module is disabled and removed.
-    Unload,
-}
-
-/// When its CPU may go on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Until {
-    /// When the disturbance has begun: it waits for that CPU, or is done.
-    Begun,
-    /// When it is done.
-    Done,
-    /// When the time is over.
-    TimeIsOver,
-}
-
-impl Kind {
-    /// All of them.
-    pub const ALL: [Kind; 11] = [
-        Kind::Preempt,
-        Kind::Migrate,
-        Kind::Kill,
-        Kind::Trace,
-        Kind::Shrink,
-        Kind::FirstUse,
-        Kind::Nmi,
-        Kind::FpuInIrq,
-        Kind::Wait,
-        Kind::Wake,
-        Kind::Unload,
-    ];
-
-    /// Those that any path of a task can meet.
-    pub const USUAL: &'static [Kind] = Self::ALL.split_at(9).0;
-    /// The same, and the module can go meanwhile.
-    pub const AND_UNLOAD: &'static [Kind] = &[
-        Kind::Preempt,
-        Kind::Migrate,
-        Kind::Kill,
-        Kind::Trace,
-        Kind::Shrink,
-        Kind::FirstUse,
-        Kind::Nmi,
-        Kind::FpuInIrq,
-        Kind::Wait,
-        Kind::Unload,
-    ];
-
-    /// What it is called.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Kind::Preempt => "preempt",
-            Kind::Migrate => "migrate",
-            Kind::Kill => "kill",
-            Kind::Trace => "trace",
-            Kind::Shrink => "shrink",
-            Kind::FirstUse => "first_use",
-            Kind::Nmi => "nmi",
-            Kind::FpuInIrq => "fpu_in_irq",
-            Kind::Wait => "wait",
-            Kind::Wake => "wake",
-            Kind::Unload => "unload",
-        }
-    }
-
-    /// For how many ticks of the trigger its victim's CPU stands still at most. If it waits for a lock that the victim
-    /// holds, it is late.
-    #[must_use]
-    pub fn ticks(self) -> u64 {
-        match self {
-            Kind::Shrink => 20_000_000,
-            Kind::Wait | Kind::Unload => 500_000,
-            _ => 3_000_000,
-        }
-    }
-
-    /// When its victim's CPU may go on.
-    #[must_use]
-    pub fn until(self) -> Until {
-        match self {
-            Kind::Preempt | Kind::Migrate | Kind::Kill | Kind::Trace => Until::Begun,
-            Kind::Nmi | Kind::FpuInIrq | Kind::Unload => Until::Begun,
-            Kind::Shrink | Kind::FirstUse | Kind::Wake => Until::Done,
-            Kind::Wait => Until::TimeIsOver,
-        }
-    }
-
-    /// Whether it is tried at the module's own instructions only: nothing else of the kernel's cares, and it takes long.
-    #[must_use]
-    pub fn in_module_only(self) -> bool {
-        self == Kind::Unload
-    }
-
-    /// How often it came, for those that are counted elsewhere.
-    fn came(self) -> anyhow::Result<Option<u64>> {
-        let counters: &[&str] = match self {
-            Kind::Nmi => &["nmis"],
-            Kind::FpuInIrq => &["fpu_uses", "fpu_unusable"],
-            _ => return Ok(None),
-        };
-        let sum = counters
-            .iter()
-            .map(|name| count(name))
-            .sum::<anyhow::Result<u64>>();
-        sum.map(Some)
-    }
+/// How often a kind came, for those that are counted elsewhere.
+fn came(kind: Kind) -> anyhow::Result<Option<u64>> {
+    let counters: &[&str] = match kind {
+        Kind::Nmi => &["nmis"],
+        Kind::FpuInIrq => &["fpu_uses", "fpu_unusable"],
+        _ => return Ok(None),
+    };
+    let sum = counters
+        .iter()
+        .map(|name| count(name))
+        .sum::<anyhow::Result<u64>>();
+    sum.map(Some)
 }
 
 /// A counter of interrupts.ko's.
@@ -201,7 +84,7 @@ impl Disturber {
             outstanding: 1,
             ended: false,
             times: 0,
-            came_before: kind.came()?,
+            came_before: came(kind)?,
             used_before: match kind {
                 Kind::FpuInIrq => count("fpu_uses")?,
                 _ => 0,
@@ -275,7 +158,7 @@ impl Disturber {
     ///
     /// Whoever preempts was disturbed itself; an interrupt did not come.
     pub fn end(mut self) -> anyhow::Result<()> {
-        if let (Some(before), Some(now)) = (self.came_before, self.kind.came()?) {
+        if let (Some(before), Some(now)) = (self.came_before, came(self.kind)?) {
             let (came, times) = (now - before, self.times);
             ensure!(came == times, "it came {came} times, and should {times}");
             let used = self.kind != Kind::FpuInIrq || count("fpu_uses")? > self.used_before;
@@ -355,12 +238,7 @@ fn disturb(
         }
         Kind::Trace => trace(pid),
         Kind::Shrink => fs::write("/proc/sys/vm/drop_caches", "2").context("drop_caches"),
-        Kind::FirstUse => child::passes(|| {
-            xcomp::request(Feature::TILE_DATA)?;
-            let mut tiles = Tiles::configure();
-            tiles.load_all(&content(3));
-            expect(&tiles.store_all(), 3)
-        }),
+        Kind::FirstUse => another_has_a_first_use(),
         Kind::Nmi => fs::write(NMI, TAKEN_ON.to_string()).context(NMI),
         Kind::FpuInIrq => fs::write(FPU, TAKEN_ON.to_string()).context(FPU),
         Kind::Wait => Ok(()),

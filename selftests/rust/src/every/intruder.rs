@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Who preempts.
 
+use super::path::live;
 use super::shared::TAKEN_ON;
 use crate::avx::{self, Ymm};
 use crate::shared_memory::{self, Shareable};
 use crate::sys::{self, End};
-use crate::tile::{content, expect, Tiles};
+use crate::tile::expect;
 use crate::{child, cpus};
 use anyhow::{bail, ensure, Context};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::thread;
 use std::time::{Duration, Instant};
-use xcomp::Feature;
 
 /// A process on the CPU where the path is taken, which runs first whenever it has something to do. It keeps live
 /// tiles all the time, and each time that it wakes up other data in the AVX registers.
@@ -39,9 +39,7 @@ impl Intruder {
             sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as u64)?;
             cpus::pin_to(TAKEN_ON)?;
             sys::run_first()?;
-            xcomp::request(Feature::TILE_DATA)?;
-            let mut tiles = Tiles::configure();
-            tiles.load_all(&content(1));
+            let mut tiles = live(1)?;
             rustix::io::write(&says, &[1])?;
             for number in (0..=u8::MAX).cycle() {
                 let registers = Ymm::filled(number);

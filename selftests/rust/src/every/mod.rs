@@ -3,6 +3,7 @@
 
 pub mod disturbance;
 mod intruder;
+mod kind;
 pub mod path;
 mod shared;
 pub mod table;

@@ -12,9 +12,10 @@ pub use kernel_tiles::put_back;
 pub use live::go_on_executed;
 pub use reclaim::go_on_woken;
 
-use super::disturbance::Kind;
+use super::kind::{Kind, Kinds};
 use super::shared::Shared;
-use crate::tile::{content, Tiles};
+use crate::child;
+use crate::tile::{content, expect, Tiles};
 use xcomp::Feature;
 
 /// A way through the kernel.
@@ -28,7 +29,7 @@ pub struct Path {
     /// Prepares it, in the process that is to take it.
     pub prepare: Prepare,
     /// What disturbs it.
-    pub by: &'static [Kind],
+    pub by: Kinds,
     /// Whether it fails for lack of memory.
     pub starves: bool,
     /// Whether all of it is under a lock that its victim needs.
@@ -93,7 +94,7 @@ impl Path {
             about,
             start,
             prepare,
-            by: Kind::AND_UNLOAD,
+            by: Kinds::USUAL.with(Kind::Unload),
             starves: false,
             locked: false,
             needs: None,
@@ -121,7 +122,7 @@ impl Path {
         }
     }
 
-    const fn by(self, by: &'static [Kind]) -> Self {
+    const fn by(self, by: Kinds) -> Self {
         Path { by, ..self }
     }
 }
@@ -156,9 +157,14 @@ pub const EXECUTED: &str = "executed";
 pub const WOKEN: &str = "woken";
 
 /// With permission, and live tiles.
-fn live(number: u64) -> anyhow::Result<Tiles> {
+pub(super) fn live(number: u64) -> anyhow::Result<Tiles> {
     xcomp::request(Feature::TILE_DATA)?;
     let mut tiles = Tiles::configure();
     tiles.load_all(&content(number));
     Ok(tiles)
+}
+
+/// Another process has its first use, whoever serves it, and ends.
+pub(super) fn another_has_a_first_use() -> anyhow::Result<()> {
+    child::passes(|| expect(&live(3)?.store_all(), 3))
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! All paths by all disturbances: a result for each pair.
 
-use super::disturbance::{Disturber, Kind, Until};
+use super::disturbance::Disturber;
+use super::kind::{Kind, Until};
 use super::path::{self, Path, Start};
 use super::trial::{Outcome, Place, Watch};
 use super::trigger::{self, Event};
@@ -103,7 +104,7 @@ fn run_pairs<'a>(paths: &[&Path], choice: &Choice, each: impl FnOnce(u64) -> Eac
     let pairs: Vec<(&Path, Kind)> = paths
         .iter()
         .filter(|path| chosen(&choice.paths, path.name))
-        .flat_map(|path| path.by.iter().map(|kind| (*path, *kind)))
+        .flat_map(|path| path.by.iter().map(|kind| (*path, kind)))
         .filter(|(_, kind)| chosen(&choice.by, kind.name()))
         .collect();
     for name in &choice.paths {

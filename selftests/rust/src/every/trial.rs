@@ -2,7 +2,8 @@
 //! One trial: a process takes the path on one CPU, and stops at one of its instructions until the disturbance has
 //! done its work from the other CPU.
 
-use super::disturbance::{Disturber, Kind, Until};
+use super::disturbance::Disturber;
+use super::kind::{Kind, Until};
 use super::path::Path;
 use super::shared::{Shared, TAKEN_ON, WATCHED_FROM};
 use super::taker::{RoundEnd, Taker};

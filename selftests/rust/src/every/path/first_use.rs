@@ -4,7 +4,7 @@
 
 use super::{Path, Prepared, Start};
 use crate::areas;
-use crate::every::disturbance::Kind;
+use crate::every::kind::Kinds;
 use crate::sys;
 use crate::tile::{self, content, expect, Tile, Tiles};
 use anyhow::{ensure, Context};
@@ -36,7 +36,7 @@ pub(super) const PATHS: &[Path] = &[
         Start::NextNm,
         |_, _| Refused::starved(),
     )
-    .by(Kind::USUAL)
+    .by(Kinds::USUAL)
     .starves()
     .needs(FAIL),
     Path::new(

@@ -2,7 +2,7 @@
 //! The paths of a hypervisor. Its thread has live tiles of its own all the time.
 
 use super::{live, Path, Prepared, Start};
-use crate::every::disturbance::Kind;
+use crate::every::kind::{Kind, Kinds};
 use crate::every::shared::{Shared, WATCHED_FROM};
 use crate::kvm::area::Area;
 use crate::kvm::guest::{self as does, Op};
@@ -19,45 +19,102 @@ use std::thread::{self, JoinHandle};
 use xcomp::Feature;
 
 pub(super) const PATHS: &[Path] = &[
-    Path::new("vcpu_create", "KVM_CREATE_VCPU with permission", Start::Function("fpu_alloc_guest_fpstate"), |_, _| Guest::prepare(Made::Empty, |guest| guest.create(), &[], &[])).by(Kind::USUAL),
-    Path::new("vcpu_cpuid", "KVM_SET_CPUID2 that shows AMX", Start::Function("fpu_enable_guest_xfd_features"), |_, _| Guest::prepare(Made::Bare, |guest| guest.set_cpuid(), &[], &[])),
-    Path::new("vcpu_xcr0", "KVM_SET_XCRS that enables tile data", Start::Arming, |_, _| Guest::prepare(Made::Fresh, |guest| guest.set_xcr0(), &FIRST_USE, &[])).by(RUNS),
-    Path::new("vcpu_xfd", "KVM_SET_MSRS that disarms XFD", Start::Arming, |_, _| Guest::prepare(Made::Armed, |guest| guest.disarm(), &LOADED, &[])).by(RUNS_OR_UNLOAD),
-    Path::new("vcpu_first_use", "KVM_RUN of a guest from XSETBV to its first tiles", Start::Arming, |_, _| Guest::prepare(Made::Fresh, |guest| guest.run(&FIRST_USE), &STILL, &[])).by(RUNS),
-    Path::new("vcpu_arms", "KVM_RUN of a guest that arms XFD over live tiles, the first time that it does, and disarms it", Start::Arming, |_, _| Guest::prepare(Made::Loaded, |guest| guest.run(&ARMS), &LOADED, &[])).by(RUNS_OR_UNLOAD),
-    Path::new("vcpu_armed", "KVM_RUN of a guest that takes #NM and disarms XFD, and its exit", Start::Arming, |_, _| Guest::prepare(Made::Armed, |guest| guest.run(&SERVED), &STILL, &ARM_AGAIN)).by(RUNS),
-    Path::new("vcpu_swap", "KVM_RUN of a guest with live tiles", Start::Arming, |_, _| Guest::prepare(Made::Loaded, |guest| guest.run(&STILL), &STILL, &STILL)).by(RUNS),
-    Path::new("vcpu_get_xsave", "KVM_GET_XSAVE2 with live tiles", Start::Function("fpu_copy_guest_fpstate_to_uabi"), |_, _| Guest::prepare(Made::Loaded, |guest| guest.get_xsave(), &STILL, &STILL)).by(Kind::USUAL),
-    Path::new("vcpu_set_xsave", "KVM_SET_XSAVE with live tiles", Start::Function("fpu_copy_uabi_to_guest_fpstate"), |_, _| Guest::prepare(Made::Zeroed, |guest| guest.set_xsave(), &STILL, &ZERO)).by(Kind::USUAL),
-    Path::new("vcpu_end", "the end of a virtual machine with live tiles", Start::Function("fpu_free_guest_fpstate"), |_, _| Guest::prepare(Made::Loaded, |guest| guest.end(), &[], &[])).by(Kind::USUAL),
+    Path::new(
+        "vcpu_create",
+        "KVM_CREATE_VCPU with permission",
+        Start::Function("fpu_alloc_guest_fpstate"),
+        |_, _| Guest::prepare(Made::Empty, |guest| guest.create(), &[], &[]),
+    )
+    .by(Kinds::USUAL),
+    Path::new(
+        "vcpu_cpuid",
+        "KVM_SET_CPUID2 that shows AMX",
+        Start::Function("fpu_enable_guest_xfd_features"),
+        |_, _| Guest::prepare(Made::Bare, |guest| guest.set_cpuid(), &[], &[]),
+    ),
+    Path::new(
+        "vcpu_xcr0",
+        "KVM_SET_XCRS that enables tile data",
+        Start::Arming,
+        |_, _| Guest::prepare(Made::Fresh, |guest| guest.set_xcr0(), &FIRST_USE, &[]),
+    )
+    .by(RUNS),
+    Path::new(
+        "vcpu_xfd",
+        "KVM_SET_MSRS that disarms XFD",
+        Start::Arming,
+        |_, _| Guest::prepare(Made::Armed, |guest| guest.disarm(), &LOADED, &[]),
+    )
+    .by(RUNS_OR_UNLOAD),
+    Path::new(
+        "vcpu_first_use",
+        "KVM_RUN of a guest from XSETBV to its first tiles",
+        Start::Arming,
+        |_, _| Guest::prepare(Made::Fresh, |guest| guest.run(&FIRST_USE), &STILL, &[]),
+    )
+    .by(RUNS),
+    Path::new(
+        "vcpu_arms",
+        "KVM_RUN of a guest that for the first time arms XFD over live tiles",
+        Start::Arming,
+        |_, _| Guest::prepare(Made::Loaded, |guest| guest.run(&ARMS), &LOADED, &[]),
+    )
+    .by(RUNS_OR_UNLOAD),
+    Path::new(
+        "vcpu_armed",
+        "KVM_RUN of a guest that takes #NM and disarms XFD, and its exit",
+        Start::Arming,
+        |_, _| Guest::prepare(Made::Armed, |guest| guest.run(&SERVED), &STILL, &ARM_AGAIN),
+    )
+    .by(RUNS),
+    Path::new(
+        "vcpu_swap",
+        "KVM_RUN of a guest with live tiles",
+        Start::Arming,
+        |_, _| Guest::prepare(Made::Loaded, |guest| guest.run(&STILL), &STILL, &STILL),
+    )
+    .by(RUNS),
+    Path::new(
+        "vcpu_get_xsave",
+        "KVM_GET_XSAVE2 with live tiles",
+        Start::Function("fpu_copy_guest_fpstate_to_uabi"),
+        |_, _| Guest::prepare(Made::Loaded, |guest| guest.get_xsave(), &STILL, &STILL),
+    )
+    .by(Kinds::USUAL),
+    Path::new(
+        "vcpu_set_xsave",
+        "KVM_SET_XSAVE with live tiles",
+        Start::Function("fpu_copy_uabi_to_guest_fpstate"),
+        |_, _| Guest::prepare(Made::Zeroed, |guest| guest.set_xsave(), &STILL, &ZERO),
+    )
+    .by(Kinds::USUAL),
+    Path::new(
+        "vcpu_end",
+        "the end of a virtual machine with live tiles",
+        Start::Function("fpu_free_guest_fpstate"),
+        |_, _| Guest::prepare(Made::Loaded, |guest| guest.end(), &[], &[]),
+    )
+    .by(Kinds::USUAL),
     Path::new(
         "vcpu_beside",
-        "KVM_RUN with live tiles, and another thread's vCPU of the same virtual machine from its creation to its tiles",
+        "KVM_RUN with live tiles, while another thread makes a vCPU beside it",
         Start::Arming,
         |shared, _| Beside::prepare(shared),
     )
-    .by(&[Kind::Wake]),
+    .by(Kinds::of(&[Kind::Wake])),
 ];
 
 /// What can meet KVM_RUN; nothing is allocated or freed there but at the first use.
-const RUNS: &[Kind] = &[
+const RUNS: Kinds = Kinds::of(&[
     Kind::Preempt,
     Kind::Migrate,
     Kind::Kill,
     Kind::Trace,
     Kind::Nmi,
     Kind::FpuInIrq,
-];
+]);
 /// The same, and the module has a part in it.
-const RUNS_OR_UNLOAD: &[Kind] = &[
-    Kind::Preempt,
-    Kind::Migrate,
-    Kind::Kill,
-    Kind::Trace,
-    Kind::Nmi,
-    Kind::FpuInIrq,
-    Kind::Unload,
-];
+const RUNS_OR_UNLOAD: Kinds = RUNS.with(Kind::Unload);
 
 const FIRST_USE: [Op; 5] = [
     does::set_cr4(1 << 18),

@@ -2,7 +2,7 @@
 //! Tiles in the kernel: samples/kernel_tiles multiplies in the context of a process with live tiles.
 
 use super::{live, Path, Prepared, Start};
-use crate::every::disturbance::Kind;
+use crate::every::kind::Kinds;
 use crate::machine;
 use crate::tile::{expect, Tiles};
 use anyhow::{ensure, Context};
@@ -17,7 +17,7 @@ pub(super) const PATHS: &[Path] = &[
         Start::Function("xfd_kernel_tiles_begin"),
         |_, _| KernelTiles::prepare(),
     )
-    .by(Kind::USUAL)
+    .by(Kinds::USUAL)
     .needs(SAMPLE),
     Path::new(
         "kernel_tiles_end",
@@ -25,7 +25,7 @@ pub(super) const PATHS: &[Path] = &[
         Start::Function("xfd_kernel_tiles_end"),
         |_, _| KernelTiles::prepare(),
     )
-    .by(Kind::USUAL)
+    .by(Kinds::USUAL)
     .needs(SAMPLE),
 ];
 

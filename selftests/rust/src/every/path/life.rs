@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The module comes and goes.
 
-use super::{Path, Prepared, Start};
-use crate::every::disturbance::Kind;
-use crate::tile::{content, expect, Tiles};
-use crate::{child, module};
+use super::{another_has_a_first_use, Path, Prepared, Start};
+use crate::every::kind::{Kind, Kinds};
+use crate::module;
 use anyhow::{bail, ensure, Context};
 use std::ffi::CString;
 use std::path::Path as File;
-use xcomp::Feature;
 
 macro_rules! fails_at {
     ($($step:literal),*) => {
@@ -38,7 +36,7 @@ pub(super) const FAILS: &[Path] = &fails_at!(7, 8, 9, 10, 11, 12);
 /// Before the kernel is in this function, loading changes nothing.
 const ENABLE: &str = "klp_enable_patch";
 
-const LIVES: &[Kind] = &[
+const LIVES: Kinds = Kinds::of(&[
     Kind::Preempt,
     Kind::Migrate,
     Kind::Kill,
@@ -46,20 +44,10 @@ const LIVES: &[Kind] = &[
     Kind::FirstUse,
     Kind::Nmi,
     Kind::FpuInIrq,
-];
+]);
 
 /// With CONFIG_XFD_FAULTS.
 const WITH_FAULTS: &str = "/lib/xfd_faults.ko";
-
-/// A process has its first use, whoever serves it.
-fn somebody_has_a_first_use() -> anyhow::Result<()> {
-    child::passes(|| {
-        xcomp::request(Feature::TILE_DATA)?;
-        let mut tiles = Tiles::configure();
-        tiles.load_all(&content(22));
-        expect(&tiles.store_all(), 22)
-    })
-}
 
 fn nothing_is_left() -> anyhow::Result<()> {
     for path in [
@@ -118,10 +106,10 @@ impl Prepared for Load {
                 nothing_is_left()?;
             }
         }
-        somebody_has_a_first_use()?;
+        another_has_a_first_use()?;
         module::remove()?;
         nothing_is_left()?;
-        somebody_has_a_first_use()
+        another_has_a_first_use()
     }
 }
 
@@ -141,6 +129,6 @@ impl Prepared for Unload {
     fn check(&mut self, _: bool) -> anyhow::Result<()> {
         self.0.take().context("not taken")??;
         nothing_is_left()?;
-        somebody_has_a_first_use()
+        another_has_a_first_use()
     }
 }

@@ -3,7 +3,7 @@
 #![allow(unsafe_code)]
 
 use super::{live, Path, Prepared, Start, EXECUTED};
-use crate::every::disturbance::Kind;
+use crate::every::kind::{Kind, Kinds};
 use crate::every::shared::Shared;
 use crate::shared_memory;
 use crate::sys::{self, End, Exec};
@@ -22,14 +22,14 @@ pub(super) const PATHS: &[Path] = &[
         Start::Arming,
         |_, _| Signal::prepare(),
     )
-    .by(Kind::USUAL),
+    .by(Kinds::USUAL),
     Path::new(
         "fork",
         "fork with live tiles: its copy of the FPU",
         Start::Function("fpu_clone"),
         |_, _| Fork::prepare(),
     )
-    .by(Kind::USUAL),
+    .by(Kinds::USUAL),
     Path::new(
         "exec",
         "exec with live tiles: its flush of the FPU",
@@ -193,13 +193,13 @@ impl Prepared for Exit {
 }
 
 /// What a process can meet that is stopped and traced; and its tracer.
-const TRACED: &[Kind] = &[
+const TRACED: Kinds = Kinds::of(&[
     Kind::Preempt,
     Kind::Migrate,
     Kind::Kill,
     Kind::Shrink,
     Kind::Wait,
-];
+]);
 
 /// The tracer's side: another process with live tiles is stopped.
 struct Regset {

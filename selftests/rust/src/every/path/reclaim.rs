@@ -4,7 +4,7 @@
 
 use super::{live, Path, Prepared, Start, WOKEN};
 use crate::counters::module_is_loaded;
-use crate::every::disturbance::Kind;
+use crate::every::kind::{Kind, Kinds};
 use crate::every::shared::{Shared, TAKEN_ON, WATCHED_FROM};
 use crate::idle::{self, Passes};
 use crate::sys::{self, End, Exec};
@@ -25,7 +25,7 @@ pub(super) const PATHS: &[Path] = &[
         Start::Mark(leaves_handler),
         |_, _| SigreturnAfterReclaim::prepare(),
     )
-    .by(Kind::USUAL),
+    .by(Kinds::USUAL),
     Path::new(
         "regrow",
         "a thread whose buffer was taken gets one before it returns from a system call",
@@ -69,7 +69,7 @@ pub(super) const PATHS: &[Path] = &[
         Start::Module,
         |shared, fd| Reclaim::prepare(shared, fd, Victim::SpinsOn(TAKEN_ON)),
     )
-    .by(&[Kind::Preempt]),
+    .by(Kinds::of(&[Kind::Preempt])),
     Path::new(
         "reclaim_beside_running",
         "passes that leave one alone that runs",
@@ -83,30 +83,19 @@ pub(super) const PATHS: &[Path] = &[
 const TAKE: &str = "xfd_take_buffer";
 
 /// What a victim can meet.
-const VICTIMS: &[Kind] = &[
-    Kind::Preempt,
-    Kind::Migrate,
-    Kind::Kill,
-    Kind::Trace,
-    Kind::Shrink,
-    Kind::FirstUse,
-    Kind::Nmi,
-    Kind::FpuInIrq,
-    Kind::Wake,
-    Kind::Unload,
-];
+const VICTIMS: Kinds = Kinds::ALL.without(Kind::Wait);
 /// The same while the module stays: the kernel's own exec leaks (bugs.rst).
-const STAYS: &[Kind] = VICTIMS.split_at(9).0;
+const STAYS: Kinds = VICTIMS.without(Kind::Unload);
 /// What can meet one in a whole pass, of which it is a small part.
-const SLEEPERS: &[Kind] = &[
+const SLEEPERS: Kinds = Kinds::of(&[
     Kind::Preempt,
     Kind::Kill,
     Kind::Trace,
     Kind::FirstUse,
     Kind::Wake,
-];
+]);
 /// What can meet one that does not sleep.
-const SPINNERS: &[Kind] = &[Kind::Preempt, Kind::Wake];
+const SPINNERS: Kinds = Kinds::of(&[Kind::Preempt, Kind::Wake]);
 
 /// How often a handler has ended.
 static HANDLED: AtomicU64 = AtomicU64::new(0);

@@ -69,6 +69,12 @@ pub fn skip_all(why: impl Display) -> ExitCode {
     ExitCode::from(KSFT_SKIP)
 }
 
+/// Says that no test can give a result any more, for this reason.
+pub fn bail_out(why: impl Display) -> ExitCode {
+    println!("Bail out! {why}");
+    ExitCode::FAILURE
+}
+
 /// Prints a remark between the results.
 pub fn remark(text: impl Display) {
     for line in text.to_string().lines() {

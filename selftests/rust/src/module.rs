@@ -20,6 +20,18 @@ pub fn is_there() -> bool {
     Path::new(FOLDER).exists()
 }
 
+/// Whether it is in charge: it is loaded, and no task is on its way in.
+#[must_use]
+pub fn is_in_charge() -> bool {
+    fs::read_to_string(format!("{PATCH}/transition")).is_ok_and(|text| text.trim() == "0")
+}
+
+/// Whether it is disabled, and no task is on its way out; or it is not loaded.
+#[must_use]
+pub fn is_disabled() -> bool {
+    !Path::new(PATCH).exists()
+}
+
 /// Where its code begins.
 ///
 /// # Errors
@@ -46,9 +58,7 @@ pub fn insert(path: &str, parameters: &CStr) -> anyhow::Result<()> {
 ///
 /// It is not loaded, or the kernel does not come to it.
 pub fn wait_until_in_charge() -> anyhow::Result<()> {
-    wait_until("the module is not in charge", || {
-        fs::read_to_string(format!("{PATCH}/transition")).is_ok_and(|text| text.trim() == "0")
-    })
+    wait_until("the module is not in charge", is_in_charge)
 }
 
 /// Loads the build that the tests are for, if none is loaded, and waits until it is in charge.
@@ -85,10 +95,10 @@ pub fn disable() -> anyhow::Result<()> {
 ///
 /// Somebody holds it.
 pub fn remove() -> anyhow::Result<()> {
-    if Path::new(PATCH).exists() {
+    if !is_disabled() {
         // It may be on its way in; then this turns it around.
         disable()?;
-        wait_until("the livepatch does not end", || !Path::new(PATCH).exists())?;
+        wait_until("the livepatch does not end", is_disabled)?;
     }
     let begin = Instant::now();
     loop {

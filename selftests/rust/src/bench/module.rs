@@ -3,7 +3,7 @@
 
 use super::clock::{nanoseconds, Clock};
 use super::report;
-use crate::cpus;
+use crate::{cpus, module};
 use anyhow::{bail, ensure, Context};
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,6 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-const PATCH: &str = "/sys/kernel/livepatch/xfd";
 const SIZES: &str = "/sys/module/xfd";
 
 /// Runs a program, and reports its instructions and its time. Those of its start are in it.
@@ -40,7 +39,7 @@ fn wait(row: &str, mut is_so: impl FnMut() -> bool) -> anyhow::Result<()> {
     let begin = nanoseconds();
     while !is_so() {
         if nanoseconds() - begin > 60_000_000_000 {
-            bail!("{row}: the transition does not end: see {PATCH}/transition");
+            bail!("{row}: the transition does not end: see /sys/kernel/livepatch/xfd/transition");
         }
         thread::sleep(Duration::from_micros(500));
     }
@@ -55,9 +54,7 @@ fn wait(row: &str, mut is_so: impl FnMut() -> bool) -> anyhow::Result<()> {
 /// What insmod says.
 pub fn load(clock: &Clock, file: &Path) -> anyhow::Result<()> {
     timed(clock, "module.insmod", "insmod", file)?;
-    let settled =
-        || fs::read_to_string(format!("{PATCH}/transition")).is_ok_and(|text| text.trim() == "0");
-    wait("module.enable", settled)?;
+    wait("module.enable", module::is_in_charge)?;
     report::values("module.size", "file_bytes", &[fs::metadata(file)?.len()]);
     let size = fs::read_to_string(format!("{SIZES}/coresize")).context("the module's size")?;
     report::values("module.size", "memory_bytes", &[size.trim().parse()?]);
@@ -70,7 +67,7 @@ pub fn load(clock: &Clock, file: &Path) -> anyhow::Result<()> {
 ///
 /// What rmmod says.
 pub fn unload(clock: &Clock) -> anyhow::Result<()> {
-    fs::write(format!("{PATCH}/enabled"), "0").context("disabling the module")?;
-    wait("module.disable", || !Path::new(PATCH).exists())?;
+    module::disable()?;
+    wait("module.disable", module::is_disabled)?;
     timed(clock, "module.rmmod", "rmmod", Path::new("xfd"))
 }

@@ -4,7 +4,7 @@
 use clap::Parser;
 use std::process::ExitCode;
 use xfd_selftests::every::{path, table};
-use xfd_selftests::kvm;
+use xfd_selftests::{ktap, kvm};
 
 /// Disturbs paths through KVM at each of their instructions.
 #[derive(Parser)]
@@ -17,10 +17,7 @@ fn main() -> ExitCode {
     let choice = Arguments::parse().choice;
     match kvm::missing() {
         Ok(None) => table::run(&path::of_guests(), &choice),
-        Ok(Some(why)) => xfd_selftests::ktap::skip_all(why),
-        Err(error) => {
-            println!("Bail out! {error:#}");
-            ExitCode::FAILURE
-        }
+        Ok(Some(why)) => ktap::skip_all(why),
+        Err(error) => ktap::bail_out(format!("{error:#}")),
     }
 }

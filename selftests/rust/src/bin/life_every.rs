@@ -16,8 +16,7 @@ struct Arguments {
 fn main() -> ExitCode {
     let choice = Arguments::parse().choice;
     if module::is_there() {
-        println!("Bail out! the module is loaded: this test loads it itself");
-        return ExitCode::FAILURE;
+        return ktap::bail_out("the module is loaded: this test loads it itself");
     }
     if !std::path::Path::new(&module::path()).exists() {
         return ktap::skip_all(format!("no {}: the module", module::path()));

@@ -92,10 +92,7 @@ pub fn run(paths: &[&Path], choice: &Choice) -> ExitCode {
             lengths: RefCell::default(),
             module: RefCell::new(there),
         }),
-        Err(error) => {
-            println!("Bail out! {error:#}");
-            ExitCode::FAILURE
-        }
+        Err(error) => ktap::bail_out(format!("{error:#}")),
     }
 }
 
@@ -109,14 +106,12 @@ fn run_pairs<'a>(paths: &[&Path], choice: &Choice, each: impl FnOnce(u64) -> Eac
         .collect();
     for name in &choice.paths {
         if !paths.iter().any(|path| path.name == name) {
-            println!("Bail out! no path {name}: see --list");
-            return ExitCode::FAILURE;
+            return ktap::bail_out(format!("no path {name}: see --list"));
         }
     }
     for name in &choice.by {
         if !Kind::ALL.iter().any(|kind| kind.name() == name) {
-            println!("Bail out! nothing disturbs by {name}: see --list");
-            return ExitCode::FAILURE;
+            return ktap::bail_out(format!("nothing disturbs by {name}: see --list"));
         }
     }
     let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
@@ -223,9 +218,8 @@ impl Each<'_> {
             .filter_map(|path| Some((path, fs::read_to_string(path).ok()?)))
             .collect();
         let memory = areas::bytes()?;
-        let was_there = module::is_there();
         let mut disturber = Disturber::new(kind, self.watch.shared())?;
-        let (place, expected) = match self.undisturbed(path, &mut disturber) {
+        let (mut place, expected) = match self.undisturbed(path, &mut disturber) {
             Err(_) if !module_is_loaded() && matches!(path.start, Start::Function(_)) => {
                 return Ok(ktap::Outcome::Skipped("there is no such path here".into()))
             }
@@ -240,7 +234,10 @@ impl Each<'_> {
         let (mut again, mut after) = (0, self.seed % stride);
         let mut unsaid = after;
         sum.instructions = loop {
-            let (place, _) = self.undisturbed(path, &mut disturber)?;
+            if kind.in_module_only() {
+                // It was loaded again, maybe to another place.
+                (place, _) = self.undisturbed(path, &mut disturber)?;
+            }
             if after >= unsaid {
                 // An Oops may be the machine's last word.
                 let (path, by) = (path.name, kind.name());
@@ -281,9 +278,6 @@ impl Each<'_> {
         };
         self.watch.end()?;
         disturber.end()?;
-        if was_there {
-            module::load()?;
-        }
         // A process that was killed has not put them back.
         for (path, text) in settings {
             fs::write(path, text).context(*path)?;

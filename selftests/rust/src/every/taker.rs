@@ -83,14 +83,10 @@ impl Taker {
 
     /// Waits until it has.
     pub(super) fn wait_for_round(&self) -> anyhow::Result<RoundEnd> {
-        let begin = Instant::now();
-        while begin.elapsed() < PATIENCE {
-            if let Some(end) = self.round_ended()? {
-                return Ok(end);
-            }
-            thread::sleep(Duration::from_micros(200));
+        match in_time(|| self.round_ended())? {
+            Some(end) => Ok(end),
+            None => self.wait_for_end().map(RoundEnd::Ended),
         }
-        self.wait_for_end().map(RoundEnd::Ended)
     }
 
     /// No further round: waits for its end.
@@ -112,12 +108,8 @@ impl Taker {
 
     /// Waits for its end; one that has not come by then is killed, and is none that is right.
     fn wait_for_end(&self) -> anyhow::Result<End> {
-        let begin = Instant::now();
-        while begin.elapsed() < PATIENCE {
-            if let Some(end) = self.ended()? {
-                return Ok(end);
-            }
-            thread::sleep(Duration::from_micros(200));
+        if let Some(end) = in_time(|| self.ended())? {
+            return Ok(end);
         }
         let stack = fs::read_to_string(format!("/proc/{}/stack", self.pid)).unwrap_or_default();
         ktap::remark(format!("it does not end:\n{stack}"));
@@ -128,6 +120,18 @@ impl Taker {
             end => end,
         })
     }
+}
+
+/// What `look` finds, if it does within [`PATIENCE`].
+fn in_time<T>(look: impl Fn() -> anyhow::Result<Option<T>>) -> anyhow::Result<Option<T>> {
+    let begin = Instant::now();
+    while begin.elapsed() < PATIENCE {
+        if let Some(found) = look()? {
+            return Ok(Some(found));
+        }
+        thread::sleep(Duration::from_micros(200));
+    }
+    Ok(None)
 }
 
 /// The process, from inside.

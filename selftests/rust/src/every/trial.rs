@@ -161,6 +161,8 @@ impl Watch {
             }),
             None => Outcome::TooLate(passed),
         };
+        // Whatever went wrong: the next trial is to begin as this one did.
+        let put_back = disturber.put_back();
         let wrong = disturbed
             .and_then(|()| {
                 let well = matches!(end, RoundEnd::Done | RoundEnd::Ended(End::Exit(0)));
@@ -176,7 +178,7 @@ impl Watch {
                 ensure!(right, "it ended with {end:?}");
                 Ok(())
             })
-            .and_then(|()| disturber.put_back())
+            .and(put_back)
             .and_then(|()| {
                 let now = Account::now()?;
                 let checked = now.check(&before, path.starves);

@@ -11,7 +11,7 @@ use crate::programs::Programs;
 use crate::scenario::Module;
 
 /// `linux-guest` of a boot.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LinuxGuest {
     /// The module in it.

@@ -30,7 +30,7 @@ pub struct Suite {
 }
 
 /// One boot.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Scenario {
     pub name: String,
@@ -70,6 +70,10 @@ pub struct Scenario {
     /// The longest boot, in seconds.
     #[serde(default = "total")]
     pub total_seconds: u64,
+    /// Into so many boots its tests are divided, which run side by side: `NAME-1of4` and so on, with `XFD_PART=1/4`
+    /// on the command line.
+    #[serde(default = "one")]
+    pub parts: u8,
     #[serde(default = "memory")]
     pub memory_mib: u32,
     /// What the machine has ready for a Linux guest of its own.
@@ -105,6 +109,20 @@ pub enum Class {
 }
 
 impl Scenario {
+    /// Its parts, or itself.
+    fn divided(self) -> Vec<Scenario> {
+        let parts = self.parts;
+        let part = |k: u8| Scenario {
+            name: format!("{}-{k}of{parts}", self.name),
+            cmdline: format!("{} XFD_PART={k}/{parts}", self.cmdline).trim_start().to_owned(),
+            ..self.clone()
+        };
+        match parts {
+            0 | 1 => vec![self],
+            _ => (1..=parts).map(part).collect(),
+        }
+    }
+
     /// Whether the module is to be built for it.
     pub fn has_module(&self) -> bool {
         self.module != Module::Absent || self.linux_guest.as_ref().is_some_and(|guest| guest.module != Module::Absent)
@@ -233,6 +251,7 @@ pub fn read(path: &Path) -> Result<Scenarios> {
 fn parse(text: &str) -> Result<Scenarios> {
     let mut list: Scenarios = toml::from_str(text)?;
     let plain = |name: &str| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+    list.boots = list.boots.into_iter().flat_map(Scenario::divided).collect();
     let mut names = BTreeSet::new();
     for name in list.suites.iter().map(|s| &s.name).chain(list.boots.iter().map(|b| &b.name)) {
         if !plain(name) || !names.insert(name) {
@@ -264,6 +283,9 @@ fn check_boot(boot: &Scenario, plain: impl Fn(&str) -> bool) -> Result<()> {
     }
     if boot.long && boot.kvm {
         bail!("{name}: either `long` or `kvm`");
+    }
+    if !(1..=9).contains(&boot.parts) {
+        bail!("{name}: {} parts; 1 to 9 can be had", boot.parts);
     }
     let mut tests = BTreeSet::new();
     for test in &boot.tests {

@@ -29,9 +29,26 @@ fn a_suite_comes_before_the_boots_own_tests() {
 }
 
 #[test]
+fn a_boot_in_parts_is_one_boot_for_each() {
+    let text = "[[boot]]\nname = 'a'\ncmdline = 'quiet'\nparts = 2\ntests = ['x']\n\
+                [[boot]]\nname = 'b'\nparts = 2\ntests = ['x']\n";
+    let list = parse(text).unwrap().boots;
+    let seen: Vec<_> = list.iter().map(|boot| (boot.name.as_str(), boot.cmdline.as_str())).collect();
+    let expected = [
+        ("a-1of2", "quiet XFD_PART=1/2"),
+        ("a-2of2", "quiet XFD_PART=2/2"),
+        ("b-1of2", "XFD_PART=1/2"),
+        ("b-2of2", "XFD_PART=2/2"),
+    ];
+    assert_eq!(seen, expected);
+}
+
+#[test]
 fn mistakes_are_refused() {
     for (text, why) in [
         ("[[boot]]\nname = 'a'\ntests = []\n", "no tests"),
+        ("[[boot]]\nname = 'a'\nparts = 0\ntests = ['x']\n", "1 to 9"),
+        ("[[boot]]\nname = 'a'\nparts = 10\ntests = ['x']\n", "1 to 9"),
         ("[[boot]]\nname = 'a'\ncpus = 5\ntests = ['x']\n", "1 to 4"),
         ("[[boot]]\nname = 'a'\ntests = ['x', 'x']\n", "twice"),
         ("[[boot]]\nname = 'a b'\ntests = ['x']\n", "other characters"),

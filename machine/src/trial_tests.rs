@@ -20,6 +20,7 @@ fn scenario(module: bool) -> Scenario {
         tests: vec![Test { name: "a".into(), style: Style::Ktap, guest_only: false }],
         quiet_seconds: 1,
         total_seconds: 1,
+        parts: 1,
         memory_mib: 1,
         linux_guest: None,
         debug: Default::default(),

@@ -18,6 +18,7 @@ use std::fs;
 use std::ops::RangeInclusive;
 use std::path::Path as File;
 use std::process::ExitCode;
+use std::str::FromStr;
 use std::time::SystemTime;
 
 /// What is tried.
@@ -50,9 +51,40 @@ pub struct Choice {
     )]
     by: Vec<String>,
 
+    /// Only the K-th of N equal parts of all that.
+    #[arg(
+        long,
+        value_name = "K/N",
+        env = "XFD_PART",
+        default_value = "1/1",
+        hide_default_value = true
+    )]
+    part: Part,
+
     /// Lists paths and disturbances.
     #[arg(long)]
     list: bool,
+}
+
+/// One of so many equal parts.
+#[derive(Clone, Copy)]
+struct Part {
+    number: usize,
+    of: usize,
+}
+
+impl FromStr for Part {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let numbers = text
+            .split_once('/')
+            .and_then(|(number, of)| Some((number.parse().ok()?, of.parse().ok()?)));
+        match numbers {
+            Some((number, of)) if (1..=of).contains(&number) => Ok(Part { number, of }),
+            _ => Err("it is like 1/4"),
+        }
+    }
 }
 
 const INTERRUPTS: &str = "/lib/interrupts.ko";
@@ -103,6 +135,8 @@ fn run_pairs<'a>(paths: &[&Path], choice: &Choice, each: impl FnOnce(u64) -> Eac
         .filter(|path| chosen(&choice.paths, path.name))
         .flat_map(|path| path.by.iter().map(|kind| (*path, kind)))
         .filter(|(_, kind)| chosen(&choice.by, kind.name()))
+        .skip(choice.part.number - 1)
+        .step_by(choice.part.of)
         .collect();
     for name in &choice.paths {
         if !paths.iter().any(|path| path.name == name) {
@@ -213,6 +247,7 @@ impl Each<'_> {
         if let Some(file) = path.needs.filter(|file| !File::new(file).exists()) {
             return Ok(ktap::Outcome::Skipped(format!("no {file}")));
         }
+        let pair = format!("{} by {}", path.name, kind.name());
         let settings: Vec<_> = SETTINGS
             .iter()
             .filter_map(|path| Some((path, fs::read_to_string(path).ok()?)))
@@ -239,10 +274,7 @@ impl Each<'_> {
                 (place, _) = self.undisturbed(path, &mut disturber)?;
             }
             if after >= unsaid {
-                // An Oops may be the machine's last word.
-                let (path, by) = (path.name, kind.name());
-                let next = format!("<4>{path} by {by}: from instruction {after} on\n");
-                fs::write(KERNEL_LOG, next).context(KERNEL_LOG)?;
+                log(&format!("{pair}: from instruction {after} on"))?;
                 unsaid = after + SAID * stride;
             }
             let trial = self.watch.take(path, &place, &mut disturber, after)?;
@@ -268,10 +300,7 @@ impl Each<'_> {
             if let Err(error) = trial.wrong {
                 sum.fell += 1;
                 let place = self.symbols.borrow().place(seen.at);
-                let (path, by) = (path.name, kind.name());
-                ktap::remark(format!(
-                    "{path} by {by}: instruction {after}, {place}: {error:#}"
-                ));
+                say(&format!("{pair}: instruction {after}, {place}: {error:#}"))?;
                 ensure!(sum.fell < SHOWN, "it falls again and again");
             }
             after += stride;
@@ -284,10 +313,21 @@ impl Each<'_> {
         }
         path::put_back()?;
         areas::wait_until_back_to(memory)?;
-        ktap::remark(format!("{} by {}: {sum}", path.name, kind.name()));
+        say(&format!("{pair}: {sum}"))?;
         let waits = path.locked || kind == Kind::Unload;
         sum.check(stride == 1 && !waits)
     }
+}
+
+/// Writes `line` to the kernel's log: after an Oops that is the machine's last word.
+fn log(line: &str) -> anyhow::Result<()> {
+    fs::write(KERNEL_LOG, format!("<4>{line}\n")).context(KERNEL_LOG)
+}
+
+/// The same, and among the results, which are seen at the end only.
+fn say(line: &str) -> anyhow::Result<()> {
+    ktap::remark(line);
+    log(&line.replace('\n', " "))
 }
 
 /// What came of all trials of a pair.

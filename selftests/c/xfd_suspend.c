@@ -88,6 +88,8 @@ FIXTURE_SETUP(suspend)
 		SKIP(return, "suspends: only in the emulated machine");
 	if (swap_is_on())
 		SKIP(return, "would hibernate: there is swap");
+	if (!access("/sys/kernel/debug/kcsan", F_OK))
+		SKIP(return, "a kernel with KCSAN does not resume: __restore_processor_state() is instrumented, without %%gs");
 	if (variant->how == make_an_image && access("/sys/power/disk", F_OK))
 		SKIP(return, "kernel without HIBERNATION");
 	ASSERT_EQ(0, sched_getaffinity(getppid(), sizeof(self->all), &self->all));

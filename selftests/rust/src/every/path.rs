@@ -34,6 +34,8 @@ pub struct Path {
     pub starves: bool,
     /// Whether all of it is under a lock that its victim needs.
     pub locked: bool,
+    /// For how many ticks of the trigger its CPU stands still at most, if not as long as the disturbance usually needs.
+    pub ticks: Option<u64>,
     /// A file without which there is no such path.
     pub needs: Option<&'static str>,
 }
@@ -97,6 +99,7 @@ impl Path {
             by: Kinds::USUAL.with(Kind::Unload),
             starves: false,
             locked: false,
+            ticks: None,
             needs: None,
         }
     }
@@ -111,6 +114,13 @@ impl Path {
     const fn locked(self) -> Self {
         Path {
             locked: true,
+            ..self
+        }
+    }
+
+    const fn ticks(self, ticks: u64) -> Self {
+        Path {
+            ticks: Some(ticks),
             ..self
         }
     }

@@ -122,7 +122,7 @@ impl Watch {
             event: place.event,
             after,
             action: Action::Pause {
-                at_most: kind.ticks(),
+                at_most: path.ticks.unwrap_or(kind.ticks()),
             },
             within: place.within.clone(),
         };

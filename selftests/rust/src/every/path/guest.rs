@@ -14,7 +14,8 @@ use crate::{cpus, idle, sys};
 use anyhow::{ensure, Context};
 use kvm_bindings::CpuId;
 use kvm_ioctls::Kvm;
-use std::sync::{mpsc, Arc};
+use std::sync::mpsc::{self, Sender};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use xcomp::Feature;
 
@@ -101,8 +102,12 @@ pub(super) const PATHS: &[Path] = &[
         Start::Arming,
         |shared, _| Beside::prepare(shared),
     )
-    .by(Kinds::of(&[Kind::Wake])),
+    .by(Kinds::of(&[Kind::Wake]))
+    .ticks(A_VCPUS_LIFE),
 ];
+
+/// Ticks of the trigger in which a vCPU is made, and runs twice.
+const A_VCPUS_LIFE: u64 = 20_000_000;
 
 /// What can meet KVM_RUN; nothing is allocated or freed there but at the first use.
 const RUNS: Kinds = Kinds::of(&[
@@ -327,7 +332,8 @@ impl Prepared for Guest {
 struct Beside {
     shared: &'static Shared,
     guest: Guest,
-    other: Option<JoinHandle<anyhow::Result<()>>>,
+    /// It may end when there is no sender any more; with the vCPUs that it has made.
+    other: Option<(Sender<()>, JoinHandle<anyhow::Result<[Vcpu; 2]>>)>,
 }
 
 impl Beside {
@@ -335,13 +341,18 @@ impl Beside {
         let guest = Guest::new(Made::Loaded, |guest| guest.run(&STILL), &STILL, &STILL)?;
         let (vm, cpuid) = (guest.vm()?.clone(), guest.cpuid.clone());
         let (says, hears) = mpsc::channel();
+        let (ends, ended) = mpsc::channel();
         let other = thread::spawn(move || {
             cpus::pin_to(WATCHED_FROM)?;
+            // A TLB flush on all CPUs waits for the one that stands still: writing to a page for the first time since
+            // fork(), giving memory back, the thread's own end.
+            let first = make_another(&vm, 1, &cpuid)?;
             says.send(sys::tid())?;
             shared.sleep_until_woken();
-            let made = make_another(&vm, &cpuid);
+            let second = make_another(&vm, 2, &cpuid);
             shared.victim_has_finished();
-            made
+            let _ = ended.recv();
+            Ok([first, second?])
         });
         let tid = hears.recv().context("the other thread has not begun")?;
         idle::wait_until_asleep(tid)?;
@@ -349,13 +360,13 @@ impl Beside {
         Ok(Box::new(Beside {
             shared,
             guest,
-            other: Some(other),
+            other: Some((ends, other)),
         }))
     }
 }
 
-fn make_another(vm: &Vm, cpuid: &CpuId) -> anyhow::Result<()> {
-    let mut vcpu = vm.vcpu(1, cpuid)?;
+fn make_another(vm: &Vm, number: u64, cpuid: &CpuId) -> anyhow::Result<Vcpu> {
+    let mut vcpu = vm.vcpu(number, cpuid)?;
     vcpu.set_tiles(&content(24))?;
     for ops in [&ENABLE[..], &LOADED] {
         vcpu.values(ops)?;
@@ -364,7 +375,7 @@ fn make_another(vm: &Vm, cpuid: &CpuId) -> anyhow::Result<()> {
         vcpu.number(layout::WRONG)? == 0,
         "the other vCPU found other tiles"
     );
-    Ok(())
+    Ok(vcpu)
 }
 
 impl Prepared for Beside {
@@ -373,7 +384,8 @@ impl Prepared for Beside {
     }
     fn check(&mut self, disturbed: bool) -> anyhow::Result<()> {
         self.shared.wake_victim();
-        let other = self.other.take().context("no other thread")?;
+        let (ends, other) = self.other.take().context("no other thread")?;
+        drop(ends);
         other
             .join()
             .map_err(|_| anyhow::anyhow!("the other thread panicked"))??;

@@ -328,3 +328,16 @@ pub unsafe fn xgetbv(number: u32) -> u64 {
     }
     u64::from(high) << 32 | u64::from(low)
 }
+
+/// Keeps the CPU for a moment, and executes nothing there if the CPU can wait: that costs the emulator nothing. The
+/// kernel says how long TPAUSE may take (umwait_control, 100,000 ticks of the time-stamp counter at most).
+pub fn keep_cpu() {
+    // SDM volume 2, CPUID: leaf 7, ECX bit 5, WAITPKG.
+    if std::arch::x86_64::__cpuid_count(7, 0).ecx & 1 << 5 == 0 {
+        return std::hint::spin_loop();
+    }
+    // SAFETY: it is there, and changes flags only; the deadline in EDX:EAX is far.
+    unsafe {
+        std::arch::asm!("tpause ecx", in("ecx") 1, in("eax") u32::MAX, in("edx") i32::MAX, options(nomem, nostack));
+    }
+}

@@ -45,9 +45,9 @@ pub struct Trial {
     pub wrong: anyhow::Result<()>,
 }
 
-/// Between two looks: a fraction of the path's length, and little beside the time that a pause lasts.
+/// Between two looks: a fraction of the path's length, at least this, and at most this part of a pause.
 const SOON: Duration = Duration::from_micros(20);
-const LATER: Duration = Duration::from_micros(200);
+const PART: u64 = 4;
 
 /// What all trials of a program share.
 pub struct Watch {
@@ -128,6 +128,7 @@ impl Watch {
         };
         taker.go(request.words());
         let begin = Instant::now();
+        let later = Duration::from_nanos(kind.ticks() / PART / trigger::TICKS_PER_NANOSECOND);
         let mut early = Ok(());
         let (end, fired) = loop {
             let seen = trigger::look(TAKEN_ON);
@@ -145,7 +146,7 @@ impl Watch {
                 break (end, None);
             }
             // Who is paused waits, and a CPU with nothing to do costs the emulator nothing.
-            thread::sleep((begin.elapsed() / 8).clamp(SOON, LATER));
+            thread::sleep((begin.elapsed() / 8).clamp(SOON, later));
         };
         let last = trigger::disarm(TAKEN_ON);
         let disturbed = early.and(disturber.finish());

@@ -84,6 +84,9 @@ impl Seen {
     }
 }
 
+/// The machine's clock goes at this rate.
+pub const TICKS_PER_NANOSECOND: u64 = 2;
+
 /// Whether this is a CPU of the machine with a trigger. A guest of the machine's guest has none.
 #[must_use]
 pub fn is_there() -> bool {

@@ -332,8 +332,13 @@ impl Prepared for Guest {
 struct Beside {
     shared: &'static Shared,
     guest: Guest,
-    /// It may end when there is no sender any more; with the vCPUs that it has made.
-    other: Option<(Sender<()>, JoinHandle<anyhow::Result<[Vcpu; 2]>>)>,
+    other: Option<Other>,
+}
+
+struct Other {
+    /// It may end when that is gone.
+    stays: Sender<()>,
+    thread: JoinHandle<anyhow::Result<[Vcpu; 2]>>,
 }
 
 impl Beside {
@@ -341,8 +346,8 @@ impl Beside {
         let guest = Guest::new(Made::Loaded, |guest| guest.run(&STILL), &STILL, &STILL)?;
         let (vm, cpuid) = (guest.vm()?.clone(), guest.cpuid.clone());
         let (says, hears) = mpsc::channel();
-        let (ends, ended) = mpsc::channel();
-        let other = thread::spawn(move || {
+        let (stays, ended) = mpsc::channel();
+        let thread = thread::spawn(move || {
             cpus::pin_to(WATCHED_FROM)?;
             // A TLB flush on all CPUs waits for the one that stands still: writing to a page for the first time since
             // fork(), giving memory back, the thread's own end.
@@ -360,7 +365,7 @@ impl Beside {
         Ok(Box::new(Beside {
             shared,
             guest,
-            other: Some((ends, other)),
+            other: Some(Other { stays, thread }),
         }))
     }
 }
@@ -384,9 +389,9 @@ impl Prepared for Beside {
     }
     fn check(&mut self, disturbed: bool) -> anyhow::Result<()> {
         self.shared.wake_victim();
-        let (ends, other) = self.other.take().context("no other thread")?;
-        drop(ends);
-        other
+        let Other { stays, thread } = self.other.take().context("no other thread")?;
+        drop(stays);
+        thread
             .join()
             .map_err(|_| anyhow::anyhow!("the other thread panicked"))??;
         self.guest.check(disturbed)

@@ -166,6 +166,9 @@ impl Prepared for Regrow {
         tiles.load_all(&content(8));
         expect(&tiles.store_all(), 8)
     }
+    fn again(&mut self) -> anyhow::Result<bool> {
+        Ok(true)
+    }
 }
 
 /// What becomes of a process with idle tiles when it is woken.
@@ -290,7 +293,7 @@ impl Victim {
             Victim::SpinsOn(_) => {
                 shared.spins();
                 while !shared.is_woken() {
-                    std::hint::spin_loop();
+                    sys::keep_cpu();
                 }
             }
             _ => shared.sleep_until_woken(),

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A test in a process of its own: permissions can not be given back.
 
-use crate::ktap;
 use crate::sys::{self, End};
+use crate::{cpus, ktap};
 use anyhow::{bail, Context};
+use rustix::thread::{sched_getaffinity, sched_setaffinity};
 use std::io::{stdout, Write};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 
@@ -29,6 +30,20 @@ pub fn begin(work: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<i32> {
     };
     let _ = stdout().flush();
     sys::exit_now(status);
+}
+
+/// [`begin`], of a process that may run on `cpu` only, and never ran elsewhere: a TLB flush of its does not wait for
+/// another CPU. The caller may run where it might before.
+///
+/// # Errors
+///
+/// EAGAIN, ENOMEM; EINVAL if there is no such CPU.
+pub fn begin_on(cpu: usize, work: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<i32> {
+    let here = sched_getaffinity(None)?;
+    cpus::pin_to(cpu)?;
+    let pid = begin(work)?;
+    sched_setaffinity(None, &here)?;
+    Ok(pid)
 }
 
 /// [`begin`], and waits for its end.

@@ -9,7 +9,7 @@ use crate::every::shared::{Shared, TAKEN_ON, WATCHED_FROM};
 use crate::idle::{self, Passes};
 use crate::sys::{self, End, Exec};
 use crate::tile::{self, content, expect, Tiles};
-use crate::{child, cpus, shared_memory};
+use crate::{child, shared_memory};
 use anyhow::{bail, ensure, Context};
 use std::ffi::c_int;
 use std::fs;
@@ -209,11 +209,11 @@ impl Reclaim {
     ) -> anyhow::Result<Box<dyn Prepared>> {
         fs::write(WORKERS, format!("{:x}", 1 << TAKEN_ON)).context(WORKERS)?;
         let spins = matches!(role, Victim::SpinsOn(_));
-        let victim = child::begin(|| role.play(shared, fd))?;
+        let victim = child::begin_on(role.cpu(), || role.play(shared, fd))?;
         shared.set_victim(victim);
         let mut sleeper = -1;
         if spins {
-            sleeper = child::begin(|| Victim::Exits.play(shared, fd))?;
+            sleeper = child::begin_on(WATCHED_FROM, || Victim::Exits.play(shared, fd))?;
             idle::wait_until_asleep(sleeper)?;
             shared.wait_until_spinning();
         } else {
@@ -275,12 +275,15 @@ extern "C" fn on_signal_that_waits(_: c_int) {
 }
 
 impl Victim {
-    fn play(self, shared: &'static Shared, fd: i32) -> anyhow::Result<()> {
-        sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as u64)?;
-        cpus::pin_to(match self {
+    fn cpu(self) -> usize {
+        match self {
             Victim::SpinsOn(cpu) => cpu,
             _ => WATCHED_FROM,
-        })?;
+        }
+    }
+
+    fn play(self, shared: &'static Shared, fd: i32) -> anyhow::Result<()> {
+        sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as u64)?;
         let mut tiles = live(17)?;
         if let Victim::ReturnsFromHandler = self {
             SHARED.store(std::ptr::from_ref(shared).cast_mut(), SeqCst);

@@ -52,12 +52,18 @@ fn last(kind: Kind) -> &'static str {
     }
 }
 
+/// Of the accesses that KCSAN may watch, it does one of about so many. The kernel's default is 4000: few are instrumented here.
+const WATCH_ONE_OF: &str = "kcsan.skip_watch=10";
+
 fn on_debug_kernel(mut boot: Scenario, kind: Kind) -> Scenario {
     boot.name = format!("{}-{}", kind.name(), boot.name);
     boot.quiet_seconds *= SLOWER;
     boot.total_seconds *= SLOWER;
     if boot.debug != Debug::Only {
         boot.tests.push(Test::named(last(kind)));
+    }
+    if kind == Kind::Kcsan {
+        boot.cmdline = format!("{} {WATCH_ONE_OF}", boot.cmdline);
     }
     if kind == Kind::Rt && boot.module != Module::Absent {
         boot.expected_log.push(LIVEPATCH_ON_RT.to_owned());
@@ -96,6 +102,7 @@ mod tests {
             (boot.name.as_str(), boot.tests.last()),
             ("debug-kcsan-stress", Some(&Test::named("debug_kcsan.sh")))
         );
+        assert!(boot.cmdline.ends_with(" kcsan.skip_watch=10"));
     }
 
     #[test]

@@ -18,6 +18,8 @@ use crate::toolroot::Toolroot;
 
 const FETCH: &str = include_str!("../steps/debug-fetch.sh");
 const BUILD: &str = include_str!("../steps/debug-build.sh");
+/// Only for [`Kind::Kcsan`], between the two.
+const KCSAN: &str = include_str!("../steps/debug-kcsan.sh");
 
 /// Which of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,13 +89,16 @@ impl Builder<'_> {
         for fragment in &fragments {
             key = key.file("fragment", fragment)?;
         }
+        if kind == Kind::Kcsan {
+            key = key.add("what KCSAN watches", KCSAN);
+        }
         let key = key.finish();
         let name = format!("kernel-{}", kind.name());
-        let piece = self.cache.piece(&name, &key, |dir| self.make(&name, &fragments, dir))?;
+        let piece = self.cache.piece(&name, &key, |dir| self.make(kind, &name, &fragments, dir))?;
         Kernel::of(piece, key, kind.variant(), vec![format!("LLVM={llvm}")])
     }
 
-    fn make(&self, name: &str, fragments: &[PathBuf], dir: &Path) -> Result<()> {
+    fn make(&self, kind: Kind, name: &str, fragments: &[PathBuf], dir: &Path) -> Result<()> {
         let step = Step::start(name, "downloading and unpacking the source");
         let log = Log::create(self.cache.log(name))?;
         let llvm = self.recipe.debug_kernel.llvm.as_str();
@@ -106,6 +111,10 @@ impl Builder<'_> {
         let mut fetch = self.root.inside().write(dir, INSIDE).script(FETCH, &[&source, &version, llvm]);
         log.run("fetching the kernel's source", &mut fetch)?;
 
+        if kind == Kind::Kcsan {
+            let mut watch = self.root.inside().write(dir, INSIDE).script(KCSAN, &[]);
+            log.run("saying what KCSAN watches", &mut watch)?;
+        }
         let lost = kconfig::lost(&wanted, &kconfig::parse(&read(&dir.join("tree/.config"))?));
         if !lost.is_empty() {
             bail!("this debug kernel cannot have these options of its fragments: {}", lost.join(", "));

@@ -130,9 +130,22 @@ pub fn exit_thread() -> ! {
 ///
 /// EPERM for all but root.
 pub fn run_first() -> Result<()> {
-    let priority = libc::sched_param { sched_priority: 1 };
+    set_scheduler(libc::SCHED_FIFO, 1)
+}
+
+/// From here on whoever else wants its CPU has it first: SCHED_IDLE.
+///
+/// # Errors
+///
+/// EPERM for one that was under SCHED_FIFO and is not root.
+pub fn run_last() -> Result<()> {
+    set_scheduler(libc::SCHED_IDLE, 0)
+}
+
+fn set_scheduler(policy: i32, sched_priority: i32) -> Result<()> {
+    let priority = libc::sched_param { sched_priority };
     // SAFETY: `priority` is all that is read.
-    checked(unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const priority) })?;
+    checked(unsafe { libc::sched_setscheduler(0, policy, &raw const priority) })?;
     Ok(())
 }
 

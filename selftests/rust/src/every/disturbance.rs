@@ -250,23 +250,29 @@ fn disturb(
     }
 }
 
-/// Waits until the victim has done what it has to: a process ends then, a thread says so.
+/// Waits until the victim has done what it has to: it says so, or is a process that ends.
 fn wait_for_victim(shared: &Shared, pid: i32) -> anyhow::Result<()> {
     let pid = Pid::from_raw(pid).context("no victim")?;
     // A thread has none.
-    let Ok(pidfd) = pidfd_open(pid, PidfdFlags::empty()) else {
-        let begin = Instant::now();
-        while !shared.wait_for_victim() {
-            ensure!(begin.elapsed() < LONG, "the victim does not finish");
+    let pidfd = pidfd_open(pid, PidfdFlags::empty()).ok();
+    let (begin, moment) = (Instant::now(), Timespec::try_from(MOMENT)?);
+    loop {
+        let finished = match &pidfd {
+            None => shared.wait_for_victim(),
+            Some(pidfd) => {
+                let ended = poll(&mut [PollFd::new(pidfd, PollFlags::IN)], Some(&moment))?;
+                ended == 1 || shared.has_victim_finished()
+            }
+        };
+        if finished {
+            return Ok(());
         }
-        return Ok(());
-    };
-    let limit = Timespec::try_from(LONG)?;
-    let ended = poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&limit))?;
-    ensure!(ended == 1, "the victim does not end");
-    Ok(())
+        ensure!(begin.elapsed() < LONG, "the victim does not finish");
+    }
 }
 
+/// Little beside a pause.
+const MOMENT: Duration = Duration::from_micros(100);
 /// As long as that takes.
 const LONG: Duration = Duration::from_secs(20);
 

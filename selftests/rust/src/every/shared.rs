@@ -126,6 +126,12 @@ impl Shared {
         seen.state == State::Fired
     }
 
+    /// Whether it has been taken.
+    #[must_use]
+    pub fn was_taken(&self) -> bool {
+        self.over.load(SeqCst) != 0
+    }
+
     /// Says that a round can begin.
     pub(super) fn is_ready(&self, round: u32) {
         set(&self.ready, round);
@@ -161,7 +167,7 @@ impl Shared {
         while !wait(&self.wake, 1, None) {}
     }
 
-    /// Says that the victim, a thread, has done what it was woken for.
+    /// Says that the victim has done what it was woken for, and does not end.
     pub fn victim_has_finished(&self) {
         set(&self.finished, 1);
     }
@@ -169,6 +175,11 @@ impl Shared {
     /// Sleeps until it has; false if it has not yet.
     pub(super) fn wait_for_victim(&self) -> bool {
         wait(&self.finished, 1, Some(&A_WHILE))
+    }
+
+    /// Whether it has.
+    pub(super) fn has_victim_finished(&self) -> bool {
+        self.finished.load(SeqCst) != 0
     }
 
     /// Says that this process begins to spin.

@@ -247,6 +247,9 @@ impl Each<'_> {
         if let Some(file) = path.needs.filter(|file| !File::new(file).exists()) {
             return Ok(ktap::Outcome::Skipped(format!("no {file}")));
         }
+        if kind == Kind::Unload && !module::is_there() {
+            return Ok(ktap::Outcome::Skipped("no module is loaded".into()));
+        }
         let pair = format!("{} by {}", path.name, kind.name());
         let settings: Vec<_> = SETTINGS
             .iter()

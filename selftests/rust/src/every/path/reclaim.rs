@@ -40,6 +40,13 @@ pub(super) const PATHS: &[Path] = &[
     )
     .by(SLEEPERS),
     Path::new(
+        "reclaim_then_runs",
+        "of one that sleeps, and then runs with live tiles",
+        Start::Module,
+        |shared, fd| Reclaim::prepare(shared, fd, Victim::Runs),
+    )
+    .by(Kinds::of(&[Kind::Wake])),
+    Path::new(
         "reclaim_then_sigreturn",
         "of one that sleeps in a handler, and then returns",
         Start::ModuleIn(TAKE),
@@ -175,6 +182,8 @@ impl Prepared for Regrow {
 #[derive(Clone, Copy)]
 enum Victim {
     Uses,
+    /// It uses them, and runs as long as the path is.
+    Runs,
     ReturnsFromHandler,
     Execs,
     Exits,
@@ -284,6 +293,10 @@ impl Victim {
 
     fn play(self, shared: &'static Shared, fd: i32) -> anyhow::Result<()> {
         sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as u64)?;
+        if let Victim::Runs = self {
+            // Who watches is on the same CPU.
+            sys::run_last()?;
+        }
         let mut tiles = live(17)?;
         if let Victim::ReturnsFromHandler = self {
             SHARED.store(std::ptr::from_ref(shared).cast_mut(), SeqCst);
@@ -311,6 +324,12 @@ impl Victim {
         }
         tiles = Tiles::configure();
         tiles.load_all(&content(18));
+        if let Victim::Runs = self {
+            shared.victim_has_finished();
+            while !shared.was_taken() {
+                sys::keep_cpu();
+            }
+        }
         expect(&tiles.store_all(), 18)
     }
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{bail, Result};
 
+use crate::every;
 use crate::hosttests;
 use crate::ktap::Count;
 use crate::machine::{Machine, Project};
@@ -61,6 +62,11 @@ pub fn check(filter: Option<&str>, class: Class) -> Result<u8> {
             let compared = table::compare(&project, &scenarios, &trials, &host)?;
             note(&format!("three columns: {}", compared.summary()));
             rows.push(Row { name: "three columns".into(), count: compared.count(), time: Duration::ZERO });
+        }
+        if class == Class::Long {
+            if let Some(file) = every::report(&project.cache, &trials)? {
+                note(&format!("disturbed at each instruction: {}", file.display()));
+            }
         }
         rows.extend(trials.into_iter().map(Row::from));
     }

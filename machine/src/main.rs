@@ -23,6 +23,7 @@ mod demo;
 mod divergences;
 mod elfdeps;
 mod emulator;
+mod every;
 mod hosttests;
 mod image;
 mod initramfs;

@@ -57,6 +57,13 @@ pub enum Start {
     Function(&'static str),
 }
 
+impl Start {
+    /// Whether it is a function of the module's.
+    pub(super) fn is_in_module(self) -> bool {
+        matches!(self, Start::Function(name) | Start::ModuleIn(name) if name.starts_with("xfd_"))
+    }
+}
+
 /// What both sides share, and the file descriptor behind it.
 pub type Prepare = fn(&'static Shared, i32) -> anyhow::Result<Box<dyn Prepared>>;
 

@@ -258,7 +258,7 @@ impl Each<'_> {
         let memory = areas::bytes()?;
         let mut disturber = Disturber::new(kind, self.watch.shared())?;
         let (mut place, expected) = match self.undisturbed(path, &mut disturber) {
-            Err(_) if !module_is_loaded() && matches!(path.start, Start::Function(_)) => {
+            Err(_) if !module_is_loaded() && path.start.is_in_module() => {
                 return Ok(ktap::Outcome::Skipped("there is no such path here".into()))
             }
             found => found?,

@@ -117,18 +117,17 @@ impl Watch {
         let before = self.account.take().map_or_else(Account::now, Ok)?;
         taker.prepare_round()?;
         let victim = shared.victim();
+        let at_most = path.ticks.unwrap_or(kind.ticks());
         let request = Request {
             cpu: TAKEN_ON,
             event: place.event,
             after,
-            action: Action::Pause {
-                at_most: path.ticks.unwrap_or(kind.ticks()),
-            },
+            action: Action::Pause { at_most },
             within: place.within.clone(),
         };
         taker.go(request.words());
         let begin = Instant::now();
-        let later = Duration::from_nanos(kind.ticks() / PART / trigger::TICKS_PER_NANOSECOND);
+        let later = Duration::from_nanos(at_most / PART / trigger::TICKS_PER_NANOSECOND);
         let mut early = Ok(());
         let (end, fired) = loop {
             let seen = trigger::look(TAKEN_ON);
@@ -150,9 +149,9 @@ impl Watch {
         };
         let last = trigger::disarm(TAKEN_ON);
         let disturbed = early.and(disturber.finish());
-        let passed = match shared.over.load(SeqCst) {
-            1 => shared.passed.load(SeqCst),
-            _ => last.passed,
+        let passed = match shared.was_taken() {
+            true => shared.passed.load(SeqCst),
+            false => last.passed,
         };
         let outcome = match fired {
             // What is known afterwards is more: whether it was let go.

@@ -4,6 +4,7 @@
 use crate::sys::{self, End};
 use crate::{cpus, ktap};
 use anyhow::{bail, Context};
+use rustix::process::{waitid, Pid, WaitId, WaitIdOptions};
 use rustix::thread::{sched_getaffinity, sched_setaffinity};
 use std::io::{stdout, Write};
 use std::panic::{catch_unwind, AssertUnwindSafe};
@@ -44,6 +45,14 @@ pub fn begin_on(cpu: usize, work: impl FnOnce() -> anyhow::Result<()>) -> anyhow
     let pid = begin(work)?;
     sched_setaffinity(None, &here)?;
     Ok(pid)
+}
+
+/// Whether a child has ended that nobody has waited for; one that is not there has not.
+#[must_use]
+pub fn has_ended(pid: i32) -> bool {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    let child = Pid::from_raw(pid).map(WaitId::Pid);
+    child.is_some_and(|child| waitid(child, options).is_ok_and(|end| end.is_some()))
 }
 
 /// [`begin`], and waits for its end.

@@ -130,7 +130,7 @@ pub fn exit_thread() -> ! {
 ///
 /// EPERM for all but root.
 pub fn run_first() -> Result<()> {
-    set_scheduler(libc::SCHED_FIFO, 1)
+    set_scheduler(0, libc::SCHED_FIFO, 1)
 }
 
 /// From here on whoever else wants its CPU has it first: SCHED_IDLE.
@@ -139,13 +139,31 @@ pub fn run_first() -> Result<()> {
 ///
 /// EPERM for one that was under SCHED_FIFO and is not root.
 pub fn run_last() -> Result<()> {
-    set_scheduler(libc::SCHED_IDLE, 0)
+    set_scheduler(0, libc::SCHED_IDLE, 0)
 }
 
-fn set_scheduler(policy: i32, sched_priority: i32) -> Result<()> {
+/// The same for another thread.
+///
+/// # Errors
+///
+/// ESRCH if it has gone; EPERM for one of somebody else's.
+pub fn let_run_last(tid: i32) -> Result<()> {
+    set_scheduler(tid, libc::SCHED_IDLE, 0)
+}
+
+/// From here on the thread, 0 for the caller, has its share of the CPU like any other: SCHED_OTHER.
+///
+/// # Errors
+///
+/// ESRCH if it has gone; EPERM for one of somebody else's.
+pub fn let_run_as_others(tid: i32) -> Result<()> {
+    set_scheduler(tid, libc::SCHED_OTHER, 0)
+}
+
+fn set_scheduler(tid: i32, policy: i32, sched_priority: i32) -> Result<()> {
     let priority = libc::sched_param { sched_priority };
     // SAFETY: `priority` is all that is read.
-    checked(unsafe { libc::sched_setscheduler(0, policy, &raw const priority) })?;
+    checked(unsafe { libc::sched_setscheduler(tid, policy, &raw const priority) })?;
     Ok(())
 }
 

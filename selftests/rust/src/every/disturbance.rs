@@ -147,7 +147,7 @@ impl Disturber {
     /// It cannot be.
     pub fn put_back(&mut self) -> anyhow::Result<()> {
         match self.kind {
-            Kind::Unload => module::load(),
+            Kind::Unload | Kind::UnloadMeanwhile => module::load(),
             _ => Ok(()),
         }
     }
@@ -200,9 +200,11 @@ fn serve(kind: Kind, shared: &Shared, orders: &UnixDatagram) -> anyhow::Result<(
     let ready = || -> anyhow::Result<Option<Intruder>> {
         sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as u64)?;
         cpus::pin_to(WATCHED_FROM)?;
-        let intruder = matches!(kind, Kind::Preempt | Kind::Migrate)
-            .then(Intruder::start)
-            .transpose()?;
+        let intruder = match kind {
+            Kind::Preempt | Kind::Migrate => Some(Intruder::start(|| Ok(()))?),
+            Kind::UnloadMeanwhile => Some(Intruder::start_to_keep()?),
+            _ => None,
+        };
         sys::run_first()?;
         Ok(intruder)
     };
@@ -247,6 +249,7 @@ fn disturb(
             wait_for_victim(shared, pid)
         }
         Kind::Unload => module::remove(),
+        Kind::UnloadMeanwhile => unload_meanwhile(intruder, pid),
     }
 }
 
@@ -278,6 +281,20 @@ const LONG: Duration = Duration::from_secs(20);
 
 fn wake(intruder: Option<&mut Intruder>) -> anyhow::Result<()> {
     intruder.context("no intruder")?.wake()
+}
+
+/// Who keeps the CPU gets it before the victim, which gets it back when the module has gone, or was not to be removed in
+/// time.
+fn unload_meanwhile(intruder: Option<&mut Intruder>, pid: i32) -> anyhow::Result<()> {
+    let there = |result: std::io::Result<()>| match result {
+        Err(error) if error.raw_os_error() != Some(libc::ESRCH) => Err(error),
+        _ => Ok(()),
+    };
+    there(sys::let_run_last(pid)).context("SCHED_IDLE")?;
+    wake(intruder)?;
+    let removed = module::remove();
+    there(sys::let_run_as_others(pid)).context("SCHED_OTHER")?;
+    removed
 }
 
 /// Waits until it has moved; if it has gone it cannot.

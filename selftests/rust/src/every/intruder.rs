@@ -7,7 +7,7 @@ use crate::avx::{self, Ymm};
 use crate::shared_memory::{self, Shareable};
 use crate::sys::{self, End};
 use crate::tile::expect;
-use crate::{child, cpus};
+use crate::{child, cpus, module};
 use anyhow::{bail, ensure, Context};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
@@ -23,6 +23,9 @@ pub(super) struct Intruder {
     awake: &'static Awake,
 }
 
+/// Longer than unloading takes that waits for nobody.
+const KEPT: Duration = Duration::from_millis(500);
+
 /// How often it has been awake, and found its registers as they were.
 struct Awake(AtomicU64);
 
@@ -31,7 +34,8 @@ struct Awake(AtomicU64);
 unsafe impl Shareable for Awake {}
 
 impl Intruder {
-    pub(super) fn start() -> anyhow::Result<Self> {
+    /// `then` is what it does each time after that.
+    pub(super) fn start(then: fn() -> anyhow::Result<()>) -> anyhow::Result<Self> {
         let (reads, wake) = rustix::pipe::pipe()?;
         let (ready, says) = rustix::pipe::pipe()?;
         let awake: &Awake = shared_memory::anonymous()?;
@@ -47,6 +51,7 @@ impl Intruder {
                 ensure!(after == registers, "AVX registers have changed");
                 expect(&tiles.store_all(), 1)?;
                 awake.0.fetch_add(1, SeqCst);
+                then()?;
             }
             Ok(())
         })?;
@@ -58,6 +63,20 @@ impl Intruder {
             wake,
             woken: 0,
             awake,
+        })
+    }
+
+    /// One that keeps the CPU until the module has gone, or for long: from those that run last.
+    pub(super) fn start_to_keep() -> anyhow::Result<Self> {
+        Self::start(|| {
+            // The kernel's own threads may run: unloading needs them.
+            sys::let_run_as_others(0)?;
+            let begin = Instant::now();
+            while module::is_there() && begin.elapsed() < KEPT {
+                // A look costs more than a moment.
+                (0..20).for_each(|_| sys::keep_cpu());
+            }
+            Ok(sys::run_first()?)
         })
     }
 

@@ -26,6 +26,9 @@ pub enum Kind {
     Wake,
     /// The module is disabled and removed.
     Unload,
+    /// The same, and somebody else has the task's CPU until the module has gone, or for long: it stands inside all the
+    /// time.
+    UnloadMeanwhile,
 }
 
 /// When its CPU may go on.
@@ -41,7 +44,7 @@ pub enum Until {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 11] = [
+    pub const ALL: [Kind; 12] = [
         Kind::Preempt,
         Kind::Migrate,
         Kind::Kill,
@@ -53,6 +56,7 @@ impl Kind {
         Kind::Wait,
         Kind::Wake,
         Kind::Unload,
+        Kind::UnloadMeanwhile,
     ];
 
     /// What it is called.
@@ -70,6 +74,7 @@ impl Kind {
             Kind::Wait => "wait",
             Kind::Wake => "wake",
             Kind::Unload => "unload",
+            Kind::UnloadMeanwhile => "unload_meanwhile",
         }
     }
 
@@ -79,7 +84,7 @@ impl Kind {
     pub fn ticks(self) -> u64 {
         match self {
             Kind::Shrink => 20_000_000,
-            Kind::Wait | Kind::Unload => 500_000,
+            Kind::Wait | Kind::Unload | Kind::UnloadMeanwhile => 500_000,
             _ => 3_000_000,
         }
     }
@@ -89,16 +94,17 @@ impl Kind {
     pub fn until(self) -> Until {
         match self {
             Kind::Preempt | Kind::Migrate | Kind::Kill | Kind::Trace => Until::Begun,
-            Kind::Nmi | Kind::FpuInIrq | Kind::Unload => Until::Begun,
+            Kind::Nmi | Kind::FpuInIrq | Kind::Unload | Kind::UnloadMeanwhile => Until::Begun,
             Kind::Shrink | Kind::FirstUse | Kind::Wake => Until::Done,
             Kind::Wait => Until::TimeIsOver,
         }
     }
 
-    /// Whether it is tried at the module's own instructions only: nothing else of the kernel's cares, and it takes long.
+    /// Whether the module goes: that is tried at its own instructions only, nothing else of the kernel's cares, and it
+    /// takes long.
     #[must_use]
-    pub fn in_module_only(self) -> bool {
-        self == Kind::Unload
+    pub fn unloads(self) -> bool {
+        matches!(self, Kind::Unload | Kind::UnloadMeanwhile)
     }
 }
 
@@ -110,7 +116,7 @@ impl Kinds {
     /// All of them.
     pub const ALL: Kinds = Kinds::of(&Kind::ALL);
     /// Those that any path of a task can meet.
-    pub const USUAL: Kinds = Kinds::ALL.without(Kind::Wake).without(Kind::Unload);
+    pub const USUAL: Kinds = Kinds::ALL.without(Kind::Wake).without_unloading();
 
     /// These.
     #[must_use]
@@ -133,6 +139,12 @@ impl Kinds {
     #[must_use]
     pub const fn without(self, kind: Kind) -> Self {
         Kinds(self.0 & !(1 << kind as u16))
+    }
+
+    /// The same, but for those with which the module goes.
+    #[must_use]
+    pub const fn without_unloading(self) -> Self {
+        self.without(Kind::Unload).without(Kind::UnloadMeanwhile)
     }
 
     /// In the order of [`Kind::ALL`].

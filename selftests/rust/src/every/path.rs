@@ -36,6 +36,8 @@ pub struct Path {
     pub locked: bool,
     /// For how many ticks of the trigger its CPU stands still at most, if not as long as the disturbance usually needs.
     pub ticks: Option<u64>,
+    /// What the kernel's own code does wrong there, whatever disturbs it (bugs.rst): it is not tried then.
+    pub not_without_module: Option<&'static str>,
     /// A file without which there is no such path.
     pub needs: Option<&'static str>,
 }
@@ -107,6 +109,7 @@ impl Path {
             starves: false,
             locked: false,
             ticks: None,
+            not_without_module: None,
             needs: None,
         }
     }
@@ -128,6 +131,13 @@ impl Path {
     const fn ticks(self, ticks: u64) -> Self {
         Path {
             ticks: Some(ticks),
+            ..self
+        }
+    }
+
+    const fn not_without_module(self, why: &'static str) -> Self {
+        Path {
+            not_without_module: Some(why),
             ..self
         }
     }

@@ -29,6 +29,10 @@ pub struct Choice {
           value_parser = clap::value_parser!(u64).range(1..))]
     trials: u64,
 
+    /// Only this instruction of each path, or these.
+    #[arg(long, value_name = "FIRST-LAST", env = "XFD_INSTRUCTIONS")]
+    instructions: Option<Instructions>,
+
     /// Which of them; else the time says so.
     #[arg(long, env = "XFD_SEED")]
     seed: Option<u64>,
@@ -64,6 +68,32 @@ pub struct Choice {
     /// Lists paths and disturbances.
     #[arg(long)]
     list: bool,
+}
+
+/// From one instruction of a path to another.
+#[derive(Clone, Copy)]
+struct Instructions {
+    first: u64,
+    last: u64,
+}
+
+impl Instructions {
+    const ALL: Instructions = Instructions {
+        first: 0,
+        last: u64::MAX,
+    };
+}
+
+impl FromStr for Instructions {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (first, last) = text.split_once('-').unwrap_or((text, text));
+        match (first.parse(), last.parse()) {
+            (Ok(first), Ok(last)) if first <= last => Ok(Instructions { first, last }),
+            _ => Err("it is like 311 or 300-320"),
+        }
+    }
 }
 
 /// One of so many equal parts.
@@ -120,6 +150,7 @@ pub fn run(paths: &[&Path], choice: &Choice) -> ExitCode {
             watch: &watch,
             symbols: RefCell::new(symbols),
             trials: choice.trials,
+            instructions: choice.instructions.unwrap_or(Instructions::ALL),
             seed,
             lengths: RefCell::default(),
             module: RefCell::new(there),
@@ -162,6 +193,7 @@ struct Each<'a> {
     watch: &'a Watch,
     symbols: RefCell<KernelText>,
     trials: u64,
+    instructions: Instructions,
     seed: u64,
     /// Where a path is, and how many instructions it has when nothing disturbs it; all of them, or the module's only.
     lengths: RefCell<HashMap<Which, (Place, u64)>>,
@@ -224,7 +256,7 @@ impl Each<'_> {
     /// CPU meanwhile.
     fn undisturbed(&self, path: &Path, disturber: &mut Disturber) -> anyhow::Result<(Place, u64)> {
         self.follow_module()?;
-        let key = (path.name, disturber.kind().in_module_only());
+        let key = (path.name, disturber.kind().unloads());
         if let Some(known) = self.lengths.borrow().get(&key) {
             return Ok(known.clone());
         }
@@ -247,7 +279,10 @@ impl Each<'_> {
         if let Some(file) = path.needs.filter(|file| !File::new(file).exists()) {
             return Ok(ktap::Outcome::Skipped(format!("no {file}")));
         }
-        if kind == Kind::Unload && !module::is_there() {
+        if let Some(why) = path.not_without_module.filter(|_| !module_is_loaded()) {
+            return Ok(ktap::Outcome::Skipped(why.into()));
+        }
+        if kind.unloads() && !module::is_there() {
             return Ok(ktap::Outcome::Skipped("no module is loaded".into()));
         }
         let pair = format!("{} by {}", path.name, kind.name());
@@ -267,12 +302,17 @@ impl Each<'_> {
             ensure!(!module_is_loaded(), "the path is not taken: {place:x?}");
             return Ok(ktap::Outcome::Skipped("there is no such path here".into()));
         }
-        let stride = expected.div_ceil(self.trials);
+        let Instructions { first, last } = self.instructions;
+        ensure!(first < expected, "it has {expected} instructions");
+        let stride = (expected.min(last.saturating_add(1)) - first).div_ceil(self.trials);
         let mut sum = Sum::default();
-        let (mut again, mut after) = (0, self.seed % stride);
+        let (mut again, mut after) = (0, first + self.seed % stride);
         let mut unsaid = after;
         sum.instructions = loop {
-            if kind.in_module_only() {
+            if after > last {
+                break expected;
+            }
+            if kind.unloads() {
                 // It was loaded again, maybe to another place.
                 (place, _) = self.undisturbed(path, &mut disturber)?;
             }
@@ -317,7 +357,7 @@ impl Each<'_> {
         path::put_back()?;
         areas::wait_until_back_to(memory)?;
         say(&format!("{pair}: {sum}"))?;
-        let waits = path.locked || kind == Kind::Unload;
+        let waits = path.locked || kind.unloads();
         sum.check(stride == 1 && !waits)
     }
 }

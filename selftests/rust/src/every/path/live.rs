@@ -35,7 +35,8 @@ pub(super) const PATHS: &[Path] = &[
         "exec with live tiles: its flush of the FPU",
         Start::Function("fpu_flush_thread"),
         |_, fd| Execute::prepare(fd),
-    ),
+    )
+    .not_without_module("the kernel's own exec leaks, and may lose XFD: bugs.rst"),
     Path::new(
         "exit",
         "the end of a process with live tiles, as far as the module sees it",

@@ -25,27 +25,32 @@ pub(super) const PATHS: &[Path] = &[
         Start::Mark(leaves_handler),
         |_, _| SigreturnAfterReclaim::prepare(),
     )
-    .by(Kinds::USUAL),
+    .by(Kinds::USUAL)
+    .ticks(A_LONG_PAUSE),
     Path::new(
         "regrow",
         "a thread whose buffer was taken gets one before it returns from a system call",
         Start::Function("xfd_regrow_current"),
         |_, _| Regrow::prepare(),
-    ),
+    )
+    .by(Kinds::ALL.without(Kind::Wake))
+    .ticks(A_LONG_PAUSE),
     Path::new(
         "reclaim",
         "passes that take the buffer of a process that sleeps, and then uses tiles",
         Start::Module,
         |shared, fd| Reclaim::prepare(shared, fd, Victim::Uses),
     )
-    .by(SLEEPERS),
+    .by(SLEEPERS)
+    .ticks(A_LONG_PAUSE),
     Path::new(
         "reclaim_then_runs",
         "of one that sleeps, and then runs with live tiles",
         Start::Module,
         |shared, fd| Reclaim::prepare(shared, fd, Victim::Runs),
     )
-    .by(Kinds::of(&[Kind::Wake])),
+    .by(Kinds::of(&[Kind::Wake]))
+    .ticks(A_LONG_PAUSE),
     Path::new(
         "reclaim_then_sigreturn",
         "of one that sleeps in a handler, and then returns",
@@ -53,7 +58,8 @@ pub(super) const PATHS: &[Path] = &[
         |shared, fd| Reclaim::prepare(shared, fd, Victim::ReturnsFromHandler),
     )
     .by(VICTIMS)
-    .locked(),
+    .locked()
+    .ticks(A_LONG_PAUSE),
     Path::new(
         "reclaim_then_exec",
         "of one that sleeps, and then executes another program",
@@ -61,7 +67,8 @@ pub(super) const PATHS: &[Path] = &[
         |shared, fd| Reclaim::prepare(shared, fd, Victim::Execs),
     )
     .by(STAYS)
-    .locked(),
+    .locked()
+    .ticks(A_LONG_PAUSE),
     Path::new(
         "reclaim_then_exit",
         "of one that sleeps, and then ends",
@@ -69,30 +76,38 @@ pub(super) const PATHS: &[Path] = &[
         |shared, fd| Reclaim::prepare(shared, fd, Victim::Exits),
     )
     .by(VICTIMS)
-    .locked(),
+    .locked()
+    .ticks(A_LONG_PAUSE),
     Path::new(
         "reclaim_beside_preempted",
         "passes that leave one alone that was preempted",
         Start::Module,
         |shared, fd| Reclaim::prepare(shared, fd, Victim::SpinsOn(TAKEN_ON)),
     )
-    .by(Kinds::of(&[Kind::Preempt])),
+    .by(Kinds::of(&[Kind::Preempt]))
+    .ticks(A_LONG_PAUSE),
     Path::new(
         "reclaim_beside_running",
         "passes that leave one alone that runs",
         Start::Module,
         |shared, fd| Reclaim::prepare(shared, fd, Victim::SpinsOn(WATCHED_FROM)),
     )
-    .by(SPINNERS),
+    .by(SPINNERS)
+    .ticks(A_LONG_PAUSE),
 ];
+
+/// Ticks of the trigger: passes are waited for, and who watches for a pause looks less often if it is long.
+const A_LONG_PAUSE: u64 = 20_000_000;
 
 /// Where a pass takes a task's buffer.
 const TAKE: &str = "xfd_take_buffer";
 
 /// What a victim can meet.
-const VICTIMS: Kinds = Kinds::ALL.without(Kind::Wait);
+const VICTIMS: Kinds = Kinds::ALL
+    .without(Kind::Wait)
+    .without(Kind::UnloadMeanwhile);
 /// The same while the module stays: the kernel's own exec leaks (bugs.rst).
-const STAYS: Kinds = VICTIMS.without(Kind::Unload);
+const STAYS: Kinds = VICTIMS.without_unloading();
 /// What can meet one in a whole pass, of which it is a small part.
 const SLEEPERS: Kinds = Kinds::of(&[
     Kind::Preempt,
@@ -248,8 +263,12 @@ impl Prepared for Reclaim {
     fn take(&mut self) {
         let begin = Instant::now();
         while !self.taken && begin.elapsed() < LONG {
+            let killed = self.shared.kills() && child::has_ended(self.victim);
             thread::sleep(INTERVAL);
             self.taken = idle::taken_since(self.before);
+            if killed {
+                break;
+            }
         }
     }
 

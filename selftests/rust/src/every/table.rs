@@ -29,7 +29,7 @@ pub struct Choice {
           value_parser = clap::value_parser!(u64).range(1..))]
     trials: u64,
 
-    /// Only this instruction of each path, or these.
+    /// Only this instruction of each path, or these; says of each where it is.
     #[arg(long, value_name = "FIRST-LAST", env = "XFD_INSTRUCTIONS")]
     instructions: Option<Instructions>,
 
@@ -150,7 +150,7 @@ pub fn run(paths: &[&Path], choice: &Choice) -> ExitCode {
             watch: &watch,
             symbols: RefCell::new(symbols),
             trials: choice.trials,
-            instructions: choice.instructions.unwrap_or(Instructions::ALL),
+            instructions: choice.instructions,
             seed,
             lengths: RefCell::default(),
             module: RefCell::new(there),
@@ -193,7 +193,7 @@ struct Each<'a> {
     watch: &'a Watch,
     symbols: RefCell<KernelText>,
     trials: u64,
-    instructions: Instructions,
+    instructions: Option<Instructions>,
     seed: u64,
     /// Where a path is, and how many instructions it has when nothing disturbs it; all of them, or the module's only.
     lengths: RefCell<HashMap<Which, (Place, u64)>>,
@@ -302,7 +302,7 @@ impl Each<'_> {
             ensure!(!module_is_loaded(), "the path is not taken: {place:x?}");
             return Ok(ktap::Outcome::Skipped("there is no such path here".into()));
         }
-        let Instructions { first, last } = self.instructions;
+        let Instructions { first, last } = self.instructions.unwrap_or(Instructions::ALL);
         ensure!(first < expected, "it has {expected} instructions");
         let stride = (expected.min(last.saturating_add(1)) - first).div_ceil(self.trials);
         let mut sum = Sum::default();
@@ -339,11 +339,18 @@ impl Each<'_> {
             };
             again = 0;
             sum.tried += 1;
-            sum.late += u64::from(seen.went_by_itself() && kind.until() != Until::TimeIsOver);
+            let late = seen.went_by_itself() && kind.until() != Until::TimeIsOver;
+            sum.late += u64::from(late);
+            let place = || {
+                let place = self.symbols.borrow().place(seen.at);
+                format!("{pair}: instruction {after}, {place}")
+            };
+            if self.instructions.is_some() {
+                ktap::remark(format!("{}{}", place(), if late { ", late" } else { "" }));
+            }
             if let Err(error) = trial.wrong {
                 sum.fell += 1;
-                let place = self.symbols.borrow().place(seen.at);
-                say(&format!("{pair}: instruction {after}, {place}: {error:#}"))?;
+                say(&format!("{}: {error:#}", place()))?;
                 ensure!(sum.fell < SHOWN, "it falls again and again");
             }
             after += stride;

@@ -6,6 +6,7 @@ use super::{live, Path, Prepared, Start, WOKEN};
 use crate::counters::module_is_loaded;
 use crate::every::kind::{Kind, Kinds};
 use crate::every::shared::{Shared, TAKEN_ON, WATCHED_FROM};
+use crate::every::trigger;
 use crate::idle::{self, Passes};
 use crate::sys::{self, End, Exec};
 use crate::tile::{self, content, expect, Tiles};
@@ -345,6 +346,8 @@ impl Victim {
         tiles.load_all(&content(18));
         if let Victim::Runs = self {
             shared.victim_has_finished();
+            // Itself: whoever else did that would take the CPU from it, and its registers would be saved.
+            trigger::let_go(TAKEN_ON);
             while !shared.was_taken() {
                 sys::keep_cpu();
             }

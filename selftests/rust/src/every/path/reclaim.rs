@@ -43,7 +43,7 @@ pub(super) const PATHS: &[Path] = &[
         |shared, fd| Reclaim::prepare(shared, fd, Victim::Uses),
     )
     .by(SLEEPERS)
-    .ticks(A_LONG_PAUSE),
+    .ticks(A_PAUSE),
     Path::new(
         "reclaim_then_runs",
         "of one that sleeps, and then runs with live tiles",
@@ -51,7 +51,7 @@ pub(super) const PATHS: &[Path] = &[
         |shared, fd| Reclaim::prepare(shared, fd, Victim::Runs),
     )
     .by(Kinds::of(&[Kind::Wake]))
-    .ticks(A_LONG_PAUSE),
+    .ticks(A_PAUSE),
     Path::new(
         "reclaim_then_sigreturn",
         "of one that sleeps in a handler, and then returns",
@@ -60,7 +60,7 @@ pub(super) const PATHS: &[Path] = &[
     )
     .by(VICTIMS)
     .locked()
-    .ticks(A_LONG_PAUSE),
+    .ticks(A_PAUSE),
     Path::new(
         "reclaim_then_exec",
         "of one that sleeps, and then executes another program",
@@ -69,7 +69,7 @@ pub(super) const PATHS: &[Path] = &[
     )
     .by(STAYS)
     .locked()
-    .ticks(A_LONG_PAUSE),
+    .ticks(A_PAUSE),
     Path::new(
         "reclaim_then_exit",
         "of one that sleeps, and then ends",
@@ -78,7 +78,7 @@ pub(super) const PATHS: &[Path] = &[
     )
     .by(VICTIMS)
     .locked()
-    .ticks(A_LONG_PAUSE),
+    .ticks(A_PAUSE),
     Path::new(
         "reclaim_beside_preempted",
         "passes that leave one alone that was preempted",
@@ -99,6 +99,8 @@ pub(super) const PATHS: &[Path] = &[
 
 /// Ticks of the trigger: passes are waited for, and who watches for a pause looks less often if it is long.
 const A_LONG_PAUSE: u64 = 20_000_000;
+/// The same where most of a path is under locks, for which a disturbance spins as long as that.
+const A_PAUSE: u64 = 5_000_000;
 
 /// Where a pass takes a task's buffer.
 const TAKE: &str = "xfd_take_buffer";

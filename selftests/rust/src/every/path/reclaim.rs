@@ -266,10 +266,10 @@ impl Prepared for Reclaim {
     fn take(&mut self) {
         let begin = Instant::now();
         while !self.taken && begin.elapsed() < LONG {
-            let killed = self.shared.kills() && child::has_ended(self.victim);
+            let ended = child::has_ended(self.victim);
             thread::sleep(INTERVAL);
             self.taken = idle::taken_since(self.before);
-            if killed {
+            if ended {
                 break;
             }
         }

@@ -8,12 +8,14 @@
 # make bench       what AMX costs in the kernel, by the C code and by the module, counted in one boot
 # make check-long  the boots that take long (20 minutes and more)
 # make check-every each path disturbed at each of its instructions (hours)
+# make check-kernels some boots and the table on each kernel of machine/recipe.toml (10 minutes each)
 # make check-kvm   of check the boots with virtual machines in the machine
 # make coverage    lines of rust/xstate that its tests reach; fails below 95 %
 # make mutants     changes rust/xstate and rust/xcomp one place at a time; fails if no test notices one
 # make fuzz        looks for a history that breaks an invariant of rust/xstate, for SECONDS (60)
 # make             the module for the kernel of KDIR (default: the running one)
 # make install load unload status      on a host with AMX
+# XFD_KERNEL=NAME before any of them takes that kernel of machine/recipe.toml, not the default.
 
 KDIR ?= /lib/modules/$(shell uname -r)/build
 # The module that load takes; the emulated machine's is `machine prepare module`'s answer.
@@ -68,7 +70,7 @@ status:
 	else echo "xfd: enabled $$(cat $(LIVEPATCH)/enabled), in transition $$(cat $(LIVEPATCH)/transition)"; fi
 	@grep -H . $(COUNTERS)/* 2>/dev/null | sed 's|.*/||; s|:|: |'
 
-demo check check-debug table bench:
+demo check check-debug check-kernels table bench:
 	$(MACHINE) $@
 
 check-debug-rt:
@@ -117,4 +119,4 @@ fuzz: $(TOOLS)/$(FUZZ)
 	cd rust/xstate && $(abspath $<)/bin/cargo-fuzz run --sanitizer none --target-dir $(TOOLS)/target history -- \
 		-max_total_time=$(SECONDS) -max_len=200
 
-.PHONY: modules install clean need-kdir load unload status demo check check-debug check-debug-rt check-debug-kcsan table bench check-long check-kvm check-every coverage mutants fuzz
+.PHONY: modules install clean need-kdir load unload status demo check check-debug check-kernels check-debug-rt check-debug-kcsan table bench check-long check-kvm check-every coverage mutants fuzz

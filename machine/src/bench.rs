@@ -60,9 +60,8 @@ const PARTS: [Part; 4] = [
 ];
 
 /// Prepares all, measures, prints the tables, and writes CSV and plot.
-pub fn bench() -> Result<u8> {
-    let project = Project::find()?;
-    let machine = Machine::prepare(&project)?;
+pub fn bench(project: &Project) -> Result<u8> {
+    let machine = Machine::prepare(project)?;
     let (module, programs) = machine.module_and_programs(true)?;
     let commit = commit(&project.dir);
     let mut all = Vec::new();

@@ -7,35 +7,37 @@ use anyhow::{bail, Result};
 
 use crate::every;
 use crate::hosttests;
+use crate::kernel::NotInArchive;
 use crate::ktap::Count;
 use crate::machine::{Machine, Project};
 use crate::progress::note;
-use crate::scenario::{self, Class, Debug, Scenario};
-use crate::silicon;
+use crate::scenario::{self, Class, Debug, Scenario, Scenarios};
+use crate::silicon::{self, Host};
 use crate::table;
 use crate::trial::{self, Trial};
 use crate::verdict;
 
 /// A line of the summary.
 pub struct Row {
-    name: String,
-    count: Count,
-    time: Duration,
+    pub name: String,
+    pub count: Count,
+    pub time: Duration,
 }
 
-impl From<Trial> for Row {
-    fn from(trial: Trial) -> Row {
-        Row { name: trial.name, count: trial.count, time: trial.time }
+impl Row {
+    /// Of a boot on this machine.
+    pub fn of(machine: &Machine, trial: Trial) -> Row {
+        Row { name: format!("{}{}", trial.name, machine.suffix), count: trial.count, time: trial.time }
     }
 }
 
-/// Runs all whose name contains `filter` and that are of `class`; the host's tests are with the usual boots.
+/// Runs all whose name contains `filter` and that are of `class`; the host's tests are with the usual boots. Without a
+/// filter some of these are run on a kernel of another series, too.
 ///
 /// # Returns
 ///
 /// 0 if something ran and nothing failed, else 1.
-pub fn check(filter: Option<&str>, class: Class) -> Result<u8> {
-    let project = Project::find()?;
+pub fn check(project: &Project, filter: Option<&str>, class: Class) -> Result<u8> {
     let scenarios = scenario::read(&project.dir.join("machine/scenarios.toml"))?;
     let wanted = |name: &str| filter.is_none_or(|f| name.contains(f));
     let mut rows = Vec::new();
@@ -47,8 +49,11 @@ pub fn check(filter: Option<&str>, class: Class) -> Result<u8> {
     let asked = |s: &Scenario| s.debug != Debug::Only && s.is_of(class) && wanted(&s.name);
     let boots: Vec<_> = scenarios.boots.iter().filter(|s| asked(s)).collect();
     if !boots.is_empty() {
-        let machine = Machine::prepare(&project)?;
+        let mut machine = Machine::prepare(project)?;
         let (module, programs) = machine.module_and_programs(boots.iter().any(|s| s.has_module()))?;
+        if class == Class::Usual && filter.is_none() {
+            rows.push(relied_on(&machine)?);
+        }
         let start = Instant::now();
         let suites = scenarios.suites_of(&boots);
         let compared = filter.is_none() && !suites.is_empty();
@@ -58,22 +63,77 @@ pub fn check(filter: Option<&str>, class: Class) -> Result<u8> {
             rows.push(Row { name: "host: this processor".into(), count, time: start.elapsed() });
         }
         let trials = trial::run_all(&machine, module.as_ref(), &programs, &boots)?;
-        if let Some(host) = host {
-            let compared = table::compare(&project, &scenarios, &trials, &host)?;
-            note(&format!("three columns: {}", compared.summary()));
-            rows.push(Row { name: "three columns".into(), count: compared.count(), time: Duration::ZERO });
+        if let Some(host) = &host {
+            rows.push(columns(&machine, &scenarios, &trials, host)?);
         }
         if class == Class::Long {
             if let Some(file) = every::report(&project.cache, &trials)? {
                 note(&format!("disturbed at each instruction: {}", file.display()));
             }
         }
-        rows.extend(trials.into_iter().map(Row::from));
+        rows.extend(trials.into_iter().map(|trial| Row::of(&machine, trial)));
+        let boots: Vec<_> =
+            boots.into_iter().filter(|boot| boot.every_kernel && compared && class == Class::Usual).collect();
+        if !boots.is_empty() {
+            match project.kernel_of_other_series(&machine.kernel) {
+                Ok(kernel) => {
+                    machine = machine.with(kernel);
+                    rows.extend(on_another_kernel(&machine, &scenarios, &boots)?.rows);
+                }
+                Err(error) if error.is::<NotInArchive>() => {
+                    let mut count = Count::default();
+                    count.skip(format!("{error}"));
+                    rows.push(Row { name: "on another series".into(), count, time: Duration::ZERO });
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
     if rows.is_empty() {
         bail!("nothing is called like {}", filter.unwrap_or_default());
     }
     Ok(summary(&rows))
+}
+
+/// What was found on a kernel beside the default one.
+pub struct OnKernel {
+    pub rows: Vec<Row>,
+    /// Functions that the module stands on and that somebody has read, and others.
+    pub read: (usize, usize),
+    /// Equal rows of the suites' answers, and those that differ; none if the suites did not run both ways.
+    pub compared: Option<(usize, usize)>,
+}
+
+/// Builds the module for the machine's kernel, and runs these boots there; compares their answers.
+///
+/// # Errors
+///
+/// Something cannot be built or made.
+pub fn on_another_kernel(machine: &Machine, scenarios: &Scenarios, boots: &[&Scenario]) -> Result<OnKernel> {
+    let (module, programs) = machine.module_and_programs(true)?;
+    let trials = trial::run_all(machine, module.as_ref(), &programs, boots)?;
+    let compared = table::compare(machine, scenarios, &trials, &Host::default())?;
+    let (equal, count) = (compared.equal(), compared.count());
+    let compared = (!scenarios.suites_of(boots).is_empty()).then_some((equal, count.failed));
+    let mut rows: Vec<_> = trials.into_iter().map(|trial| Row::of(machine, trial)).collect();
+    let relied_on = relied_on(machine)?;
+    let read = (relied_on.count.passed, relied_on.count.failed);
+    rows.insert(0, relied_on);
+    if compared.is_some() {
+        rows.insert(0, Row { name: format!("three columns{}", machine.suffix), count, time: Duration::ZERO });
+    }
+    Ok(OnKernel { rows, read, compared })
+}
+
+fn relied_on(machine: &Machine) -> Result<Row> {
+    let count = machine.project.relied_on(&machine.kernel)?;
+    Ok(Row { name: format!("bodies that were read{}", machine.suffix), count, time: Duration::ZERO })
+}
+
+fn columns(machine: &Machine, scenarios: &Scenarios, trials: &[Trial], host: &Host) -> Result<Row> {
+    let compared = table::compare(machine, scenarios, trials, host)?;
+    note(&format!("three columns: {}", compared.summary()));
+    Ok(Row { name: "three columns".into(), count: compared.count(), time: Duration::ZERO })
 }
 
 /// Prints remarks, table and last line.

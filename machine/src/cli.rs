@@ -19,10 +19,16 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
     `run` and `shell` end with the status of the program (128 + N: by signal N), and with 203, 204 or 205 in \
     place of 3, 4 or 5.\n\n\
     Environment:\n  \
+    XFD_KERNEL  the same as --kernel\n  \
+    XFD_SIGN_KEY, XFD_SIGN_CERT  what signs the module of `host`\n  \
     XFD_CACHE   folder for everything generated (default: .cache in the checkout)\n  \
     XFD_MIRROR  Debian mirror (default: the host's own on Debian, else mmdebstrap's)"
 )]
 pub struct Cli {
+    /// Which stock kernel of machine/recipe.toml, or `newest` for one that is newer than they are [default: the first
+    /// that the archive has]
+    #[arg(long, global = true, env = "XFD_KERNEL", hide_env = true, value_name = "NAME")]
+    pub kernel: Option<String>,
     #[command(subcommand)]
     pub command: Command,
 }
@@ -66,6 +72,21 @@ pub enum Command {
         /// The kernel with KCSAN, and the boots with more than one CPU
         #[arg(long, conflicts_with = "rt")]
         kcsan: bool,
+    },
+    /// Build the module for the kernel that runs on this host, and say the line that loads it
+    Host {
+        /// For this release (uname -r), not the one that runs
+        #[arg(long)]
+        release: Option<String>,
+        /// Load it
+        #[arg(long)]
+        load: bool,
+    },
+    /// On each kernel of machine/recipe.toml: what the module is built from, its boots and the table
+    CheckKernels {
+        /// Only kernels with this in their name
+        #[arg(long)]
+        filter: Option<String>,
     },
     /// What the suites answer on the stock kernel, with the module and on this processor, side by side
     Table,

@@ -98,6 +98,11 @@ impl Table {
         text
     }
 
+    /// How many rows are equal.
+    pub fn equal(&self) -> usize {
+        self.lines.iter().filter(|line| line.judgement == Judgement::Equal).count()
+    }
+
     /// One test if all is well, else one failure for each wrong row.
     pub fn count(&self) -> Count {
         let mut count = Count::default();

@@ -21,18 +21,17 @@ const LIVEPATCH_ON_RT: &str = "at klp_check_and_switch_task";
 /// # Returns
 ///
 /// 0 if something ran and nothing failed, else 1.
-pub fn check(filter: Option<&str>, kind: Kind) -> Result<u8> {
-    let project = Project::find()?;
+pub fn check(project: &Project, filter: Option<&str>, kind: Kind) -> Result<u8> {
     let scenarios = scenario::read(&project.dir.join("machine/scenarios.toml"))?;
     let boots = scenarios.boots.into_iter().filter(|boot| is_for(boot, kind)).map(|boot| on_debug_kernel(boot, kind));
     let boots: Vec<_> = boots.filter(|boot| filter.is_none_or(|f| boot.name.contains(f))).collect();
     if boots.is_empty() {
         bail!("no boot for this debug kernel is called like {}", filter.unwrap_or_default());
     }
-    let machine = Machine::prepare_debug(&project, kind)?;
+    let machine = Machine::prepare_debug(project, kind)?;
     let (module, programs): (_, Programs) = machine.module_and_programs(true)?;
     let trials = trial::run_all(&machine, module.as_ref(), &programs, &boots.iter().collect::<Vec<_>>())?;
-    Ok(summary(&trials.into_iter().map(Row::from).collect::<Vec<_>>()))
+    Ok(summary(&trials.into_iter().map(|trial| Row::of(&machine, trial)).collect::<Vec<_>>()))
 }
 
 fn is_for(boot: &Scenario, kind: Kind) -> bool {

@@ -42,14 +42,6 @@ impl Kind {
         }
     }
 
-    fn variant(self) -> &'static str {
-        match self {
-            Kind::Preempt => "-debug",
-            Kind::Rt => "-debug-rt",
-            Kind::Kcsan => "-debug-kcsan",
-        }
-    }
-
     /// What configures it, on top of tinyconfig: files of `machine`, the last one has the last word.
     fn fragments(self) -> &'static [&'static str] {
         match self {
@@ -63,7 +55,8 @@ impl Kind {
 /// What a debug kernel is made of.
 pub struct Builder<'a> {
     pub cache: &'a Cache,
-    pub root: &'a Toolroot,
+    /// Stays with the kernel.
+    pub root: Toolroot,
     /// Its version is built, with those of its modules that the configuration has.
     pub stock: &'a Kernel,
     pub recipe: &'a recipe::Recipe,
@@ -77,14 +70,14 @@ impl Builder<'_> {
     /// # Errors
     ///
     /// The archive no longer has the source; an option of the fragments cannot be had; no network; no space.
-    pub fn prepare(&self, kind: Kind) -> Result<Kernel> {
-        let llvm = &self.recipe.debug_kernel.llvm;
+    pub fn prepare(self, kind: Kind) -> Result<Kernel> {
+        let llvm = self.recipe.debug_kernel.llvm.clone();
         let mut key = Key::new()
             .add("toolroot", self.root.key())
             .add("steps", [FETCH, BUILD].concat())
             .add("stock", self.stock.release())
-            .add("modules", self.recipe.kernel.modules.join(" "))
-            .add("llvm", llvm);
+            .add("modules", self.recipe.kernels.modules.join(" "))
+            .add("llvm", &llvm);
         let fragments: Vec<PathBuf> = kind.fragments().iter().map(|name| self.machine.join(name)).collect();
         for fragment in &fragments {
             key = key.file("fragment", fragment)?;
@@ -95,7 +88,7 @@ impl Builder<'_> {
         let key = key.finish();
         let name = format!("kernel-{}", kind.name());
         let piece = self.cache.piece(&name, &key, |dir| self.make(kind, &name, &fragments, dir))?;
-        Kernel::of(piece, key, kind.variant(), vec![format!("LLVM={llvm}")])
+        Kernel::of(piece, self.root, key, kind.name(), vec![format!("LLVM={llvm}")])
     }
 
     fn make(&self, kind: Kind, name: &str, fragments: &[PathBuf], dir: &Path) -> Result<()> {
@@ -103,7 +96,7 @@ impl Builder<'_> {
         let log = Log::create(self.cache.log(name))?;
         let llvm = self.recipe.debug_kernel.llvm.as_str();
         self.root.update_apt(self.cache, &log)?;
-        let (source, version) = kernel::source_of(self.root, &log, self.stock.release())?;
+        let (source, version) = kernel::source_of(&self.root, &log, self.stock.release())?;
         let read = |path: &Path| fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()));
         let texts = fragments.iter().map(|path| read(path)).collect::<Result<Vec<_>>>()?;
         let wanted = kconfig::parse(&texts.concat());
@@ -121,7 +114,7 @@ impl Builder<'_> {
         }
         step.now(&format!("building {source} {version} with all that finds mistakes (half an hour)"));
         let jobs = crate::jobs().to_string();
-        let modules = self.recipe.kernel.modules.join(" ");
+        let modules = self.recipe.kernels.modules.join(" ");
         let mut build = self.root.inside().write(dir, INSIDE).script(BUILD, &[llvm, &jobs, &modules]);
         log.run("building the debug kernel", &mut build)?;
         step.done();

@@ -18,9 +18,8 @@ const PROGRAM: &str = "amx_demo";
 const SOFTWARE: &str = "onednn_products";
 
 /// Prepares all, boots with the module and shows the demonstration.
-pub fn demo() -> Result<u8> {
-    let project = Project::find()?;
-    let machine = Machine::prepare(&project)?;
+pub fn demo(project: &Project) -> Result<u8> {
+    let machine = Machine::prepare(project)?;
     let (module, programs) = machine.module_and_programs(true)?;
     let mut files =
         machine.guest(&Settings::Tests(vec![SCRIPT.into()]), module.as_ref(), module.as_ref().map(|_| MODULE))?;

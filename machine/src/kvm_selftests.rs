@@ -23,7 +23,7 @@ impl Builder<'_> {
         let scenarios = scenario::read(&self.project.join("machine/scenarios.toml"))?;
         let names: Vec<_> = scenarios.kvm_tests().into_iter().collect();
         let key = Key::new().add("kernel", self.kernel.key()).add("step", STEP).add("names", names.join(" "));
-        self.cache.piece("programs-kvm", &key.finish(), |dir| {
+        self.cache.piece(&format!("programs-kvm-{}", self.kernel.name()), &key.finish(), |dir| {
             let step = Step::start("programs", "building the kernel's KVM selftests");
             let log = Log::create(self.cache.log("programs-kvm"))?;
             let inside = self.root.inside().write(dir, "/xfd/out").read(&self.kernel.tree(), kernel::INSIDE);

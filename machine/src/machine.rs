@@ -13,10 +13,14 @@ use crate::debug_kernel;
 use crate::emulator::Emulator;
 use crate::image::{self, Image};
 use crate::initramfs::Initramfs;
-use crate::kernel::Kernel;
+use crate::kernel::{self, Kernel, NotInArchive};
+use crate::ktap::Count;
 use crate::module;
 use crate::programs::{self, Programs};
-use crate::recipe::Recipe;
+use crate::progress::note;
+use crate::recipe::{self, Recipe};
+use crate::relied_on;
+use crate::silicon;
 use crate::toolroot::Toolroot;
 
 /// The checkout, its cache and its recipe.
@@ -24,12 +28,21 @@ pub struct Project {
     pub dir: PathBuf,
     pub cache: Cache,
     pub recipe: Recipe,
+    /// The kernel that was asked for, if one was.
+    asked: Option<String>,
 }
+
+/// What `--kernel` says for a series that the recipe does not have.
+const NEWEST: &str = "newest";
 
 impl Project {
     /// The checkout around the working directory, or else the one that this program was built in. The
-    /// cache is `.cache` in it, or `XFD_CACHE`.
-    pub fn find() -> Result<Project> {
+    /// cache is `.cache` in it, or `XFD_CACHE`. `kernel` is one of the recipe's, or `newest`, or none for the default.
+    ///
+    /// # Errors
+    ///
+    /// There is no checkout, or no such kernel in its recipe; the cache cannot be written.
+    pub fn find(kernel: Option<&str>) -> Result<Project> {
         let here = std::env::current_dir().context("the working directory is gone")?;
         let built = Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_path_buf);
         let is_project = |dir: &Path| dir.join("machine/recipe.toml").is_file();
@@ -40,17 +53,66 @@ impl Project {
         let cache = std::env::var_os("XFD_CACHE").filter(|v| !v.is_empty());
         let cache = Cache::open(&cache.map_or_else(|| dir.join(".cache"), PathBuf::from))?;
         let recipe = Recipe::read(&dir.join("machine/recipe.toml"))?;
-        Ok(Project { dir, cache, recipe })
+        if let Some(name) = kernel.filter(|name| *name != NEWEST) {
+            recipe.kernel(name)?;
+        }
+        Ok(Project { dir, cache, recipe, asked: kernel.map(str::to_owned) })
     }
 
-    /// The toolchain root.
+    /// The root that builds the machine.
     pub fn toolroot(&self) -> Result<Toolroot> {
-        Toolroot::prepare(&self.cache, &self.recipe.toolroot)
+        Toolroot::prepare(&self.cache, &self.recipe.toolroots[0])
     }
 
-    /// The kernel.
-    pub fn kernel(&self, root: &Toolroot) -> Result<Kernel> {
-        Kernel::prepare(&self.cache, root, &self.recipe.kernel)
+    /// The kernel that was asked for, or else the first of the recipe's that the archive has.
+    pub fn kernel(&self) -> Result<Kernel> {
+        match self.asked.as_deref() {
+            None => self.first_of(self.recipe.kernel.iter()),
+            Some(NEWEST) => {
+                let known = &self.recipe.kernel[0];
+                let root = Toolroot::prepare(&self.cache, self.recipe.toolroot(&known.toolroot)?)?;
+                let series = kernel::newest_series(&self.cache, &root)?;
+                self.prepare_kernel(&recipe::Kernel { name: NEWEST.to_owned(), series, ..known.clone() })
+            }
+            Some(name) => self.prepare_kernel(self.recipe.kernel(name)?),
+        }
+    }
+
+    /// The first kernel of the recipe's that is of another series than `kernel`, and that the archive has.
+    pub fn kernel_of_other_series(&self, kernel: &Kernel) -> Result<Kernel> {
+        let of = |other: &recipe::Kernel| silicon::is_of_series(kernel.release(), &other.series);
+        self.first_of(self.recipe.kernel.iter().filter(|other| !other.series.is_empty() && !of(other)))
+    }
+
+    /// The first that the archive has; says which it has not.
+    fn first_of<'a>(&self, kernels: impl Iterator<Item = &'a recipe::Kernel>) -> Result<Kernel> {
+        let mut missing = None;
+        for kernel in kernels {
+            match self.prepare_kernel(kernel) {
+                Err(error) if error.is::<NotInArchive>() => {
+                    note(&format!("kernel {} is left out: {error}", kernel.name));
+                    missing = Some(error);
+                }
+                found => return found,
+            }
+        }
+        Err(missing.unwrap_or_else(|| anyhow!("machine/recipe.toml has no such kernel")))
+    }
+
+    /// A kernel of the recipe's.
+    pub fn prepare_kernel(&self, kernel: &recipe::Kernel) -> Result<Kernel> {
+        let root = Toolroot::prepare(&self.cache, self.recipe.toolroot(&kernel.toolroot)?)?;
+        let kernel = Kernel::prepare(&self.cache, root, kernel, &self.recipe.kernels)?;
+        let unread = self.relied_on(&kernel)?;
+        if let Some(remark) = unread.remarks.last() {
+            note(&format!("kernel {}: not all that the module stands on was read: {remark}", kernel.name()));
+        }
+        Ok(kernel)
+    }
+
+    /// Whether the kernel's functions that the module stands on were read.
+    pub fn relied_on(&self, kernel: &Kernel) -> Result<Count> {
+        relied_on::check(&self.cache, &self.dir, kernel)
     }
 
     /// The emulator.
@@ -59,8 +121,8 @@ impl Project {
     }
 
     /// How the module is built.
-    pub fn module<'a>(&'a self, root: &'a Toolroot, kernel: &'a Kernel) -> module::Builder<'a> {
-        module::Builder { cache: &self.cache, root, kernel, project: &self.dir }
+    pub fn module<'a>(&'a self, kernel: &'a Kernel) -> module::Builder<'a> {
+        module::Builder { cache: &self.cache, kernel, project: &self.dir }
     }
 
     /// The programs for the guest.
@@ -80,6 +142,8 @@ pub struct Machine<'a> {
     pub root: Toolroot,
     pub kernel: Kernel,
     pub emulator: Emulator,
+    /// What names of logs and images end in, beside those of the default kernel.
+    pub suffix: String,
     /// The stock kernel, if it is not the one that is booted.
     stock: Option<Kernel>,
     template: String,
@@ -89,26 +153,39 @@ impl Machine<'_> {
     /// Prepares root, kernel and emulator, the last two side by side.
     pub fn prepare(project: &Project) -> Result<Machine<'_>> {
         let root = project.toolroot()?;
-        let (kernel, emulator) = both(|| project.kernel(&root), || project.emulator(&root));
+        let (kernel, emulator) = both(|| project.kernel(), || project.emulator(&root));
+        Machine::of(project, root, kernel?, emulator?)
+    }
+
+    /// The same with this kernel of the recipe's.
+    pub fn prepare_with<'a>(project: &'a Project, kernel: &recipe::Kernel) -> Result<Machine<'a>> {
+        let root = project.toolroot()?;
+        let (kernel, emulator) = both(|| project.prepare_kernel(kernel), || project.emulator(&root));
+        let kernel = kernel?;
+        let suffix = suffix_of(&kernel);
+        Ok(Machine { suffix, ..Machine::of(project, root, kernel, emulator?)? })
+    }
+
+    fn of(project: &Project, root: Toolroot, kernel: Kernel, emulator: Emulator) -> Result<Machine<'_>> {
         let template = image::template(&project.bochs())?;
-        Ok(Machine { project, kernel: kernel?, emulator: emulator?, stock: None, root, template })
+        Ok(Machine { project, kernel, emulator, suffix: String::new(), stock: None, root, template })
+    }
+
+    /// The same machine with another kernel.
+    pub fn with(self, kernel: Kernel) -> Self {
+        Machine { suffix: suffix_of(&kernel), kernel, ..self }
     }
 
     /// The same with a debug kernel, and the root that builds it.
     pub fn prepare_debug(project: &Project, kind: debug_kernel::Kind) -> Result<Machine<'_>> {
         let stock = Machine::prepare(project)?;
         let recipe = &project.recipe;
-        let root = Toolroot::with(&recipe.debug_kernel.packages, &project.cache, &recipe.toolroot)?;
+        let root = Toolroot::with(&recipe.debug_kernel.packages, &project.cache, &recipe.toolroots[0])?;
         let machine = project.dir.join("machine");
-        let kernels = debug_kernel::Builder {
-            cache: &project.cache,
-            root: &root,
-            stock: &stock.kernel,
-            recipe,
-            machine: &machine,
-        };
+        let kernels =
+            debug_kernel::Builder { cache: &project.cache, root, stock: &stock.kernel, recipe, machine: &machine };
         let kernel = kernels.prepare(kind)?;
-        Ok(Machine { kernel, root, stock: Some(stock.kernel), ..stock })
+        Ok(Machine { kernel, stock: Some(stock.kernel), ..stock })
     }
 
     /// The stock kernel: programs are built with its headers and selftests, and a Linux guest runs it on any kernel.
@@ -118,7 +195,7 @@ impl Machine<'_> {
 
     /// The module for `kernel`.
     pub fn module(&self, kernel: &Kernel) -> Result<Piece> {
-        self.project.module(&self.root, kernel).module()
+        self.project.module(kernel).module()
     }
 
     /// Module (if asked for) and programs, side by side.
@@ -159,10 +236,11 @@ impl Machine<'_> {
 
     /// Boots `files`.
     pub fn boot(&self, files: &Initramfs, how: &How, event: impl FnMut(Event)) -> Result<Report> {
-        let image = Image::prepare(&self.project.cache, &self.root, &self.kernel, how.name, files, how.cmdline)?;
+        let name = format!("{}{}", how.name, self.suffix);
+        let image = Image::prepare(&self.project.cache, &self.root, &self.kernel, &name, files, how.cmdline)?;
         let terminal = how.terminal.as_ref().map(|(path, file)| anyhow::Ok((path.clone(), file.try_clone()?)));
         // Two runs at once have logs of their own.
-        let (name, _taken) = self.project.cache.free_name(how.name)?;
+        let (name, _taken) = self.project.cache.free_name(&name)?;
         let msrs = self.project.bochs().join("fast-strings.msrs");
         let cpu_more = if how.fast_strings { format!(", msrs=\"{}\"", msrs.display()) } else { String::new() };
         let boot = Boot {
@@ -179,6 +257,10 @@ impl Machine<'_> {
         };
         boot::boot(&self.project.cache, &self.emulator, boot, event)
     }
+}
+
+fn suffix_of(kernel: &Kernel) -> String {
+    format!("-on-{}", kernel.name())
 }
 
 /// How to boot.

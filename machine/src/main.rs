@@ -24,11 +24,13 @@ mod divergences;
 mod elfdeps;
 mod emulator;
 mod every;
+mod host;
 mod hosttests;
 mod image;
 mod initramfs;
 mod kconfig;
 mod kernel;
+mod kernels;
 mod key;
 mod klog;
 mod ktap;
@@ -43,6 +45,7 @@ mod programs;
 mod progress;
 mod real;
 mod recipe;
+mod relied_on;
 mod rows;
 mod run;
 mod scenario;
@@ -78,7 +81,7 @@ fn main() -> ExitCode {
         eprintln!("machine: cannot watch for signals: {e}");
         return ExitCode::from(verdict::NO_START);
     }
-    match act(cli.command) {
+    match act(cli.command, cli.kernel.as_deref()) {
         Ok(status) => ExitCode::from(status),
         Err(e) => {
             progress::note(&format!("machine: {e:#}"));
@@ -101,34 +104,37 @@ fn watch_signals() -> std::io::Result<()> {
     Ok(())
 }
 
-fn act(command: Command) -> Result<u8> {
+fn act(command: Command, kernel: Option<&str>) -> Result<u8> {
+    let project = &Project::find(kernel)?;
     match command {
-        Command::Prepare { piece } => prepare(piece),
+        Command::Prepare { piece } => prepare(project, piece),
         Command::Make { args } => {
-            let project = Project::find()?;
-            let root = project.toolroot()?;
-            let kernel = project.kernel(&root)?;
-            let passed = project.module(&root, &kernel).run_make(&args)?;
+            let passed = project.module(&project.kernel()?).run_make(&args)?;
             Ok(if passed { verdict::PASS } else { verdict::FAIL })
         }
-        Command::Run(options) => run::run(&run::Options {
-            cpus: options.machine.cpus,
-            memory_mib: options.machine.memory,
-            module: options.machine.module,
-            cmdline: options.machine.cmdline,
-            show_console: options.console,
-            timeout: options.timeout,
-            with: options.with,
-            program: options.program,
-        }),
-        Command::Shell { machine } => shell::shell(machine.cpus, machine.memory, machine.module, &machine.cmdline),
+        Command::Run(options) => run::run(
+            project,
+            &run::Options {
+                cpus: options.machine.cpus,
+                memory_mib: options.machine.memory,
+                module: options.machine.module,
+                cmdline: options.machine.cmdline,
+                show_console: options.console,
+                timeout: options.timeout,
+                with: options.with,
+                program: options.program,
+            },
+        ),
+        Command::Shell { machine } => {
+            shell::shell(project, machine.cpus, machine.memory, machine.module, &machine.cmdline)
+        }
         Command::Check { filter, long, kvm } => {
             let class = match (long, kvm) {
                 (true, _) => Class::Long,
                 (false, true) => Class::Kvm,
                 (false, false) => Class::Usual,
             };
-            check::check(filter.as_deref(), class)
+            check::check(project, filter.as_deref(), class)
         }
         Command::CheckDebug { filter, rt, kcsan } => {
             let kind = match (rt, kcsan) {
@@ -136,19 +142,20 @@ fn act(command: Command) -> Result<u8> {
                 (_, true) => debug_kernel::Kind::Kcsan,
                 _ => debug_kernel::Kind::Preempt,
             };
-            debug::check(filter.as_deref(), kind)
+            debug::check(project, filter.as_deref(), kind)
         }
-        Command::Table => table::table(),
-        Command::Bench => bench::bench(),
-        Command::Demo => demo::demo(),
+        Command::Host { release, load } => host::host(project, release.as_deref(), load),
+        Command::CheckKernels { filter } => kernels::check(project, filter.as_deref()),
+        Command::Table => table::table(project),
+        Command::Bench => bench::bench(project),
+        Command::Demo => demo::demo(project),
     }
 }
 
 /// Prepares, and prints where the one piece asked for is.
-fn prepare(piece: Option<PieceName>) -> Result<u8> {
-    let project = Project::find()?;
+fn prepare(project: &Project, piece: Option<PieceName>) -> Result<u8> {
     let Some(piece) = piece else {
-        let machine = Machine::prepare(&project)?;
+        let machine = Machine::prepare(project)?;
         machine.module_and_programs(true)?;
         return Ok(verdict::PASS);
     };
@@ -156,13 +163,13 @@ fn prepare(piece: Option<PieceName>) -> Result<u8> {
     let paths = match piece {
         PieceName::Toolchain => vec![root.file("/")],
         PieceName::Emulator => vec![project.emulator(&root)?.program()],
-        PieceName::Kernel => vec![project.kernel(&root)?.tree()],
+        PieceName::Kernel => vec![project.kernel()?.tree()],
         PieceName::Module => {
-            let kernel = project.kernel(&root)?;
-            vec![project.module(&root, &kernel).module()?.path().join(module::MODULE)]
+            let kernel = project.kernel()?;
+            vec![project.module(&kernel).module()?.path().join(module::MODULE)]
         }
         PieceName::Programs => {
-            let kernel = project.kernel(&root)?;
+            let kernel = project.kernel()?;
             let programs = project.programs(&root, &kernel)?;
             programs.names().filter_map(|name| programs.get(name)).map(Path::to_path_buf).collect()
         }

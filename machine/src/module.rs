@@ -16,7 +16,6 @@ use crate::child::Log;
 use crate::kernel::{self, Kernel};
 use crate::key::{files_below, Key};
 use crate::progress::Step;
-use crate::toolroot::Toolroot;
 
 /// What of the project belongs to the module.
 const SOURCES: [&str; 9] = [
@@ -41,7 +40,6 @@ const BUILD: &str = "/xfd/build";
 /// What a module is built with.
 pub struct Builder<'a> {
     pub cache: &'a Cache,
-    pub root: &'a Toolroot,
     pub kernel: &'a Kernel,
     pub project: &'a Path,
 }
@@ -50,7 +48,7 @@ impl Builder<'_> {
     /// The built module and those that only tests load: the `.ko` files of the piece.
     pub fn module(&self) -> Result<Piece> {
         let key = self.key()?;
-        let name = format!("module{}", self.kernel.variant());
+        let name = format!("module-{}", self.kernel.name());
         self.cache.piece(&name, &key, |dir| {
             let step = Step::start(&name, "building xfd.ko");
             let log = Log::create(self.cache.log(&name))?;
@@ -80,6 +78,26 @@ impl Builder<'_> {
         })
     }
 
+    /// The module alone, without those of the tests.
+    ///
+    /// # Errors
+    ///
+    /// It does not build; no space.
+    pub fn module_alone(&self) -> Result<Piece> {
+        let key = self.key()?;
+        let name = format!("module-{}-alone", self.kernel.name());
+        self.cache.piece(&name, &key, |dir| {
+            let step = Step::start(&name, &format!("building xfd.ko for {}", self.kernel.release()));
+            let log = Log::create(self.cache.log(&name))?;
+            let _lock = self.cache.exclusive("module-build")?;
+            let build = self.mirror("module")?;
+            log.run("building the module", self.make(&build).arg("modules"))?;
+            fs::copy(build.join(MODULE), dir.join(MODULE)).context("the module's build made no module")?;
+            step.done();
+            Ok(())
+        })
+    }
+
     fn key(&self) -> Result<String> {
         let mut key = Key::new().add("kernel", self.kernel.key());
         for file in self.sources()? {
@@ -96,7 +114,8 @@ impl Builder<'_> {
     }
 
     fn make(&self, build: &Path) -> Command {
-        let inside = self.root.inside().write(build, BUILD).read(&self.kernel.tree(), kernel::INSIDE).dir(BUILD);
+        let inside =
+            self.kernel.root().inside().write(build, BUILD).read(&self.kernel.tree(), kernel::INSIDE).dir(BUILD);
         let mut command = inside.command("make");
         command.arg(format!("-j{}", crate::jobs())).arg(format!("KDIR={}", kernel::INSIDE));
         command.args(self.kernel.make_args());

@@ -147,7 +147,7 @@ impl Builder<'_> {
         for header in C_HEADERS.iter().filter(|(of, _)| *of == folder).flat_map(|(_, headers)| *headers) {
             key = key.file(header, &source.join("c").join(header))?;
         }
-        let name = format!("programs-{folder}");
+        let name = format!("programs-{folder}-{}", self.kernel.name());
         self.cache.piece(&name, &key.finish(), |dir| {
             let step = Step::start("programs", &format!("building selftests/{folder}"));
             let log = Log::create(self.cache.log(&name))?;
@@ -157,7 +157,7 @@ impl Builder<'_> {
                 None => inside,
             };
             let mut make = inside.read(&self.kernel.tree(), kernel::INSIDE).command("make");
-            make.args(["-C", &format!("/xfd/selftests/{folder}"), "CC=gcc-14", "OUTPUT=/xfd/out"]);
+            make.args(["-C", &format!("/xfd/selftests/{folder}"), "CC=gcc", "OUTPUT=/xfd/out"]);
             make.arg(format!("SOFTWARE={}", software::INSIDE));
             make.arg(format!("KSRC={}", kernel::INSIDE)).arg(format!("-j{}", crate::jobs()));
             log.run(&format!("building selftests/{folder}"), &mut make)?;
@@ -176,13 +176,13 @@ impl Builder<'_> {
             .add("how", "make, strip")
             .add("names", KERNELS_OWN.join(" "))
             .finish();
-        self.cache.piece("programs-kernel", &key, |dir| {
+        self.cache.piece(&format!("programs-kernel-{}", self.kernel.name()), &key, |dir| {
             let step = Step::start("programs", "building the kernel's own selftests");
             let log = Log::create(self.cache.log("programs-kernel"))?;
             let inside = self.root.inside().write(dir, "/xfd/out").read(&self.kernel.tree(), kernel::INSIDE);
             let mut make = inside.command("make");
             make.arg("-C").arg(format!("{}/tools/testing/selftests/x86", kernel::INSIDE));
-            make.args(["CC=gcc-14", "OUTPUT=/xfd/out", "EXTRA_CFLAGS=-static -DCAN_BUILD_64"]);
+            make.args(["CC=gcc", "OUTPUT=/xfd/out", "EXTRA_CFLAGS=-static -DCAN_BUILD_64"]);
             make.args(KERNELS_OWN.map(|name| format!("/xfd/out/{name}")));
             log.run("building the kernel's own selftests", &mut make)?;
             self.strip(&log, dir)?;

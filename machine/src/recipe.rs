@@ -3,39 +3,55 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{ensure, Context, Result};
 use serde::Deserialize;
 
 /// The whole recipe.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Recipe {
-    pub toolroot: Toolroot,
-    pub kernel: Kernel,
+    /// The first one builds the machine.
+    #[serde(rename = "toolroot")]
+    pub toolroots: Vec<Toolroot>,
+    /// The preferred one first.
+    #[serde(rename = "kernel")]
+    pub kernel: Vec<Kernel>,
+    pub kernels: Kernels,
     #[serde(rename = "debug-kernel")]
     pub debug_kernel: DebugKernel,
     pub emulator: Emulator,
     pub software: Software,
 }
 
-/// The Debian root in which everything is built.
+/// A Debian root in which things are built.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Toolroot {
+    pub name: String,
     pub suite: String,
     pub extra_suites: Vec<String>,
     pub packages: Vec<String>,
 }
 
-/// The stock kernel.
-#[derive(Debug, Deserialize)]
+/// A stock kernel.
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Kernel {
-    /// Supported package series (`7.2` stands for `linux-source-7.2`), the preferred one first.
-    pub series: Vec<String>,
+    pub name: String,
+    /// The root that builds it, and whose archive has it.
+    pub toolroot: String,
+    /// Package series: `7.2` stands for `linux-source-7.2`. Empty for the newest that there is.
+    pub series: String,
     pub flavour: String,
-    pub cc: String,
-    pub hostcc: String,
+    /// Only what `uname -r` says, whatever series and flavour.
+    #[serde(skip)]
+    pub release: Option<String>,
+}
+
+/// What all of them have.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Kernels {
     pub leave_out: Vec<String>,
     pub modules: Vec<String>,
 }
@@ -84,7 +100,34 @@ impl Recipe {
     /// Reads the recipe.
     pub fn read(path: &Path) -> Result<Recipe> {
         let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-        toml::from_str(&text).with_context(|| format!("{} is not a valid recipe", path.display()))
+        let recipe: Recipe =
+            toml::from_str(&text).with_context(|| format!("{} is not a valid recipe", path.display()))?;
+        let complete = !recipe.toolroots.is_empty() && !recipe.kernel.is_empty();
+        ensure!(complete, "{} names no toolroot or no kernel", path.display());
+        Ok(recipe)
+    }
+
+    /// The root called `name`.
+    ///
+    /// # Errors
+    ///
+    /// There is none.
+    pub fn toolroot(&self, name: &str) -> Result<&Toolroot> {
+        let found = self.toolroots.iter().find(|root| root.name == name);
+        found.with_context(|| format!("machine/recipe.toml has no toolroot {name}"))
+    }
+
+    /// The kernel called `name`.
+    ///
+    /// # Errors
+    ///
+    /// There is none.
+    pub fn kernel(&self, name: &str) -> Result<&Kernel> {
+        let found = self.kernel.iter().find(|kernel| kernel.name == name);
+        found.with_context(|| {
+            let names: Vec<_> = self.kernel.iter().map(|kernel| kernel.name.as_str()).collect();
+            format!("no kernel {name}: machine/recipe.toml has {}", names.join(", "))
+        })
     }
 }
 
@@ -96,8 +139,10 @@ mod tests {
     fn the_shipped_recipe_is_valid() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("recipe.toml");
         let recipe = Recipe::read(&path).unwrap();
-        assert!(!recipe.kernel.series.is_empty());
-        assert!(recipe.toolroot.extra_suites.iter().any(|s| s.ends_with("-backports")));
+        assert!(recipe.toolroots[0].extra_suites.iter().any(|s| s.ends_with("-backports")));
+        for kernel in &recipe.kernel {
+            assert!(recipe.toolroot(&kernel.toolroot).is_ok(), "{kernel:?}");
+        }
     }
 
     #[test]

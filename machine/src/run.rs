@@ -33,9 +33,8 @@ pub struct Options {
 /// # Returns
 ///
 /// Its own exit status; 200 + status if the machine failed (see `verdict`).
-pub fn run(options: &Options) -> Result<u8> {
+pub fn run(project: &Project, options: &Options) -> Result<u8> {
     check_cpus(options.cpus)?;
-    let project = Project::find()?;
     let [name, ..] = options.program.as_slice() else { bail!("no program is named") };
     let own = find(name);
     match &own {
@@ -43,7 +42,7 @@ pub fn run(options: &Options) -> Result<u8> {
         None if name.contains('/') => bail!("there is no program {name}"),
         None => {}
     }
-    let machine = Machine::prepare(&project)?;
+    let machine = Machine::prepare(project)?;
     let (module, path) = match own {
         Some(path) => (options.module.then(|| machine.module(&machine.kernel)).transpose()?, path),
         None => {

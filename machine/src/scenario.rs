@@ -82,6 +82,9 @@ pub struct Scenario {
     /// Whether it is for `check-debug`.
     #[serde(default)]
     pub debug: Debug,
+    /// Run on the other kernels, too: on one of another series by `check`, on each by `check-kernels`.
+    #[serde(default)]
+    pub every_kernel: bool,
 }
 
 fn one() -> u8 {

@@ -48,10 +48,9 @@ fn raw_terminal() -> Result<()> {
 }
 
 /// Boots into a shell; its exit status is the shell's.
-pub fn shell(cpus: u8, memory_mib: u32, module: bool, cmdline: &str) -> Result<u8> {
+pub fn shell(project: &Project, cpus: u8, memory_mib: u32, module: bool, cmdline: &str) -> Result<u8> {
     check_cpus(cpus)?;
-    let project = Project::find()?;
-    let machine = Machine::prepare(&project)?;
+    let machine = Machine::prepare(project)?;
     let (module, programs) = machine.module_and_programs(module)?;
     let (rows, columns) = console::Term::stdout().size();
     let term = std::env::var("TERM").unwrap_or_else(|_| "linux".into());

@@ -3,7 +3,6 @@
 //! programs as in the machine, on silicon. Nothing relies on it.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -83,11 +82,14 @@ pub fn has_amx() -> bool {
     failed == 0 && supported & TILE_DATA != 0
 }
 
-/// Whether a kernel release is of one of the series, as `7.2.12+deb13-amd64` is of 7.2.
-pub fn is_of_series(release: &OsStr, series: &[String]) -> bool {
-    let release = release.to_string_lossy();
-    let end = |rest: &str| !rest.starts_with(|c: char| c.is_ascii_digit());
-    series.iter().any(|series| release.strip_prefix(series.as_str()).is_some_and(end))
+/// Whether a kernel release is of the series, as `7.2.12+deb13-amd64` is of 7.2.
+pub fn is_of_series(release: &str, series: &str) -> bool {
+    release.strip_prefix(series).is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_digit()))
+}
+
+/// The series of a release.
+pub fn series(release: &str) -> String {
+    release.split(['.', '-', '+']).take(2).collect::<Vec<_>>().join(".")
 }
 
 #[cfg(test)]
@@ -119,7 +121,9 @@ mod tests {
 
     #[test]
     fn series_are_whole_numbers() {
-        let of = |release: &str| is_of_series(OsStr::new(release), &["7.2".into()]);
+        let of = |release: &str| is_of_series(release, "7.2");
+        assert_eq!(series("7.2.12+deb13-amd64"), "7.2");
+        assert_eq!(series("7.3-rc1"), "7.3");
         assert!(of("7.2.12+deb13-cloud-amd64") && of("7.2-rc1") && of("7.2"));
         assert!(!of("7.20.1") && !of("6.18.5") && !of("17.2"));
     }

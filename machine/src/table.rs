@@ -21,15 +21,14 @@ use crate::verdict;
 /// # Returns
 ///
 /// 0 if all rows are as they should be and no test failed, else 1.
-pub fn table() -> Result<u8> {
-    let project = Project::find()?;
+pub fn table(project: &Project) -> Result<u8> {
     let scenarios = scenario::read(&project.dir.join("machine/scenarios.toml"))?;
-    let machine = Machine::prepare(&project)?;
+    let machine = Machine::prepare(project)?;
     let (module, programs) = machine.module_and_programs(true)?;
     let boots: Vec<_> = scenarios.boots.iter().filter(|boot| !boot.suites.is_empty()).collect();
     let host = silicon::run(&project.cache, &programs, &scenarios.suites_of(&boots))?;
     let trials = trial::run_all(&machine, module.as_ref(), &programs, &boots)?;
-    let table = compare(&project, &scenarios, &trials, &host)?;
+    let table = compare(&machine, &scenarios, &trials, &host)?;
     print(&table);
     let mut failed = host.count.failed + table.count().failed;
     for trial in &trials {
@@ -49,13 +48,13 @@ pub fn table() -> Result<u8> {
 }
 
 /// Puts side by side what the boots and the host answered: the suites of these boots, and no others.
-pub fn compare(project: &Project, scenarios: &Scenarios, trials: &[Trial], host: &Host) -> Result<Table> {
+pub fn compare(machine: &Machine, scenarios: &Scenarios, trials: &[Trial], host: &Host) -> Result<Table> {
     let boots: Vec<_> =
         scenarios.boots.iter().filter(|boot| trials.iter().any(|trial| trial.name == boot.name)).collect();
     let suites = scenarios.suites_of(&boots);
     let others = scenarios.suites.iter().filter(|suite| suites.iter().all(|s| s.name != suite.name));
     let not_run: BTreeSet<_> = others.flat_map(|suite| &suite.tests).map(|test| test.name.as_str()).collect();
-    let named = divergences::read(&project.dir.join("Documentation/divergences.rst"))?.without(&not_run);
+    let named = divergences::read(&machine.project.dir.join("Documentation/divergences.rst"))?.without(&not_run);
     let rows_of = |suite: &str, module, test: &Test| -> Rows {
         let boot = scenarios.boot_of(suite, module);
         let trial = boot.and_then(|boot| trials.iter().find(|trial| trial.name == boot.name));
@@ -74,7 +73,8 @@ pub fn compare(project: &Project, scenarios: &Scenarios, trials: &[Trial], host:
         }
     }
     let release = nix::sys::utsname::uname()?;
-    let same_kernel = silicon::is_of_series(release.release(), &project.recipe.kernel.series);
+    let same_kernel =
+        silicon::is_of_series(&release.release().to_string_lossy(), &silicon::series(machine.kernel.release()));
     Ok(Table::compare(&programs, &named, same_kernel))
 }
 

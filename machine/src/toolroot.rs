@@ -21,6 +21,7 @@ const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// The root, ready for use.
 pub struct Toolroot {
+    name: String,
     piece: Piece,
     key: String,
     apt_updated: Mutex<bool>,
@@ -33,14 +34,14 @@ impl Toolroot {
     ///
     /// No namespaces, no mmdebstrap, no keyring, no network, no space.
     pub fn prepare(cache: &Cache, recipe: &recipe::Toolroot) -> Result<Toolroot> {
-        Toolroot::called("toolroot", cache, recipe)
+        Toolroot::called(&recipe.name, cache, recipe)
     }
 
     /// The same with more packages, as a piece of its own: for what is not always needed.
     pub fn with(more: &[String], cache: &Cache, recipe: &recipe::Toolroot) -> Result<Toolroot> {
         let mut recipe = recipe.clone();
         recipe.packages.extend_from_slice(more);
-        Toolroot::called("toolroot-debug", cache, &recipe)
+        Toolroot::called(&format!("{}-debug", recipe.name), cache, &recipe)
     }
 
     fn called(name: &str, cache: &Cache, recipe: &recipe::Toolroot) -> Result<Toolroot> {
@@ -51,8 +52,14 @@ impl Toolroot {
             .add("extra", recipe.extra_suites.join(" "))
             .add("packages", recipe.packages.join(" "))
             .finish();
-        let piece = cache.piece(name, &key, |dir| make(name, cache, recipe, dir))?;
-        Ok(Toolroot { piece, key, apt_updated: Mutex::new(false) })
+        let piece_name = format!("toolroot-{name}");
+        let piece = cache.piece(&piece_name, &key, |dir| make(&piece_name, cache, recipe, dir))?;
+        Ok(Toolroot { name: name.to_owned(), piece, key, apt_updated: Mutex::new(false) })
+    }
+
+    /// What the recipe calls it.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// What the root was made from.

@@ -107,7 +107,8 @@ impl Heard {
 
 fn run_one(machine: &Machine, module: Option<&Piece>, programs: &Programs, scenario: &Scenario) -> Result<Trial> {
     let start = Instant::now();
-    let step = Step::start(&scenario.name, "booting");
+    let full_name = format!("{}{}", scenario.name, machine.suffix);
+    let step = Step::start(&full_name, "booting");
     let names: Vec<_> = scenario.tests.iter().map(|t| t.name.clone()).filter(|n| programs.get(n).is_some()).collect();
     let own = module.filter(|_| scenario.module != Module::Absent);
     let mut files = machine.guest(&Settings::Tests(names.clone()), own, scenario.module.loaded())?;
@@ -138,14 +139,13 @@ fn run_one(machine: &Machine, module: Option<&Piece>, programs: &Programs, scena
         }
         heard.take(event);
     })?;
-    let output = machine.project.cache.log(&format!("tests-{}", scenario.name));
+    let output = machine.project.cache.log(&format!("tests-{full_name}"));
     std::fs::write(&output, heard.all_output())?;
     let known = |name: &str| programs.get(name).is_some();
     let count = judge(scenario, &heard, &report, known);
     drop(step);
     note(&format!(
-        "{}: {} passed, {} failed, {} skipped after {} s",
-        scenario.name,
+        "{full_name}: {} passed, {} failed, {} skipped after {} s",
         count.passed,
         count.failed,
         count.skipped,

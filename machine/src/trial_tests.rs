@@ -24,6 +24,7 @@ fn scenario(module: bool) -> Scenario {
         memory_mib: 1,
         linux_guest: None,
         debug: Default::default(),
+        every_kernel: false,
     }
 }
 

@@ -6,7 +6,7 @@ kernel=/xfd/kernel build=/xfd/out/build tests=$kernel/tools/testing/selftests/kv
 mkdir -p $build/scripts
 
 # `make headers`, which builds nothing beside a prepared tree, step by step.
-gcc-14 -O2 -I$kernel/tools/include -o $build/scripts/unifdef $kernel/scripts/unifdef.c
+gcc -O2 -I$kernel/tools/include -o $build/scripts/unifdef $kernel/scripts/unifdef.c
 cd $build
 for part in include/uapi arch/x86/include/uapi; do
 	make -s -j"$jobs" -f $kernel/scripts/Makefile.headersinst \
@@ -26,7 +26,7 @@ for name; do
 done
 # The tree cannot be written: the compiler's trials need another place.
 # shellcheck disable=SC2086
-make -s -j"$jobs" -C $tests CC=gcc-14 ARCH=x86 OUTPUT=$build/kvm TMPOUT=$build/trial LDFLAGS=-static \
+make -s -j"$jobs" -C $tests CC=gcc ARCH=x86 OUTPUT=$build/kvm TMPOUT=$build/trial LDFLAGS=-static \
 	KHDR_INCLUDES="-isystem $build/usr/include" EXTRA_CFLAGS="-I$build/usr/include" $goals
 # shellcheck disable=SC2086
 mv $goals /xfd/out

@@ -6,6 +6,7 @@ use core::arch::x86_64::{__cpuid_count, CpuidResult};
 
 const LEAF_XSTATE: u32 = 0xd;
 
+#[allow(unused_unsafe)] // Later compilers have it safe.
 fn xstate_leaf(subleaf: u32) -> CpuidResult {
     // SAFETY: CPUID exists on every 64-bit CPU and has no effect on memory (SDM vol. 2, CPUID).
     unsafe { __cpuid_count(LEAF_XSTATE, subleaf) }

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `machine host`: the module for the kernel that runs on this host, or for another release.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{bail, Context, Result};
+
+use crate::child::spawn;
+use crate::kernel::{self, NotInArchive};
+use crate::machine::Project;
+use crate::module::MODULE;
+use crate::progress::note;
+use crate::recipe;
+use crate::toolroot::Toolroot;
+use crate::verdict;
+
+/// The kernel's own program that signs modules, in a prepared tree.
+const SIGN_FILE: &str = "scripts/sign-file";
+
+/// What signs the module: XFD_SIGN_KEY and XFD_SIGN_CERT.
+struct Signer {
+    key: OsString,
+    certificate: OsString,
+}
+
+/// Builds the module for `release`, or for the kernel that runs; says the line that loads it, or does that with `load`.
+/// Nothing of the emulator is made.
+///
+/// # Errors
+///
+/// No archive of the recipe's has the release; a compiler is not the kernel's; it has no Rust; the key does not sign; no
+/// network; no space. To load: not root, another release than runs, and whatever insmod says.
+pub fn host(project: &Project, release: Option<&str>, load: bool) -> Result<u8> {
+    let running = nix::sys::utsname::uname()?.release().to_string_lossy().into_owned();
+    let release = release.unwrap_or(&running);
+    let signer = signer()?;
+    if load && release != running {
+        bail!("{running} runs here: a module for {release} cannot be loaded");
+    }
+    if load && !nix::unistd::geteuid().is_root() {
+        bail!("only root loads modules; run it as root, or without loading");
+    }
+    let kernel = prepare(project, release)?;
+    let built = project.module(&kernel).module_alone()?;
+    // A path that stays, whatever is built next.
+    let folder = project.cache.workspace(&format!("host/{release}"))?;
+    let ko = folder.join(MODULE);
+    std::fs::copy(built.path().join(MODULE), &ko).with_context(|| format!("cannot write {}", ko.display()))?;
+    match &signer {
+        Some(signer) => sign(&kernel.tree(), signer, &ko)?,
+        None if is_locked_down() => note(
+            "this host loads signed modules only: name a key that it trusts by XFD_SIGN_KEY and XFD_SIGN_CERT (mokutil \
+             --import enrolls one)",
+        ),
+        None => {}
+    }
+    if load {
+        let mut make = Command::new("make");
+        make.arg("-C").arg(&project.dir).args(["--no-print-directory", "load"]).arg(format!("KO={}", ko.display()));
+        let loaded = spawn(&mut make)?.wait()?.success();
+        return Ok(if loaded { verdict::PASS } else { verdict::FAIL });
+    }
+    println!("make load KO={}", ko.display());
+    Ok(verdict::PASS)
+}
+
+/// The kernel of that release, from whichever root's archive has it.
+fn prepare(project: &Project, release: &str) -> Result<kernel::Kernel> {
+    let mut archives = Vec::new();
+    for root in &project.recipe.toolroots {
+        let kernel = recipe::Kernel {
+            name: "host".to_owned(),
+            toolroot: root.name.clone(),
+            series: String::new(),
+            flavour: String::new(),
+            release: Some(release.to_owned()),
+        };
+        let all = recipe::Kernels { modules: Vec::new(), ..project.recipe.kernels.clone() };
+        let root = Toolroot::prepare(&project.cache, root)?;
+        match kernel::Kernel::prepare(&project.cache, root, &kernel, &all) {
+            Err(error) if error.is::<NotInArchive>() => archives.push(kernel.toolroot),
+            found => return found,
+        }
+    }
+    bail!(
+        "no archive ({}) has linux-headers-{release}, or no longer: snapshot.debian.org keeps all that were, and XFD_MIRROR \
+         takes it; a kernel of another distribution whose tree has Rust metadata is built for with make KDIR=",
+        archives.join(", ")
+    )
+}
+
+fn signer() -> Result<Option<Signer>> {
+    match (std::env::var_os("XFD_SIGN_KEY"), std::env::var_os("XFD_SIGN_CERT")) {
+        (None, None) => Ok(None),
+        (Some(key), Some(certificate)) => {
+            for file in [&key, &certificate] {
+                let there = Path::new(file).is_file();
+                anyhow::ensure!(there, "XFD_SIGN_KEY, XFD_SIGN_CERT: there is no {}", Path::new(file).display());
+            }
+            Ok(Some(Signer { key, certificate }))
+        }
+        _ => bail!("XFD_SIGN_KEY and XFD_SIGN_CERT go together: a private key and its certificate, both PEM"),
+    }
+}
+
+/// Signs with the kernel's own program.
+fn sign(tree: &Path, signer: &Signer, ko: &Path) -> Result<()> {
+    let program: PathBuf = tree.join(SIGN_FILE);
+    if !program.is_file() {
+        bail!("this kernel's tree makes no {SIGN_FILE}: it does not know signed modules");
+    }
+    let mut command = Command::new(&program);
+    command.arg("sha256").args([&signer.key, &signer.certificate]).arg(ko);
+    let output = command.output().with_context(|| format!("cannot run {}", program.display()))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        bail!("the module cannot be signed: {}", said.lines().next().unwrap_or("sign-file says nothing"));
+    }
+    Ok(())
+}
+
+/// Whether this host's kernel refuses unsigned modules: lockdown, or module.sig_enforce.
+fn is_locked_down() -> bool {
+    let text = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let lockdown = text("/sys/kernel/security/lockdown");
+    let locked = !lockdown.is_empty() && !lockdown.contains("[none]");
+    locked || text("/sys/module/module/parameters/sig_enforce").trim() == "Y"
+}

@@ -266,7 +266,7 @@ impl Prepared for Reclaim {
     fn take(&mut self) {
         let begin = Instant::now();
         while !self.taken && begin.elapsed() < LONG {
-            let ended = child::has_ended(self.victim);
+            let ended = child::has_ended(self.victim) || self.shared.has_victim_finished();
             thread::sleep(INTERVAL);
             self.taken = idle::taken_since(self.before);
             if ended {

@@ -75,17 +75,21 @@ pub fn check(project: &Project, filter: Option<&str>, class: Class) -> Result<u8
         let boots: Vec<_> =
             boots.into_iter().filter(|boot| boot.every_kernel && compared && class == Class::Usual).collect();
         if !boots.is_empty() {
-            match project.kernel_of_other_series(&machine.kernel) {
-                Ok(kernel) => {
-                    machine = machine.with(kernel);
-                    rows.extend(on_another_kernel(&machine, &scenarios, &boots)?.rows);
-                }
-                Err(error) if error.is::<NotInArchive>() => {
+            let found = project.kernel_of_other_series(&machine.kernel).and_then(|kernel| {
+                machine = machine.with(kernel);
+                on_another_kernel(&machine, &scenarios, &boots)
+            });
+            match found {
+                Ok(on) => rows.extend(on.rows),
+                // What was seen up to here is not thrown away.
+                Err(error) => {
                     let mut count = Count::default();
-                    count.skip(format!("{error}"));
+                    match error.is::<NotInArchive>() {
+                        true => count.skip(error.to_string()),
+                        false => count.fail(format!("{error:#}")),
+                    }
                     rows.push(Row { name: "on another series".into(), count, time: Duration::ZERO });
                 }
-                Err(error) => return Err(error),
             }
         }
     }

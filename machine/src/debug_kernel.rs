@@ -86,9 +86,15 @@ impl Builder<'_> {
             key = key.add("what KCSAN watches", KCSAN);
         }
         let key = key.finish();
-        let name = format!("kernel-{}", kind.name());
+        let name = format!("kernel-{}-{}", self.stock.name(), kind.name());
         let piece = self.cache.piece(&name, &key, |dir| self.make(kind, &name, &fragments, dir))?;
-        Kernel::of(piece, self.root, key, kind.name(), vec![format!("LLVM={llvm}")])
+        Kernel::of(
+            piece,
+            self.root,
+            key,
+            &format!("{}-{}", self.stock.name(), kind.name()),
+            vec![format!("LLVM={llvm}")],
+        )
     }
 
     fn make(&self, kind: Kind, name: &str, fragments: &[PathBuf], dir: &Path) -> Result<()> {

@@ -33,6 +33,7 @@ struct Signer {
 /// No archive of the recipe's has the release; a compiler is not the kernel's; it has no Rust; the key does not sign; no
 /// network; no space. To load: not root, another release than runs, and whatever insmod says.
 pub fn host(project: &Project, release: Option<&str>, load: bool) -> Result<u8> {
+    project.refuse_kernel("host")?;
     let running = nix::sys::utsname::uname()?.release().to_string_lossy().into_owned();
     let release = release.unwrap_or(&running);
     let signer = signer()?;

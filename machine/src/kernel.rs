@@ -14,6 +14,7 @@ use crate::kconfig;
 use crate::key::Key;
 use crate::progress::Step;
 use crate::recipe;
+use crate::silicon;
 use crate::toolroot::Toolroot;
 
 const FETCH: &str = include_str!("../steps/kernel-fetch.sh");
@@ -63,6 +64,10 @@ impl Kernel {
     ///
     /// [`NotInArchive`]; the configuration or a compiler is not the shipped kernel's; no network; no space.
     pub fn prepare(cache: &Cache, root: Toolroot, recipe: &recipe::Kernel, all: &recipe::Kernels) -> Result<Kernel> {
+        // Which one that is may change from day to day.
+        let newest = recipe.series.is_empty() && recipe.release.is_none();
+        let series = if newest { newest_series(cache, &root)? } else { recipe.series.clone() };
+        let recipe = &recipe::Kernel { series, ..recipe.clone() };
         let key = Key::new()
             .add("toolroot", root.key())
             .add("steps", [FETCH, PREPARE].concat())
@@ -219,10 +224,10 @@ fn newest(root: &Toolroot, log: &Log, recipe: &recipe::Kernel) -> Result<Version
     let ask = |args: &[&str]| log.output("apt-cache", root.inside().command("apt-cache").args(args));
     let has = sources(root, log)?;
     let wanted = format!("linux-source-{}", recipe.series);
-    for source in has.iter().filter(|source| recipe.series.is_empty() || **source == wanted) {
+    for source in has.iter().filter(|source| **source == wanted) {
         for version in versions(&ask(&["madison", source])?, source) {
             let upstream = version.split('-').next().unwrap_or_default().replace('.', "\\.");
-            let pattern = format!("^linux-headers-{upstream}[^0-9.].*-{}$", recipe.flavour);
+            let pattern = format!("^linux-headers-{upstream}([^0-9.].*)?-{}$", recipe.flavour);
             for line in ask(&["search", "--names-only", &pattern])?.lines() {
                 let package = line.split_whitespace().next().unwrap_or_default();
                 let release = package.trim_start_matches("linux-headers-").to_owned();
@@ -235,11 +240,11 @@ fn newest(root: &Toolroot, log: &Log, recipe: &recipe::Kernel) -> Result<Version
             }
         }
     }
-    let series = if recipe.series.is_empty() { "of any series" } else { recipe.series.as_str() };
     let has = if has.is_empty() { "no kernel source".to_owned() } else { has.join(", ") };
     Err(NotInArchive(format!(
-        "the Debian archive ({}) has no kernel {series} for {}; it has {has}",
+        "the Debian archive ({}) has no kernel {} for {}; it has {has}",
         root.name(),
+        recipe.series,
         recipe.flavour
     ))
     .into())
@@ -284,8 +289,7 @@ pub fn source_of(root: &Toolroot, log: &Log, release: &str) -> Result<(String, S
     let version = versions(&madison, &headers).into_iter().next();
     let none = || NotInArchive(format!("the Debian archive ({}) no longer has {headers}", root.name()));
     let version = version.ok_or_else(none)?;
-    let series: Vec<_> = release.split('.').take(2).collect();
-    Ok((format!("linux-source-{}", series.join(".")), version))
+    Ok((format!("linux-source-{}", silicon::series(release)), version))
 }
 
 /// The versions of `package` in the answer of `apt-cache madison`, in its order: newest first.

@@ -31,6 +31,7 @@ enum Found {
 ///
 /// 0 if something ran and nothing failed, else 1.
 pub fn check(project: &Project, filter: Option<&str>) -> Result<u8> {
+    project.refuse_kernel("check-kernels")?;
     let scenarios = scenario::read(&project.dir.join("machine/scenarios.toml"))?;
     let boots: Vec<_> = scenarios.boots.iter().filter(|boot| boot.every_kernel).collect();
     let kernels = project.recipe.kernel.iter().filter(|kernel| filter.is_none_or(|f| kernel.name.contains(f)));
@@ -96,7 +97,8 @@ fn line(name: &str, found: &Found, boots: &[&Scenario]) -> String {
     let mut text = format!("{name:<12} {release:<28} {read:>8} {table:>12}");
     for boot in boots {
         let none = Count::default();
-        let row = on.rows.iter().find(|row| row.name.starts_with(&format!("{}-on-", boot.name)));
+        let row =
+            on.rows.iter().find(|row| row.name == boot.name || row.name.starts_with(&format!("{}-on-", boot.name)));
         let count = row.map_or(&none, |row| &row.count);
         let _ = write!(text, " {:>width$}", format!("{} / {}", count.passed, count.failed), width = width(boot));
     }

@@ -13,7 +13,7 @@ use crate::debug_kernel;
 use crate::emulator::Emulator;
 use crate::image::{self, Image};
 use crate::initramfs::Initramfs;
-use crate::kernel::{self, Kernel, NotInArchive};
+use crate::kernel::{Kernel, NotInArchive};
 use crate::ktap::Count;
 use crate::module;
 use crate::programs::{self, Programs};
@@ -53,6 +53,7 @@ impl Project {
         let cache = std::env::var_os("XFD_CACHE").filter(|v| !v.is_empty());
         let cache = Cache::open(&cache.map_or_else(|| dir.join(".cache"), PathBuf::from))?;
         let recipe = Recipe::read(&dir.join("machine/recipe.toml"))?;
+        let kernel = kernel.filter(|name| !name.is_empty());
         if let Some(name) = kernel.filter(|name| *name != NEWEST) {
             recipe.kernel(name)?;
         }
@@ -69,10 +70,8 @@ impl Project {
         match self.asked.as_deref() {
             None => self.first_of(self.recipe.kernel.iter()),
             Some(NEWEST) => {
-                let known = &self.recipe.kernel[0];
-                let root = Toolroot::prepare(&self.cache, self.recipe.toolroot(&known.toolroot)?)?;
-                let series = kernel::newest_series(&self.cache, &root)?;
-                self.prepare_kernel(&recipe::Kernel { name: NEWEST.to_owned(), series, ..known.clone() })
+                let known = self.recipe.kernel[0].clone();
+                self.prepare_kernel(&recipe::Kernel { name: NEWEST.to_owned(), series: String::new(), ..known })
             }
             Some(name) => self.prepare_kernel(self.recipe.kernel(name)?),
         }
@@ -82,6 +81,26 @@ impl Project {
     pub fn kernel_of_other_series(&self, kernel: &Kernel) -> Result<Kernel> {
         let of = |other: &recipe::Kernel| silicon::is_of_series(kernel.release(), &other.series);
         self.first_of(self.recipe.kernel.iter().filter(|other| !other.series.is_empty() && !of(other)))
+    }
+
+    /// What names of logs and images end in with a kernel that is not the recipe's first.
+    fn suffix(&self, kernel: &Kernel) -> String {
+        match kernel.name() == self.recipe.kernel[0].name {
+            true => String::new(),
+            false => format!("-on-{}", kernel.name()),
+        }
+    }
+
+    /// Fails if a kernel was asked for: `command` has no use for one.
+    ///
+    /// # Errors
+    ///
+    /// So it was.
+    pub fn refuse_kernel(&self, command: &str) -> Result<()> {
+        match &self.asked {
+            None => Ok(()),
+            Some(name) => bail!("{command} takes no --kernel and no XFD_KERNEL ({name})"),
+        }
     }
 
     /// The first that the archive has; says which it has not.
@@ -161,26 +180,26 @@ impl Machine<'_> {
     pub fn prepare_with<'a>(project: &'a Project, kernel: &recipe::Kernel) -> Result<Machine<'a>> {
         let root = project.toolroot()?;
         let (kernel, emulator) = both(|| project.prepare_kernel(kernel), || project.emulator(&root));
-        let kernel = kernel?;
-        let suffix = suffix_of(&kernel);
-        Ok(Machine { suffix, ..Machine::of(project, root, kernel, emulator?)? })
+        Machine::of(project, root, kernel?, emulator?)
     }
 
     fn of(project: &Project, root: Toolroot, kernel: Kernel, emulator: Emulator) -> Result<Machine<'_>> {
         let template = image::template(&project.bochs())?;
-        Ok(Machine { project, kernel, emulator, suffix: String::new(), stock: None, root, template })
+        let suffix = project.suffix(&kernel);
+        Ok(Machine { project, kernel, emulator, suffix, stock: None, root, template })
     }
 
     /// The same machine with another kernel.
     pub fn with(self, kernel: Kernel) -> Self {
-        Machine { suffix: suffix_of(&kernel), kernel, ..self }
+        Machine { suffix: self.project.suffix(&kernel), kernel, ..self }
     }
 
     /// The same with a debug kernel, and the root that builds it.
     pub fn prepare_debug(project: &Project, kind: debug_kernel::Kind) -> Result<Machine<'_>> {
         let stock = Machine::prepare(project)?;
         let recipe = &project.recipe;
-        let root = Toolroot::with(&recipe.debug_kernel.packages, &project.cache, &recipe.toolroots[0])?;
+        let with = recipe.toolroot(stock.kernel.root().name())?;
+        let root = Toolroot::with(&recipe.debug_kernel.packages, &project.cache, with)?;
         let machine = project.dir.join("machine");
         let kernels =
             debug_kernel::Builder { cache: &project.cache, root, stock: &stock.kernel, recipe, machine: &machine };
@@ -257,10 +276,6 @@ impl Machine<'_> {
         };
         boot::boot(&self.project.cache, &self.emulator, boot, event)
     }
-}
-
-fn suffix_of(kernel: &Kernel) -> String {
-    format!("-on-{}", kernel.name())
 }
 
 /// How to boot.

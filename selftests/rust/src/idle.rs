@@ -8,7 +8,8 @@ use anyhow::{ensure, Context};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
-const INTERVAL: &str = "/sys/module/xfd/parameters/reclaim_ms";
+/// The parameter: milliseconds from one pass to the next.
+pub const INTERVAL: &str = "/sys/module/xfd/parameters/reclaim_ms";
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Until it is dropped, passes come often.

@@ -142,13 +142,13 @@ pub fn run_last() -> Result<()> {
     set_scheduler(0, libc::SCHED_IDLE, 0)
 }
 
-/// The same for another thread.
+/// From here on another thread has its CPU even before those of [`run_first`].
 ///
 /// # Errors
 ///
-/// ESRCH if it has gone; EPERM for one of somebody else's.
-pub fn let_run_last(tid: i32) -> Result<()> {
-    set_scheduler(tid, libc::SCHED_IDLE, 0)
+/// ESRCH if it has gone; EPERM for all but root.
+pub fn let_run_before_first(tid: i32) -> Result<()> {
+    set_scheduler(tid, libc::SCHED_FIFO, 2)
 }
 
 /// From here on the thread, 0 for the caller, has its share of the CPU like any other: SCHED_OTHER.

@@ -3,11 +3,11 @@
 //! process on the other CPU that runs ahead of everybody there, so it is done, or waits for the CPU that stands still, when
 //! [`Disturber::disturb`] returns.
 
-use super::intruder::Intruder;
+use super::intruder::{Intruder, KEPT};
 use super::kind::Kind;
 use super::path::another_has_a_first_use;
 use super::shared::{Shared, TAKEN_ON, WATCHED_FROM};
-use crate::idle::Passes;
+use crate::idle::{Passes, INTERVAL};
 use crate::sys::{self, End};
 use crate::{child, cpus, module};
 use anyhow::{bail, ensure, Context};
@@ -243,6 +243,8 @@ fn disturb(
         Kind::FirstUse => another_has_a_first_use(),
         Kind::Nmi => fs::write(NMI, TAKEN_ON.to_string()).context(NMI),
         Kind::FpuInIrq => fs::write(FPU, TAKEN_ON.to_string()).context(FPU),
+        // A pass with the next tick: the interval is set again.
+        Kind::Wait if module::is_there() => fs::write(INTERVAL, "1").context(INTERVAL),
         Kind::Wait => Ok(()),
         Kind::Wake => {
             shared.wake_victim();
@@ -284,17 +286,69 @@ fn wake(intruder: Option<&mut Intruder>) -> anyhow::Result<()> {
 }
 
 /// Who keeps the CPU gets it before the victim, which gets it back when the module has gone, or was not to be removed in
-/// time.
+/// time. Fails if the victim ran meanwhile.
 fn unload_meanwhile(intruder: Option<&mut Intruder>, pid: i32) -> anyhow::Result<()> {
     let there = |result: std::io::Result<()>| match result {
         Err(error) if error.raw_os_error() != Some(libc::ESRCH) => Err(error),
         _ => Ok(()),
     };
-    there(sys::let_run_last(pid)).context("SCHED_IDLE")?;
+    // Unloading needs them.
+    let workers = workers(TAKEN_ON)?;
+    for worker in &workers {
+        there(sys::let_run_before_first(*worker)).context("SCHED_FIFO")?;
+    }
     wake(intruder)?;
+    let before = time_on_cpu(pid)?;
+    let begin = Instant::now();
     let removed = module::remove();
-    there(sys::let_run_as_others(pid)).context("SCHED_OTHER")?;
-    removed
+    let (stood, ran) = (begin.elapsed(), time_on_cpu(pid)?.saturating_sub(before));
+    for worker in workers {
+        there(sys::let_run_as_others(worker)).context("SCHED_OTHER")?;
+    }
+    // Up to its next tick nobody takes the CPU from it.
+    let kept = stood < KEPT || ran < A_TICK + (stood - KEPT);
+    removed.and_then(|()| {
+        ensure!(
+            kept,
+            "it ran for {ran:?} of {stood:?} in which somebody else had its CPU"
+        );
+        Ok(())
+    })
+}
+
+/// A tick of a kernel with CONFIG_HZ=250.
+const A_TICK: Duration = Duration::from_millis(4);
+
+/// For how long a process has run; if it has gone, never.
+fn time_on_cpu(pid: i32) -> anyhow::Result<Duration> {
+    let Ok(text) = fs::read_to_string(format!("/proc/{pid}/schedstat")) else {
+        return Ok(Duration::ZERO);
+    };
+    let nanoseconds = text.split(' ').next().unwrap_or_default();
+    Ok(Duration::from_nanos(
+        nanoseconds.parse().context("schedstat")?,
+    ))
+}
+
+/// The kernel's worker threads that are bound to a CPU.
+fn workers(cpu: usize) -> anyhow::Result<Vec<i32>> {
+    let name = format!("kworker/{cpu}:");
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let entry = entry?;
+        let Some(pid) = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok())
+        else {
+            continue;
+        };
+        let comm = fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
+        if comm.starts_with(&name) {
+            found.push(pid);
+        }
+    }
+    Ok(found)
 }
 
 /// Waits until it has moved; if it has gone it cannot.

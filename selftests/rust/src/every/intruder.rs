@@ -24,7 +24,7 @@ pub(super) struct Intruder {
 }
 
 /// Longer than unloading takes that waits for nobody.
-const KEPT: Duration = Duration::from_millis(500);
+pub(super) const KEPT: Duration = Duration::from_millis(500);
 
 /// How often it has been awake, and found its registers as they were.
 struct Awake(AtomicU64);
@@ -66,17 +66,15 @@ impl Intruder {
         })
     }
 
-    /// One that keeps the CPU until the module has gone, or for long: from those that run last.
+    /// One that keeps the CPU until the module has gone, or for long; the kernel's workers there come before it.
     pub(super) fn start_to_keep() -> anyhow::Result<Self> {
         Self::start(|| {
-            // The kernel's own threads may run: unloading needs them.
-            sys::let_run_as_others(0)?;
             let begin = Instant::now();
             while module::is_there() && begin.elapsed() < KEPT {
                 // A look costs more than a moment.
                 (0..20).for_each(|_| sys::keep_cpu());
             }
-            Ok(sys::run_first()?)
+            Ok(())
         })
     }
 

@@ -84,9 +84,17 @@ impl Kind {
     pub fn ticks(self) -> u64 {
         match self {
             Kind::Shrink => 20_000_000,
-            Kind::Wait | Kind::Unload | Kind::UnloadMeanwhile => 500_000,
+            // A pass is asked for, and comes with the next tick but one at the latest: 4 ms each.
+            Kind::Wait => 24_000_000,
+            Kind::Unload | Kind::UnloadMeanwhile => 500_000,
             _ => 3_000_000,
         }
+    }
+
+    /// Whether it happens to a victim, or takes the module away from under it.
+    #[must_use]
+    pub fn meets_victim(self) -> bool {
+        matches!(self, Kind::Kill | Kind::Trace | Kind::Wake) || self.unloads()
     }
 
     /// When its victim's CPU may go on.

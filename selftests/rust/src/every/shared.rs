@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What the processes of a trial share: who takes the path, who watches, who disturbs, and a victim.
 
+use super::kind::Kind;
 use super::trigger::{self, State, Words};
 use crate::shared_memory::Shareable;
 use rustix::thread::futex::{self, Flags, Timespec};
@@ -24,10 +25,13 @@ pub struct Shared {
     request: [AtomicU64; 8],
     pub(super) over: AtomicU32,
     pub(super) passed: AtomicU64,
+    /// Whether the trigger had fired then.
+    fired: AtomicU32,
     /// Who is disturbed, if it is not who takes the path.
     victim: AtomicI32,
-    /// Whether that one may end by SIGKILL.
+    /// Whether that one may end by SIGKILL, and whether anything happens to it.
     kills: AtomicU32,
+    meets: AtomicU32,
     /// Whether the victim is to go on.
     wake: AtomicU32,
     /// Whether it has done what it was woken for; or it has ended.
@@ -66,7 +70,7 @@ const NONE: u32 = u32::MAX;
 
 impl Shared {
     /// For a new process.
-    pub(super) fn begin(&self, kills: bool) {
+    pub(super) fn begin(&self, kind: Kind) {
         for word in [
             &self.ready,
             &self.go,
@@ -78,13 +82,15 @@ impl Shared {
             word.store(0, SeqCst);
         }
         self.victim.store(0, SeqCst);
-        self.kills.store(kills.into(), SeqCst);
+        self.kills.store((kind == Kind::Kill).into(), SeqCst);
+        self.meets.store(kind.meets_victim().into(), SeqCst);
     }
 
     /// For a new round.
     pub(super) fn begin_round(&self) {
         self.over.store(0, SeqCst);
         self.passed.store(0, SeqCst);
+        self.fired.store(0, SeqCst);
     }
 
     /// Lets a round begin.
@@ -121,9 +127,16 @@ impl Shared {
     /// The path has been taken, by this process: disarms the trigger. Once, from whatever CPU. Whether it had fired.
     pub fn is_over(&self) -> bool {
         let seen = trigger::disarm(TAKEN_ON);
+        let fired = matches!(seen.state, State::Fired | State::Paused);
         self.passed.store(seen.passed, SeqCst);
+        self.fired.store(fired.into(), SeqCst);
         self.over.store(1, SeqCst);
-        seen.state == State::Fired
+        fired
+    }
+
+    /// Whether the trigger had fired when the path had been taken.
+    pub(super) fn has_fired(&self) -> bool {
+        self.fired.load(SeqCst) != 0
     }
 
     /// Whether it has been taken.
@@ -157,6 +170,12 @@ impl Shared {
         self.kills.load(SeqCst) != 0
     }
 
+    /// Whether the disturbance is one that happens to the victim itself, or takes the module away.
+    #[must_use]
+    pub fn meets_victim(&self) -> bool {
+        self.meets.load(SeqCst) != 0
+    }
+
     /// Lets the victim go on.
     pub fn wake_victim(&self) {
         set(&self.wake, 1);
@@ -187,9 +206,9 @@ impl Shared {
         set(&self.spinning, 1);
     }
 
-    /// Sleeps until a process does.
-    pub fn wait_until_spinning(&self) {
-        while !wait(&self.spinning, 1, Some(&A_WHILE)) {}
+    /// Sleeps until a process does; false if it has not yet.
+    pub fn wait_until_spinning(&self) -> bool {
+        wait(&self.spinning, 1, Some(&A_WHILE))
     }
 
     /// Whether the victim is to go on: for one that does not sleep.

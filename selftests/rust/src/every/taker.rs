@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The process that takes a path, in rounds: again and again, if the path can be taken again.
 
+use super::kind::Kind;
 use super::path::Path;
 use super::shared::{Shared, TAKEN_ON};
 use super::trigger::{self, Words};
 use crate::sys::{self, End};
 use crate::{child, cpus, ktap};
 use anyhow::{bail, ensure, Context};
+use std::cell::Cell;
 use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,7 +16,7 @@ use std::time::{Duration, Instant};
 /// So many rounds, then a new process.
 const ROUNDS: u32 = 500;
 /// As long as a round takes.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The process, from outside.
 pub(super) struct Taker {
@@ -22,6 +24,18 @@ pub(super) struct Taker {
     pub(super) pid: i32,
     path: &'static str,
     round: u32,
+    /// Whether its end was seen.
+    gone: Cell<bool>,
+}
+
+/// Nobody takes the path behind the back of the next one.
+impl Drop for Taker {
+    fn drop(&mut self) {
+        if !self.gone.get() {
+            sys::signal_process(self.pid, libc::SIGKILL);
+            let _ = sys::wait(self.pid, 0);
+        }
+    }
 }
 
 /// How a round ended.
@@ -39,15 +53,16 @@ impl Taker {
         shared: &'static Shared,
         fd: i32,
         path: &Path,
-        kills: bool,
+        kind: Kind,
     ) -> anyhow::Result<Self> {
-        shared.begin(kills);
+        shared.begin(kind);
         let pid = child::begin(|| take_rounds(shared, fd, path))?;
         Ok(Taker {
             shared,
             pid,
             path: path.name,
             round: 0,
+            gone: Cell::new(false),
         })
     }
 
@@ -59,9 +74,13 @@ impl Taker {
     pub(super) fn prepare_round(&mut self) -> anyhow::Result<()> {
         self.round += 1;
         self.shared.begin_round();
+        let begin = Instant::now();
         while !self.shared.wait_until_ready(self.round) {
             if let Some(end) = self.ended()? {
                 bail!("before the path: {end:?}");
+            }
+            if begin.elapsed() > PATIENCE {
+                bail!("it cannot be prepared: {:?}", self.wait_for_end()?);
             }
         }
         Ok(())
@@ -100,7 +119,10 @@ impl Taker {
     /// How the process ended, if it has.
     fn ended(&self) -> anyhow::Result<Option<End>> {
         match sys::wait(self.pid, libc::WNOHANG) {
-            Ok((_, end)) => Ok(Some(end)),
+            Ok((_, end)) => {
+                self.gone.set(true);
+                Ok(Some(end))
+            }
             Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => Ok(None),
             Err(error) => Err(error).context("waitpid"),
         }
@@ -115,6 +137,7 @@ impl Taker {
         ktap::remark(format!("it does not end:\n{stack}"));
         sys::signal_process(self.pid, libc::SIGKILL);
         let (_, end) = sys::wait(self.pid, 0).context("waitpid")?;
+        self.gone.set(true);
         Ok(match end {
             End::Signal(signal) => End::Stopped(signal),
             end => end,
@@ -136,6 +159,7 @@ fn in_time<T>(look: impl Fn() -> anyhow::Result<Option<T>>) -> anyhow::Result<Op
 
 /// The process, from inside.
 fn take_rounds(shared: &'static Shared, fd: i32, path: &Path) -> anyhow::Result<()> {
+    sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as u64)?;
     cpus::pin_to(TAKEN_ON)?;
     let mut taken = (path.prepare)(shared, fd)?;
     for round in 1.. {

@@ -6,7 +6,7 @@ use super::disturbance::Disturber;
 use super::kind::{Kind, Until};
 use super::path::Path;
 use super::shared::{Shared, TAKEN_ON, WATCHED_FROM};
-use super::taker::{RoundEnd, Taker};
+use super::taker::{RoundEnd, Taker, PATIENCE};
 use super::trigger::{self, Action, Event, Request, Seen, State};
 use crate::shared_memory;
 use crate::sys::{self, End};
@@ -35,6 +35,8 @@ pub enum Outcome {
     Disturbed(Seen),
     /// The path ended before, after so many instructions.
     TooLate(u64),
+    /// Its CPU stood still there, and went on before anybody saw it.
+    NotSeen,
 }
 
 /// A trial that was made.
@@ -86,6 +88,12 @@ impl Watch {
         self.taker.take().map_or(Ok(()), Taker::end)
     }
 
+    /// After a pair that ended early.
+    pub fn forget(&self) {
+        drop(self.taker.take());
+        self.account.take();
+    }
+
     /// For a [`Disturber`].
     #[must_use]
     pub fn shared(&self) -> &'static Shared {
@@ -111,7 +119,7 @@ impl Watch {
             Some(taker) if taker.takes(path) && !kills => taker,
             other => {
                 other.map_or(Ok(()), Taker::end)?;
-                Taker::start(shared, self.fd, path, kills)?
+                Taker::start(shared, self.fd, path, kind)?
             }
         };
         let before = self.account.take().map_or_else(Account::now, Ok)?;
@@ -132,6 +140,8 @@ impl Watch {
         let (end, fired) = loop {
             let seen = trigger::look(TAKEN_ON);
             if seen.state == State::Paused {
+                // Who takes the path is moved, whoever else is disturbed.
+                let victim = victim.filter(|_| kind != Kind::Migrate);
                 disturber.disturb(victim.unwrap_or(taker.pid))?;
                 if kind.until() == Until::Done {
                     early = disturber.finish();
@@ -143,6 +153,9 @@ impl Watch {
             }
             if let Some(end) = taker.round_ended()? {
                 break (end, None);
+            }
+            if begin.elapsed() > PATIENCE {
+                break (taker.wait_for_round()?, None);
             }
             // Who is paused waits, and a CPU with nothing to do costs the emulator nothing.
             thread::sleep((begin.elapsed() / 8).clamp(SOON, later));
@@ -159,6 +172,7 @@ impl Watch {
                 flags: seen.flags | last.flags,
                 ..seen
             }),
+            None if shared.has_fired() => Outcome::NotSeen,
             None => Outcome::TooLate(passed),
         };
         // Whatever went wrong: the next trial is to begin as this one did.

@@ -38,7 +38,8 @@ pub(super) const PATHS: &[Path] = &[
         Start::NextNm,
         |_, _| Refused::starved(),
     )
-    .by(Kinds::USUAL)
+    // Whose allocation fails is not said: another first use may take it.
+    .by(Kinds::USUAL.without(Kind::FirstUse))
     .starves()
     .needs(FAIL),
     Path::new(

@@ -4,7 +4,7 @@
 use super::{live, Path, Prepared, Start};
 use crate::every::kind::{Kind, Kinds};
 use crate::every::shared::{Shared, WATCHED_FROM};
-use crate::kvm::area::Area;
+use crate::kvm::area::{Area, DATA};
 use crate::kvm::guest::{self as does, Op};
 use crate::kvm::vcpu::Vcpu;
 use crate::kvm::vm::Vm;
@@ -31,7 +31,7 @@ pub(super) const PATHS: &[Path] = &[
         "vcpu_cpuid",
         "KVM_SET_CPUID2 that shows AMX",
         Start::Function("fpu_enable_guest_xfd_features"),
-        |_, _| Guest::prepare(Made::Bare, |guest| guest.set_cpuid(), &[], &[]),
+        |_, _| Guest::prepare(Made::Bare, |guest| guest.set_cpuid(), &FIRST_USE, &[]),
     ),
     Path::new(
         "vcpu_xcr0",
@@ -310,6 +310,18 @@ impl Prepared for Guest {
         expect(&self.tiles.store_all(), OWN).context("the hypervisor's own tiles")?;
         if let Some(area) = &self.area {
             area.expect_tile_bits(kvm::TILES)?;
+            let tiles = content(GUESTS);
+            let tiles = tiles.each_ref().map(|tile| tile.0);
+            let is = area
+                .0
+                .get(DATA..)
+                .is_some_and(|data| data.starts_with(tiles.as_flattened()));
+            ensure!(is, "the image has other tiles");
+        }
+        if self.made == Made::Bare {
+            let vcpu = self.vcpu()?;
+            vcpu.set_up()?;
+            vcpu.set_tiles(&content(GUESTS))?;
         }
         if self.vcpu.is_some() && !self.after.is_empty() {
             self.run(self.after)?;

@@ -36,13 +36,15 @@ pub(super) const PATHS: &[Path] = &[
         Start::Function("fpu_flush_thread"),
         |_, fd| Execute::prepare(fd),
     )
+    .by(UNTRACED)
     .not_without_module("the kernel's own exec leaks, and may lose XFD: bugs.rst"),
     Path::new(
         "exit",
         "the end of a process with live tiles, as far as the module sees it",
         Start::Function("xfd_before_exit"),
         |_, _| Exit::prepare(),
-    ),
+    )
+    .by(UNTRACED),
     Path::new(
         "get_regset",
         "PTRACE_GETREGSET of a thread with live tiles",
@@ -192,6 +194,9 @@ impl Prepared for Exit {
         bail!("exit returned")
     }
 }
+
+/// What can meet one that does not stop for a tracer: it ends, or holds the mutex that attaching takes.
+const UNTRACED: Kinds = Kinds::USUAL.with(Kind::Unload).without(Kind::Trace);
 
 /// What a process can meet that is stopped and traced; and its tracer.
 const TRACED: Kinds = Kinds::of(&[

@@ -108,6 +108,7 @@ const TAKE: &str = "xfd_take_buffer";
 /// What a victim can meet.
 const VICTIMS: Kinds = Kinds::ALL
     .without(Kind::Wait)
+    .without(Kind::Migrate)
     .without(Kind::UnloadMeanwhile);
 /// The same while the module stays: the kernel's own exec leaks (bugs.rst).
 const STAYS: Kinds = VICTIMS.without_unloading();
@@ -242,7 +243,9 @@ impl Reclaim {
         if spins {
             sleeper = child::begin_on(WATCHED_FROM, || Victim::Exits.play(shared, fd))?;
             idle::wait_until_asleep(sleeper)?;
-            shared.wait_until_spinning();
+            while !shared.wait_until_spinning() {
+                ensure!(!child::has_ended(victim), "who spins has ended");
+            }
         } else {
             idle::wait_until_asleep(victim)?;
         }
@@ -276,10 +279,15 @@ impl Prepared for Reclaim {
     }
 
     fn check(&mut self, disturbed: bool) -> anyhow::Result<()> {
+        let excused = disturbed && self.shared.meets_victim();
         ensure!(
-            self.taken || disturbed || !module_is_loaded(),
+            self.taken || excused || !module_is_loaded(),
             "no buffer is taken"
         );
+        let taken = idle::reclaimed()
+            .unwrap_or_default()
+            .saturating_sub(self.before);
+        ensure!(!self.spins || taken <= 1, "{taken} buffers are taken");
         self.shared.wake_victim();
         let (_, end) = sys::wait(self.victim, 0).context("waitpid")?;
         let killed = self.shared.kills() && end == End::Signal(libc::SIGKILL);

@@ -2,7 +2,7 @@
 //! First uses, and the five options of arch_prctl.
 #![allow(unsafe_code)]
 
-use super::{Path, Prepared, Start};
+use super::{another_has_a_first_use, Path, Prepared, Start};
 use crate::areas;
 use crate::counters::module_is_loaded;
 use crate::every::kind::{Kind, Kinds};
@@ -79,7 +79,38 @@ pub(super) const PATHS: &[Path] = &[
         Start::Function("__x64_sys_arch_prctl"),
         |_, _| Request::prepare(xcomp::request_guest, xcomp::guest_permitted),
     ),
+    Path::new(
+        "pool_shrink",
+        "the shrinker frees buffers that are kept",
+        Start::Function("xfd_pool_shrink"),
+        |_, _| Shrink::prepare(),
+    )
+    .by(Kinds::USUAL.with(Kind::Unload)),
 ];
+
+/// Memory is asked for, and buffers are kept.
+struct Shrink(anyhow::Result<()>);
+
+impl Shrink {
+    fn prepare() -> anyhow::Result<Box<dyn Prepared>> {
+        another_has_a_first_use()?;
+        Ok(Box::new(Shrink(Ok(()))))
+    }
+}
+
+impl Prepared for Shrink {
+    fn take(&mut self) {
+        self.0 = fs::write("/proc/sys/vm/drop_caches", "2").context("drop_caches");
+    }
+    fn check(&mut self, _: bool) -> anyhow::Result<()> {
+        std::mem::replace(&mut self.0, Ok(()))?;
+        another_has_a_first_use()
+    }
+    fn again(&mut self) -> anyhow::Result<bool> {
+        // The check has left a buffer.
+        Ok(true)
+    }
+}
 
 /// How many buffers the module may keep; who calls for a path puts it back.
 const POOL: &str = "/sys/module/xfd/parameters/pool";

@@ -1,12 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The module comes and goes.
 
-use super::{another_has_a_first_use, Path, Prepared, Start};
+use super::{another_has_a_first_use, live, Path, Prepared, Start};
 use crate::every::kind::{Kind, Kinds};
-use crate::module;
+use crate::every::shared::WATCHED_FROM;
+use crate::sys::{self, End};
+use crate::tile::{content, expect, Tiles};
+use crate::{child, counters, idle, module};
 use anyhow::{bail, ensure, Context};
 use std::ffi::CString;
+use std::fs;
+use std::os::fd::OwnedFd;
 use std::path::Path as File;
+use std::thread;
+use std::time::{Duration, Instant};
 
 macro_rules! fails_at {
     ($($step:literal),*) => {
@@ -27,6 +34,13 @@ pub(super) const PATHS: &[Path] = &[
     Path::new("unload", "disabling and removing", Start::Module, |_, _| {
         Unload::prepare()
     })
+    .by(LIVES),
+    Path::new(
+        "unload_owed",
+        "the same, and a process sleeps whose buffer was taken",
+        Start::Module,
+        |_, _| UnloadOwed::prepare(),
+    )
     .by(LIVES),
 ];
 
@@ -110,6 +124,61 @@ impl Prepared for Load {
         module::remove()?;
         nothing_is_left()?;
         another_has_a_first_use()
+    }
+}
+
+/// The buffer of a process that sleeps was taken: it is given one again before the module goes.
+struct UnloadOwed {
+    unload: Box<dyn Prepared>,
+    sleeper: i32,
+    wake: OwnedFd,
+}
+
+const INTERVAL: &str = "/sys/module/xfd/parameters/reclaim_ms";
+
+impl UnloadOwed {
+    fn prepare() -> anyhow::Result<Box<dyn Prepared>> {
+        let unload = Unload::prepare()?;
+        let (reads, wake) = rustix::pipe::pipe()?;
+        let sleeper = child::begin_on(WATCHED_FROM, || {
+            sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as u64)?;
+            drop(live(25)?);
+            let mut byte = [0];
+            rustix::io::read(&reads, &mut byte)?;
+            let mut tiles = Tiles::configure();
+            tiles.load_all(&content(26));
+            expect(&tiles.store_all(), 26)
+        })?;
+        idle::wait_until_asleep(sleeper)?;
+        let before = counters::read("reclaimed")?;
+        fs::write(INTERVAL, "20").context(INTERVAL)?;
+        let begin = Instant::now();
+        while counters::read("reclaimed")? == before {
+            ensure!(begin.elapsed() < PATIENCE, "no buffer is taken");
+            thread::sleep(Duration::from_millis(10));
+        }
+        // It is the only one, and no pass is to come in between.
+        fs::write(INTERVAL, "10000").context(INTERVAL)?;
+        Ok(Box::new(UnloadOwed {
+            unload,
+            sleeper,
+            wake,
+        }))
+    }
+}
+
+/// As long as a pass takes to come.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+impl Prepared for UnloadOwed {
+    fn take(&mut self) {
+        self.unload.take();
+    }
+    fn check(&mut self, disturbed: bool) -> anyhow::Result<()> {
+        rustix::io::write(&self.wake, &[1])?;
+        let (_, end) = sys::wait(self.sleeper, 0).context("waitpid")?;
+        ensure!(end == End::Exit(0), "who slept ended with {end:?}");
+        self.unload.check(disturbed)
     }
 }
 

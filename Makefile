@@ -14,6 +14,8 @@
 # make mutants     changes rust/xstate and rust/xcomp one place at a time; fails if no test notices one
 # make fuzz        looks for a history that breaks an invariant of rust/xstate, for SECONDS (60)
 # make             the module for the kernel of KDIR (default: the running one)
+# make host        the module for the kernel that runs here, in Debian's packages; says the line that loads it
+# make host-load   the same, and loads it
 # make install load unload status      on a host with AMX
 # XFD_KERNEL=NAME before any of them takes that kernel of machine/recipe.toml, not the default.
 
@@ -70,8 +72,11 @@ status:
 	else echo "xfd: enabled $$(cat $(LIVEPATCH)/enabled), in transition $$(cat $(LIVEPATCH)/transition)"; fi
 	@grep -H . $(COUNTERS)/* 2>/dev/null | sed 's|.*/||; s|:|: |'
 
-demo check check-debug check-kernels table bench:
+demo check check-debug check-kernels table bench host:
 	$(MACHINE) $@
+
+host-load:
+	$(MACHINE) host --load
 
 check-debug-rt:
 	$(MACHINE) check-debug --rt
@@ -119,4 +124,4 @@ fuzz: $(TOOLS)/$(FUZZ)
 	cd rust/xstate && $(abspath $<)/bin/cargo-fuzz run --sanitizer none --target-dir $(TOOLS)/target history -- \
 		-max_total_time=$(SECONDS) -max_len=200
 
-.PHONY: modules install clean need-kdir load unload status demo check check-debug check-kernels check-debug-rt check-debug-kcsan table bench check-long check-kvm check-every coverage mutants fuzz
+.PHONY: modules install clean need-kdir load unload status host host-load demo check check-debug check-kernels check-debug-rt check-debug-kcsan table bench check-long check-kvm check-every coverage mutants fuzz

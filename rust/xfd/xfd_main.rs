@@ -165,6 +165,11 @@ fn leave() {
     LIFECYCLE.finish();
 }
 
+// This kernel's functions have the types of ours.
+const _: bindings::xfd_fpu_flush_thread_t = Some(exec::xfd_fpu_flush_thread);
+const _: bindings::xfd_fpu_enable_guest_xfd_features_t = Some(enabling::xfd_enable_guest_features);
+const _: bindings::xfd_fpu_update_guest_xfd_t = Some(xfd::xfd_set_guest_xfd);
+
 /// The functions that the livepatch replaces.
 fn replaced() -> [Replaced; 3] {
     [

@@ -9,6 +9,7 @@
  */
 #include <linux/sched.h>
 #include <linux/uaccess.h>
+#include <asm/fpu/api.h>
 #include <asm/fpu/types.h>
 #include <asm/fpu/xstate.h>
 #include <uapi/asm/prctl.h>
@@ -21,6 +22,8 @@ long xfd_request_permission(int option, unsigned long idx);
 
 /* seam/direct.c */
 long xfd_fpu_xstate_prctl(int option, unsigned long arg2);
+
+static_assert(__same_type(xfd_fpu_xstate_prctl, fpu_xstate_prctl));
 
 /* Stands for fpu_xstate_prctl() (arch/x86/kernel/fpu/xstate.c). Does not sleep, unless by a tail call. */
 notrace long xfd_fpu_xstate_prctl(int option, unsigned long arg2)

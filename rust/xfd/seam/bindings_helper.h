@@ -13,9 +13,16 @@
 #include <asm/fpu/types.h>
 #include <asm/fpu/xstate.h>
 #include <asm/fpu/regset.h>
+#include <asm/fpu/api.h>
+#include <asm/fpu/sched.h>
 
 #include "seam.h"
 #include "../watch/trace.h"
+
+/* Of the functions that the livepatch replaces: ours must be of the same type (xfd_main.rs). */
+typedef typeof(fpu_flush_thread) *xfd_fpu_flush_thread_t;
+typedef typeof(fpu_enable_guest_xfd_features) *xfd_fpu_enable_guest_xfd_features_t;
+typedef typeof(fpu_update_guest_xfd) *xfd_fpu_update_guest_xfd_t;
 
 /* A macro whose value bindgen cannot compute. */
 static const u64 XFD_USER_SUPPORTED = XFEATURE_MASK_USER_SUPPORTED;

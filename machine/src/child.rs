@@ -132,6 +132,10 @@ pub fn reason(text: &str) -> Option<String> {
     if let Some(line) = last(&network) {
         return Some(format!("the Debian archive cannot be reached ({line}); check the network, or set XFD_MIRROR"));
     }
+    if let Some(line) = last(&["is expired (invalid since"]) {
+        let line = line.trim_start_matches("E: ");
+        return Some(format!("{line} Set XFD_EXPIRED=1 if that is a snapshot, or a mirror that stands still"));
+    }
     last(&["rror:", "rror ", "E: ", "FAILED", "atal"])
 }
 
@@ -169,6 +173,8 @@ mod tests {
         assert!(network.starts_with("the Debian archive cannot be reached"), "{network}");
         let space = reason("tar: x: Cannot write: No space left on device\nError 2").unwrap();
         assert!(space.starts_with("no space left"), "{space}");
+        let expired = reason("E: Release file for http://x is expired (invalid since 20d).\nE: it failed").unwrap();
+        assert!(expired.starts_with("Release file") && expired.contains("XFD_EXPIRED"), "{expired}");
         assert_eq!(reason("all is well"), None);
     }
 

@@ -22,6 +22,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
     XFD_KERNEL  the same as --kernel\n  \
     XFD_SIGN_KEY, XFD_SIGN_CERT  what signs the module of `host`\n  \
     XFD_CACHE   folder for everything generated (default: .cache in the checkout)\n  \
+    XFD_EXPIRED package lists that have expired are taken (a snapshot); signatures are checked all the same\n  \
     XFD_MIRROR  Debian mirror (default: the host's own on Debian, else mmdebstrap's)"
 )]
 pub struct Cli {

@@ -69,8 +69,13 @@ pub fn host(project: &Project, release: Option<&str>, load: bool) -> Result<u8> 
 
 /// The kernel of that release, from whichever root's archive has it.
 fn prepare(project: &Project, release: &str) -> Result<kernel::Kernel> {
+    if !release.ends_with("amd64") {
+        bail!("{release} is not Debian's for this processor: give its tree, with Rust metadata, to make KDIR=");
+    }
     let mut archives = Vec::new();
-    for root in &project.recipe.toolroots {
+    // A release of a stable suite says so, as 7.2.12+deb13-amd64; a root that is not needed is not made.
+    let stable = release.contains("+deb");
+    for root in project.recipe.toolroots.iter().filter(|root| stable != root.extra_suites.is_empty()) {
         let kernel = recipe::Kernel {
             name: "host".to_owned(),
             toolroot: root.name.clone(),

@@ -106,6 +106,7 @@ fn run(machine: &Machine, files: &crate::initramfs::Initramfs, part: &Part) -> R
         total: Duration::from_secs(3600),
         show_console: false,
         fast_strings: part.fast_strings,
+        without: &[],
         terminal: None,
     };
     let step = Step::start(part.name, "measuring");

@@ -69,13 +69,9 @@ pub fn host(project: &Project, release: Option<&str>, load: bool) -> Result<u8> 
 
 /// The kernel of that release, from whichever root's archive has it.
 fn prepare(project: &Project, release: &str) -> Result<kernel::Kernel> {
-    if !release.ends_with("amd64") {
-        bail!("{release} is not Debian's for this processor: give its tree, with Rust metadata, to make KDIR=");
-    }
     let mut archives = Vec::new();
-    // A release of a stable suite says so, as 7.2.12+deb13-amd64; a root that is not needed is not made.
-    let stable = release.contains("+deb");
-    for root in project.recipe.toolroots.iter().filter(|root| stable != root.extra_suites.is_empty()) {
+    // A root that is not needed is not made.
+    for root in project.recipe.toolroots.iter().filter(|root| release.contains(&root.releases)) {
         let kernel = recipe::Kernel {
             name: "host".to_owned(),
             toolroot: root.name.clone(),
@@ -89,6 +85,13 @@ fn prepare(project: &Project, release: &str) -> Result<kernel::Kernel> {
             Err(error) if error.is::<NotInArchive>() => archives.push(kernel.toolroot),
             found => return found,
         }
+    }
+    if archives.is_empty() {
+        let known: Vec<_> = project.recipe.toolroots.iter().map(|root| root.releases.as_str()).collect();
+        bail!(
+            "{release} is none of Debian's kernels that are known ({}): give its tree, with Rust metadata, to make KDIR=",
+            known.join(", ")
+        );
     }
     bail!(
         "no archive ({}) has linux-headers-{release}, or no longer: snapshot.debian.org keeps all that were, and XFD_MIRROR \

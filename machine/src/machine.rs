@@ -261,7 +261,10 @@ impl Machine<'_> {
         // Two runs at once have logs of their own.
         let (name, _taken) = self.project.cache.free_name(&name)?;
         let msrs = self.project.bochs().join("fast-strings.msrs");
-        let cpu_more = if how.fast_strings { format!(", msrs=\"{}\"", msrs.display()) } else { String::new() };
+        let mut cpu_more = if how.fast_strings { format!(", msrs=\"{}\"", msrs.display()) } else { String::new() };
+        if !how.without.is_empty() {
+            cpu_more.push_str(&format!(", exclude_features=\"{}\"", how.without.join(", ")));
+        }
         let boot = Boot {
             name: &name,
             iso: &image.iso(),
@@ -289,6 +292,8 @@ pub struct How<'a> {
     pub show_console: bool,
     /// As on silicon; without, the kernel clears and copies with plain stores, and the TSC counts instructions.
     pub fast_strings: bool,
+    /// Features that the CPU does not have, as Bochs calls them.
+    pub without: &'a [String],
     pub terminal: Option<(PathBuf, std::fs::File)>,
 }
 

@@ -28,6 +28,8 @@ pub struct Recipe {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Toolroot {
     pub name: String,
+    /// What releases of its kernels have in them: `+deb13`.
+    pub releases: String,
     pub suite: String,
     pub extra_suites: Vec<String>,
     pub packages: Vec<String>,

@@ -63,6 +63,7 @@ pub fn run(project: &Project, options: &Options) -> Result<u8> {
         total: options.timeout.map_or(Duration::MAX, Duration::from_secs),
         show_console: options.show_console,
         fast_strings: false,
+        without: &[],
         terminal: None,
     };
     let mut shown = Shown::default();

@@ -64,6 +64,9 @@ pub struct Scenario {
     /// Only run when asked for: `check --kvm`.
     #[serde(default)]
     pub kvm: bool,
+    /// Features that its CPU does not have, as Bochs calls them.
+    #[serde(default)]
+    pub without: Vec<String>,
     /// The longest silence, in seconds.
     #[serde(default = "quiet")]
     pub quiet_seconds: u64,

@@ -130,6 +130,7 @@ fn run_one(machine: &Machine, module: Option<&Piece>, programs: &Programs, scena
         total: Duration::from_secs(scenario.total_seconds),
         show_console: false,
         fast_strings: false,
+        without: &scenario.without,
         terminal: None,
     };
     let mut heard = Heard::default();

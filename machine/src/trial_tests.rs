@@ -11,6 +11,7 @@ fn scenario(module: bool) -> Scenario {
         cpus: 1,
         module: if module { Module::Loaded } else { Module::Absent },
         software: Vec::new(),
+        without: Vec::new(),
         expected_log: Vec::new(),
         long: false,
         kvm: false,

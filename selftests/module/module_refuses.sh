@@ -6,11 +6,12 @@
 
 is_loaded && bail_out "the module is loaded: this test loads it itself"
 
+no_xfd="xfd: not loaded: this CPU has no XFD (CPUID 0DH.1:EAX[4]), or the kernel was told not to use it; it needs a CPU with AMX"
 read -r cmdline </proc/cmdline
 case " $cmdline " in
 *" clearcpuid=324 "*)	# X86_FEATURE_XFD, bit 4 of the kernel's word 10; it has no name there
 	errno="No such device"
-	line="xfd: not loaded: this CPU has no XFD (CPUID 0DH.1:EAX[4]), or the kernel was told not to use it; it needs a CPU with AMX"
+	line=$no_xfd
 	;;
 *" clearcpuid=amx_tile "*)
 	errno="No such device"
@@ -21,7 +22,11 @@ case " $cmdline " in
 	line=""
 	;;
 *)
-	skip_all "nothing to refuse: boot with clearcpuid=324, clearcpuid=amx_tile or lockdown=integrity"
+	# Without these the kernel uses no XFD.
+	grep -qw xsaves /proc/cpuinfo && grep -qw xgetbv1 /proc/cpuinfo &&
+		skip_all "nothing to refuse: boot with clearcpuid=324, clearcpuid=amx_tile, noxsaves or lockdown=integrity"
+	errno="No such device"
+	line=$no_xfd
 	;;
 esac
 

@@ -107,6 +107,7 @@ fn run(machine: &Machine, files: &crate::initramfs::Initramfs, part: &Part) -> R
         show_console: false,
         fast_strings: part.fast_strings,
         without: &[],
+        fred: false,
         terminal: None,
     };
     let step = Step::start(part.name, "measuring");

@@ -126,6 +126,9 @@ pub struct MachineArgs {
 pub struct Run {
     #[command(flatten)]
     pub machine: MachineArgs,
+    /// On a CPU with FRED, which the kernel then uses
+    #[arg(long)]
+    pub fred: bool,
     /// Show the kernel console on stderr
     #[arg(long)]
     pub console: bool,

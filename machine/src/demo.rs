@@ -37,6 +37,7 @@ pub fn demo(project: &Project) -> Result<u8> {
         show_console: false,
         fast_strings: false,
         without: &[],
+        fred: false,
         terminal: None,
     };
     note(&format!("demo: booting the stock kernel {} in the emulated AMX machine", machine.kernel.release()));

@@ -256,14 +256,22 @@ impl Machine<'_> {
     /// Boots `files`.
     pub fn boot(&self, files: &Initramfs, how: &How, event: impl FnMut(Event)) -> Result<Report> {
         let name = format!("{}{}", how.name, self.suffix);
-        let image = Image::prepare(&self.project.cache, &self.root, &self.kernel, &name, files, how.cmdline)?;
+        let fred = how.fred.then(|| format!("{} fred=on", how.cmdline));
+        let cmdline = fred.as_deref().unwrap_or(how.cmdline);
+        let image = Image::prepare(&self.project.cache, &self.root, &self.kernel, &name, files, cmdline)?;
         let terminal = how.terminal.as_ref().map(|(path, file)| anyhow::Ok((path.clone(), file.try_clone()?)));
         // Two runs at once have logs of their own.
         let (name, _taken) = self.project.cache.free_name(&name)?;
         let msrs = self.project.bochs().join("fast-strings.msrs");
-        let mut cpu_more = if how.fast_strings { format!(", msrs=\"{}\"", msrs.display()) } else { String::new() };
+        let mut cpu_more = String::new();
+        if how.fast_strings {
+            cpu_more.push_str(&format!(", msrs=\"{}\"", msrs.display()));
+        }
         if !how.without.is_empty() {
             cpu_more.push_str(&format!(", exclude_features=\"{}\"", how.without.join(", ")));
+        }
+        if how.fred {
+            cpu_more.push_str(", add_features=\"fred\"");
         }
         let boot = Boot {
             name: &name,
@@ -294,6 +302,8 @@ pub struct How<'a> {
     pub fast_strings: bool,
     /// Features that the CPU does not have, as Bochs calls them.
     pub without: &'a [String],
+    /// The CPU has FRED, and the kernel is told to use it.
+    pub fred: bool,
     pub terminal: Option<(PathBuf, std::fs::File)>,
 }
 

@@ -21,6 +21,7 @@ pub struct Options {
     pub memory_mib: u32,
     pub module: bool,
     pub cmdline: String,
+    pub fred: bool,
     pub show_console: bool,
     pub timeout: Option<u64>,
     pub with: Vec<PathBuf>,
@@ -64,6 +65,7 @@ pub fn run(project: &Project, options: &Options) -> Result<u8> {
         show_console: options.show_console,
         fast_strings: false,
         without: &[],
+        fred: options.fred,
         terminal: None,
     };
     let mut shown = Shown::default();

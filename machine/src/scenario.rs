@@ -42,6 +42,9 @@ pub struct Scenario {
     /// Added to the kernel's command line.
     #[serde(default)]
     pub cmdline: String,
+    /// On a CPU with FRED, which the kernel then uses.
+    #[serde(default)]
+    pub fred: bool,
     /// The suites that it runs before its own tests.
     #[serde(default)]
     pub suites: Vec<String>,

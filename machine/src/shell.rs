@@ -74,6 +74,7 @@ pub fn shell(project: &Project, cpus: u8, memory_mib: u32, module: bool, cmdline
         show_console: false,
         fast_strings: false,
         without: &[],
+        fred: false,
         terminal: Some((device, master)),
     };
     note("booting; the shell ends with exit, Ctrl-] switches the machine off at once");

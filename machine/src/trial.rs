@@ -131,6 +131,7 @@ fn run_one(machine: &Machine, module: Option<&Piece>, programs: &Programs, scena
         show_console: false,
         fast_strings: false,
         without: &scenario.without,
+        fred: scenario.fred,
         terminal: None,
     };
     let mut heard = Heard::default();

@@ -16,6 +16,7 @@ fn scenario(module: bool) -> Scenario {
         long: false,
         kvm: false,
         cmdline: String::new(),
+        fred: false,
         suites: Vec::new(),
         uncompared: Vec::new(),
         tests: vec![Test { name: "a".into(), style: Style::Ktap, guest_only: false }],

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 # Every way that leads to the kernel's handler of #NM leads to the module's while it is enabled, FRED's too:
-# read from the kernel's text, since the machine has no FRED.
+# read from the kernel's text, since not every machine has FRED.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 
 is_loaded && bail_out "the module is loaded: this test loads it itself"

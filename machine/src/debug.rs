@@ -77,8 +77,8 @@ mod tests {
 
     #[test]
     fn a_boot_has_more_time_and_one_more_test() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios.toml");
-        let boots = scenario::read(&path).unwrap().boots;
+        let path = Path::new("scenarios.toml");
+        let boots = scenario::read(path).unwrap().boots;
         let boot = boots.into_iter().find(|boot| boot.name == "module").unwrap();
         let (tests, quiet) = (boot.tests.len(), boot.quiet_seconds);
         assert_eq!(boot.debug, Debug::AlsoRt);
@@ -91,8 +91,8 @@ mod tests {
 
     #[test]
     fn the_kernel_with_kcsan_has_the_boots_of_several_cpus() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios.toml");
-        let boots = scenario::read(&path).unwrap().boots;
+        let path = Path::new("scenarios.toml");
+        let boots = scenario::read(path).unwrap().boots;
         let boots: Vec<_> = boots.into_iter().filter(|boot| is_for(boot, Kind::Kcsan)).collect();
         assert!(boots.iter().all(|boot| boot.cpus > 1 && !boot.kvm && boot.debug != Debug::Only));
         let boot = boots.into_iter().find(|boot| boot.name == "stress").unwrap();
@@ -106,8 +106,8 @@ mod tests {
 
     #[test]
     fn the_real_time_kernel_has_fewer_boots() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios.toml");
-        let boots = scenario::read(&path).unwrap().boots;
+        let path = Path::new("scenarios.toml");
+        let boots = scenario::read(path).unwrap().boots;
         let are_for =
             |kind| boots.iter().filter(|boot| is_for(boot, kind)).map(|b| b.name.as_str()).collect::<Vec<_>>();
         let (preempt, rt) = (are_for(Kind::Preempt), are_for(Kind::Rt));

@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn the_shipped_page_is_valid() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Documentation/divergences.rst");
-        assert!(read(&path).unwrap().all().count() > 0);
+        let path = Path::new("../Documentation/divergences.rst");
+        assert!(read(path).unwrap().all().count() > 0);
     }
 }

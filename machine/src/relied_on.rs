@@ -209,7 +209,7 @@ mod tests {
 
     #[test]
     fn the_shipped_list_names_files_of_ours() {
-        let project = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let project = Path::new("..");
         let text = fs::read_to_string(project.join("machine/relied-on.toml")).unwrap();
         let list: List = toml::from_str(&text).unwrap();
         for function in list.function {

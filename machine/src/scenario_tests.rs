@@ -100,6 +100,6 @@ fn a_suite_runs_uncompared_in_any_boot() {
 #[test]
 fn the_shipped_list_is_valid() {
     let path = Path::new("scenarios.toml");
-    let list = read(&path).unwrap();
+    let list = read(path).unwrap();
     assert!(!list.boots.is_empty() && !list.suites.is_empty());
 }

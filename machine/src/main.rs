@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `machine`: an emulated computer with AMX, a stock kernel in it, and our module and tests in that.
 //!
-//! In the order of a boot: `toolroot` (with `mirror`, `namespace`), `kernel` (`kconfig`), `emulator`, `module`,
+//! In the order of a boot: `toolroot` (with `mirror`, `namespace`), `kernel` (`kconfig`, `relied_on`), `emulator`, `module`,
 //! `programs` (with `software`, `real`), `initramfs`, `image`, `boot` (`console`, `klog`), `verdict`. `cache` keeps
 //! each piece.
 

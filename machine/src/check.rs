@@ -51,7 +51,8 @@ pub fn check(project: &Project, filter: Option<&str>, class: Class) -> Result<u8
     if !boots.is_empty() {
         let mut machine = Machine::prepare(project)?;
         let (module, programs) = machine.module_and_programs(boots.iter().any(|s| s.has_module()))?;
-        if class == Class::Usual && filter.is_none() {
+        let whole = class == Class::Usual && filter.is_none();
+        if whole {
             rows.push(relied_on(&machine)?);
         }
         let start = Instant::now();
@@ -72,8 +73,7 @@ pub fn check(project: &Project, filter: Option<&str>, class: Class) -> Result<u8
             }
         }
         rows.extend(trials.into_iter().map(|trial| Row::of(&machine, trial)));
-        let boots: Vec<_> =
-            boots.into_iter().filter(|boot| boot.every_kernel && compared && class == Class::Usual).collect();
+        let boots: Vec<_> = boots.into_iter().filter(|boot| whole && boot.every_kernel).collect();
         if !boots.is_empty() {
             let found = project.kernel_of_other_series(&machine.kernel).and_then(|kernel| {
                 machine = machine.with(kernel);

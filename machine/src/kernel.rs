@@ -14,7 +14,6 @@ use crate::kconfig;
 use crate::key::Key;
 use crate::progress::Step;
 use crate::recipe;
-use crate::silicon;
 use crate::toolroot::Toolroot;
 
 const FETCH: &str = include_str!("../steps/kernel-fetch.sh");
@@ -289,7 +288,12 @@ pub fn source_of(root: &Toolroot, log: &Log, release: &str) -> Result<(String, S
     let version = versions(&madison, &headers).into_iter().next();
     let none = || NotInArchive(format!("the Debian archive ({}) no longer has {headers}", root.name()));
     let version = version.ok_or_else(none)?;
-    Ok((format!("linux-source-{}", silicon::series(release)), version))
+    Ok((format!("linux-source-{}", series(release)), version))
+}
+
+/// The series of a release: `7.2.12+deb13-amd64` is of 7.2.
+pub fn series(release: &str) -> String {
+    release.split(['.', '-', '+']).take(2).collect::<Vec<_>>().join(".")
 }
 
 /// The versions of `package` in the answer of `apt-cache madison`, in its order: newest first.
@@ -315,6 +319,15 @@ mod tests {
         assert_eq!(flavour_of("7.2.12+deb13-rt-amd64"), "rt-amd64");
         assert_eq!(flavour_of("7.2.13-amd64"), "amd64");
         assert!(series_of("linux-source-7.10") > series_of("linux-source-7.9"));
+    }
+
+    #[test]
+    fn series_are_whole_numbers() {
+        let of = |release: &str| series(release) == "7.2";
+        assert_eq!(series("7.2.12+deb13-amd64"), "7.2");
+        assert_eq!(series("7.3-rc1"), "7.3");
+        assert!(of("7.2.12+deb13-cloud-amd64") && of("7.2-rc1") && of("7.2"));
+        assert!(!of("7.20.1") && !of("6.18.5") && !of("17.2"));
     }
 
     #[test]

@@ -13,14 +13,13 @@ use crate::debug_kernel;
 use crate::emulator::Emulator;
 use crate::image::{self, Image};
 use crate::initramfs::Initramfs;
-use crate::kernel::{Kernel, NotInArchive};
+use crate::kernel::{self, Kernel, NotInArchive};
 use crate::ktap::Count;
 use crate::module;
 use crate::programs::{self, Programs};
 use crate::progress::note;
 use crate::recipe::{self, Recipe};
 use crate::relied_on;
-use crate::silicon;
 use crate::toolroot::Toolroot;
 
 /// The checkout, its cache and its recipe.
@@ -79,7 +78,7 @@ impl Project {
 
     /// The first kernel of the recipe's that is of another series than `kernel`, and that the archive has.
     pub fn kernel_of_other_series(&self, kernel: &Kernel) -> Result<Kernel> {
-        let of = |other: &recipe::Kernel| silicon::is_of_series(kernel.release(), &other.series);
+        let of = |other: &recipe::Kernel| kernel::series(kernel.release()) == other.series;
         self.first_of(self.recipe.kernel.iter().filter(|other| !other.series.is_empty() && !of(other)))
     }
 

@@ -8,6 +8,7 @@ use anyhow::Result;
 
 use crate::columns::{Judgement, Line, Program, Table};
 use crate::divergences;
+use crate::kernel;
 use crate::machine::{Machine, Project};
 use crate::progress::note;
 use crate::rows::{self, Rows};
@@ -74,7 +75,7 @@ pub fn compare(machine: &Machine, scenarios: &Scenarios, trials: &[Trial], host:
     }
     let release = nix::sys::utsname::uname()?;
     let same_kernel =
-        silicon::is_of_series(&release.release().to_string_lossy(), &silicon::series(machine.kernel.release()));
+        kernel::series(&release.release().to_string_lossy()) == kernel::series(machine.kernel.release());
     Ok(Table::compare(&programs, &named, same_kernel))
 }
 

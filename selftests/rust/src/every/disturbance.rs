@@ -146,9 +146,9 @@ impl Disturber {
     ///
     /// It cannot be.
     pub fn put_back(&mut self) -> anyhow::Result<()> {
-        match self.kind {
-            Kind::Unload | Kind::UnloadMeanwhile => module::load(),
-            _ => Ok(()),
+        match self.kind.unloads() {
+            true => module::load(),
+            false => Ok(()),
         }
     }
 

@@ -323,13 +323,20 @@ impl Each<'_> {
             }
             let trial = self.watch.take(path, &place, &mut disturber, after)?;
             let seen = match trial.outcome {
-                Outcome::TooLate(passed) => {
-                    trial.wrong.context("undisturbed")?;
-                    longest = longest.max(passed);
+                Outcome::Disturbed(seen) => seen,
+                other => {
+                    let ended = match other {
+                        Outcome::TooLate(passed) => {
+                            trial.wrong.context("undisturbed")?;
+                            longest = longest.max(passed);
+                            true
+                        }
+                        _ => false,
+                    };
                     again += 1;
                     // It is not always the same way: one short one is no end.
                     if again > AGAIN {
-                        if after >= expected {
+                        if ended && after >= expected {
                             break longest;
                         }
                         (again, after) = (0, after + stride);
@@ -337,15 +344,6 @@ impl Each<'_> {
                     }
                     continue;
                 }
-                Outcome::NotSeen => {
-                    again += 1;
-                    if again > AGAIN {
-                        (again, after) = (0, after + stride);
-                        sum.missed += 1;
-                    }
-                    continue;
-                }
-                Outcome::Disturbed(seen) => seen,
             };
             again = 0;
             sum.tried += 1;

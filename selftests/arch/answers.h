@@ -21,6 +21,7 @@ bool compare_answers(const char *recorded);
 /* The questions, in the order in which they must be asked. */
 void ask_cpuid(void);		/* what CPUID says about tiles and XSAVE */
 void ask_armed(void);		/* without permission: XFD[18] is 1 */
+void ask_extent_armed(void);	/* how much memory the XSAVE family looks at */
 void ask_encoding(void);	/* from here on with permission: forms that are no instructions */
 void ask_config(void);		/* LDTILECFG, STTILECFG */
 void ask_in_use(void);		/* XGETBV(1) */
@@ -28,6 +29,7 @@ void ask_memory(void);		/* addresses, strides, start_row */
 void ask_dots(void);		/* dot products of bytes and of bfloat16 */
 void ask_xsave(void);		/* the standard format */
 void ask_compacted(void);	/* the compacted format */
+void ask_extent(void);
 void ask_mxcsr(void);
 void ask_platform(void);	/* beside tiles: what the kernel and its patching rest on */
 

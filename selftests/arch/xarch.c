@@ -77,6 +77,7 @@ static void ask_all(void)
 {
 	ask_cpuid();
 	ask_armed();
+	ask_extent_armed();
 	if (syscall(SYS_arch_prctl, REQ_XCOMP_PERM, TILEDATA_BIT)) {
 		printf("Bail out! ARCH_REQ_XCOMP_PERM(18): %s\n", strerror(errno));
 		exit(1);
@@ -88,6 +89,7 @@ static void ask_all(void)
 	ask_dots();
 	ask_xsave();
 	ask_compacted();
+	ask_extent();
 	ask_mxcsr();
 	ask_platform();
 }

@@ -4,13 +4,15 @@
 use crate::core_file::CoreFile;
 use crate::ktap::{self, Outcome, Test};
 use anyhow::{ensure, Context};
-use rustix::process::{setrlimit, Resource, Rlimit};
+use rustix::process::{getrlimit, setrlimit, Resource, Rlimit};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::{fs, process};
 use xcomp::Feature;
 
+/// More than any of our cores has, in bytes.
+const ROOM: u64 = 16 << 20;
 /// As first argument: die, the second says how.
 const DIE: &str = "--die";
 /// SIGABRT, a core was dumped.
@@ -33,11 +35,12 @@ pub fn run(tests: &[Test], die: fn(&str) -> anyhow::Result<()>) -> ExitCode {
 
 fn small_core() -> anyhow::Result<()> {
     fs::write("/proc/self/coredump_filter", "0")?;
-    let unlimited = Rlimit {
-        current: None,
-        maximum: None,
+    let maximum = getrlimit(Resource::Core).maximum;
+    let most = Rlimit {
+        current: maximum,
+        maximum,
     };
-    Ok(setrlimit(Resource::Core, unlimited)?)
+    Ok(setrlimit(Resource::Core, most)?)
 }
 
 /// The reason why no core of ours can be found, if there is one. No setting is changed.
@@ -55,6 +58,11 @@ pub fn without_cores() -> anyhow::Result<Option<Outcome>> {
     if pattern.is_empty() || pattern.starts_with(['|', '@', '/']) {
         return skip(format!(
             "cores go to {pattern:?}: needs a plain name in /proc/sys/kernel/core_pattern"
+        ));
+    }
+    if let Some(most @ ..ROOM) = getrlimit(Resource::Core).maximum {
+        return skip(format!(
+            "cores may have {most} bytes here (ulimit -H -c): they need {ROOM}"
         ));
     }
     Ok(None)

@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Children of a thread: what they inherit, what they may not, and how they end.
+#![allow(unsafe_code)]
 
 use super::shared::Shared;
 use super::thread::{same, Thread};
 use super::{failure, Place};
+use crate::shared_memory::{self, Shareable};
 use crate::sys::{self, End, Exec};
 use crate::tile::{configured, content, Tile, Tiles, TILES};
 use anyhow::{bail, ensure};
 use std::io;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{
+    AtomicU64,
+    Ordering::{Relaxed, SeqCst},
+};
 use std::time::Duration;
 use xcomp::Feature;
 
@@ -178,6 +183,14 @@ pub fn vfork(thread: &mut Thread) -> anyhow::Result<()> {
 /// How often the child of [`ptrace`] gets new tiles.
 const EXCHANGES: u64 = 3;
 
+/// What a child and its tracer both know: 0, and from when on the child's tiles are what they should be
+/// one more than the number of times that the tracer has written others.
+#[repr(transparent)]
+struct Written(AtomicU64);
+
+// SAFETY: an atomic.
+unsafe impl Shareable for Written {}
+
 /// A child checks its tiles again and again; ptrace reads them, and writes others.
 ///
 /// # Errors
@@ -186,11 +199,12 @@ const EXCHANGES: u64 = 3;
 pub fn ptrace(thread: &mut Thread) -> anyhow::Result<()> {
     let (shared, place, number) = prepare(thread)?;
     let number = number >> 8;
+    let written: &Written = shared_memory::anonymous()?;
     let pid = sys::fork()?;
     if pid == 0 {
-        check_until_killed(shared, place, number);
+        check_until_killed(shared, place, number, written);
     }
-    let result = exchange_tiles(pid, shared, number);
+    let result = exchange_tiles(pid, shared, number, written);
     sys::signal_process(pid, libc::SIGKILL);
     let end = sys::wait(pid, libc::__WALL)?.1;
     // At the end of the run the child ends by itself, and may be gone before it is traced.
@@ -202,21 +216,21 @@ pub fn ptrace(thread: &mut Thread) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The child: what it finds is what it loaded, or one of what its tracer writes.
-fn check_until_killed(shared: &Shared, place: Place, number: u64) -> ! {
+/// The child: what it finds is what it loaded, or what its tracer wrote last.
+fn check_until_killed(shared: &Shared, place: Place, number: u64, written: &Written) -> ! {
     // Its parent may end before it: then it is killed.
     let _ = sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as u64);
     let mut tiles = Tiles::configure();
     tiles.load_all(&content(number));
+    written.0.store(1, SeqCst);
     while !shared.over() {
+        let before = written.0.load(SeqCst);
         let now = tiles.store_all();
-        let found = u64::from_le_bytes(std::array::from_fn(|i| now[0].0[i]));
-        let expected = if found.wrapping_sub(number) <= EXCHANGES {
-            found
-        } else {
-            number
-        };
-        if let Err(e) = same(&now, &content(expected)) {
+        // Eight instructions store them: the tracer may have come between two.
+        if written.0.load(SeqCst) != before {
+            continue;
+        }
+        if let Err(e) = same(&now, &content(number + before - 1)) {
             failure(shared, place, format_args!("in a traced child: {e:#}"));
             sys::exit_now(WRONG);
         }
@@ -226,7 +240,7 @@ fn check_until_killed(shared: &Shared, place: Place, number: u64) -> ! {
     sys::exit_now(RIGHT)
 }
 
-fn exchange_tiles(pid: i32, shared: &Shared, number: u64) -> anyhow::Result<()> {
+fn exchange_tiles(pid: i32, shared: &Shared, number: u64, written: &Written) -> anyhow::Result<()> {
     const TILEDATA: u64 = 1 << 18;
     let mut area = vec![0; 16 << 10];
     let offset = sys::xstate_offset(18);
@@ -244,9 +258,14 @@ fn exchange_tiles(pid: i32, shared: &Shared, number: u64) -> anyhow::Result<()> 
                 }
             }
         }
-        let size = sys::get_xstate(pid, &mut area)?;
-        let xstate_bv = u64::from_le_bytes(std::array::from_fn(|i| area[512 + i]));
-        if xstate_bv & TILEDATA != 0 {
+        // Before that it has some of its tiles, or none.
+        if written.0.load(SeqCst) != 0 {
+            let size = sys::get_xstate(pid, &mut area)?;
+            let xstate_bv = u64::from_le_bytes(std::array::from_fn(|i| area[512 + i]));
+            ensure!(
+                xstate_bv & TILEDATA != 0,
+                "ptrace shows initial tiles: XSTATE_BV {xstate_bv:#x}"
+            );
             let shown: [Tile; TILES] = std::array::from_fn(|tile| {
                 Tile(std::array::from_fn(|i| {
                     area[offset + tile * size_of::<Tile>() + i]
@@ -259,6 +278,7 @@ fn exchange_tiles(pid: i32, shared: &Shared, number: u64) -> anyhow::Result<()> 
                 *place = byte;
             }
             sys::set_xstate(pid, &area[..size])?;
+            written.0.store(exchanged + 1, SeqCst);
         }
         sys::ptrace(libc::PTRACE_CONT, pid, 0).or_else(gone)?;
     }

@@ -106,8 +106,8 @@ fn run(machine: &Machine, files: &crate::initramfs::Initramfs, part: &Part) -> R
         total: Duration::from_secs(3600),
         show_console: false,
         fast_strings: part.fast_strings,
+        with: &[],
         without: &[],
-        fred: false,
         terminal: None,
     };
     let step = Step::start(part.name, "measuring");

@@ -126,9 +126,9 @@ pub struct MachineArgs {
 pub struct Run {
     #[command(flatten)]
     pub machine: MachineArgs,
-    /// On a CPU with FRED, which the kernel then uses
-    #[arg(long)]
-    pub fred: bool,
+    /// On a CPU with this feature: FRED, which the kernel then uses, or a state component that no kernel knows
+    #[arg(long = "feature", value_parser = ["fred", "component20"])]
+    pub features: Vec<String>,
     /// Show the kernel console on stderr
     #[arg(long)]
     pub console: bool,

@@ -36,8 +36,8 @@ pub fn demo(project: &Project) -> Result<u8> {
         total: Duration::from_secs(600),
         show_console: false,
         fast_strings: false,
+        with: &[],
         without: &[],
-        fred: false,
         terminal: None,
     };
     note(&format!("demo: booting the stock kernel {} in the emulated AMX machine", machine.kernel.release()));

@@ -255,7 +255,7 @@ impl Machine<'_> {
     /// Boots `files`.
     pub fn boot(&self, files: &Initramfs, how: &How, event: impl FnMut(Event)) -> Result<Report> {
         let name = format!("{}{}", how.name, self.suffix);
-        let fred = how.fred.then(|| format!("{} fred=on", how.cmdline));
+        let fred = how.with.iter().any(|f| f == "fred").then(|| format!("{} fred=on", how.cmdline));
         let cmdline = fred.as_deref().unwrap_or(how.cmdline);
         let image = Image::prepare(&self.project.cache, &self.root, &self.kernel, &name, files, cmdline)?;
         let terminal = how.terminal.as_ref().map(|(path, file)| anyhow::Ok((path.clone(), file.try_clone()?)));
@@ -266,11 +266,10 @@ impl Machine<'_> {
         if how.fast_strings {
             cpu_more.push_str(&format!(", msrs=\"{}\"", msrs.display()));
         }
-        if !how.without.is_empty() {
-            cpu_more.push_str(&format!(", exclude_features=\"{}\"", how.without.join(", ")));
-        }
-        if how.fred {
-            cpu_more.push_str(", add_features=\"fred\"");
+        for (option, features) in [("add_features", how.with), ("exclude_features", how.without)] {
+            if !features.is_empty() {
+                cpu_more.push_str(&format!(", {option}=\"{}\"", features.join(", ")));
+            }
         }
         let boot = Boot {
             name: &name,
@@ -299,10 +298,10 @@ pub struct How<'a> {
     pub show_console: bool,
     /// As on silicon; without, the kernel clears and copies with plain stores, and the TSC counts instructions.
     pub fast_strings: bool,
-    /// Features that the CPU does not have, as Bochs calls them.
+    /// Features that the CPU has on request, as Bochs calls them.
+    pub with: &'a [String],
+    /// Features that the CPU does not have.
     pub without: &'a [String],
-    /// The CPU has FRED, and the kernel is told to use it.
-    pub fred: bool,
     pub terminal: Option<(PathBuf, std::fs::File)>,
 }
 

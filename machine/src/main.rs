@@ -119,7 +119,7 @@ fn act(command: Command, kernel: Option<&str>) -> Result<u8> {
                 memory_mib: options.machine.memory,
                 module: options.machine.module,
                 cmdline: options.machine.cmdline,
-                fred: options.fred,
+                features: options.features,
                 show_console: options.console,
                 timeout: options.timeout,
                 with: options.with,

@@ -21,7 +21,8 @@ pub struct Options {
     pub memory_mib: u32,
     pub module: bool,
     pub cmdline: String,
-    pub fred: bool,
+    /// Features that the CPU has on request.
+    pub features: Vec<String>,
     pub show_console: bool,
     pub timeout: Option<u64>,
     pub with: Vec<PathBuf>,
@@ -64,8 +65,8 @@ pub fn run(project: &Project, options: &Options) -> Result<u8> {
         total: options.timeout.map_or(Duration::MAX, Duration::from_secs),
         show_console: options.show_console,
         fast_strings: false,
+        with: &options.features,
         without: &[],
-        fred: options.fred,
         terminal: None,
     };
     let mut shown = Shown::default();

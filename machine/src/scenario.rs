@@ -42,9 +42,6 @@ pub struct Scenario {
     /// Added to the kernel's command line.
     #[serde(default)]
     pub cmdline: String,
-    /// On a CPU with FRED, which the kernel then uses.
-    #[serde(default)]
-    pub fred: bool,
     /// The suites that it runs before its own tests.
     #[serde(default)]
     pub suites: Vec<String>,
@@ -67,7 +64,10 @@ pub struct Scenario {
     /// Only run when asked for: `check --kvm`.
     #[serde(default)]
     pub kvm: bool,
-    /// Features that its CPU does not have, as Bochs calls them.
+    /// Features that its CPU has on request, as Bochs calls them: `fred` (which the kernel then uses), `component20`.
+    #[serde(default)]
+    pub with: Vec<String>,
+    /// Features that its CPU does not have.
     #[serde(default)]
     pub without: Vec<String>,
     /// The longest silence, in seconds.

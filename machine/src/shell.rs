@@ -73,8 +73,8 @@ pub fn shell(project: &Project, cpus: u8, memory_mib: u32, module: bool, cmdline
         total: Duration::MAX,
         show_console: false,
         fast_strings: false,
+        with: &[],
         without: &[],
-        fred: false,
         terminal: Some((device, master)),
     };
     note("booting; the shell ends with exit, Ctrl-] switches the machine off at once");

@@ -130,8 +130,8 @@ fn run_one(machine: &Machine, module: Option<&Piece>, programs: &Programs, scena
         total: Duration::from_secs(scenario.total_seconds),
         show_console: false,
         fast_strings: false,
+        with: &scenario.with,
         without: &scenario.without,
-        fred: scenario.fred,
         terminal: None,
     };
     let mut heard = Heard::default();

@@ -14,6 +14,9 @@
 #define SSE		(1ULL << 1)
 #define AVX		(1ULL << 2)
 #define OPMASK		(1ULL << 5)
+#define ZMM_HI256	(1ULL << 6)
+#define HI16_ZMM_BIT	7
+#define HI16_ZMM	(1ULL << HI16_ZMM_BIT)
 #define PKRU		(1ULL << 9)
 #define TILECFG		(1ULL << TILECFG_BIT)
 #define TILEDATA	(1ULL << TILEDATA_BIT)

@@ -119,6 +119,50 @@ static void ask_apart(void)
 	answer("xrstor.data_only.data", "%s", tiles_hold(14));
 }
 
+static const uint64_t vectors[] = { SSE, AVX, ZMM_HI256, HI16_ZMM, OPMASK };
+static const char *const vector_names[] = { "sse", "avx", "zmm_hi256", "hi16_zmm", "opmask" };
+#define VECTORS	(SSE | AVX | ZMM_HI256 | HI16_ZMM | OPMASK)
+
+/* All vector registers from @from, those of @mask made initial, and all to @to; nothing else may use one meanwhile. */
+static __attribute__((noinline)) void make_initial(void *from, void *none, void *to, uint64_t mask)
+{
+	uint64_t rfbm = VECTORS;
+
+	asm volatile("xrstor64 (%[from])\n\tmov %[mask], %%rax\n\txrstor64 (%[none])\n\t"
+		     "mov %[all], %%rax\n\txsave64 (%[to])"
+		     : "+&a"(rfbm)
+		     : [from] "r"(from), [none] "r"(none), [to] "r"(to), [mask] "r"(mask),
+			 [all] "i"(VECTORS), "d"(0) : "memory");
+}
+
+/* Of the vector registers, each component is initialized alone: which of the others stay. */
+static void ask_initial(void)
+{
+	static uint8_t full[4096] __attribute__((aligned(64))), none[576] __attribute__((aligned(64)));
+	static uint8_t after[4096] __attribute__((aligned(64)));
+	const uint32_t mxcsr = 0x1f80;
+
+	fill_pattern(full + 160, component_offset(HI16_ZMM_BIT) + 1024 - 160, 31);
+	memset(full + XSTATE_BV, 0, 64);
+	set64(full, XSTATE_BV, VECTORS);
+	memcpy(full + 24, &mxcsr, sizeof(mxcsr));
+	memcpy(none + 24, &mxcsr, sizeof(mxcsr));
+	for (int i = 0; i < 5; i++) {
+		char name[48];
+		uint64_t kept = 0;
+
+		make_initial(full, none, after, vectors[i]);
+		for (int j = 0; j < 5; j++) {
+			unsigned int at = j ? component_offset(__builtin_ctzll(vectors[j])) : 160;
+
+			if (!memcmp(after + at, full + at, 64))
+				kept |= vectors[j];
+		}
+		snprintf(name, sizeof(name), "xrstor.%s_initial.kept", vector_names[i]);
+		answer(name, "%#llx", (unsigned long long)kept);
+	}
+}
+
 /* One header field spoilt (SDM vol. 1, 13.8). */
 static const char *spoilt(unsigned int offset, uint64_t value)
 {
@@ -131,6 +175,7 @@ void ask_xsave(void)
 {
 	ask_standard();
 	ask_apart();
+	ask_initial();
 	answer("xrstor.header.good", "%s", spoilt(XSTATE_BV, 0));
 	answer("xrstor.header.bit63", "%s", spoilt(XSTATE_BV, COMPACTED));
 	answer("xrstor.header.not_in_xcr0", "%s", spoilt(XSTATE_BV, 1ULL << 20));

@@ -4,6 +4,7 @@
 //! One 5-byte instruction is exchanged for one 5-byte instruction: the kernel's text patching can
 //! make no other exchange safe while other CPUs run the stub.
 
+use super::near_call::{self, NearCall};
 use super::refusal::Refusal;
 use super::symbols::{extent, find, optional, variants};
 use crate::bindings;
@@ -11,20 +12,9 @@ use crate::fault;
 use kernel::prelude::*;
 use kernel::sync::SetOnce;
 
-const CALL: u8 = 0xe8;
-const JMP: u8 = 0xe9;
-const LENGTH: usize = 5;
-
-/// One `call` or `jmp` of the kernel's handler.
-#[derive(Clone, Copy)]
-struct CallSite {
-    address: usize,
-    opcode: u8,
-}
-
 struct CallSites {
-    idt: CallSite,
-    fred: Option<CallSite>,
+    idt: NearCall,
+    fred: Option<NearCall>,
     original: usize,
     text_mutex: *mut kernel::bindings::mutex,
 }
@@ -57,7 +47,7 @@ pub(crate) fn locate() -> Result<(), Refusal> {
     };
 
     for site in [Some(idt), fred].into_iter().flatten() {
-        instruction(site, entry()).ok_or(Refusal::OutOfReach)?;
+        site.leading_to(entry()).ok_or(Refusal::OutOfReach)?;
     }
     let text_mutex = find(c"text_mutex")? as *mut kernel::bindings::mutex;
     SITES.populate(CallSites {
@@ -105,66 +95,47 @@ fn entry() -> usize {
 }
 
 impl CallSites {
-    fn redirect(&self, site: CallSite, stub: &'static CStr) -> Result<(), Refusal> {
-        site.exchange(self.original, entry(), self.text_mutex)
+    fn redirect(&self, site: NearCall, stub: &'static CStr) -> Result<(), Refusal> {
+        self.exchange(site, self.original, entry())
             .map_err(|_| Refusal::NoCallSite(stub))
     }
 
-    fn restore(&self, site: CallSite) -> Result {
-        site.exchange(entry(), self.original, self.text_mutex)
+    fn restore(&self, site: NearCall) -> Result {
+        self.exchange(site, entry(), self.original)
     }
-}
 
-impl CallSite {
-    fn exchange(self, from: usize, to: usize, text_mutex: *mut kernel::bindings::mutex) -> Result {
-        let (Some(old), Some(new)) = (instruction(self, from), instruction(self, to)) else {
+    fn exchange(&self, site: NearCall, from: usize, to: usize) -> Result {
+        let (Some(old), Some(new)) = (site.leading_to(from), site.leading_to(to)) else {
             return Err(EINVAL);
         };
         // SAFETY: `locate` found a call or jump of 5 bytes there, and `new` is one of the same
         // kind; `text_mutex` is the kernel's.
         kernel::error::to_result(unsafe {
             bindings::xfd_gate_poke5(
-                self.address as *mut c_void,
+                site.address as *mut c_void,
                 old.as_ptr(),
                 new.as_ptr(),
-                text_mutex,
+                self.text_mutex,
             )
         })
     }
 }
 
-/// The instruction that leads from `site` to `target`, if that is near enough.
-fn instruction(site: CallSite, target: usize) -> Option<[u8; LENGTH]> {
-    let distance = target.wrapping_sub(site.address + LENGTH) as isize;
-    let [a, b, c, d] = i32::try_from(distance).ok()?.to_le_bytes();
-    Some([site.opcode, a, b, c, d])
-}
-
 /// The one near call or jump to `target` in the function at `start`.
-fn only_reference(start: usize, target: usize) -> Option<CallSite> {
-    let mut found = references(start, target);
-    let first = found.next()?;
-    found.next().is_none().then_some(first)
+fn only_reference(start: usize, target: usize) -> Option<NearCall> {
+    near_call::only_in(text_of(start), start, target)
 }
 
 /// Whether the function `caller` calls `function`: the compiler put no copy of it in its place.
 pub(super) fn is_called_by(function: usize, caller: usize) -> bool {
-    references(caller, function).next().is_some()
+    near_call::all_in(text_of(caller), caller, function)
+        .next()
+        .is_some()
 }
 
-/// The near calls and jumps to `target` in the function at `start`.
-fn references(start: usize, target: usize) -> impl Iterator<Item = CallSite> {
-    // SAFETY: a function in the kernel's text, which is mapped and readable, of that many bytes.
-    let text = unsafe { core::slice::from_raw_parts(start as *const u8, extent(start)) };
-    text.windows(LENGTH)
-        .enumerate()
-        .filter_map(move |(i, bytes)| {
-            let &[opcode @ (CALL | JMP), a, b, c, d] = bytes else {
-                return None;
-            };
-            let distance = i32::from_le_bytes([a, b, c, d]) as isize;
-            let address = start + i;
-            ((address + LENGTH).wrapping_add_signed(distance) == target)
-                .then_some(CallSite { address, opcode })
-        })
+/// The text of the function at `start`.
+fn text_of(start: usize) -> &'static [u8] {
+    // SAFETY: a function in the kernel's text, which is mapped and readable, of that many bytes. Others may
+    // patch it meanwhile; what is found is looked at again, under the kernel's lock, before it is exchanged.
+    unsafe { core::slice::from_raw_parts(start as *const u8, extent(start)) }
 }

@@ -115,6 +115,22 @@ impl KernelText {
         Ok(bytes)
     }
 
+    /// The address of a function, and its bytes up to the next symbol.
+    ///
+    /// # Errors
+    ///
+    /// There is no such function.
+    pub fn function(&self, name: &str) -> anyhow::Result<(u64, &[u8])> {
+        let start = self.find(name)?;
+        let next = self
+            .all()
+            .filter_map(|(address, _)| u64::from_str_radix(address, 16).ok())
+            .filter(|&address| address > start)
+            .min()
+            .context("the last symbol")?;
+        Ok((start, self.bytes(start, next - start)?))
+    }
+
     /// A pointer, or another number of eight bytes.
     ///
     /// # Errors

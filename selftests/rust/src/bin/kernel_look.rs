@@ -5,6 +5,7 @@
 //! calls=FUNCTION   its calls and jumps to other functions: FUNCTION: call TARGET
 //! list=HEAD        how many members a list has: HEAD: NUMBER
 //! word=SYMBOL+N    the four bytes there: SYMBOL+N: NUMBER
+//! text=FUNCTION    where it is, and its bytes: FUNCTION ADDRESS BYTES (for rust/xstate/tests/near_calls/)
 //! ```
 
 use anyhow::{bail, Context};
@@ -14,7 +15,7 @@ use xfd_selftests::kernel_text::KernelText;
 /// Shows parts of the running kernel.
 #[derive(Parser)]
 struct Arguments {
-    /// What to look at: calls=FUNCTION, list=HEAD, word=SYMBOL+N.
+    /// What to look at: calls=FUNCTION, list=HEAD, word=SYMBOL+N, text=FUNCTION.
     #[arg(required = true)]
     questions: Vec<String>,
 }
@@ -39,6 +40,11 @@ fn main() -> anyhow::Result<()> {
                     "{what}: {}",
                     u32::from_le_bytes(text.bytes(address, 4)?.try_into()?)
                 );
+            }
+            "text" => {
+                let (address, bytes) = text.function(what)?;
+                let bytes: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+                println!("{what} {address:#x} {bytes}");
             }
             _ => bail!("{question}: no such question"),
         }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The facilities that a process gets only on request, and the components that each stands for.
 //!
-//! [`FACILITIES`] is the only place that names one: what may be armed ([`DYNAMIC`]), whose #NM is
+//! [`LINUX`] is the only place that names one: what may be armed ([`DYNAMIC`]), whose #NM is
 //! served and what `arch_prctl` answers all follow from it.
 
 use super::permission::Refusal;
@@ -16,20 +16,42 @@ use super::xfeature::{Xfeature, Xfeatures, XFEATURE_MAX};
 pub struct Facility {
     number: Xfeature,
     components: Xfeatures,
+    needs: Xfeatures,
 }
 
-/// The table: one entry for each facility that Linux gives on request.
-pub const FACILITIES: &[Facility] = &[Facility::of(Xfeature::XTILE_DATA.mask())];
+/// The facilities of a kernel.
+///
+/// # Invariants
+///
+/// No component is of two of them; so none is asked for by the number of another.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Facilities<'t>(&'t [Facility]);
+
+/// The table: one entry for each facility that Linux gives on request. Tiles are their data; the
+/// configuration, which every process has, must be there as well.
+pub const LINUX: Facilities<'static> = Facilities::new(&[Facility::of(
+    Xfeature::XTILE_DATA.mask(),
+    Xfeature::XTILE_CFG.mask(),
+)]);
 
 /// The components of all facilities: those that a process gets only on request, and that are
 /// armed in IA32_XFD until a task uses them.
-pub const DYNAMIC: Xfeatures = union_of(FACILITIES);
+pub const DYNAMIC: Xfeatures = LINUX.components();
 
 impl Facility {
-    /// The facility of `components`, which are not none.
-    const fn of(components: Xfeatures) -> Self {
+    /// The facility of `components`, which are not none and trap until they are used; it is of use only where
+    /// there are the components that it `needs` as well.
+    ///
+    /// # Panics
+    ///
+    /// `components` are none.
+    pub const fn of(components: Xfeatures, needs: Xfeatures) -> Self {
         match components.highest() {
-            Some(number) => Self { number, components },
+            Some(number) => Self {
+                number,
+                components,
+                needs,
+            },
             None => panic!("a facility without components"),
         }
     }
@@ -45,6 +67,68 @@ impl Facility {
     }
 }
 
+impl<'t> Facilities<'t> {
+    /// A table of facilities that have no component in common.
+    ///
+    /// # Panics
+    ///
+    /// They have.
+    pub const fn new(table: &'t [Facility]) -> Self {
+        assert!(are_disjoint(table), "a component of two facilities");
+        Self(table)
+    }
+
+    /// How many.
+    pub const fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The components of all of them.
+    pub const fn components(&self) -> Xfeatures {
+        union_of(self.0)
+    }
+
+    /// The components that the facility `idx` of `ARCH_REQ_XCOMP_*` stands for. `supported` are the
+    /// machine's user components.
+    ///
+    /// # Errors
+    ///
+    /// Linux knows no such component, or it is none that is given on request on this machine.
+    ///
+    /// ```
+    /// use xstate::facility;
+    /// use xstate::permission::Refusal;
+    /// use xstate::xfeature::Xfeatures;
+    ///
+    /// let machine = Xfeatures::from_bits(0x600e7);
+    /// let ask = |idx| facility::LINUX.requested(idx, machine);
+    /// assert_eq!(ask(18), Ok(Xfeatures::from_bits(0x40000)));
+    /// assert_eq!(ask(17), Err(Refusal::NotOnRequest));
+    /// assert_eq!(ask(64), Err(Refusal::NoSuchXfeature));
+    /// ```
+    pub fn requested(&self, idx: u64, supported: Xfeatures) -> Result<Xfeatures, Refusal> {
+        if idx >= XFEATURE_MAX {
+            return Err(Refusal::NoSuchXfeature);
+        }
+        self.0
+            .iter()
+            .find(|facility| u64::from(facility.number.nr()) == idx)
+            .filter(|facility| supported.contains(facility.components | facility.needs))
+            .map(Facility::components)
+            .ok_or(Refusal::NotOnRequest)
+    }
+
+    /// The components of those facilities that `raised` are of: who uses a part of one gets all of it, so
+    /// that the rest raises no second #NM.
+    pub fn used_by(&self, raised: Xfeatures) -> Xfeatures {
+        self.0
+            .iter()
+            .map(Facility::components)
+            .filter(|&components| !(components & raised).is_empty())
+            .fold(Xfeatures::NONE, Xfeatures::union)
+    }
+}
+
 /// The components of any of `facilities`.
 const fn union_of(facilities: &[Facility]) -> Xfeatures {
     match facilities {
@@ -53,29 +137,14 @@ const fn union_of(facilities: &[Facility]) -> Xfeatures {
     }
 }
 
-/// The components that the facility `idx` of `ARCH_REQ_XCOMP_*` stands for. `supported` are the
-/// machine's user components.
-///
-/// ```
-/// use xstate::facility;
-/// use xstate::permission::Refusal;
-/// use xstate::xfeature::Xfeatures;
-///
-/// let machine = Xfeatures::from_bits(0x600e7);
-/// assert_eq!(facility::requested(18, machine), Ok(Xfeatures::from_bits(0x40000)));
-/// assert_eq!(facility::requested(17, machine), Err(Refusal::NotOnRequest));
-/// assert_eq!(facility::requested(64, machine), Err(Refusal::NoSuchXfeature));
-/// ```
-pub fn requested(idx: u64, supported: Xfeatures) -> Result<Xfeatures, Refusal> {
-    if idx >= XFEATURE_MAX {
-        return Err(Refusal::NoSuchXfeature);
+/// Whether no component is of two of them.
+const fn are_disjoint(facilities: &[Facility]) -> bool {
+    match facilities {
+        [] => true,
+        [first, others @ ..] => {
+            first.components.bits() & union_of(others).bits() == 0 && are_disjoint(others)
+        }
     }
-    FACILITIES
-        .iter()
-        .find(|facility| u64::from(facility.number.nr()) == idx)
-        .map(Facility::components)
-        .filter(|components| supported.contains(*components))
-        .ok_or(Refusal::NotOnRequest)
 }
 
 #[cfg(test)]
@@ -83,11 +152,13 @@ mod tests {
     use super::*;
 
     const SUPPORTED: Xfeatures = Xfeatures::from_bits(0x600e7);
+    const NONE: Xfeatures = Xfeatures::NONE;
+    const OF_TWO: Facility = Facility::of(Xfeatures::from_bits(0x82), NONE);
 
     #[test]
     fn the_table_is_linuxs() {
-        let [tiles] = FACILITIES else {
-            panic!("{FACILITIES:?}")
+        let Facilities([tiles]) = LINUX else {
+            panic!("{LINUX:?}")
         };
         assert_eq!(tiles.number(), Xfeature::XTILE_DATA);
         assert_eq!(tiles.components(), Xfeature::XTILE_DATA.mask());
@@ -98,17 +169,42 @@ mod tests {
 
     #[test]
     fn a_facility_is_named_by_its_highest_component() {
-        let of_two = Facility::of(Xfeatures::from_bits(0x82));
-        assert_eq!(of_two.number().nr(), 7);
-        let union = union_of(&[of_two, FACILITIES[0]]);
-        assert_eq!(union.bits(), 0x40082);
-        assert!(union_of(&[]).is_empty());
+        assert_eq!(OF_TWO.number().nr(), 7);
+        let table = [OF_TWO, Facility::of(DYNAMIC, NONE)];
+        let both = Facilities::new(&table);
+        assert_eq!(both.components().bits(), 0x40082);
+        assert_eq!(
+            both.requested(7, SUPPORTED | both.components())
+                .unwrap()
+                .bits(),
+            0x82
+        );
+        assert!(Facilities::new(&[]).components().is_empty());
     }
 
     #[test]
     #[should_panic(expected = "without components")]
     fn a_facility_is_of_something() {
-        Facility::of(Xfeatures::NONE);
+        Facility::of(NONE, NONE);
+    }
+
+    #[test]
+    #[should_panic(expected = "of two facilities")]
+    fn a_component_is_of_one_facility() {
+        Facilities::new(&[OF_TWO, Facility::of(Xfeatures::from_bits(0x102), NONE)]);
+    }
+
+    #[test]
+    fn a_part_stands_for_the_whole() {
+        let table = [OF_TWO, Facility::of(DYNAMIC, NONE)];
+        let used_by = |bits| {
+            Facilities::new(&table)
+                .used_by(Xfeatures::from_bits(bits))
+                .bits()
+        };
+        assert_eq!(used_by(0x2), 0x82);
+        assert_eq!(used_by(0x40080), 0x40082);
+        assert_eq!(used_by(0x20001), 0);
     }
 
     #[test]
@@ -119,15 +215,20 @@ mod tests {
                 0..=19 => Err(Refusal::NotOnRequest),
                 _ => Err(Refusal::NoSuchXfeature),
             };
-            assert_eq!(requested(idx, SUPPORTED), expected, "facility {idx}");
+            assert_eq!(LINUX.requested(idx, SUPPORTED), expected, "facility {idx}");
         }
-        assert_eq!(requested(u64::MAX, SUPPORTED), Err(Refusal::NoSuchXfeature));
+        assert_eq!(
+            LINUX.requested(u64::MAX, SUPPORTED),
+            Err(Refusal::NoSuchXfeature)
+        );
     }
 
     #[test]
     fn what_the_machine_lacks_is_not_given() {
-        let without = Xfeatures::from_bits(0x200e7);
-        assert_eq!(requested(18, without), Err(Refusal::NotOnRequest));
-        assert_eq!(requested(20, without), Err(Refusal::NoSuchXfeature));
+        for lacking in [0x200e7, 0x400e7] {
+            let without = Xfeatures::from_bits(lacking);
+            assert_eq!(LINUX.requested(18, without), Err(Refusal::NotOnRequest));
+            assert_eq!(LINUX.requested(20, without), Err(Refusal::NoSuchXfeature));
+        }
     }
 }

@@ -7,7 +7,6 @@
 //! given up only of a task that was blocked for a whole interval; one that ran in between, however
 //! shortly, begins anew.
 
-use super::facility;
 use super::xfeature::Xfeatures;
 use core::num::NonZeroU32;
 
@@ -75,8 +74,8 @@ pub enum Look {
     Spare,
 }
 
-/// A look at `now` at a blocked task, dynamic components `in_use` of which are not in their
-/// initial state, and of which an earlier look `noted` that it was idle. `interval` is in
+/// A look at `now` at a blocked task, of which the dynamic components `in_use` are not in their
+/// initial state, those of any facility, and of which an earlier look `noted` that it was idle. `interval` is in
 /// milliseconds; `switches` is how often the task was switched to or away so far, and may wrap.
 pub fn look(
     in_use: Xfeatures,
@@ -85,7 +84,7 @@ pub fn look(
     interval: u32,
     switches: u32,
 ) -> Look {
-    if !(in_use & facility::DYNAMIC).is_empty() {
+    if !in_use.is_empty() {
         return Look::InUse;
     }
     match noted {
@@ -108,7 +107,7 @@ mod tests {
     use proptest::prelude::*;
 
     const TILES: Xfeatures = Xfeatures::USER_DYNAMIC;
-    const OTHERS: Xfeatures = Xfeatures::from_bits(0x202e7);
+    const NONE: Xfeatures = Xfeatures::NONE;
 
     fn note(milliseconds: u64, switches: u32) -> Note {
         Note {
@@ -122,17 +121,17 @@ mod tests {
         let first = note(5000, 3);
         let second = Clock::at(6000);
         let since_first = Look::IdleSince(first);
-        assert_eq!(look(OTHERS, None, first.since, 1000, 3), since_first);
-        assert_eq!(look(OTHERS, Some(first), second, 1000, 3), Look::Spare);
-        assert_eq!(look(OTHERS, Some(first), second, 1001, 3), since_first);
+        assert_eq!(look(NONE, None, first.since, 1000, 3), since_first);
+        assert_eq!(look(NONE, Some(first), second, 1000, 3), Look::Spare);
+        assert_eq!(look(NONE, Some(first), second, 1001, 3), since_first);
     }
 
     #[test]
     fn without_an_interval_the_second_look_takes_it() {
         let now = Clock::at(5000);
         let first = note(5000, 3);
-        assert_eq!(look(OTHERS, None, now, 0, 3), Look::IdleSince(first));
-        assert_eq!(look(OTHERS, Some(first), now, 0, 3), Look::Spare);
+        assert_eq!(look(NONE, None, now, 0, 3), Look::IdleSince(first));
+        assert_eq!(look(NONE, Some(first), now, 0, 3), Look::Spare);
     }
 
     #[test]
@@ -141,7 +140,7 @@ mod tests {
         let now = Clock::at(9000);
         for interval in [0, 1000] {
             let anew = Look::IdleSince(note(9000, 4));
-            assert_eq!(look(OTHERS, Some(first), now, interval, 4), anew);
+            assert_eq!(look(NONE, Some(first), now, interval, 4), anew);
         }
     }
 
@@ -149,7 +148,7 @@ mod tests {
     fn tiles_in_use_keep_it_and_void_the_note() {
         let first = note(1, 3);
         let now = Clock::at(9000);
-        assert_eq!(look(OTHERS | TILES, Some(first), now, 1000, 3), Look::InUse);
+        assert_eq!(look(TILES, Some(first), now, 1000, 3), Look::InUse);
     }
 
     #[test]
@@ -157,9 +156,9 @@ mod tests {
         assert_eq!(Clock::at(1 << 32), Clock::at(1));
         let late = note((1 << 32) - 500, 3);
         let now = Clock::at((1 << 32) + 500);
-        assert_eq!(look(OTHERS, Some(late), now, 1000, 3), Look::Spare);
+        assert_eq!(look(NONE, Some(late), now, 1000, 3), Look::Spare);
         let since_late = Look::IdleSince(late);
-        assert_eq!(look(OTHERS, Some(late), now, 1001, 3), since_late);
+        assert_eq!(look(NONE, Some(late), now, 1001, 3), since_late);
     }
 
     #[test]
@@ -192,7 +191,7 @@ mod tests {
             let noted = Note::from_word(noted);
             let switches = noted.map_or(0, |note| note.switches).wrapping_add(ran);
             if look(in_use, noted, Clock::at(now), interval, switches) == Look::Spare {
-                prop_assert!((in_use & TILES).is_empty());
+                prop_assert!(in_use.is_empty());
                 let note = noted.unwrap();
                 prop_assert!(Clock::at(now).since(note.since) >= interval);
                 prop_assert_eq!(ran, 0);

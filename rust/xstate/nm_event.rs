@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Whose #NM it is: what the CPU wrote into IA32_XFD_ERR, read as an event.
 
-use super::facility;
+use super::facility::Facilities;
 use super::xfeature::Xfeatures;
 
 /// A device-not-available exception (#NM), by its cause.
@@ -9,7 +9,7 @@ use super::xfeature::Xfeatures;
 pub enum NmEvent {
     /// XFD_ERR was zero: CR0.TS or CR0.EM, not XFD. The kernel's own handler must have it.
     Ordinary,
-    /// An instruction used these armed components, and all of them are ones we serve.
+    /// An instruction used facilities that we serve: these are all of their components.
     FirstUse(Xfeatures),
     /// XFD_ERR names only components that are never armed for a task. The CPU cannot report
     /// them; the C code says so once and resumes (arch/x86/kernel/fpu/xstate.c:1764-1772).
@@ -17,10 +17,11 @@ pub enum NmEvent {
 }
 
 impl NmEvent {
-    /// The event that `xfd_err`, the value of IA32_XFD_ERR (SDM vol. 1, 13.14), reports.
-    pub fn from_xfd_err(xfd_err: u64) -> Self {
+    /// The event that `xfd_err`, the value of IA32_XFD_ERR (SDM vol. 1, 13.14), reports where
+    /// these `facilities` are given on request.
+    pub fn from_xfd_err(xfd_err: u64, facilities: Facilities<'_>) -> Self {
         let raised = Xfeatures::from_bits(xfd_err);
-        let served = raised & facility::DYNAMIC;
+        let served = facilities.used_by(raised);
 
         if raised.is_empty() {
             Self::Ordinary
@@ -34,23 +35,28 @@ impl NmEvent {
 
 #[cfg(test)]
 mod tests {
+    use super::super::facility::LINUX;
     use super::*;
+
+    fn event(xfd_err: u64) -> NmEvent {
+        NmEvent::from_xfd_err(xfd_err, LINUX)
+    }
 
     #[test]
     fn zero_is_not_ours() {
-        assert_eq!(NmEvent::from_xfd_err(0), NmEvent::Ordinary);
+        assert_eq!(event(0), NmEvent::Ordinary);
     }
 
     #[test]
     fn tile_data_is_a_first_use_whatever_else_is_set() {
         let tiles = Xfeatures::USER_DYNAMIC;
-        assert_eq!(NmEvent::from_xfd_err(1 << 18), NmEvent::FirstUse(tiles));
-        assert_eq!(NmEvent::from_xfd_err(0x60000), NmEvent::FirstUse(tiles));
+        assert_eq!(event(1 << 18), NmEvent::FirstUse(tiles));
+        assert_eq!(event(0x60000), NmEvent::FirstUse(tiles));
     }
 
     #[test]
     fn anything_else_is_unknown() {
         let cfg = Xfeatures::from_bits(1 << 17);
-        assert_eq!(NmEvent::from_xfd_err(1 << 17), NmEvent::Unknown(cfg));
+        assert_eq!(event(1 << 17), NmEvent::Unknown(cfg));
     }
 }

@@ -16,6 +16,9 @@ pub const XFEATURE_MAX: u64 = 20;
 pub struct Xfeature(u8);
 
 impl Xfeature {
+    /// AMX tile configuration, 64 bytes.
+    pub const XTILE_CFG: Self = Self(17);
+
     /// AMX tile data, 8192 bytes.
     pub const XTILE_DATA: Self = Self(18);
 

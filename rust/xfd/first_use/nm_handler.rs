@@ -17,6 +17,7 @@ use crate::watch::stats::STATS;
 use crate::watch::trace::{Report, State};
 use crate::xstate::{
     buffer::{self, Need},
+    facility,
     nm_event::NmEvent,
     permission::{self, Audience},
     verdict::Verdict,
@@ -34,7 +35,7 @@ extern "C" fn xfd_handle_nm(regs: *mut pt_regs, xfd_err: u64) {
 
     with_interrupts(|| {
         fault::wait_at(Point::Cleared);
-        let verdict = match NmEvent::from_xfd_err(xfd_err) {
+        let verdict = match NmEvent::from_xfd_err(xfd_err, facility::LINUX) {
             NmEvent::FirstUse(used) => first_use(used),
             NmEvent::Unknown(raised) => {
                 kernel::pr_err_once!("invalid XFD_ERR {:#x}\n", raised.bits());

@@ -32,7 +32,7 @@ extern "C" fn xfd_request_permission(option: c_int, idx: c_ulong) -> c_long {
 
 #[inline(always)]
 fn request(idx: u64, audience: Audience) -> Result {
-    let requested = facility::requested(idx, kernel().user_xfeatures()).map_err(errno)?;
+    let requested = facility::LINUX.requested(idx, kernel().user_xfeatures()).map_err(errno)?;
     // The usual answer to a repeated request, without a lock: permissions only grow.
     if permission::allows(group_perm::xfeatures(audience), requested) {
         Ok(())

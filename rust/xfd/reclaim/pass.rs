@@ -13,6 +13,7 @@ use crate::buffer::fpstate;
 use crate::buffer::pool;
 use crate::seam::refusal::Refusal;
 use crate::watch::stats::STATS;
+use crate::xstate::facility;
 use crate::xstate::idle::{self, Clock, Look, Note};
 use kernel::bindings::task_struct;
 use kernel::prelude::*;
@@ -91,7 +92,7 @@ unsafe extern "C" fn xfd_is_spare(
         return false;
     };
     let noted = Note::from_word(enlarged.note());
-    let in_use = enlarged.xfeatures_in_image();
+    let in_use = enlarged.xfeatures_in_image() & facility::DYNAMIC;
     match idle::look(in_use, noted, pass.now, pass.interval, switches) {
         Look::InUse => enlarged.set_note(0),
         Look::IdleSince(note) => enlarged.set_note(note.word()),

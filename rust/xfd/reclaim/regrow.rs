@@ -14,13 +14,16 @@ use crate::cpu::current::current_fpu;
 use crate::permission::group_perm;
 use crate::seam::kernel::kernel;
 use crate::watch::stats::STATS;
+use crate::xstate::facility;
 use crate::xstate::permission::{self, Audience};
 use crate::xstate::xfeature::Xfeatures;
 use core::ptr;
 use kernel::bindings::task_struct;
 use kernel::prelude::*;
 
-const TILES: Xfeatures = Xfeatures::USER_DYNAMIC;
+/// What a task had used when its buffer was taken: with one facility, that one.
+const USED: Xfeatures = facility::DYNAMIC;
+const _: () = assert!(facility::LINUX.count() == 1, "remember which of them a task had used");
 
 /// Where a task's own buffer is, if it is the built-in one.
 enum Slot {
@@ -63,7 +66,7 @@ extern "C" fn xfd_regrow_current() {
     // SAFETY: current's buffer is exchanged by itself, or from outside while it does not run: looked at
     // again below.
     let lacks = unsafe { Slot::of(fpu) }.is_some();
-    if !lacks || !permission::allows(group_perm::xfeatures(Audience::Host), TILES) {
+    if !lacks || !permission::allows(group_perm::xfeatures(Audience::Host), USED) {
         return;
     }
     let Some(buffer) = waited_for() else { return };
@@ -75,14 +78,14 @@ extern "C" fn xfd_regrow_current() {
         // guest's.
         let installed = match unsafe { Slot::of(fpu) } {
             // SAFETY: as above.
-            Some(Slot::Aside(slot)) => unsafe { buffer.install_saved(slot, TILES) },
+            Some(Slot::Aside(slot)) => unsafe { buffer.install_saved(slot, USED) },
             _ => Err(buffer),
         };
         drop(fpregs);
         installed.is_ok()
     } else {
         // If it got one from outside meanwhile, it gets another: they are alike.
-        buffer.install(TILES).is_some()
+        buffer.install(USED).is_some()
     };
     if installed {
         STATS.regrown.count();
@@ -111,7 +114,7 @@ pub(super) fn give_all_back() {
 /// `task` is a user task that is held, and `gift` of [`give_all_back`].
 #[no_mangle]
 unsafe extern "C" fn xfd_give_held(task: *mut task_struct, permitted: u64, gift: *mut c_void) {
-    if !permission::allows(Xfeatures::from_bits(permitted), TILES) {
+    if !permission::allows(Xfeatures::from_bits(permitted), USED) {
         return;
     }
     // SAFETY: the caller vouches for both.
@@ -127,9 +130,9 @@ unsafe extern "C" fn xfd_give_held(task: *mut task_struct, permitted: u64, gift:
     let installed = unsafe {
         match slot {
             Slot::InPlace(slot) => buffer
-                .install_saved(slot, TILES)
+                .install_saved(slot, USED)
                 .map(|()| forget_registers(fpu)),
-            Slot::Aside(slot) => buffer.install_saved(slot, TILES),
+            Slot::Aside(slot) => buffer.install_saved(slot, USED),
         }
     };
     match installed {

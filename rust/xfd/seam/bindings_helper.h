@@ -24,8 +24,9 @@ typedef typeof(fpu_flush_thread) *xfd_fpu_flush_thread_t;
 typedef typeof(fpu_enable_guest_xfd_features) *xfd_fpu_enable_guest_xfd_features_t;
 typedef typeof(fpu_update_guest_xfd) *xfd_fpu_update_guest_xfd_t;
 
-/* A macro whose value bindgen cannot compute. */
+/* Macros whose value bindgen cannot compute. */
 static const u64 XFD_USER_SUPPORTED = XFEATURE_MASK_USER_SUPPORTED;
+static const u64 XFD_USER_DYNAMIC = XFEATURE_MASK_USER_DYNAMIC;
 
 /* What cannot fail for lack of memory waits for it. */
 static const gfp_t XFD_GFP_WAITS = GFP_KERNEL | __GFP_ZERO | __GFP_NOFAIL;

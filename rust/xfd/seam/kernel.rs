@@ -5,12 +5,19 @@ use super::refusal::Refusal;
 use super::symbols::find;
 use crate::bindings;
 use crate::cpu::{cpuid, current::current_fpu, percpu::PerCpuU64};
+use crate::xstate::facility;
 use crate::xstate::layout::{Format, Layout};
 use crate::xstate::room::{Room, Rooms};
-use crate::xstate::xfeature::Xfeatures;
+use crate::xstate::xfeature::{self, Xfeatures};
 use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
 use kernel::prelude::*;
+
+// The table of facilities is that of the kernel which this is built for: Documentation/facilities.rst.
+const _: () = {
+    assert!(bindings::XFD_USER_DYNAMIC == facility::DYNAMIC.bits());
+    assert!(bindings::xfeature_XFEATURE_MAX as u64 == xfeature::XFEATURE_MAX);
+};
 
 /// What the kernel keeps about extended state, by its own symbols.
 pub(crate) struct Kernel {

@@ -146,7 +146,7 @@ impl Process {
             Audience::Host => self.host,
             Audience::Guest => self.guest,
         };
-        let requested = match facility::requested(idx, USER) {
+        let requested = match facility::LINUX.requested(idx, USER) {
             Ok(requested) => requested,
             Err(Refusal::NoSuchXfeature) => return assert!(idx >= 20),
             Err(refusal) => return assert!(idx < 20 && idx != 18, "{idx}: {refusal:?}"),
@@ -180,7 +180,7 @@ impl Process {
         let thread = &mut self.threads[thread];
         // The context switch: the CPU runs the thread with its value.
         self.cpu.arm(thread.buffer.masks.xfd);
-        let used = match NmEvent::from_xfd_err(xfd_err) {
+        let used = match NmEvent::from_xfd_err(xfd_err, facility::LINUX) {
             NmEvent::FirstUse(used) => used,
             NmEvent::Unknown(raised) => return assert!((raised & TILES).is_empty()),
             NmEvent::Ordinary => return assert_eq!(xfd_err, 0),
@@ -226,11 +226,7 @@ impl Process {
         if !thread.buffer.masks.xfeatures.contains(TILES) {
             return;
         }
-        let in_use = if thread.live {
-            DEFAULT | TILES
-        } else {
-            DEFAULT
-        };
+        let in_use = if thread.live { TILES } else { Xfeatures::NONE };
         let noted = Note::from_word(thread.note);
         let now = Clock::at(self.now);
         match look(in_use, noted, now, u32::from(interval), thread.switches) {

@@ -183,13 +183,18 @@ pub fn vfork(thread: &mut Thread) -> anyhow::Result<()> {
 /// How often the child of [`ptrace`] gets new tiles.
 const EXCHANGES: u64 = 3;
 
-/// What a child and its tracer both know: 0, and from when on the child's tiles are what they should be
-/// one more than the number of times that the tracer has written others.
-#[repr(transparent)]
-struct Written(AtomicU64);
+/// What a child and its tracer both know. Each is 0, and from when on the child's tiles are what they should be
+/// one more than a number of times that the tracer wrote others.
+#[repr(C)]
+struct Exchange {
+    /// That it wrote them.
+    written: AtomicU64,
+    /// That the child found them.
+    found: AtomicU64,
+}
 
-// SAFETY: an atomic.
-unsafe impl Shareable for Written {}
+// SAFETY: atomics alone.
+unsafe impl Shareable for Exchange {}
 
 /// A child checks its tiles again and again; ptrace reads them, and writes others.
 ///
@@ -199,90 +204,110 @@ unsafe impl Shareable for Written {}
 pub fn ptrace(thread: &mut Thread) -> anyhow::Result<()> {
     let (shared, place, number) = prepare(thread)?;
     let number = number >> 8;
-    let written: &Written = shared_memory::anonymous()?;
+    let exchange: &Exchange = shared_memory::anonymous()?;
     let pid = sys::fork()?;
     if pid == 0 {
-        check_until_killed(shared, place, number, written);
+        check_until_killed(shared, place, number, exchange);
     }
-    let result = exchange_tiles(pid, shared, number, written);
-    sys::signal_process(pid, libc::SIGKILL);
-    let end = sys::wait(pid, libc::__WALL)?.1;
-    // At the end of the run the child ends by itself, and may be gone before it is traced.
-    if shared.over() {
-        return Ok(());
-    }
-    result?;
-    ensure!(end == End::Signal(libc::SIGKILL), "child {pid}: {end:?}");
+    let end = match exchange_tiles(pid, number, exchange) {
+        Ok(Some(end)) => end,
+        result => {
+            sys::signal_process(pid, libc::SIGKILL);
+            let (_, end) = sys::wait(pid, libc::__WALL)?;
+            result?;
+            end
+        }
+    };
+    // At the end of the run the child ends by itself.
+    let may_be = end == End::Exit(RIGHT) && shared.over();
+    ensure!(
+        may_be || end == End::Signal(libc::SIGKILL),
+        "child {pid}: {end:?}"
+    );
     Ok(())
 }
 
 /// The child: what it finds is what it loaded, or what its tracer wrote last.
-fn check_until_killed(shared: &Shared, place: Place, number: u64, written: &Written) -> ! {
+fn check_until_killed(shared: &Shared, place: Place, number: u64, exchange: &Exchange) -> ! {
     // Its parent may end before it: then it is killed.
     let _ = sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as u64);
     let mut tiles = Tiles::configure();
     tiles.load_all(&content(number));
-    written.0.store(1, SeqCst);
+    exchange.written.store(1, SeqCst);
     while !shared.over() {
-        let before = written.0.load(SeqCst);
+        let before = exchange.written.load(SeqCst);
         let now = tiles.store_all();
         // Eight instructions store them: the tracer may have come between two.
-        if written.0.load(SeqCst) != before {
+        if exchange.written.load(SeqCst) != before {
             continue;
         }
         if let Err(e) = same(&now, &content(number + before - 1)) {
             failure(shared, place, format_args!("in a traced child: {e:#}"));
             sys::exit_now(WRONG);
         }
+        exchange.found.store(before, SeqCst);
         // Asleep, not in a queue: the run's other threads have more use for the CPU.
         std::thread::sleep(Duration::from_micros(100));
     }
     sys::exit_now(RIGHT)
 }
 
-fn exchange_tiles(pid: i32, shared: &Shared, number: u64, written: &Written) -> anyhow::Result<()> {
+/// The tracer: how the child ended, if it did before all was exchanged. What is written is looked at by the
+/// child before it is stopped again, or killed.
+fn exchange_tiles(pid: i32, number: u64, exchange: &Exchange) -> anyhow::Result<Option<End>> {
     const TILEDATA: u64 = 1 << 18;
     let mut area = vec![0; 16 << 10];
     let offset = sys::xstate_offset(18);
-    sys::ptrace(libc::PTRACE_SEIZE, pid, 0)?;
-    let mut exchanged = 0;
-    while exchanged < EXCHANGES && !shared.over() {
-        sys::ptrace(libc::PTRACE_INTERRUPT, pid, 0)?;
-        match sys::wait(pid, libc::__WALL) {
-            Ok((_, End::Stopped(_))) => {}
-            other => {
-                return if shared.over() {
-                    Ok(())
-                } else {
-                    bail!("{other:?}")
-                }
-            }
+    // It may have ended before it is traced.
+    if let Err(e) = sys::ptrace(libc::PTRACE_SEIZE, pid, 0) {
+        gone(e)?;
+        return Ok(Some(sys::wait(pid, libc::__WALL)?.1));
+    }
+    for exchanged in 0..EXCHANGES {
+        if let Some(end) = until_found(pid, exchanged, exchange)? {
+            return Ok(Some(end));
         }
-        // Before that it has some of its tiles, or none.
-        if written.0.load(SeqCst) != 0 {
-            let size = sys::get_xstate(pid, &mut area)?;
-            let xstate_bv = u64::from_le_bytes(std::array::from_fn(|i| area[512 + i]));
-            ensure!(
-                xstate_bv & TILEDATA != 0,
-                "ptrace shows initial tiles: XSTATE_BV {xstate_bv:#x}"
-            );
-            let shown: [Tile; TILES] = std::array::from_fn(|tile| {
-                Tile(std::array::from_fn(|i| {
-                    area[offset + tile * size_of::<Tile>() + i]
-                }))
-            });
-            same(&shown, &content(number + exchanged))?;
-            exchanged += 1;
-            let new = content(number + exchanged);
-            for (place, byte) in area[offset..].iter_mut().zip(new.iter().flat_map(|t| t.0)) {
-                *place = byte;
-            }
-            sys::set_xstate(pid, &area[..size])?;
-            written.0.store(exchanged + 1, SeqCst);
+        sys::ptrace(libc::PTRACE_INTERRUPT, pid, 0).or_else(gone)?;
+        match sys::wait(pid, libc::__WALL)? {
+            (_, End::Stopped(_)) => {}
+            (_, end) => return Ok(Some(end)),
         }
+        let size = sys::get_xstate(pid, &mut area)?;
+        let xstate_bv = u64::from_le_bytes(std::array::from_fn(|i| area[512 + i]));
+        ensure!(
+            xstate_bv & TILEDATA != 0,
+            "ptrace shows initial tiles: XSTATE_BV {xstate_bv:#x}"
+        );
+        let shown: [Tile; TILES] = std::array::from_fn(|tile| {
+            Tile(std::array::from_fn(|i| {
+                area[offset + tile * size_of::<Tile>() + i]
+            }))
+        });
+        same(&shown, &content(number + exchanged))?;
+        let new = content(number + exchanged + 1);
+        for (place, byte) in area[offset..].iter_mut().zip(new.iter().flat_map(|t| t.0)) {
+            *place = byte;
+        }
+        sys::set_xstate(pid, &area[..size])?;
+        exchange.written.store(exchanged + 2, SeqCst);
         sys::ptrace(libc::PTRACE_CONT, pid, 0).or_else(gone)?;
     }
-    Ok(())
+    until_found(pid, EXCHANGES, exchange)
+}
+
+/// Waits until the child, which runs, has found what was written to it `exchanged` times; how it ended, if it did before.
+fn until_found(pid: i32, exchanged: u64, exchange: &Exchange) -> anyhow::Result<Option<End>> {
+    while exchange.found.load(SeqCst) != exchanged + 1 {
+        match sys::wait(pid, libc::__WALL | libc::WNOHANG) {
+            Err(e) if e.raw_os_error() == Some(libc::EAGAIN) => {
+                std::thread::sleep(Duration::from_micros(100));
+            }
+            Ok((_, End::Stopped(_))) => sys::ptrace(libc::PTRACE_CONT, pid, 0).or_else(gone)?,
+            Ok((_, end)) => return Ok(Some(end)),
+            Err(e) => return Err(e.into()),
+        }
+    }
+    Ok(None)
 }
 
 /// A tracee that was killed is no error of its tracer.

@@ -82,6 +82,9 @@ pub enum Command {
         /// Load it
         #[arg(long)]
         load: bool,
+        /// Load it even if the kernel differs where the module stands on it, and nobody has read that
+        #[arg(long, requires = "load")]
+        unread: bool,
     },
     /// On each kernel of machine/recipe.toml: what the module is built from, its boots and the table
     CheckKernels {

@@ -31,8 +31,9 @@ struct Signer {
 /// # Errors
 ///
 /// No archive of the recipe's has the release; a compiler is not the kernel's; it has no Rust; the key does not sign; no
-/// network; no space. To load: not root, another release than runs, and whatever insmod says.
-pub fn host(project: &Project, release: Option<&str>, load: bool) -> Result<u8> {
+/// network; no space. To load: neither root nor sudo, another release than runs, a kernel of which the module stands on what
+/// nobody has read (unless `unread`), and whatever insmod says.
+pub fn host(project: &Project, release: Option<&str>, load: bool, unread: bool) -> Result<u8> {
     project.refuse_kernel("host")?;
     let running = nix::sys::utsname::uname()?.release().to_string_lossy().into_owned();
     let release = release.unwrap_or(&running);
@@ -40,31 +41,82 @@ pub fn host(project: &Project, release: Option<&str>, load: bool) -> Result<u8> 
     if load && release != running {
         bail!("{running} runs here: a module for {release} cannot be loaded");
     }
-    if load && !nix::unistd::geteuid().is_root() {
-        bail!("only root loads modules; run it as root, or without loading");
+    if load {
+        may_load(&project.dir)?;
     }
     let kernel = prepare(project, release)?;
-    let built = project.module(&kernel).module_alone()?;
-    // A path that stays, whatever is built next.
-    let folder = project.cache.workspace(&format!("host/{release}"))?;
-    let ko = folder.join(MODULE);
-    std::fs::copy(built.path().join(MODULE), &ko).with_context(|| format!("cannot write {}", ko.display()))?;
-    match &signer {
-        Some(signer) => sign(&kernel.tree(), signer, &ko)?,
-        None if is_locked_down() => note(
+    if !is_read(project, &kernel)? && load && !unread {
+        bail!(
+            "{release} differs where the module stands on the kernel, see above: it is not loaded without \
+             `machine host --load --unread`"
+        );
+    }
+    let ko = build(project, &kernel, signer.as_ref())?;
+    if signer.is_none() && is_locked_down() {
+        note(
             "this host loads signed modules only: name a key that it trusts by XFD_SIGN_KEY and XFD_SIGN_CERT (mokutil \
              --import enrolls one)",
-        ),
-        None => {}
+        );
     }
     if load {
-        let mut make = Command::new("make");
+        let root = nix::unistd::geteuid().is_root();
+        let mut make = Command::new(if root { "make" } else { "sudo" });
+        if !root {
+            make.arg("make");
+        }
         make.arg("-C").arg(&project.dir).args(["--no-print-directory", "load"]).arg(format!("KO={}", ko.display()));
         let loaded = spawn(&mut make)?.wait()?.success();
         return Ok(if loaded { verdict::PASS } else { verdict::FAIL });
     }
     println!("make load KO={}", ko.display());
     Ok(verdict::PASS)
+}
+
+/// Root would leave files of its own in another user's folder, who could not build there any more.
+fn may_load(project: &Path) -> Result<()> {
+    use std::os::unix::fs::MetadataExt;
+    let owner = std::fs::metadata(project)?.uid();
+    let me = nix::unistd::geteuid();
+    anyhow::ensure!(
+        !me.is_root() || owner == 0,
+        "{} is not root's: run this as its owner, sudo is asked to load the module",
+        project.display()
+    );
+    anyhow::ensure!(
+        me.is_root() || Command::new("sudo").arg("-V").output().is_ok_and(|output| output.status.success()),
+        "only root loads modules, and there is no sudo here: run it as root"
+    );
+    Ok(())
+}
+
+/// Whether somebody has read all of this kernel that the module stands on, and its series is one of the recipe's; says what not.
+fn is_read(project: &Project, kernel: &kernel::Kernel) -> Result<bool> {
+    let unread = project.relied_on(kernel)?;
+    for remark in &unread.remarks {
+        note(remark);
+    }
+    let series = kernel::series(kernel.release());
+    let known = project.recipe.kernel.iter().any(|known| known.series == series);
+    if !known {
+        note(&format!("the module was never tried on a kernel {series}"));
+    }
+    Ok(known && unread.failed == 0)
+}
+
+/// Builds and signs the module for `kernel`: where it is, whatever is built next.
+fn build(project: &Project, kernel: &kernel::Kernel, signer: Option<&Signer>) -> Result<PathBuf> {
+    let built = project.module(kernel).module_alone()?;
+    let name = format!("host/{}", kernel.release());
+    let _lock = project.cache.exclusive("host")?;
+    let folder = project.cache.workspace(&name)?;
+    let (new, ko) = (folder.join("xfd.new"), folder.join(MODULE));
+    std::fs::copy(built.path().join(MODULE), &new).with_context(|| format!("cannot write {}", new.display()))?;
+    if let Some(signer) = signer {
+        sign(&kernel.tree(), signer, &new)?;
+    }
+    // Whole and signed, or what was there before.
+    std::fs::rename(&new, &ko).with_context(|| format!("cannot write {}", ko.display()))?;
+    Ok(ko)
 }
 
 /// The kernel of that release, from whichever root's archive has it.
@@ -125,7 +177,11 @@ fn sign(tree: &Path, signer: &Signer, ko: &Path) -> Result<()> {
     let output = command.output().with_context(|| format!("cannot run {}", program.display()))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
-        bail!("the module cannot be signed: {}", said.lines().next().unwrap_or("sign-file says nothing"));
+        let said: Vec<_> = said.lines().filter(|line| !line.starts_with("At main.c")).collect();
+        bail!(
+            "the module cannot be signed: {} (a key with a passphrase: KBUILD_SIGN_PIN)",
+            said.first().unwrap_or(&"sign-file says nothing")
+        );
     }
     Ok(())
 }

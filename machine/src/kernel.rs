@@ -205,8 +205,9 @@ fn check_compilers(root: &Toolroot, log: &Log, shipped: &kconfig::Config) -> Res
         let found = found.lines().next().unwrap_or_default().trim();
         if found != wanted {
             bail!(
-                "the kernel was built with {wanted}, toolroot {} has {found}: no metadata can be made",
-                root.name()
+                "the kernel was built with {wanted}, toolroot {name} has {found}: no metadata can be made. If the archive \
+                 has newer compilers than that, remove .cache/toolroot-{name} and it is made anew",
+                name = root.name()
             );
         }
     }

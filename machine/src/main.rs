@@ -145,7 +145,7 @@ fn act(command: Command, kernel: Option<&str>) -> Result<u8> {
             };
             debug::check(project, filter.as_deref(), kind)
         }
-        Command::Host { release, load } => host::host(project, release.as_deref(), load),
+        Command::Host { release, load, unread } => host::host(project, release.as_deref(), load, unread),
         Command::CheckKernels { filter } => kernels::check(project, filter.as_deref()),
         Command::Table => table::table(project),
         Command::Bench => bench::bench(project),

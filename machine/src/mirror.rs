@@ -15,16 +15,21 @@ pub struct Source {
     pub components: Vec<String>,
 }
 
+/// `XFD_MIRROR`, if it says one.
+pub fn asked() -> Option<String> {
+    std::env::var("XFD_MIRROR").ok().filter(|uri| !uri.is_empty())
+}
+
 /// The mirror for the toolchain root; `None` is mmdebstrap's default.
 ///
 /// # Errors
 ///
 /// `XFD_MIRROR` is not a URI.
 pub fn choose() -> Result<Option<String>> {
-    match std::env::var("XFD_MIRROR") {
-        Ok(uri) if uri.contains(":/") => Ok(Some(uri)),
-        Ok(uri) if !uri.is_empty() => bail!("XFD_MIRROR is not a URI: {uri}; for example https://HOST/debian"),
-        _ => Ok(of_host(Path::new("/"))),
+    match asked() {
+        Some(uri) if uri.contains(":/") => Ok(Some(uri)),
+        Some(uri) => bail!("XFD_MIRROR is not a URI: {uri}; for example https://HOST/debian"),
+        None => Ok(of_host(Path::new("/"))),
     }
 }
 

@@ -56,10 +56,7 @@ impl Builder<'_> {
             let build = self.mirror("module")?;
             log.run("building the module", self.make(&build).args(["CONFIG_XFD_SELFTEST=m", "modules"]))?;
             let faults = self.mirror("module-faults")?;
-            // What is built goes under the key of what was there before.
-            if self.key()? != key {
-                bail!("the module's sources changed while they were copied; run it again");
-            }
+            self.unchanged_since(&key)?;
             log.run("building it with fault injection", self.make(&faults).args(["CONFIG_XFD_FAULTS=y", "modules"]))?;
             for product in PRODUCTS {
                 let (build, made) = if product == WITH_FAULTS { (&faults, MODULE) } else { (&build, product) };
@@ -91,11 +88,20 @@ impl Builder<'_> {
             let log = Log::create(self.cache.log(&name))?;
             let _lock = self.cache.exclusive("module-build")?;
             let build = self.mirror("module")?;
+            self.unchanged_since(&key)?;
             log.run("building the module", self.make(&build).arg("modules"))?;
             fs::copy(build.join(MODULE), dir.join(MODULE)).context("the module's build made no module")?;
             step.done();
             Ok(())
         })
+    }
+
+    /// What is built goes under the key of what was there before it was copied.
+    fn unchanged_since(&self, key: &str) -> Result<()> {
+        if self.key()? != key {
+            bail!("the module's sources changed while they were copied; run it again");
+        }
+        Ok(())
     }
 
     fn key(&self) -> Result<String> {

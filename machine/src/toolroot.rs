@@ -46,12 +46,16 @@ impl Toolroot {
 
     fn called(name: &str, cache: &Cache, recipe: &recipe::Toolroot) -> Result<Toolroot> {
         namespace::check()?;
-        let key = Key::new()
+        let mut key = Key::new()
             .add("step", STEP)
             .add("suite", &recipe.suite)
             .add("extra", recipe.extra_suites.join(" "))
-            .add("packages", recipe.packages.join(" "))
-            .finish();
+            .add("packages", recipe.packages.join(" "));
+        // Another archive, of a day in the past perhaps, is another root.
+        if let Some(mirror) = mirror::asked() {
+            key = key.add("mirror", mirror);
+        }
+        let key = key.finish();
         let piece_name = format!("toolroot-{name}");
         let piece = cache.piece(&piece_name, &key, |dir| make(&piece_name, cache, recipe, dir))?;
         Ok(Toolroot { name: name.to_owned(), piece, key, apt_updated: Mutex::new(false) })

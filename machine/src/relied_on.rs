@@ -61,13 +61,15 @@ pub fn check(cache: &Cache, project: &Path, kernel: &Kernel) -> Result<Count> {
         }
         let ours = function.ours.display();
         let Some(body) = body_in(&kernel.tree(), function) else {
-            count.fail(format!(
+            let missing = format!(
                 "{}() is not in {} of {}: {ours} stands on it ({})",
                 function.name,
                 function.file.display(),
                 kernel.release(),
                 function.because
-            ));
+            );
+            differences.push(format!("{missing}\n"));
+            count.fail(missing);
             continue;
         };
         let hash = hash(&body);

@@ -6,7 +6,8 @@
 //! of a [`facility`] that is given on request, the process's [`permission`], the sizes
 //! ([`layout`], [`room`]), the task's [`buffer`], the value the CPU must hold afterwards ([`arming`]), what
 //! the task gets ([`verdict`]). After it: whether the task needs its buffer yet ([`idle`]). Beside
-//! it: what is different for a virtual CPU ([`guest`]).
+//! it: what is different for a virtual CPU ([`guest`]). Before it: which instruction of the kernel's leads to its
+//! handler ([`near_call`]).
 //!
 //! No `unsafe`, no allocation, no kernel type: compiled into the module by kbuild and into host
 //! tests by cargo.
@@ -18,6 +19,7 @@ pub mod facility;
 pub mod guest;
 pub mod idle;
 pub mod layout;
+pub mod near_call;
 pub mod nm_event;
 pub mod permission;
 pub mod room;

@@ -2,25 +2,25 @@
 //! Near calls and jumps in the text of a function, by what they lead to.
 //!
 //! Instructions are not decoded: five bytes that read as a call or jump with exactly the right distance are one.
-//! Nothing here is of the kernel's; rust/xstate/tests/near_calls.rs has the text of several kernels.
+//! `tests/near_calls.rs` has the text of several kernels.
 
 const CALL: u8 = 0xe8;
 const JMP: u8 = 0xe9;
 
-/// Bytes of a near call or jump.
-pub(super) const LENGTH: usize = 5;
+/// Bytes of a near call or jump (SDM vol. 2, CALL rel32 and JMP rel32).
+pub const LENGTH: usize = 5;
 
 /// One of them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct NearCall {
+pub struct NearCall {
     /// Where it is.
-    pub(super) address: usize,
+    pub address: usize,
     opcode: u8,
 }
 
 impl NearCall {
     /// The instruction of the same kind, at the same place, that leads to `target`; `None` if that is too far.
-    pub(super) fn leading_to(self, target: usize) -> Option<[u8; LENGTH]> {
+    pub fn leading_to(self, target: usize) -> Option<[u8; LENGTH]> {
         let distance = target.wrapping_sub(self.address.wrapping_add(LENGTH)) as isize;
         let [a, b, c, d] = i32::try_from(distance).ok()?.to_le_bytes();
         Some([self.opcode, a, b, c, d])
@@ -28,11 +28,7 @@ impl NearCall {
 }
 
 /// The near calls and jumps to `target` in `text`, which is at `start`.
-pub(super) fn all_in(
-    text: &[u8],
-    start: usize,
-    target: usize,
-) -> impl Iterator<Item = NearCall> + '_ {
+pub fn all_in(text: &[u8], start: usize, target: usize) -> impl Iterator<Item = NearCall> + '_ {
     text.windows(LENGTH)
         .enumerate()
         .filter_map(move |(i, bytes)| {
@@ -45,11 +41,4 @@ pub(super) fn all_in(
             };
             (call.leading_to(target)? == bytes).then_some(call)
         })
-}
-
-/// The one near call or jump to `target` in `text`, which is at `start`; `None` if there are more.
-pub(super) fn only_in(text: &[u8], start: usize, target: usize) -> Option<NearCall> {
-    let mut found = all_in(text, start, target);
-    let first = found.next()?;
-    found.next().is_none().then_some(first)
 }

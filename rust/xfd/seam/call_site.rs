@@ -4,11 +4,11 @@
 //! One 5-byte instruction is exchanged for one 5-byte instruction: the kernel's text patching can
 //! make no other exchange safe while other CPUs run the stub.
 
-use super::near_call::{self, NearCall};
 use super::refusal::Refusal;
 use super::symbols::{extent, find, optional, variants};
 use crate::bindings;
 use crate::fault;
+use crate::xstate::near_call::{self, NearCall};
 use kernel::prelude::*;
 use kernel::sync::SetOnce;
 
@@ -30,20 +30,21 @@ static SITES: SetOnce<CallSites> = SetOnce::new();
 pub(crate) fn locate() -> Result<(), Refusal> {
     let original = find(c"exc_device_not_available")?;
     let stub = c"asm_exc_device_not_available";
-    let idt = only_reference(find(stub)?, original).ok_or(Refusal::NoCallSite(stub))?;
+    let idt = only(references(find(stub)?, original)).ok_or(Refusal::NoCallSite(stub))?;
     // SAFETY: reads a CPU feature bit.
     let has_fred = unsafe { bindings::xfd_cpu_has_fred() } || fault::looks_as_with_fred();
     let fred = if has_fred {
-        let mut calls = variants(c"fred_hwexc").filter_map(|stub| only_reference(stub, original));
-        let only = calls.next().filter(|_| calls.next().is_none());
-        Some(only.ok_or(Refusal::NoCallSite(c"fred_hwexc"))?)
+        let calls = variants(c"fred_hwexc").flat_map(|stub| references(stub, original));
+        Some(only(calls).ok_or(Refusal::NoCallSite(c"fred_hwexc"))?)
     } else {
         // Nothing comes by it: not worth a look at every symbol of the kernel, which is three quarters
         // of loading. gcc's name for it, and clang's; without CONFIG_X86_FRED there is none.
-        [c"fred_hwexc.constprop.0", c"fred_hwexc"]
-            .into_iter()
-            .filter_map(optional)
-            .find_map(|stub| only_reference(stub, original))
+        only(
+            [c"fred_hwexc.constprop.0", c"fred_hwexc"]
+                .into_iter()
+                .filter_map(optional)
+                .flat_map(|stub| references(stub, original)),
+        )
     };
 
     for site in [Some(idt), fred].into_iter().flatten() {
@@ -121,21 +122,21 @@ impl CallSites {
     }
 }
 
-/// The one near call or jump to `target` in the function at `start`.
-fn only_reference(start: usize, target: usize) -> Option<NearCall> {
-    near_call::only_in(text_of(start), start, target)
+/// The one of these, if there is no other.
+fn only(mut calls: impl Iterator<Item = NearCall>) -> Option<NearCall> {
+    let first = calls.next()?;
+    calls.next().is_none().then_some(first)
 }
 
 /// Whether the function `caller` calls `function`: the compiler put no copy of it in its place.
 pub(super) fn is_called_by(function: usize, caller: usize) -> bool {
-    near_call::all_in(text_of(caller), caller, function)
-        .next()
-        .is_some()
+    references(caller, function).next().is_some()
 }
 
-/// The text of the function at `start`.
-fn text_of(start: usize) -> &'static [u8] {
+/// The near calls and jumps to `target` in the function at `start`.
+fn references(start: usize, target: usize) -> impl Iterator<Item = NearCall> {
     // SAFETY: a function in the kernel's text, which is mapped and readable, of that many bytes. Others may
     // patch it meanwhile; what is found is looked at again, under the kernel's lock, before it is exchanged.
-    unsafe { core::slice::from_raw_parts(start as *const u8, extent(start)) }
+    let text = unsafe { core::slice::from_raw_parts(start as *const u8, extent(start)) };
+    near_call::all_in(text, start, target)
 }

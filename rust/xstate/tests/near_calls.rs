@@ -1,16 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The search for the call of the #NM handler (rust/xfd/seam/near_call.rs) in the text of several kernels, which
+//! The search for the call of the #NM handler in the text of several kernels, which
 //! `kernel_look text=FUNCTION` printed there: one file a kernel, of one line a function.
 
-#[allow(dead_code)]
-#[path = "../../xfd/seam/near_call.rs"]
-mod near_call;
-
-use near_call::{all_in, only_in, LENGTH};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::fs;
 use std::path::Path;
+use xstate::near_call::{all_in, LENGTH};
 
 const HANDLER: &str = "exc_device_not_available";
 
@@ -56,15 +52,17 @@ fn each_kernel_has_one_call_in_each_stub() {
         let handler = functions.iter().find(|f| f.name == HANDLER).unwrap().start;
         for stub in ["asm_exc_device_not_available", "fred_hwexc"] {
             let stub = functions.iter().find(|f| f.name == stub).unwrap();
-            let call = only_in(&stub.text, stub.start, handler);
-            let call = call.unwrap_or_else(|| panic!("{kernel}: {}", stub.name));
+            let calls: Vec<_> = all_in(&stub.text, stub.start, handler).collect();
+            let [call] = calls[..] else {
+                panic!("{kernel}: {}: {calls:?}", stub.name)
+            };
             // It is what the kernel has there, and leads elsewhere when it is exchanged.
             let at = call.address - stub.start;
             let there = &stub.text[at..at + LENGTH];
             assert_eq!(call.leading_to(handler).unwrap(), there, "{kernel}");
             assert_ne!(call.leading_to(handler + 16).unwrap(), there);
             // None of the other handlers' calls is taken for it.
-            assert_eq!(only_in(&stub.text, stub.start, handler + 1), None);
+            assert_eq!(all_in(&stub.text, stub.start, handler + 1).count(), 0);
         }
     }
 }
@@ -99,14 +97,13 @@ proptest! {
             let at = call.address.wrapping_sub(start);
             prop_assert_eq!(&call.leading_to(target).unwrap()[..], &text[at..at + LENGTH]);
         }
-        prop_assert_eq!(only_in(&text, start, target).is_some(), found.len() == 1);
     }
 
     /// What is out of reach has no instruction.
     #[test]
     fn two_gigabytes_are_the_reach(start in 1usize << 40..1 << 41, distance in -(1i64 << 33)..1 << 33) {
         let text = [0xe8, 0, 0, 0, 0];
-        let call = only_in(&text, start, start + LENGTH).unwrap();
+        let call = all_in(&text, start, start + LENGTH).next().unwrap();
         let target = (start + LENGTH).wrapping_add_signed(distance as isize);
         prop_assert_eq!(call.leading_to(target).is_some(), i32::try_from(distance).is_ok());
     }

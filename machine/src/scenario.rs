@@ -70,6 +70,9 @@ pub struct Scenario {
     /// Features that its CPU does not have.
     #[serde(default)]
     pub without: Vec<String>,
+    /// It is there for what its tests would skip elsewhere: a test that skips anything has failed.
+    #[serde(default)]
+    pub nothing_skipped: bool,
     /// The longest silence, in seconds.
     #[serde(default = "quiet")]
     pub quiet_seconds: u64,

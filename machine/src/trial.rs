@@ -198,6 +198,9 @@ fn judge(scenario: &Scenario, heard: &Heard, report: &Report, known: impl Fn(&st
             }
         }
     }
+    if scenario.nothing_skipped && count.skipped > 0 {
+        count.fail(format!("{} tests were skipped in a boot that is there for them", count.skipped));
+    }
     if matches!(report.end, End::Orderly) {
         return count;
     }

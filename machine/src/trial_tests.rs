@@ -20,6 +20,7 @@ fn scenario(module: bool) -> Scenario {
         suites: Vec::new(),
         uncompared: Vec::new(),
         tests: vec![Test { name: "a".into(), style: Style::Ktap, guest_only: false }],
+        nothing_skipped: false,
         quiet_seconds: 1,
         total_seconds: 1,
         parts: 1,
@@ -54,6 +55,20 @@ fn numbers(scenario: &Scenario, heard: &Heard, report: &Report) -> (usize, usize
 fn a_good_boot() {
     assert_eq!(numbers(&scenario(false), &heard(false), &report(End::Orderly, vec![])), (2, 0));
     assert_eq!(numbers(&scenario(true), &heard(true), &report(End::Orderly, vec![])), (4, 0));
+}
+
+#[test]
+fn a_skip_fails_where_nothing_may_be_skipped() {
+    let mut heard = Heard::default();
+    let output = Event::Output(b"1..1\nok 1 x # SKIP not here\n".to_vec());
+    for event in [Event::Begin("a".into()), output, Event::End("a".into(), 0)] {
+        heard.take(event);
+    }
+    let numbers = |nothing_skipped| {
+        numbers(&Scenario { nothing_skipped, ..scenario(false) }, &heard, &report(End::Orderly, vec![]))
+    };
+    assert_eq!(numbers(false), (1, 0));
+    assert_eq!(numbers(true), (1, 1));
 }
 
 #[test]

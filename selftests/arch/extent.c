@@ -4,6 +4,8 @@
  * the instruction to run. The SDM says what is loaded and stored (vol. 1, 13.7 to 13.10), not what is looked at.
  */
 #define _GNU_SOURCE
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -160,7 +162,10 @@ static void ask_failures(void)
 static void open_space(void)
 {
 	space = mmap(NULL, SPACE + GUARD, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	mprotect(space + SPACE, GUARD, PROT_NONE);
+	if (space == MAP_FAILED || mprotect(space + SPACE, GUARD, PROT_NONE)) {
+		printf("Bail out! no memory: %s\n", strerror(errno));
+		exit(1);
+	}
 }
 
 static void close_space(void)

@@ -15,6 +15,7 @@ use crate::cache::{Cache, Piece};
 use crate::child::Log;
 use crate::kernel::{self, Kernel};
 use crate::key::{files_below, Key};
+use crate::namespace::remove_tree;
 use crate::progress::Step;
 
 /// What of the project belongs to the module.
@@ -146,8 +147,16 @@ impl Builder<'_> {
     }
 
     /// Brings the sources of the build folder `name` up to date, and says where it is.
+    /// The build folder with today's sources. Those of an older tree of this kernel go.
     fn mirror(&self, name: &str) -> Result<PathBuf> {
-        let build = self.cache.workspace(&format!("{name}-{}", self.kernel.key()))?;
+        let of_kernel = format!("{name}-{}", self.kernel.name());
+        for other in fs::read_dir(self.cache.workspace(&of_kernel)?)? {
+            let other = other?;
+            if other.file_name() != self.kernel.key() {
+                remove_tree(&other.path())?;
+            }
+        }
+        let build = self.cache.workspace(&format!("{of_kernel}/{}", self.kernel.key()))?;
         mirror(self.project, &build, &self.sources()?)?;
         Ok(build)
     }

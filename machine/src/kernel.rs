@@ -12,7 +12,7 @@ use crate::cache::{Cache, Piece};
 use crate::child::Log;
 use crate::kconfig;
 use crate::key::Key;
-use crate::progress::Step;
+use crate::progress::{note, Step};
 use crate::recipe;
 use crate::toolroot::Toolroot;
 
@@ -263,10 +263,13 @@ fn sources(root: &Toolroot, log: &Log) -> Result<Vec<String>> {
 ///
 /// # Errors
 ///
-/// [`NotInArchive`]; no network.
+/// [`NotInArchive`].
 pub fn newest_series(cache: &Cache, root: &Toolroot) -> Result<String> {
     let log = Log::create(cache.log("kernel-newest"))?;
-    root.update_apt(cache, &log)?;
+    // Nothing may have to be fetched at all.
+    if root.update_apt(cache, &log).is_err() {
+        note(&format!("the archive cannot be asked ({}): its newest kernel is that of the last time", root.name()));
+    }
     let source = sources(root, &log)?.into_iter().next();
     let none = || NotInArchive(format!("the Debian archive ({}) has no kernel source", root.name()));
     Ok(source.ok_or_else(none)?.trim_start_matches("linux-source-").to_owned())

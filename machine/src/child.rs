@@ -126,7 +126,7 @@ pub fn reason(text: &str) -> Option<String> {
     let last = |patterns: &[&str]| {
         text.lines().rev().find(|line| patterns.iter().any(|p| line.contains(p))).map(|line| line.trim().to_owned())
     };
-    if last(&["No space left on device", "not enough free space"]).is_some() {
+    if last(&["No space left on device", "enough free space"]).is_some() {
         return Some("no space left on the device; free some, or set XFD_CACHE to a folder elsewhere".into());
     }
     if let Some(line) = last(&network) {
@@ -173,6 +173,8 @@ mod tests {
         assert!(network.starts_with("the Debian archive cannot be reached"), "{network}");
         let space = reason("tar: x: Cannot write: No space left on device\nError 2").unwrap();
         assert!(space.starts_with("no space left"), "{space}");
+        let apt = reason("E: You don't have enough free space in /x/archives/.\nI: more\nE: mmdebstrap failed").unwrap();
+        assert!(apt.starts_with("no space left"), "{apt}");
         let expired = reason("E: Release file for http://x is expired (invalid since 20d).\nE: it failed").unwrap();
         assert!(expired.starts_with("Release file") && expired.contains("XFD_EXPIRED"), "{expired}");
         assert_eq!(reason("all is well"), None);

@@ -173,7 +173,8 @@ mod tests {
         assert!(network.starts_with("the Debian archive cannot be reached"), "{network}");
         let space = reason("tar: x: Cannot write: No space left on device\nError 2").unwrap();
         assert!(space.starts_with("no space left"), "{space}");
-        let apt = reason("E: You don't have enough free space in /x/archives/.\nI: more\nE: mmdebstrap failed").unwrap();
+        let apt =
+            reason("E: You don't have enough free space in /x/archives/.\nI: more\nE: mmdebstrap failed").unwrap();
         assert!(apt.starts_with("no space left"), "{apt}");
         let expired = reason("E: Release file for http://x is expired (invalid since 20d).\nE: it failed").unwrap();
         assert!(expired.starts_with("Release file") && expired.contains("XFD_EXPIRED"), "{expired}");

@@ -12,7 +12,7 @@ use crate::ktap::Count;
 use crate::progress::Step;
 
 /// The crates with host tests.
-pub const CRATES: [&str; 3] = ["machine", "rust/xstate", "rust/xcomp"];
+pub const CRATES: [&str; 4] = ["machine", "rust/xstate", "rust/xcomp", "xfdctl"];
 
 /// Runs the tests of one crate and counts them; a crate that is not there, or does not build, is a failure.
 pub fn run(cache: &Cache, project: &Path, name: &str) -> Result<Count> {

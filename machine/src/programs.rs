@@ -23,6 +23,8 @@ use crate::toolroot::Toolroot;
 
 /// The kernel's own tests, unchanged, that concern us. `avx_64` is xstate.c over the AVX components.
 const KERNELS_OWN: [&str; 2] = ["amx_64", "avx_64"];
+/// Packages of programs.
+const RUST: [&str; 2] = ["selftests/rust", "xfdctl"];
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// The test that is the kernel's own runner with our C selftests as its collection.
 const KSELFTEST: &str = "run_kselftest";
@@ -121,8 +123,8 @@ impl Builder<'_> {
         let kvm_names = found.keys().cloned().collect();
         by_name.extend(found);
         pieces.push(kvm);
-        if self.project.join("selftests/rust/Cargo.toml").exists() {
-            by_name.extend(self.rust()?);
+        for package in RUST {
+            by_name.extend(self.rust(package)?);
         }
         let real = self.real()?;
         by_name.extend(executables(real.built.path())?);
@@ -198,10 +200,10 @@ impl Builder<'_> {
     }
 
     /// cargo knows itself what is out of date.
-    fn rust(&self) -> Result<BTreeMap<String, PathBuf>> {
+    fn rust(&self, package: &str) -> Result<BTreeMap<String, PathBuf>> {
         require("cargo")?;
-        let _step = Step::start("programs", "building selftests/rust, if it has changed");
-        let log = Log::create(self.cache.log("programs-rust"))?;
+        let _step = Step::start("programs", &format!("building {package}, if it has changed"));
+        let log = Log::create(self.cache.log(&format!("programs-{}", package.replace('/', "-"))))?;
         let mut cargo = Command::new("cargo");
         cargo.args([
             "build",
@@ -211,13 +213,13 @@ impl Builder<'_> {
             "--target",
             TARGET,
         ]);
-        cargo.arg("--manifest-path").arg(self.project.join("selftests/rust/Cargo.toml"));
+        cargo.arg("--manifest-path").arg(self.project.join(package).join("Cargo.toml"));
         cargo.env("CARGO_TARGET_DIR", self.cache.workspace("cargo-guest")?);
         cargo.env("RUSTFLAGS", "-C target-feature=+crt-static -C strip=symbols");
-        let messages = log.output("building selftests/rust", &mut cargo)?;
+        let messages = log.output(&format!("building {package}"), &mut cargo)?;
         let found = cargo_executables(&messages);
         if found.is_empty() {
-            bail!("building selftests/rust made no program; full log: {}", log.path().display());
+            bail!("building {package} made no program; full log: {}", log.path().display());
         }
         Ok(found)
     }

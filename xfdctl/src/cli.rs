@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The command line.
+
+use clap::{Parser, Subcommand};
+use std::ffi::OsString;
+
+const DOCTOR_STATUS: &str = "Exit status: 0 nothing is wrong; 1 something is, or the program died; 2 wrong use; \
+                             3 it could not be found out.";
+
+/// Says whether AMX works on this machine, and why not.
+#[derive(Parser)]
+#[command(version, max_term_width = 100)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Looks at everything that AMX needs, from the processor to a process, and says what is wrong and the cure
+    ///
+    /// With a program, runs that as well, and explains its death if AMX is the reason. It is traced (ptrace), so
+    /// it runs slower, and what is set-uid has no such rights. Nothing is changed, and no module is needed.
+    #[command(after_help = DOCTOR_STATUS)]
+    Doctor {
+        /// One JSON object for each line
+        #[arg(long)]
+        json: bool,
+        /// The program to run, and its arguments
+        #[arg(last = true, value_name = "PROGRAM")]
+        program: Vec<OsString>,
+    },
+}

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `xfdctl doctor`: from the processor to the program, in the order in which one needs the other.
+//!
+//! ```text
+//! processor (CPUID, XCR0) -> kernel -> permission, a use in a child -> memory
+//!   beside them the module (and what keeps it away)
+//!   then the program: trace (what it did) -> death (what that means)
+//! ```
+
+mod death;
+mod finding;
+mod kernel;
+mod memory;
+mod module;
+mod permission;
+mod processor;
+mod program;
+mod trial;
+
+use finding::{Finding, State};
+use std::ffi::OsString;
+
+/// Prints all findings; the exit status.
+///
+/// # Errors
+///
+/// The program cannot be run or traced; nobody reads what is printed.
+pub fn run(json: bool, program: &[OsString]) -> anyhow::Result<u8> {
+    let mut wrong = false;
+    let mut say = |findings: Vec<Finding>| -> anyhow::Result<()> {
+        for finding in findings {
+            wrong |= finding.state == State::Wrong;
+            finding::print(&finding, json)?;
+        }
+        Ok(())
+    };
+    let processor = processor::look();
+    let has_tiles = processor.iter().all(|finding| finding.state != State::Wrong);
+    say(processor)?;
+    let kernel = kernel::look(has_tiles);
+    let gives_tiles = has_tiles && kernel.iter().all(|finding| finding.state != State::Wrong);
+    say(kernel)?;
+    if gives_tiles {
+        say(permission::look())?;
+        say(memory::look())?;
+    }
+    say(module::look())?;
+    if let Some((name, args)) = program.split_first() {
+        say(vec![death::explain(&program::run(name, args)?, has_tiles)])?;
+    }
+    Ok(u8::from(wrong))
+}

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What CPUID and XCR0 say about tiles (SDM vol. 1, 13.14 and 18.1; vol. 2, CPUID and XGETBV).
+
+use super::finding::Finding;
+use raw_cpuid::{cpuid, CpuId};
+use std::arch::asm;
+
+const ABOUT: &str = "processor";
+const TILE_CFG: u32 = 1 << 17;
+const TILE_DATA: u32 = 1 << 18;
+const TILES: u32 = TILE_CFG | TILE_DATA;
+
+/// What the answers depend on.
+#[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a bit of CPUID")]
+struct Seen {
+    name: String,
+    hypervisor: Option<String>,
+    tiles: bool,
+    int8: bool,
+    bf16: bool,
+    /// The highest palette (CPUID.1DH.0:EAX).
+    palettes: u32,
+    /// Bytes of a tile, and tiles, of palette 1.
+    palette1: (u32, u32),
+    /// Components that XCR0 may have (CPUID.DH.0:EAX).
+    offered: u32,
+    /// `IA32_XFD` is there, and can arm tile data.
+    xfd: bool,
+    /// XCR0; 0 if the kernel has not switched on XSAVE.
+    xcr0: u32,
+}
+
+/// All about it; none is [`super::State::Wrong`] if tiles can be used as far as it is concerned.
+pub fn look() -> Vec<Finding> {
+    judge(&see())
+}
+
+fn see() -> Seen {
+    let id = CpuId::new();
+    let highest = cpuid!(0).eax;
+    let leaf = |leaf: u32, sub: u32| (leaf <= highest).then(|| cpuid!(leaf, sub));
+    let features = leaf(7, 0);
+    let edx = features.map_or(0, |leaf| leaf.edx);
+    let xsave = leaf(1, 0).is_some_and(|leaf| leaf.ecx & 1 << 27 != 0);
+    let tile_data = leaf(0xd, 18);
+    let palette1 = leaf(0x1d, 1).unwrap_or_else(|| cpuid!(0xffff));
+    Seen {
+        name: id
+            .get_processor_brand_string()
+            .map_or_else(|| "unknown".to_owned(), |name| name.as_str().trim().to_owned()),
+        hypervisor: id.get_hypervisor_info().map(|info| format!("{:?}", info.identify())),
+        tiles: edx & 1 << 24 != 0,
+        int8: edx & 1 << 25 != 0,
+        bf16: edx & 1 << 22 != 0,
+        palettes: leaf(0x1d, 0).map_or(0, |leaf| leaf.eax),
+        palette1: (palette1.eax >> 16, palette1.ebx >> 16),
+        offered: leaf(0xd, 0).map_or(0, |leaf| leaf.eax),
+        xfd: leaf(0xd, 1).is_some_and(|leaf| leaf.eax & 1 << 4 != 0)
+            && tile_data.is_some_and(|leaf| leaf.ecx & 1 << 2 != 0),
+        xcr0: if xsave { xgetbv0() } else { 0 },
+    }
+}
+
+fn judge(seen: &Seen) -> Vec<Finding> {
+    let host = match &seen.hypervisor {
+        Some(name) => format!("{}, shown by a hypervisor ({name})", seen.name),
+        None => seen.name.clone(),
+    };
+    if !seen.tiles {
+        let cure = match seen.hypervisor {
+            Some(_) => {
+                "use a host with AMX, and a CPU model that passes it: for QEMU -cpu host, or +amx-tile,+amx-int8,+amx-bf16"
+            }
+            None => "AMX comes with Intel's Sapphire Rapids and later Xeons; firmware may hide it",
+        };
+        return vec![Finding::wrong(ABOUT, format!("{host}: no AMX (CPUID.7.0:EDX[24] is 0)"), cure)];
+    }
+    let mut findings = Vec::new();
+    let kinds: Vec<_> =
+        [(seen.int8, "int8"), (seen.bf16, "bf16")].iter().filter(|kind| kind.0).map(|kind| kind.1).collect();
+    findings.push(Finding::ok(ABOUT, format!("{host}: AMX tiles, {}", kinds.join(", "))));
+    findings.push(if seen.palettes == 0 {
+        Finding::wrong(
+            "palettes",
+            "AMX is shown without palettes (CPUID.1DH is empty): LDTILECFG has nothing to choose from, and programs \
+             that look at them fail",
+            "the hypervisor has to pass CPUID leaves 1DH and 1EH as well (QEMU does from 7.0 on)",
+        )
+    } else {
+        let (bytes, tiles) = seen.palette1;
+        Finding::ok("palettes", format!("{}; palette 1 has {tiles} tiles of {bytes} bytes", seen.palettes))
+    });
+    findings.push(if seen.xfd {
+        Finding::ok("XFD", "tile data can be armed (CPUID.DH.1:EAX[4], DH.18:ECX[2])")
+    } else {
+        Finding::wrong(
+            "XFD",
+            "the CPU cannot arm tile data (CPUID.DH.1:EAX[4] or DH.18:ECX[2] is 0), so Linux gives no tiles",
+            "the hypervisor has to pass XFD as well",
+        )
+    });
+    findings.push(if seen.xcr0 & TILES == TILES {
+        Finding::ok("XCR0", format!("{:#x}: tiles are switched on", seen.xcr0))
+    } else if seen.offered & TILES == TILES {
+        Finding::wrong(
+            "XCR0",
+            format!("{:#x}: the kernel has not switched tiles on", seen.xcr0),
+            "Linux does from 5.16 on, unless the command line has clearcpuid=, noxsave or noxsaves (/proc/cmdline)",
+        )
+    } else {
+        Finding::wrong(
+            "XCR0",
+            format!(
+                "{:#x}: the CPU offers no tile state to switch on (CPUID.DH.0:EAX is {:#x})",
+                seen.xcr0, seen.offered
+            ),
+            "the hypervisor has to pass state components 17 and 18: for KVM, its process needs the guest permission \
+             (ARCH_REQ_XCOMP_GUEST_PERM) before its first virtual CPU",
+        )
+    });
+    findings
+}
+
+fn xgetbv0() -> u32 {
+    let eax: u32;
+    // SAFETY: CPUID.1:ECX[27] says that the kernel has switched on XSAVE: XGETBV(0) is there, and changes nothing else.
+    unsafe { asm!("xgetbv", in("ecx") 0, out("eax") eax, out("edx") _, options(nomem, nostack)) };
+    eax
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::finding::State;
+    use super::*;
+
+    fn good() -> Seen {
+        Seen {
+            name: "Xeon".into(),
+            hypervisor: None,
+            tiles: true,
+            int8: true,
+            bf16: true,
+            palettes: 1,
+            palette1: (1024, 8),
+            offered: 0x602e7,
+            xfd: true,
+            xcr0: 0x602e7,
+        }
+    }
+
+    fn wrong(seen: &Seen) -> Vec<&'static str> {
+        let findings = judge(seen);
+        assert!(findings.iter().all(|f| (f.state == State::Wrong) == f.cure.is_some()));
+        findings.iter().filter(|f| f.state == State::Wrong).map(|f| f.about).collect()
+    }
+
+    #[test]
+    fn a_good_one() {
+        assert_eq!(wrong(&good()), [""; 0]);
+        assert_eq!(judge(&good())[1].what, "1; palette 1 has 8 tiles of 1024 bytes");
+    }
+
+    #[test]
+    fn each_lack_is_named() {
+        assert_eq!(wrong(&Seen { tiles: false, ..good() }), ["processor"]);
+        assert_eq!(wrong(&Seen { palettes: 0, hypervisor: Some("KVM".into()), ..good() }), ["palettes"]);
+        assert_eq!(wrong(&Seen { xfd: false, ..good() }), ["XFD"]);
+        assert_eq!(wrong(&Seen { xcr0: 0xe7, ..good() }), ["XCR0"]);
+        assert_eq!(wrong(&Seen { xcr0: 0xe7, offered: 0x2e7, ..good() }), ["XCR0"]);
+    }
+
+    #[test]
+    fn this_processor_has_an_answer() {
+        assert!(!look().is_empty());
+    }
+}

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `xfdctl`: what is known about AMX on this machine. It needs no module, and says what one would change.
+
+mod cli;
+mod doctor;
+
+use clap::Parser;
+use std::io;
+use std::process::ExitCode;
+
+/// What is asked for could not be found out.
+const NOT_DONE: u8 = 3;
+
+fn main() -> ExitCode {
+    let done = match cli::Arguments::parse().command {
+        cli::Command::Doctor { json, program } => doctor::run(json, &program),
+    };
+    match done {
+        Ok(status) => ExitCode::from(status),
+        Err(error) => {
+            let unread = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
+            // Whoever reads has enough.
+            if !error.downcast_ref().is_some_and(unread) {
+                eprintln!("xfdctl: {error:#}");
+            }
+            ExitCode::from(NOT_DONE)
+        }
+    }
+}

@@ -3,13 +3,14 @@
 
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 const DOCTOR_STATUS: &str = "Exit status: 0 nothing is wrong; 1 something is, or the program died; 2 wrong use; \
                              3 it could not be found out.";
 
 /// Says whether AMX works on this machine, and why not.
 #[derive(Parser)]
-#[command(version, max_term_width = 100)]
+#[command(version, max_term_width = 100, disable_help_subcommand = true)]
 pub struct Arguments {
     /// What to do.
     #[command(subcommand)]
@@ -29,7 +30,13 @@ pub enum Command {
         #[arg(long)]
         json: bool,
         /// The program to run, and its arguments
-        #[arg(last = true, value_name = "PROGRAM")]
+        #[arg(last = true, value_name = "PROGRAM ARGS")]
         program: Vec<OsString>,
+    },
+    /// Writes man pages and completions of bash, fish and zsh into a folder, for a package
+    #[command(hide = true)]
+    Generate {
+        /// It is made if it is not there
+        folder: PathBuf,
     },
 }

@@ -3,6 +3,7 @@
 
 mod cli;
 mod doctor;
+mod generate;
 
 use clap::Parser;
 use std::io;
@@ -14,6 +15,7 @@ const NOT_DONE: u8 = 3;
 fn main() -> ExitCode {
     let done = match cli::Arguments::parse().command {
         cli::Command::Doctor { json, program } => doctor::run(json, &program),
+        cli::Command::Generate { folder } => generate::all(&folder),
     };
     match done {
         Ok(status) => ExitCode::from(status),

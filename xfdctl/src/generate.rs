@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What a package has beside the program, made from its command line.
+
+use crate::cli::Arguments;
+use anyhow::Context;
+use clap::CommandFactory;
+use clap_complete::Shell;
+use std::path::Path;
+
+/// Man pages and completions go to `folder`; the exit status.
+///
+/// # Errors
+///
+/// It cannot be written.
+pub fn all(folder: &Path) -> anyhow::Result<u8> {
+    let cannot = || format!("cannot write to {}", folder.display());
+    std::fs::create_dir_all(folder).with_context(cannot)?;
+    let mut command = Arguments::command();
+    for shell in [Shell::Bash, Shell::Fish, Shell::Zsh] {
+        clap_complete::generate_to(shell, &mut command, "xfdctl", folder).with_context(cannot)?;
+    }
+    clap_mangen::generate_to(command, folder).with_context(cannot)?;
+    Ok(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_of_them_are_there() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(all(&folder.path().join("new")).unwrap(), 0);
+        let text = |name: &str| std::fs::read_to_string(folder.path().join("new").join(name)).unwrap();
+        assert!(text("xfdctl.1").contains("xfdctl\\-doctor"));
+        assert!(text("xfdctl-doctor.1").contains("Exit status: 0 nothing is wrong"));
+        assert!(text("xfdctl.bash").contains("doctor") && text("_xfdctl").contains("doctor"));
+        assert!(text("xfdctl.fish").contains("doctor"));
+    }
+}

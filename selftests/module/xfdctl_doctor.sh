@@ -52,16 +52,16 @@ is_disabled() { [ ! -d $PATCH ]; }
 disabled() { echo 0 >$PATCH/enabled && until_true 30 is_disabled && module_is note "disabled"; }
 removed() { rmmod xfd && module_is note "own code serves"; }
 
-cgroup_without_memory() {
-	group=/sys/fs/cgroup/xfdctl
-	mkdir -p $group && echo 8M >$group/memory.max || return
-	(echo 0 >$group/cgroup.procs && says 1 "^WRONG *memory .*/xfdctl has")
-	result=$?
-	rmdir $group
-	return $result
+caught() { says 1 "^WRONG *program .*ended with status 7 after SIGILL.*never asked" -- "$DIES" caught; }
+falls_back() { says 0 "^note *program .* was refused tiles: .*EPERM" -- "$DIES" falls-back; }
+killed_by_the_filter() { dies killed-by-filter "died of SIGSYS: a seccomp filter kills whoever asks"; }
+# Signals beyond those with names, and a stop by job control that is one.
+others() {
+	says 1 "^WRONG *program .*died of signal 34: not by AMX" -- sh -c 'kill -34 $$; sleep 600' &&
+		says 0 "^ok *program " -- sh -c 'sh -c "kill -STOP \$\$; exit 0" & usleep 300000; grep -qi "^State:.t" /proc/$!/status || exit 9; kill -CONT $!; wait $!'
 }
 
-plan 19
+plan 22
 check "all_is_well" all_is_well
 check "as_json" json
 check "ends_well" ends_well
@@ -71,19 +71,17 @@ check "for_guests_alone" dies for-guests "for its guests alone"
 check "asked_before_exec" dies executed "before it executed"
 check "small_stack" dies small-stack "stack of thread [0-9]* has 8192 bytes"
 check "seccomp" dies filtered "EPERM.*it has a seccomp filter"
-check "seccomp_and_it_ends" dies filtered-and-ends "ended by itself, after it was refused tiles"
+check "seccomp_and_it_ends" dies filtered-and-ends "ended by itself (1), and was refused tiles"
 check "not_configured" dies not-configured "no tiles are configured"
 check "no_palette" dies no-palette "ldtilecfg .*: the CPU has no such palette"
-check "not_by_amx" dies null-pointer "SIGSEGV at 0x[0-9a-f]*, which is no tile instruction: not by AMX"
+check "not_by_amx" dies null-pointer "SIGSEGV at 0x[0-9a-f]*, mov r.*: not by AMX"
 check "wrong_use" wrong_use
+check "caught" caught
+check "refused_and_falls_back" falls_back
+check "killed_by_the_filter" killed_by_the_filter
+check "other_signals_and_stops" others
 check "lets_go_of_who_remains" lets_go
 check "module_loaded" loaded
 check "module_disabled" disabled
 check "module_removed" removed
-if mount -t cgroup2 none /sys/fs/cgroup 2>/dev/null && echo +memory >/sys/fs/cgroup/cgroup.subtree_control; then
-	check "cgroup_without_memory" cgroup_without_memory
-	umount /sys/fs/cgroup
-else
-	skip "cgroup_without_memory" "no cgroup2 with memory"
-fi
 finish

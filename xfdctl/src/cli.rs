@@ -26,7 +26,7 @@ pub enum Command {
     /// it runs slower, and what is set-uid has no such rights. Nothing is changed, and no module is needed.
     #[command(after_help = DOCTOR_STATUS)]
     Doctor {
-        /// One JSON object for each line
+        /// One JSON object for each line; a program's output goes to where errors go
         #[arg(long)]
         json: bool,
         /// The program to run, and its arguments

@@ -6,7 +6,7 @@ mod doctor;
 mod generate;
 
 use clap::Parser;
-use std::io;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 /// What is asked for could not be found out.
@@ -23,7 +23,7 @@ fn main() -> ExitCode {
             let unread = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
             // Whoever reads has enough.
             if !error.downcast_ref().is_some_and(unread) {
-                eprintln!("xfdctl: {error:#}");
+                let _ = writeln!(io::stderr(), "xfdctl: {error:#}");
             }
             ExitCode::from(NOT_DONE)
         }

@@ -2,273 +2,376 @@
 //! What the end of a program says, in the light of what it did before.
 
 use super::finding::Finding;
-use super::program::{End, Fault, Request, Trace};
+use super::processor::Features;
+use super::program::{End, Ended, Fault, Process, Request, Trace};
 use iced_x86::{CpuidFeature, Decoder, DecoderOptions, Formatter, IntelFormatter, Mnemonic};
-use nix::libc;
+use nix::errno::Errno;
+use nix::libc::{self, c_int};
 use nix::sys::signal::Signal;
 
 const ABOUT: &str = "program";
-/// `si_code` of SIGILL: #UD, and #NM without permission (arch/x86/kernel/traps.c).
-const ILL_ILLOPC: i32 = 1;
-const ILL_ILLOPN: i32 = 2;
+/// `si_code` of SIGILL: #NM without permission, and #UD (arch/x86/kernel/traps.c).
+const ILL_ILLOPC: c_int = 1;
+const ILL_ILLOPN: c_int = 2;
 /// `si_code` of a signal that the kernel raises by itself.
-const SI_KERNEL: i32 = 0x80;
-const ENOSPC: i32 = libc::ENOSPC;
-const EBUSY: i32 = libc::EBUSY;
+const SI_KERNEL: c_int = 0x80;
 
-/// Why it ended, if that has to do with tiles; on a machine that `has_tiles`, or not.
-pub fn explain(trace: &Trace, has_tiles: bool) -> Finding {
-    let of_tiles = trace.deaths.iter().find_map(|death| {
-        let fault = death.fault.as_ref()?;
-        let instruction = tile_instruction(fault)?;
-        Some(of_a_tile(trace, fault, &instruction, has_tiles))
-    });
-    if let Some(finding) = of_tiles {
+/// Why it ended, if that has to do with tiles. `features`: those of the processor; `None` if tiles cannot be used here.
+pub fn explain(trace: &Trace, features: Option<Features>) -> Finding {
+    let judged = |ended: &Ended| judge(&trace.program, ended, features, trace.blind);
+    if let Some(finding) = judged(&trace.main) {
         return finding;
     }
     let name = &trace.program;
-    match trace.end {
-        End::Exited(0) => Finding::ok(ABOUT, format!("{name} ended by itself{}", asked(trace))),
-        End::Exited(code) => refused(trace).unwrap_or_else(|| {
-            Finding::note(ABOUT, format!("{name} ended by itself with status {code}: not by AMX{}", asked(trace)))
-        }),
-        End::Killed(signal) => {
-            let fault = trace.deaths.iter().rev().find_map(|death| death.fault.as_ref());
-            if let Some(fault) = fault.filter(|fault| fault.signal == Signal::SIGSEGV && fault.code == SI_KERNEL) {
-                if let Some(finding) = small_stack(trace, fault) {
-                    return finding;
+    let asked = asked(&trace.main.process, trace.blind);
+    let other = trace.others.iter().find_map(judged);
+    match (trace.main.end, other) {
+        (End::Exited(0), Some(other)) => {
+            Finding::note(ABOUT, format!("{name} ended by itself; before it, {}", other.what))
+        }
+        (_, Some(other)) => other,
+        (End::Exited(status), None) => {
+            match trace.main.process.requests.iter().rev().find(|request| request.errno != 0) {
+                Some(request) => {
+                    let what = format!(
+                        "{name} ended by itself ({status}), and was refused tiles: {}",
+                        why(&trace.main.process, *request)
+                    );
+                    let cure = cure(&trace.main.process, *request);
+                    if status == 0 {
+                        Finding { cure: Some(cure.into()), ..Finding::note(ABOUT, what) }
+                    } else {
+                        Finding::wrong(ABOUT, what, cure)
+                    }
+                }
+                None if status == 0 => Finding::ok(ABOUT, format!("{name} ended by itself; {asked}")),
+                None => {
+                    Finding::note(ABOUT, format!("{name} ended by itself with status {status}: not by AMX; {asked}"))
                 }
             }
+        }
+        (End::Killed(signal), None) => {
+            let fault = trace.main.process.fault.as_ref().filter(|fault| fault.signal == signal);
             let place =
-                fault.map_or_else(String::new, |fault| format!(" at {:#x}, which is no tile instruction", fault.ip));
+                fault.map_or_else(String::new, |fault| format!(" at {:#x}, {}", fault.ip, instruction(fault).text));
             Finding::wrong(
                 ABOUT,
-                format!("{name} died of {signal}{place}: not by AMX{}", asked(trace)),
+                format!("{name} died of {}{place}: not by AMX; {asked}", name_of(signal)),
                 "look for the reason elsewhere",
             )
         }
     }
 }
 
-struct Tile {
-    text: String,
-    loads_config: bool,
-}
-
-/// The instruction that was met, if it is one of AMX.
-fn tile_instruction(fault: &Fault) -> Option<Tile> {
-    let instruction = Decoder::with_ip(64, &fault.bytes, fault.ip, DecoderOptions::NONE).decode();
-    let is_amx = |feature: &CpuidFeature| format!("{feature:?}").starts_with("AMX");
-    if !instruction.cpuid_features().iter().any(is_amx) {
-        return None;
-    }
-    let mut text = String::new();
-    IntelFormatter::new().format(&instruction, &mut text);
-    Some(Tile { text, loads_config: instruction.mnemonic() == Mnemonic::Ldtilecfg })
-}
-
-fn of_a_tile(trace: &Trace, fault: &Fault, tile: &Tile, has_tiles: bool) -> Finding {
+/// Of one process: why it ended, if that has to do with tiles.
+fn judge(program: &str, ended: &Ended, features: Option<Features>, blind: bool) -> Option<Finding> {
+    let process = &ended.process;
+    // A handler may have caught the exception, and ended the process otherwise.
+    let (fault, end) = match ended.end {
+        End::Exited(0) => return None,
+        End::Exited(status) => (process.illegal.as_ref(), format!("ended with status {status} after SIGILL")),
+        End::Killed(libc::SIGSYS) if process.asking => {
+            return Some(Finding::wrong(
+                ABOUT,
+                format!(
+                    "{program}: process {} died of SIGSYS: a seccomp filter kills whoever asks for tiles",
+                    ended.pid
+                ),
+                FILTER,
+            ));
+        }
+        End::Killed(signal) => match process.fault.as_ref().filter(|fault| fault.signal == signal) {
+            Some(fault) => (Some(fault), format!("died of {}", name_of(signal))),
+            None => (process.illegal.as_ref(), format!("died of {} after SIGILL", name_of(signal))),
+        },
+    };
+    let fault = fault?;
+    let instruction = instruction(fault);
     let who = format!(
-        "{}: process {}, thread {} ({}), died of {} at {:#x}, {}",
-        trace.program, fault.pid, fault.tid, fault.thread, fault.signal, fault.ip, tile.text
+        "{program}: process {}, thread {} ({}), {end} at {:#x}, {}",
+        ended.pid, fault.tid, fault.thread, fault.ip, instruction.text
     );
-    let wrong = |why: &str, cure: &str| Finding::wrong(ABOUT, format!("{who}: {why}"), cure);
+    let wrong = |why: &str, cure: &str| Some(Finding::wrong(ABOUT, format!("{who}: {why}"), cure));
     match (fault.signal, fault.code) {
-        (Signal::SIGILL, _) if !has_tiles => wrong(
-            "this machine has no usable AMX, see above, and the program did not look",
-            "mend what is wrong above, or tell the program to use none (oneDNN: ONEDNN_MAX_CPU_ISA=AVX512_CORE)",
-        ),
-        (Signal::SIGILL, ILL_ILLOPC) => without_permission(trace, &wrong),
-        (Signal::SIGILL, ILL_ILLOPN) => wrong(
-            "the instruction is not allowed as it is: no tiles are configured, or shapes do not fit",
-            "it is an error of the program's: LDTILECFG comes first, in each thread",
-        ),
-        (Signal::SIGSEGV, SI_KERNEL) if tile.loads_config => wrong(
+        // What raises #NM without CR0.TS is armed by XFD, whatever it is called.
+        (libc::SIGILL, ILL_ILLOPC) => {
+            let (why, cure) = without_permission(process, blind);
+            wrong(&why, cure)
+        }
+        (libc::SIGILL, ILL_ILLOPN) if instruction.is_amx => match features {
+            None => wrong(
+                "this machine has no usable AMX, see above, and the program did not look",
+                "mend what is wrong above, or tell the program to use none (oneDNN: ONEDNN_MAX_CPU_ISA=AVX512_CORE)",
+            ),
+            Some(features) => match instruction.features.iter().find_map(|&feature| features.lacks(feature)) {
+                Some(feature) => wrong(
+                    &format!("this processor has no {feature}, and the program did not look"),
+                    "use a build that looks at CPUID, or a processor that has it",
+                ),
+                None => wrong(
+                    "the instruction is not allowed as it is: no tiles are configured, or shapes do not fit",
+                    "it is an error of the program's: LDTILECFG comes first, in each thread",
+                ),
+            },
+        },
+        (libc::SIGSEGV, SI_KERNEL) if instruction.loads_config => wrong(
             "the CPU has no such palette or shapes (#GP)",
             "see palettes above; if they are right, it is an error of the program's",
         ),
-        (Signal::SIGSEGV, SI_KERNEL) if fault.address == 0 => wrong(
+        (libc::SIGSEGV, SI_KERNEL) if instruction.is_amx => wrong(
             "the kernel had no memory for the thread's buffer, or the address is not canonical",
-            "free memory, or raise the cgroup's limit: 12 KiB for each thread that uses tiles",
+            "free memory: each thread that uses tiles takes 12 KiB of vmalloc space",
         ),
-        _ => wrong(
+        (libc::SIGSEGV, SI_KERNEL) => small_stack(process, fault).and_then(|(why, cure)| wrong(&why, cure)),
+        (libc::SIGSEGV | libc::SIGBUS, _) if instruction.is_amx => wrong(
             "it is the memory that the instruction reads or writes",
             "it is an error of the program's, not of AMX",
         ),
+        _ => None,
     }
 }
 
-/// #NM, and the kernel found no permission.
-fn without_permission(trace: &Trace, wrong: &dyn Fn(&str, &str) -> Finding) -> Finding {
-    let mut own = trace.requests.iter().filter(|request| !request.for_guests);
-    if let Some(refused) = own.clone().find(|request| request.errno != 0 && !request.void) {
-        return wrong(&format!("it has no permission: {}", why(trace, refused)), cure(trace, refused));
-    }
-    if own.clone().any(|request| request.errno == 0 && !request.void) {
-        return wrong(
-            "it has no permission, and asked for it elsewhere: another process, or too late",
-            "each process asks before its first tile instruction; fork hands the permission on, exec does not",
-        );
-    }
-    if own.any(|request| request.void) {
-        return wrong(
-            "it has no permission: it asked before it executed this program, which ended that",
-            "ask again after exec",
-        );
-    }
-    let only_guests = trace.requests.iter().any(|request| request.for_guests);
-    wrong(
-        if only_guests {
-            "it has no permission: it asked for its guests alone (ARCH_REQ_XCOMP_GUEST_PERM)"
-        } else {
-            "it has no permission, and never asked"
-        },
-        "the program has to call arch_prctl(ARCH_REQ_XCOMP_PERM, 18) first, by glibc's syscall() or a library that does",
-    )
+struct Instruction {
+    text: String,
+    is_amx: bool,
+    loads_config: bool,
+    features: &'static [CpuidFeature],
 }
 
-/// A request that was refused, though the program then did without.
-fn refused(trace: &Trace) -> Option<Finding> {
-    let request = trace.requests.iter().rev().find(|request| request.errno != 0)?;
-    Some(Finding::wrong(
-        ABOUT,
-        format!("{} ended by itself, after it was refused tiles: {}", trace.program, why(trace, request)),
-        cure(trace, request),
-    ))
+fn instruction(fault: &Fault) -> Instruction {
+    let decoded = Decoder::with_ip(64, &fault.bytes, fault.ip, DecoderOptions::NONE).decode();
+    let features = decoded.cpuid_features();
+    let mut text = String::new();
+    if fault.bytes.is_empty() {
+        text.push_str("where nothing can be read");
+    } else if decoded.is_invalid() {
+        text.push_str("an unknown instruction");
+    } else {
+        IntelFormatter::new().format(&decoded, &mut text);
+    }
+    Instruction {
+        text,
+        is_amx: features.iter().any(|feature| format!("{feature:?}").starts_with("AMX")),
+        loads_config: decoded.mnemonic() == Mnemonic::Ldtilecfg,
+        features,
+    }
 }
 
-fn why(trace: &Trace, request: &Request) -> String {
-    let smallest = trace.altstacks.iter().min_by_key(|stack| stack.bytes);
-    match (request.errno, smallest) {
-        (ENOSPC, Some(stack)) => format!(
-            "the alternate signal stack of thread {} has {} bytes, and frames with tiles do not fit (ENOSPC)",
-            stack.tid, stack.bytes
-        ),
-        (ENOSPC, None) => "an alternate signal stack is too small for frames with tiles (ENOSPC)".to_owned(),
-        (EBUSY, _) => "it had a virtual CPU already (EBUSY)".to_owned(),
-        (errno, _) if trace.filtered => {
-            format!("its request failed with {}, and it has a seccomp filter", nix::errno::Errno::from_raw(errno))
+/// #NM, and the kernel found no permission: why, and the cure.
+fn without_permission(process: &Process, blind: bool) -> (String, &'static str) {
+    const ASK: &str = "the program has to call arch_prctl(ARCH_REQ_XCOMP_PERM, 18) first, by glibc's syscall() or a library that does";
+    let why_not = |why: &str| format!("it has no permission{why}");
+    if blind {
+        return (why_not("; this kernel does not show whether it asked"), ASK);
+    }
+    let own: Vec<_> = process.requests.iter().filter(|request| !request.for_guests).collect();
+    if let Some(refused) = own.iter().find(|request| request.errno != 0 && !request.void) {
+        return (why_not(&format!(": {}", why(process, **refused))), cure(process, **refused));
+    }
+    if own.iter().any(|request| request.void) {
+        return (why_not(": it asked before it executed this program, which ended that"), "ask again after exec");
+    }
+    if own.is_empty() && process.requests.iter().any(|request| request.for_guests) {
+        return (why_not(": it asked for its guests alone (ARCH_REQ_XCOMP_GUEST_PERM)"), ASK);
+    }
+    (why_not(", and never asked"), ASK)
+}
+
+const FILTER: &str = "whoever set the filter, a container runtime or systemd, has to allow arch_prctl";
+
+/// What stands in the way of a refused request.
+fn why(process: &Process, request: Request) -> String {
+    let smallest = process.altstacks.iter().min_by_key(|(_, bytes)| **bytes);
+    let errno = Errno::from_raw(request.errno);
+    match (errno, smallest) {
+        (Errno::ENOSPC, Some((tid, bytes))) => {
+            format!("the alternate signal stack of thread {tid} has {bytes} bytes, and frames with tiles do not fit (ENOSPC)")
         }
-        (errno, _) => format!("its request failed with {}", nix::errno::Errno::from_raw(errno)),
+        (Errno::ENOSPC, None) => "an alternate signal stack is too small for frames with tiles (ENOSPC)".to_owned(),
+        (Errno::EBUSY, _) => "it had a virtual CPU already (EBUSY)".to_owned(),
+        _ if is_filters(process, errno) => format!("its request failed with {errno}, and it has a seccomp filter"),
+        _ => format!("its request failed with {errno}"),
     }
 }
 
-fn cure(trace: &Trace, request: &Request) -> &'static str {
-    match request.errno {
-        ENOSPC => "each alternate stack must have getauxval(AT_MINSIGSTKSZ) bytes; MINSIGSTKSZ and SIGSTKSZ of old headers are less",
-        EBUSY => "ask (ARCH_REQ_XCOMP_GUEST_PERM) before KVM_CREATE_VCPU",
-        _ if trace.filtered => "whoever set the filter, a container runtime or systemd, has to allow arch_prctl",
-        _ => "see above; if all is well there, look at what else the program does with arch_prctl",
+fn cure(process: &Process, request: Request) -> &'static str {
+    match Errno::from_raw(request.errno) {
+        Errno::ENOSPC => {
+            "each alternate stack must have getauxval(AT_MINSIGSTKSZ) bytes; MINSIGSTKSZ and SIGSTKSZ of old headers are less"
+        }
+        Errno::EBUSY => "ask (ARCH_REQ_XCOMP_GUEST_PERM) before KVM_CREATE_VCPU",
+        errno if is_filters(process, errno) => FILTER,
+        _ => "this machine or kernel has no tiles to give: see above",
     }
+}
+
+/// Whether the kernel never answers so, but filters do.
+fn is_filters(process: &Process, errno: Errno) -> bool {
+    process.filtered && matches!(errno, Errno::EPERM | Errno::EACCES | Errno::ENOSYS)
 }
 
 /// A signal whose frame does not fit on the alternate stack.
-fn small_stack(trace: &Trace, fault: &Fault) -> Option<Finding> {
-    let stack = trace.altstacks.iter().find(|stack| stack.tid == fault.tid)?;
-    let granted = trace.requests.iter().any(|request| request.errno == 0 && !request.for_guests);
-    (granted && stack.bytes < 12 << 10).then(|| {
-        Finding::wrong(
-            ABOUT,
-            format!(
-                "{}: thread {} ({}) died of SIGSEGV that the kernel raised, and its alternate signal stack has {} bytes: a \
-                 frame with tiles does not fit",
-                trace.program, fault.tid, fault.thread, stack.bytes
-            ),
+fn small_stack(process: &Process, fault: &Fault) -> Option<(String, &'static str)> {
+    let bytes = process.altstacks.get(&fault.tid)?;
+    let granted = process.requests.iter().any(|request| request.errno == 0 && !request.for_guests);
+    (granted && *bytes < 12 << 10).then(|| {
+        (
+            format!("its alternate signal stack has {bytes} bytes: a frame with tiles does not fit"),
             "each alternate stack must have getauxval(AT_MINSIGSTKSZ) bytes",
         )
     })
 }
 
-fn asked(trace: &Trace) -> &'static str {
-    let granted = trace.requests.iter().any(|request| request.errno == 0 && !request.for_guests);
-    match (granted, trace.requests.is_empty()) {
-        (true, _) => "; it asked for tiles and got them",
-        (false, true) => "; it never asked for tiles",
-        (false, false) => "",
+fn asked(process: &Process, blind: bool) -> &'static str {
+    let own = || process.requests.iter().filter(|request| !request.for_guests && !request.void);
+    if blind {
+        "this kernel does not show whether it asked for tiles"
+    } else if own().any(|request| request.errno == 0) {
+        "it asked for tiles and got them"
+    } else {
+        "it never asked for tiles"
     }
+}
+
+fn name_of(signal: c_int) -> String {
+    Signal::try_from(signal).map_or_else(|_| format!("signal {signal}"), |signal| signal.to_string())
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::finding::State;
-    use super::super::program::{AltStack, Death};
     use super::*;
 
     const TILEZERO: [u8; 5] = [0xc4, 0xe2, 0x7b, 0x49, 0xc0];
     const LDTILECFG: [u8; 5] = [0xc4, 0xe2, 0x78, 0x49, 0x00];
+    /// tdpfp16ps tmm0, tmm1, tmm2
+    const FP16: [u8; 5] = [0xc4, 0xe2, 0x6b, 0x5c, 0xc1];
+    /// Nothing.
+    const UNKNOWN: [u8; 5] = [0xc4, 0xe5, 0x7b, 0xff, 0xc0];
+    const ALL: Option<Features> = Some(Features { int8: true, bf16: true, fp16: false, complex: false });
 
-    fn trace(signal: Signal, code: i32, bytes: &[u8]) -> Trace {
-        let fault =
-            Fault { pid: 7, tid: 8, thread: "t".into(), signal, code, address: 0, ip: 0x1000, bytes: bytes.into() };
-        Trace {
-            program: "p".into(),
-            end: End::Killed(signal),
-            requests: vec![],
-            altstacks: vec![],
-            filtered: false,
-            deaths: vec![Death { signal, fault: Some(fault) }],
-        }
+    fn process(signal: c_int, code: c_int, bytes: &[u8]) -> Process {
+        let fault = Fault { tid: 8, thread: "t".into(), signal, code, address: 0, ip: 0x1000, bytes: bytes.into() };
+        let illegal = (signal == libc::SIGILL).then(|| fault.clone());
+        Process { fault: Some(fault), illegal, ..Process::default() }
     }
 
-    fn refused_with(errno: i32, filtered: bool) -> Trace {
-        let request = Request { tid: 7, for_guests: false, errno, void: false };
-        Trace { requests: vec![request], filtered, ..trace(Signal::SIGILL, ILL_ILLOPC, &TILEZERO) }
+    fn ended(end: End, process: Process) -> Trace {
+        Trace { program: "p".into(), main: Ended { pid: 7, end, process }, others: vec![], blind: false }
+    }
+
+    fn died(signal: c_int, code: c_int, bytes: &[u8]) -> Trace {
+        ended(End::Killed(signal), process(signal, code, bytes))
+    }
+
+    fn without(requests: &[(bool, c_int, bool)]) -> Trace {
+        let mut trace = died(libc::SIGILL, ILL_ILLOPC, &TILEZERO);
+        let request = |&(for_guests, errno, void): &_| Request { for_guests, errno, void };
+        trace.main.process.requests = requests.iter().map(request).collect();
+        trace
     }
 
     fn what(trace: &Trace) -> String {
-        let finding = explain(trace, true);
+        let finding = explain(trace, ALL);
         assert_eq!(finding.state, State::Wrong, "{finding:?}");
         finding.what
     }
 
     #[test]
     fn thread_and_instruction_are_named() {
-        let what = what(&trace(Signal::SIGILL, ILL_ILLOPC, &TILEZERO));
+        let what = what(&without(&[]));
         assert!(what.starts_with("p: process 7, thread 8 (t), died of SIGILL at 0x1000, tilezero tmm0: "), "{what}");
         assert!(what.ends_with("never asked"), "{what}");
     }
 
     #[test]
     fn why_it_has_no_permission() {
-        let mut small = refused_with(ENOSPC, false);
-        small.altstacks = vec![AltStack { tid: 9, bytes: 8192 }, AltStack { tid: 7, bytes: 16384 }];
+        let mut small = without(&[(false, libc::ENOSPC, false)]);
+        small.main.process.altstacks = [(9, 8192), (7, 16384)].into();
         assert!(what(&small).contains("stack of thread 9 has 8192 bytes"));
-        assert!(what(&refused_with(1, true)).contains("EPERM: Operation not permitted, and it has a seccomp filter"));
-        let mut void = refused_with(0, false);
-        void.requests[0].void = true;
-        assert!(what(&void).contains("before it executed"));
-        let mut guests = refused_with(0, false);
-        guests.requests[0].for_guests = true;
-        assert!(what(&guests).contains("for its guests alone"));
+        let mut filtered = without(&[(false, libc::EPERM, false)]);
+        filtered.main.process.filtered = true;
+        assert!(what(&filtered).contains("EPERM: Operation not permitted, and it has a seccomp filter"));
+        filtered.main.process.requests[0].errno = libc::EOPNOTSUPP;
+        assert!(!what(&filtered).contains("filter"));
+        assert!(what(&without(&[(false, 0, true)])).contains("before it executed"));
+        assert!(what(&without(&[(true, 0, false)])).contains("for its guests alone"));
+        let blind = Trace { blind: true, ..without(&[]) };
+        assert!(what(&blind).contains("does not show"));
+    }
+
+    #[test]
+    fn what_the_decoder_does_not_know_is_no_permission_as_well() {
+        assert!(
+            what(&died(libc::SIGILL, ILL_ILLOPC, &UNKNOWN)).contains("an unknown instruction: it has no permission")
+        );
+        assert!(what(&died(libc::SIGILL, ILL_ILLOPC, &[])).contains("nothing can be read: it has no permission"));
     }
 
     #[test]
     fn other_deaths_of_tile_instructions() {
-        assert!(what(&trace(Signal::SIGILL, ILL_ILLOPN, &TILEZERO)).contains("not allowed as it is"));
-        assert!(what(&trace(Signal::SIGSEGV, SI_KERNEL, &TILEZERO)).contains("no memory"));
-        assert!(what(&trace(Signal::SIGSEGV, SI_KERNEL, &LDTILECFG)).contains("palette"));
-        assert!(what(&trace(Signal::SIGSEGV, 1, &TILEZERO)).contains("memory that the instruction"));
-        let without = explain(&trace(Signal::SIGILL, ILL_ILLOPN, &TILEZERO), false);
+        assert!(what(&died(libc::SIGILL, ILL_ILLOPN, &TILEZERO)).contains("not allowed as it is"));
+        assert!(what(&died(libc::SIGILL, ILL_ILLOPN, &FP16)).contains("no AMX-FP16"));
+        assert!(what(&died(libc::SIGSEGV, SI_KERNEL, &TILEZERO)).contains("no memory"));
+        assert!(what(&died(libc::SIGSEGV, SI_KERNEL, &LDTILECFG)).contains("palette"));
+        assert!(what(&died(libc::SIGSEGV, 1, &TILEZERO)).contains("memory that the instruction"));
+        let without = explain(&died(libc::SIGILL, ILL_ILLOPN, &TILEZERO), None);
         assert!(without.what.contains("no usable AMX"));
     }
 
     #[test]
+    fn a_handler_between_them() {
+        let of = |end| what(&ended(end, process(libc::SIGILL, ILL_ILLOPC, &TILEZERO)));
+        assert!(of(End::Killed(libc::SIGABRT)).contains("died of SIGABRT after SIGILL at 0x1000, tilezero"));
+        assert!(of(End::Exited(2)).contains("ended with status 2 after SIGILL"));
+        // It tried, and did without.
+        let tried = ended(End::Exited(0), process(libc::SIGILL, ILL_ILLOPC, &TILEZERO));
+        assert_eq!(explain(&tried, ALL).state, State::Ok);
+    }
+
+    #[test]
     fn what_is_not_amx() {
-        assert!(what(&trace(Signal::SIGSEGV, 1, &[0x8b, 0x00])).contains("no tile instruction"));
-        let mut good = trace(Signal::SIGILL, 0, &[]);
-        (good.end, good.deaths) = (End::Exited(0), vec![]);
-        assert_eq!(explain(&good, true).state, State::Ok);
-        good.end = End::Exited(3);
-        assert_eq!(explain(&good, true).state, State::Note);
-        let late = Trace { end: End::Exited(1), deaths: vec![], ..refused_with(1, true) };
-        assert!(what(&late).contains("refused tiles"));
+        assert!(what(&died(libc::SIGSEGV, 1, &[0x8b, 0x00])).contains("mov eax,[rax]: not by AMX"));
+        assert!(what(&died(libc::SIGILL, ILL_ILLOPN, &[0x0f, 0x0b])).contains("not by AMX"));
+        assert!(what(&ended(End::Killed(libc::SIGTERM), process(libc::SIGSEGV, 1, &TILEZERO)))
+            .contains("SIGTERM: not by"));
+        assert_eq!(explain(&ended(End::Exited(3), Process::default()), ALL).state, State::Note);
+        assert_eq!(explain(&ended(End::Exited(0), Process::default()), ALL).state, State::Ok);
+        assert!(what(&ended(End::Killed(34), Process::default())).contains("signal 34"));
+    }
+
+    #[test]
+    fn refused_and_it_ends_by_itself() {
+        let refused = |status| {
+            let trace = without(&[(false, libc::ENOSPC, false)]);
+            ended(End::Exited(status), Process { illegal: None, fault: None, ..trace.main.process })
+        };
+        assert!(what(&refused(1)).contains("was refused tiles"));
+        let falls_back = explain(&refused(0), ALL);
+        assert_eq!(falls_back.state, State::Note);
+        assert!(falls_back.what.contains("was refused tiles") && falls_back.cure.is_some());
+    }
+
+    #[test]
+    fn a_filter_that_kills() {
+        let asking = ended(End::Killed(libc::SIGSYS), Process { asking: true, ..Process::default() });
+        assert!(what(&asking).contains("kills whoever asks"));
+    }
+
+    #[test]
+    fn the_end_of_a_child() {
+        let mut trace = ended(End::Exited(0), Process::default());
+        trace.others = vec![without(&[]).main];
+        assert_eq!(explain(&trace, ALL).state, State::Note);
+        trace.main.end = End::Exited(1);
+        assert!(what(&trace).contains("process 7"));
     }
 
     #[test]
     fn a_frame_that_does_not_fit() {
-        let mut small = trace(Signal::SIGSEGV, SI_KERNEL, &[0x90]);
-        small.requests = refused_with(0, false).requests;
-        small.altstacks = vec![AltStack { tid: 8, bytes: 4096 }];
+        let mut small = died(libc::SIGSEGV, SI_KERNEL, &[0x90]);
+        small.main.process.requests = without(&[(false, 0, false)]).main.process.requests;
+        small.main.process.altstacks = [(8, 4096)].into();
         assert!(what(&small).contains("4096 bytes: a frame"));
     }
 }

@@ -20,21 +20,25 @@ mod trial;
 use finding::{Finding, State};
 use std::ffi::OsString;
 
+/// Something is wrong.
+const WRONG: u8 = 1;
+
 /// Prints all findings; the exit status.
 ///
 /// # Errors
 ///
 /// The program cannot be run or traced; nobody reads what is printed.
 pub fn run(json: bool, program: &[OsString]) -> anyhow::Result<u8> {
-    let mut wrong = false;
+    let (mut wrong, mut unknown) = (false, false);
     let mut say = |findings: Vec<Finding>| -> anyhow::Result<()> {
         for finding in findings {
             wrong |= finding.state == State::Wrong;
+            unknown |= finding.state == State::Unknown;
             finding::print(&finding, json)?;
         }
         Ok(())
     };
-    let processor = processor::look();
+    let (processor, features) = processor::look();
     let has_tiles = processor.iter().all(|finding| finding.state != State::Wrong);
     say(processor)?;
     let kernel = kernel::look(has_tiles);
@@ -46,7 +50,12 @@ pub fn run(json: bool, program: &[OsString]) -> anyhow::Result<u8> {
     }
     say(module::look())?;
     if let Some((name, args)) = program.split_first() {
-        say(vec![death::explain(&program::run(name, args)?, has_tiles)])?;
+        let trace = program::run(name, args, json)?;
+        say(vec![death::explain(&trace, gives_tiles.then_some(features))])?;
     }
-    Ok(u8::from(wrong))
+    Ok(match (wrong, unknown) {
+        (true, _) => WRONG,
+        (false, true) => crate::NOT_DONE,
+        (false, false) => 0,
+    })
 }

@@ -71,14 +71,11 @@ fn absent(root: &Path, release: &str, log: Option<&str>) -> Finding {
         );
     }
     if !installed.is_empty() {
-        return Finding::wrong(
-            ABOUT,
-            format!(
-                "xfd is installed for {}, and {release} runs: the kernel's own code serves first uses",
-                installed.join(", ")
-            ),
-            "build it for this kernel (make host), or boot the other",
+        let what = format!(
+            "xfd is installed for {}, and {release} runs: the kernel's own code serves first uses",
+            installed.join(", ")
         );
+        return Finding { cure: Some("build it for this kernel (make host)".into()), ..Finding::note(ABOUT, what) };
     }
     Finding::note(ABOUT, "xfd is not here: the kernel's own code serves first uses")
 }
@@ -180,7 +177,7 @@ mod tests {
         assert_eq!(of(&[], "").0, State::Note);
         assert_eq!(of(&[("lib/modules/7.3.4/modules.dep", DEP)], "").0, State::Note);
         let (state, what) = of(&[("lib/modules/7.2.1/modules.dep", DEP)], "");
-        assert_eq!((state, what.contains("for 7.2.1, and 7.3.4 runs")), (State::Wrong, true));
+        assert_eq!((state, what.contains("for 7.2.1, and 7.3.4 runs")), (State::Note, true));
         assert_eq!(of(&[("lib/modules/7.2.1/modules.dep", "x/not_xfd.ko:\nx/xfdx.ko:\n")], "").0, State::Note);
     }
 

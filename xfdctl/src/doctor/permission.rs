@@ -46,7 +46,7 @@ fn in_use(end: nix::Result<WaitStatus>) -> Finding {
         Ok(WaitStatus::Signaled(_, Signal::SIGSEGV, _)) => Finding::wrong(
             ABOUT,
             "a child with permission died of SIGSEGV at its first tile: the kernel had no memory for its buffer",
-            "free memory; the buffer takes three pages of vmalloc space (/proc/meminfo: VmallocUsed), and may be charged to a cgroup",
+            "free memory: the buffer takes 12 KiB of vmalloc space (/proc/meminfo: MemAvailable)",
         ),
         Ok(WaitStatus::Signaled(_, signal, _)) => Finding::wrong(
             ABOUT,

@@ -2,6 +2,7 @@
 //! What CPUID and XCR0 say about tiles (SDM vol. 1, 13.14 and 18.1; vol. 2, CPUID and XGETBV).
 
 use super::finding::Finding;
+use iced_x86::CpuidFeature;
 use raw_cpuid::{cpuid, CpuId};
 use std::arch::asm;
 
@@ -12,13 +13,11 @@ const TILES: u32 = TILE_CFG | TILE_DATA;
 
 /// What the answers depend on.
 #[derive(Clone, Debug, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a bit of CPUID")]
 struct Seen {
     name: String,
     hypervisor: Option<String>,
     tiles: bool,
-    int8: bool,
-    bf16: bool,
+    features: Features,
     /// The highest palette (CPUID.1DH.0:EAX).
     palettes: u32,
     /// Bytes of a tile, and tiles, of palette 1.
@@ -31,9 +30,38 @@ struct Seen {
     xcr0: u32,
 }
 
-/// All about it; none is [`super::State::Wrong`] if tiles can be used as far as it is concerned.
-pub fn look() -> Vec<Finding> {
-    judge(&see())
+/// What instructions there are beside those that move tiles.
+#[derive(Clone, Copy, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a bit of CPUID")]
+pub struct Features {
+    /// AMX-INT8.
+    pub int8: bool,
+    /// AMX-BF16.
+    pub bf16: bool,
+    /// AMX-FP16.
+    pub fp16: bool,
+    /// AMX-COMPLEX.
+    pub complex: bool,
+}
+
+impl Features {
+    /// The name of `feature`, if it is one of these and the processor has it not.
+    pub fn lacks(self, feature: CpuidFeature) -> Option<&'static str> {
+        let (has, name) = match feature {
+            CpuidFeature::AMX_INT8 => (self.int8, "AMX-INT8"),
+            CpuidFeature::AMX_BF16 => (self.bf16, "AMX-BF16"),
+            CpuidFeature::AMX_FP16 => (self.fp16, "AMX-FP16"),
+            CpuidFeature::AMX_COMPLEX => (self.complex, "AMX-COMPLEX"),
+            _ => return None,
+        };
+        (!has).then_some(name)
+    }
+}
+
+/// All about it, and what it can do; none is [`super::State::Wrong`] if tiles can be used as far as it is concerned.
+pub fn look() -> (Vec<Finding>, Features) {
+    let seen = see();
+    (judge(&seen), seen.features)
 }
 
 fn see() -> Seen {
@@ -42,6 +70,7 @@ fn see() -> Seen {
     let leaf = |leaf: u32, sub: u32| (leaf <= highest).then(|| cpuid!(leaf, sub));
     let features = leaf(7, 0);
     let edx = features.map_or(0, |leaf| leaf.edx);
+    let more = features.filter(|leaf| leaf.eax >= 1).map(|_| cpuid!(7, 1));
     let xsave = leaf(1, 0).is_some_and(|leaf| leaf.ecx & 1 << 27 != 0);
     let tile_data = leaf(0xd, 18);
     let palette1 = leaf(0x1d, 1).unwrap_or_else(|| cpuid!(0xffff));
@@ -51,8 +80,12 @@ fn see() -> Seen {
             .map_or_else(|| "unknown".to_owned(), |name| name.as_str().trim().to_owned()),
         hypervisor: id.get_hypervisor_info().map(|info| format!("{:?}", info.identify())),
         tiles: edx & 1 << 24 != 0,
-        int8: edx & 1 << 25 != 0,
-        bf16: edx & 1 << 22 != 0,
+        features: Features {
+            int8: edx & 1 << 25 != 0,
+            bf16: edx & 1 << 22 != 0,
+            fp16: more.is_some_and(|leaf| leaf.eax & 1 << 21 != 0),
+            complex: more.is_some_and(|leaf| leaf.edx & 1 << 8 != 0),
+        },
         palettes: leaf(0x1d, 0).map_or(0, |leaf| leaf.eax),
         palette1: (palette1.eax >> 16, palette1.ebx >> 16),
         offered: leaf(0xd, 0).map_or(0, |leaf| leaf.eax),
@@ -77,8 +110,9 @@ fn judge(seen: &Seen) -> Vec<Finding> {
         return vec![Finding::wrong(ABOUT, format!("{host}: no AMX (CPUID.7.0:EDX[24] is 0)"), cure)];
     }
     let mut findings = Vec::new();
-    let kinds: Vec<_> =
-        [(seen.int8, "int8"), (seen.bf16, "bf16")].iter().filter(|kind| kind.0).map(|kind| kind.1).collect();
+    let Features { int8, bf16, fp16, complex } = seen.features;
+    let kinds = [(int8, "int8"), (bf16, "bf16"), (fp16, "fp16"), (complex, "complex")];
+    let kinds: Vec<_> = kinds.iter().filter(|kind| kind.0).map(|kind| kind.1).collect();
     findings.push(Finding::ok(ABOUT, format!("{host}: AMX tiles, {}", kinds.join(", "))));
     findings.push(if seen.palettes == 0 {
         Finding::wrong(
@@ -139,8 +173,7 @@ mod tests {
             name: "Xeon".into(),
             hypervisor: None,
             tiles: true,
-            int8: true,
-            bf16: true,
+            features: Features { int8: true, bf16: true, ..Features::default() },
             palettes: 1,
             palette1: (1024, 8),
             offered: 0x602e7,
@@ -172,6 +205,6 @@ mod tests {
 
     #[test]
     fn this_processor_has_an_answer() {
-        assert!(!look().is_empty());
+        assert!(!look().0.is_empty());
     }
 }

@@ -1,231 +1,315 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Runs a program, and notes what decides whether its threads may use tiles: what they ask for, their alternate
-//! signal stacks, and the exception that ends it.
+//! signal stacks, and the exceptions that they meet.
+//!
+//! It is seized, not attached to: a stop by job control stays one, and who is left when it ends goes on untraced.
 
-use anyhow::Context;
-use nix::libc::{self, c_long};
-use nix::sys::ptrace::{self, Options};
-use nix::sys::signal::{kill, Signal};
-use nix::sys::wait::{waitpid, WaitPidFlag, WaitStatus};
-use nix::unistd::Pid;
-use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::{c_void, OsStr, OsString};
+use anyhow::{bail, Context};
+use nix::libc::{self, c_int, c_long, c_void};
+use nix::unistd::{execvp, fork, ForkResult, Pid};
+use std::collections::BTreeMap;
+use std::ffi::{CString, OsStr, OsString};
+use std::fs::{self, File};
+use std::io;
 use std::mem::MaybeUninit;
-use std::os::unix::process::CommandExt;
-use std::process::Command;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
+use std::ptr;
 
-/// How a program ended.
+/// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
     /// By itself.
-    Exited(i32),
+    Exited(c_int),
     /// By this signal.
-    Killed(Signal),
+    Killed(c_int),
 }
 
-/// `ARCH_REQ_XCOMP_PERM` or `ARCH_REQ_XCOMP_GUEST_PERM`.
+/// `ARCH_REQ_XCOMP_PERM` or `ARCH_REQ_XCOMP_GUEST_PERM` for tiles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// Who asked.
-    pub tid: i32,
     /// For virtual CPUs.
     pub for_guests: bool,
     /// 0, or the errno.
-    pub errno: i32,
+    pub errno: c_int,
     /// The process has executed another program since, which ends its permission.
     pub void: bool,
 }
 
-/// A thread's alternate signal stack.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AltStack {
-    /// Whose.
-    pub tid: i32,
-    /// Its bytes.
-    pub bytes: u64,
-}
-
-/// The exception that ended a process.
+/// An exception that became a signal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// The process.
-    pub pid: i32,
-    /// The thread that met it.
+    /// Who met it.
     pub tid: i32,
     /// That thread's name.
     pub thread: String,
     /// What it became.
-    pub signal: Signal,
+    pub signal: c_int,
     /// `si_code`.
-    pub code: i32,
+    pub code: c_int,
     /// `si_addr`.
     pub address: u64,
     /// The instruction.
     pub ip: u64,
-    /// Its bytes, and what follows; fewer than 16 at the end of a mapping.
+    /// Its bytes and what follows, at most 16; none if they cannot be read.
     pub bytes: Vec<u8>,
 }
 
-/// A thread's end by a signal; all threads of its process end so.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Death {
-    /// Which.
-    pub signal: Signal,
-    /// The last exception that it met, if that was it.
+/// What was seen of a process.
+#[derive(Clone, Debug, Default)]
+pub struct Process {
+    /// Its own, and those of who forked it: permission is handed on.
+    pub requests: Vec<Request>,
+    /// Bytes of the alternate signal stacks of its threads, by thread.
+    pub altstacks: BTreeMap<i32, u64>,
+    /// It has a seccomp filter.
+    pub filtered: bool,
+    /// The last exception.
     pub fault: Option<Fault>,
+    /// The last one of a kind that may be one of tiles.
+    pub illegal: Option<Fault>,
+    /// A request for tiles has not returned.
+    pub asking: bool,
 }
 
-/// What was seen of a program and all that it started.
+/// A process that has ended.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    /// Which.
+    pub pid: i32,
+    /// How.
+    pub end: End,
+    /// What was seen of it.
+    pub process: Process,
+}
+
+/// A program's run.
 #[derive(Clone, Debug)]
 pub struct Trace {
     /// Its name.
     pub program: String,
-    /// How it ended.
-    pub end: End,
-    /// In their order.
-    pub requests: Vec<Request>,
-    /// Those that are there.
-    pub altstacks: Vec<AltStack>,
-    /// It has a seccomp filter, or installed one.
-    pub filtered: bool,
-    /// In their order; the program's own is one of them.
-    pub deaths: Vec<Death>,
+    /// The program itself.
+    pub main: Ended,
+    /// Who it started, and ended before it.
+    pub others: Vec<Ended>,
+    /// The kernel does not say what system calls are made (it is older than 5.3).
+    pub blind: bool,
 }
 
 const REQ_XCOMP_PERM: u64 = 0x1023;
 const REQ_XCOMP_GUEST_PERM: u64 = 0x1025;
 const TILE_DATA: u64 = 18;
 const AUDIT_ARCH_X86_64: u32 = 0xc000_003e;
+const PTRACE_EVENT_STOP: c_int = 128;
+/// With `PTRACE_O_TRACESYSGOOD`.
+const SYSCALL_STOP: c_int = libc::SIGTRAP | 0x80;
+
+enum Call {
+    Ask { for_guests: bool },
+    AltStack { bytes: Option<u64> },
+    Filter,
+}
 
 #[derive(Default)]
 struct Tracer {
-    /// Whose first stop was seen.
-    known: BTreeSet<i32>,
-    /// Threads and processes that others have made.
-    made: BTreeSet<i32>,
-    /// System calls that have begun.
-    calls: BTreeMap<i32, (u64, [u64; 6])>,
-    requests: Vec<Request>,
-    altstacks: BTreeMap<i32, u64>,
-    filtered: bool,
-    /// By thread.
-    faults: BTreeMap<i32, Fault>,
-    deaths: Vec<Death>,
+    /// Thread to process.
+    threads: BTreeMap<i32, i32>,
+    processes: BTreeMap<i32, Process>,
+    /// Calls that have begun.
+    calls: BTreeMap<i32, Call>,
+    ended: Vec<Ended>,
+    executed: bool,
+    blind: bool,
 }
 
-/// Runs it to its end. Its threads and processes are stopped at each system call.
+/// Runs it to its end; its output goes to ours, or with `quiet` to where our errors go. Its threads and processes are stopped
+/// at each system call.
 ///
 /// # Errors
 ///
 /// It cannot be executed, or not be traced.
-pub fn run(program: &OsStr, args: &[OsString]) -> anyhow::Result<Trace> {
+pub fn run(program: &OsStr, args: &[OsString], quiet: bool) -> anyhow::Result<Trace> {
     let name = program.to_string_lossy().into_owned();
-    let mut command = Command::new(program);
-    // SAFETY: one system call.
-    unsafe { command.args(args).pre_exec(|| Ok(ptrace::traceme()?)) };
-    let child = command.spawn().with_context(|| format!("cannot run {name}"))?;
-    let main = Pid::from_raw(child.id().try_into()?);
-    let not_traced = || format!("cannot trace {name}");
-    waitpid(main, None).with_context(not_traced)?;
-    let follow = Options::PTRACE_O_TRACESYSGOOD
-        | Options::PTRACE_O_TRACECLONE
-        | Options::PTRACE_O_TRACEFORK
-        | Options::PTRACE_O_TRACEVFORK
-        | Options::PTRACE_O_TRACEEXEC;
-    ptrace::setoptions(main, follow).with_context(not_traced)?;
-    ptrace::syscall(main, None).with_context(not_traced)?;
-    let mut tracer = Tracer { filtered: has_filter(main), ..Tracer::default() };
-    tracer.known.insert(main.as_raw());
-    let end = tracer.follow(main)?;
-    Ok(Trace {
-        program: name,
-        end,
-        requests: tracer.requests,
-        altstacks: tracer.altstacks.into_iter().map(|(tid, bytes)| AltStack { tid, bytes }).collect(),
-        filtered: tracer.filtered,
-        deaths: tracer.deaths,
-    })
+    let words = std::iter::once(program).chain(args.iter().map(OsString::as_os_str));
+    let words: Vec<CString> = words.map(|word| CString::new(word.as_bytes())).collect::<Result<_, _>>()?;
+    // SAFETY: this program has one thread.
+    let main = match unsafe { fork() }? {
+        ForkResult::Parent { child } => child.as_raw(),
+        ForkResult::Child => become_it(&words, quiet),
+    };
+    // Whoever runs it wants to know how it ends, also if that is by Ctrl-C.
+    let _signals = [libc::SIGINT, libc::SIGQUIT].map(Ignored::now);
+    let mut tracer = Tracer::default();
+    let followed = tracer.seize(main).and_then(|()| tracer.follow(main));
+    if let Err(error) = followed {
+        // SAFETY: a child that was not waited for.
+        unsafe { libc::kill(main, libc::SIGKILL) };
+        return Err(error).with_context(|| format!("cannot trace {name}"));
+    }
+    let Some(main) = tracer.ended.pop() else { bail!("{name} has no end") };
+    if let (End::Exited(errno), false) = (main.end, tracer.executed) {
+        bail!("cannot run {name}: {}", io::Error::from_raw_os_error(errno));
+    }
+    Ok(Trace { program: name, main, others: tracer.ended, blind: tracer.blind })
+}
+
+/// The child: it waits until it is traced.
+fn become_it(words: &[CString], quiet: bool) -> ! {
+    // SAFETY: single system calls, in a process of one thread. Rust ignores SIGPIPE; programs do not expect that.
+    unsafe {
+        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+        libc::raise(libc::SIGSTOP);
+    }
+    if quiet {
+        // SAFETY: standard output is nobody's in this process.
+        unsafe { libc::dup2(libc::STDERR_FILENO, libc::STDOUT_FILENO) };
+    }
+    let Err(error) = execvp(&words[0], words);
+    // SAFETY: ends this process at once.
+    unsafe { libc::_exit(error as c_int) }
+}
+
+/// A signal that is ignored for a while.
+struct Ignored {
+    signal: c_int,
+    before: libc::sighandler_t,
+}
+
+impl Ignored {
+    fn now(signal: c_int) -> Self {
+        // SAFETY: ignoring runs no code.
+        Self { signal, before: unsafe { libc::signal(signal, libc::SIG_IGN) } }
+    }
+}
+
+impl Drop for Ignored {
+    fn drop(&mut self) {
+        // SAFETY: what was there before.
+        unsafe { libc::signal(self.signal, self.before) };
+    }
 }
 
 impl Tracer {
-    /// Until `main` has ended; who still runs then, goes on untraced.
-    fn follow(&mut self, main: Pid) -> anyhow::Result<End> {
+    fn seize(&mut self, main: i32) -> anyhow::Result<()> {
+        let mut status = 0;
+        // SAFETY: `status` is there.
+        if unsafe { libc::waitpid(main, &raw mut status, libc::WUNTRACED) } != main || !libc::WIFSTOPPED(status) {
+            bail!("it did not begin");
+        }
+        let options = libc::PTRACE_O_TRACESYSGOOD
+            | libc::PTRACE_O_TRACECLONE
+            | libc::PTRACE_O_TRACEFORK
+            | libc::PTRACE_O_TRACEVFORK
+            | libc::PTRACE_O_TRACEEXEC;
+        ptrace(libc::PTRACE_SEIZE, main, options)?;
+        self.threads.insert(main, main);
+        self.processes.insert(main, Process { filtered: has_filter(main), ..Process::default() });
+        // SAFETY: our child.
+        unsafe { libc::kill(main, libc::SIGCONT) };
+        Ok(())
+    }
+
+    /// Until `main` has ended, which is the last of those that have then.
+    fn follow(&mut self, main: i32) -> anyhow::Result<()> {
         loop {
-            let status = waitpid(None, Some(WaitPidFlag::__WALL))?;
-            let end = match status {
-                WaitStatus::Exited(pid, code) => Some((pid, End::Exited(code))),
-                WaitStatus::Signaled(pid, signal, _) => {
-                    self.died(pid, signal);
-                    Some((pid, End::Killed(signal)))
+            let mut status = 0;
+            // SAFETY: `status` is there.
+            let tid = unsafe { libc::waitpid(-1, &raw mut status, libc::__WALL) };
+            if tid < 0 {
+                match io::Error::last_os_error() {
+                    error if error.kind() == io::ErrorKind::Interrupted => continue,
+                    error => return Err(error.into()),
                 }
-                _ => None,
+            }
+            if libc::WIFSTOPPED(status) {
+                self.stopped(tid, libc::WSTOPSIG(status), status >> 16)?;
+                continue;
+            }
+            let end = if libc::WIFSIGNALED(status) {
+                End::Killed(libc::WTERMSIG(status))
+            } else {
+                End::Exited(libc::WEXITSTATUS(status))
             };
-            match end {
-                Some((pid, end)) if pid == main => {
-                    self.let_go();
-                    return Ok(end);
-                }
-                Some(_) => continue,
-                None => {}
-            }
-            let Some(pid) = status.pid() else { continue };
-            let deliver = self.stopped(pid, status);
-            match ptrace::syscall(pid, deliver) {
-                // Killed meanwhile: its end comes.
-                Ok(()) | Err(nix::Error::ESRCH) => {}
-                Err(error) => return Err(error.into()),
+            self.gone(tid, end);
+            if tid == main {
+                return Ok(());
             }
         }
     }
 
-    /// Who was made and has not begun yet would stay stopped, untraced.
-    fn let_go(&self) {
-        for &pid in self.made.difference(&self.known) {
-            let _ = kill(Pid::from_raw(pid), Signal::SIGCONT);
+    /// A thread has ended; the first of a process is the last that does.
+    fn gone(&mut self, tid: i32, end: End) {
+        self.threads.remove(&tid);
+        self.calls.remove(&tid);
+        if let Some(process) = self.processes.remove(&tid) {
+            self.ended.push(Ended { pid: tid, end, process });
+        } else {
+            for process in self.processes.values_mut() {
+                process.altstacks.remove(&tid);
+            }
         }
     }
 
-    /// A stop; the signal to go on with.
-    fn stopped(&mut self, pid: Pid, status: WaitStatus) -> Option<Signal> {
-        match status {
-            WaitStatus::PtraceSyscall(_) => {
-                self.system_call(pid);
-                None
+    /// A thread has stopped; it goes on, unless it is to stay stopped.
+    fn stopped(&mut self, tid: i32, signal: c_int, event: c_int) -> anyhow::Result<()> {
+        let process = self.process_of(tid);
+        let mut deliver = 0;
+        match (event, signal) {
+            (PTRACE_EVENT_STOP, libc::SIGSTOP | libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU) => {
+                return ptrace(libc::PTRACE_LISTEN, tid, 0);
             }
-            WaitStatus::PtraceEvent(_, _, libc::PTRACE_EVENT_EXEC) => {
-                // Threads of a process that execute become its first.
-                let of_process = self
-                    .requests
-                    .iter_mut()
-                    .filter(|request| process_of(request.tid) == Some(pid.as_raw()) || request.tid == pid.as_raw());
-                of_process.for_each(|request| request.void = true);
-                self.altstacks.remove(&pid.as_raw());
-                None
+            (libc::PTRACE_EVENT_EXEC, _) => self.executes(tid),
+            (0, SYSCALL_STOP) => self.system_call(tid, process),
+            (0, signal) => {
+                deliver = signal;
+                self.met(tid, process, signal);
             }
-            WaitStatus::PtraceEvent(
-                _,
-                _,
-                libc::PTRACE_EVENT_CLONE | libc::PTRACE_EVENT_FORK | libc::PTRACE_EVENT_VFORK,
-            ) => {
-                let made = ptrace::getevent(pid).ok().and_then(|pid| i32::try_from(pid).ok());
-                self.made.extend(made);
-                None
-            }
-            // A new thread or process begins with it.
-            WaitStatus::Stopped(_, Signal::SIGSTOP) if self.known.insert(pid.as_raw()) => None,
-            WaitStatus::Stopped(_, signal) => {
-                if let Some(fault) = fault(pid, signal) {
-                    self.faults.insert(pid.as_raw(), fault);
-                }
-                Some(signal)
-            }
-            _ => None,
+            _ => {}
         }
+        ptrace(libc::PTRACE_SYSCALL, tid, deliver)
     }
 
-    fn system_call(&mut self, pid: Pid) {
-        let tid = pid.as_raw();
-        let Some(info) = syscall_info(pid) else { return };
+    /// Of which process `tid` is; a new one has what its parent had.
+    fn process_of(&mut self, tid: i32) -> i32 {
+        if let Some(&process) = self.threads.get(&tid) {
+            return process;
+        }
+        let process = status_of(tid, "Tgid").unwrap_or(tid);
+        self.threads.insert(tid, process);
+        if !self.processes.contains_key(&process) {
+            let parent = status_of(process, "PPid").and_then(|parent| self.processes.get(&parent));
+            let mut new = parent.cloned().unwrap_or_default();
+            (new.fault, new.illegal, new.asking) = (None, None, false);
+            new.altstacks.clear();
+            self.processes.insert(process, new);
+        }
+        process
+    }
+
+    /// Permission and alternate stacks end with the old program, and all other threads.
+    fn executes(&mut self, pid: i32) {
+        self.executed = true;
+        self.threads.retain(|tid, process| *process != pid || *tid == pid);
+        let process = self.processes.entry(pid).or_default();
+        process.altstacks.clear();
+        (process.fault, process.illegal, process.asking) = (None, None, false);
+        process.requests.iter_mut().for_each(|request| request.void = true);
+    }
+
+    fn met(&mut self, tid: i32, process: i32, signal: c_int) {
+        let Some(fault) = fault(tid, signal) else { return };
+        let process = self.processes.entry(process).or_default();
+        if signal == libc::SIGILL {
+            process.illegal = Some(fault.clone());
+        }
+        process.fault = Some(fault);
+    }
+
+    fn system_call(&mut self, tid: i32, process: i32) {
+        let Some(info) = syscall_info(tid) else {
+            self.blind = true;
+            return;
+        };
         if info.arch != AUDIT_ARCH_X86_64 {
             return;
         }
@@ -233,96 +317,126 @@ impl Tracer {
             libc::PTRACE_SYSCALL_INFO_ENTRY => {
                 // SAFETY: the kernel says that this is what it wrote.
                 let entry = unsafe { info.u.entry };
-                self.calls.insert(tid, (entry.nr, entry.args));
+                let call = call(tid, c_long::try_from(entry.nr).unwrap_or(-1), entry.args);
+                let process = self.processes.entry(process).or_default();
+                process.asking |= matches!(call, Some(Call::Ask { .. }));
+                match call {
+                    Some(call) => self.calls.insert(tid, call),
+                    None => self.calls.remove(&tid),
+                };
             }
             libc::PTRACE_SYSCALL_INFO_EXIT => {
+                let Some(call) = self.calls.remove(&tid) else { return };
                 // SAFETY: as above.
                 let result = unsafe { info.u.exit.sval };
-                if let Some((number, args)) = self.calls.remove(&tid) {
-                    self.returned(pid, c_long::try_from(number).unwrap_or(-1), args, result);
+                let process = self.processes.entry(process).or_default();
+                match call {
+                    // Its number: a filter kills for it, and nobody answers.
+                    Call::Ask { .. } if result > 0 => {}
+                    Call::Ask { for_guests } => {
+                        process.asking = false;
+                        let errno = c_int::try_from(-result).unwrap_or_default();
+                        process.requests.push(Request { for_guests, errno, void: false });
+                    }
+                    Call::AltStack { bytes: Some(bytes) } if result == 0 => {
+                        process.altstacks.insert(tid, bytes);
+                    }
+                    Call::AltStack { bytes: None } if result == 0 => {
+                        process.altstacks.remove(&tid);
+                    }
+                    Call::Filter if result == 0 => process.filtered |= has_filter(tid),
+                    _ => {}
                 }
             }
             _ => {}
         }
-    }
-
-    fn returned(&mut self, pid: Pid, number: c_long, args: [u64; 6], result: i64) {
-        let tid = pid.as_raw();
-        match number {
-            libc::SYS_arch_prctl
-                if args[1] == TILE_DATA && matches!(args[0], REQ_XCOMP_PERM | REQ_XCOMP_GUEST_PERM) =>
-            {
-                let errno = i32::try_from(-result).unwrap_or_default();
-                let for_guests = args[0] == REQ_XCOMP_GUEST_PERM;
-                self.requests.push(Request { tid, for_guests, errno, void: false });
-            }
-            libc::SYS_sigaltstack if result == 0 && args[0] != 0 => {
-                // struct stack_t: an address, flags, and bytes, 8 each.
-                let word = |at: u64| read_word(pid, args[0] + at).unwrap_or_default();
-                if word(8) & u64::from(libc::SS_DISABLE.unsigned_abs()) != 0 {
-                    self.altstacks.remove(&tid);
-                } else {
-                    self.altstacks.insert(tid, word(16));
-                }
-            }
-            libc::SYS_seccomp | libc::SYS_prctl if result == 0 => self.filtered |= has_filter(pid),
-            _ => {}
-        }
-    }
-
-    fn died(&mut self, pid: Pid, signal: Signal) {
-        let fault = self.faults.remove(&pid.as_raw()).filter(|fault| fault.signal == signal);
-        self.deaths.push(Death { signal, fault });
     }
 }
 
-/// What `pid`, which stops for `signal`, has met, if it is an exception.
-fn fault(pid: Pid, signal: Signal) -> Option<Fault> {
-    if !matches!(signal, Signal::SIGILL | Signal::SIGSEGV | Signal::SIGBUS | Signal::SIGFPE | Signal::SIGTRAP) {
+/// A system call that matters.
+fn call(tid: i32, number: c_long, args: [u64; 6]) -> Option<Call> {
+    match number {
+        libc::SYS_arch_prctl if args[1] == TILE_DATA => match args[0] {
+            REQ_XCOMP_PERM => Some(Call::Ask { for_guests: false }),
+            REQ_XCOMP_GUEST_PERM => Some(Call::Ask { for_guests: true }),
+            _ => None,
+        },
+        libc::SYS_sigaltstack if args[0] != 0 => {
+            // struct stack_t: an address, flags, and bytes, 8 each.
+            let stack = memory_of(tid, args[0], 24);
+            let word = |at: usize| Some(u64::from_ne_bytes(stack.get(at..at + 8)?.try_into().ok()?));
+            let disabled = word(8)? & u64::from(libc::SS_DISABLE.unsigned_abs()) != 0;
+            Some(Call::AltStack { bytes: if disabled { None } else { word(16) } })
+        }
+        libc::SYS_seccomp | libc::SYS_prctl => Some(Call::Filter),
+        _ => None,
+    }
+}
+
+/// What `tid`, which stops for `signal`, has met, if the kernel raised it for an exception.
+fn fault(tid: i32, signal: c_int) -> Option<Fault> {
+    if !matches!(signal, libc::SIGILL | libc::SIGSEGV | libc::SIGBUS | libc::SIGFPE | libc::SIGTRAP) {
         return None;
     }
-    let info = ptrace::getsiginfo(pid).ok()?;
-    let ip = ptrace::getregs(pid).ok()?.rip;
-    let bytes: Vec<u8> = (0..2).map_while(|i| read_word(pid, ip + 8 * i)).flat_map(u64::to_le_bytes).collect();
-    let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    let pid = Pid::from_raw(tid);
+    let info = nix::sys::ptrace::getsiginfo(pid).ok()?;
+    if info.si_code <= 0 {
+        return None;
+    }
+    let ip = nix::sys::ptrace::getregs(pid).ok()?.rip;
+    let name = fs::read(format!("/proc/{tid}/comm")).unwrap_or_default();
     Some(Fault {
-        pid: process_of(pid.as_raw()).unwrap_or(pid.as_raw()),
-        tid: pid.as_raw(),
-        thread: name.trim().to_owned(),
+        tid,
+        thread: String::from_utf8_lossy(&name).trim().to_owned(),
         signal,
         code: info.si_code,
         // SAFETY: these signals have an address.
         address: unsafe { info.si_addr() } as u64,
         ip,
-        bytes,
+        bytes: memory_of(tid, ip, 16),
     })
 }
 
+fn ptrace(request: libc::c_uint, tid: i32, data: c_int) -> anyhow::Result<()> {
+    let none: *mut c_void = ptr::null_mut();
+    // SAFETY: none of the requests that are made so reads or writes memory of ours.
+    if unsafe { libc::ptrace(request, tid, none, c_long::from(data)) } == 0 {
+        return Ok(());
+    }
+    match io::Error::last_os_error() {
+        // Killed meanwhile: its end comes.
+        error if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
+        error => Err(error.into()),
+    }
+}
+
 /// nix's function of that name (0.30) says that there is no room for the answer, and returns none.
-fn syscall_info(pid: Pid) -> Option<libc::ptrace_syscall_info> {
+fn syscall_info(tid: i32) -> Option<libc::ptrace_syscall_info> {
     let mut info = MaybeUninit::<libc::ptrace_syscall_info>::zeroed();
     let size = size_of_val(&info);
     // SAFETY: the kernel writes no more than `size` bytes there, and zeros are valid.
     unsafe {
-        let written = libc::ptrace(libc::PTRACE_GET_SYSCALL_INFO, pid.as_raw(), size, info.as_mut_ptr());
+        let written = libc::ptrace(libc::PTRACE_GET_SYSCALL_INFO, tid, size, info.as_mut_ptr());
         (written > 0).then(|| info.assume_init())
     }
 }
 
-fn read_word(pid: Pid, address: u64) -> Option<u64> {
-    let word = ptrace::read(pid, address as *mut c_void).ok()?;
-    Some(u64::from_ne_bytes(word.to_ne_bytes()))
+/// As many of these bytes as can be read.
+fn memory_of(tid: i32, address: u64, bytes: usize) -> Vec<u8> {
+    let mut memory = vec![0; bytes];
+    let read = File::open(format!("/proc/{tid}/mem")).and_then(|file| file.read_at(&mut memory, address));
+    memory.truncate(read.unwrap_or(0));
+    memory
 }
 
-fn status_of(tid: i32, name: &str) -> Option<String> {
-    let status = std::fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
-    status.lines().find_map(|line| Some(line.strip_prefix(name)?.trim_start_matches(':').trim().to_owned()))
+/// A number of /proc/TID/status.
+fn status_of(tid: i32, name: &str) -> Option<i32> {
+    let status = fs::read(format!("/proc/{tid}/status")).ok()?;
+    let status = String::from_utf8_lossy(&status);
+    let value = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    value?.trim().parse().ok()
 }
 
-fn process_of(tid: i32) -> Option<i32> {
-    status_of(tid, "Tgid")?.parse().ok()
-}
-
-fn has_filter(pid: Pid) -> bool {
-    status_of(pid.as_raw(), "Seccomp").is_some_and(|mode| mode != "0")
+fn has_filter(tid: i32) -> bool {
+    status_of(tid, "Seccomp").is_some_and(|mode| mode != 0)
 }

@@ -36,8 +36,14 @@ enum How {
     SmallStack,
     /// A seccomp filter answers EPERM
     Filtered,
-    /// As before, and it does without tiles
+    /// As before, and it ends by itself
     FilteredAndEnds,
+    /// As before, and it does without tiles
+    FallsBack,
+    /// A seccomp filter kills whoever asks
+    KilledByFilter,
+    /// It never asks, and a handler ends it
+    Caught,
     /// No tiles are configured
     NotConfigured,
     /// There is no such palette
@@ -65,11 +71,25 @@ fn main() -> anyhow::Result<()> {
             ensure!(refused.is_err(), "8192 bytes are enough here");
             return altstack::with(8192, use_a_tile);
         }
-        How::Filtered | How::FilteredAndEnds => {
-            deny_arch_prctl()?;
+        How::Caught => {
+            extern "C" fn end(_: libc::c_int) {
+                // SAFETY: ends the process at once.
+                unsafe { libc::_exit(7) }
+            }
+            // SAFETY: the handler does what a handler may.
+            unsafe { libc::signal(libc::SIGILL, end as *const () as libc::sighandler_t) };
+        }
+        How::KilledByFilter => {
+            filter_arch_prctl(libc::SECCOMP_RET_KILL_PROCESS)?;
+            ask()?;
+        }
+        How::Filtered | How::FilteredAndEnds | How::FallsBack => {
+            filter_arch_prctl(libc::SECCOMP_RET_ERRNO | libc::EPERM as u32)?;
             ensure!(ask().is_err(), "the filter lets it through");
-            if how == How::FilteredAndEnds {
-                bail!("no tiles");
+            match how {
+                How::FilteredAndEnds => bail!("no tiles"),
+                How::FallsBack => return Ok(()),
+                _ => {}
             }
         }
         How::NotConfigured => {
@@ -107,8 +127,8 @@ fn use_a_tile() {
     Tiles::configure().zero::<0>();
 }
 
-/// arch_prctl fails with EPERM from now on.
-fn deny_arch_prctl() -> io::Result<()> {
+/// That is what arch_prctl comes to from now on.
+fn filter_arch_prctl(action: u32) -> io::Result<()> {
     const LOAD_NUMBER: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
     const IF_EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
     const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
@@ -116,7 +136,7 @@ fn deny_arch_prctl() -> io::Result<()> {
     let mut steps = [
         step(LOAD_NUMBER, 0, 0, 0),
         step(IF_EQUAL, 0, 1, libc::SYS_arch_prctl as u32),
-        step(RETURN, 0, 0, libc::SECCOMP_RET_ERRNO | libc::EPERM as u32),
+        step(RETURN, 0, 0, action),
         step(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW),
     ];
     let filter = libc::sock_fprog {

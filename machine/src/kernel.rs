@@ -43,9 +43,9 @@ struct Version {
     release: String,
 }
 
-/// The archive does not have a kernel, or no longer.
+/// The archive does not have a kernel, or no longer, or the recipe names none.
 #[derive(Debug)]
-pub struct NotInArchive(String);
+pub struct NotInArchive(pub String);
 
 impl fmt::Display for NotInArchive {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -114,7 +114,7 @@ impl Project {
                 found => return found,
             }
         }
-        Err(missing.unwrap_or_else(|| anyhow!("machine/recipe.toml has no such kernel")))
+        Err(missing.unwrap_or_else(|| NotInArchive("machine/recipe.toml names no such kernel".into()).into()))
     }
 
     /// A kernel of the recipe's.

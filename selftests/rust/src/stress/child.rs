@@ -258,10 +258,10 @@ fn exchange_tiles(pid: i32, number: u64, exchange: &Exchange) -> anyhow::Result<
     const TILEDATA: u64 = 1 << 18;
     let mut area = vec![0; 16 << 10];
     let offset = sys::xstate_offset(18);
-    // It may have ended before it is traced.
-    if let Err(e) = sys::ptrace(libc::PTRACE_SEIZE, pid, 0) {
-        gone(e)?;
-        return Ok(Some(sys::wait(pid, libc::__WALL)?.1));
+    if let Err(refused) = sys::ptrace(libc::PTRACE_SEIZE, pid, 0) {
+        // Who has ended already is refused with EPERM.
+        let ended = sys::wait(pid, libc::__WALL | libc::WNOHANG);
+        return ended.map(|(_, end)| Some(end)).map_err(|_| refused.into());
     }
     for exchanged in 0..EXCHANGES {
         if let Some(end) = until_found(pid, exchanged, exchange)? {

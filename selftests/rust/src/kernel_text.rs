@@ -122,12 +122,14 @@ impl KernelText {
     /// There is no such function.
     pub fn function(&self, name: &str) -> anyhow::Result<(u64, &[u8])> {
         let start = self.find(name)?;
+        let begin = format!("{start:016x}");
         let next = self
             .all()
-            .filter_map(|(address, _)| u64::from_str_radix(address, 16).ok())
-            .filter(|&address| address > start)
+            .map(|(address, _)| address)
+            .filter(|&address| address > begin.as_str())
             .min()
             .context("the last symbol")?;
+        let next = u64::from_str_radix(next, 16)?;
         Ok((start, self.bytes(start, next - start)?))
     }
 
@@ -146,11 +148,9 @@ impl KernelText {
     ///
     /// There is no such function.
     pub fn references(&self, function: &str) -> anyhow::Result<Vec<Reference>> {
-        const MOST: u64 = 0x400;
-        let start = self.find(function)?;
-        let mut end = start + MOST;
+        let (start, text) = self.function(function)?;
         let mut found = Vec::new();
-        for (address, bytes) in (start..).zip(self.bytes(start, MOST)?.windows(5)) {
+        for (address, bytes) in (start..).zip(text.windows(5)) {
             let kind = match bytes[0] {
                 0xe8 => "call",
                 0xe9 => "jmp",
@@ -158,24 +158,18 @@ impl KernelText {
             };
             let distance = i32::from_le_bytes(bytes[1..].try_into()?);
             let target = (address + 5).wrapping_add_signed(distance.into());
-            found.push((address, kind, format!("{target:016x}"), String::new()));
+            found.push((kind, format!("{target:016x}"), String::new()));
         }
         for (address, symbol) in self.all() {
-            if let Some(it) = found.iter_mut().find(|(_, _, target, _)| target == address) {
-                it.3 = symbol.to_owned();
-            }
-            // The functions of the kernel are in one place, and so this is after some that do not match.
-            if address.starts_with("ffffffff") {
-                let address = u64::from_str_radix(address, 16)?;
-                if (start + 1..end).contains(&address) {
-                    end = address;
-                }
+            for (_, _, name) in found.iter_mut().filter(|(_, target, _)| target == address) {
+                symbol.clone_into(name);
             }
         }
-        found.retain(|(address, _, _, symbol)| *address < end && !symbol.is_empty());
-        let references = found.into_iter();
-        Ok(references
-            .map(|(_, kind, _, target)| Reference { kind, target })
+        let named = found
+            .into_iter()
+            .filter(|(_, _, target)| !target.is_empty());
+        Ok(named
+            .map(|(kind, _, target)| Reference { kind, target })
             .collect())
     }
 

@@ -2,7 +2,7 @@
 //! Reaching in: the only place that knows names the kernel does not export.
 //!
 //! [`symbols`] finds what is needed, [`kernel`] reads the kernel's configuration of extended state.
-//! Three ways in: [`call_site`] exchanges the call of the #NM handler [`direct`] is called by ftrace
+//! Three ways in: [`call_site`] exchanges the call of the #NM handler, [`direct`] is called by ftrace
 //! at the beginning of a function, [`livepatch`] replaces functions. [`lifecycle`] attaches and
 //! detaches all of them in one order, and knows when nobody is inside any more. [`locks`] are the
 //! kernel's own around extended state.

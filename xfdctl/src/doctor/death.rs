@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What the end of a program says, in the light of what it did before.
 
+use super::cure;
 use super::finding::Finding;
 use super::processor::Features;
-use super::program::{End, Ended, Fault, Process, Request, Trace};
+use super::program::{End, Ended, Process, Request, Trace};
+use super::tracee::Fault;
 use iced_x86::{CpuidFeature, Decoder, DecoderOptions, Formatter, IntelFormatter, Mnemonic};
 use nix::errno::Errno;
 use nix::libc::{self, c_int};
@@ -37,7 +39,7 @@ pub fn explain(trace: &Trace, features: Option<Features>) -> Finding {
                         "{name} ended by itself ({status}), and was refused tiles: {}",
                         why(&trace.main.process, *request)
                     );
-                    let cure = cure(&trace.main.process, *request);
+                    let cure = cure_of(&trace.main.process, *request);
                     if status == 0 {
                         Finding { cure: Some(cure.into()), ..Finding::note(ABOUT, what) }
                     } else {
@@ -77,7 +79,7 @@ fn judge(program: &str, ended: &Ended, features: Option<Features>, blind: bool) 
                     "{program}: process {} died of SIGSYS: a seccomp filter kills whoever asks for tiles",
                     ended.pid
                 ),
-                FILTER,
+                cure::FILTER,
             ));
         }
         End::Killed(signal) => match process.fault.as_ref().filter(|fault| fault.signal == signal) {
@@ -166,7 +168,7 @@ fn without_permission(process: &Process, blind: bool) -> (String, &'static str) 
     }
     let own: Vec<_> = process.requests.iter().filter(|request| !request.for_guests).collect();
     if let Some(refused) = own.iter().find(|request| request.errno != 0 && !request.void) {
-        return (why_not(&format!(": {}", why(process, **refused))), cure(process, **refused));
+        return (why_not(&format!(": {}", why(process, **refused))), cure_of(process, **refused));
     }
     if own.iter().any(|request| request.void) {
         return (why_not(": it asked before it executed this program, which ended that"), "ask again after exec");
@@ -176,8 +178,6 @@ fn without_permission(process: &Process, blind: bool) -> (String, &'static str) 
     }
     (why_not(", and never asked"), ASK)
 }
-
-const FILTER: &str = "whoever set the filter, a container runtime or systemd, has to allow arch_prctl";
 
 /// What stands in the way of a refused request.
 fn why(process: &Process, request: Request) -> String {
@@ -194,13 +194,11 @@ fn why(process: &Process, request: Request) -> String {
     }
 }
 
-fn cure(process: &Process, request: Request) -> &'static str {
+fn cure_of(process: &Process, request: Request) -> &'static str {
     match Errno::from_raw(request.errno) {
-        Errno::ENOSPC => {
-            "each alternate stack must have getauxval(AT_MINSIGSTKSZ) bytes; MINSIGSTKSZ and SIGSTKSZ of old headers are less"
-        }
-        Errno::EBUSY => "ask (ARCH_REQ_XCOMP_GUEST_PERM) before KVM_CREATE_VCPU",
-        errno if is_filters(process, errno) => FILTER,
+        Errno::ENOSPC => cure::ALT_STACK,
+        Errno::EBUSY => cure::VCPU,
+        errno if is_filters(process, errno) => cure::FILTER,
         _ => "this machine or kernel has no tiles to give: see above",
     }
 }
@@ -215,10 +213,7 @@ fn small_stack(process: &Process, fault: &Fault) -> Option<(String, &'static str
     let bytes = process.altstacks.get(&fault.tid)?;
     let granted = process.requests.iter().any(|request| request.errno == 0 && !request.for_guests);
     (granted && *bytes < 12 << 10).then(|| {
-        (
-            format!("its alternate signal stack has {bytes} bytes: a frame with tiles does not fit"),
-            "each alternate stack must have getauxval(AT_MINSIGSTKSZ) bytes",
-        )
+        (format!("its alternate signal stack has {bytes} bytes: a frame with tiles does not fit"), cure::ALT_STACK)
     })
 }
 

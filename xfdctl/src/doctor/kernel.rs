@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Whether the kernel gives tiles on request.
 
+use super::cure;
 use super::finding::Finding;
 use xcomp::{Error, Feature};
 
@@ -29,11 +30,7 @@ fn judge(release: &str, tiles_supported: Result<bool, Error>, has_tiles: bool) -
             format!("Linux {release} does not know tiles (ARCH_GET_XCOMP_SUPP: EINVAL)"),
             "use 5.16 or later; for guests 5.17",
         ),
-        Err(error) => Finding::wrong(
-            ABOUT,
-            format!("Linux {release} is not asked: {error}"),
-            "a seccomp filter may be in the way: container runtimes have to allow arch_prctl",
-        ),
+        Err(error) => Finding::wrong(ABOUT, format!("Linux {release} is not asked: {error}"), cure::FILTER),
     }
 }
 

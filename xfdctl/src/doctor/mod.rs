@@ -4,9 +4,10 @@
 //! ```text
 //! processor (CPUID, XCR0) -> kernel -> permission, a use in a child -> memory
 //!   beside them the module (and what keeps it away)
-//!   then the program: trace (what it did) -> death (what that means)
+//!   then the program (what it did; tracee looks) -> death (what that means)
 //! ```
 
+mod cure;
 mod death;
 mod finding;
 mod kernel;
@@ -15,6 +16,7 @@ mod module;
 mod permission;
 mod processor;
 mod program;
+mod tracee;
 mod trial;
 
 use finding::{Finding, State};

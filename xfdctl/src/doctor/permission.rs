@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Whether this process, and others that are started as it was, may use tiles.
 
+use super::cure;
 use super::finding::Finding;
 use super::trial;
 use nix::sys::signal::Signal;
 use nix::sys::wait::WaitStatus;
 use xcomp::{Error, Feature, FeatureSet};
-
-const SECCOMP: &str =
-    "a seccomp filter is in the way (/proc/self/status: Seccomp): whoever set it, a container runtime or \
-                       systemd's SystemCallFilter=, has to allow arch_prctl";
 
 /// All about it, where the kernel gives tiles.
 pub fn look() -> Vec<Finding> {
@@ -30,12 +27,10 @@ fn own(now: Result<FeatureSet, Error>, asked: nix::Result<Result<(), Error>>) ->
             Finding::ok(ABOUT, "this process has it from whoever started it; programs it executes do not")
         }
         Ok(Ok(())) => Finding::ok(ABOUT, "granted when it is asked for (ARCH_REQ_XCOMP_PERM)"),
-        Ok(Err(Error::AltStackTooSmall)) => Finding::wrong(
-            ABOUT,
-            "refused: an alternate signal stack is too small (ENOSPC)",
-            "it must have getauxval(AT_MINSIGSTKSZ) bytes",
-        ),
-        Ok(Err(error)) => Finding::wrong(ABOUT, format!("refused: {error}"), SECCOMP),
+        Ok(Err(Error::AltStackTooSmall)) => {
+            Finding::wrong(ABOUT, "refused: an alternate signal stack is too small (ENOSPC)", cure::ALT_STACK)
+        }
+        Ok(Err(error)) => Finding::wrong(ABOUT, format!("refused: {error}"), cure::FILTER),
     }
 }
 
@@ -68,10 +63,10 @@ fn guests(now: Result<FeatureSet, Error>, asked: nix::Result<Result<(), Error>>)
         Ok(Err(Error::VcpuExists)) => Finding::wrong(
             ABOUT,
             "refused: this process has, or had, a virtual CPU, which settled it (EBUSY)",
-            "ask (ARCH_REQ_XCOMP_GUEST_PERM) before KVM_CREATE_VCPU",
+            cure::VCPU,
         ),
         Ok(Err(Error::NotKnown)) => Finding::note(ABOUT, "the kernel gives none to guests: it is older than 5.17"),
-        Ok(Err(error)) => Finding::wrong(ABOUT, format!("refused: {error}"), SECCOMP),
+        Ok(Err(error)) => Finding::wrong(ABOUT, format!("refused: {error}"), cure::FILTER),
     }
 }
 

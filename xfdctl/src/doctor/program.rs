@@ -4,17 +4,14 @@
 //!
 //! It is seized, not attached to: a stop by job control stays one, and who is left when it ends goes on untraced.
 
+use super::tracee::{fault, has_filter, memory_of, request, status_of, syscall_info, Fault};
 use anyhow::{bail, Context};
-use nix::libc::{self, c_int, c_long, c_void};
-use nix::unistd::{execvp, fork, ForkResult, Pid};
+use nix::libc::{self, c_int, c_long};
+use nix::unistd::{execvp, fork, ForkResult};
 use std::collections::BTreeMap;
 use std::ffi::{CString, OsStr, OsString};
-use std::fs::{self, File};
 use std::io;
-use std::mem::MaybeUninit;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileExt;
-use std::ptr;
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,25 +31,6 @@ pub struct Request {
     pub errno: c_int,
     /// The process has executed another program since, which ends its permission.
     pub void: bool,
-}
-
-/// An exception that became a signal.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
-    /// Who met it.
-    pub tid: i32,
-    /// That thread's name.
-    pub thread: String,
-    /// What it became.
-    pub signal: c_int,
-    /// `si_code`.
-    pub code: c_int,
-    /// `si_addr`.
-    pub address: u64,
-    /// The instruction.
-    pub ip: u64,
-    /// Its bytes and what follows, at most 16; none if they cannot be read.
-    pub bytes: Vec<u8>,
 }
 
 /// What was seen of a process.
@@ -100,7 +78,6 @@ const REQ_XCOMP_PERM: u64 = 0x1023;
 const REQ_XCOMP_GUEST_PERM: u64 = 0x1025;
 const TILE_DATA: u64 = 18;
 const AUDIT_ARCH_X86_64: u32 = 0xc000_003e;
-const PTRACE_EVENT_STOP: c_int = 128;
 /// With `PTRACE_O_TRACESYSGOOD`.
 const SYSCALL_STOP: c_int = libc::SIGTRAP | 0x80;
 
@@ -201,7 +178,7 @@ impl Tracer {
             | libc::PTRACE_O_TRACEFORK
             | libc::PTRACE_O_TRACEVFORK
             | libc::PTRACE_O_TRACEEXEC;
-        ptrace(libc::PTRACE_SEIZE, main, options)?;
+        request(libc::PTRACE_SEIZE, main, options)?;
         self.threads.insert(main, main);
         self.processes.insert(main, Process { filtered: has_filter(main), ..Process::default() });
         // SAFETY: our child.
@@ -255,8 +232,8 @@ impl Tracer {
         let process = self.process_of(tid);
         let mut deliver = 0;
         match (event, signal) {
-            (PTRACE_EVENT_STOP, libc::SIGSTOP | libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU) => {
-                return ptrace(libc::PTRACE_LISTEN, tid, 0);
+            (libc::PTRACE_EVENT_STOP, libc::SIGSTOP | libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU) => {
+                return request(libc::PTRACE_LISTEN, tid, 0);
             }
             (libc::PTRACE_EVENT_EXEC, _) => self.executes(tid),
             (0, SYSCALL_STOP) => self.system_call(tid, process),
@@ -266,7 +243,7 @@ impl Tracer {
             }
             _ => {}
         }
-        ptrace(libc::PTRACE_SYSCALL, tid, deliver)
+        request(libc::PTRACE_SYSCALL, tid, deliver)
     }
 
     /// Of which process `tid` is; a new one has what its parent had.
@@ -371,72 +348,4 @@ fn call(tid: i32, number: c_long, args: [u64; 6]) -> Option<Call> {
         libc::SYS_seccomp | libc::SYS_prctl => Some(Call::Filter),
         _ => None,
     }
-}
-
-/// What `tid`, which stops for `signal`, has met, if the kernel raised it for an exception.
-fn fault(tid: i32, signal: c_int) -> Option<Fault> {
-    if !matches!(signal, libc::SIGILL | libc::SIGSEGV | libc::SIGBUS | libc::SIGFPE | libc::SIGTRAP) {
-        return None;
-    }
-    let pid = Pid::from_raw(tid);
-    let info = nix::sys::ptrace::getsiginfo(pid).ok()?;
-    if info.si_code <= 0 {
-        return None;
-    }
-    let ip = nix::sys::ptrace::getregs(pid).ok()?.rip;
-    let name = fs::read(format!("/proc/{tid}/comm")).unwrap_or_default();
-    Some(Fault {
-        tid,
-        thread: String::from_utf8_lossy(&name).trim().to_owned(),
-        signal,
-        code: info.si_code,
-        // SAFETY: these signals have an address.
-        address: unsafe { info.si_addr() } as u64,
-        ip,
-        bytes: memory_of(tid, ip, 16),
-    })
-}
-
-fn ptrace(request: libc::c_uint, tid: i32, data: c_int) -> anyhow::Result<()> {
-    let none: *mut c_void = ptr::null_mut();
-    // SAFETY: none of the requests that are made so reads or writes memory of ours.
-    if unsafe { libc::ptrace(request, tid, none, c_long::from(data)) } == 0 {
-        return Ok(());
-    }
-    match io::Error::last_os_error() {
-        // Killed meanwhile: its end comes.
-        error if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
-        error => Err(error.into()),
-    }
-}
-
-/// nix's function of that name (0.30) says that there is no room for the answer, and returns none.
-fn syscall_info(tid: i32) -> Option<libc::ptrace_syscall_info> {
-    let mut info = MaybeUninit::<libc::ptrace_syscall_info>::zeroed();
-    let size = size_of_val(&info);
-    // SAFETY: the kernel writes no more than `size` bytes there, and zeros are valid.
-    unsafe {
-        let written = libc::ptrace(libc::PTRACE_GET_SYSCALL_INFO, tid, size, info.as_mut_ptr());
-        (written > 0).then(|| info.assume_init())
-    }
-}
-
-/// As many of these bytes as can be read.
-fn memory_of(tid: i32, address: u64, bytes: usize) -> Vec<u8> {
-    let mut memory = vec![0; bytes];
-    let read = File::open(format!("/proc/{tid}/mem")).and_then(|file| file.read_at(&mut memory, address));
-    memory.truncate(read.unwrap_or(0));
-    memory
-}
-
-/// A number of /proc/TID/status.
-fn status_of(tid: i32, name: &str) -> Option<i32> {
-    let status = fs::read(format!("/proc/{tid}/status")).ok()?;
-    let status = String::from_utf8_lossy(&status);
-    let value = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-    value?.trim().parse().ok()
-}
-
-fn has_filter(tid: i32) -> bool {
-    status_of(tid, "Seccomp").is_some_and(|mode| mode != 0)
 }

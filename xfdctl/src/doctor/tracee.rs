@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Looking at a thread that is traced and stopped.
+
+use nix::libc::{self, c_int, c_long, c_void};
+use nix::unistd::Pid;
+use std::fs::{self, File};
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::unix::fs::FileExt;
+use std::ptr;
+
+/// An exception that became a signal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Who met it.
+    pub tid: i32,
+    /// That thread's name.
+    pub thread: String,
+    /// What it became.
+    pub signal: c_int,
+    /// `si_code`.
+    pub code: c_int,
+    /// `si_addr`.
+    pub address: u64,
+    /// The instruction.
+    pub ip: u64,
+    /// Its bytes and what follows, at most 16; none if they cannot be read.
+    pub bytes: Vec<u8>,
+}
+
+/// What `tid`, which stops for `signal`, has met, if the kernel raised it for an exception.
+pub fn fault(tid: i32, signal: c_int) -> Option<Fault> {
+    if !matches!(signal, libc::SIGILL | libc::SIGSEGV | libc::SIGBUS | libc::SIGFPE | libc::SIGTRAP) {
+        return None;
+    }
+    let pid = Pid::from_raw(tid);
+    let info = nix::sys::ptrace::getsiginfo(pid).ok()?;
+    if info.si_code <= 0 {
+        return None;
+    }
+    let ip = nix::sys::ptrace::getregs(pid).ok()?.rip;
+    let name = fs::read(format!("/proc/{tid}/comm")).unwrap_or_default();
+    Some(Fault {
+        tid,
+        thread: String::from_utf8_lossy(&name).trim().to_owned(),
+        signal,
+        code: info.si_code,
+        // SAFETY: these signals have an address.
+        address: unsafe { info.si_addr() } as u64,
+        ip,
+        bytes: memory_of(tid, ip, 16),
+    })
+}
+
+/// A request of ptrace that no memory goes with; nothing if the thread was killed meanwhile.
+///
+/// # Errors
+///
+/// It is no tracee of ours, or not stopped.
+pub fn request(request: libc::c_uint, tid: i32, data: c_int) -> anyhow::Result<()> {
+    let none: *mut c_void = ptr::null_mut();
+    // SAFETY: none of the requests that are made so reads or writes memory of ours.
+    if unsafe { libc::ptrace(request, tid, none, c_long::from(data)) } == 0 {
+        return Ok(());
+    }
+    match io::Error::last_os_error() {
+        // Killed meanwhile: its end comes.
+        error if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
+        error => Err(error.into()),
+    }
+}
+
+/// nix's function of that name (0.30) says that there is no room for the answer, and returns none.
+pub fn syscall_info(tid: i32) -> Option<libc::ptrace_syscall_info> {
+    let mut info = MaybeUninit::<libc::ptrace_syscall_info>::zeroed();
+    let size = size_of_val(&info);
+    // SAFETY: the kernel writes no more than `size` bytes there, and zeros are valid.
+    unsafe {
+        let written = libc::ptrace(libc::PTRACE_GET_SYSCALL_INFO, tid, size, info.as_mut_ptr());
+        (written > 0).then(|| info.assume_init())
+    }
+}
+
+/// As many of these bytes as can be read.
+pub fn memory_of(tid: i32, address: u64, bytes: usize) -> Vec<u8> {
+    let mut memory = vec![0; bytes];
+    let read = File::open(format!("/proc/{tid}/mem")).and_then(|file| file.read_at(&mut memory, address));
+    memory.truncate(read.unwrap_or(0));
+    memory
+}
+
+/// A number of /proc/TID/status.
+pub fn status_of(tid: i32, name: &str) -> Option<i32> {
+    let status = fs::read(format!("/proc/{tid}/status")).ok()?;
+    let status = String::from_utf8_lossy(&status);
+    let value = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    value?.trim().parse().ok()
+}
+
+/// Whether it has a seccomp filter.
+pub fn has_filter(tid: i32) -> bool {
+    status_of(tid, "Seccomp").is_some_and(|mode| mode != 0)
+}

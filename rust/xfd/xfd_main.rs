@@ -8,7 +8,7 @@
 //!
 //! The folders, each of which imports from those before it only: `bindings`; `xstate` decides, `cpu`
 //! is the processor, `seam` reaches into the kernel; `fault`, `watch`; `permission`, `buffer`; and on
-//! them what acts: `first_use`, `reclaim`, `guest`, `kernel_tiles`.
+//! them what acts: `first_use`, `reclaim`, `guest`, `kernel_tiles`; and `procfs`, which shows it.
 
 mod bindings;
 mod buffer;
@@ -23,6 +23,7 @@ mod first_use;
 mod guest;
 mod kernel_tiles;
 mod permission;
+mod procfs;
 mod reclaim;
 mod seam;
 mod watch;
@@ -34,6 +35,8 @@ use buffer::{exec, exit, pool, resume};
 use fault::Step;
 use guest::{enabling, xfd};
 use kernel::prelude::*;
+use kernel::sync::atomic::{Atomic, Relaxed};
+use procfs::Folder;
 use reclaim::pass;
 use seam::kernel::Kernel;
 use seam::lifecycle::{self, nothing_to_finish, Lifecycle, Part};
@@ -90,16 +93,26 @@ static LIFECYCLE: Lifecycle<6> = Lifecycle::new([
     },
 ]);
 
-/// What debugfs shows beside the counters: buffers in the pool; tasks in this module's code; in a build
-/// for tests, bytes of the pool's buffers that are not zero.
+/// What is shown beside the counters: buffers in the pool; tasks in this module's code; threads whose buffer
+/// is reclaimed; since when it is in charge; in a build for tests, bytes of the pool's buffers that are not zero.
 static GAUGES: &[Named] = &[
     (c"pooled", Number::Gauge(pool::count)),
     (c"in_flight", Number::Gauge(lifecycle::inside)),
+    (c"owed", Number::Gauge(pass::owed)),
+    (c"in_charge_since_ms", Number::Gauge(in_charge_since)),
     #[cfg(CONFIG_XFD_FAULTS)]
     (c"dirty", Number::Gauge(pool::dirty_bytes)),
 ];
 
+/// When the module took over, in milliseconds of CLOCK_BOOTTIME; 0 if it is not in charge.
+static IN_CHARGE_SINCE: Atomic<i64> = Atomic::new(0);
+
+fn in_charge_since() -> i64 {
+    IN_CHARGE_SINCE.load(Relaxed)
+}
+
 struct Xfd {
+    _folder: Folder,
     _files: Files,
     _pool: pool::Pool,
 }
@@ -133,6 +146,7 @@ impl Xfd {
                 Err(refusal)
             }
             _ => Ok(Self {
+                _folder: Folder::new(&GAUGES),
                 _files: Files::new(GAUGES),
                 _pool: pool,
             }),
@@ -214,6 +228,8 @@ extern "C" fn before_patching(_: *mut bindings::klp_object) -> c_int {
     if let Err(refusal) = LIFECYCLE.attach() {
         return refusal.report().to_errno();
     }
+    // SAFETY: reads a clock.
+    IN_CHARGE_SINCE.store(unsafe { bindings::xfd_boottime_ms() } as i64, Relaxed);
     pr_info!("first uses of dynamic xfeatures are handled here\n");
     0
 }
@@ -223,6 +239,7 @@ extern "C" fn after_unpatching(_: *mut bindings::klp_object) {
     if !LIFECYCLE.detach() {
         return;
     }
+    IN_CHARGE_SINCE.store(0, Relaxed);
     pr_info!("first uses of dynamic xfeatures are handled by the kernel again\n");
     // SAFETY: a worker; Drop waits for it.
     unsafe { bindings::xfd_finish_soon() }

@@ -5,7 +5,7 @@
 //! fail for lack of memory, and no function of KVM's has to be watched for the moment when the guest
 //! first needs it (Documentation/hypervisor.rst).
 
-use crate::bindings::fpu_guest;
+use crate::bindings::{self, fpu_guest};
 use crate::buffer::area::Shortage;
 use crate::buffer::fpstate::{copy_registers, free, masks_of, FpstateBuffer};
 use crate::buffer::registers::Fpregs;
@@ -98,7 +98,10 @@ unsafe fn enlarge(guest: *mut fpu_guest, more: Xfeatures) -> Option<()> {
     };
     drop(fpregs);
     STATS.guests_grown.count();
-    // SAFETY: the virtual CPU has the new one; sleeping is allowed.
-    unsafe { free(old) };
+    // SAFETY: the virtual CPU has the new one, and the old one is nobody's; sleeping is allowed.
+    unsafe {
+        bindings::xfd_trace_guest_grown(room.xfeatures().bits(), (*old).size, room.kernel_size());
+        free(old);
+    }
     Some(())
 }

@@ -40,6 +40,8 @@ static DEFINE_RAW_SPINLOCK(xfd_owed_lock);
 /* As long as an entry is on it, its work is queued, and its task is there. */
 static LIST_HEAD(xfd_owed_tasks);
 static DECLARE_SWAIT_QUEUE_HEAD(xfd_owed_wait);
+/* Entries whose work is to run yet. */
+atomic_t xfd_owed_count = ATOMIC_INIT(0);
 
 static void pay(struct callback_head *work)
 {
@@ -54,6 +56,7 @@ static void pay(struct callback_head *work)
 	else if (before == XFD_CLAIMED)
 		owed->state = XFD_PAID;
 	raw_spin_unlock_irq(&xfd_owed_lock);
+	atomic_dec(&xfd_owed_count);
 
 	/* Whoever dies needs none, unless a tracer is to look at it once more. */
 	if (!(current->flags & PF_EXITING) && (!fatal_signal_pending(current) || READ_ONCE(current->ptrace)))
@@ -80,11 +83,22 @@ bool xfd_owed_add(struct xfd_owed *owed, struct task_struct *task)
 	list_add_tail(&owed->list, &xfd_owed_tasks);
 	raw_spin_unlock(&xfd_owed_lock);
 	/* It is held, and cannot run the work before the caller has taken its buffer. */
-	if (!task_work_add(task, &owed->work, TWA_RESUME))
+	if (!task_work_add(task, &owed->work, TWA_RESUME)) {
+		atomic_inc(&xfd_owed_count);
 		return true;
+	}
 	raw_spin_lock(&xfd_owed_lock);
 	list_del(&owed->list);
 	raw_spin_unlock(&xfd_owed_lock);
+	return false;
+}
+
+bool xfd_is_owed(struct task_struct *task)
+{
+	/* With pi_lock held nobody takes a work off, and task_work_run(), which takes all, waits before it runs one. */
+	for (struct callback_head *work = READ_ONCE(task->task_works); work; work = READ_ONCE(work->next))
+		if (READ_ONCE(work->func) == pay)
+			return true;
 	return false;
 }
 
@@ -146,6 +160,7 @@ static bool is_over(struct xfd_owed *owed, bool served)
 		 * task_work_run() has read the function, or will read this one; and then it may be gone at once.
 		 */
 		owed->state = XFD_DISOWNED;
+		atomic_dec(&xfd_owed_count);
 		smp_store_release(&owed->work.func, (void *)kfree);
 		static_assert(!offsetof(struct xfd_owed, work));
 	} else if (!mine) {
@@ -164,12 +179,14 @@ void xfd_give_to(struct xfd_owed *owed, void *buffer)
 	bool served = static_call(xfd_gate_task_call_func)(task, give, &gift);
 
 	/* No task has two. */
-	if (served && static_call(xfd_gate_task_work_cancel_func)(task, pay))
+	if (served && static_call(xfd_gate_task_work_cancel_func)(task, pay)) {
+		atomic_dec(&xfd_owed_count);
 		kfree(owed);
-	else if (is_over(owed, served))
+	} else if (is_over(owed, served)) {
 		kfree(owed);
-	else if (!served)
+	} else if (!served) {
 		/* It runs its work now, or will when it has done what it does in the kernel. */
 		swait_event_idle_timeout_exclusive(xfd_owed_wait, list_empty_careful(&xfd_owed_tasks), 1);
+	}
 	put_task_struct(task);
 }

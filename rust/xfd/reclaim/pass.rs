@@ -17,6 +17,7 @@ use crate::xstate::facility;
 use crate::xstate::idle::{self, Clock, Look, Note};
 use kernel::bindings::task_struct;
 use kernel::prelude::*;
+use kernel::sync::atomic::{Atomic, Relaxed};
 
 /// Finds the kernel functions that reclaim must stay away from, and changes nothing.
 pub(crate) fn locate() -> Result<(), Refusal> {
@@ -49,6 +50,14 @@ pub(crate) fn give_back() {
     unsafe { bindings::xfd_background_synchronize() };
     regrow::give_all_back();
     pool::close();
+}
+
+/// How many threads are without their buffer now.
+pub(crate) fn owed() -> i64 {
+    // SAFETY: a static of C's that only atomic operations change; one i32, as in Rust.
+    let count: &Atomic<i32> =
+        unsafe { Atomic::from_ptr((&raw mut bindings::xfd_owed_count).cast()) };
+    count.load(Relaxed).into()
 }
 
 /// One pass over all tasks.

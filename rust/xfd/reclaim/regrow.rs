@@ -20,6 +20,7 @@ use crate::xstate::xfeature::Xfeatures;
 use core::ptr;
 use kernel::bindings::task_struct;
 use kernel::prelude::*;
+use kernel::task::Task;
 
 /// What a task had used when its buffer was taken: with one facility, that one.
 const USED: Xfeatures = facility::DYNAMIC;
@@ -88,8 +89,20 @@ extern "C" fn xfd_regrow_current() {
         buffer.install(USED).is_some()
     };
     if installed {
-        STATS.regrown.count();
+        // SAFETY: current.
+        unsafe { noted(Task::current_raw()) };
     }
+}
+
+/// Counts a task that has its buffer again, and says so to who listens. Any context but NMI.
+///
+/// # Safety
+///
+/// `task` does not go meanwhile.
+unsafe fn noted(task: *mut task_struct) {
+    STATS.regrown.count();
+    // SAFETY: the caller vouches for it.
+    unsafe { bindings::xfd_trace_regrown(task, kernel().largest_room.kernel_size()) };
 }
 
 /// Gives every task that lacks its buffer one. Reclaim has ended. Sleeps.
@@ -136,7 +149,8 @@ unsafe extern "C" fn xfd_give_held(task: *mut task_struct, permitted: u64, gift:
         }
     };
     match installed {
-        Ok(()) => STATS.regrown.count(),
+        // SAFETY: `task` is held.
+        Ok(()) => unsafe { noted(task) },
         Err(unused) => *gift = Some(unused),
     }
 }

@@ -19,6 +19,7 @@
 #include "../seam/gates.h"
 #include "../seam/seam.h"
 #include "../seam/task_fpu.h"
+#include "../watch/trace.h"
 #include "owed.h"
 
 /* Rust: pass.rs */
@@ -224,6 +225,8 @@ void xfd_look_at_tasks(void *pass, const bool *stop)
 			look.owed = xfd_owed_alloc();
 		if (look.owed)
 			static_call(xfd_gate_task_call_func)(task, look_at, &look);
+		if (look.taken)
+			xfd_trace_reclaimed(task, look.taken->size);
 		put_task_struct(task);
 		xfd_free_buffer(look.taken);
 		look.taken = NULL;

@@ -8,6 +8,7 @@
 #include <linux/ftrace.h>
 #include <linux/kallsyms.h>
 #include <linux/module.h>
+#include <linux/ptrace.h>
 #include <linux/stacktrace.h>
 #include <linux/static_call.h>
 #include <linux/task_work.h>
@@ -44,6 +45,7 @@ struct klp_ops *klp_find_ops(void *old_func);
 	G(stack_trace_save_tsk_reliable) \
 	G(task_call_func)		\
 	G(task_work_cancel_func)	\
+	G(ptrace_may_access)		\
 	G(__module_address)
 
 #define XFD_DECLARE_GATE(symbol) DECLARE_STATIC_CALL(xfd_gate_##symbol, symbol);

@@ -5,6 +5,7 @@
  */
 #include <linux/cpumask.h>
 #include <linux/irqflags.h>
+#include <linux/ktime.h>
 #include <linux/module.h>
 #include <linux/sched/signal.h>
 #include <asm/cpufeature.h>
@@ -77,6 +78,11 @@ void xfd_note_nm(void)
 {
 	current->thread.trap_nr = X86_TRAP_NM;
 	current->thread.error_code = 0;
+}
+
+u64 xfd_boottime_ms(void)
+{
+	return ktime_to_ms(ktime_get_boottime());
 }
 
 void xfd_irq_enable(void)

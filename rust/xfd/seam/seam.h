@@ -12,6 +12,7 @@ struct dentry;
 struct fpstate;
 struct fpu;
 struct mutex;
+struct proc_dir_entry;
 struct pt_regs;
 struct task_struct;
 
@@ -148,6 +149,17 @@ void xfd_resume_unwatch(void);
 struct dentry *xfd_files_make(void);
 void xfd_file_add(struct dentry *dir, const char *name, const void *number);
 void xfd_files_remove(struct dentry *dir);
+
+/*
+ * folder.c: /proc/xfd, where xfd_show_numbers(@gauges) (procfs/mod.rs) writes a file; NULL without memory. The
+ * second may be called with NULL. Sleep.
+ */
+struct proc_dir_entry *xfd_proc_make(const void *gauges);
+void xfd_proc_remove(struct proc_dir_entry *dir);
+/* owed.c: threads whose buffer is reclaimed. */
+extern atomic_t xfd_owed_count;
+/* CLOCK_BOOTTIME in milliseconds. */
+u64 xfd_boottime_ms(void);
 
 /* Wrappers: what C has only as macros or inline functions. */
 bool xfd_cpu_has_xfd(void);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! /sys/kernel/debug/xfd: one decimal number a file (files.c).
+//! /sys/kernel/debug/xfd: one decimal number a file (files.c), the same as in /proc/xfd/counters.
 
 use super::stats::{Counter, COUNTERS};
 use crate::bindings;
@@ -14,8 +14,25 @@ pub(crate) enum Number {
     Gauge(fn() -> i64),
 }
 
+impl Number {
+    fn value(&self) -> i64 {
+        match self {
+            Self::Counter(counter) => counter.value(),
+            Self::Gauge(value) => value(),
+        }
+    }
+}
+
 /// A file: its name, and what it shows.
 pub(crate) type Named = (&'static CStr, Number);
+
+/// The names and values of the counters and `gauges`, each read when it is its turn.
+pub(crate) fn numbers(gauges: &'static [Named]) -> impl Iterator<Item = (&'static CStr, i64)> {
+    [&COUNTERS, gauges]
+        .into_iter()
+        .flatten()
+        .map(|(name, number)| (*name, number.value()))
+}
 
 /// The folder; it goes when this is dropped. A file that is open keeps the module loaded, so it is made
 /// when loading cannot fail any more.
@@ -57,8 +74,5 @@ impl Drop for Files {
 #[no_mangle]
 unsafe extern "C" fn xfd_number(number: *const c_void) -> i64 {
     // SAFETY: the caller vouches for it.
-    match unsafe { &*number.cast::<Number>() } {
-        Number::Counter(counter) => counter.value(),
-        Number::Gauge(value) => value(),
-    }
+    unsafe { &*number.cast::<Number>() }.value()
 }

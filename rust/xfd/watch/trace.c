@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Emits the trace event for Rust: declare_trace! of the kernel crate serves only events that are
+ * Emits the trace events for Rust: declare_trace! of the kernel crate serves only events that are
  * in the kernel's own bindings.
  */
+#include <linux/mm.h>
+#include <asm/fpu/types.h>
+
 #include "trace.h"
 
 #define CREATE_TRACE_POINTS
@@ -16,4 +19,24 @@ bool xfd_trace_wanted(void)
 void xfd_trace_first_use(const struct xfd_first_use *use)
 {
 	trace_xfd_first_use(use);
+}
+
+static size_t memory_of(u32 size)
+{
+	return PAGE_ALIGN(offsetof(struct fpstate, regs) + size);
+}
+
+void xfd_trace_reclaimed(struct task_struct *task, u32 size)
+{
+	trace_xfd_reclaimed(task, memory_of(size));
+}
+
+void xfd_trace_regrown(struct task_struct *task, u32 size)
+{
+	trace_xfd_regrown(task, memory_of(size));
+}
+
+void xfd_trace_guest_grown(u64 xfeatures, u32 size_before, u32 size_after)
+{
+	trace_xfd_guest_grown(xfeatures, size_before, size_after);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Trace event xfd:xfd_first_use: the five steps of one #NM, as they happened.
+ * The trace events (Documentation/ABI/tracing-xfd): the five steps of one #NM, as they happened; and what becomes
+ * of buffers without one.
  */
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM xfd
@@ -8,6 +9,7 @@
 #if !defined(XFD_TRACE_H) || defined(TRACE_HEADER_MULTI_READ)
 #define XFD_TRACE_H
 
+#include <linux/sched.h>
 #include <linux/tracepoint.h>
 
 #include "trace.h"
@@ -49,6 +51,54 @@ TRACE_EVENT(xfd_first_use,
 		  __print_symbolic(__entry->verdict,
 				   { 0, "resume" }, { 1, "sigill" }, { 2, "sigsegv" }),
 		  __entry->tsc)
+);
+
+DECLARE_EVENT_CLASS(xfd_buffer,
+
+	TP_PROTO(struct task_struct *task, size_t bytes),
+
+	TP_ARGS(task, bytes),
+
+	TP_STRUCT__entry(
+		__field(pid_t, tid)
+		__field(pid_t, tgid)
+		__array(char, comm, TASK_COMM_LEN)
+		__field(u64, bytes)
+	),
+
+	TP_fast_assign(
+		__entry->tid = task->pid;
+		__entry->tgid = task->tgid;
+		memcpy(__entry->comm, task->comm, TASK_COMM_LEN);
+		__entry->bytes = bytes;
+	),
+
+	TP_printk("tid=%d tgid=%d bytes=%llu comm=%s", __entry->tid, __entry->tgid, __entry->bytes, __entry->comm)
+);
+
+DEFINE_EVENT(xfd_buffer, xfd_reclaimed, TP_PROTO(struct task_struct *task, size_t bytes), TP_ARGS(task, bytes));
+DEFINE_EVENT(xfd_buffer, xfd_regrown, TP_PROTO(struct task_struct *task, size_t bytes), TP_ARGS(task, bytes));
+
+TRACE_EVENT(xfd_guest_grown,
+
+	TP_PROTO(u64 xfeatures, u32 size_before, u32 size_after),
+
+	TP_ARGS(xfeatures, size_before, size_after),
+
+	TP_STRUCT__entry(
+		__field(u64, xfeatures)
+		__field(u32, size_before)
+		__field(u32, size_after)
+	),
+
+	TP_fast_assign(
+		__entry->xfeatures = xfeatures;
+		__entry->size_before = size_before;
+		__entry->size_after = size_after;
+	),
+
+	TP_printk("xfeatures=%#llx size_before=%u size_after=%u",
+		  __entry->xfeatures, __entry->size_before, __entry->size_after)
 );
 
 #endif

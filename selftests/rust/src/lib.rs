@@ -22,6 +22,7 @@ pub mod machine;
 pub mod matrix;
 pub mod module;
 pub mod probe;
+pub mod rows;
 pub mod shared_memory;
 pub mod slow_calls;
 pub mod slow_memory;

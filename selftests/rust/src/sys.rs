@@ -181,6 +181,39 @@ pub fn pid() -> i32 {
     unsafe { libc::getpid() }
 }
 
+/// Children to come are in a PID namespace of their own, the first of them as number 1.
+///
+/// # Errors
+///
+/// EPERM without CAP_SYS_ADMIN.
+pub fn new_pid_namespace() -> Result<()> {
+    // SAFETY: no memory is touched.
+    checked(unsafe { libc::unshare(libc::CLONE_NEWPID) })?;
+    Ok(())
+}
+
+/// The calling thread is an ordinary user's from here on.
+///
+/// # Errors
+///
+/// EPERM without CAP_SETUID.
+pub fn become_user(uid: u32) -> Result<()> {
+    // SAFETY: no memory is touched.
+    checked(unsafe { libc::setresuid(uid, uid, uid) })?;
+    Ok(())
+}
+
+/// The same, but it may become another one again.
+///
+/// # Errors
+///
+/// EPERM without CAP_SETUID.
+pub fn become_user_for_now(uid: u32) -> Result<()> {
+    // SAFETY: no memory is touched.
+    checked(unsafe { libc::seteuid(uid) })?;
+    Ok(())
+}
+
 /// Sends `signal` to the thread `tid` of this process; false if it has gone.
 pub fn signal_thread(tid: i32, signal: i32) -> bool {
     // SAFETY: no memory is touched.

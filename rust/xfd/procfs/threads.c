@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The rows of /proc/xfd/tasks: threads that have to do with dynamic xfeatures. Nothing is kept for them: each
+ * row is what can be seen of a task while the scheduler's locks hold it where it is, some dozens of
+ * instructions. A task that runs goes on; what it has in its buffer is not known then.
+ */
+#include <linux/cgroup.h>
+#include <linux/cred.h>
+#include <linux/mm.h>
+#include <linux/pid.h>
+#include <linux/pid_namespace.h>
+#include <linux/ptrace.h>
+#include <linux/sched.h>
+#include <linux/sched/clock.h>
+#include <linux/sched/signal.h>
+#include <linux/sched/task.h>
+#include <linux/seq_file.h>
+#include <linux/string_helpers.h>
+#include <linux/uaccess.h>
+#include <asm/fpu/types.h>
+#include <asm/fpu/xstate.h>
+
+#include "../reclaim/owed.h"
+#include "../seam/gates.h"
+#include "../seam/task_fpu.h"
+#include "threads.h"
+
+enum state { NONE, PERMITTED, RUNNING, LIVE, IDLE, RECLAIMED };
+
+static const char * const names[] = {
+	[NONE] = "none", [PERMITTED] = "permitted", [RUNNING] = "running",
+	[LIVE] = "live", [IDLE] = "idle", [RECLAIMED] = "reclaimed",
+};
+
+struct row {
+	pid_t pid, tid;
+	enum state state;
+	u64 permitted, guest_permitted;
+	size_t bytes, guest_bytes;
+	u64 since_ms, cgroup;
+	char comm[TASK_COMM_LEN];
+};
+
+struct walk {
+	/* The opener's. */
+	struct pid_namespace *ns;
+	const struct cred *cred;
+	struct row row;
+};
+
+/* What is looked at of an fpstate. */
+struct head {
+	unsigned int size;
+	u64 xfeatures, in_use;
+};
+
+/*
+ * @slot is a task's, and what it points to may be exchanged and freed at any moment if the task runs. So it is
+ * read as something that may not be there, and counts if the task has it still.
+ */
+static bool read_head(struct fpstate **slot, struct head *head)
+{
+	struct fpstate *state = READ_ONCE(*slot);
+
+	if (!state || copy_from_kernel_nofault(&head->size, &state->size, sizeof(head->size)) ||
+	    copy_from_kernel_nofault(&head->xfeatures, &state->xfeatures, sizeof(head->xfeatures)) ||
+	    copy_from_kernel_nofault(&head->in_use, &state->regs.xsave.header.xfeatures, sizeof(head->in_use)))
+		return false;
+	smp_rmb();
+	return READ_ONCE(*slot) == state;
+}
+
+/* Whole pages of a buffer, if it is an enlarged one. */
+static size_t memory_of(const struct head *head)
+{
+	return head->xfeatures & XFEATURE_MASK_USER_DYNAMIC ?
+	       PAGE_ALIGN(offsetof(struct fpstate, regs) + head->size) : 0;
+}
+
+/* Whether nothing was exchanged meanwhile. @task is held. */
+static bool looked_at(struct task_struct *task, struct row *row)
+{
+	struct fpu *fpu = fpu_of(task);
+	bool in_guest = READ_ONCE(fpu->__task_fpstate);
+	struct fpstate **own = in_guest ? &fpu->__task_fpstate : &fpu->fpstate;
+	struct head head;
+
+	row->guest_bytes = 0;
+	if (in_guest) {
+		if (!read_head(&fpu->fpstate, &head))
+			return false;
+		row->guest_bytes = memory_of(&head);
+	}
+	if (READ_ONCE(*own) == &fpu->__fpstate) {
+		row->state = xfd_is_owed(task) ? RECLAIMED :
+			     row->permitted & XFEATURE_MASK_USER_DYNAMIC ? PERMITTED : NONE;
+		return true;
+	}
+	if (!read_head(own, &head))
+		return false;
+	row->bytes = memory_of(&head);
+	row->state = READ_ONCE(task->on_cpu) ? RUNNING :
+		     head.in_use & XFEATURE_MASK_USER_DYNAMIC ? LIVE : IDLE;
+	return true;
+}
+
+/* One that exchanges its buffers at this very moment does it once or twice. */
+static int look_at(struct task_struct *task, void *row)
+{
+	for (int tries = 0; tries < 4; tries++)
+		if (looked_at(task, row))
+			break;
+	return 0;
+}
+
+/*
+ * What needs no lock; whether the thread may be worth a row. In an RCU section in which @task was found among
+ * the living, so that its leader, released after it, is there.
+ */
+static bool begin_row(struct task_struct *task, struct row *row)
+{
+	struct fpu *fpu = fpu_of(task), *leader = fpu_of(READ_ONCE(task->group_leader));
+
+	if (READ_ONCE(task->flags) & (PF_KTHREAD | PF_USER_WORKER | PF_EXITING))
+		return false;
+	*row = (struct row) {
+		.permitted = READ_ONCE(leader->perm.__state_perm) & XFEATURE_MASK_USER_SUPPORTED,
+		.guest_permitted = READ_ONCE(leader->guest_perm.__state_perm) & XFEATURE_MASK_USER_SUPPORTED,
+	};
+	return READ_ONCE(fpu->fpstate) != &fpu->__fpstate ||
+	       (row->permitted | row->guest_permitted) & XFEATURE_MASK_USER_DYNAMIC;
+}
+
+static u64 cgroup_of(struct task_struct *task)
+{
+#ifdef CONFIG_CGROUPS
+	guard(rcu)();
+	return cgroup_id(task_dfl_cgroup(task));
+#else
+	return 0;
+#endif
+}
+
+static u64 since_ms(struct task_struct *task)
+{
+#ifdef CONFIG_SCHED_INFO
+	s64 since = local_clock() - READ_ONCE(task->sched_info.last_arrival);
+
+	return since > 0 ? div_u64(since, NSEC_PER_MSEC) : 0;
+#else
+	return 0;
+#endif
+}
+
+/* Whether who opened the file may see @task. Sleeps on PREEMPT_RT. */
+static bool is_shown(struct task_struct *task, const struct walk *walk)
+{
+	const struct cred *before = override_creds(walk->cred);
+	bool shown = static_call(xfd_gate_ptrace_may_access)(task, PTRACE_MODE_READ_FSCREDS | PTRACE_MODE_NOAUDIT);
+
+	revert_creds(before);
+	return shown;
+}
+
+/* The rest of a row, if there is to be one. */
+static bool end_row(struct task_struct *task, const struct walk *walk, struct row *row)
+{
+	if (!is_shown(task, walk))
+		return false;
+	static_call(xfd_gate_task_call_func)(task, look_at, row);
+	/* Of the many tasks that run a vCPU, those alone that may run one with tiles. */
+	if (row->state == NONE && !row->guest_bytes && !(row->guest_permitted & XFEATURE_MASK_USER_DYNAMIC))
+		return false;
+	row->tid = task_pid_nr_ns(task, walk->ns);
+	row->pid = task_tgid_nr_ns(task, walk->ns);
+	row->since_ms = since_ms(task);
+	row->cgroup = cgroup_of(task);
+	get_task_comm(row->comm, task);
+	/* Both are 0 of a thread that has gone. */
+	return row->pid;
+}
+
+/* The first thread that may be worth a row, from the thread ID *@nr on, which it becomes; with a reference. */
+static struct task_struct *thread_from(struct walk *walk, loff_t *nr)
+{
+	struct task_struct *task;
+	struct pid *pid;
+
+	guard(rcu)();
+	/* So many at once: an RCU section is not to be long. */
+	for (int looked = 0; looked < 64; looked++, ++*nr) {
+		pid = *nr > INT_MAX ? NULL : find_ge_pid(*nr, walk->ns);
+		if (!pid) {
+			*nr = 0;
+			return NULL;
+		}
+		*nr = pid_nr_ns(pid, walk->ns);
+		task = pid_task(pid, PIDTYPE_PID);
+		if (task && begin_row(task, &walk->row))
+			return get_task_struct(task);
+	}
+	return NULL;
+}
+
+/* The first row from the thread ID *@nr on, which it becomes. */
+static struct row *next_row(struct walk *walk, loff_t *nr)
+{
+	while (*nr) {
+		struct task_struct *task = thread_from(walk, nr);
+		bool ends;
+
+		cond_resched();
+		if (!task)
+			continue;
+		ends = end_row(task, walk, &walk->row);
+		put_task_struct(task);
+		if (ends)
+			return &walk->row;
+		++*nr;
+	}
+	return NULL;
+}
+
+/* The first row from the position @from on; *@nr becomes its position, or stays behind the last one. */
+static struct row *row_from(struct seq_file *seq, loff_t from, loff_t *nr)
+{
+	struct row *row;
+
+	*nr = from;
+	row = next_row(seq->private, &from);
+	if (row)
+		*nr = from;
+	return row;
+}
+
+/* Position 0 is the line of names, each other one the first thread ID to look at. */
+static void *start(struct seq_file *seq, loff_t *nr)
+{
+	return *nr ? row_from(seq, *nr, nr) : SEQ_START_TOKEN;
+}
+
+static void *next(struct seq_file *seq, void *shown, loff_t *nr)
+{
+	return row_from(seq, *nr + 1, nr);
+}
+
+static void stop(struct seq_file *seq, void *shown)
+{
+}
+
+static int show(struct seq_file *seq, void *shown)
+{
+	const struct row *row = shown;
+
+	if (shown == SEQ_START_TOKEN) {
+		seq_puts(seq, "pid tid state permitted guest_permitted bytes guest_bytes since_ms cgroup comm\n");
+		return 0;
+	}
+	seq_printf(seq, "%d %d %s %#llx %#llx %zu %zu %llu %llu ", row->pid, row->tid, names[row->state],
+		   row->permitted, row->guest_permitted, row->bytes, row->guest_bytes, row->since_ms, row->cgroup);
+	seq_escape_mem(seq, row->comm, strlen(row->comm), ESCAPE_OCTAL | ESCAPE_NAP | ESCAPE_APPEND, "\\");
+	seq_putc(seq, '\n');
+	return 0;
+}
+
+static const struct seq_operations rows = { .start = start, .next = next, .stop = stop, .show = show };
+
+int xfd_threads_open(struct file *file)
+{
+	struct walk *walk = __seq_open_private(file, &rows, sizeof(*walk));
+
+	if (!walk)
+		return -ENOMEM;
+	walk->ns = get_pid_ns(task_active_pid_ns(current));
+	walk->cred = file->f_cred;
+	return 0;
+}
+
+int xfd_threads_release(struct inode *inode, struct file *file)
+{
+	struct walk *walk = ((struct seq_file *)file->private_data)->private;
+
+	put_pid_ns(walk->ns);
+	return seq_release_private(inode, file);
+}

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The rows of /proc/xfd/tasks (threads.c).
+ */
+#ifndef XFD_THREADS_H
+#define XFD_THREADS_H
+
+struct file;
+struct inode;
+
+/* What its proc_ops do. Sleep; 0 or an errno. */
+int xfd_threads_open(struct file *file);
+int xfd_threads_release(struct inode *inode, struct file *file);
+
+#endif

@@ -1,0 +1,473 @@
+// SPDX-License-Identifier: GPL-2.0
+//! /proc/xfd: each state of a thread is shown as what it is, to whom may see it, while others come and go.
+
+use anyhow::{ensure, Context};
+use rustix::thread::set_name;
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, ExitCode, Stdio};
+use std::sync::atomic::{AtomicI32, Ordering::SeqCst};
+use std::time::{Duration, Instant};
+use std::{env, hint, mem, thread};
+use xcomp::Feature;
+use xfd_selftests::counters::{self, module_is_loaded};
+use xfd_selftests::idle::Passes;
+use xfd_selftests::ktap::{self, Outcome};
+use xfd_selftests::rows;
+use xfd_selftests::shared_memory::{self, Shareable};
+use xfd_selftests::tile::{content, Tiles};
+use xfd_selftests::{child, sys, verdict};
+
+const TESTS: &[ktap::Test] = &[
+    ("each_state", each_state),
+    ("reclaimed_and_back", reclaimed_and_back),
+    ("exec_and_exit", exec_and_exit),
+    ("who_did_not_ask", who_did_not_ask),
+    ("to_whom", to_whom),
+    ("as_the_opener", as_the_opener),
+    ("in_a_pid_namespace", in_a_pid_namespace),
+    ("names", names),
+    ("cgroup", cgroup),
+    ("come_and_go", come_and_go),
+    ("counters", the_counters),
+];
+
+const PAGE: u64 = 4096;
+/// Bytes of tile data, of which a buffer has more than these.
+const TILE_DATA_BYTES: u64 = 8192;
+const NOBODY: u32 = 65534;
+
+/// What a thread does until it is woken, and then again.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// Sleeps, and has not used tiles.
+    Unused,
+    /// Sleeps with contents in its tiles.
+    Live,
+    /// Sleeps, and has released its tiles.
+    Released,
+    /// Stays in user mode with contents in its tiles.
+    Busy,
+}
+use Role::{Busy, Live, Released, Unused};
+
+/// What the test and its process share.
+#[repr(C)]
+struct Shared {
+    tids: [AtomicI32; 8],
+}
+
+// SAFETY: atomics alone.
+#[allow(unsafe_code)]
+unsafe impl Shareable for Shared {}
+
+/// A process of its own, one thread a role, until this is dropped.
+struct Process {
+    pid: i32,
+    tids: Vec<i32>,
+    /// Of each thread, which sleeps until it can read a byte.
+    pipes: Vec<(OwnedFd, OwnedFd)>,
+}
+
+impl Process {
+    /// `before` is run in it first, and asks for permission if it has to.
+    fn begin(roles: &[Role], before: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<Self> {
+        let shared: &Shared = shared_memory::anonymous()?;
+        let pipes = roles.iter().map(|_| rustix::pipe::pipe());
+        let pipes = pipes.collect::<Result<Vec<_>, _>>()?;
+        let pid = child::begin(|| {
+            before()?;
+            thread::scope(|scope| {
+                for ((&role, tid), pipe) in roles.iter().zip(&shared.tids).zip(&pipes) {
+                    scope.spawn(move || play(role, tid, pipe.0.as_fd()));
+                }
+            });
+            Ok(())
+        })?;
+        let mut process = Process {
+            pid,
+            tids: Vec::new(),
+            pipes,
+        };
+        for tid in &shared.tids[..roles.len()] {
+            process.tids.push(process.wait_for(tid)?);
+        }
+        Ok(process)
+    }
+
+    fn permitted(roles: &[Role]) -> anyhow::Result<Self> {
+        Self::begin(roles, || Ok(xcomp::request(Feature::TILE_DATA)?))
+    }
+
+    /// The thread's number, when it has done what it does first.
+    fn wait_for(&self, tid: &AtomicI32) -> anyhow::Result<i32> {
+        loop {
+            match tid.load(SeqCst) {
+                0 => ensure!(!child::has_ended(self.pid), "the process has ended"),
+                tid => return Ok(tid),
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn wake(&self, number: usize) -> anyhow::Result<()> {
+        ensure!(
+            rustix::io::write(&self.pipes[number].1, &[0])? == 1,
+            "write"
+        );
+        Ok(())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        sys::signal_process(self.pid, libc::SIGKILL);
+        let _ = sys::wait(self.pid, 0);
+    }
+}
+
+/// One thread of a [`Process`].
+fn play(role: Role, tid: &AtomicI32, asleep: BorrowedFd) {
+    loop {
+        let tiles = (role != Unused).then(|| {
+            let mut tiles = Tiles::configure();
+            tiles.load_all(&content(1));
+            tiles
+        });
+        if role == Released {
+            drop(tiles);
+        } else {
+            mem::forget(tiles);
+        }
+        tid.store(sys::tid(), SeqCst);
+        if role == Busy {
+            loop {
+                hint::spin_loop();
+            }
+        }
+        let _ = rustix::io::read(asleep, &mut [0]);
+    }
+}
+
+fn main() -> ExitCode {
+    match env::args().nth(1).as_deref() {
+        Some("executed") => return verdict::say(executed(false)),
+        Some("again") => return verdict::say(executed(true)),
+        _ => (),
+    }
+    if !module_is_loaded() {
+        return ktap::skip_all("the kernel's own code has no /proc/xfd");
+    }
+    ktap::run(TESTS)
+}
+
+fn each_state() -> anyhow::Result<Outcome> {
+    let _passes = Passes::each(Duration::ZERO)?;
+    let process = Process::permitted(&[Unused, Live, Released, Busy])?;
+    let [unused, live, released, busy] = process.tids[..] else {
+        unreachable!()
+    };
+    rows::wait_for(unused, "permitted")?;
+    rows::wait_for(live, "live")?;
+    rows::wait_for(released, "idle")?;
+    rows::wait_for(busy, "running")?;
+    let asked = Instant::now();
+    thread::sleep(Duration::from_millis(20));
+    let rows = rows::all()?;
+    let of = |tid: i32| rows.get(&tid).with_context(|| format!("no row of {tid}"));
+    let permission = xcomp::supported()?.bits();
+    for tid in [process.pid, unused, live, released, busy] {
+        let row = of(tid)?;
+        ensure!(row.pid == process.pid && row.tid == tid, "{row:?}");
+        ensure!(
+            row.permitted == permission,
+            "permission {permission:#x}: {row:?}"
+        );
+        ensure!(
+            row.guest_permitted & 1 << 18 == 0 && row.guest_bytes == 0,
+            "{row:?}"
+        );
+    }
+    let (live, released, busy) = (of(live)?, of(released)?, of(busy)?);
+    for row in [live, released, busy] {
+        ensure!(
+            row.bytes % PAGE == 0 && row.bytes > TILE_DATA_BYTES,
+            "{row:?}"
+        );
+        ensure!(row.bytes == live.bytes, "{row:?} and {live:?}");
+    }
+    ensure!(of(unused)?.bytes == 0, "{:?}", of(unused)?);
+    for row in [live, released] {
+        let (least, most) = (20, asked.elapsed().as_millis() as u64 + 60_000);
+        ensure!((least..most).contains(&row.since_ms), "{row:?}");
+    }
+    Ok(Outcome::Passed)
+}
+
+fn reclaimed_and_back() -> anyhow::Result<Outcome> {
+    let passes = Passes::each(Duration::ZERO)?;
+    let process = Process::permitted(&[Live, Released])?;
+    let [live, released] = process.tids[..] else {
+        unreachable!()
+    };
+    rows::wait_for(live, "live")?;
+    rows::wait_for(released, "idle")?;
+    let owed = number("owed")?;
+    drop(passes);
+    let passes = Passes::begin()?;
+    let row = rows::wait_for(released, "reclaimed")?;
+    ensure!(row.bytes == 0, "{row:?}");
+    ensure!(number("owed")? == owed + 1, "owed");
+    ensure!(rows::wait_for(live, "live")?.bytes > 0, "the live one");
+    drop(passes);
+    let _passes = Passes::each(Duration::ZERO)?;
+    process.wake(1)?;
+    let row = rows::wait_for(released, "idle")?;
+    ensure!(row.bytes > 0, "{row:?}");
+    ensure!(number("owed")? == owed, "owed again");
+    Ok(Outcome::Passed)
+}
+
+/// With exec a process loses buffer and permission, and so its row.
+fn exec_and_exit() -> anyhow::Result<Outcome> {
+    let mut program = Command::new("/proc/self/exe")
+        .arg("executed")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let tid = i32::try_from(program.id())?;
+    let (mut to, from) = (program.stdin.take(), program.stdout.take());
+    let mut lines = BufReader::new(from.context("stdout")?).lines();
+    lines.next().context("it ended")??;
+    let row = rows::wait_for(tid, "live")?;
+    ensure!(row.comm == "exe", "{row:?}");
+    to.as_mut().context("stdin")?.write_all(b"\n")?;
+    ensure!(
+        lines.next().context("it ended")?? == "executed",
+        "what it says"
+    );
+    ensure!(!rows::all()?.contains_key(&tid), "a row after exec");
+    drop(to);
+    ensure!(program.wait()?.success(), "the program");
+    Ok(Outcome::Passed)
+}
+
+/// What [`exec_and_exit`] executes: uses tiles, and at a line executes what waits until standard input ends.
+fn executed(again: bool) -> anyhow::Result<()> {
+    if again {
+        println!("executed");
+        io::stdin().read_to_end(&mut Vec::new())?;
+        return Ok(());
+    }
+    xcomp::request(Feature::TILE_DATA)?;
+    mem::forget({
+        let mut tiles = Tiles::configure();
+        tiles.load_all(&content(1));
+        tiles
+    });
+    println!("has tiles");
+    io::stdin().read_line(&mut String::new())?;
+    let error = Command::new("/proc/self/exe").arg("again").exec();
+    Err(error).context("exec")
+}
+
+fn who_did_not_ask() -> anyhow::Result<Outcome> {
+    let process = Process::begin(&[Unused], || Ok(()))?;
+    let rows = rows::all()?;
+    ensure!(
+        !rows.contains_key(&process.pid) && !rows.contains_key(&process.tids[0]),
+        "a row"
+    );
+    Ok(Outcome::Passed)
+}
+
+/// An ordinary user sees own threads alone.
+fn to_whom() -> anyhow::Result<Outcome> {
+    let roots = Process::permitted(&[Live])?;
+    let theirs = Process::begin(&[Live], || {
+        sys::become_user(NOBODY)?;
+        // Whoever has changed users can be read by root alone until it executes, or says so.
+        sys::prctl(libc::PR_SET_DUMPABLE, 1)?;
+        Ok(xcomp::request(Feature::TILE_DATA)?)
+    })?;
+    let (mine, other) = (roots.tids[0], theirs.tids[0]);
+    rows::wait_for(mine, "live")?;
+    rows::wait_for(other, "live")?;
+    child::passes(|| {
+        sys::become_user(NOBODY)?;
+        let rows = rows::all()?;
+        ensure!(!rows.contains_key(&mine), "another user's");
+        ensure!(rows.contains_key(&other), "the user's own");
+        Ok(())
+    })?;
+    Ok(Outcome::Passed)
+}
+
+/// Whoever reads, it is the opener that must be allowed to.
+fn as_the_opener() -> anyhow::Result<Outcome> {
+    let process = Process::permitted(&[Live])?;
+    let tid = process.tids[0];
+    rows::wait_for(tid, "live")?;
+    let file = File::open(rows::PATH)?;
+    child::passes(|| {
+        sys::become_user(NOBODY)?;
+        ensure!(
+            rows::in_pieces(file, 4096)?.contains_key(&tid),
+            "root opened it"
+        );
+        Ok(())
+    })?;
+    // The other way round: who is an ordinary user opens it, and a child that is root again reads it.
+    child::passes(|| {
+        sys::become_user_for_now(NOBODY)?;
+        let file = File::open(rows::PATH)?;
+        sys::become_user_for_now(0)?;
+        ensure!(rows::all()?.contains_key(&tid), "root does not see it");
+        ensure!(
+            !rows::in_pieces(file, 4096)?.contains_key(&tid),
+            "nobody opened it"
+        );
+        Ok(())
+    })?;
+    Ok(Outcome::Passed)
+}
+
+/// In a namespace the numbers are its own, and who is outside has none.
+fn in_a_pid_namespace() -> anyhow::Result<Outcome> {
+    let outside = Process::permitted(&[Live])?;
+    let tid = outside.tids[0];
+    rows::wait_for(tid, "live")?;
+    child::passes(|| {
+        sys::new_pid_namespace()?;
+        child::passes(|| {
+            ensure!(sys::pid() == 1, "number {}", sys::pid());
+            xcomp::request(Feature::TILE_DATA)?;
+            let rows = rows::all()?;
+            ensure!(rows.keys().eq([&1]) && rows[&1].pid == 1, "{rows:?}");
+            Ok(())
+        })
+    })?;
+    Ok(Outcome::Passed)
+}
+
+fn names() -> anyhow::Result<Outcome> {
+    let process = Process::begin(&[], || {
+        set_name(c"a b\\\n\x1b\xc3\xa9")?;
+        xcomp::request(Feature::TILE_DATA)?;
+        loop {
+            thread::park();
+        }
+    })?;
+    let row = rows::wait_for(process.pid, "permitted")?;
+    ensure!(row.comm == r"a b\134\012\033\303\251", "{row:?}");
+    Ok(Outcome::Passed)
+}
+
+/// The number is the inode of the cgroup's folder.
+fn cgroup() -> anyhow::Result<Outcome> {
+    let folder = Path::new("/tmp/xfd_rows_cgroup");
+    fs::create_dir_all(folder)?;
+    let mounted = Command::new("mount")
+        .args(["-t", "cgroup2", "none"])
+        .arg(folder)
+        .status()?;
+    ensure!(mounted.success(), "mount");
+    let group = folder.join("xfd_rows");
+    let result = (|| {
+        fs::create_dir_all(&group)?;
+        let process = Process::permitted(&[Live])?;
+        fs::write(group.join("cgroup.procs"), process.pid.to_string())?;
+        let row = rows::wait_for(process.tids[0], "live")?;
+        let inode = fs::metadata(&group)?.ino();
+        ensure!(row.cgroup == inode, "{inode}: {row:?}");
+        Ok(())
+    })();
+    // Who was in it is gone when its zombie is.
+    let _ = fs::remove_dir(&group);
+    let _ = Command::new("umount").arg(folder).status();
+    result.map(|()| Outcome::Passed)
+}
+
+/// Those that stay are shown once in each reading, whatever comes and goes beside them, and however it is read.
+fn come_and_go() -> anyhow::Result<Outcome> {
+    let _passes = Passes::begin()?;
+    let stay = Process::permitted(&[Unused, Live, Released, Live, Released, Busy])?;
+    let others = child::begin(|| {
+        xcomp::request(Feature::TILE_DATA)?;
+        loop {
+            thread::scope(|scope| {
+                for number in 0..40 {
+                    scope.spawn(move || Tiles::configure().load_all(&content(number)));
+                }
+            });
+            child::passes(|| {
+                Tiles::configure().load_all(&content(7));
+                Ok(())
+            })?;
+        }
+    })?;
+    let mut seen = BTreeSet::new();
+    let result = (0..200).try_for_each(|round: usize| {
+        let rows = rows::in_pieces(
+            File::open(rows::PATH)?,
+            [1, 7, 64, 4096, 1 << 20][round % 5],
+        )?;
+        for tid in &stay.tids {
+            ensure!(
+                rows.contains_key(tid),
+                "round {round}: {tid} is not there: {rows:?}"
+            );
+        }
+        seen.extend(rows.into_keys());
+        Ok(())
+    });
+    sys::signal_process(others, libc::SIGKILL);
+    let _ = sys::wait(others, 0)?;
+    result?;
+    let passers_by = seen.len() - stay.tids.len();
+    ktap::remark(format!("{passers_by} that came and went"));
+    ensure!(passers_by > 20, "nobody came and went");
+    Ok(Outcome::Passed)
+}
+
+fn number(name: &str) -> anyhow::Result<u64> {
+    let text = fs::read_to_string("/proc/xfd/counters")?;
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.with_context(|| format!("no {name} in {text:?}"))?
+        .parse()
+        .context("a number")
+}
+
+/// The same numbers as in debugfs.
+fn the_counters() -> anyhow::Result<Outcome> {
+    let before = number("first_uses")?;
+    drop(Process::permitted(&[Live, Live])?);
+    ensure!(number("first_uses")? == before + 2, "first uses");
+    for name in [
+        "first_uses",
+        "recycled",
+        "reclaimed",
+        "denied",
+        "failed_allocations",
+        "repeated",
+        "ordinary_nm",
+    ] {
+        ensure!(number(name)? == counters::read(name)?, "{name}");
+    }
+    ensure!(
+        number("repeated")? == 0 && number("in_flight")? == 0,
+        "repeated, in flight"
+    );
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let now = (now.tv_sec * 1000 + now.tv_nsec / 1_000_000) as u64;
+    let since = number("in_charge_since_ms")?;
+    ensure!(0 < since && since < now, "{since} is not before {now}");
+    Ok(Outcome::Passed)
+}

@@ -14,7 +14,7 @@ UNLOAD_LOG="livepatch: 'xfd': starting unpatching transition
 xfd: first uses of dynamic xfeatures are handled by the kernel again
 livepatch: 'xfd': unpatching complete"
 
-plan 13
+plan 14
 is_loaded && bail_out "the module is loaded: this test loads it itself"
 baseline=$(fpstate_areas)
 
@@ -39,6 +39,23 @@ refuses_rmmod() {
 	is_loaded && same enabled 1 "$(cat $PATCH/enabled)"
 }
 
+# Who has a file of /proc/xfd open keeps the module, and can read on; the C code is in charge meanwhile.
+held_by_a_reader() {
+	load || return
+	for file in counters tasks; do
+		exec 3</proc/xfd/$file
+		read -r first <&3
+		if [ $file = counters ]; then
+			echo 0 >$PATCH/enabled && until_true 30 is_unpatched || return
+			same "in charge since" 0 "$(sed -n 's/^in_charge_since_ms //p' /proc/xfd/counters)" || return
+		fi
+		rmmod xfd && echo "removed while $file is open" && return 1
+		cat <&3 >/dev/null || return
+		exec 3<&-
+	done
+	rmmod xfd && nothing_remains
+}
+
 again() {
 	for round in $(seq $ROUNDS); do
 		echo "round $round"
@@ -60,6 +77,7 @@ check "unload" unload
 check "unload_log" log_is "$UNLOAD_LOG"
 check "nothing_remains" nothing_remains
 check "the_kernel_serves_again" kernel_serves
+check "a_reader_holds_it" held_by_a_reader
 check "again_and_again" again
 check "no_fpstate_left" fpstate_areas_back_to "$baseline"
 finish

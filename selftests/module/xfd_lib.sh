@@ -112,7 +112,7 @@ kernel_serves() { XFD_MODULE='' "$HERE/xcomp_api" && XFD_MODULE='' "$HERE/amx_ma
 # Succeeds if there is no sign of the module in the kernel.
 nothing_remains() {
 	grep "^xfd " /proc/modules && return 1
-	for path in /sys/module/xfd $PATCH $COUNTERS /sys/kernel/tracing/events/xfd; do
+	for path in /sys/module/xfd $PATCH $COUNTERS /proc/xfd /sys/kernel/tracing/events/xfd; do
 		[ -e $path ] && echo "$path is still there" && return 1
 	done
 	grep kallsyms_lookup_name /sys/kernel/debug/kprobes/list && return 1

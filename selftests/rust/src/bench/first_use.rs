@@ -5,10 +5,12 @@ use super::clock::{Clock, Values};
 use super::report;
 use super::tasks::in_child;
 use crate::cpus;
+use crate::rows;
 use crate::tile::Tiles;
 use anyhow::{anyhow, Context};
 use std::fs;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::Barrier;
 use std::thread;
 use xcomp::Feature;
@@ -95,6 +97,51 @@ pub fn warm(clock: &Clock, threads: usize) -> anyhow::Result<()> {
     one_by_one(clock, 4)?;
     report::spans("first_use.warm", clock, &one_by_one(clock, threads)?);
     Ok(())
+}
+
+/// `first_use.unread` and `first_use.read`: as `first_use.warm`, without and with somebody who reads
+/// /proc/xfd/tasks on another CPU all the time.
+///
+/// # Errors
+///
+/// A thread can not be created, or not be moved to its CPU.
+pub fn beside_a_reader(clock: &Clock, threads: usize) -> anyhow::Result<()> {
+    let cpus = cpus::allowed()?;
+    let &[here, there, ..] = cpus.as_slice() else {
+        report::skip("first_use.read", "one CPU");
+        return Ok(());
+    };
+    thread::scope(|scope| {
+        joined(scope.spawn(|| -> anyhow::Result<()> {
+            cpus::pin_to(here)?;
+            one_by_one(clock, 4)?;
+            report::spans("first_use.unread", clock, &one_by_one(clock, threads)?);
+            if !Path::new(rows::PATH).exists() {
+                report::skip("first_use.read", format!("no {}", rows::PATH));
+                return Ok(());
+            }
+            let (readings, ends) = (&AtomicUsize::new(0), &AtomicBool::new(false));
+            let spans = thread::scope(|scope| -> anyhow::Result<_> {
+                let reader = scope.spawn(move || -> anyhow::Result<()> {
+                    cpus::pin_to(there)?;
+                    while !ends.load(Ordering::Acquire) {
+                        fs::read(rows::PATH)?;
+                        readings.fetch_add(1, Ordering::AcqRel);
+                    }
+                    Ok(())
+                });
+                while readings.load(Ordering::Acquire) == 0 && !reader.is_finished() {
+                    std::hint::spin_loop();
+                }
+                let spans = one_by_one(clock, threads);
+                ends.store(true, Ordering::Release);
+                joined(reader)??;
+                spans
+            })?;
+            report::spans("first_use.read", clock, &spans);
+            Ok(())
+        }))?
+    })
 }
 
 /// `first_use.pool64`: 64 threads that all hold tiles before the first of them goes; created and

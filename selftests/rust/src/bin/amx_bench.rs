@@ -122,5 +122,5 @@ fn at_once(clock: &Clock) -> anyhow::Result<()> {
     for threads in [1, 2, 4] {
         first_use::at_once(clock, threads, 24)?;
     }
-    Ok(())
+    first_use::beside_a_reader(clock, 64)
 }

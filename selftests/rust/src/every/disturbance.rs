@@ -9,7 +9,7 @@ use super::path::another_has_a_first_use;
 use super::shared::{Shared, TAKEN_ON, WATCHED_FROM};
 use crate::idle::{Passes, INTERVAL};
 use crate::sys::{self, End};
-use crate::{child, cpus, module};
+use crate::{child, cpus, module, rows};
 use anyhow::{bail, ensure, Context};
 use rustix::event::{poll, PollFd, PollFlags, Timespec};
 use rustix::process::{pidfd_open, Pid, PidfdFlags};
@@ -250,6 +250,8 @@ fn disturb(
             shared.wake_victim();
             wait_for_victim(shared, pid)
         }
+        Kind::Read if module::is_there() => rows::all().map(drop),
+        Kind::Read => Ok(()),
         Kind::Unload => module::remove(),
         Kind::UnloadMeanwhile => unload_meanwhile(intruder, pid),
     }

@@ -24,6 +24,8 @@ pub enum Kind {
     Wait,
     /// The path's victim goes on on the other CPU, and does what it has to, to its end.
     Wake,
+    /// The other CPU reads /proc/xfd/tasks to its end.
+    Read,
     /// The module is disabled and removed.
     Unload,
     /// The same, and somebody else has the task's CPU until the module has gone, or for long: it stands inside all the
@@ -44,7 +46,7 @@ pub enum Until {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 12] = [
+    pub const ALL: [Kind; 13] = [
         Kind::Preempt,
         Kind::Migrate,
         Kind::Kill,
@@ -55,6 +57,7 @@ impl Kind {
         Kind::FpuInIrq,
         Kind::Wait,
         Kind::Wake,
+        Kind::Read,
         Kind::Unload,
         Kind::UnloadMeanwhile,
     ];
@@ -73,6 +76,7 @@ impl Kind {
             Kind::FpuInIrq => "fpu_in_irq",
             Kind::Wait => "wait",
             Kind::Wake => "wake",
+            Kind::Read => "read",
             Kind::Unload => "unload",
             Kind::UnloadMeanwhile => "unload_meanwhile",
         }
@@ -103,7 +107,7 @@ impl Kind {
         match self {
             Kind::Preempt | Kind::Migrate | Kind::Kill | Kind::Trace => Until::Begun,
             Kind::Nmi | Kind::FpuInIrq | Kind::Unload | Kind::UnloadMeanwhile => Until::Begun,
-            Kind::Shrink | Kind::FirstUse | Kind::Wake => Until::Done,
+            Kind::Shrink | Kind::FirstUse | Kind::Wake | Kind::Read => Until::Done,
             Kind::Wait => Until::TimeIsOver,
         }
     }

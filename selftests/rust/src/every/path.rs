@@ -6,6 +6,7 @@ pub mod guest;
 mod kernel_tiles;
 mod life;
 mod live;
+mod procfs;
 mod reclaim;
 
 pub use kernel_tiles::put_back;
@@ -162,6 +163,7 @@ pub fn of_tasks() -> Vec<&'static Path> {
         live::PATHS,
         reclaim::PATHS,
         kernel_tiles::PATHS,
+        procfs::PATHS,
     ];
     groups.into_iter().flatten().collect()
 }

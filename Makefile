@@ -17,6 +17,7 @@
 # make host        the module for the kernel that runs here, in Debian's packages; says the line that loads it
 # make host-load   the same, and loads it
 # make install load unload status      on a host with AMX
+# make dist        the release's tarball from what is committed; the same commit makes the same bytes
 # XFD_KERNEL=NAME before any of them takes that kernel of machine/recipe.toml, not the default.
 
 KDIR ?= /lib/modules/$(shell uname -r)/build
@@ -124,4 +125,7 @@ fuzz: $(TOOLS)/$(FUZZ)
 	cd rust/xstate && $(abspath $<)/bin/cargo-fuzz run --sanitizer none --target-dir $(TOOLS)/target history -- \
 		-max_total_time=$(SECONDS) -max_len=200
 
-.PHONY: modules install clean need-kdir load unload status host host-load demo check check-debug check-kernels check-debug-rt check-debug-kcsan table bench check-long check-kvm check-every coverage mutants fuzz
+dist:
+	@packaging/dist.sh $(abspath $(CARGO_TARGET_DIR)/../dist)
+
+.PHONY: dist modules install clean need-kdir load unload status host host-load demo check check-debug check-kernels check-debug-rt check-debug-kcsan table bench check-long check-kvm check-every coverage mutants fuzz

@@ -19,7 +19,8 @@ use crate::namespace::remove_tree;
 use crate::progress::Step;
 
 /// What of the project belongs to the module.
-const SOURCES: [&str; 9] = [
+const SOURCES: [&str; 10] = [
+    "VERSION",
     "Makefile",
     "Kbuild",
     "Kconfig",

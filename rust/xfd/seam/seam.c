@@ -20,6 +20,7 @@
 
 /* klp_enable_patch() takes no other module. */
 MODULE_INFO(livepatch, "Y");
+MODULE_VERSION(XFD_VERSION);
 
 /* XFD_FPSTATE_NOTE: behind the last member before @regs, the bit-field that follows @xfd. */
 static_assert(offsetof(struct fpstate, regs) - sizeof(u64) >= offsetofend(struct fpstate, xfd) + sizeof(unsigned int));

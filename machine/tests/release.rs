@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What makes a release: one version everywhere, and a tarball that anybody can make again.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+fn project() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
+}
+
+fn read(path: impl AsRef<Path>) -> String {
+    fs::read_to_string(project().join(path)).unwrap()
+}
+
+#[test]
+fn the_version_is_one() {
+    let version = read("VERSION");
+    let version = version.strip_suffix('\n').unwrap();
+    for package in ["machine", "rust/xcomp", "rust/xstate", "selftests/rust", "xfdctl"] {
+        let text = read(Path::new(package).join("Cargo.toml"));
+        let found = text.lines().find_map(|line| line.strip_prefix("version = ")).unwrap();
+        assert_eq!(found, format!("\"{version}\""), "{package}");
+    }
+    let changelog = read("CHANGELOG.md");
+    let newest = changelog.lines().find_map(|line| line.strip_prefix("## [")).unwrap();
+    assert_eq!(newest.split(']').next(), Some(version));
+}
+
+/// A checkout with what `make dist` needs, and a file of each kind.
+struct Checkout(tempfile::TempDir);
+
+impl Checkout {
+    fn new() -> Checkout {
+        let checkout = Checkout(tempfile::tempdir().unwrap());
+        fs::create_dir(checkout.path("packaging")).unwrap();
+        for file in ["packaging/dist.sh", "VERSION", "CHANGELOG.md"] {
+            fs::copy(project().join(file), checkout.path(file)).unwrap();
+        }
+        std::os::unix::fs::symlink("VERSION", checkout.path("link")).unwrap();
+        checkout.git(&["init", "-q"]);
+        checkout.git(&["add", "-A"]);
+        checkout.git(&["commit", "-q", "-m", "all"]);
+        checkout
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn git(&self, args: &[&str]) {
+        let who = ["-c", "user.name=x", "-c", "user.email=x@example.org"];
+        let status = Command::new("git").arg("-C").arg(self.0.path()).args(who).args(args).status();
+        assert!(status.unwrap().success(), "git {args:?}");
+    }
+
+    fn dist(&self, to: &Path, umask: &str) -> Output {
+        let run = format!("umask {umask}; exec packaging/dist.sh \"$1\"");
+        Command::new("sh").args(["-c", &run, "dist"]).arg(to).current_dir(self.0.path()).output().unwrap()
+    }
+}
+
+/// The one line that it says, having made nothing.
+fn refusal(checkout: &Checkout) -> String {
+    let to = tempfile::tempdir().unwrap();
+    let output = checkout.dist(to.path(), "022");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && output.stdout.is_empty(), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert_eq!(fs::read_dir(to.path()).unwrap().count(), 0);
+    said
+}
+
+fn tarball(to: &Path) -> Vec<u8> {
+    let files: Vec<_> = fs::read_dir(to).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let [one] = files.as_slice() else { panic!("{files:?}") };
+    fs::read(one).unwrap()
+}
+
+#[test]
+fn the_same_commit_is_the_same_tarball() {
+    let first = Checkout::new();
+    let clone = tempfile::tempdir().unwrap();
+    let from = first.0.path().to_str().unwrap();
+    first.git(&["clone", "-q", from, clone.path().to_str().unwrap()]);
+    let second = Checkout(clone);
+    second.git(&["config", "tar.umask", "user"]);
+
+    let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    assert!(first.dist(a.path(), "022").status.success());
+    assert!(second.dist(b.path(), "077").status.success());
+    let (a, b) = (tarball(a.path()), tarball(b.path()));
+    assert!(!a.is_empty() && a == b);
+}
+
+#[test]
+fn what_is_no_clean_checkout_is_refused() {
+    let checkout = Checkout::new();
+    fs::write(checkout.path("new"), "").unwrap();
+    assert!(refusal(&checkout).contains("not committed"));
+    fs::remove_file(checkout.path("new")).unwrap();
+    fs::write(checkout.path("VERSION"), "99.0.0\n").unwrap();
+    assert!(refusal(&checkout).contains("not committed"));
+    checkout.git(&["add", "-A"]);
+    checkout.git(&["commit", "-q", "-m", "new"]);
+    assert!(refusal(&checkout).contains("no release 99.0.0"));
+    fs::remove_dir_all(checkout.path(".git")).unwrap();
+    assert!(refusal(&checkout).contains("not a git repository"));
+}

@@ -50,22 +50,13 @@ need-kdir:
 	@test -f $(KDIR)/rust/libkernel.rmeta || { \
 	echo "xfd: $(KDIR) has no Rust metadata (Debian's headers have none): prepare the tree as Documentation/machine.rst says" >&2; exit 2; }
 
-# Loading starts the transition of running tasks; it is over when none runs replaced code.
+# What xfd.service does, too.
 load:
 	@test -f $(KO) || { echo "xfd: no $(KO): run make first, or say KO=" >&2; exit 2; }
-	@test ! -d $(LIVEPATCH) || { echo "xfd: is loaded already: make status" >&2; exit 1; }
-	@insmod $(KO) || { echo "xfd: insmod failed; the kernel log says why:" >&2; dmesg | grep ' xfd: ' | tail -n 1 >&2; exit 1; }
-	@timeout 120 sh -c 'until [ "$$(cat $(LIVEPATCH)/transition)" = 0 ]; do sleep 0.1; done' || { \
-	echo "xfd: loaded, but a task is still in transition: see $(LIVEPATCH)/transition" >&2; exit 1; }
-	@echo "xfd: loaded: the first use of AMX is handled in Rust"
+	@packaging/xfd-module load $(KO)
 
 unload:
-	@test -d /sys/module/xfd || { echo "xfd: is not loaded" >&2; exit 1; }
-	@test ! -d $(LIVEPATCH) || echo 0 > $(LIVEPATCH)/enabled
-	@timeout 120 sh -c 'while [ -d $(LIVEPATCH) ]; do sleep 0.1; done' || { \
-	echo "xfd: disabled, but a task is still in transition: try again later" >&2; exit 1; }
-	@rmmod xfd
-	@echo "xfd: unloaded: the kernel handles the first use of AMX again"
+	@packaging/xfd-module unload
 
 status:
 	@if [ ! -d /sys/module/xfd ]; then echo "xfd: not loaded"; \

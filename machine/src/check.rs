@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{bail, Result};
 
+use crate::deb_life;
 use crate::every;
 use crate::hosttests;
 use crate::kernel::NotInArchive;
@@ -45,6 +46,11 @@ pub fn check(project: &Project, filter: Option<&str>, class: Class) -> Result<u8
         let start = Instant::now();
         let count = hosttests::run(&project.cache, &project.dir, name)?;
         rows.push(Row { name: format!("host: {name}"), count, time: start.elapsed() });
+    }
+    if class == Class::Usual && wanted(&format!("host:{}", deb_life::NAME)) {
+        let start = Instant::now();
+        let count = deb_life::check(project)?;
+        rows.push(Row { name: format!("host: {}", deb_life::NAME), count, time: start.elapsed() });
     }
     let asked = |s: &Scenario| s.debug != Debug::Only && s.is_of(class) && wanted(&s.name);
     let boots: Vec<_> = scenarios.boots.iter().filter(|s| asked(s)).collect();

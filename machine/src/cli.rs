@@ -20,7 +20,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
     place of 3, 4 or 5.\n\n\
     Environment:\n  \
     XFD_KERNEL  the same as --kernel\n  \
-    XFD_SIGN_KEY, XFD_SIGN_CERT  what signs the module of `host`\n  \
+    XFD_SIGN_KEY, XFD_SIGN_CERT  what signs the modules of `host` and `deb`\n  \
     XFD_CACHE   folder for everything generated (default: .cache in the checkout)\n  \
     XFD_EXPIRED package lists that have expired are taken (a snapshot); signatures are checked all the same\n  \
     XFD_MIRROR  Debian mirror (default: the host's own on Debian, else mmdebstrap's)"
@@ -85,6 +85,15 @@ pub enum Command {
         /// Load it even if the kernel differs where the module stands on it, and nobody has read that
         #[arg(long, requires = "load")]
         unread: bool,
+    },
+    /// Build Debian packages: the module for the kernel that runs on this host, or that of --kernel; tools; source for DKMS
+    Deb {
+        /// For this release (uname -r), not the one that runs
+        #[arg(long)]
+        release: Option<String>,
+        /// For each kernel of machine/recipe.toml
+        #[arg(long, conflicts_with = "release")]
+        all: bool,
     },
     /// On each kernel of machine/recipe.toml: what the module is built from, its boots and the table
     CheckKernels {

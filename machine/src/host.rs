@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{bail, Context, Result};
 
-use crate::child::spawn;
+use crate::child::{spawn, Log};
 use crate::kernel::{self, NotInArchive};
 use crate::machine::Project;
 use crate::module::MODULE;
@@ -16,11 +16,13 @@ use crate::recipe;
 use crate::toolroot::Toolroot;
 use crate::verdict;
 
+/// Where the built module appears in the root.
+const BUILT: &str = "/xfd/built";
 /// The kernel's own program that signs modules, in a prepared tree.
 const SIGN_FILE: &str = "scripts/sign-file";
 
 /// What signs the module: XFD_SIGN_KEY and XFD_SIGN_CERT.
-struct Signer {
+pub struct Signer {
     key: OsString,
     certificate: OsString,
 }
@@ -35,7 +37,7 @@ struct Signer {
 /// nobody has read (unless `unread`), and whatever insmod says.
 pub fn host(project: &Project, release: Option<&str>, load: bool, unread: bool) -> Result<u8> {
     project.refuse_kernel("host")?;
-    let running = nix::sys::utsname::uname()?.release().to_string_lossy().into_owned();
+    let running = self::release(None)?;
     let release = release.unwrap_or(&running);
     let signer = signer()?;
     if load && release != running {
@@ -51,7 +53,7 @@ pub fn host(project: &Project, release: Option<&str>, load: bool, unread: bool) 
              `machine host --load --unread`"
         );
     }
-    let ko = build(project, &kernel, signer.as_ref())?;
+    let ko = build(project, &kernel, "host", signer.as_ref())?;
     if signer.is_none() && is_locked_down() {
         note(
             "this host loads signed modules only: name a key that it trusts by XFD_SIGN_KEY and XFD_SIGN_CERT (mokutil \
@@ -70,6 +72,14 @@ pub fn host(project: &Project, release: Option<&str>, load: bool, unread: bool) 
     }
     println!("make load KO={}", ko.display());
     Ok(verdict::PASS)
+}
+
+/// The one that was asked for, or that of the kernel that runs.
+pub fn release(asked: Option<&str>) -> Result<String> {
+    Ok(match asked {
+        Some(release) => release.to_owned(),
+        None => nix::sys::utsname::uname()?.release().to_string_lossy().into_owned(),
+    })
 }
 
 /// Root would leave files of its own in another user's folder, who could not build there any more.
@@ -103,14 +113,17 @@ fn is_read(project: &Project, kernel: &kernel::Kernel) -> Result<bool> {
     Ok(known && unread.failed == 0)
 }
 
-/// Builds and signs the module for `kernel`: where it is, whatever is built next.
-fn build(project: &Project, kernel: &kernel::Kernel, signer: Option<&Signer>) -> Result<PathBuf> {
+/// Builds and signs the module for `kernel`: where it is, below `place`, whatever is built next.
+pub fn build(project: &Project, kernel: &kernel::Kernel, place: &str, signer: Option<&Signer>) -> Result<PathBuf> {
     let built = project.module(kernel).module_alone()?;
-    let name = format!("host/{}", kernel.release());
-    let _lock = project.cache.exclusive("host")?;
+    let name = format!("{place}/{}", kernel.release());
+    let _lock = project.cache.exclusive(place)?;
     let folder = project.cache.workspace(&name)?;
     let (new, ko) = (folder.join("xfd.new"), folder.join(MODULE));
     std::fs::copy(built.path().join(MODULE), &new).with_context(|| format!("cannot write {}", new.display()))?;
+    let log = Log::create(project.cache.log(&format!("strip-{place}")))?;
+    let mut strip = kernel.root().inside().write(&folder, BUILT).command("strip");
+    log.run("strip", strip.arg("--strip-debug").arg(format!("{BUILT}/xfd.new")))?;
     if let Some(signer) = signer {
         sign(&kernel.tree(), signer, &new)?;
     }
@@ -120,7 +133,7 @@ fn build(project: &Project, kernel: &kernel::Kernel, signer: Option<&Signer>) ->
 }
 
 /// The kernel of that release, from whichever root's archive has it.
-fn prepare(project: &Project, release: &str) -> Result<kernel::Kernel> {
+pub fn prepare(project: &Project, release: &str) -> Result<kernel::Kernel> {
     let mut archives = Vec::new();
     // A root that is not needed is not made.
     for root in project.recipe.toolroots.iter().filter(|root| release.contains(&root.releases)) {
@@ -152,7 +165,12 @@ fn prepare(project: &Project, release: &str) -> Result<kernel::Kernel> {
     )
 }
 
-fn signer() -> Result<Option<Signer>> {
+/// What the environment says.
+///
+/// # Errors
+///
+/// It says one of the two, or there is no such file.
+pub fn signer() -> Result<Option<Signer>> {
     match (std::env::var_os("XFD_SIGN_KEY"), std::env::var_os("XFD_SIGN_CERT")) {
         (None, None) => Ok(None),
         (Some(key), Some(certificate)) => {

@@ -82,6 +82,25 @@ impl Project {
         self.first_of(self.recipe.kernel.iter().filter(|other| !other.series.is_empty() && !of(other)))
     }
 
+    /// All of the recipe's that the archive has; says which it has not.
+    pub fn kernels(&self) -> Result<Vec<Kernel>> {
+        let mut found = Vec::new();
+        for kernel in &self.recipe.kernel {
+            match self.prepare_kernel(kernel) {
+                Err(error) if error.is::<NotInArchive>() => {
+                    note(&format!("kernel {} is left out: {error}", kernel.name))
+                }
+                kernel => found.push(kernel?),
+            }
+        }
+        Ok(found)
+    }
+
+    /// Whether a kernel was asked for by name.
+    pub fn is_asked(&self) -> bool {
+        self.asked.is_some()
+    }
+
     /// What names of logs and images end in with a kernel that is not the recipe's first.
     fn suffix(&self, kernel: &Kernel) -> String {
         match kernel.name() == self.recipe.kernel[0].name {

@@ -17,6 +17,8 @@ mod child;
 mod cli;
 mod columns;
 mod console;
+mod deb;
+mod deb_life;
 mod debug;
 mod debug_kernel;
 mod demo;
@@ -146,6 +148,15 @@ fn act(command: Command, kernel: Option<&str>) -> Result<u8> {
             debug::check(project, filter.as_deref(), kind)
         }
         Command::Host { release, load, unread } => host::host(project, release.as_deref(), load, unread),
+        Command::Deb { all: true, .. } => {
+            project.refuse_kernel("deb --all")?;
+            deb::deb(project, &deb::For::All)
+        }
+        Command::Deb { release: None, .. } if project.is_asked() => deb::deb(project, &deb::For::Asked),
+        Command::Deb { release, .. } => {
+            project.refuse_kernel("deb --release")?;
+            deb::deb(project, &deb::For::Host(release.as_deref()))
+        }
         Command::CheckKernels { filter } => kernels::check(project, filter.as_deref()),
         Command::Table => table::table(project),
         Command::Bench => bench::bench(project),

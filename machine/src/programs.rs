@@ -124,7 +124,7 @@ impl Builder<'_> {
         by_name.extend(found);
         pieces.push(kvm);
         for package in RUST {
-            by_name.extend(self.rust(package)?);
+            by_name.extend(rust(self.cache, self.project, package)?);
         }
         let real = self.real()?;
         by_name.extend(executables(real.built.path())?);
@@ -198,31 +198,24 @@ impl Builder<'_> {
         let mut strip = self.root.inside().write(dir, "/xfd/out").dir("/xfd/out").command("strip");
         log.run("strip", strip.arg("--strip-debug").args(executables(dir)?.keys()))
     }
+}
 
-    /// cargo knows itself what is out of date.
-    fn rust(&self, package: &str) -> Result<BTreeMap<String, PathBuf>> {
-        require("cargo")?;
-        let _step = Step::start("programs", &format!("building {package}, if it has changed"));
-        let log = Log::create(self.cache.log(&format!("programs-{}", package.replace('/', "-"))))?;
-        let mut cargo = Command::new("cargo");
-        cargo.args([
-            "build",
-            "--release",
-            "--locked",
-            "--message-format=json-render-diagnostics",
-            "--target",
-            TARGET,
-        ]);
-        cargo.arg("--manifest-path").arg(self.project.join(package).join("Cargo.toml"));
-        cargo.env("CARGO_TARGET_DIR", self.cache.workspace("cargo-guest")?);
-        cargo.env("RUSTFLAGS", "-C target-feature=+crt-static -C strip=symbols");
-        let messages = log.output(&format!("building {package}"), &mut cargo)?;
-        let found = cargo_executables(&messages);
-        if found.is_empty() {
-            bail!("building {package} made no program; full log: {}", log.path().display());
-        }
-        Ok(found)
+/// The programs of a package for the guest, static; cargo knows itself what is out of date.
+pub fn rust(cache: &Cache, project: &Path, package: &str) -> Result<BTreeMap<String, PathBuf>> {
+    require("cargo")?;
+    let _step = Step::start("programs", &format!("building {package}, if it has changed"));
+    let log = Log::create(cache.log(&format!("programs-{}", package.replace('/', "-"))))?;
+    let mut cargo = Command::new("cargo");
+    cargo.args(["build", "--release", "--locked", "--message-format=json-render-diagnostics", "--target", TARGET]);
+    cargo.arg("--manifest-path").arg(project.join(package).join("Cargo.toml"));
+    cargo.env("CARGO_TARGET_DIR", cache.workspace("cargo-guest")?);
+    cargo.env("RUSTFLAGS", "-C target-feature=+crt-static -C strip=symbols");
+    let messages = log.output(&format!("building {package}"), &mut cargo)?;
+    let found = cargo_executables(&messages);
+    if found.is_empty() {
+        bail!("building {package} made no program; full log: {}", log.path().display());
     }
+    Ok(found)
 }
 
 /// The programs that cargo says it built.

@@ -21,6 +21,7 @@ pub struct Recipe {
     pub debug_kernel: DebugKernel,
     pub emulator: Emulator,
     pub software: Software,
+    pub packages: Packages,
 }
 
 /// A Debian root in which things are built.
@@ -96,6 +97,16 @@ pub struct Software {
     pub programs: Vec<String>,
     /// Files of theirs below usr/share that a boot can ask for in the same way.
     pub data: Vec<String>,
+}
+
+/// Roots for Debian packages of ours; the first toolroot's suite.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Packages {
+    /// What the root has that builds them.
+    pub build: Vec<String>,
+    /// What the system has in which they are installed.
+    pub system: Vec<String>,
 }
 
 impl Recipe {

@@ -17,6 +17,7 @@ use crate::progress::Step;
 use crate::recipe;
 
 const STEP: &str = include_str!("../steps/toolroot.sh");
+const WITH_COMPILERS: &str = "Debian with compilers (about 2 GB)";
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// The root, ready for use.
@@ -34,17 +35,23 @@ impl Toolroot {
     ///
     /// No namespaces, no mmdebstrap, no keyring, no network, no space.
     pub fn prepare(cache: &Cache, recipe: &recipe::Toolroot) -> Result<Toolroot> {
-        Toolroot::called(&recipe.name, cache, recipe)
+        Toolroot::called(&recipe.name, WITH_COMPILERS, cache, recipe)
     }
 
     /// The same with more packages, as a piece of its own: for what is not always needed.
     pub fn with(more: &[String], cache: &Cache, recipe: &recipe::Toolroot) -> Result<Toolroot> {
         let mut recipe = recipe.clone();
         recipe.packages.extend_from_slice(more);
-        Toolroot::called(&format!("{}-debug", recipe.name), cache, &recipe)
+        Toolroot::called(&format!("{}-debug", recipe.name), WITH_COMPILERS, cache, &recipe)
     }
 
-    fn called(name: &str, cache: &Cache, recipe: &recipe::Toolroot) -> Result<Toolroot> {
+    /// Another root of that suite, with these packages alone.
+    pub fn small(name: &str, packages: &[String], cache: &Cache, recipe: &recipe::Toolroot) -> Result<Toolroot> {
+        let recipe = recipe::Toolroot { packages: packages.to_vec(), extra_suites: Vec::new(), ..recipe.clone() };
+        Toolroot::called(name, &format!("Debian with {}", packages.join(", ")), cache, &recipe)
+    }
+
+    fn called(name: &str, what: &str, cache: &Cache, recipe: &recipe::Toolroot) -> Result<Toolroot> {
         namespace::check()?;
         let mut key = Key::new()
             .add("step", STEP)
@@ -57,7 +64,7 @@ impl Toolroot {
         }
         let key = key.finish();
         let piece_name = format!("toolroot-{name}");
-        let piece = cache.piece(&piece_name, &key, |dir| make(&piece_name, cache, recipe, dir))?;
+        let piece = cache.piece(&piece_name, &key, |dir| make(&piece_name, what, cache, recipe, dir))?;
         Ok(Toolroot { name: name.to_owned(), piece, key, apt_updated: Mutex::new(false) })
     }
 
@@ -93,14 +100,14 @@ impl Toolroot {
     }
 }
 
-fn make(name: &str, cache: &Cache, recipe: &recipe::Toolroot, dir: &Path) -> Result<()> {
+fn make(name: &str, what: &str, cache: &Cache, recipe: &recipe::Toolroot, dir: &Path) -> Result<()> {
     require("mmdebstrap")?;
     if !Path::new(KEYRING).exists() {
         bail!(
             "the Debian archive's keys are missing ({KEYRING}); install them: apt-get install debian-archive-keyring"
         );
     }
-    let step = Step::start(name, "installing Debian with compilers (about 2 GB)");
+    let step = Step::start(name, &format!("installing {what}"));
     let log = Log::create(cache.log(name))?;
     let root = dir.join("root");
     let mut command = namespace::namespaced("/bin/sh");

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The packages' life: looked at by lintian, installed, upgraded and removed by apt in a fresh system.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::Result;
+
+use crate::cache::Piece;
+use crate::child::Log;
+use crate::deb::{self, debs, Contents};
+use crate::host;
+use crate::kernel::Kernel;
+use crate::ktap::{self, Count};
+use crate::machine::Project;
+use crate::module::WITH_FAULTS;
+use crate::namespace::{namespaced, Inside};
+use crate::progress::Step;
+use crate::toolroot::Toolroot;
+
+/// Of `machine check`.
+pub const NAME: &str = "packages";
+/// The life, in the system.
+const LIFE: &str = "selftests/packages/life.sh";
+/// What follows the version in that of a later one.
+const NEXT: &str = "+next";
+
+/// Packages of today, and later ones.
+pub struct Both {
+    pub version: String,
+    pub old: Piece,
+    pub next_version: String,
+    /// Their module is the build with fault injection: another one.
+    pub new: Piece,
+}
+
+/// Makes both for `kernel`.
+///
+/// # Errors
+///
+/// Those of [`deb::make`].
+pub fn both(project: &Project, kernel: &Kernel) -> Result<Both> {
+    let release = kernel.release();
+    let version = deb::version(&project.dir)?;
+    let next_version = format!("{version}{NEXT}");
+    let ko = host::build(project, kernel, "deb", None)?;
+    let later = project.module(kernel).module()?.path().join(WITH_FAULTS);
+    let make = |version: &str, ko| {
+        deb::make(project, &Contents { version: version.to_owned(), modules: vec![(release.to_owned(), ko)] })
+    };
+    Ok(Both { old: make(&version, ko)?, new: make(&next_version, later)?, version, next_version })
+}
+
+/// The system in which packages are installed, as it is before.
+///
+/// # Errors
+///
+/// No network; no space.
+pub fn system(project: &Project) -> Result<Toolroot> {
+    Toolroot::small("system", &project.recipe.packages.system, &project.cache, &project.recipe.toolroots[0])
+}
+
+/// Copies the system to `to`.
+///
+/// # Errors
+///
+/// No space.
+pub fn copy_system(system: &Toolroot, log: &Log, to: &Path) -> Result<()> {
+    log.run("copying the system", namespaced("cp").args(["-a", "--reflink=auto"]).arg(system.file("/")).arg(to))
+}
+
+/// Runs all of it.
+///
+/// # Errors
+///
+/// The packages cannot be made. What they do wrong is in the count.
+pub fn check(project: &Project) -> Result<Count> {
+    let kernel = project.kernel()?;
+    let both = both(project, &kernel)?;
+    let system = system(project)?;
+    let step = Step::start(NAME, "looked at by lintian");
+    let log = Log::create(project.cache.log("packages-life"))?;
+    let mut count = Count::default();
+    lintian(project, &log, &both.old, &mut count)?;
+
+    step.now("installed, upgraded, removed");
+    let scratch = project.cache.scratch("packages")?;
+    let root = scratch.path().join("root");
+    copy_system(&system, &log, &root)?;
+    let inside = Inside::new(&root).read(&project.dir.join("selftests/packages"), "/xfd/tests");
+    let inside = inside.read(both.old.path(), "/xfd/old").read(both.new.path(), "/xfd/new");
+    let mut life = inside.command("/xfd/tests/life.sh");
+    let output = life.args([kernel.release(), &both.version, &both.next_version]).output()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    fs::write(project.cache.log("packages-life-tests"), &*text)?;
+    count.add(ktap::count(LIFE, &text, output.status.code()));
+    step.done();
+    Ok(count)
+}
+
+/// It has nothing to say that our overrides do not answer.
+fn lintian(project: &Project, log: &Log, packages: &Piece, count: &mut Count) -> Result<()> {
+    let inside = deb::root(project)?.inside().read(packages.path(), "/xfd/packages");
+    let mut lintian = inside.command("lintian");
+    lintian.args(["--allow-root", "--tag-display-limit", "0", "--fail-on", "error,warning"]);
+    for package in debs(packages.path())? {
+        lintian.arg(format!("/xfd/packages/{}", package.file_name().unwrap_or_default().to_string_lossy()));
+    }
+    let said = log.output("lintian", &mut lintian);
+    match said {
+        Ok(said) if said.trim().is_empty() => count.pass(),
+        Ok(said) => said.lines().for_each(|line| count.fail(format!("lintian: {line}"))),
+        Err(error) => count.fail(format!("{error:#}")),
+    }
+    Ok(())
+}

@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: GPL-2.0
+# In the root for packages, /xfd/packages is the piece being made, with build/ filled: VERSION DATE RELEASE...
+version=$1 date=$2
+shift 2
+cd /xfd/packages/build
+cat >debian/changelog <<end
+xfd ($version) unstable; urgency=medium
+
+  * CHANGELOG.md says what is new.
+
+ -- The xfd authors <xfd@localhost.localdomain>  $(date -u -R -d "$date")
+end
+cp debian/control.in debian/control
+for release; do
+	sed "s/@RELEASE@/$release/g" debian/modules.control.in >>debian/control
+	for script in postinst prerm postrm; do
+		sed "s/@RELEASE@/$release/g" debian/modules.$script.in >"debian/xfd-modules-$release.$script"
+	done
+done
+# Nothing is compiled here: it needs no build-essential.
+dpkg-buildpackage --build=binary --no-sign --no-check-builddeps
+rm -r /xfd/packages/build

@@ -1,0 +1,109 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# The packages' life, with apt in a fresh Debian system: RELEASE VERSION NEXT-VERSION. The packages are in /xfd/old, of a later
+# version in /xfd/new. Nothing is loaded here: the kernel that runs is the host's.
+release=$1 version=$2 next=$3
+module=xfd-modules-$release
+modules=/usr/lib/modules/$release
+conf=/etc/modprobe.d/xfd.conf
+enabled=/etc/systemd/system/multi-user.target.wants/xfd.service
+cd /
+
+number=0
+check() {
+	number=$((number + 1))
+	name=$1
+	shift
+	if said=$("$@" 2>&1); then
+		echo "ok $number $name"
+	else
+		sed 's/^/# /' <<<"$said"
+		echo "not ok $number $name"
+	fi
+}
+same() { [ "$1" = "$2" ] || { echo "expected: $1"; echo "seen: $2"; return 1; }; }
+
+apt() { apt-get -q -y --no-install-recommends -o APT::Sandbox::User=root "$@"; }
+packages() { echo "/xfd/$1/xfd-tools_"*.deb "/xfd/$1/$module"_*.deb; }
+
+# Every file but what apt and dpkg remember of what was there once, and the times of it.
+all_files() {
+	find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /tmp -o -path /xfd -o -path /var/lib/apt -o -path /var/cache/apt \
+		-o -path /var/log -o -path /var/lib/dpkg/status-old -o -path /var/cache/ldconfig \) -prune -o -print | sort
+}
+contents() { sha256sum /etc/passwd /etc/group /var/lib/dpkg/diversions /var/lib/dpkg/statoverride; }
+
+# As a kernel's package leaves it.
+mkdir -p "$modules"
+touch "$modules/modules.builtin" "$modules/modules.order"
+depmod "$release"
+before=$(all_files) before_contents=$(contents)
+
+installs() { apt install $(packages old); }
+is_installed() { same "$1" "$(dpkg-query -W -f '${Version}' xfd-tools)" && same "$1" "$(dpkg-query -W -f '${Version}' "$module")"; }
+is_not_enabled() { same disabled "$(systemctl is-enabled xfd)" && [ ! -e $enabled ]; }
+# Neither by udev nor by systemd-modules-load.
+loads_nothing() {
+	same "" "$(modinfo -k "$release" -F alias xfd)" &&
+		! grep -rs xfd /etc/modules /etc/modules-load.d /usr/lib/modules-load.d /usr/lib/udev /etc/udev /etc/initramfs-tools
+}
+modprobe_finds_it() {
+	same "insmod /lib/modules/$release/updates/xfd.ko" "$(modprobe -S "$release" -D xfd | sed 's/ *$//')"
+}
+says_its_version() { same "xfdctl $version" "$(xfdctl --version)" && same "$version" "$(modinfo -k "$release" -F version xfd)"; }
+# What it says of the unit file on a system that runs another kernel, if anything.
+unit_is_sound() { same "" "$(systemd-analyze verify --man=no xfd.service 2>&1)"; }
+has_pages() {
+	for file in man/man1/xfdctl.1.gz man/man1/xfdctl-doctor.1.gz bash-completion/completions/xfdctl; do
+		dpkg -L xfd-tools | grep -q "/usr/share/$file$" || { echo "no $file"; return 1; }
+	done
+}
+# No module is here for the kernel that runs: one line, and the status by which systemd skips the unit.
+says_that_there_is_none() {
+	said=$(/usr/libexec/xfd/xfd-module available 2>&1)
+	same 1 $? && same 1 "$(wc -l <<<"$said")" && [[ $said == "xfd: no module for the kernel $(uname -r): "* ]] || { echo "$said"; return 1; }
+}
+refuses() {
+	said=$(/usr/libexec/xfd/xfd-module "$@" 2>&1) && { echo "it succeeded: $*"; return 1; }
+	same 1 "$(wc -l <<<"$said")" && [[ $said == xfd:* ]] || { echo "$said"; return 1; }
+}
+refuses_wrong_use() { refuses && refuses reload && refuses unload now; }
+
+keeps_what_was_changed() {
+	echo "options xfd pool=3" >>$conf && systemctl enable xfd && apt install $(packages new) && is_installed "$next" &&
+		grep -q "pool=3$" $conf && same enabled "$(systemctl is-enabled xfd)"
+}
+# The tools alone go: the module stays a module.
+removes_tools() {
+	apt remove xfd-tools && [ -e $conf ] && [ ! -e /usr/lib/systemd/system/xfd.service ] && [ -e "$modules/updates/xfd.ko" ]
+}
+removes_the_module() { apt remove "$module" && [ ! -e "$modules/updates" ] && ! grep -q xfd "$modules/modules.dep"; }
+purges() {
+	apt purge xfd-tools "$module" || return
+	# `diff` shows what is too much.
+	diff <(echo "$before") <(all_files) && same "$before_contents" "$(contents)"
+}
+# As long as its kernel is not there.
+waits_for_its_kernel() {
+	mv "$modules" /tmp/kernel
+	apt install $(packages new) && same "$modules/updates
+$modules/updates/xfd.ko" "$(find "$modules" -mindepth 1 | sort)" && apt purge xfd-tools "$module" && [ ! -e "$modules" ]
+}
+
+echo "TAP version 13"
+echo "1..15"
+check installs installs
+check is_installed is_installed "$version"
+check is_not_enabled is_not_enabled
+check loads_nothing loads_nothing
+check modprobe_finds_it modprobe_finds_it
+check says_its_version says_its_version
+check unit_is_sound unit_is_sound
+check has_pages has_pages
+check says_that_there_is_none says_that_there_is_none
+check refuses_wrong_use refuses_wrong_use
+check keeps_what_was_changed keeps_what_was_changed
+check removes_tools removes_tools
+check removes_the_module removes_the_module
+check purges purges
+check waits_for_its_kernel waits_for_its_kernel

@@ -17,6 +17,7 @@
 # make host        the module for the kernel that runs here, in Debian's packages; says the line that loads it
 # make host-load   the same, and loads it
 # make install load unload status      on a host with AMX
+# make deb         Debian packages for the kernel that runs here, into .cache/deb; deb-all for each of machine/recipe.toml
 # make dist        the release's tarball from what is committed; the same commit makes the same bytes
 # XFD_KERNEL=NAME before any of them takes that kernel of machine/recipe.toml, not the default.
 
@@ -64,8 +65,11 @@ status:
 	else echo "xfd: enabled $$(cat $(LIVEPATCH)/enabled), in transition $$(cat $(LIVEPATCH)/transition)"; fi
 	@grep -H . $(COUNTERS)/* 2>/dev/null | sed 's|.*/||; s|:|: |'
 
-demo check check-debug check-kernels table bench host:
+demo check check-debug check-kernels table bench host deb:
 	$(MACHINE) $@
+
+deb-all:
+	$(MACHINE) deb --all
 
 host-load:
 	$(MACHINE) host --load
@@ -119,4 +123,4 @@ fuzz: $(TOOLS)/$(FUZZ)
 dist:
 	@packaging/dist.sh $(abspath $(CARGO_TARGET_DIR)/../dist)
 
-.PHONY: dist modules install clean need-kdir load unload status host host-load demo check check-debug check-kernels check-debug-rt check-debug-kcsan table bench check-long check-kvm check-every coverage mutants fuzz
+.PHONY: deb deb-all dist modules install clean need-kdir load unload status host host-load demo check check-debug check-kernels check-debug-rt check-debug-kcsan table bench check-long check-kvm check-every coverage mutants fuzz

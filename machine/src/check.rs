@@ -47,10 +47,13 @@ pub fn check(project: &Project, filter: Option<&str>, class: Class) -> Result<u8
         let count = hosttests::run(&project.cache, &project.dir, name)?;
         rows.push(Row { name: format!("host: {name}"), count, time: start.elapsed() });
     }
-    if class == Class::Usual && wanted(&format!("host:{}", deb_life::NAME)) {
+    type Check = fn(&Project) -> Result<Count>;
+    let of_packages: [(_, _, Check); 2] =
+        [(deb_life::NAME, Class::Usual, deb_life::check), (deb_life::DKMS, Class::Long, deb_life::check_dkms)];
+    for (name, _, check) in of_packages.iter().filter(|(name, of, _)| *of == class && wanted(&format!("host:{name}"))) {
         let start = Instant::now();
-        let count = deb_life::check(project)?;
-        rows.push(Row { name: format!("host: {}", deb_life::NAME), count, time: start.elapsed() });
+        let count = check(project)?;
+        rows.push(Row { name: format!("host: {name}"), count, time: start.elapsed() });
     }
     let asked = |s: &Scenario| s.debug != Debug::Only && s.is_of(class) && wanted(&s.name);
     let boots: Vec<_> = scenarios.boots.iter().filter(|s| asked(s)).collect();

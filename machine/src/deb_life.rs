@@ -4,13 +4,13 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::cache::Piece;
 use crate::child::Log;
 use crate::deb::{self, debs, Contents};
 use crate::host;
-use crate::kernel::Kernel;
+use crate::kernel::{self, Kernel};
 use crate::ktap::{self, Count};
 use crate::machine::Project;
 use crate::module::WITH_FAULTS;
@@ -20,8 +20,8 @@ use crate::toolroot::Toolroot;
 
 /// Of `machine check`.
 pub const NAME: &str = "packages";
-/// The life, in the system.
-const LIFE: &str = "selftests/packages/life.sh";
+/// Of `machine check --long`.
+pub const DKMS: &str = "dkms";
 /// What follows the version in that of a later one.
 const NEXT: &str = "+next";
 
@@ -69,6 +69,38 @@ pub fn copy_system(system: &Toolroot, log: &Log, to: &Path) -> Result<()> {
     log.run("copying the system", namespaced("cp").args(["-a", "--reflink=auto"]).arg(system.file("/")).arg(to))
 }
 
+/// Runs a script of selftests/packages in `root`.
+fn run(project: &Project, root: &Path, shown: &[(&Piece, &str)], script: &str, args: &[&str]) -> Result<Count> {
+    let mut inside = Inside::new(root).read(&project.dir.join("selftests/packages"), "/xfd/tests");
+    for (piece, at) in shown {
+        inside = inside.read(piece.path(), at);
+    }
+    let output = inside.command(&format!("/xfd/tests/{script}")).args(args).output()?;
+    let text = [output.stdout, output.stderr].concat();
+    let log = project.cache.log(&format!("packages-{script}"));
+    fs::write(&log, &text).with_context(|| format!("cannot write {}", log.display()))?;
+    Ok(ktap::count(script, &String::from_utf8_lossy(&text), output.status.code()))
+}
+
+/// DKMS's, on a host that has what builds the kernel: takes minutes, and gigabytes.
+///
+/// # Errors
+///
+/// The packages cannot be made; no network; no space.
+pub fn check_dkms(project: &Project) -> Result<Count> {
+    let kernel = project.kernel()?;
+    let packages = both(project, &kernel)?.old;
+    let step = Step::start(DKMS, "building the module as a host does");
+    let log = Log::create(project.cache.log("packages-dkms"))?;
+    let scratch = project.cache.scratch("dkms")?;
+    let root = scratch.path().join("root");
+    copy_system(kernel.root(), &log, &root)?;
+    let source = format!("linux-source-{}", kernel::series(kernel.release()));
+    let count = run(project, &root, &[(&packages, "/xfd/packages")], "dkms.sh", &[kernel.release(), &source]);
+    step.done();
+    count
+}
+
 /// Runs all of it.
 ///
 /// # Errors
@@ -87,13 +119,8 @@ pub fn check(project: &Project) -> Result<Count> {
     let scratch = project.cache.scratch("packages")?;
     let root = scratch.path().join("root");
     copy_system(&system, &log, &root)?;
-    let inside = Inside::new(&root).read(&project.dir.join("selftests/packages"), "/xfd/tests");
-    let inside = inside.read(both.old.path(), "/xfd/old").read(both.new.path(), "/xfd/new");
-    let mut life = inside.command("/xfd/tests/life.sh");
-    let output = life.args([kernel.release(), &both.version, &both.next_version]).output()?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    fs::write(project.cache.log("packages-life-tests"), &*text)?;
-    count.add(ktap::count(LIFE, &text, output.status.code()));
+    let shown = [(&both.old, "/xfd/old"), (&both.new, "/xfd/new")];
+    count.add(run(project, &root, &shown, "life.sh", &[kernel.release(), &both.version, &both.next_version])?);
     step.done();
     Ok(count)
 }

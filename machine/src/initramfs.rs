@@ -63,6 +63,27 @@ impl Initramfs {
         self.nodes.insert(at.into(), Node::Symlink(target.into()));
     }
 
+    /// Adds all that is below a folder of the host, but devices and the like; what is there belongs to root.
+    pub fn tree(&mut self, root: &Path) -> Result<()> {
+        let mut todo = vec![root.to_path_buf()];
+        while let Some(dir) = todo.pop() {
+            for entry in fs::read_dir(&dir).with_context(|| format!("cannot list {}", dir.display()))? {
+                let entry = entry?;
+                let (path, kind) = (entry.path(), entry.file_type()?);
+                let at = path.strip_prefix(root)?.to_string_lossy().into_owned();
+                if kind.is_symlink() {
+                    self.symlink(&at, &fs::read_link(&path)?.to_string_lossy());
+                } else if kind.is_dir() {
+                    self.nodes.insert(at, Node::Dir);
+                    todo.push(path);
+                } else if kind.is_file() {
+                    self.file(&at, &path)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn parents(&mut self, at: &str) {
         for (i, _) in at.match_indices('/') {
             self.nodes.entry(at[..i].into()).or_insert(Node::Dir);
@@ -156,6 +177,22 @@ mod tests {
         let at = |name: &str| names.iter().position(|n| n == name).unwrap_or_else(|| panic!("no {name}"));
         assert!(at("a") < at("a/b") && at("a/b") < at("a/b/c"));
         assert!(at("dev") < at("dev/console"));
+    }
+
+    #[test]
+    fn a_tree_keeps_folders_links_and_modes() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("usr/bin")).unwrap();
+        fs::create_dir(dir.path().join("empty")).unwrap();
+        fs::write(dir.path().join("usr/bin/x"), "1").unwrap();
+        fs::set_permissions(dir.path().join("usr/bin/x"), fs::Permissions::from_mode(0o750)).unwrap();
+        std::os::unix::fs::symlink("usr/bin", dir.path().join("bin")).unwrap();
+        let mut fs = Initramfs::default();
+        fs.tree(dir.path()).unwrap();
+        assert_eq!(fs.nodes.keys().collect::<Vec<_>>(), ["bin", "empty", "usr", "usr/bin", "usr/bin/x"]);
+        assert!(matches!(&fs.nodes["bin"], Node::Symlink(target) if target == "usr/bin"));
+        assert!(matches!(&fs.nodes["usr/bin/x"], Node::File { mode: 0o750, .. }));
+        assert!(matches!(&fs.nodes["empty"], Node::Dir));
     }
 
     #[test]

@@ -30,6 +30,7 @@ mod host;
 mod hosttests;
 mod image;
 mod initramfs;
+mod installed;
 mod kconfig;
 mod kernel;
 mod kernels;

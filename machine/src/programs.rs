@@ -31,8 +31,15 @@ const KSELFTEST: &str = "run_kselftest";
 /// The headers of selftests/c that others of its folders use.
 const C_HEADERS: [(&str, &[&str]); 2] = [("kvm", &["kvm.h", "machine.h"]), ("real", &["amx.h"])];
 /// The folders of scripts.
-const SCRIPTS: [&str; 6] =
-    ["selftests/module", "selftests/arch", "selftests/real", "selftests/stress", "selftests/kvm", "machine/guest"];
+const SCRIPTS: [&str; 7] = [
+    "selftests/module",
+    "selftests/arch",
+    "selftests/real",
+    "selftests/stress",
+    "selftests/kvm",
+    "selftests/packages",
+    "machine/guest",
+];
 
 /// What programs are built with.
 pub struct Builder<'a> {

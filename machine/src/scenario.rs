@@ -52,6 +52,9 @@ pub struct Scenario {
     /// Its tests; once read, those of its suites first.
     #[serde(default)]
     pub tests: Vec<Test>,
+    /// A Debian system with our packages, which systemd boots; its tests load the module, of which it has no other.
+    #[serde(default)]
+    pub installed: bool,
     /// Software of Debian's, and programs of selftests/real that need libraries of it.
     #[serde(default)]
     pub software: Vec<String>,
@@ -137,7 +140,9 @@ impl Scenario {
 
     /// Whether the module is to be built for it.
     pub fn has_module(&self) -> bool {
-        self.module != Module::Absent || self.linux_guest.as_ref().is_some_and(|guest| guest.module != Module::Absent)
+        self.module != Module::Absent
+            || self.installed
+            || self.linux_guest.as_ref().is_some_and(|guest| guest.module != Module::Absent)
     }
 
     /// Whether the `check` of `class` runs it.
@@ -292,6 +297,9 @@ fn check_boot(boot: &Scenario, plain: impl Fn(&str) -> bool) -> Result<()> {
     }
     if boot.tests.is_empty() {
         bail!("{name}: no tests");
+    }
+    if boot.installed && (boot.module != Module::Absent || boot.linux_guest.is_some() || !boot.software.is_empty()) {
+        bail!("{name}: an installed system has our packages alone");
     }
     if boot.long && boot.kvm {
         bail!("{name}: either `long` or `kvm`");

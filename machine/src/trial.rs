@@ -11,6 +11,7 @@ use anyhow::Result;
 use crate::boot::Report;
 use crate::cache::Piece;
 use crate::console::Event;
+use crate::installed;
 use crate::ktap::Count;
 use crate::linux_guest;
 use crate::machine::{How, Machine, Settings};
@@ -111,8 +112,11 @@ fn run_one(machine: &Machine, module: Option<&Piece>, programs: &Programs, scena
     let step = Step::start(&full_name, "booting");
     let names: Vec<_> = scenario.tests.iter().map(|t| t.name.clone()).filter(|n| programs.get(n).is_some()).collect();
     let own = module.filter(|_| scenario.module != Module::Absent);
-    let mut files = machine.guest(&Settings::Tests(names.clone()), own, scenario.module.loaded())?;
-    for name in programs.for_tests(&names) {
+    let mut files = match scenario.installed {
+        true => installed::guest(machine, programs, &names)?,
+        false => machine.guest(&Settings::Tests(names.clone()), own, scenario.module.loaded())?,
+    };
+    for name in programs.for_tests(&names).filter(|_| !scenario.installed) {
         programs.install(name, &mut files)?;
     }
     for name in &scenario.software {
@@ -121,11 +125,15 @@ fn run_one(machine: &Machine, module: Option<&Piece>, programs: &Programs, scena
     if let Some(guest) = &scenario.linux_guest {
         linux_guest::add(machine, programs, guest, &mut files)?;
     }
+    let cmdline = match scenario.installed {
+        true => format!("{} {}", installed::CMDLINE, scenario.cmdline),
+        false => scenario.cmdline.clone(),
+    };
     let how = How {
         name: &scenario.name,
         cpus: scenario.cpus,
         memory_mib: scenario.memory_mib,
-        cmdline: &scenario.cmdline,
+        cmdline: &cmdline,
         quiet: Duration::from_secs(scenario.quiet_seconds),
         total: Duration::from_secs(scenario.total_seconds),
         show_console: false,

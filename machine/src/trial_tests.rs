@@ -10,6 +10,7 @@ fn scenario(module: bool) -> Scenario {
         name: "s".into(),
         cpus: 1,
         module: if module { Module::Loaded } else { Module::Absent },
+        installed: false,
         software: Vec::new(),
         with: Vec::new(),
         without: Vec::new(),

@@ -7,23 +7,8 @@ module=xfd-modules-$release
 modules=/usr/lib/modules/$release
 conf=/etc/modprobe.d/xfd.conf
 enabled=/etc/systemd/system/multi-user.target.wants/xfd.service
-cd /
+. "$(dirname "$0")/packages_lib.sh"
 
-number=0
-check() {
-	number=$((number + 1))
-	name=$1
-	shift
-	if said=$("$@" 2>&1); then
-		echo "ok $number $name"
-	else
-		sed 's/^/# /' <<<"$said"
-		echo "not ok $number $name"
-	fi
-}
-same() { [ "$1" = "$2" ] || { echo "expected: $1"; echo "seen: $2"; return 1; }; }
-
-apt() { apt-get -q -y --no-install-recommends -o APT::Sandbox::User=root "$@"; }
 packages() { echo "/xfd/$1/xfd-tools_"*.deb "/xfd/$1/$module"_*.deb; }
 
 # Every file but what apt and dpkg remember of what was there once, and the times of it.
@@ -35,7 +20,7 @@ contents() { sha256sum /etc/passwd /etc/group /var/lib/dpkg/diversions /var/lib/
 
 # As a kernel's package leaves it.
 mkdir -p "$modules"
-touch "$modules/modules.builtin" "$modules/modules.order"
+touch "$modules/modules.builtin" "$modules/modules.builtin.modinfo" "$modules/modules.order"
 depmod "$release"
 before=$(all_files) before_contents=$(contents)
 
@@ -44,8 +29,8 @@ is_installed() { same "$1" "$(dpkg-query -W -f '${Version}' xfd-tools)" && same 
 is_not_enabled() { same disabled "$(systemctl is-enabled xfd)" && [ ! -e $enabled ]; }
 # Neither by udev nor by systemd-modules-load.
 loads_nothing() {
-	same "" "$(modinfo -k "$release" -F alias xfd)" &&
-		! grep -rs xfd /etc/modules /etc/modules-load.d /usr/lib/modules-load.d /usr/lib/udev /etc/udev /etc/initramfs-tools
+	places="/etc/modules /etc/modules-load.d /usr/lib/modules-load.d /usr/lib/udev /etc/udev /etc/initramfs-tools"
+	same "" "$(modinfo -k "$release" -F alias xfd)" && same "" "$(grep -rls xfd $places)"
 }
 modprobe_finds_it() {
 	same "insmod /lib/modules/$release/updates/xfd.ko" "$(modprobe -S "$release" -D xfd | sed 's/ *$//')"

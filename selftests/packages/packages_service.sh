@@ -1,0 +1,75 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# A system with our packages that systemd booted, the service enabled: it loads the module, reloads its parameters, changes to a later
+# one while AMX programs run, gives back when it is stopped or removed, and leaves a kernel alone that has no module.
+. "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
+
+RELEASE=$(uname -r)
+CONF=/etc/modprobe.d/xfd.conf
+
+is_active() { same "the unit" active "$(systemctl is-active xfd)"; }
+is_inactive() { same "the unit" inactive "$(systemctl is-active xfd)"; }
+# What the service said in its last run.
+journal() { journalctl -q -b -u xfd -o cat "_SYSTEMD_INVOCATION_ID=$(systemctl show -P InvocationID xfd)"; }
+journal_has() { journal | grep -qF "$1" || { echo "not in the journal: $1"; journalctl -q -b -u xfd -o cat; return 1; }; }
+
+booted_with_it() { is_active && is_settled && journal_has "xfd: loaded: "; }
+stops() { systemctl stop xfd && is_inactive && ! is_loaded && nothing_remains; }
+starts() { systemctl start xfd && is_active && is_settled; }
+with_amx() {
+	amx_start || return
+	"$@"
+	outcome=$?
+	amx_stop && return $outcome
+}
+
+parameter_is() { same "$1" "$2" "$(cat "/sys/module/xfd/parameters/$1")"; }
+reloads() {
+	echo "options xfd pool=3 reclaim_ms=777" >>$CONF
+	systemctl reload xfd && parameter_is pool 3 && parameter_is reclaim_ms 777
+}
+refuses_bad_parameters() {
+	echo "options xfd pool=many" >>$CONF
+	systemctl reload xfd && return 1
+	sed -i '/many/d' $CONF
+	journalctl -q -b -u xfd -o cat | grep -qF "xfd: cannot set pool to many" && is_active && parameter_is pool 3
+}
+# Only the later one has this parameter.
+is_the_later() { [ -e /sys/module/xfd/parameters/eager ]; }
+upgrades() {
+	is_the_later && return 1
+	dpkg --force-confold -i /packages/*.deb && is_the_later && is_active && is_settled && parameter_is pool 3
+}
+
+# Loading twice is loading once.
+starts_with_the_module_there() {
+	systemctl stop xfd && /usr/libexec/xfd/xfd-module load && starts && stops
+}
+failed_units() { systemctl --failed --plain --no-legend | grep -v systemd-tpm; }
+without_a_module() {
+	mv "/usr/lib/modules/$RELEASE/updates/xfd.ko" /tmp && depmod "$RELEASE"
+	systemctl start xfd && is_inactive && same "lines in the journal" 1 "$(journal | grep -c "xfd: no module for the kernel $RELEASE: ")" &&
+		same "failed units" "" "$(failed_units)"
+	outcome=$?
+	mv /tmp/xfd.ko "/usr/lib/modules/$RELEASE/updates/" && depmod "$RELEASE" && return $outcome
+}
+removed() {
+	starts && dpkg -r "xfd-modules-$RELEASE" && is_inactive && ! is_loaded && nothing_remains && kernel_serves
+}
+
+plan 14
+check "booted_with_it" booted_with_it
+check "module_serves" module_serves
+check "reloads" reloads
+check "refuses_bad_parameters" refuses_bad_parameters
+check "upgrades_under_amx" with_amx upgrades
+check "later_module_serves" module_serves
+check "stops_under_amx" with_amx stops
+check "kernel_serves" kernel_serves
+check "starts_again_under_amx" with_amx starts
+check "starts_with_the_module_there" starts_with_the_module_there
+check "without_a_module" without_a_module
+check "removed" removed
+check "nothing_failed" same "failed units" "" "$(failed_units)"
+check "no_splat" no_splat
+finish

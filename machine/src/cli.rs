@@ -138,8 +138,9 @@ pub struct MachineArgs {
 pub struct Run {
     #[command(flatten)]
     pub machine: MachineArgs,
-    /// On a CPU with this feature: FRED, which the kernel then uses, or a state component that no kernel knows
-    #[arg(long = "feature", value_parser = ["fred", "component20"])]
+    /// On a CPU with this feature: FRED, which the kernel then uses; a state component that no kernel knows; or AMX
+    /// without a part of it, as some hypervisors show it
+    #[arg(long = "feature", value_parser = ["fred", "component20", "no_palettes", "no_tile_state", "no_xfd"])]
     pub features: Vec<String>,
     /// Show the kernel console on stderr
     #[arg(long)]

@@ -67,7 +67,8 @@ pub struct Scenario {
     /// Only run when asked for: `check --kvm`.
     #[serde(default)]
     pub kvm: bool,
-    /// Features that its CPU has on request, as Bochs calls them: `fred` (which the kernel then uses), `component20`.
+    /// Features that its CPU has on request, as Bochs calls them: `fred` (which the kernel then uses), `component20`; and
+    /// what it does not show of AMX: `no_palettes`, `no_tile_state`, `no_xfd`.
     #[serde(default)]
     pub with: Vec<String>,
     /// Features that its CPU does not have.

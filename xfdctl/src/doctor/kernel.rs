@@ -1,36 +1,72 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Whether the kernel gives tiles on request.
+//! Whether the kernel gives tiles on request, and who else may answer for it.
 
 use super::cure;
 use super::finding::Finding;
-use xcomp::{Error, Feature};
+use super::trial::{self, Answer};
+use nix::errno::Errno;
+use xcomp::Error;
 
 const ABOUT: &str = "kernel";
 
-/// All about it, on a processor that `has_tiles`, or not.
-pub fn look(has_tiles: bool) -> Vec<Finding> {
-    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_else(|_| "unknown".into());
-    let supported = xcomp::supported().map(|all| all.contains(Feature::TILE_DATA));
-    vec![judge(release.trim(), supported, has_tiles)]
+/// All about it, on a processor about which `nothing_is_wrong`, or something is.
+pub fn look(nothing_is_wrong: bool) -> Vec<Finding> {
+    vec![judge(&release(), trial::supported(), nothing_is_wrong)]
 }
 
-fn judge(release: &str, tiles_supported: Result<bool, Error>, has_tiles: bool) -> Finding {
-    match tiles_supported {
-        Ok(true) => Finding::ok(ABOUT, format!("Linux {release} gives tiles on request (ARCH_GET_XCOMP_SUPP)")),
-        Ok(false) if has_tiles => Finding::wrong(
+/// What the kernel calls itself.
+pub fn release() -> String {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease");
+    release.map_or_else(|_| "of unknown release".into(), |release| release.trim().to_owned())
+}
+
+/// Whether `release` is this one or later; also if it cannot be read.
+pub fn is_from(release: &str, first: (u32, u32)) -> bool {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) => (major, minor) >= first,
+        _ => true,
+    }
+}
+
+/// What this kernel itself does not answer to a request for tiles.
+pub fn not_the_kernels(answer: Answer) -> String {
+    match answer {
+        Answer::Killed(signal) => format!("whoever asks is killed by {signal}: a seccomp filter does that"),
+        Answer::Refused(error) => {
+            let errno = Errno::from_raw(error.errno());
+            format!("refused with {errno:?}, which is not this kernel's answer: a seccomp filter gives it")
+        }
+        Answer::Yes | Answer::No => "answered".into(),
+    }
+}
+
+fn judge(release: &str, gives_tiles: nix::Result<Answer>, nothing_is_wrong: bool) -> Finding {
+    match gives_tiles {
+        Err(error) => Finding::unknown(ABOUT, format!("no test process can be made to ask Linux {release}: {error}")),
+        Ok(Answer::Yes) => {
+            Finding::ok(ABOUT, format!("Linux {release} gives tiles to processes that ask (ARCH_GET_XCOMP_SUPP)"))
+        }
+        Ok(Answer::No) if nothing_is_wrong => Finding::wrong(
             ABOUT,
             format!(
                 "Linux {release} gives no tiles, though the processor has them (ARCH_GET_XCOMP_SUPP lacks bit 18)"
             ),
             "look for clearcpuid=, noxsave and noxsaves in /proc/cmdline, and for x86/fpu in the kernel log",
         ),
-        Ok(false) => Finding::note(ABOUT, format!("Linux {release} would give tiles, if the processor had them")),
-        Err(Error::NotKnown) => Finding::wrong(
+        Ok(Answer::No) => {
+            Finding::note(ABOUT, format!("Linux {release} gives no tiles, because of what is wrong above"))
+        }
+        Ok(Answer::Refused(Error::NotKnown)) if !is_from(release, (5, 16)) => Finding::wrong(
             ABOUT,
-            format!("Linux {release} does not know tiles (ARCH_GET_XCOMP_SUPP: EINVAL)"),
-            "use 5.16 or later; for guests 5.17",
+            format!("Linux {release} is too old for AMX (ARCH_GET_XCOMP_SUPP: EINVAL)"),
+            cure::OLD_KERNEL,
         ),
-        Err(error) => Finding::wrong(ABOUT, format!("Linux {release} is not asked: {error}"), cure::FILTER),
+        Ok(other) => Finding::wrong(
+            ABOUT,
+            format!("Linux {release} cannot be asked for tiles: {}", not_the_kernels(other)),
+            cure::FILTER,
+        ),
     }
 }
 
@@ -41,11 +77,26 @@ mod tests {
 
     #[test]
     fn each_answer_has_its_line() {
-        let state = |supported, has_tiles| judge("6.1", supported, has_tiles).state;
-        assert_eq!(state(Ok(true), true), State::Ok);
-        assert_eq!(state(Ok(false), true), State::Wrong);
-        assert_eq!(state(Ok(false), false), State::Note);
-        assert_eq!(state(Err(Error::NotKnown), true), State::Wrong);
-        assert!(judge("6.1", Err(Error::Other(1)), true).cure.unwrap().contains("seccomp"));
+        let state = |answer, processor| judge("6.1", Ok(answer), processor).state;
+        assert_eq!(state(Answer::Yes, true), State::Ok);
+        assert_eq!(state(Answer::No, true), State::Wrong);
+        assert_eq!(state(Answer::No, false), State::Note);
+        assert_eq!(judge("6.1", Err(nix::Error::EAGAIN), true).state, State::Unknown);
+    }
+
+    #[test]
+    fn an_old_kernel_is_not_a_filter() {
+        let cure = |release, error| judge(release, Ok(Answer::Refused(error)), true).cure.unwrap();
+        assert!(cure("5.15.0-91-generic", Error::NotKnown).contains("5.16"));
+        assert!(cure("5.16.0", Error::NotKnown).contains("seccomp"));
+        assert!(cure("4.19", Error::Other(1)).contains("seccomp"));
+        let killed = judge("6.1", Ok(Answer::Killed(nix::sys::signal::Signal::SIGSYS)), true);
+        assert!(killed.what.contains("killed by SIGSYS"));
+    }
+
+    #[test]
+    fn releases_are_compared_by_number() {
+        assert!(is_from("5.16", (5, 16)) && is_from("10.2-x", (5, 16)) && is_from("who knows", (5, 16)));
+        assert!(!is_from("5.4.0", (5, 16)) && !is_from("4.18.0-553.el8", (5, 16)));
     }
 }

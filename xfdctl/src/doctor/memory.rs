@@ -27,9 +27,13 @@ fn judge(meminfo: &str) -> Finding {
         return Finding::unknown(ABOUT, "/proc/meminfo does not say what is available");
     };
     let threads = bytes / BUFFER;
-    let what = format!("{} MiB are available, for {threads} threads with tiles", bytes >> 20);
+    let what = format!("{} MiB are available: room for {threads} threads with tiles, at 12 KiB", bytes >> 20);
     if threads < FEW {
-        Finding::wrong(ABOUT, what, "free memory")
+        Finding::wrong(
+            ABOUT,
+            what,
+            "free memory, or add some: a thread that finds none dies of SIGSEGV at its first tile",
+        )
     } else {
         Finding::ok(ABOUT, what)
     }
@@ -43,7 +47,10 @@ mod tests {
     #[test]
     fn what_is_available_counts() {
         let of = |kib: u64| judge(&format!("MemTotal: 99999999 kB\nMemAvailable:   {kib} kB\n"));
-        assert_eq!(of(16 << 20), Finding::ok(ABOUT, "16384 MiB are available, for 1398101 threads with tiles"));
+        assert_eq!(
+            of(16 << 20),
+            Finding::ok(ABOUT, "16384 MiB are available: room for 1398101 threads with tiles, at 12 KiB")
+        );
         assert_eq!(of(1024).state, State::Wrong);
         assert_eq!(judge("").state, State::Unknown);
     }

@@ -2,21 +2,27 @@
 //! `xfdctl doctor`: from the processor to the program, in the order in which one needs the other.
 //!
 //! ```text
-//! processor (CPUID, XCR0) -> kernel -> permission, a use in a child -> memory
-//!   beside them the module (and what keeps it away)
-//!   then the program (what it did; tracee looks) -> death (what that means)
+//! processor (CPUID, XCR0) -> kernel -> permission, a use in a child (trial) -> memory, limits
+//!   beside them the module, and what keeps it away (log, signature)
+//!   then the program: what it did (tracer, tracee) -> death: what that means (refusal, instruction)
 //! ```
 
 mod cure;
 mod death;
 mod finding;
+mod instruction;
 mod kernel;
+mod limits;
+mod log;
 mod memory;
 mod module;
 mod permission;
 mod processor;
 mod program;
+mod refusal;
+mod signature;
 mod tracee;
+mod tracer;
 mod trial;
 
 use finding::{Finding, State};
@@ -40,20 +46,21 @@ pub fn run(json: bool, program: &[OsString]) -> anyhow::Result<u8> {
         }
         Ok(())
     };
-    let (processor, features) = processor::look();
-    let has_tiles = processor.iter().all(|finding| finding.state != State::Wrong);
+    let (processor, mut machine) = processor::look();
+    let nothing_is_wrong = processor.iter().all(|finding| finding.state != State::Wrong);
     say(processor)?;
-    let kernel = kernel::look(has_tiles);
-    let gives_tiles = has_tiles && kernel.iter().all(|finding| finding.state != State::Wrong);
+    let kernel = kernel::look(nothing_is_wrong);
+    machine.gives_tiles = kernel.iter().all(|finding| finding.state == State::Ok);
     say(kernel)?;
-    if gives_tiles {
+    if machine.gives_tiles {
         say(permission::look())?;
         say(memory::look())?;
+        say(limits::look())?;
     }
-    say(module::look())?;
+    say(module::look(log::read().as_deref(), machine.gives_tiles))?;
     if let Some((name, args)) = program.split_first() {
         let trace = program::run(name, args, json)?;
-        say(vec![death::explain(&trace, gives_tiles.then_some(features))])?;
+        say(vec![death::explain(&trace, machine, log::read().as_deref())])?;
     }
     Ok(match (wrong, unknown) {
         (true, _) => WRONG,

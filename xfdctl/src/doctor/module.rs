@@ -2,28 +2,31 @@
 //! The module xfd, if it is there: whether it handles first uses, and if not, why.
 
 use super::finding::Finding;
-use std::fs::{self, File};
-use std::io::Read;
-use std::os::unix::fs::OpenOptionsExt;
+use super::signature;
+use std::fs;
 use std::path::Path;
 
 const ABOUT: &str = "module";
 const NAME: &str = "xfd";
 
-/// All about it.
-pub fn look() -> Vec<Finding> {
+/// All about it, on a machine that `gives_tiles` or not. `log`: the kernel's, if it can be read.
+pub fn look(log: Option<&str>, gives_tiles: bool) -> Vec<Finding> {
     let root = Path::new("/");
-    let log = read_log();
-    let mut findings = vec![judge(root, log.as_deref())];
-    findings.extend(signed_only(root));
+    let mut findings = vec![judge(root, log)];
+    if gives_tiles && !is_loaded(root) {
+        findings.extend(signature::look(root, log));
+    }
     findings
 }
 
-/// `log`: the kernel's, if it can be read.
+fn is_loaded(root: &Path) -> bool {
+    root.join("sys/module").join(NAME).is_dir()
+}
+
 fn judge(root: &Path, log: Option<&str>) -> Finding {
     let text =
         |path: &str| fs::read_to_string(root.join(path)).map(|text| text.trim().to_owned()).unwrap_or_default();
-    if !root.join("sys/module").join(NAME).is_dir() {
+    if !is_loaded(root) {
         return absent(root, &text("proc/sys/kernel/osrelease"), log);
     }
     let version = match text("sys/module/xfd/version") {
@@ -34,50 +37,73 @@ fn judge(root: &Path, log: Option<&str>) -> Finding {
         return Finding::note(
             ABOUT,
             format!(
-                "xfd{version} is loaded, and taking over or giving back: a task stands where it cannot be moved yet"
+                "xfd{version} is loaded, and taking over or giving back: it waits for a process that is in the middle of \
+                 something (/proc/PID/patch_state)"
             ),
         );
     }
     if text("sys/kernel/livepatch/xfd/enabled") == "1" {
-        return Finding::ok(ABOUT, format!("xfd{version} handles first uses"));
+        return Finding::ok(ABOUT, format!("xfd{version} handles first uses of tiles"));
     }
     match replaced_by(root) {
         Some(other) => Finding::wrong(
             ABOUT,
-            format!("xfd{version} is loaded, but the cumulative livepatch {other} has replaced it: the kernel's own code serves"),
-            "rmmod xfd, and load it again after the other",
+            format!(
+                "xfd{version} is loaded and not in charge: the cumulative livepatch {other} has replaced it, and the kernel's \
+                 own code handles first uses"
+            ),
+            "load it anew, which both survive: rmmod xfd, then modprobe xfd",
         ),
-        None => Finding::note(ABOUT, format!("xfd{version} is loaded and disabled: the kernel's own code serves first uses")),
+        None => Finding::note(
+            ABOUT,
+            format!("xfd{version} is loaded and disabled: the kernel's own code handles first uses; rmmod xfd, then modprobe xfd, for the module"),
+        ),
     }
 }
 
 fn absent(root: &Path, release: &str, log: Option<&str>) -> Finding {
-    let refused = log.and_then(|log| {
-        let last = log.lines().rev().find(|line| line.starts_with("xfd: "))?;
-        last.strip_prefix("xfd: not loaded: ")
-    });
-    if let Some(why) = refused {
-        return Finding::wrong(
-            ABOUT,
-            format!("xfd was not loaded: {why}"),
-            "see the reason; the kernel's own code serves meanwhile",
-        );
+    if let Some((what, cure)) = log.and_then(last_refusal) {
+        return Finding::wrong(ABOUT, what, cure);
     }
     let installed = releases_with_module(root);
     if installed.iter().any(|has| has == release) {
         return Finding::note(
             ABOUT,
-            "xfd is installed and not loaded (modprobe xfd): the kernel's own code serves first uses",
+            "xfd is installed and not loaded: the kernel's own code handles first uses; modprobe xfd loads it",
         );
     }
     if !installed.is_empty() {
         let what = format!(
-            "xfd is installed for {}, and {release} runs: the kernel's own code serves first uses",
+            "xfd is installed for {}, and {release} runs: the kernel's own code handles first uses",
             installed.join(", ")
         );
-        return Finding { cure: Some("build it for this kernel (make host)".into()), ..Finding::note(ABOUT, what) };
+        return Finding { cure: Some(REBUILD.into()), ..Finding::note(ABOUT, what) };
     }
-    Finding::note(ABOUT, "xfd is not here: the kernel's own code serves first uses")
+    Finding::note(ABOUT, "xfd is not installed, which is no fault: the kernel's own code handles first uses of tiles")
+}
+
+const REBUILD: &str = "build and install it for the kernel that runs (make host)";
+
+/// Why the module was not loaded, and the cure, if that is the last that the log says of it: in its own words, which
+/// have the cure behind a semicolon, or in the kernel's (kernel/module).
+fn last_refusal(log: &str) -> Option<(String, String)> {
+    // Said of a module that is loaded all the same.
+    let is_remark = |text: &str| text.contains("taint");
+    let last = log.lines().rev().filter_map(|line| line.strip_prefix("xfd: ")).find(|text| !is_remark(text))?;
+    if let Some(why) = last.strip_prefix("not loaded: ") {
+        let (why, cure) =
+            why.rsplit_once("; ").unwrap_or((why, "look at the lines above that one in the kernel log"));
+        return Some((format!("xfd was not loaded: {why}"), cure.into()));
+    }
+    let is = |text: &str| last.contains(text);
+    let cure = if is("version magic") || is("disagrees about version") || is("Unknown symbol") {
+        REBUILD
+    } else if is("is rejected") {
+        "sign it by a key that the kernel trusts, see lockdown below"
+    } else {
+        return None;
+    };
+    Some((format!("xfd was not loaded; the kernel's reason: {last}"), cure.into()))
 }
 
 /// The kernels below /lib/modules that have the module, anywhere.
@@ -106,45 +132,6 @@ fn replaced_by(root: &Path) -> Option<String> {
         let name = patch.file_name().to_string_lossy().into_owned();
         (name != NAME && is("enabled") && is("replace")).then_some(name)
     })
-}
-
-/// Said if this kernel loads signed modules only.
-fn signed_only(root: &Path) -> Option<Finding> {
-    let text = |path: &str| fs::read_to_string(root.join(path)).unwrap_or_default();
-    let lockdown = text("sys/kernel/security/lockdown");
-    let locked = !lockdown.is_empty() && !lockdown.contains("[none]");
-    let enforced = text("sys/module/module/parameters/sig_enforce").trim() == "Y";
-    let loaded = root.join("sys/module").join(NAME).is_dir();
-    ((locked || enforced) && !loaded).then(|| {
-        Finding::note(
-            "lockdown",
-            "this kernel loads signed modules only: xfd needs a signature by a key that it trusts (XFD_SIGN_KEY; mokutil --import)",
-        )
-    })
-}
-
-/// The kernel's log without its prefixes, one message a line; `None` if it may not be read.
-fn read_log() -> Option<String> {
-    let mut device: File =
-        fs::OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open("/dev/kmsg").ok()?;
-    let mut log = String::new();
-    let mut record = vec![0; 8192];
-    loop {
-        match device.read(&mut record) {
-            Ok(0) => return Some(log),
-            Ok(length) => {
-                let text = String::from_utf8_lossy(&record[..length]);
-                let message = text.split_once(';').map_or("", |(_, message)| message);
-                log.push_str(message.lines().next().unwrap_or_default());
-                log.push('\n');
-            }
-            // Older ones were overwritten meanwhile.
-            Err(error) if error.raw_os_error() == Some(nix::libc::EPIPE) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return Some(log),
-            Err(_) => return None,
-        }
-    }
 }
 
 #[cfg(test)]
@@ -183,11 +170,23 @@ mod tests {
 
     #[test]
     fn the_reason_of_a_refusal_is_the_kernels() {
-        let log = "a\nxfd: not loaded: this CPU has no XFD\nb\n";
-        let (state, what) = of(&[], log);
-        assert_eq!((state, what.as_str()), (State::Wrong, "xfd was not loaded: this CPU has no XFD"));
+        let log = "a\nxfd: not loaded: this CPU has no XFD (x); it needs another\nb\n";
+        let finding = judge(root(&[]).path(), Some(log));
+        assert_eq!(finding, Finding::wrong(ABOUT, "xfd was not loaded: this CPU has no XFD (x)", "it needs another"));
         // It was loaded since, and removed.
         assert_eq!(of(&[], &format!("{log}xfd: first uses are handled here\n")).0, State::Note);
+    }
+
+    #[test]
+    fn the_kernel_itself_refuses() {
+        let cure = |text| {
+            last_refusal(&format!("xfd: {text}\nxfd: loading out-of-tree module taints kernel.\n"))
+                .map(|(_, cure)| cure)
+        };
+        assert_eq!(cure("version magic '7.2' should be '7.3'").as_deref(), Some(REBUILD));
+        assert_eq!(cure("Unknown symbol klp_enable_patch (err -2)").as_deref(), Some(REBUILD));
+        assert!(cure("Loading of unsigned module is rejected").unwrap().contains("sign"));
+        assert_eq!(cure("handles first uses"), None);
     }
 
     #[test]
@@ -201,15 +200,7 @@ mod tests {
         assert_eq!(of(&[LOADED, disabled], "").0, State::Note);
         let (state, what) = of(&[LOADED, disabled, other[0], other[1]], "");
         assert_eq!((state, what.contains("livepatch kpatch")), (State::Wrong, true));
+        assert_eq!(of(&[LOADED, other[0], other[1]], "").0, State::Wrong);
         assert_eq!(of(&[LOADED, enabled, other[0], other[1]], "").0, State::Ok);
-    }
-
-    #[test]
-    fn signed_modules_only() {
-        let locked = ("sys/kernel/security/lockdown", "none [integrity] confidentiality\n");
-        assert!(signed_only(root(&[locked]).path()).is_some());
-        assert!(signed_only(root(&[locked, LOADED]).path()).is_none());
-        assert!(signed_only(root(&[("sys/kernel/security/lockdown", "[none] integrity\n")]).path()).is_none());
-        assert!(signed_only(root(&[("sys/module/module/parameters/sig_enforce", "Y\n")]).path()).is_some());
     }
 }

@@ -1,72 +1,65 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Whether this process, and others that are started as it was, may use tiles.
+//! Whether a process that is started as this one was may use tiles. Asking is what tells, and a child does it.
 
-use super::cure;
 use super::finding::Finding;
-use super::trial;
+use super::trial::{self, Answer};
+use super::{cure, kernel};
 use nix::sys::signal::Signal;
 use nix::sys::wait::WaitStatus;
-use xcomp::{Error, Feature, FeatureSet};
+use xcomp::Error;
 
 /// All about it, where the kernel gives tiles.
 pub fn look() -> Vec<Finding> {
-    let mut findings = vec![own(xcomp::permitted(), trial::request(false))];
+    let mut findings = vec![own(trial::request(false))];
     if findings.iter().all(|finding| finding.cure.is_none()) {
         findings.push(in_use(trial::first_use()));
     }
-    findings.push(guests(xcomp::guest_permitted(), trial::request(true)));
+    findings.push(guests(trial::request(true), &kernel::release()));
     findings
 }
 
-fn own(now: Result<FeatureSet, Error>, asked: nix::Result<Result<(), Error>>) -> Finding {
+fn own(asked: nix::Result<Answer>) -> Finding {
     const ABOUT: &str = "permission";
-    let has = now.is_ok_and(|now| now.contains(Feature::TILE_DATA));
     match asked {
-        Err(error) => Finding::unknown(ABOUT, format!("no child can be made to ask for it: {error}")),
-        Ok(Ok(())) if has => {
-            Finding::ok(ABOUT, "this process has it from whoever started it; programs it executes do not")
+        Err(error) => Finding::unknown(ABOUT, format!("no test process can be made to ask for it: {error}")),
+        Ok(Answer::Yes | Answer::No) => {
+            Finding::ok(ABOUT, "a process that asks gets it (arch_prctl, ARCH_REQ_XCOMP_PERM)")
         }
-        Ok(Ok(())) => Finding::ok(ABOUT, "granted when it is asked for (ARCH_REQ_XCOMP_PERM)"),
-        Ok(Err(Error::AltStackTooSmall)) => {
-            Finding::wrong(ABOUT, "refused: an alternate signal stack is too small (ENOSPC)", cure::ALT_STACK)
-        }
-        Ok(Err(error)) => Finding::wrong(ABOUT, format!("refused: {error}"), cure::FILTER),
+        // An exec ends alternate stacks, virtual CPUs and permissions, and a child of ours has begun none.
+        Ok(other) => Finding::wrong(ABOUT, kernel::not_the_kernels(other), cure::FILTER),
     }
 }
 
 fn in_use(end: nix::Result<WaitStatus>) -> Finding {
     const ABOUT: &str = "first use";
     match end {
-        Ok(WaitStatus::Exited(_, 0)) => Finding::ok(ABOUT, "a child used a tile"),
+        Ok(WaitStatus::Exited(_, 0)) => Finding::ok(ABOUT, "a test process that asked has used a tile"),
         Ok(WaitStatus::Signaled(_, Signal::SIGSEGV, _)) => Finding::wrong(
             ABOUT,
-            "a child with permission died of SIGSEGV at its first tile: the kernel had no memory for its buffer",
-            "free memory: the buffer takes 12 KiB of vmalloc space (/proc/meminfo: MemAvailable)",
+            "a test process with permission died of SIGSEGV at its first tile: the kernel had no memory for its buffer",
+            "free memory: the kernel takes 12 KiB for each thread that uses tiles (/proc/meminfo: MemAvailable)",
         ),
         Ok(WaitStatus::Signaled(_, signal, _)) => Finding::wrong(
             ABOUT,
-            format!("a child with permission died of {signal} at its first tile"),
-            "the kernel's own handling of #NM is broken, or a hypervisor's: see the kernel log",
+            format!("a test process with permission died of {signal} at its first tile: neither memory nor permission is the reason"),
+            "look for #NM, AMX and x86/fpu in the kernel log; in a virtual machine, try the same on its host",
         ),
-        Ok(other) => Finding::unknown(ABOUT, format!("a child that uses a tile ended unexpectedly: {other:?}")),
-        Err(error) => Finding::unknown(ABOUT, format!("no child can be made to try it: {error}")),
+        Ok(other) => Finding::unknown(ABOUT, format!("a test process that uses a tile ended unexpectedly: {other:?}")),
+        Err(error) => Finding::unknown(ABOUT, format!("no test process can be made to try it: {error}")),
     }
 }
 
-fn guests(now: Result<FeatureSet, Error>, asked: nix::Result<Result<(), Error>>) -> Finding {
+fn guests(asked: nix::Result<Answer>, release: &str) -> Finding {
     const ABOUT: &str = "guests";
-    let has = now.is_ok_and(|now| now.contains(Feature::TILE_DATA));
     match asked {
-        Err(error) => Finding::unknown(ABOUT, format!("no child can be made to ask for them: {error}")),
-        Ok(Ok(())) if has => Finding::ok(ABOUT, "this process may give tiles to its virtual CPUs"),
-        Ok(Ok(())) => Finding::ok(ABOUT, "a hypervisor may give them tiles, if it asks before its first virtual CPU"),
-        Ok(Err(Error::VcpuExists)) => Finding::wrong(
-            ABOUT,
-            "refused: this process has, or had, a virtual CPU, which settled it (EBUSY)",
-            cure::VCPU,
-        ),
-        Ok(Err(Error::NotKnown)) => Finding::note(ABOUT, "the kernel gives none to guests: it is older than 5.17"),
-        Ok(Err(error)) => Finding::wrong(ABOUT, format!("refused: {error}"), cure::FILTER),
+        Err(error) => Finding::unknown(ABOUT, format!("no test process can be made to ask for them: {error}")),
+        Ok(Answer::Yes | Answer::No) => {
+            Finding::ok(ABOUT, "a hypervisor that asks before its first virtual CPU may give tiles to its guests")
+        }
+        Ok(Answer::Refused(Error::NotKnown)) if !kernel::is_from(release, (5, 17)) => {
+            Finding::note(ABOUT, format!("Linux {release} gives no tiles to virtual machines: it does from 5.17 on"))
+        }
+        Ok(other) => Finding::wrong(ABOUT, kernel::not_the_kernels(other), cure::FILTER),
     }
 }
 
@@ -76,16 +69,21 @@ mod tests {
     use super::*;
     use nix::unistd::Pid;
 
-    const NONE: Result<FeatureSet, Error> = Err(Error::NotKnown);
-
     #[test]
     fn each_refusal_has_its_cure() {
-        assert_eq!(own(NONE, Ok(Ok(()))).state, State::Ok);
-        assert!(own(NONE, Ok(Err(Error::AltStackTooSmall))).cure.unwrap().contains("AT_MINSIGSTKSZ"));
-        assert!(own(NONE, Ok(Err(Error::Other(1)))).cure.unwrap().contains("seccomp"));
-        assert!(guests(NONE, Ok(Err(Error::VcpuExists))).cure.unwrap().contains("KVM_CREATE_VCPU"));
-        assert_eq!(guests(NONE, Ok(Err(Error::NotKnown))).state, State::Note);
-        assert_eq!(own(NONE, Err(nix::Error::EAGAIN)).state, State::Unknown);
+        assert_eq!(own(Ok(Answer::Yes)).state, State::Ok);
+        let filtered = own(Ok(Answer::Refused(Error::Other(1))));
+        assert!(filtered.what.contains("EPERM") && filtered.cure.unwrap().contains("seccomp"));
+        assert!(own(Ok(Answer::Killed(Signal::SIGSYS))).what.contains("killed by SIGSYS"));
+        assert_eq!(own(Err(nix::Error::EAGAIN)).state, State::Unknown);
+    }
+
+    #[test]
+    fn guests_of_old_kernels_are_no_fault() {
+        let asked = |answer, release| guests(Ok(answer), release).state;
+        assert_eq!(asked(Answer::Yes, "7.3"), State::Ok);
+        assert_eq!(asked(Answer::Refused(Error::NotKnown), "5.16.9"), State::Note);
+        assert_eq!(asked(Answer::Refused(Error::NotKnown), "5.17.0"), State::Wrong);
     }
 
     #[test]

@@ -58,10 +58,23 @@ impl Features {
     }
 }
 
-/// All about it, and what it can do; none is [`super::State::Wrong`] if tiles can be used as far as it is concerned.
-pub fn look() -> (Vec<Finding>, Features) {
+/// What the end of a program is judged by.
+#[derive(Clone, Copy, Debug)]
+pub struct Machine {
+    /// What the processor can do with tiles.
+    pub features: Features,
+    /// CPUID leaf 1DH has something.
+    pub shows_palettes: bool,
+    /// The kernel gives tiles to those who ask, so the processor has them, too.
+    pub gives_tiles: bool,
+}
+
+/// All about it, and the machine as far as it is known.
+pub fn look() -> (Vec<Finding>, Machine) {
     let seen = see();
-    (judge(&seen), seen.features)
+    let cmdline = std::fs::read_to_string("/proc/cmdline").unwrap_or_default();
+    let machine = Machine { features: seen.features, shows_palettes: seen.palettes != 0, gives_tiles: false };
+    (judge(&seen, &cmdline), machine)
 }
 
 fn see() -> Seen {
@@ -95,7 +108,7 @@ fn see() -> Seen {
     }
 }
 
-fn judge(seen: &Seen) -> Vec<Finding> {
+fn judge(seen: &Seen, cmdline: &str) -> Vec<Finding> {
     let host = match &seen.hypervisor {
         Some(name) => format!("{}, shown by a hypervisor ({name})", seen.name),
         None => seen.name.clone(),
@@ -103,9 +116,12 @@ fn judge(seen: &Seen) -> Vec<Finding> {
     if !seen.tiles {
         let cure = match seen.hypervisor {
             Some(_) => {
-                "use a host with AMX, and a CPU model that passes it: for QEMU -cpu host, or +amx-tile,+amx-int8,+amx-bf16"
+                "use a host with AMX, and a CPU model that passes it on: QEMU's -cpu host, libvirt's <cpu mode='host-passthrough'/>"
             }
-            None => "AMX comes with Intel's Sapphire Rapids and later Xeons; firmware may hide it",
+            None => {
+                "use an Intel Xeon of the 4th generation (Sapphire Rapids) or later; if this is one, look for AMX in the \
+                 firmware's settings"
+            }
         };
         return vec![Finding::wrong(ABOUT, format!("{host}: no AMX (CPUID.7.0:EDX[24] is 0)"), cure)];
     }
@@ -114,46 +130,75 @@ fn judge(seen: &Seen) -> Vec<Finding> {
     let kinds = [(int8, "int8"), (bf16, "bf16"), (fp16, "fp16"), (complex, "complex")];
     let kinds: Vec<_> = kinds.iter().filter(|kind| kind.0).map(|kind| kind.1).collect();
     findings.push(Finding::ok(ABOUT, format!("{host}: AMX tiles, {}", kinds.join(", "))));
-    findings.push(if seen.palettes == 0 {
-        Finding::wrong(
-            "palettes",
-            "AMX is shown without palettes (CPUID.1DH is empty): LDTILECFG has nothing to choose from, and programs \
-             that look at them fail",
-            "the hypervisor has to pass CPUID leaves 1DH and 1EH as well (QEMU does from 7.0 on)",
-        )
-    } else {
-        let (bytes, tiles) = seen.palette1;
-        Finding::ok("palettes", format!("{}; palette 1 has {tiles} tiles of {bytes} bytes", seen.palettes))
-    });
-    findings.push(if seen.xfd {
-        Finding::ok("XFD", "tile data can be armed (CPUID.DH.1:EAX[4], DH.18:ECX[2])")
-    } else {
-        Finding::wrong(
-            "XFD",
-            "the CPU cannot arm tile data (CPUID.DH.1:EAX[4] or DH.18:ECX[2] is 0), so Linux gives no tiles",
-            "the hypervisor has to pass XFD as well",
-        )
-    });
+    findings.push(palettes(seen));
+    let has_state = seen.offered & TILES == TILES;
+    // Without the state there is nothing that XFD could be for.
+    let xfd = has_state.then(|| xfd(seen));
+    let xfd_is_wrong = xfd.as_ref().is_some_and(|finding| finding.cure.is_some());
+    findings.extend(xfd);
     findings.push(if seen.xcr0 & TILES == TILES {
-        Finding::ok("XCR0", format!("{:#x}: tiles are switched on", seen.xcr0))
-    } else if seen.offered & TILES == TILES {
-        Finding::wrong(
-            "XCR0",
-            format!("{:#x}: the kernel has not switched tiles on", seen.xcr0),
-            "Linux does from 5.16 on, unless the command line has clearcpuid=, noxsave or noxsaves (/proc/cmdline)",
-        )
-    } else {
+        Finding::ok("XCR0", format!("{:#x}: the kernel has switched tiles on", seen.xcr0))
+    } else if !has_state {
         Finding::wrong(
             "XCR0",
             format!(
-                "{:#x}: the CPU offers no tile state to switch on (CPUID.DH.0:EAX is {:#x})",
+                "{:#x}: AMX is shown without the registers' state, so no kernel can switch tiles on (CPUID.DH.0:EAX is {:#x}, \
+                 bits 17 and 18 are missing)",
                 seen.xcr0, seen.offered
             ),
-            "the hypervisor has to pass state components 17 and 18: for KVM, its process needs the guest permission \
-             (ARCH_REQ_XCOMP_GUEST_PERM) before its first virtual CPU",
+            "mend the hypervisor: one that uses KVM has to ask for its guests' permission (arch_prctl, \
+             ARCH_REQ_XCOMP_GUEST_PERM) before its first virtual CPU, as QEMU does from 7.0 on",
         )
+    } else {
+        Finding::wrong("XCR0", format!("{:#x}: the kernel has not switched tiles on", seen.xcr0), off(cmdline, xfd_is_wrong))
     });
     findings
+}
+
+/// CPUID leaf 1DH. The kernel does not need it; programs do that choose by it.
+fn palettes(seen: &Seen) -> Finding {
+    const ABOUT: &str = "palettes";
+    if seen.palettes == 0 {
+        return Finding::wrong(
+            ABOUT,
+            "AMX is shown without palettes (CPUID leaf 1DH is empty): a program that takes its tiles' shapes from there \
+             configures none, and dies of SIGILL at its first tile",
+            "let the hypervisor pass CPUID leaves 1DH and 1EH as well (QEMU does from 7.0 on, unless its level= is below 0x1e); \
+             until then tell programs to use no tiles (oneDNN: ONEDNN_MAX_CPU_ISA=AVX512_CORE)",
+        );
+    }
+    let (bytes, tiles) = seen.palette1;
+    let plural = if seen.palettes == 1 { "palette" } else { "palettes" };
+    Finding::ok(ABOUT, format!("{} {plural}; the first has {tiles} tiles of {bytes} bytes", seen.palettes))
+}
+
+fn xfd(seen: &Seen) -> Finding {
+    const ABOUT: &str = "XFD";
+    if seen.xfd {
+        return Finding::ok(
+            ABOUT,
+            "the kernel can give a thread its tiles at their first use (CPUID.DH.1:EAX[4], DH.18:ECX[2])",
+        );
+    }
+    Finding::wrong(
+        ABOUT,
+        "AMX is shown without XFD (CPUID.DH.1:EAX[4] or DH.18:ECX[2] is 0), and without that Linux gives no tiles",
+        "let the hypervisor pass XFD as well (QEMU: -cpu host, or +xfd)",
+    )
+}
+
+/// What to do if the kernel leaves off what the processor offers.
+fn off(cmdline: &str, xfd_is_wrong: bool) -> String {
+    if xfd_is_wrong {
+        return "mend XFD first, see above".into();
+    }
+    let culprit = |word: &&str| ["clearcpuid=", "noxsave", "nofxsr"].iter().any(|start| word.starts_with(start));
+    let words: Vec<_> = cmdline.split_whitespace().filter(culprit).collect();
+    if words.is_empty() {
+        "use Linux 5.16 or later; if it is, look for x86/fpu in the kernel log".into()
+    } else {
+        format!("boot without {} on the kernel's command line", words.join(" "))
+    }
 }
 
 fn xgetbv0() -> u32 {
@@ -183,15 +228,19 @@ mod tests {
     }
 
     fn wrong(seen: &Seen) -> Vec<&'static str> {
-        let findings = judge(seen);
+        let findings = judge(seen, "");
         assert!(findings.iter().all(|f| (f.state == State::Wrong) == f.cure.is_some()));
         findings.iter().filter(|f| f.state == State::Wrong).map(|f| f.about).collect()
+    }
+
+    fn cure(seen: &Seen, cmdline: &str, about: &str) -> String {
+        judge(seen, cmdline).into_iter().find(|f| f.about == about).and_then(|f| f.cure).unwrap_or_default()
     }
 
     #[test]
     fn a_good_one() {
         assert_eq!(wrong(&good()), [""; 0]);
-        assert_eq!(judge(&good())[1].what, "1; palette 1 has 8 tiles of 1024 bytes");
+        assert_eq!(judge(&good(), "")[1].what, "1 palette; the first has 8 tiles of 1024 bytes");
     }
 
     #[test]
@@ -200,7 +249,23 @@ mod tests {
         assert_eq!(wrong(&Seen { palettes: 0, hypervisor: Some("KVM".into()), ..good() }), ["palettes"]);
         assert_eq!(wrong(&Seen { xfd: false, ..good() }), ["XFD"]);
         assert_eq!(wrong(&Seen { xcr0: 0xe7, ..good() }), ["XCR0"]);
-        assert_eq!(wrong(&Seen { xcr0: 0xe7, offered: 0x2e7, ..good() }), ["XCR0"]);
+        assert_eq!(wrong(&Seen { xcr0: 0xe7, offered: 0x2e7, xfd: false, ..good() }), ["XCR0"]);
+    }
+
+    #[test]
+    fn the_cure_names_what_stands_in_the_way() {
+        let off = Seen { xcr0: 0xe7, ..good() };
+        assert_eq!(
+            cure(&off, "quiet clearcpuid=324 noxsaves\n", "XCR0"),
+            "boot without clearcpuid=324 noxsaves on the kernel's command line"
+        );
+        assert!(cure(&off, "quiet", "XCR0").contains("5.16"));
+        assert!(cure(&Seen { xfd: false, ..off.clone() }, "noxsaves", "XCR0").contains("XFD first"));
+        assert!(cure(&Seen { offered: 0x2e7, ..off }, "", "XCR0").contains("GUEST_PERM"));
+        let hosts =
+            |hypervisor: Option<&str>| Seen { tiles: false, hypervisor: hypervisor.map(Into::into), ..good() };
+        assert!(cure(&hosts(Some("KVM")), "", "processor").contains("-cpu host"));
+        assert!(cure(&hosts(None), "", "processor").contains("firmware"));
     }
 
     #[test]

@@ -26,30 +26,44 @@ pub struct Fault {
     pub ip: u64,
     /// Its bytes and what follows, at most 16; none if they cannot be read.
     pub bytes: Vec<u8>,
+    /// Where its stack was.
+    pub sp: u64,
+    /// The signal whose handler should have begun, and did not: its frame could not be written.
+    pub frame_of: Option<c_int>,
 }
 
-/// What `tid`, which stops for `signal`, has met, if the kernel raised it for an exception.
-pub fn fault(tid: i32, signal: c_int) -> Option<Fault> {
-    if !matches!(signal, libc::SIGILL | libc::SIGSEGV | libc::SIGBUS | libc::SIGFPE | libc::SIGTRAP) {
-        return None;
-    }
+/// What the kernel says of a system call.
+pub enum Asked {
+    /// This.
+    Info(libc::ptrace_syscall_info),
+    /// The thread was killed meanwhile.
+    Gone,
+    /// It cannot say (Linux before 5.3).
+    Unknown,
+}
+
+/// Where `tid` stands, which stops for `signal`, and what it has met, if the kernel raised that for an exception.
+pub fn fault(tid: i32, signal: c_int) -> Option<(u64, Option<Fault>)> {
     let pid = Pid::from_raw(tid);
-    let info = nix::sys::ptrace::getsiginfo(pid).ok()?;
-    if info.si_code <= 0 {
-        return None;
+    let registers = nix::sys::ptrace::getregs(pid).ok()?;
+    let ip = registers.rip;
+    if !matches!(signal, libc::SIGILL | libc::SIGSEGV | libc::SIGBUS | libc::SIGFPE | libc::SIGTRAP) {
+        return Some((ip, None));
     }
-    let ip = nix::sys::ptrace::getregs(pid).ok()?.rip;
-    let name = fs::read(format!("/proc/{tid}/comm")).unwrap_or_default();
-    Some(Fault {
+    let info = nix::sys::ptrace::getsiginfo(pid).ok()?;
+    let fault = (info.si_code > 0).then(|| Fault {
         tid,
-        thread: String::from_utf8_lossy(&name).trim().to_owned(),
+        thread: name_of(tid),
         signal,
         code: info.si_code,
         // SAFETY: these signals have an address.
         address: unsafe { info.si_addr() } as u64,
         ip,
         bytes: memory_of(tid, ip, 16),
-    })
+        sp: registers.rsp,
+        frame_of: None,
+    });
+    Some((ip, fault))
 }
 
 /// A request of ptrace that no memory goes with; nothing if the thread was killed meanwhile.
@@ -57,7 +71,7 @@ pub fn fault(tid: i32, signal: c_int) -> Option<Fault> {
 /// # Errors
 ///
 /// It is no tracee of ours, or not stopped.
-pub fn request(request: libc::c_uint, tid: i32, data: c_int) -> anyhow::Result<()> {
+pub fn request(request: libc::c_uint, tid: i32, data: c_int) -> io::Result<()> {
     let none: *mut c_void = ptr::null_mut();
     // SAFETY: none of the requests that are made so reads or writes memory of ours.
     if unsafe { libc::ptrace(request, tid, none, c_long::from(data)) } == 0 {
@@ -66,19 +80,30 @@ pub fn request(request: libc::c_uint, tid: i32, data: c_int) -> anyhow::Result<(
     match io::Error::last_os_error() {
         // Killed meanwhile: its end comes.
         error if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
-        error => Err(error.into()),
+        error => Err(error),
     }
 }
 
 /// nix's function of that name (0.30) says that there is no room for the answer, and returns none.
-pub fn syscall_info(tid: i32) -> Option<libc::ptrace_syscall_info> {
+pub fn syscall_info(tid: i32) -> Asked {
     let mut info = MaybeUninit::<libc::ptrace_syscall_info>::zeroed();
     let size = size_of_val(&info);
-    // SAFETY: the kernel writes no more than `size` bytes there, and zeros are valid.
-    unsafe {
-        let written = libc::ptrace(libc::PTRACE_GET_SYSCALL_INFO, tid, size, info.as_mut_ptr());
-        (written > 0).then(|| info.assume_init())
+    // SAFETY: the kernel writes no more than `size` bytes there.
+    let written = unsafe { libc::ptrace(libc::PTRACE_GET_SYSCALL_INFO, tid, size, info.as_mut_ptr()) };
+    if written > 0 {
+        // SAFETY: zeros are valid, and so is what the kernel wrote.
+        return Asked::Info(unsafe { info.assume_init() });
     }
+    match io::Error::last_os_error().raw_os_error() {
+        Some(libc::ESRCH) => Asked::Gone,
+        _ => Asked::Unknown,
+    }
+}
+
+/// What a thread is called.
+pub fn name_of(tid: i32) -> String {
+    let name = fs::read(format!("/proc/{tid}/comm")).unwrap_or_default();
+    String::from_utf8_lossy(&name).trim().to_owned()
 }
 
 /// As many of these bytes as can be read.

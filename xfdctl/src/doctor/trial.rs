@@ -1,30 +1,46 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Something that is tried in a child, because it can not be taken back, or may be its end.
 
+use nix::sys::signal::Signal;
 use nix::sys::wait::{waitpid, WaitStatus};
 use nix::unistd::{fork, ForkResult};
 use std::arch::asm;
 use xcomp::{Error, Feature};
 
-/// The request went well.
-const GRANTED: i32 = 0;
+/// What the kernel answers a child, or whoever stands in between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It may, or there is.
+    Yes,
+    /// There is none.
+    No,
+    /// An errno.
+    Refused(Error),
+    /// None: it was killed for the question.
+    Killed(Signal),
+}
+
+/// Exit statuses of a child that are no errno.
+const YES: i32 = 0;
+const NO: i32 = 255;
+
+/// Whether the kernel gives tiles to those who ask.
+///
+/// # Errors
+///
+/// No child can be made.
+pub fn supported() -> nix::Result<Answer> {
+    ask(|| xcomp::supported().map(|all| all.contains(Feature::TILE_DATA)))
+}
 
 /// What a child is told that asks for tiles; for its guests, or for itself.
 ///
 /// # Errors
 ///
 /// No child can be made.
-pub fn request(for_guests: bool) -> nix::Result<Result<(), Error>> {
-    let status = in_child(|| {
-        let asked =
-            if for_guests { xcomp::request_guest(Feature::TILE_DATA) } else { xcomp::request(Feature::TILE_DATA) };
-        asked.map_or_else(Error::errno, |()| GRANTED)
-    })?;
-    Ok(match status {
-        WaitStatus::Exited(_, GRANTED) => Ok(()),
-        WaitStatus::Exited(_, errno) => Err(error_of(errno)),
-        _ => Err(Error::Other(0)),
-    })
+pub fn request(for_guests: bool) -> nix::Result<Answer> {
+    let request = if for_guests { xcomp::request_guest } else { xcomp::request };
+    ask(|| request(Feature::TILE_DATA).map(|()| true))
 }
 
 /// How a child ends that asks for tiles and uses one: exit status 0 if it can.
@@ -36,9 +52,23 @@ pub fn first_use() -> nix::Result<WaitStatus> {
     in_child(|| match xcomp::request(Feature::TILE_DATA) {
         Ok(()) => {
             use_a_tile();
-            0
+            YES
         }
         Err(error) => error.errno(),
+    })
+}
+
+fn ask(question: impl FnOnce() -> Result<bool, Error>) -> nix::Result<Answer> {
+    let status = in_child(|| match question() {
+        Ok(true) => YES,
+        Ok(false) => NO,
+        Err(error) => error.errno(),
+    })?;
+    Ok(match status {
+        WaitStatus::Signaled(_, signal, _) => Answer::Killed(signal),
+        WaitStatus::Exited(_, YES) => Answer::Yes,
+        WaitStatus::Exited(_, errno) if errno != NO => Answer::Refused(error_of(errno)),
+        _ => Answer::No,
     })
 }
 

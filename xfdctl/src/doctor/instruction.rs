@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The instruction that met an exception.
+
+use super::tracee::Fault;
+use iced_x86::{CpuidFeature, Decoder, DecoderOptions, Formatter, IntelFormatter, Mnemonic, OpKind};
+
+/// What it is.
+pub struct Instruction {
+    /// As an assembler writes it.
+    pub text: String,
+    /// It is one of AMX.
+    pub is_amx: bool,
+    /// LDTILECFG.
+    pub loads_config: bool,
+    /// It reads or writes memory.
+    pub has_address: bool,
+    /// What it takes.
+    pub features: &'static [CpuidFeature],
+}
+
+/// The one that met `fault`.
+pub fn instruction(fault: &Fault) -> Instruction {
+    let decoded = Decoder::with_ip(64, &fault.bytes, fault.ip, DecoderOptions::NONE).decode();
+    let features = decoded.cpuid_features();
+    let mut text = String::new();
+    if fault.bytes.is_empty() {
+        text.push_str("where nothing can be read");
+    } else if decoded.is_invalid() {
+        text.push_str("an unknown instruction");
+    } else {
+        IntelFormatter::new().format(&decoded, &mut text);
+    }
+    Instruction {
+        text,
+        is_amx: features.iter().any(|feature| format!("{feature:?}").starts_with("AMX")),
+        has_address: decoded.op_kinds().any(|kind| kind == OpKind::Memory),
+        loads_config: decoded.mnemonic() == Mnemonic::Ldtilecfg,
+        features,
+    }
+}

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Limits of this process's memory, and so of those it starts: of its cgroup and those above it, and of its address
+//! space. The kernel's buffers count against neither; what a program computes on does.
+
+use super::finding::Finding;
+use nix::sys::resource::{getrlimit, Resource, RLIM_INFINITY};
+use std::fs;
+use std::path::Path;
+
+const ABOUT: &str = "limits";
+/// Less than this is worth a word: no program with tiles gets by on it.
+const LITTLE: u64 = 16 << 20;
+
+/// All about them.
+pub fn look() -> Vec<Finding> {
+    let address_space = getrlimit(Resource::RLIMIT_AS).map_or(RLIM_INFINITY, |(soft, _)| soft);
+    let mut findings = Vec::from_iter(of_cgroup(Path::new("/")));
+    findings.extend(of_address_space(address_space));
+    if findings.is_empty() {
+        findings.push(Finding::ok(
+            ABOUT,
+            "none that is close: memory of the cgroup (memory.max), address space (ulimit -v)",
+        ));
+    }
+    findings
+}
+
+/// What is left in the tightest cgroup, if that is little.
+fn of_cgroup(root: &Path) -> Option<Finding> {
+    let groups = fs::read_to_string(root.join("proc/self/cgroup")).ok()?;
+    let own = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    let mounted = root.join("sys/fs/cgroup");
+    let number = |folder: &Path, file: &str| -> Option<u64> {
+        fs::read_to_string(folder.join(file)).ok()?.trim().parse().ok()
+    };
+    let of = |folder: &Path| {
+        let max = number(folder, "memory.max")?;
+        let left = max.saturating_sub(number(folder, "memory.current")?);
+        let name = folder.strip_prefix(&mounted).unwrap_or(folder);
+        Some((left, max, name.display().to_string()))
+    };
+    let path = mounted.join(own);
+    let tightest = path.ancestors().take_while(|folder| folder.starts_with(&mounted)).filter_map(of).min()?;
+    let (left, max, name) = tightest;
+    (left < LITTLE).then(|| {
+        Finding::wrong(
+            ABOUT,
+            format!(
+                "the cgroup /{name} may use {} KiB more of its {} KiB; then the kernel kills a process there",
+                left >> 10,
+                max >> 10
+            ),
+            "raise its memory.max (systemd: MemoryMax=; containers: their memory limit)",
+        )
+    })
+}
+
+/// `bytes` is `RLIMIT_AS`.
+fn of_address_space(bytes: u64) -> Option<Finding> {
+    (bytes < LITTLE).then(|| {
+        Finding::wrong(
+            ABOUT,
+            format!("a process may have {} KiB of address space (RLIMIT_AS): it gets no memory and no threads beyond that", bytes >> 10),
+            "raise it (ulimit -v unlimited; systemd: LimitAS=)",
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cgroup(files: &[(&str, &str)]) -> Option<Finding> {
+        let root = tempfile::tempdir().unwrap();
+        for (path, text) in files.iter().chain(&[("proc/self/cgroup", "1:cpu:/x\n0::/a/b\n")]) {
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        of_cgroup(root.path())
+    }
+
+    #[test]
+    fn the_tightest_cgroup_counts() {
+        let outer = [("sys/fs/cgroup/a/memory.max", "20000000\n"), ("sys/fs/cgroup/a/memory.current", "19000000\n")];
+        let inner = |max| [("sys/fs/cgroup/a/b/memory.max", max), ("sys/fs/cgroup/a/b/memory.current", "10\n")];
+        let what = cgroup(&[outer.as_slice(), &inner("max\n")].concat()).unwrap().what;
+        assert!(what.contains("/a may use 976 KiB more of its 19531 KiB"), "{what}");
+        assert!(cgroup(&inner("100\n")).unwrap().what.contains("/a/b may"));
+        assert!(
+            cgroup(&inner("max\n")).is_none() && cgroup(&inner("900000000\n")).is_none() && cgroup(&[]).is_none()
+        );
+    }
+
+    #[test]
+    fn address_space() {
+        assert!(of_address_space(1 << 20).unwrap().what.contains("1024 KiB"));
+        assert!(of_address_space(RLIM_INFINITY).is_none() && of_address_space(1 << 30).is_none());
+    }
+}

@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Follows a program's threads from one stop to the next, and notes what its end may come from.
+
+use super::program::{AltStack, End, Ended, Process, Request, SmallStack};
+use super::tracee::{fault, has_filter, memory_of, name_of, request, status_of, syscall_info, Asked};
+use anyhow::bail;
+use nix::errno::Errno;
+use nix::libc::{self, c_int, c_long};
+use std::collections::BTreeMap;
+use std::io;
+
+const REQ_XCOMP_PERM: u64 = 0x1023;
+const REQ_XCOMP_GUEST_PERM: u64 = 0x1025;
+const TILE_DATA: u64 = 18;
+const AUDIT_ARCH_X86_64: u32 = 0xc000_003e;
+/// With `PTRACE_O_TRACESYSGOOD`.
+const SYSCALL_STOP: c_int = libc::SIGTRAP | 0x80;
+
+enum Call {
+    Ask { for_guests: bool },
+    AltStack(Option<AltStack>),
+    Filter,
+}
+
+/// Who watches.
+#[derive(Default)]
+pub struct Tracer {
+    /// Thread to process.
+    threads: BTreeMap<i32, i32>,
+    processes: BTreeMap<i32, Process>,
+    /// Calls that have begun.
+    calls: BTreeMap<i32, Call>,
+    /// The signal that a thread goes on with, and where.
+    delivered: BTreeMap<i32, (c_int, u64)>,
+    /// In the order of their ends.
+    pub ended: Vec<Ended>,
+    /// The program has begun.
+    pub executed: bool,
+    /// The kernel does not say what system calls are made (it is older than 5.3).
+    pub blind: bool,
+}
+
+impl Tracer {
+    /// Begins with `main`, which has stopped itself.
+    ///
+    /// # Errors
+    ///
+    /// It did not, or may not be traced.
+    pub fn seize(&mut self, main: i32) -> anyhow::Result<()> {
+        let mut status = 0;
+        // SAFETY: `status` is there.
+        if unsafe { libc::waitpid(main, &raw mut status, libc::WUNTRACED) } != main || !libc::WIFSTOPPED(status) {
+            bail!("it did not begin");
+        }
+        let options = libc::PTRACE_O_TRACESYSGOOD
+            | libc::PTRACE_O_TRACECLONE
+            | libc::PTRACE_O_TRACEFORK
+            | libc::PTRACE_O_TRACEVFORK
+            | libc::PTRACE_O_TRACEEXEC;
+        if let Err(error) = request(libc::PTRACE_SEIZE, main, options) {
+            match error.raw_os_error() {
+                Some(libc::EPERM | libc::EACCES | libc::ENOSYS) => bail!(
+                    "{}: /proc/sys/kernel/yama/ptrace_scope may be 3, or a seccomp filter forbids it; \
+                     run it where ptrace is allowed",
+                    Errno::from_raw(error.raw_os_error().unwrap_or_default())
+                ),
+                _ => return Err(error.into()),
+            }
+        }
+        self.threads.insert(main, main);
+        self.processes.insert(main, Process { filtered: has_filter(main), ..Process::default() });
+        // SAFETY: our child.
+        unsafe { libc::kill(main, libc::SIGCONT) };
+        Ok(())
+    }
+
+    /// Until `main` has ended, which is the last of those that have then.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's, about a thread that is ours.
+    pub fn follow(&mut self, main: i32) -> anyhow::Result<()> {
+        loop {
+            let mut status = 0;
+            // SAFETY: `status` is there.
+            let tid = unsafe { libc::waitpid(-1, &raw mut status, libc::__WALL) };
+            if tid < 0 {
+                match io::Error::last_os_error() {
+                    error if error.kind() == io::ErrorKind::Interrupted => continue,
+                    error => return Err(error.into()),
+                }
+            }
+            if libc::WIFSTOPPED(status) {
+                self.stopped(tid, libc::WSTOPSIG(status), status >> 16)?;
+                continue;
+            }
+            let end = if libc::WIFSIGNALED(status) {
+                End::Killed(libc::WTERMSIG(status))
+            } else {
+                End::Exited(libc::WEXITSTATUS(status))
+            };
+            self.gone(tid, end);
+            if tid == main {
+                return Ok(());
+            }
+        }
+    }
+
+    /// A thread has ended; the first of a process is the last that does.
+    fn gone(&mut self, tid: i32, end: End) {
+        self.threads.remove(&tid);
+        self.calls.remove(&tid);
+        self.delivered.remove(&tid);
+        if let Some(process) = self.processes.remove(&tid) {
+            self.ended.push(Ended { pid: tid, end, process });
+        } else {
+            for process in self.processes.values_mut() {
+                process.altstacks.remove(&tid);
+            }
+        }
+    }
+
+    /// A thread has stopped; it goes on, unless it is to stay stopped.
+    fn stopped(&mut self, tid: i32, signal: c_int, event: c_int) -> anyhow::Result<()> {
+        let process = self.process_of(tid);
+        let mut deliver = 0;
+        match (event, signal) {
+            (libc::PTRACE_EVENT_STOP, libc::SIGSTOP | libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU) => {
+                return Ok(request(libc::PTRACE_LISTEN, tid, 0)?);
+            }
+            (libc::PTRACE_EVENT_EXEC, _) => self.executes(tid),
+            (0, SYSCALL_STOP) => self.system_call(tid, process),
+            (0, signal) => {
+                deliver = signal;
+                self.met(tid, process, signal);
+            }
+            _ => {}
+        }
+        Ok(request(libc::PTRACE_SYSCALL, tid, deliver)?)
+    }
+
+    /// Of which process `tid` is; a new one has what its parent had.
+    fn process_of(&mut self, tid: i32) -> i32 {
+        if let Some(&process) = self.threads.get(&tid) {
+            return process;
+        }
+        let process = status_of(tid, "Tgid").unwrap_or(tid);
+        self.threads.insert(tid, process);
+        if !self.processes.contains_key(&process) {
+            let parent = status_of(process, "PPid").and_then(|parent| self.processes.get(&parent));
+            let mut new = parent.cloned().unwrap_or_default();
+            (new.fault, new.illegal, new.asking) = (None, None, false);
+            new.altstacks.clear();
+            self.processes.insert(process, new);
+        }
+        process
+    }
+
+    /// Permission and alternate stacks end with the old program, and all other threads.
+    fn executes(&mut self, pid: i32) {
+        self.executed = true;
+        self.threads.retain(|tid, process| *process != pid || *tid == pid);
+        let process = self.processes.entry(pid).or_default();
+        process.altstacks.clear();
+        (process.fault, process.illegal, process.asking) = (None, None, false);
+        process.requests.iter_mut().for_each(|request| request.void = true);
+    }
+
+    fn met(&mut self, tid: i32, process: i32, signal: c_int) {
+        let before = self.delivered.remove(&tid);
+        let Some((ip, fault)) = fault(tid, signal) else { return };
+        self.delivered.insert(tid, (signal, ip));
+        let Some(mut fault) = fault else { return };
+        let process = self.processes.entry(process).or_default();
+        // Where a handler should have begun, also behind a call that is made anew, nothing has run since.
+        let here = |at: u64| ip == at || ip + 2 == at;
+        let earlier = process.fault.as_ref().filter(|earlier| earlier.tid == tid && here(earlier.ip));
+        // The SIGSEGV for a frame that does not fit may have a handler, for whose frame there is no room either.
+        let first = || earlier.and_then(|earlier| earlier.frame_of);
+        fault.frame_of = before.filter(|&(_, at)| here(at)).map(|(signal, _)| first().unwrap_or(signal));
+        if signal == libc::SIGILL {
+            process.illegal = Some(fault.clone());
+        }
+        process.fault = Some(fault);
+    }
+
+    fn system_call(&mut self, tid: i32, process: i32) {
+        self.delivered.remove(&tid);
+        let info = match syscall_info(tid) {
+            Asked::Info(info) => info,
+            Asked::Gone => return,
+            Asked::Unknown => {
+                self.blind = true;
+                return;
+            }
+        };
+        if info.arch != AUDIT_ARCH_X86_64 {
+            return;
+        }
+        match info.op {
+            libc::PTRACE_SYSCALL_INFO_ENTRY => {
+                // SAFETY: the kernel says that this is what it wrote.
+                let entry = unsafe { info.u.entry };
+                let call = call(tid, c_long::try_from(entry.nr).unwrap_or(-1), entry.args);
+                let process = self.processes.entry(process).or_default();
+                process.asking |= matches!(call, Some(Call::Ask { .. }));
+                match call {
+                    Some(call) => self.calls.insert(tid, call),
+                    None => self.calls.remove(&tid),
+                };
+            }
+            libc::PTRACE_SYSCALL_INFO_EXIT => {
+                let Some(call) = self.calls.remove(&tid) else { return };
+                // SAFETY: as above.
+                let result = unsafe { info.u.exit.sval };
+                let process = self.processes.entry(process).or_default();
+                match call {
+                    // Its number: a filter kills for it, and nobody answers.
+                    Call::Ask { .. } if result > 0 => {}
+                    Call::Ask { for_guests } => {
+                        process.asking = false;
+                        let errno = c_int::try_from(-result).unwrap_or_default();
+                        let stack = (errno == libc::ENOSPC).then(|| smallest(&process.altstacks)).flatten();
+                        process.requests.push(Request { for_guests, errno, void: false, stack });
+                    }
+                    Call::AltStack(Some(stack)) if result == 0 => {
+                        process.altstacks.insert(tid, stack);
+                    }
+                    Call::AltStack(None) if result == 0 => {
+                        process.altstacks.remove(&tid);
+                    }
+                    Call::Filter if result == 0 => process.filtered |= has_filter(tid),
+                    _ => {}
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The thread with the smallest alternate stack.
+fn smallest(stacks: &BTreeMap<i32, AltStack>) -> Option<SmallStack> {
+    let (&tid, stack) = stacks.iter().min_by_key(|(_, stack)| stack.bytes)?;
+    Some(SmallStack { tid, thread: name_of(tid), bytes: stack.bytes })
+}
+
+/// A system call that matters.
+fn call(tid: i32, number: c_long, args: [u64; 6]) -> Option<Call> {
+    match number {
+        libc::SYS_arch_prctl if args[1] == TILE_DATA => match args[0] {
+            REQ_XCOMP_PERM => Some(Call::Ask { for_guests: false }),
+            REQ_XCOMP_GUEST_PERM => Some(Call::Ask { for_guests: true }),
+            _ => None,
+        },
+        libc::SYS_sigaltstack if args[0] != 0 => {
+            // struct stack_t: an address, flags, and bytes, 8 each.
+            let stack = memory_of(tid, args[0], 24);
+            let word = |at: usize| Some(u64::from_ne_bytes(stack.get(at..at + 8)?.try_into().ok()?));
+            let disabled = word(8)? & u64::from(libc::SS_DISABLE.unsigned_abs()) != 0;
+            let start = word(0)?;
+            Some(Call::AltStack(if disabled { None } else { word(16).map(|bytes| AltStack { start, bytes }) }))
+        }
+        libc::SYS_seccomp | libc::SYS_prctl => Some(Call::Filter),
+        _ => None,
+    }
+}

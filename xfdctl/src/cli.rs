@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The command line.
 
+use crate::watch;
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -33,6 +34,15 @@ pub enum Command {
         #[arg(last = true, value_name = "PROGRAM ARGS")]
         program: Vec<OsString>,
     },
+    /// Shows the module xfd: since when it is in charge, its counters and what they mean
+    #[command(after_help = watch::status::STATUS)]
+    Status(watch::status::Arguments),
+    /// Shows who uses AMX: threads, processes or cgroups, what their tiles do, and the memory of their buffers
+    #[command(after_help = watch::top::STATUS)]
+    Top(watch::top::Arguments),
+    /// Writes such numbers for Prometheus, by way of the textfile collector of its node exporter
+    #[command(after_help = watch::metrics::STATUS)]
+    Metrics(watch::metrics::Arguments),
     /// Writes man pages and completions of bash, fish and zsh into a folder, for a package
     #[command(hide = true)]
     Generate {

@@ -4,6 +4,9 @@
 mod cli;
 mod doctor;
 mod generate;
+mod module;
+mod root;
+mod watch;
 
 use clap::Parser;
 use std::io::{self, Write};
@@ -15,6 +18,9 @@ const NOT_DONE: u8 = 3;
 fn main() -> ExitCode {
     let done = match cli::Arguments::parse().command {
         cli::Command::Doctor { json, program } => doctor::run(json, &program),
+        cli::Command::Status(arguments) => watch::status::run(&arguments),
+        cli::Command::Top(arguments) => watch::top::run(&arguments),
+        cli::Command::Metrics(arguments) => watch::metrics::run(&arguments),
         cli::Command::Generate { folder } => generate::all(&folder),
     };
     match done {

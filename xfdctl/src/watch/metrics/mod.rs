@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `xfdctl metrics`: the same for Prometheus, by way of `node_exporter`'s textfile collector.
+
+mod file;
+mod text;
+
+use super::cgroups::Cgroups;
+use super::clock;
+use super::signals::{Event, Signals};
+use crate::root::Root;
+use anyhow::Context;
+use clap::{Args, ValueEnum};
+use nix::sys::signal::Signal;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// For the help.
+pub const STATUS: &str = "Exit status: 0 it is written, also without the module (xfd_up 0), or a signal ended it; \
+                          2 wrong use; 3 it could not be found out, or not be written.";
+
+/// What can be said to it.
+#[derive(Args)]
+pub struct Arguments {
+    /// The file, called *.prom for the collector; it is replaced at once. They are printed otherwise
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Writes the file again and again, so far apart, until SIGTERM or SIGINT
+    #[arg(long, value_name = "SECONDS", value_parser = clock::seconds, requires = "output")]
+    watch: Option<Duration>,
+    /// Threads and bytes get this label as well: as many series as there are cgroups with such threads
+    #[arg(long, value_name = "LABEL")]
+    by: Option<By>,
+    #[command(flatten)]
+    root: Root,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum By {
+    /// The path of the cgroup
+    Cgroup,
+}
+
+/// Writes them; the exit status.
+///
+/// # Errors
+///
+/// The module cannot be read; they cannot be written.
+pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
+    let root = &arguments.root.folder;
+    let mut cgroups = (arguments.by == Some(By::Cgroup)).then(|| Cgroups::new(root));
+    let mut text = || text::text(&text::Seen::look(root)?, cgroups.as_mut());
+    let Some(path) = &arguments.output else {
+        io::stdout().write_all(text()?.as_bytes())?;
+        return Ok(0);
+    };
+    let mut write = || file::replace(path, &text()?).with_context(|| format!("cannot write {}", path.display()));
+    let Some(interval) = arguments.watch else { return write().map(|()| 0) };
+
+    let signals = Signals::new(&[Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP])?;
+    write()?;
+    let mut next = Instant::now() + interval;
+    loop {
+        match signals.wait(next, None)? {
+            // A handler has run: there is none.
+            Event::Signal(None) | Event::Input => {}
+            Event::Signal(Some(_)) => return Ok(0),
+            Event::Time => {
+                // A disk that is full now may have room the next time.
+                if let Err(error) = write() {
+                    writeln!(io::stderr(), "xfdctl: {error:#}; it is tried again")?;
+                }
+                next = (next + interval).max(Instant::now());
+            }
+        }
+    }
+}

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: GPL-2.0
+//! One look at all of `/proc/xfd`.
+
+use super::clock;
+use crate::module;
+use crate::module::counters::Counters;
+use crate::module::tasks::{State, Thread};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// What was seen. Counters and threads are not of the same moment.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// When.
+    pub taken: Instant,
+    /// How long the kernel had run.
+    pub uptime: Duration,
+    /// The counters.
+    pub counters: Counters,
+    /// The threads that this process may see.
+    pub threads: Vec<Thread>,
+}
+
+/// How many are in each state.
+pub type States = BTreeMap<State, u64>;
+
+impl Snapshot {
+    /// Looks; `None` if the module is not loaded.
+    ///
+    /// # Errors
+    ///
+    /// It is loaded, and cannot be read.
+    pub fn take(root: &Path) -> anyhow::Result<Option<Self>> {
+        let Some(mut snapshot) = Self::take_counters(root)? else { return Ok(None) };
+        let Some(threads) = module::threads(root)? else { return Ok(None) };
+        snapshot.threads = threads;
+        Ok(Some(snapshot))
+    }
+
+    /// The same, with no threads.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn take_counters(root: &Path) -> anyhow::Result<Option<Self>> {
+        let Some(counters) = module::counters(root)? else { return Ok(None) };
+        let (taken, uptime) = (Instant::now(), clock::uptime(root)?);
+        Ok(Some(Self { taken, uptime, counters, threads: Vec::new() }))
+    }
+
+    /// How long the module has been in charge; `None` if it is not.
+    pub fn in_charge_for(&self) -> Option<Duration> {
+        Some(self.uptime.saturating_sub(self.counters.in_charge_since()?))
+    }
+}
+
+/// The states of `threads`.
+pub fn states<'a>(threads: impl IntoIterator<Item = &'a Thread>) -> States {
+    let mut states = States::new();
+    for thread in threads {
+        *states.entry(thread.state.clone()).or_default() += 1;
+    }
+    states
+}

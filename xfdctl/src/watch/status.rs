@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `xfdctl status`: the module, since when it is in charge, and its counters.
+
+use super::rates::Rates;
+use super::snapshot::Snapshot;
+use super::{clock, paint, NOT_IN_CHARGE, NOT_LOADED, NOT_LOADED_WHAT};
+use crate::module::counters::Kind;
+use crate::module::{self, Module};
+use crate::root::Root;
+use clap::Args;
+use serde_json::{json, Map, Value};
+use std::io::{self, Write};
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+/// For the help.
+pub const STATUS: &str = "Exit status: 0 xfd is in charge; 1 it is loaded, and the kernel's own code is in charge; \
+                          2 wrong use; 3 it could not be found out; 4 xfd is not loaded.";
+
+/// What can be said to it.
+#[derive(Args)]
+pub struct Arguments {
+    /// One JSON object
+    #[arg(long)]
+    json: bool,
+    /// Looks twice, so far apart, and shows the rates of that time
+    #[arg(long, value_name = "SECONDS", value_parser = clock::seconds)]
+    interval: Option<Duration>,
+    #[command(flatten)]
+    root: Root,
+}
+
+/// Prints it; the exit status.
+///
+/// # Errors
+///
+/// The module cannot be read; nobody reads what is printed.
+pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
+    let root = &arguments.root.folder;
+    let mut out = anstream::stdout().lock();
+    let Some(status) = Status::look(root, arguments.interval)? else {
+        if arguments.json {
+            writeln!(
+                out,
+                "{}",
+                json!({ "loaded": false, "kernel": module::kernel_release(root), "what": NOT_LOADED_WHAT })
+            )?;
+        } else {
+            for line in paint::lines(NOT_LOADED_WHAT, paint::width()) {
+                writeln!(out, "{line}")?;
+            }
+        }
+        return Ok(NOT_LOADED);
+    };
+    if arguments.json {
+        writeln!(out, "{}", status.json())?;
+    } else {
+        status.print(&mut out, paint::width())?;
+    }
+    out.flush()?;
+    Ok(if status.now.in_charge_for().is_some() { 0 } else { NOT_IN_CHARGE })
+}
+
+struct Status {
+    module: Module,
+    kernel: String,
+    now: Snapshot,
+    rates: Rates,
+}
+
+impl Status {
+    fn look(root: &Path, interval: Option<Duration>) -> anyhow::Result<Option<Self>> {
+        let mut before = None;
+        if let Some(interval) = interval {
+            before = Snapshot::take_counters(root)?;
+            if before.is_some() {
+                thread::sleep(interval);
+            }
+        }
+        let Some(now) = Snapshot::take_counters(root)? else { return Ok(None) };
+        let Some(module) = Module::look(root) else { return Ok(None) };
+        let rates = Rates::new(before.as_ref(), &now);
+        Ok(Some(Self { module, kernel: module::kernel_release(root), now, rates }))
+    }
+
+    fn livepatch(&self) -> &'static str {
+        match (self.module.enabled, self.module.transition) {
+            (true, false) => "enabled",
+            (true, true) => "enabled, and tasks are still being moved",
+            (false, true) => "disabled, and tasks are still being moved",
+            (false, false) => "disabled",
+        }
+    }
+
+    fn print(&self, out: &mut impl Write, width: Option<usize>) -> io::Result<()> {
+        let module = &self.module;
+        let version = module.version.as_deref().unwrap_or("without a version");
+        let build_id = module.build_id.as_deref().unwrap_or("none");
+        let in_charge = self.now.in_charge_for().map_or("no: the kernel's own code is".to_owned(), |age| {
+            let since = clock::wall_time(age).to_zoned_datetime(jiff::tz::TimeZone::system());
+            format!("since {}, for {}", since.strftime("%Y-%m-%d %H:%M:%S %:z"), clock::age(age))
+        });
+        let parameters: Vec<_> = module.parameters.iter().map(|(name, value)| format!("{name} {value}")).collect();
+        for (about, what) in [
+            ("xfd", format!("{version}, on Linux {}", self.kernel)),
+            ("build ID", build_id.to_owned()),
+            ("in charge", in_charge),
+            ("livepatch", self.livepatch().to_owned()),
+            ("parameters", parameters.join(", ")),
+            ("counters", format!("since it was loaded; {}", self.rates.what())),
+        ] {
+            let lines = paint::lines(&what, width.map(|width| width.saturating_sub(12)));
+            writeln!(out, "{about:<12}{}", lines.join(&format!("\n{:12}", "")))?;
+        }
+        let rows: Vec<_> = self
+            .now
+            .counters
+            .iter()
+            .map(|(name, value, kind, meaning)| {
+                let rate = self.rates.text(name).unwrap_or_default();
+                let meaning = if kind == Kind::Now { format!("now: {meaning}") } else { meaning.to_owned() };
+                vec![name.to_owned(), value.to_string(), rate, meaning]
+            })
+            .collect();
+        let columns = [("", false), ("COUNT", true), ("RATE/S", true), ("", false)];
+        writeln!(out)?;
+        write!(out, "{}", paint::table_within(&columns, &rows, width))
+    }
+
+    fn json(&self) -> Value {
+        let module = &self.module;
+        let counters: Map<_, _> = self
+            .now
+            .counters
+            .iter()
+            .map(|(name, value, kind, meaning)| {
+                let rate = self.rates.per_second.get(name);
+                let about = json!({ "value": value, "kind": kind, "per_second": rate, "meaning": meaning });
+                (name.to_owned(), about)
+            })
+            .collect();
+        let age = self.now.in_charge_for();
+        json!({
+            "loaded": true,
+            "version": module.version,
+            "build_id": module.build_id,
+            "kernel": self.kernel,
+            "in_charge": age.is_some(),
+            "in_charge_since": age.map(|age| clock::wall_time(age).to_string()),
+            "in_charge_seconds": age.map(|age| age.as_secs_f64()),
+            "livepatch": { "enabled": module.enabled, "transition": module.transition },
+            "parameters": module.parameters,
+            "rates": { "seconds": self.rates.seconds, "of_interval": self.rates.of_interval },
+            "counters": counters,
+        })
+    }
+}

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The table on a screen: drawn anew when it is time, a key was pressed or the terminal has another size.
+
+use super::super::signals::{self, Event, Signals};
+use super::super::{paint, NOT_LOADED_WHAT};
+use super::group::By;
+use super::screen::Screen;
+use super::view::{head, View};
+use super::Seen;
+use nix::sys::signal::Signal;
+use ratatui::crossterm::event::{self, Event as Typed, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use ratatui::layout::{Alignment, Constraint, Layout};
+use ratatui::style::{Style, Stylize};
+use ratatui::text::{Line, Text};
+use ratatui::widgets::{Cell, Row, Table};
+use ratatui::Frame;
+use std::io;
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+const SIGNALS: [Signal; 5] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGTSTP];
+
+/// Shows it until somebody has seen enough; the exit status.
+///
+/// # Errors
+///
+/// The module or the terminal cannot be read.
+pub fn run(root: &Path, view: View, interval: Duration) -> anyhow::Result<u8> {
+    let Some(seen) = Seen::look(root, None)? else {
+        return super::not_loaded(&mut anstream::stdout().lock(), false);
+    };
+    let mut live = Live { seen: Some(seen), view, colours: colours(), above: 0, rows: 0, room: 0 };
+    let events = Signals::new(&SIGNALS)?;
+    let mut next = Instant::now() + interval;
+    loop {
+        let end = {
+            let mut screen = Screen::take()?;
+            // From now on it tells of the terminal's size.
+            event::poll(Duration::ZERO)?;
+            loop {
+                screen.0.draw(|frame| live.draw(frame))?;
+                match events.wait(next, Some(io::stdin().as_fd()))? {
+                    Event::Time => {
+                        live.seen = Seen::look(root, live.seen.take())?;
+                        next = (next + interval).max(Instant::now());
+                    }
+                    // The terminal's size, which drawing looks at.
+                    Event::Signal(None) => {}
+                    Event::Signal(Some(signal)) => break Some(signal),
+                    Event::Input => {
+                        if let Some(end) = live.read_keys()? {
+                            break end;
+                        }
+                    }
+                }
+            }
+        };
+        match end {
+            None => return Ok(0),
+            // It comes back from a stop.
+            Some(signal) => signals::obey(signal)?,
+        }
+    }
+}
+
+fn colours() -> bool {
+    anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never
+}
+
+struct Live {
+    /// `None` without the module.
+    seen: Option<Seen>,
+    view: View,
+    colours: bool,
+    /// Lines that are above the first one that is shown.
+    above: usize,
+    /// Lines that there are.
+    rows: usize,
+    /// And that there is room for.
+    room: usize,
+}
+
+/// What ends it: a signal, or somebody who has seen enough.
+type End = Option<Signal>;
+
+impl Live {
+    /// Does what was typed.
+    fn read_keys(&mut self) -> io::Result<Option<End>> {
+        while event::poll(Duration::ZERO)? {
+            if let Typed::Key(key) = event::read()? {
+                if let Some(end) = self.press(key) {
+                    return Ok(Some(end));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn press(&mut self, key: KeyEvent) -> Option<End> {
+        if key.kind == KeyEventKind::Release {
+            return None;
+        }
+        let last = self.rows.saturating_sub(self.room);
+        match (key.code, key.modifiers.contains(KeyModifiers::CONTROL)) {
+            (KeyCode::Char('c'), true) | (KeyCode::Char('q') | KeyCode::Esc, false) => return Some(None),
+            (KeyCode::Char('z'), true) => return Some(Some(Signal::SIGTSTP)),
+            (KeyCode::Char('\\'), true) => return Some(Some(Signal::SIGQUIT)),
+            (KeyCode::Char('t'), false) => self.view = self.view.with(By::Thread),
+            (KeyCode::Char('p'), false) => self.view = self.view.with(By::Process),
+            (KeyCode::Char('c'), false) => self.view = self.view.with(By::Cgroup),
+            (KeyCode::Char('s'), false) => self.view = self.view.next(),
+            (KeyCode::Down | KeyCode::Char('j'), _) => self.above += 1,
+            (KeyCode::Up | KeyCode::Char('k'), _) => self.above = self.above.saturating_sub(1),
+            (KeyCode::PageDown, _) => self.above += self.room,
+            (KeyCode::PageUp, _) => self.above = self.above.saturating_sub(self.room),
+            (KeyCode::Home, _) => self.above = 0,
+            (KeyCode::End, _) => self.above = last,
+            _ => {}
+        }
+        self.above = self.above.min(last);
+        None
+    }
+
+    fn draw(&mut self, frame: &mut Frame) {
+        let width = usize::from(frame.area().width);
+        let head: Vec<_> = match &self.seen {
+            Some(seen) => head(seen),
+            None => vec![NOT_LOADED_WHAT.to_owned()],
+        };
+        let head: Vec<_> = head.iter().flat_map(|line| paint::lines(line, Some(width.max(1)))).collect();
+        let height = u16::try_from(head.len()).unwrap_or(u16::MAX);
+        let [top, _, middle, bottom] = Layout::vertical([
+            Constraint::Length(height),
+            Constraint::Length(1),
+            Constraint::Fill(1),
+            Constraint::Length(1),
+        ])
+        .areas(frame.area());
+        frame.render_widget(Text::from_iter(head), top);
+        let rows = self.seen.as_ref().map(|seen| self.view.rows(seen, Some(width))).unwrap_or_default();
+        self.rows = rows.len();
+        self.room = usize::from(middle.height).saturating_sub(1);
+        self.above = self.above.min(self.rows.saturating_sub(self.room));
+        frame.render_widget(self.table(&rows), middle);
+        let hidden = self.rows - self.above - self.room.min(self.rows - self.above);
+        let below = if hidden > 0 { format!("  {hidden} more below") } else { String::new() };
+        let keys = format!("q quit  t p c by thread, process, cgroup  s sort: {}{below}", self.view.sort().name());
+        frame.render_widget(Line::from(keys).style(self.faint()), bottom);
+    }
+
+    fn table(&self, rows: &[Vec<String>]) -> Table<'static> {
+        let titles = self.view.titles();
+        let columns: Vec<_> = titles.iter().map(|(title, is_number)| (title.as_str(), *is_number)).collect();
+        let widths = paint::widths(&columns, rows);
+        let cell = |(text, (_, is_number)): (&str, &paint::Column)| {
+            let alignment = if *is_number { Alignment::Right } else { Alignment::Left };
+            Cell::from(Text::from(text.to_owned()).alignment(alignment))
+        };
+        let header = Row::new(columns.iter().map(|column| cell((column.0, column)))).style(self.strong());
+        let shown = rows.iter().skip(self.above).take(self.room);
+        let lines = shown.map(|row| Row::new(row.iter().map(String::as_str).zip(&columns).map(cell)));
+        let widths = widths.into_iter().map(|width| Constraint::Length(u16::try_from(width).unwrap_or(u16::MAX)));
+        Table::new(lines, widths).header(header).column_spacing(1)
+    }
+
+    fn strong(&self) -> Style {
+        if self.colours {
+            Style::new().reversed()
+        } else {
+            Style::new()
+        }
+    }
+
+    fn faint(&self) -> Style {
+        if self.colours {
+            Style::new().dim()
+        } else {
+            Style::new()
+        }
+    }
+}

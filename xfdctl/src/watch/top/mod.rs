@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `xfdctl top`: who uses AMX, now.
+//!
+//! ```text
+//! snapshot -> group (threads, or their sums) -> columns (what is shown, and the order)
+//!   -> plain (text, JSON), or live (on a screen)
+//! ```
+
+mod columns;
+mod group;
+mod live;
+mod plain;
+mod screen;
+mod view;
+
+use super::cgroups::Cgroups;
+use super::rates::Rates;
+use super::sight::Sight;
+use super::snapshot::Snapshot;
+use super::{clock, paint, NOT_LOADED, NOT_LOADED_WHAT};
+use crate::module::Module;
+use crate::root::Root;
+use clap::{Args, CommandFactory};
+use columns::Column;
+use group::By;
+use serde_json::json;
+use std::io::{self, IsTerminal, Write};
+use std::path::Path;
+use std::time::Duration;
+use view::View;
+
+/// For the help.
+pub const STATUS: &str =
+    "Exit status: 0 it was shown; 2 wrong use; 3 it could not be found out; 4 xfd is not loaded.";
+
+/// What can be said to it.
+#[derive(Args)]
+pub struct Arguments {
+    /// What a line is: a thread, or the sums of a process or cgroup
+    #[arg(long, value_name = "WHAT", default_value = "thread")]
+    by: By,
+    /// The column that orders the lines: the largest number, or the first name, is on top
+    #[arg(long, value_name = "COLUMN")]
+    sort: Option<Column>,
+    /// Prints one table; so does what has no terminal
+    #[arg(long, conflicts_with = "count")]
+    once: bool,
+    /// Prints so many tables
+    #[arg(short = 'n', value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
+    /// Between two looks
+    #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = clock::seconds)]
+    interval: Duration,
+    /// Prints one JSON object for each table
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    root: Root,
+}
+
+/// Shows it; the exit status.
+///
+/// # Errors
+///
+/// The module or the terminal cannot be read; nobody reads what is printed.
+pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
+    let view = match View::new(arguments.by, arguments.sort) {
+        Ok(view) => view,
+        Err(wrong) => crate::cli::Arguments::command().error(clap::error::ErrorKind::ValueValidation, wrong).exit(),
+    };
+    let root = &arguments.root.folder;
+    let plain = arguments.once || arguments.json || arguments.count.is_some();
+    if !plain && has_terminal() {
+        return live::run(root, view, arguments.interval);
+    }
+    let mut out = anstream::stdout().lock();
+    let mut before = None;
+    for table in 0..arguments.count.unwrap_or(1) {
+        if table > 0 {
+            std::thread::sleep(arguments.interval);
+        }
+        let Some(seen) = Seen::look(root, before)? else {
+            return not_loaded(&mut out, arguments.json);
+        };
+        if arguments.json {
+            writeln!(out, "{}", plain::json(&seen, view))?;
+        } else {
+            let text = plain::text(&seen, view, paint::width().filter(|_| io::stdout().is_terminal()));
+            write!(out, "{}{text}", if table > 0 { "\n" } else { "" })?;
+        }
+        out.flush()?;
+        before = Some(seen);
+    }
+    Ok(0)
+}
+
+fn has_terminal() -> bool {
+    let is_dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
+    io::stdin().is_terminal() && io::stdout().is_terminal() && !is_dumb
+}
+
+fn not_loaded(out: &mut impl Write, as_json: bool) -> anyhow::Result<u8> {
+    if as_json {
+        writeln!(out, "{}", json!({ "loaded": false, "what": NOT_LOADED_WHAT }))?;
+    } else {
+        for line in paint::lines(NOT_LOADED_WHAT, paint::width()) {
+            writeln!(out, "{line}")?;
+        }
+    }
+    Ok(NOT_LOADED)
+}
+
+/// What a table is made of.
+struct Seen {
+    module: Module,
+    kernel: String,
+    sight: Sight,
+    now: Snapshot,
+    rates: Rates,
+    cgroups: Cgroups,
+}
+
+impl Seen {
+    /// Looks, after `before`; `None` if the module is not loaded.
+    fn look(root: &Path, before: Option<Self>) -> anyhow::Result<Option<Self>> {
+        let Some(now) = Snapshot::take(root)? else { return Ok(None) };
+        let Some(module) = Module::look(root) else { return Ok(None) };
+        let (before, known) = before.map(|before| (before.now, before.cgroups)).unzip();
+        let mut cgroups = known.unwrap_or_else(|| Cgroups::new(root));
+        cgroups.learn(now.threads.iter().map(|thread| thread.cgroup));
+        let rates = Rates::new(before.as_ref(), &now);
+        let (kernel, sight) = (crate::module::kernel_release(root), Sight::look(root));
+        Ok(Some(Self { module, kernel, sight, now, rates, cgroups }))
+    }
+}

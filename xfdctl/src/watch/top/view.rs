@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What of it is shown, and how it is said.
+
+use super::super::snapshot::states;
+use super::super::{clock, paint};
+use super::columns::Column;
+use super::group::{groups, By};
+use super::Seen;
+use bytesize::ByteSize;
+
+/// What lines are, and their order.
+#[derive(Clone, Copy, Debug)]
+pub struct View {
+    by: By,
+    sort: Column,
+}
+
+impl View {
+    /// One with that order, or the largest buffers on top.
+    ///
+    /// # Errors
+    ///
+    /// Such lines have no such column: what to do.
+    pub fn new(by: By, sort: Option<Column>) -> Result<Self, String> {
+        let sort = sort.unwrap_or(Column::Buffer);
+        let columns = Column::of(by);
+        if columns.contains(&sort) {
+            return Ok(Self { by, sort });
+        }
+        let names: Vec<_> = columns.iter().map(|column| column.name()).collect();
+        Err(format!("--sort {}: there is no such column here, but {}", sort.name(), names.join(", ")))
+    }
+
+    /// What lines are.
+    pub fn by(self) -> By {
+        self.by
+    }
+
+    /// The column that orders them.
+    pub fn sort(self) -> Column {
+        self.sort
+    }
+
+    /// Other lines, in the same order where they have that column.
+    pub fn with(self, by: By) -> Self {
+        let sort = Some(self.sort).filter(|sort| Column::of(by).contains(sort));
+        Self { by, sort: sort.unwrap_or(Column::Buffer) }
+    }
+
+    /// The next column orders them.
+    pub fn next(self) -> Self {
+        let columns = Column::of(self.by);
+        let at = columns.iter().position(|column| *column == self.sort).unwrap_or(0);
+        Self { sort: columns[(at + 1) % columns.len()], ..self }
+    }
+
+    /// The titles.
+    pub fn titles(self) -> Vec<(String, bool)> {
+        Column::of(self.by).iter().map(|column| (column.title(), !column.is_text())).collect()
+    }
+
+    /// All lines; the last column is cut to fit into `width`.
+    pub fn rows(self, seen: &Seen, width: Option<usize>) -> Vec<Vec<String>> {
+        let mut groups = groups(&seen.now.threads, self.by, &seen.cgroups);
+        groups.sort_by(|a, b| self.sort.order(a, b));
+        let columns = Column::of(self.by);
+        let mut rows: Vec<Vec<_>> =
+            groups.iter().map(|group| columns.iter().map(|column| column.text(group)).collect()).collect();
+        if let Some(width) = width {
+            let titles = self.titles();
+            let titles: Vec<_> = titles.iter().map(|(title, is_number)| (title.as_str(), *is_number)).collect();
+            let left = width.saturating_sub(paint::width_of_all_but_last(&titles, &rows)).max(8);
+            for last in rows.iter_mut().filter_map(|row| row.last_mut()) {
+                *last = paint::end_of(last, left).into_owned();
+            }
+        }
+        rows
+    }
+}
+
+/// What stands above the table.
+pub fn head(seen: &Seen) -> Vec<String> {
+    let version = seen.module.version.as_deref().map(|version| format!(" {version}")).unwrap_or_default();
+    let charge = match seen.now.in_charge_for() {
+        Some(age) => format!("in charge for {}", clock::age(age)),
+        None => "not in charge: the kernel's own code is".to_owned(),
+    };
+    let counters =
+        [("first uses", "first_uses"), ("reclaimed", "reclaimed"), ("regrown", "regrown"), ("denied", "denied")];
+    let counters = counters.map(|(what, name)| {
+        let rate = seen.rates.text(name).map(|rate| format!(" ({rate}/s)")).unwrap_or_default();
+        format!("{what} {}{rate}", seen.now.counters.get(name))
+    });
+    let threads = &seen.now.threads;
+    let states: Vec<_> = states(threads).iter().map(|(state, count)| format!("{count} {state}")).collect();
+    let total = |bytes: fn(&_) -> u64| {
+        let sum = threads.iter().map(bytes).fold(0, u64::saturating_add);
+        ByteSize::b(sum).display().iec().to_string()
+    };
+    let mut lines = vec![
+        format!("xfd{version} on Linux {}, {charge}", seen.kernel),
+        format!("{}; {}", counters.join(", "), seen.rates.what()),
+        format!(
+            "{} threads{}{}; buffers {}, of vCPUs {}",
+            threads.len(),
+            if states.is_empty() { "" } else { ": " },
+            states.join(", "),
+            total(|thread| thread.bytes),
+            total(|thread| thread.guest_bytes)
+        ),
+    ];
+    lines.extend(seen.sight.remark().map(str::to_owned));
+    lines
+}

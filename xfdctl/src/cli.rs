@@ -43,6 +43,19 @@ pub enum Command {
     /// Writes such numbers for Prometheus, by way of the textfile collector of its node exporter
     #[command(after_help = watch::metrics::STATUS)]
     Metrics(watch::metrics::Arguments),
+    /// Shows the five steps of each first use as they happen, and buffers that are taken and given back
+    ///
+    /// For root, and with the module. It has a tracing instance of its own, which goes when it ends.
+    #[command(after_help = crate::trace::STATUS)]
+    Trace(crate::trace::Arguments),
+    /// Writes what `trace` would show to a file, for `report`
+    ///
+    /// Without a program until Ctrl-C. A record that was cut, by SIGKILL or a full disk, can be read as well.
+    #[command(after_help = crate::record::STATUS)]
+    Record(crate::record::Arguments),
+    /// Sums up what `record` has written
+    #[command(after_help = crate::report::STATUS)]
+    Report(crate::report::Arguments),
     /// Writes man pages and completions of bash, fish and zsh into a folder, for a package
     #[command(hide = true)]
     Generate {

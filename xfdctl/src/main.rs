@@ -3,9 +3,14 @@
 
 mod cli;
 mod doctor;
+mod events;
 mod generate;
 mod module;
+mod record;
+mod report;
 mod root;
+mod text;
+mod trace;
 mod watch;
 
 use clap::Parser;
@@ -21,6 +26,9 @@ fn main() -> ExitCode {
         cli::Command::Status(arguments) => watch::status::run(&arguments),
         cli::Command::Top(arguments) => watch::top::run(&arguments),
         cli::Command::Metrics(arguments) => watch::metrics::run(&arguments),
+        cli::Command::Record(arguments) => record::run(&arguments),
+        cli::Command::Report(arguments) => report::run(&arguments),
+        cli::Command::Trace(arguments) => trace::run(&arguments),
         cli::Command::Generate { folder } => generate::all(&folder),
     };
     match done {

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: GPL-2.0
+//! A tracing instance of our own: nobody else's tracing is disturbed, and nobody disturbs ours.
+
+use super::format::Name;
+use anyhow::Context;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+#[cfg(test)]
+pub use super::fixture::{make_folder, remove_folder};
+#[cfg(not(test))]
+pub use std::fs::{create_dir as make_folder, remove_dir as remove_folder};
+
+/// Times that can be compared with others, on all CPUs.
+pub const CLOCK: &str = "mono";
+
+/// It goes with this value.
+pub struct Instance {
+    path: PathBuf,
+}
+
+/// What one CPU writes.
+pub struct Source {
+    /// Which.
+    pub cpu: u32,
+    /// Its pages.
+    pub pages: File,
+}
+
+impl Instance {
+    /// Makes it at `path`, with so much room for each CPU.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses.
+    pub fn make(path: PathBuf, buffer_kib: u32) -> anyhow::Result<Self> {
+        make_folder(&path).with_context(|| format!("cannot make the tracing instance {}", path.display()))?;
+        let instance = Self { path };
+        instance.write("trace_clock", CLOCK)?;
+        instance.write("buffer_size_kb", &buffer_kib.to_string())?;
+        // Whoever waits is woken by the first event.
+        instance.write("buffer_percent", "0")?;
+        // Processes of threads that have ended; older kernels do without.
+        let _ = instance.write("options/record-tgid", "1");
+        Ok(instance)
+    }
+
+    /// Only these threads, and who they make from now on.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses.
+    pub fn follow(&self, threads: impl IntoIterator<Item = i32>) -> anyhow::Result<()> {
+        self.write("options/event-fork", "1")?;
+        threads.into_iter().try_for_each(|thread| self.append("set_event_pid", &thread.to_string()))
+    }
+
+    /// Switches an event on, with a filter.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses.
+    pub fn enable(&self, event: Name, filter: Option<&str>) -> anyhow::Result<()> {
+        let folder = format!("events/xfd/{}", event.word());
+        if let Some(filter) = filter {
+            self.write(&format!("{folder}/filter"), filter)?;
+        }
+        self.write(&format!("{folder}/enable"), "1")
+    }
+
+    /// What to read, of each CPU.
+    ///
+    /// # Errors
+    ///
+    /// They cannot be opened.
+    pub fn sources(&self) -> anyhow::Result<Vec<Source>> {
+        let folder = self.path.join("per_cpu");
+        let cpus = fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?;
+        let mut sources = Vec::new();
+        for entry in cpus {
+            let entry = entry?;
+            let name = entry.file_name();
+            let Some(cpu) = name.to_str().and_then(|name| name.strip_prefix("cpu")?.parse().ok()) else { continue };
+            let path = entry.path().join("trace_pipe_raw");
+            let pages = OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(&path);
+            sources.push(Source { cpu, pages: pages.with_context(|| format!("cannot open {}", path.display()))? });
+        }
+        sources.sort_by_key(|source| source.cpu);
+        Ok(sources)
+    }
+
+    fn write(&self, file: &str, text: &str) -> anyhow::Result<()> {
+        put(&self.path.join(file), text, OpenOptions::new().write(true).truncate(true))
+    }
+
+    fn append(&self, file: &str, text: &str) -> anyhow::Result<()> {
+        put(&self.path.join(file), &format!("{text}\n"), OpenOptions::new().append(true))
+    }
+}
+
+fn put(path: &Path, text: &str, how: &OpenOptions) -> anyhow::Result<()> {
+    let written = how.open(path).and_then(|mut file| file.write_all(text.as_bytes()));
+    written.with_context(|| format!("cannot write {:?} to {}", text.trim(), path.display()))
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        if let Err(error) = remove_folder(&self.path) {
+            let _ = writeln!(io::stderr(), "xfdctl: cannot remove {}: {error}", self.path.display());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture;
+    use super::*;
+
+    #[test]
+    fn it_is_set_up_and_goes() {
+        let root = fixture::root(&[fixture::FIRST_USE]);
+        let path = root.path().join("sys/kernel/tracing/instances/xfdctl-1");
+        let text = |file: &str| fs::read_to_string(path.join(file)).unwrap();
+        let instance = Instance::make(path.clone(), 64).unwrap();
+        instance.follow([3, 4]).unwrap();
+        instance.enable(Name::FirstUse, Some("verdict == 1")).unwrap();
+        assert_eq!((text("trace_clock").as_str(), text("buffer_size_kb").as_str()), ("mono", "64"));
+        assert_eq!((text("set_event_pid").as_str(), text("options/event-fork").as_str()), ("3\n4\n", "1"));
+        assert_eq!(text("events/xfd/xfd_first_use/filter"), "verdict == 1");
+        assert_eq!(text("events/xfd/xfd_first_use/enable"), "1");
+        assert_eq!(instance.sources().unwrap().iter().map(|source| source.cpu).collect::<Vec<_>>(), [0]);
+        drop(instance);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn half_of_one_goes_as_well() {
+        let root = fixture::root(&[]);
+        let path = root.path().join("sys/kernel/tracing/instances/no/such/folder");
+        assert!(Instance::make(path, 64).is_err());
+        // There is no event to switch on.
+        fs::create_dir(root.path().join("sys/kernel/tracing/events/xfd")).unwrap();
+        let path = root.path().join("sys/kernel/tracing/instances/xfdctl-1");
+        let error = Instance::make(path.clone(), 64).unwrap().enable(Name::FirstUse, None).unwrap_err();
+        assert!(error.to_string().starts_with("cannot write \"1\" to "), "{error}");
+        assert!(!path.exists());
+    }
+}

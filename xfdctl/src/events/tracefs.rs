@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The kernel's tracing folder: whether it is there and ours to use, which events it has, and what dead processes left
+//! in it.
+
+use super::format::{Format, Name};
+use super::instance::remove_folder;
+use super::page::Layout;
+use anyhow::{bail, Context};
+use nix::unistd::geteuid;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+/// Where it is mounted.
+const FOLDER: &str = "sys/kernel/tracing";
+/// Instances of ours are called so, and by the process.
+const OURS: &str = "xfdctl-";
+
+/// The tracing folder.
+pub struct Tracefs {
+    /// Where.
+    pub path: PathBuf,
+    root: PathBuf,
+}
+
+impl Tracefs {
+    /// Below `root`. Instances of xfdctl processes that are no more are removed.
+    ///
+    /// # Errors
+    ///
+    /// It is not mounted, or may not be used.
+    pub fn find(root: &Path) -> anyhow::Result<Self> {
+        let path = root.join(FOLDER);
+        match fs::read_dir(path.join("instances")) {
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                bail!("tracefs is not mounted: mount -t tracefs tracefs /{FOLDER}")
+            }
+            Err(error) if error.kind() == ErrorKind::PermissionDenied && !geteuid().is_root() => {
+                bail!("only root may trace: run it with sudo")
+            }
+            Err(error) => return Err(error).with_context(|| format!("cannot use tracefs at {}", path.display())),
+        }
+        let tracefs = Self { path, root: root.to_owned() };
+        tracefs.remove_leftovers();
+        Ok(tracefs)
+    }
+
+    /// A folder for an instance of this process.
+    pub fn instance(&self, suffix: &str) -> PathBuf {
+        self.path.join("instances").join(format!("{OURS}{}{suffix}", std::process::id()))
+    }
+
+    /// How records are laid out.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read, or not be understood.
+    pub fn layout(&self) -> anyhow::Result<Layout> {
+        let text = self.text("events/header_page")?;
+        Layout::parse(&text).with_context(|| format!("events/header_page is not understood:\n{text}"))
+    }
+
+    /// The event's format; `None` if the module has no such event.
+    ///
+    /// # Errors
+    ///
+    /// The module is not loaded; or its event lacks a field.
+    pub fn format(&self, name: Name) -> anyhow::Result<Option<Format>> {
+        let events = self.path.join("events/xfd");
+        if !events.is_dir() {
+            bail!("there are no trace events of xfd: the module is not loaded (modprobe xfd)");
+        }
+        let file = format!("events/xfd/{}/format", name.word());
+        if !self.path.join(&file).exists() {
+            return Ok(None);
+        }
+        let text = self.text(&file)?;
+        let format = Format::parse(name, &text);
+        format.map(Some).with_context(|| format!("cannot read the trace event {} of this module", name.word()))
+    }
+
+    fn text(&self, file: &str) -> anyhow::Result<String> {
+        let path = self.path.join(file);
+        fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
+    }
+
+    /// One that was killed could not remove its own, and its events are still on, which holds the module.
+    fn remove_leftovers(&self) {
+        let Ok(instances) = fs::read_dir(self.path.join("instances")) else { return };
+        for instance in instances.filter_map(Result::ok) {
+            let name = instance.file_name().to_string_lossy().into_owned();
+            let Some(pid) = name.strip_prefix(OURS).and_then(|rest| rest.split('-').next()?.parse::<u32>().ok())
+            else {
+                continue;
+            };
+            let comm = fs::read_to_string(self.root.join(format!("proc/{pid}/comm"))).unwrap_or_default();
+            if comm.trim() != "xfdctl" || pid == std::process::id() {
+                // One that is in use stays: EBUSY.
+                let _ = remove_folder(instance.path());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture;
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_said() {
+        let said = |root: &Path| Tracefs::find(root).err().unwrap().to_string();
+        let nothing = tempfile::tempdir().unwrap();
+        assert_eq!(said(nothing.path()), "tracefs is not mounted: mount -t tracefs tracefs /sys/kernel/tracing");
+        let root = fixture::root(&[]);
+        let tracefs = Tracefs::find(root.path()).unwrap();
+        assert!(tracefs.format(Name::FirstUse).unwrap_err().to_string().contains("not loaded"));
+        let root = fixture::root(&[fixture::FIRST_USE]);
+        let tracefs = Tracefs::find(root.path()).unwrap();
+        assert!(tracefs.format(Name::FirstUse).unwrap().is_some());
+        assert!(tracefs.format(Name::Reclaimed).unwrap().is_none());
+    }
+
+    #[test]
+    fn what_the_dead_left_is_removed() {
+        let root = fixture::root(&[]);
+        let folder = root.path().join("sys/kernel/tracing/instances");
+        fixture::thread(root.path(), 5, 5, "xfdctl", "/");
+        fixture::thread(root.path(), 6, 6, "bash", "/");
+        for name in ["xfdctl-5", "xfdctl-5-workers", "xfdctl-6", "xfdctl-7-workers", "xfdctl-x", "other"] {
+            fs::create_dir(folder.join(name)).unwrap();
+        }
+        Tracefs::find(root.path()).unwrap();
+        let mut left: Vec<_> =
+            fixture::instances(root.path()).iter().map(|path| path.file_name().unwrap().to_owned()).collect();
+        left.sort();
+        assert_eq!(left, ["other", "xfdctl-5", "xfdctl-5-workers", "xfdctl-x"]);
+    }
+}

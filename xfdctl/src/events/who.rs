@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Who a thread is: from /proc while it lives, from what the tracer noted when it was last switched out else.
+
+use super::event::Who;
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Looks threads up; what is read of the tracer is read once.
+pub struct Lookup<'a> {
+    proc: PathBuf,
+    tracing: &'a Path,
+    noted: Option<Noted>,
+}
+
+#[derive(Default)]
+struct Noted {
+    names: HashMap<i32, String>,
+    processes: HashMap<i32, i32>,
+}
+
+impl<'a> Lookup<'a> {
+    /// Below `root`, with the tracefs at `tracing`.
+    pub fn new(root: &Path, tracing: &'a Path) -> Self {
+        Self { proc: root.join("proc"), tracing, noted: None }
+    }
+
+    /// Adds what is not known yet.
+    pub fn complete(&mut self, who: &mut Who) {
+        let folder = self.proc.join(who.tid.to_string());
+        let text =
+            |file: &str| fs::read(folder.join(file)).ok().map(|text| String::from_utf8_lossy(&text).into_owned());
+        if who.tgid.is_none() {
+            who.tgid = text("status").and_then(|status| tgid(&status));
+        }
+        if who.comm.is_none() {
+            who.comm = text("comm").map(|name| name.strip_suffix('\n').unwrap_or(&name).to_owned());
+        }
+        who.cgroup = text("cgroup").and_then(|cgroups| unified(&cgroups));
+        if who.tgid.is_none() || who.comm.is_none() {
+            let tracing = self.tracing;
+            let noted = self.noted.get_or_insert_with(|| Noted::read(tracing));
+            who.tgid = who.tgid.or_else(|| noted.processes.get(&who.tid).copied());
+            who.comm = who.comm.take().or_else(|| noted.names.get(&who.tid).cloned());
+        }
+    }
+}
+
+impl Noted {
+    fn read(tracing: &Path) -> Self {
+        let text = |file: &str| fs::read(tracing.join(file)).unwrap_or_default();
+        let pairs = |text: &[u8]| -> Vec<(i32, String)> {
+            let text = String::from_utf8_lossy(text);
+            let pair = |line: &str| line.split_once(' ').and_then(|(id, of)| Some((id.parse().ok()?, of.to_owned())));
+            text.lines().filter_map(pair).collect()
+        };
+        let processes = pairs(&text("saved_tgids"));
+        Self {
+            names: pairs(&text("saved_cmdlines")).into_iter().collect(),
+            processes: processes.into_iter().filter_map(|(tid, of)| Some((tid, of.trim().parse().ok()?))).collect(),
+        }
+    }
+}
+
+fn tgid(status: &str) -> Option<i32> {
+    // The name comes before it, and has no newline of its own there.
+    status.lines().find_map(|line| line.strip_prefix("Tgid:"))?.trim().parse().ok()
+}
+
+fn unified(cgroups: &str) -> Option<String> {
+    cgroups.lines().find_map(|line| line.strip_prefix("0::")).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture;
+    use super::*;
+
+    #[test]
+    fn the_living_are_in_proc_and_the_dead_are_noted() {
+        let root = fixture::root(&[]);
+        let tracing = root.path().join("sys/kernel/tracing");
+        fixture::thread(root.path(), 5, 4, "a] b", "/user/x");
+        fs::write(tracing.join("saved_cmdlines"), "5 old\n6 dead one\nx y\n").unwrap();
+        fs::write(tracing.join("saved_tgids"), "6 3\n7 x\n").unwrap();
+        let mut lookup = Lookup::new(root.path(), &tracing);
+        let mut who = |tid| {
+            let mut who = Who { tid, ..Who::default() };
+            lookup.complete(&mut who);
+            (who.tgid, who.comm, who.cgroup)
+        };
+        assert_eq!(who(5), (Some(4), Some("a] b".into()), Some("/user/x".into())));
+        assert_eq!(who(6), (Some(3), Some("dead one".into()), None));
+        assert_eq!(who(7), (None, None, None));
+    }
+}

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `xfdctl report`: what a record says, by thread, process, name, cgroup or verdict.
+
+mod groups;
+mod table;
+mod timeline;
+
+use crate::record::file::{self, Record};
+use crate::text::plain;
+use anyhow::Context;
+use clap::Args;
+use groups::{By, Column};
+use serde::Serialize;
+use std::fs::File;
+use std::io::{self, BufReader, Write};
+use std::path::PathBuf;
+
+/// For the manual.
+pub const STATUS: &str =
+    "Exit status: 0 the record is whole; 1 it is cut, and what is there is shown; 2 wrong use; 3 it \
+                          cannot be read.";
+
+const CUT: u8 = 1;
+
+/// What is shown of which record.
+#[derive(Args)]
+pub struct Arguments {
+    /// The record; - is standard input
+    #[arg(value_name = "FILE", default_value = file::DEFAULT)]
+    file: PathBuf,
+    /// A row for each of these
+    #[arg(long, value_enum, default_value_t = By::Thread)]
+    by: By,
+    /// The largest of this column first; names from A to Z
+    #[arg(long, value_enum, default_value_t = Column::FirstUses, value_name = "COLUMN")]
+    sort: Column,
+    /// One JSON object about the record, and one for each row
+    #[arg(long)]
+    json: bool,
+    /// When it happened, instead of to whom
+    #[arg(long)]
+    timeline: bool,
+}
+
+/// The JSON object about the record.
+#[derive(Serialize)]
+struct About<'a> {
+    record: &'a file::Header,
+    end: &'a Option<file::End>,
+    cut: bool,
+}
+
+/// Prints it; the exit status.
+///
+/// # Errors
+///
+/// The file is not there, or no record; nobody reads what is printed.
+pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
+    let name = arguments.file.display();
+    let record = if arguments.file.as_os_str() == "-" {
+        Record::read(io::stdin().lock())
+    } else {
+        let file = File::open(&arguments.file).with_context(|| format!("cannot open {name}"))?;
+        Record::read(BufReader::new(file))
+    };
+    let record = record.with_context(|| name.to_string())?;
+    let mut out = anstream::stdout().lock();
+    if arguments.json {
+        let about = About { record: &record.header, end: &record.end, cut: record.end.is_none() };
+        writeln!(out, "{}", serde_json::to_string(&about)?)?;
+    } else {
+        write!(out, "{}", heading(&record))?;
+    }
+    if arguments.timeline {
+        timeline::print(&mut out, &record, arguments.json)?;
+    } else {
+        let rows = groups::rows(&record.events, arguments.by, arguments.sort);
+        table::print(&mut out, &rows, arguments.by, arguments.json)?;
+    }
+    out.flush()?;
+    if record.end.is_none() {
+        let _ = writeln!(io::stderr(), "xfdctl: {name}: it has no end: it was cut, and what is there is shown");
+        return Ok(CUT);
+    }
+    Ok(0)
+}
+
+fn heading(record: &Record) -> String {
+    let header = &record.header;
+    let module = header.module.as_deref().map_or_else(String::new, |version| format!(" {version}"));
+    let first = record.events.iter().map(|event| event.ns).find(|&ns| ns != 0);
+    let last = record.events.last().map(|event| event.ns);
+    let lasted = last.zip(first).map_or(0, |(last, first)| last - first);
+    let mut lines = vec![format!(
+        "{} events in {} s; Linux {}, xfd{}, {} CPUs",
+        record.events.len(),
+        crate::text::seconds(lasted),
+        plain(&header.kernel),
+        plain(&module),
+        header.cpus
+    )];
+    let mut add = |count: u64, what: &str| lines.extend((count != 0).then(|| format!("{count} events {what}")));
+    add(record.events.iter().map(groups::lost).sum(), "were lost: record with a larger --buffer");
+    let end = record.end.clone().unwrap_or_default();
+    add(end.unidentified, "are left out: their threads had ended before they could be looked at");
+    add(groups::unknown(&record.events), "are of a kind that this xfdctl does not know");
+    lines.join("\n") + "\n\n"
+}

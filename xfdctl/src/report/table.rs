@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Rows as a table of 80 columns, or as JSON.
+
+use super::groups::{By, Row};
+use comfy_table::{presets, CellAlignment, ContentArrangement, Table};
+use std::io::{self, Write};
+
+const WIDTH: u16 = 80;
+
+/// Prints them. Columns in which nothing is are left out, but the first ones.
+pub fn print(out: &mut impl Write, rows: &[Row], by: By, json: bool) -> io::Result<()> {
+    if json {
+        return rows.iter().try_for_each(|row| writeln!(out, "{}", serde_json::to_string(row)?));
+    }
+    if rows.is_empty() {
+        return writeln!(out, "nothing happened");
+    }
+    writeln!(out, "{}", table(rows, by))?;
+    Ok(())
+}
+
+type Value = fn(&Row) -> Option<u64>;
+
+fn table(rows: &[Row], by: By) -> String {
+    let name = match by {
+        By::Thread => "thread",
+        By::Process => "process",
+        By::Comm => "name",
+        By::Cgroup => "cgroup",
+        By::Verdict => "verdict",
+    };
+    let columns: [(&str, Value); 11] = [
+        ("first uses", |row| Some(row.first_uses)),
+        ("granted", |row| Some(row.granted)),
+        ("denied", |row| Some(row.denied)),
+        ("no memory", |row| Some(row.no_memory)),
+        ("ticks min", |row| row.ticks_min),
+        ("median", |row| row.ticks_median),
+        ("max", |row| row.ticks_max),
+        ("bytes", |row| Some(row.bytes)),
+        ("reclaimed", |row| Some(row.reclaimed)),
+        ("regrown", |row| Some(row.regrown)),
+        ("guests", |row| Some(row.guests)),
+    ];
+    let is_shown = |&(number, (_, value)): &(usize, (&str, Value))| {
+        number < 3 || rows.iter().any(|row| value(row).is_some_and(|value| value != 0))
+    };
+    let shown: Vec<_> = columns.into_iter().enumerate().filter(is_shown).map(|(_, column)| column).collect();
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_width(WIDTH);
+    table.set_header(std::iter::once(name).chain(shown.iter().map(|(name, _)| *name)));
+    for row in rows {
+        let value = |value: &Value| value(row).map_or_else(|| "-".to_owned(), |value| value.to_string());
+        let values = shown.iter().map(|(_, column)| value(column));
+        let name = match (by, row.who.comm.as_deref()) {
+            (By::Process, Some(comm)) => format!("{} {}", crate::text::plain(comm), row.name),
+            _ => row.name.clone(),
+        };
+        table.add_row(std::iter::once(name).chain(values));
+    }
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table.trim_fmt()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::groups::{rows, tests::first_use, Column};
+    use super::*;
+    use crate::events::{Event, Verdict, What};
+
+    fn shown(events: &[Event], json: bool) -> String {
+        let mut out = Vec::new();
+        print(&mut out, &rows(events, By::Thread, Column::FirstUses), By::Thread, json).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn columns_without_anything_are_left_out() {
+        let events = [first_use(1, 131, Verdict::Resume, 365), first_use(2, 132, Verdict::Sigill, 1039)];
+        let text = shown(&events, false);
+        let words: Vec<Vec<_>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(words[0].join(" "), "thread first uses granted denied ticks min median max bytes");
+        assert_eq!(words[1], ["t0", "132", "1", "0", "1", "1039", "1039", "1039", "0"]);
+        assert_eq!(words[2], ["t1", "131", "1", "1", "0", "365", "365", "365", "8192"]);
+        assert_eq!(shown(&[], false), "nothing happened\n");
+    }
+
+    #[test]
+    fn eighty_columns_are_enough() {
+        let mut events = vec![first_use(1, 2_000_000_001, Verdict::Sigsegv, 123_456_789_012)];
+        events.push(first_use(1, 2_000_000_001, Verdict::Sigill, 3));
+        let who = events[0].who.clone();
+        for what in [
+            What::Reclaimed { bytes: 1 },
+            What::Regrown { bytes: 1 },
+            What::GuestGrown { xfeatures: 1, size_before: 0, size_after: 99_999_999 },
+        ] {
+            events.push(Event { ns: 1, cpu: 0, who: who.clone(), what });
+        }
+        for line in shown(&events, false).lines() {
+            assert!(line.chars().count() <= 80, "{line}");
+        }
+    }
+
+    #[test]
+    fn as_json() {
+        let text = shown(&[first_use(1, 131, Verdict::Resume, 365)], true);
+        let row: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((&row["tid"], &row["granted"], &row["ticks_median"]), (&131.into(), &1.into(), &365.into()));
+    }
+}

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Words for what events hold.
+
+use crate::events::event::{FirstUse, Verdict, Who};
+use anstyle::{AnsiColor, Style};
+
+/// The component that is tile data.
+const TILE_DATA: u64 = 1 << 18;
+
+/// A name of a thread as it can be shown: what a terminal would obey is escaped.
+pub fn name(who: &Who) -> String {
+    who.comm.as_deref().map_or_else(|| "(gone)".to_owned(), plain)
+}
+
+/// Text without what a terminal would obey.
+pub fn plain(text: &str) -> String {
+    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+}
+
+/// Seconds with microseconds.
+pub fn seconds(ns: u64) -> String {
+    format!("{}.{:06}", ns / 1_000_000_000, ns % 1_000_000_000 / 1000)
+}
+
+/// What `IA32_XFD_ERR` names.
+pub fn facility(mask: u64) -> String {
+    match mask {
+        TILE_DATA => "tile data".into(),
+        0 => "nothing".into(),
+        _ => {
+            let bits = (0..64).filter(|bit| mask >> bit & 1 != 0).map(|bit: u32| bit.to_string());
+            format!("components {}", bits.collect::<Vec<_>>().join(", "))
+        }
+    }
+}
+
+/// Whether the process may use all that was used.
+pub fn is_permitted(first: &FirstUse) -> bool {
+    first.xfd_err & !first.permitted == 0
+}
+
+/// What comes of it, and its colour.
+pub fn end(verdict: Verdict) -> (&'static str, Style) {
+    match verdict {
+        Verdict::Resume => ("back to the instruction", AnsiColor::Green.on_default()),
+        Verdict::Sigill => ("SIGILL", AnsiColor::Red.on_default().bold()),
+        Verdict::Sigsegv => ("SIGSEGV", AnsiColor::Red.on_default().bold()),
+        Verdict::Unknown => ("an end that this xfdctl does not know", Style::new()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_of_a_name_reaches_the_terminal() {
+        let who = |comm: &str| Who { comm: Some(comm.into()), ..Who::default() };
+        assert_eq!(name(&who("a\x1b[2J\nb ü")), "a\\u{1b}[2J\\nb ü");
+        assert_eq!(name(&Who::default()), "(gone)");
+    }
+
+    #[test]
+    fn numbers_have_words() {
+        assert_eq!(seconds(12_345_678_901), "12.345678");
+        assert_eq!((facility(TILE_DATA).as_str(), facility(0).as_str()), ("tile data", "nothing"));
+        assert_eq!(facility(3 << 18), "components 18, 19");
+    }
+}

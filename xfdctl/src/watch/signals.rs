@@ -16,8 +16,8 @@ pub enum Event {
     Time,
     /// There is something to read.
     Input,
-    /// A signal has come, or a handler of one has run.
-    Signal(Option<Signal>),
+    /// That signal has come.
+    Signal(Signal),
 }
 
 /// Signals that come as events as long as it is there; those of this thread, and of threads that it makes.
@@ -45,19 +45,25 @@ impl Signals {
     ///
     /// The kernel's.
     pub fn wait(&self, until: Instant, input: Option<BorrowedFd>) -> io::Result<Event> {
-        let mut files = vec![PollFd::new(self.file.as_fd(), PollFlags::POLLIN)];
-        files.extend(input.map(|input| PollFd::new(input, PollFlags::POLLIN)));
-        // The next millisecond: not before the time.
-        let left = until.saturating_duration_since(Instant::now()).as_millis() + 1;
-        let timeout = i32::try_from(left).map_or(PollTimeout::MAX, |ms| ms.try_into().unwrap_or(PollTimeout::MAX));
-        match poll(&mut files, timeout) {
-            Ok(0) => Ok(Event::Time),
-            Ok(_) => match self.file.read_signal()? {
-                Some(info) => Ok(Event::Signal(i32::try_from(info.ssi_signo).ok().and_then(|n| n.try_into().ok()))),
-                None => Ok(Event::Input),
-            },
-            Err(Errno::EINTR) => Ok(Event::Signal(None)),
-            Err(error) => Err(error.into()),
+        loop {
+            let mut files = vec![PollFd::new(self.file.as_fd(), PollFlags::POLLIN)];
+            files.extend(input.map(|input| PollFd::new(input, PollFlags::POLLIN)));
+            // The next millisecond: not before the time.
+            let left = until.saturating_duration_since(Instant::now()).as_millis() + 1;
+            let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+            match poll(&mut files, timeout) {
+                Ok(0) if Instant::now() < until => {}
+                Ok(0) => return Ok(Event::Time),
+                Ok(_) => {
+                    let Some(info) = self.file.read_signal()? else { return Ok(Event::Input) };
+                    if let Some(signal) = i32::try_from(info.ssi_signo).ok().and_then(|n| n.try_into().ok()) {
+                        return Ok(Event::Signal(signal));
+                    }
+                }
+                // A stop ended it.
+                Err(Errno::EINTR) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
     }
 }
@@ -98,7 +104,7 @@ mod tests {
         let late = begin + Duration::from_secs(600);
         assert_eq!(signals.wait(late, Some(ours.as_fd())).unwrap(), Event::Input);
         pthread_kill(pthread_self(), Signal::SIGUSR1).unwrap();
-        assert_eq!(signals.wait(late, Some(ours.as_fd())).unwrap(), Event::Signal(Some(Signal::SIGUSR1)));
+        assert_eq!(signals.wait(late, Some(ours.as_fd())).unwrap(), Event::Signal(Signal::SIGUSR1));
         assert!(begin.elapsed() < Duration::from_secs(300));
     }
 }

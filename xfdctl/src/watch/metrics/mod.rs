@@ -62,10 +62,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     let mut next = Instant::now() + interval;
     loop {
         match signals.wait(next, None)? {
-            // A handler has run: there is none.
-            Event::Signal(None) | Event::Input => {}
-            Event::Signal(Some(_)) => return Ok(0),
-            Event::Time => {
+            Event::Signal(_) => return Ok(0),
+            Event::Time | Event::Input => {
                 // A disk that is full now may have room the next time.
                 if let Err(error) = write() {
                     writeln!(io::stderr(), "xfdctl: {error:#}; it is tried again")?;

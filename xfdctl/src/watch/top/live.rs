@@ -4,11 +4,11 @@
 use super::super::signals::{self, Event, Signals};
 use super::super::{paint, NOT_LOADED_WHAT};
 use super::group::By;
+use super::keys::{keys, Key};
 use super::screen::Screen;
 use super::view::{head, View};
 use super::Seen;
 use nix::sys::signal::Signal;
-use ratatui::crossterm::event::{self, Event as Typed, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use ratatui::layout::{Alignment, Constraint, Layout};
 use ratatui::style::{Style, Stylize};
 use ratatui::text::{Line, Text};
@@ -19,7 +19,9 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-const SIGNALS: [Signal; 5] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGTSTP];
+/// Those that end it or stop it, and the one that tells of the terminal's size.
+const SIGNALS: [Signal; 6] =
+    [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGTSTP, Signal::SIGWINCH];
 
 /// Shows it until somebody has seen enough; the exit status.
 ///
@@ -36,8 +38,6 @@ pub fn run(root: &Path, view: View, interval: Duration) -> anyhow::Result<u8> {
     loop {
         let end = {
             let mut screen = Screen::take()?;
-            // From now on it tells of the terminal's size.
-            event::poll(Duration::ZERO)?;
             loop {
                 screen.0.draw(|frame| live.draw(frame))?;
                 match events.wait(next, Some(io::stdin().as_fd()))? {
@@ -45,9 +45,9 @@ pub fn run(root: &Path, view: View, interval: Duration) -> anyhow::Result<u8> {
                         live.seen = Seen::look(root, live.seen.take())?;
                         next = (next + interval).max(Instant::now());
                     }
-                    // The terminal's size, which drawing looks at.
-                    Event::Signal(None) => {}
-                    Event::Signal(Some(signal)) => break Some(signal),
+                    // Drawing looks at the size.
+                    Event::Signal(Signal::SIGWINCH) => {}
+                    Event::Signal(signal) => break Some(signal),
                     Event::Input => {
                         if let Some(end) = live.read_keys()? {
                             break end;
@@ -87,36 +87,31 @@ type End = Option<Signal>;
 impl Live {
     /// Does what was typed.
     fn read_keys(&mut self) -> io::Result<Option<End>> {
-        while event::poll(Duration::ZERO)? {
-            if let Typed::Key(key) = event::read()? {
-                if let Some(end) = self.press(key) {
-                    return Ok(Some(end));
-                }
-            }
+        let mut bytes = [0; 64];
+        match nix::unistd::read(io::stdin(), &mut bytes)? {
+            // The terminal has gone.
+            0 => Ok(Some(Some(Signal::SIGHUP))),
+            count => Ok(keys(&bytes[..count]).into_iter().find_map(|key| self.press(key))),
         }
-        Ok(None)
     }
 
-    fn press(&mut self, key: KeyEvent) -> Option<End> {
-        if key.kind == KeyEventKind::Release {
-            return None;
-        }
+    fn press(&mut self, key: Key) -> Option<End> {
         let last = self.rows.saturating_sub(self.room);
-        match (key.code, key.modifiers.contains(KeyModifiers::CONTROL)) {
-            (KeyCode::Char('c'), true) | (KeyCode::Char('q') | KeyCode::Esc, false) => return Some(None),
-            (KeyCode::Char('z'), true) => return Some(Some(Signal::SIGTSTP)),
-            (KeyCode::Char('\\'), true) => return Some(Some(Signal::SIGQUIT)),
-            (KeyCode::Char('t'), false) => self.view = self.view.with(By::Thread),
-            (KeyCode::Char('p'), false) => self.view = self.view.with(By::Process),
-            (KeyCode::Char('c'), false) => self.view = self.view.with(By::Cgroup),
-            (KeyCode::Char('s'), false) => self.view = self.view.next(),
-            (KeyCode::Down | KeyCode::Char('j'), _) => self.above += 1,
-            (KeyCode::Up | KeyCode::Char('k'), _) => self.above = self.above.saturating_sub(1),
-            (KeyCode::PageDown, _) => self.above += self.room,
-            (KeyCode::PageUp, _) => self.above = self.above.saturating_sub(self.room),
-            (KeyCode::Home, _) => self.above = 0,
-            (KeyCode::End, _) => self.above = last,
-            _ => {}
+        match key {
+            Key::Char('q') | Key::Ctrl('c') => return Some(None),
+            Key::Ctrl('z') => return Some(Some(Signal::SIGTSTP)),
+            Key::Ctrl('\\') => return Some(Some(Signal::SIGQUIT)),
+            Key::Char('t') => self.view = self.view.with(By::Thread),
+            Key::Char('p') => self.view = self.view.with(By::Process),
+            Key::Char('c') => self.view = self.view.with(By::Cgroup),
+            Key::Char('s') => self.view = self.view.next(),
+            Key::Down | Key::Char('j') => self.above += 1,
+            Key::Up | Key::Char('k') => self.above = self.above.saturating_sub(1),
+            Key::PageDown => self.above += self.room,
+            Key::PageUp => self.above = self.above.saturating_sub(self.room),
+            Key::Home => self.above = 0,
+            Key::End => self.above = last,
+            Key::Char(_) | Key::Ctrl(_) => {}
         }
         self.above = self.above.min(last);
         None

@@ -8,6 +8,7 @@
 
 mod columns;
 mod group;
+mod keys;
 mod live;
 mod plain;
 mod screen;

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `top` on a terminal: what it shows, what keys do, and that it gives the terminal back.
+
+mod support;
+
+use nix::sys::signal::Signal;
+use std::os::unix::process::ExitStatusExt;
+use std::process::Command;
+use support::terminal::Terminal;
+use support::Tree;
+
+const TAKES: &str = "\u{1b}[?1049h";
+const GIVES_BACK: &str = "\u{1b}[?1049l";
+/// Longer than a test waits.
+const NEVER: &str = "3600";
+
+fn start(tree: &Tree, interval: &str) -> Terminal {
+    let mut terminal = Terminal::start(tree.command(&["top", "--interval", interval]));
+    terminal.expect("sort: buffer");
+    assert!(terminal.is_taken() && terminal.shown.contains(TAKES));
+    terminal
+}
+
+#[track_caller]
+fn expect_given_back(terminal: &Terminal) {
+    terminal.expect_as_before();
+    let end = &terminal.shown[terminal.shown.rfind(TAKES).unwrap()..];
+    assert!(end.contains(GIVES_BACK) && end.contains("\u{1b}[?25h"), "{end:?}");
+}
+
+#[test]
+fn keys() {
+    let tree = Tree::loaded();
+    let mut terminal = start(&tree, NEVER);
+    terminal.expect("PID TID STATE");
+    terminal.expect(" 70  71 live        3ms  12.0K     - worker 1  /a.slice/b.service");
+    terminal.type_keys("p");
+    terminal.expect("PID THREADS RUNNING");
+    terminal.type_keys("ss");
+    terminal.expect("sort: comm");
+    terminal.type_keys("c");
+    terminal.expect("RECLAIMED SINCE BUFFER  VCPU CGROUP");
+    terminal.expect("sort: buffer");
+    terminal.type_keys("t");
+    terminal.expect("PID TID STATE");
+    terminal.type_keys("q");
+    assert_eq!(terminal.end().code(), Some(0));
+    expect_given_back(&terminal);
+}
+
+#[test]
+fn more_lines_than_there_is_room_for() {
+    let tree = Tree::loaded();
+    let line = |tid| format!("1000 {tid} live 0x602e7 0x202e7 12288 0 3 1 t{tid}.");
+    tree.threads(&(1000..4000).map(line).collect::<Vec<_>>());
+    let mut terminal = start(&tree, NEVER);
+    terminal.expect("t1000.");
+    terminal.expect("more below");
+    terminal.type_keys("\u{1b}[B\u{1b}[B\u{1b}[A");
+    terminal.expect_gone("t1000.");
+    assert!(terminal.screen().contains("t1001."));
+    terminal.type_keys("\u{1b}[F");
+    terminal.expect("t3999.");
+    assert!(!terminal.screen().contains("below"));
+    terminal.type_keys("q");
+    assert!(terminal.end().success());
+}
+
+#[test]
+fn ctrl_c_is_an_end_as_well() {
+    let tree = Tree::loaded();
+    let mut terminal = start(&tree, NEVER);
+    terminal.type_keys("\u{3}");
+    assert_eq!(terminal.end().code(), Some(0));
+    expect_given_back(&terminal);
+}
+
+#[test]
+fn signals() {
+    let tree = Tree::loaded();
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+        let mut terminal = start(&tree, NEVER);
+        terminal.signal(signal);
+        assert_eq!(terminal.end().signal(), Some(signal as i32));
+        expect_given_back(&terminal);
+    }
+}
+
+/// A shell gets the terminal as it was, and gives it again.
+#[test]
+fn a_stop_and_its_end() {
+    let tree = Tree::loaded();
+    let mut shell = Command::new("sh");
+    shell.args(["-c", r#"set -m; "$@"; stty -a; echo "stopped: $?"; read -r go; fg; stty -a; echo ended: $?"#, "sh"]);
+    let top = tree.command(&["top", "--interval", NEVER]);
+    shell.arg(top.get_program()).args(top.get_args());
+    let mut terminal = Terminal::start(shell);
+    terminal.expect("sort: buffer");
+    terminal.type_keys("\u{1a}");
+    terminal.expect("stopped: 0");
+    let before = terminal.shown.len();
+    assert!(terminal.shown.contains(" icanon") && terminal.shown.contains(GIVES_BACK));
+    terminal.type_keys("\n");
+    terminal.expect("sort: buffer");
+    assert!(terminal.is_taken() && terminal.shown[before..].contains(TAKES));
+    terminal.type_keys("q");
+    terminal.expect("ended: 0");
+    assert!(terminal.end().success());
+    assert!(terminal.shown[before..].contains(" icanon"));
+}
+
+#[test]
+fn numbers_sizes_and_the_module_change() {
+    let tree = Tree::loaded();
+    let mut terminal = start(&tree, "0.05");
+    tree.counters(&[("first_uses", 777_777)]);
+    terminal.expect("777777");
+    let line = |tid| format!("1000 {tid} live 0x602e7 0x202e7 12288 0 3 1 t{tid}.");
+    tree.threads(&(1000..4000).map(line).collect::<Vec<_>>());
+    terminal.expect("more below");
+    terminal.type_keys("\u{1b}[F");
+    terminal.expect("t3999.");
+    tree.threads(&(1000..1003).map(line).collect::<Vec<_>>());
+    terminal.expect("t1002.");
+    terminal.expect("t1000.");
+    tree.unload();
+    terminal.expect("not loaded");
+    terminal.type_keys("q");
+    assert_eq!(terminal.end().code(), Some(0));
+    expect_given_back(&terminal);
+}
+
+#[test]
+fn another_size_is_seen_at_once() {
+    let tree = Tree::loaded();
+    let mut terminal = start(&tree, NEVER);
+    let before = terminal.shown.len();
+    terminal.resize(60, 10);
+    while !terminal.shown[before..].contains("quit") {
+        assert!(terminal.read(60_000), "not drawn again");
+    }
+    terminal.type_keys("q");
+    assert!(terminal.end().success());
+}
+
+#[test]
+fn colours_if_they_are_wanted() {
+    let tree = Tree::loaded();
+    let reversed = "\u{1b}[7m";
+    assert!(start(&tree, NEVER).shown.contains(reversed));
+    let mut command = Command::new("env");
+    let top = tree.command(&["top"]);
+    command.arg("NO_COLOR=1").arg(top.get_program()).args(top.get_args());
+    let mut terminal = Terminal::start(command);
+    terminal.expect("sort: buffer");
+    assert!(!terminal.shown.contains(reversed));
+}
+
+#[test]
+fn lines_fit_into_80_columns() {
+    let tree = Tree::loaded();
+    let deep = "a.slice/b.service/".to_owned() + &"deeper/".repeat(12) + "end";
+    std::fs::create_dir_all(tree.path().join("sys/fs/cgroup").join(&deep)).unwrap();
+    let cgroup = tree.cgroup(&deep);
+    tree.threads(&[format!("2000000 2000001 reclaimed 0x602e7 0x202e7 0 16384 535300 {cgroup} fifteen letters")]);
+    tree.counters(&[("first_uses", 123_456_789), ("reclaimed", 12_345_678), ("regrown", 12_345_677), ("denied", 99)]);
+    for command in [&["top", "--once"][..], &["top", "--once", "--by", "process"], &["status"]] {
+        let mut terminal = Terminal::start(tree.command(command));
+        terminal.end();
+        for line in terminal.shown.lines() {
+            assert!(line.chars().count() <= 80, "{line:?}");
+        }
+        assert!(terminal.shown.contains("123456789"), "{}", terminal.shown);
+        assert!(command.contains(&"process") || command[0] == "status" || terminal.shown.contains("…"));
+    }
+}
+
+/// One that cannot move its cursor gets text.
+#[test]
+fn a_dumb_terminal() {
+    let tree = Tree::loaded();
+    let mut command = Command::new("env");
+    let top = tree.command(&["top"]);
+    command.arg("TERM=dumb").arg(top.get_program()).args(top.get_args());
+    let mut terminal = Terminal::start(command);
+    assert_eq!(terminal.end().code(), Some(0));
+    assert!(terminal.shown.contains("worker 1") && !terminal.shown.contains('\u{1b}'), "{}", terminal.shown);
+}

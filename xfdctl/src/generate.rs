@@ -34,6 +34,11 @@ mod tests {
         let text = |name: &str| std::fs::read_to_string(folder.path().join("new").join(name)).unwrap();
         assert!(text("xfdctl.1").contains("xfdctl\\-doctor"));
         assert!(text("xfdctl-doctor.1").contains("Exit status: 0 nothing is wrong"));
+        for (watch, option) in [("status", "interval"), ("top", "sort"), ("metrics", "output")] {
+            let page = text(&format!("xfdctl-{watch}.1"));
+            assert!(page.contains(option) && page.contains("Exit status: 0") && !page.contains("root <"), "{page}");
+            assert!(text("xfdctl.bash").contains(watch));
+        }
         assert!(text("xfdctl.bash").contains("doctor") && text("_xfdctl").contains("doctor"));
         assert!(text("xfdctl.fish").contains("doctor"));
     }

@@ -3,11 +3,11 @@
 
 use super::finding::Finding;
 use super::signature;
+use crate::module::{self, Module, NAME};
 use std::fs;
 use std::path::Path;
 
 const ABOUT: &str = "module";
-const NAME: &str = "xfd";
 
 /// All about it, on a machine that `gives_tiles` or not. `log`: the kernel's, if it can be read.
 pub fn look(log: Option<&str>, gives_tiles: bool) -> Vec<Finding> {
@@ -24,16 +24,11 @@ fn is_loaded(root: &Path) -> bool {
 }
 
 fn judge(root: &Path, log: Option<&str>) -> Finding {
-    let text =
-        |path: &str| fs::read_to_string(root.join(path)).map(|text| text.trim().to_owned()).unwrap_or_default();
-    if !is_loaded(root) {
-        return absent(root, &text("proc/sys/kernel/osrelease"), log);
-    }
-    let version = match text("sys/module/xfd/version") {
-        none if none.is_empty() => String::new(),
-        version => format!(" {version}"),
+    let Some(module) = Module::look(root) else {
+        return absent(root, &module::kernel_release(root), log);
     };
-    if text("sys/kernel/livepatch/xfd/transition") == "1" {
+    let version = module.version.as_deref().map(|version| format!(" {version}")).unwrap_or_default();
+    if module.transition {
         return Finding::note(
             ABOUT,
             format!(
@@ -42,8 +37,8 @@ fn judge(root: &Path, log: Option<&str>) -> Finding {
             ),
         );
     }
-    if text("sys/kernel/livepatch/xfd/enabled") == "1" {
-        return Finding::ok(ABOUT, format!("xfd{version} handles first uses of tiles"));
+    if module.enabled {
+        return in_charge(root, &version);
     }
     match replaced_by(root) {
         Some(other) => Finding::wrong(
@@ -59,6 +54,20 @@ fn judge(root: &Path, log: Option<&str>) -> Finding {
             format!("xfd{version} is loaded and disabled: the kernel's own code handles first uses; rmmod xfd, then modprobe xfd, for the module"),
         ),
     }
+}
+
+fn in_charge(root: &Path, version: &str) -> Finding {
+    let what = format!("xfd{version} handles first uses of tiles");
+    let Ok(Some(counters)) = module::counters(root) else { return Finding::ok(ABOUT, what) };
+    let [served, denied, repeated] = ["first_uses", "denied", "repeated"].map(|name| counters.get(name));
+    if repeated > 0 {
+        return Finding::wrong(
+            ABOUT,
+            format!("{what}, and {repeated} came from threads that had their buffer: a bug of xfd's"),
+            "report it, with what xfdctl status and the kernel's log say",
+        );
+    }
+    Finding::ok(ABOUT, format!("{what}: {served} so far, and {denied} denied (xfdctl status)"))
 }
 
 fn absent(root: &Path, release: &str, log: Option<&str>) -> Finding {
@@ -187,6 +196,16 @@ mod tests {
         assert_eq!(cure("Unknown symbol klp_enable_patch (err -2)").as_deref(), Some(REBUILD));
         assert!(cure("Loading of unsigned module is rejected").unwrap().contains("sign"));
         assert_eq!(cure("handles first uses"), None);
+    }
+
+    #[test]
+    fn what_it_counts() {
+        let enabled = ("sys/kernel/livepatch/xfd/enabled", "1\n");
+        let counted = |text| of(&[LOADED, enabled, ("proc/xfd/counters", text)], "");
+        let (state, what) = counted("first_uses 5\ndenied 2\nrepeated 0\n");
+        assert_eq!((state, what.contains("5 so far, and 2 denied")), (State::Ok, true), "{what}");
+        assert_eq!(counted("first_uses 5\nrepeated 1\n").0, State::Wrong);
+        assert_eq!(counted("what is this\n").0, State::Ok);
     }
 
     #[test]

@@ -175,3 +175,62 @@ impl Live {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::cgroups::Cgroups;
+    use super::super::super::rates::Rates;
+    use super::super::super::sight::Sight;
+    use super::super::super::snapshot::Snapshot;
+    use super::*;
+    use crate::module::counters::Counters;
+    use crate::module::{tasks, Module};
+    use proptest::prelude::*;
+    use ratatui::backend::TestBackend;
+    use ratatui::Terminal;
+
+    fn seen(threads: usize, comm: &str) -> Seen {
+        let line = |tid| format!("{} {tid} live 0 0 12288 4096 3 1 {comm}\n", tid / 9 + 1);
+        let text = (1..=threads).map(line).collect::<Vec<_>>().concat();
+        let columns = "pid tid state permitted guest_permitted bytes guest_bytes since_ms cgroup comm";
+        let now = Snapshot {
+            taken: Instant::now(),
+            uptime: Duration::from_secs(9),
+            counters: Counters::parse("first_uses 9\nin_charge_since_ms 5\n").unwrap(),
+            threads: tasks::parse(&format!("{columns}\n{text}")).unwrap(),
+        };
+        let module = Module {
+            version: None,
+            build_id: None,
+            enabled: true,
+            transition: false,
+            parameters: std::collections::BTreeMap::new(),
+        };
+        let (rates, cgroups) = (Rates::new(None, &now), Cgroups::new(Path::new("/nowhere")));
+        Seen { module, kernel: "7.3".into(), sight: Sight::Own, now, rates, cgroups }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        /// Whatever the terminal's size, the threads and what is typed: it is drawn, and does not scroll beyond the end.
+        #[test]
+        fn no_size_is_too_strange(
+            width in 1..200u16,
+            height in 1..60u16,
+            threads in 0..200usize,
+            comm in "[^\\pC\\\\]{0,15}",
+            typed in "[tpcsjk]{0,9}",
+        ) {
+            let view = View::new(By::Thread, None).unwrap();
+            let mut live =
+                Live { seen: Some(seen(threads, &comm)), view, colours: true, above: 0, rows: 0, room: 0 };
+            let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+            terminal.draw(|frame| live.draw(frame)).unwrap();
+            for key in keys(typed.as_bytes()) {
+                prop_assert!(live.press(key).is_none());
+                terminal.draw(|frame| live.draw(frame)).unwrap();
+                prop_assert!(live.above + live.room <= live.rows.max(live.room));
+            }
+        }
+    }
+}

@@ -50,7 +50,8 @@ pub fn check(project: &Project, filter: Option<&str>, class: Class) -> Result<u8
     type Check = fn(&Project) -> Result<Count>;
     let of_packages: [(_, _, Check); 2] =
         [(deb_life::NAME, Class::Usual, deb_life::check), (deb_life::DKMS, Class::Long, deb_life::check_dkms)];
-    for (name, _, check) in of_packages.iter().filter(|(name, of, _)| *of == class && wanted(&format!("host:{name}"))) {
+    for (name, _, check) in of_packages.iter().filter(|(name, of, _)| *of == class && wanted(&format!("host:{name}")))
+    {
         let start = Instant::now();
         let count = check(project)?;
         rows.push(Row { name: format!("host: {name}"), count, time: start.elapsed() });

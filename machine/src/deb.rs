@@ -53,7 +53,10 @@ pub enum For<'a> {
 pub fn deb(project: &Project, which: &For) -> Result<u8> {
     let signer = host::signer()?;
     let kernels = match which {
-        For::Host(release) => vec![host::prepare(project, &host::release(*release)?)?],
+        For::Host(release) => {
+            let kernel = host::prepare(project, &host::release(*release)?);
+            vec![kernel.context("no packages (XFD_KERNEL=NAME takes a kernel of machine/recipe.toml)")?]
+        }
         For::Asked => vec![project.kernel()?],
         For::All => project.kernels()?,
     };

@@ -25,6 +25,9 @@ pub const DKMS: &str = "dkms";
 /// What follows the version in that of a later one.
 const NEXT: &str = "+next";
 
+/// A kernel that there is not: the later packages have a module for it, too.
+const ANOTHER: &str = "9.9.9-none";
+
 /// Packages of today, and later ones.
 pub struct Both {
     pub version: String,
@@ -45,10 +48,13 @@ pub fn both(project: &Project, kernel: &Kernel) -> Result<Both> {
     let next_version = format!("{version}{NEXT}");
     let ko = host::build(project, kernel, "deb", None)?;
     let later = project.module(kernel).module()?.path().join(WITH_FAULTS);
-    let make = |version: &str, ko| {
-        deb::make(project, &Contents { version: version.to_owned(), modules: vec![(release.to_owned(), ko)] })
+    let make = |version: &str, modules: &[(&str, &Path)]| {
+        let modules = modules.iter().map(|(release, ko)| ((*release).to_owned(), ko.to_path_buf())).collect();
+        deb::make(project, &Contents { version: version.to_owned(), modules })
     };
-    Ok(Both { old: make(&version, ko)?, new: make(&next_version, later)?, version, next_version })
+    let old = make(&version, &[(release, &ko)])?;
+    let new = make(&next_version, &[(release, &later), (ANOTHER, &later)])?;
+    Ok(Both { version, old, next_version, new })
 }
 
 /// The system in which packages are installed, as it is before.

@@ -59,15 +59,15 @@ pub fn guest(machine: &Machine, programs: &Programs, tests: &[String]) -> Result
     for name in tests.iter().map(String::as_str).chain(STARTED) {
         programs.install(name, &mut files)?;
     }
-    later(&both, &mut files)?;
+    later(&both, release, &mut files)?;
     Ok(files)
 }
 
-/// What its tests upgrade to; DKMS has no compilers there.
-fn later(both: &Both, files: &mut Initramfs) -> Result<()> {
+/// What its tests upgrade to.
+fn later(both: &Both, release: &str, files: &mut Initramfs) -> Result<()> {
     for package in debs(both.new.path())? {
         let name = package.file_name().context("a package has no name")?.to_string_lossy().into_owned();
-        if !name.starts_with("xfd-dkms") {
+        if name.starts_with("xfd-tools") || name.contains(release) {
             files.file(&format!("packages/{name}"), &package)?;
         }
     }

@@ -6,6 +6,7 @@ mkdir -p "/usr/lib/modules/$release"
 for name in builtin builtin.modinfo order; do
 	touch "/usr/lib/modules/$release/modules.$name"
 done
+depmod "$release"
 apt-get install -q -y --no-install-recommends -o APT::Sandbox::User=root \
 	/xfd/packages/xfd-tools_*.deb "/xfd/packages/xfd-modules-$release"_*.deb
 systemctl enable xfd.service

@@ -9,7 +9,8 @@ conf=/etc/modprobe.d/xfd.conf
 enabled=/etc/systemd/system/multi-user.target.wants/xfd.service
 . "$(dirname "$0")/packages_lib.sh"
 
-packages() { echo "/xfd/$1/xfd-tools_"*.deb "/xfd/$1/$module"_*.deb; }
+old=(/xfd/old/xfd-tools_*.deb "/xfd/old/$module"_*.deb)
+new=(/xfd/new/xfd-tools_*.deb "/xfd/new/$module"_*.deb)
 
 # Every file but what apt and dpkg remember of what was there once, and the times of it.
 all_files() {
@@ -24,13 +25,13 @@ touch "$modules/modules.builtin" "$modules/modules.builtin.modinfo" "$modules/mo
 depmod "$release"
 before=$(all_files) before_contents=$(contents)
 
-installs() { apt install $(packages old); }
+installs() { apt install "${old[@]}"; }
 is_installed() { same "$1" "$(dpkg-query -W -f '${Version}' xfd-tools)" && same "$1" "$(dpkg-query -W -f '${Version}' "$module")"; }
 is_not_enabled() { same disabled "$(systemctl is-enabled xfd)" && [ ! -e $enabled ]; }
 # Neither by udev nor by systemd-modules-load.
 loads_nothing() {
-	places="/etc/modules /etc/modules-load.d /usr/lib/modules-load.d /usr/lib/udev /etc/udev /etc/initramfs-tools"
-	same "" "$(modinfo -k "$release" -F alias xfd)" && same "" "$(grep -rls xfd $places)"
+	places=(/etc/modules /etc/modules-load.d /usr/lib/modules-load.d /usr/lib/udev /etc/udev /etc/initramfs-tools)
+	same "" "$(modinfo -k "$release" -F alias xfd)" && same "" "$(grep -rls xfd "${places[@]}")"
 }
 modprobe_finds_it() {
 	same "insmod /lib/modules/$release/updates/xfd.ko" "$(modprobe -S "$release" -D xfd | sed 's/ *$//')"
@@ -55,8 +56,13 @@ refuses() {
 refuses_wrong_use() { refuses && refuses reload && refuses unload now; }
 
 keeps_what_was_changed() {
-	echo "options xfd pool=3" >>$conf && systemctl enable xfd && apt install $(packages new) && is_installed "$next" &&
+	echo "options xfd pool=3" >>$conf && systemctl enable xfd && apt install "${new[@]}" && is_installed "$next" &&
 		grep -q "pool=3$" $conf && same enabled "$(systemctl is-enabled xfd)"
+}
+# Each kernel's module is a package of its own.
+goes_beside_another() {
+	apt install /xfd/new/xfd-modules-9.9.9-none_*.deb && is_installed "$next" && [ -e /usr/lib/modules/9.9.9-none/updates/xfd.ko ] &&
+		apt purge xfd-modules-9.9.9-none && [ ! -e /usr/lib/modules/9.9.9-none ] && is_installed "$next"
 }
 # The tools alone go: the module stays a module.
 removes_tools() {
@@ -71,12 +77,12 @@ purges() {
 # As long as its kernel is not there.
 waits_for_its_kernel() {
 	mv "$modules" /tmp/kernel
-	apt install $(packages new) && same "$modules/updates
+	apt install "${new[@]}" && same "$modules/updates
 $modules/updates/xfd.ko" "$(find "$modules" -mindepth 1 | sort)" && apt purge xfd-tools "$module" && [ ! -e "$modules" ]
 }
 
 echo "TAP version 13"
-echo "1..15"
+echo "1..16"
 check installs installs
 check is_installed is_installed "$version"
 check is_not_enabled is_not_enabled
@@ -88,6 +94,7 @@ check has_pages has_pages
 check says_that_there_is_none says_that_there_is_none
 check refuses_wrong_use refuses_wrong_use
 check keeps_what_was_changed keeps_what_was_changed
+check goes_beside_another goes_beside_another
 check removes_tools removes_tools
 check removes_the_module removes_the_module
 check purges purges

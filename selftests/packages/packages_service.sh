@@ -41,6 +41,18 @@ upgrades() {
 	dpkg --force-confold -i /packages/*.deb && is_the_later && is_active && is_settled && parameter_is pool 3
 }
 
+# The later one's tests make a step of loading fail. The journal has the kernel's reason.
+says_why_it_was_refused() {
+	echo "options xfd fail_step=3" >>$CONF
+	systemctl start xfd && return 1
+	sed -i '/fail_step/d' $CONF
+	same "the unit" failed "$(systemctl is-active xfd)" && ! is_loaded && journal_has "xfd: not loaded: step Kernel failed as fail_step asks" &&
+		starts && stops
+}
+refuses_another() {
+	/usr/libexec/xfd/xfd-module load "/usr/lib/modules/$RELEASE/updates/xfd.ko" && return 1
+	is_active && is_settled
+}
 # Loading twice is loading once.
 starts_with_the_module_there() {
 	systemctl stop xfd && /usr/libexec/xfd/xfd-module load && starts && stops
@@ -57,7 +69,7 @@ removed() {
 	starts && dpkg -r "xfd-modules-$RELEASE" && is_inactive && ! is_loaded && nothing_remains && kernel_serves
 }
 
-plan 14
+plan 16
 check "booted_with_it" booted_with_it
 check "module_serves" module_serves
 check "reloads" reloads
@@ -66,7 +78,9 @@ check "upgrades_under_amx" with_amx upgrades
 check "later_module_serves" module_serves
 check "stops_under_amx" with_amx stops
 check "kernel_serves" kernel_serves
+check "says_why_it_was_refused" says_why_it_was_refused
 check "starts_again_under_amx" with_amx starts
+check "refuses_another" refuses_another
 check "starts_with_the_module_there" starts_with_the_module_there
 check "without_a_module" without_a_module
 check "removed" removed

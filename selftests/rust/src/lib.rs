@@ -23,6 +23,7 @@ pub mod matrix;
 pub mod module;
 pub mod probe;
 pub mod rows;
+pub mod seccomp;
 pub mod shared_memory;
 pub mod slow_calls;
 pub mod slow_memory;

@@ -35,7 +35,7 @@ pub fn explain(trace: &Trace, machine: Machine, log: Option<&str>) -> Finding {
         },
         (_, Some(other)) => other,
         (End::Exited(status), None) => ended_by_itself(trace, status, machine.gives_tiles),
-        (End::Killed(signal), None) => not_by_amx(trace, signal),
+        (End::Killed(signal), None) => not_by_amx(trace, signal, log),
     }
 }
 
@@ -57,7 +57,14 @@ fn ended_by_itself(trace: &Trace, status: c_int, gives_tiles: bool) -> Finding {
     }
 }
 
-fn not_by_amx(trace: &Trace, signal: c_int) -> Finding {
+fn not_by_amx(trace: &Trace, signal: c_int, log: Option<&str>) -> Finding {
+    let cure = match (signal, log) {
+        (libc::SIGKILL, None) => {
+            "look in the kernel log, which only root may read here, whether it says Killed process: then memory is short; if \
+             not, look for who sends it signals"
+        }
+        _ => "look for the reason in the program itself, or for who sends it signals",
+    };
     let fault = trace.main.process.fault.as_ref().filter(|fault| fault.signal == signal);
     let place = fault.map_or_else(String::new, |fault| format!(" at {:#x}, {}", fault.ip, instruction(fault).text));
     Finding::wrong(
@@ -68,7 +75,7 @@ fn not_by_amx(trace: &Trace, signal: c_int) -> Finding {
             name_of(signal),
             asked(&trace.main.process, trace.blind)
         ),
-        "look for the reason in the program itself, or at who sends it signals",
+        cure,
     )
 }
 
@@ -107,12 +114,14 @@ fn reason(
     machine: Machine,
     blind: bool,
 ) -> Option<Reason> {
+    if let Some(reason) = no_frame(process, fault) {
+        return Some(reason);
+    }
     let because = |why: &str, cure: &'static str| Some((why.to_owned(), cure));
     match (fault.signal, fault.code) {
         // What raises #NM without CR0.TS is armed by XFD, whatever it is called.
         (libc::SIGILL, ILL_ILLOPC) => Some(without_permission(process, blind, machine.gives_tiles)),
         (libc::SIGILL, ILL_ILLOPN) if instruction.is_amx => Some(not_defined(instruction, machine)),
-        (libc::SIGSEGV, SI_KERNEL) if fault.frame_of.is_some() => no_frame(process, fault),
         (libc::SIGSEGV, SI_KERNEL) if instruction.loads_config => because(
             "the CPU has no such palette, or the shapes do not fit it (#GP)",
             "see palettes above; if they are right, it is an error of the program's",
@@ -200,8 +209,8 @@ fn without_permission(process: &Process, blind: bool, gives_tiles: bool) -> Reas
 
 /// A signal whose frame does not fit on the alternate stack: tiles make it large.
 fn no_frame(process: &Process, fault: &Fault) -> Option<Reason> {
+    let signal = name_of(fault.frame_of.filter(|_| fault.signal == libc::SIGSEGV && fault.code == SI_KERNEL)?);
     let stack = process.altstacks.get(&fault.tid)?;
-    let signal = name_of(fault.frame_of?);
     let room = fault.sp.checked_sub(stack.start).filter(|&room| room <= stack.bytes);
     let left = room.map_or_else(String::new, |room| format!(", of which {room} are left in a handler"));
     Some((

@@ -19,7 +19,7 @@ pub fn look() -> Vec<Finding> {
     if findings.is_empty() {
         findings.push(Finding::ok(
             ABOUT,
-            "none that is close: memory of the cgroup (memory.max), address space (ulimit -v)",
+            "neither the memory of its cgroup (memory.max) nor address space (ulimit -v) is short",
         ));
     }
     findings

@@ -5,9 +5,9 @@ use super::cure;
 use super::program::{Process, Request};
 use nix::errno::Errno;
 
-/// The last request that was refused, and is not made up for by a later one.
+/// The last request of this program's that was refused, and is not made up for by a later one.
 pub fn last_refused(process: &Process) -> Option<&Request> {
-    let refused = process.requests.iter().rposition(|request| request.errno != 0)?;
+    let refused = process.requests.iter().rposition(|request| request.errno != 0 && !request.void)?;
     let request = &process.requests[refused];
     let made_up = |later: &Request| later.errno == 0 && later.for_guests == request.for_guests;
     (!process.requests[refused..].iter().any(made_up)).then_some(request)
@@ -61,7 +61,11 @@ mod tests {
         assert_eq!(granted as i32, 0);
         assert!(last_refused(&asked(&[(false, Errno::ENOSPC), (false, granted)])).is_none());
         assert!(last_refused(&asked(&[(false, Errno::ENOSPC), (true, granted)])).is_some());
-        assert!(last_refused(&asked(&[(false, granted), (false, Errno::EPERM)])).is_some());
+        let mut asked = asked(&[(false, granted), (false, Errno::EPERM)]);
+        assert!(last_refused(&asked).is_some());
+        // Another program was refused it.
+        asked.requests[1].void = true;
+        assert!(last_refused(&asked).is_none());
     }
 
     #[test]

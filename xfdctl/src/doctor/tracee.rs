@@ -114,12 +114,23 @@ pub fn memory_of(tid: i32, address: u64, bytes: usize) -> Vec<u8> {
     memory
 }
 
-/// A number of /proc/TID/status.
-pub fn status_of(tid: i32, name: &str) -> Option<i32> {
+/// A line of /proc/TID/status.
+fn line_of(tid: i32, name: &str) -> Option<String> {
     let status = fs::read(format!("/proc/{tid}/status")).ok()?;
     let status = String::from_utf8_lossy(&status);
     let value = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-    value?.trim().parse().ok()
+    Some(value?.trim().to_owned())
+}
+
+/// A number of /proc/TID/status.
+pub fn status_of(tid: i32, name: &str) -> Option<i32> {
+    line_of(tid, name)?.parse().ok()
+}
+
+/// Whether its process has a handler for `signal`.
+pub fn is_caught(tid: i32, signal: c_int) -> bool {
+    let mask = line_of(tid, "SigCgt").and_then(|mask| u64::from_str_radix(&mask, 16).ok());
+    mask.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
 }
 
 /// Whether it has a seccomp filter.

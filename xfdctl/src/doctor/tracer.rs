@@ -2,7 +2,7 @@
 //! Follows a program's threads from one stop to the next, and notes what its end may come from.
 
 use super::program::{AltStack, End, Ended, Process, Request, SmallStack};
-use super::tracee::{fault, has_filter, memory_of, name_of, request, status_of, syscall_info, Asked};
+use super::tracee::{fault, has_filter, is_caught, memory_of, name_of, request, status_of, syscall_info, Asked};
 use anyhow::bail;
 use nix::errno::Errno;
 use nix::libc::{self, c_int, c_long};
@@ -30,7 +30,7 @@ pub struct Tracer {
     processes: BTreeMap<i32, Process>,
     /// Calls that have begun.
     calls: BTreeMap<i32, Call>,
-    /// The signal that a thread goes on with, and where.
+    /// The signal whose handler a thread goes on with, and where that begins.
     delivered: BTreeMap<i32, (c_int, u64)>,
     /// In the order of their ends.
     pub ended: Vec<Ended>,
@@ -169,7 +169,9 @@ impl Tracer {
     fn met(&mut self, tid: i32, process: i32, signal: c_int) {
         let before = self.delivered.remove(&tid);
         let Some((ip, fault)) = fault(tid, signal) else { return };
-        self.delivered.insert(tid, (signal, ip));
+        if is_caught(tid, signal) {
+            self.delivered.insert(tid, (signal, ip));
+        }
         let Some(mut fault) = fault else { return };
         let process = self.processes.entry(process).or_default();
         // Where a handler should have begun, also behind a call that is made anew, nothing has run since.

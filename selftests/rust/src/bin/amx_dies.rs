@@ -7,9 +7,11 @@ use clap::{Parser, ValueEnum};
 use std::arch::asm;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
-use std::{io, thread};
+use std::sync::Barrier;
+use std::{io, mem, ptr, thread};
 use xcomp::Feature;
 use xfd_selftests::altstack;
+use xfd_selftests::seccomp::{forbid, Fate};
 use xfd_selftests::tile::Tiles;
 
 /// Dies, mostly.
@@ -48,6 +50,18 @@ enum How {
     NotConfigured,
     /// There is no such palette
     NoPalette,
+    /// The alternate signal stack of another thread is too small
+    SmallStackOfAThread,
+    /// The same, but it asks again when that has gone
+    AsksAgain,
+    /// A signal frame does not fit on what is left of its alternate signal stack
+    SignalInAHandler,
+    /// It asks for its guests when it has a virtual CPU
+    VcpuFirst,
+    /// It takes the last palette that CPUID shows
+    LastPalette,
+    /// It takes all memory
+    EatsMemory,
     /// Of something else
     NullPointer,
 }
@@ -80,11 +94,11 @@ fn main() -> anyhow::Result<()> {
             unsafe { libc::signal(libc::SIGILL, end as *const () as libc::sighandler_t) };
         }
         How::KilledByFilter => {
-            filter_arch_prctl(libc::SECCOMP_RET_KILL_PROCESS)?;
+            filter_requests(Fate::Killed)?;
             ask()?;
         }
         How::Filtered | How::FilteredAndEnds | How::FallsBack => {
-            filter_arch_prctl(libc::SECCOMP_RET_ERRNO | libc::EPERM as u32)?;
+            filter_requests(Fate::Errno(libc::EPERM))?;
             ensure!(ask().is_err(), "the filter lets it through");
             match how {
                 How::FilteredAndEnds => bail!("no tiles"),
@@ -92,6 +106,24 @@ fn main() -> anyhow::Result<()> {
                 _ => {}
             }
         }
+        How::SmallStackOfAThread | How::AsksAgain => {
+            let refused = beside_a_small_stack(ask)?;
+            ensure!(refused.is_err(), "4096 bytes are enough here");
+            if how == How::AsksAgain {
+                ask()?;
+            }
+        }
+        How::SignalInAHandler => {
+            ask()?;
+            return signal_in_a_handler();
+        }
+        How::VcpuFirst => return ask_behind_a_vcpu(),
+        How::LastPalette => {
+            ask()?;
+            use_a_tile_of_the_last_palette();
+            return Ok(());
+        }
+        How::EatsMemory => eat_memory(),
         How::NotConfigured => {
             ask()?;
             // SAFETY: #UD.
@@ -127,30 +159,86 @@ fn use_a_tile() {
     Tiles::configure().zero::<0>();
 }
 
-/// That is what arch_prctl comes to from now on.
-fn filter_arch_prctl(action: u32) -> io::Result<()> {
-    const LOAD_NUMBER: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
-    const IF_EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
-    const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
-    let step = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
-    let mut steps = [
-        step(LOAD_NUMBER, 0, 0, 0),
-        step(IF_EQUAL, 0, 1, libc::SYS_arch_prctl as u32),
-        step(RETURN, 0, 0, action),
-        step(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW),
-    ];
-    let filter = libc::sock_fprog {
-        len: steps.len() as u16,
-        filter: steps.as_mut_ptr(),
-    };
-    // SAFETY: both only restrict this process; the filter is there until it was copied.
-    let done = unsafe {
-        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
-            && libc::prctl(
-                libc::PR_SET_SECCOMP,
-                libc::SECCOMP_MODE_FILTER,
-                &raw const filter,
-            ) == 0
-    };
-    done.then_some(()).ok_or_else(io::Error::last_os_error)
+/// That is what a request for tiles comes to from now on.
+fn filter_requests(fate: Fate) -> io::Result<()> {
+    const REQUEST: u32 = 0x1023;
+    forbid(libc::SYS_arch_prctl, REQUEST..=REQUEST, fate)
+}
+
+/// Runs `work` while another thread has an alternate signal stack that is too small.
+fn beside_a_small_stack<T>(work: impl FnOnce() -> T) -> anyhow::Result<T> {
+    let (both_are_there, may_go) = (Barrier::new(2), Barrier::new(2));
+    thread::scope(|scope| {
+        let holder = thread::Builder::new().name("holder".into());
+        let held = holder.spawn_scoped(scope, || {
+            altstack::with(4096, || {
+                both_are_there.wait();
+                may_go.wait();
+            })
+        })?;
+        both_are_there.wait();
+        let result = work();
+        may_go.wait();
+        held.join().ok().context("the holder panicked")??;
+        Ok(result)
+    })
+}
+
+/// A signal comes while the handler of another one is on the alternate stack, which has room for one frame.
+fn signal_in_a_handler() -> anyhow::Result<()> {
+    extern "C" fn first(_: libc::c_int) {
+        // SAFETY: raise() may be called in a handler.
+        unsafe { libc::raise(libc::SIGUSR2) };
+    }
+    extern "C" fn second(_: libc::c_int) {}
+    for (signal, handler) in [
+        (libc::SIGUSR1, first as extern "C" fn(_)),
+        (libc::SIGUSR2, second),
+    ] {
+        // SAFETY: all zeros is a valid sigaction, and the handlers do what handlers may.
+        let set = unsafe {
+            let mut action: libc::sigaction = mem::zeroed();
+            action.sa_sigaction = handler as *const () as libc::sighandler_t;
+            action.sa_flags = libc::SA_ONSTACK;
+            libc::sigaction(signal, &raw const action, ptr::null_mut())
+        };
+        ensure!(set == 0, "sigaction: {}", io::Error::last_os_error());
+    }
+    use_a_tile();
+    let enough_for_one = altstack::largest_frame() + 1024;
+    // SAFETY: sends a signal that has a handler.
+    altstack::with(enough_for_one, || unsafe { libc::raise(libc::SIGUSR1) })?;
+    bail!("two frames fit")
+}
+
+/// Its guests are to have tiles, when the first of their CPUs is there.
+fn ask_behind_a_vcpu() -> anyhow::Result<()> {
+    let kvm = kvm_ioctls::Kvm::new().context("/dev/kvm")?;
+    let vm = kvm.create_vm().context("KVM_CREATE_VM")?;
+    let _vcpu = vm.create_vcpu(0).context("KVM_CREATE_VCPU")?;
+    Ok(xcomp::request_guest(Feature::TILE_DATA)?)
+}
+
+/// As programs do that ask the CPU for the shapes of its tiles: palette 0 configures none.
+fn use_a_tile_of_the_last_palette() {
+    // SAFETY: CPUID is there; LDTILECFG reads 64 bytes.
+    unsafe {
+        let last = std::arch::x86_64::__cpuid_count(0x1d, 0).eax;
+        let mut config = [0_u8; 64];
+        if last != 0 {
+            config[0] = last as u8;
+            config[16] = 64;
+            config[48] = 16;
+        }
+        asm!("ldtilecfg [{}]", in(reg) &raw const config, options(nostack, readonly));
+        asm!("tilezero tmm0", options(nostack, nomem));
+    }
+}
+
+/// Takes memory until there is none.
+fn eat_memory() -> ! {
+    let mut eaten = Vec::new();
+    loop {
+        eaten.push(vec![1_u8; 1 << 20]);
+    }
 }

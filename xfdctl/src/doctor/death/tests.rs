@@ -167,6 +167,7 @@ fn killed_for_want_of_memory() {
     let line = "Memory cgroup out of memory: Killed process 7 (p) total-vm:1kB\n";
     assert!(what(line).contains("its cgroup had no memory"));
     assert!(what("Out of memory: Killed process 7 (p) total-vm:1kB\n").contains("the machine had no memory"));
+    assert!(explain(&trace, ALL, None).cure.unwrap().contains("only root may read"));
     assert!(what("Out of memory: Killed process 77 (p) total-vm:1kB\n").contains("AMX is not the reason"));
 }
 

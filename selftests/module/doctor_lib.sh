@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: GPL-2.0
+# Sourced, after xfd_lib.sh, by the tests of `xfdctl doctor`.
+
+DOCTOR="$HERE/xfdctl doctor"
+DIES=$HERE/amx_dies
+
+# What is wrong has a line behind it that says what to do.
+has_cures() {
+	awk '/^WRONG / { if (wants) exit; wants = 1; next }
+	     /^ *do this: +[^ ]/ { wants = 0; next }
+	     wants { exit }
+	     END { exit wants }' "$WORK/doctor"
+}
+
+# says STATUS PATTERN ARGS...: it exits so, and has a line like this; it is shown if not.
+says() {
+	status=$1 pattern=$2
+	shift 2
+	$DOCTOR "$@" >"$WORK/doctor" 2>&1
+	seen=$?
+	grep -q -e "$pattern" "$WORK/doctor" && same "exit status" "$status" "$seen" && has_cures && return
+	echo "no such line, or none behind it that says what to do: $pattern"
+	cat "$WORK/doctor"
+	return 1
+}
+
+# cure PATTERN: what says() has found is to be mended so.
+cure() {
+	grep -A1 -e "$pattern" "$WORK/doctor" | grep -q -e "^ *do this: .*$1" && return
+	echo "no such cure: $1"
+	cat "$WORK/doctor"
+	return 1
+}
+
+# no_line PATTERN: there was none.
+no_line() { ! grep -e "$1" "$WORK/doctor"; }
+
+# dies HOW PATTERN CURE
+dies() { says 1 "^WRONG *program .*$2" -- "$DIES" "$1" && cure "$3"; }

@@ -1,0 +1,23 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# `xfdctl doctor` on a kernel that was locked down by its command line, and so loads signed modules only. The first to load
+# one in its boot: what was refused stays in the kernel's log.
+. "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
+. "$HERE/doctor_lib.sh"
+
+grep -q "lockdown=integrity" /proc/cmdline || skip_all "this kernel was not locked down: boot with lockdown=integrity"
+LOCKED="locked down (integrity) and loads signed modules only"
+
+securityfs() { [ -e /sys/kernel/security/lockdown ] || mount -t securityfs securityfs /sys/kernel/security; }
+by_the_log() { says 0 "^note *lockdown .*the kernel is locked down and loads signed modules only" && cure "XFD_SIGN_KEY"; }
+untried() { securityfs && says 0 "^note *lockdown .*$LOCKED" && cure "XFD_SIGN_KEY"; }
+refused() {
+	! insmod "$MODULE" 2>/dev/null && says 1 "^WRONG *lockdown .*$LOCKED: it has refused one" &&
+		cure "sign xfd.ko .*mokutil --import"
+}
+
+plan 3
+check "without_securityfs" by_the_log
+check "it_was_not_tried" untried
+check "it_was_refused" refused
+finish

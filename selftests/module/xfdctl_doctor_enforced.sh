@@ -11,12 +11,13 @@ LOCKDOWN=/sys/kernel/security/lockdown
 
 refused() { ! insmod "$MODULE" 2>/dev/null; }
 confidentiality() {
-	echo confidentiality >$LOCKDOWN && refused && says 1 "^WRONG *lockdown .*locked down (confidentiality) .*has refused one" &&
+	echo confidentiality >$LOCKDOWN && refused && says 1 "^WRONG *lockdown .*locked down (confidentiality).*has refused one" &&
 		cure "sign xfd.ko"
 }
 enforced() {
 	echo 1 >/sys/module/module/parameters/sig_enforce && refused &&
-		says 1 "^WRONG *module .*kernel's reason: Loading of unsigned module is rejected" && cure "sign it by a key"
+		says 1 "^WRONG *lockdown .*and module.sig_enforce is set.*Loading of unsigned module is rejected" &&
+		cure "sign xfd.ko"
 }
 
 plan 2

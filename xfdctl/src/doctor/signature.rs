@@ -15,22 +15,27 @@ pub fn look(root: &Path, log: Option<&str>) -> Option<Finding> {
     let text = |path: &str| fs::read_to_string(root.join(path)).unwrap_or_default();
     let enforced = text("sys/module/module/parameters/sig_enforce").trim() == "Y";
     let log = log.unwrap_or_default();
-    let why = match lockdown(&text("sys/kernel/security/lockdown"), log) {
-        Some(level) => format!("the kernel is locked down{level} and loads signed modules only"),
-        None if enforced => "the kernel loads signed modules only (module.sig_enforce)".to_owned(),
-        None => return None,
-    };
-    if log
-        .lines()
-        .any(|line| line.starts_with("Lockdown: ") && line.contains("unsigned module loading is restricted"))
-    {
-        let what = format!("{why}: it has refused one, which may have been xfd (kernel log: Lockdown)");
+    let lockdown =
+        lockdown(&text("sys/kernel/security/lockdown"), log).map(|level| format!("the kernel is locked down{level}"));
+    let enforced = enforced.then(|| "module.sig_enforce is set".to_owned());
+    let why: Vec<_> = lockdown.into_iter().chain(enforced).collect();
+    if why.is_empty() {
+        return None;
+    }
+    let why = format!("{}, so it loads signed modules only", why.join(" and "));
+    // Neither line says which module it was.
+    if let Some(line) = log.lines().rev().find(|line| is_refusal(line)) {
+        let what = format!("{why}; it has refused one, which may have been xfd (kernel log: {line})");
         return Some(Finding::wrong(ABOUT, what, CURE));
     }
-    Some(Finding {
-        cure: Some(CURE.into()),
-        ..Finding::note(ABOUT, format!("{why}: xfd is not loaded without a signature"))
-    })
+    let what = format!("{why}; xfd needs a signature to be loaded");
+    Some(Finding { cure: Some(CURE.into()), ..Finding::note(ABOUT, what) })
+}
+
+/// What security/lockdown says of an unsigned module, or kernel/module/signing.c of one whose signature is not good.
+fn is_refusal(line: &str) -> bool {
+    line.contains("unsigned module loading is restricted")
+        || line.contains("Loading of ") && line.ends_with(" is rejected")
 }
 
 /// How far the kernel is locked down, if it is: by the file, which has the level in brackets, or without it by the log.
@@ -58,22 +63,28 @@ mod tests {
 
     const LOCKDOWN: &str = "sys/kernel/security/lockdown";
 
+    const ENFORCED: &str = "sys/module/module/parameters/sig_enforce";
+
     #[test]
     fn by_whom() {
         let what = |path, text, log| of(path, text, log).unwrap().what;
-        assert!(what(LOCKDOWN, "none [integrity] confidentiality\n", "").contains("locked down (integrity)"));
-        assert!(what("x", "", "Kernel is locked down from command line; see\n").contains("locked down and"));
-        assert!(what("sys/module/module/parameters/sig_enforce", "Y\n", "").contains("sig_enforce"));
+        assert!(what(LOCKDOWN, "none [integrity] confidentiality\n", "").contains("locked down (integrity), so"));
+        assert!(what("x", "", "Kernel is locked down from command line; see\n").contains("locked down, so"));
+        assert!(what(ENFORCED, "Y\n", "").starts_with("module.sig_enforce is set, so"));
+        assert!(what(ENFORCED, "Y\n", "Kernel is locked down\n")
+            .contains("locked down and module.sig_enforce is set, so"));
         assert!(of(LOCKDOWN, "[none] integrity confidentiality\n", "").is_none());
-        assert!(of("sys/module/module/parameters/sig_enforce", "N\n", "").is_none());
+        assert!(of(ENFORCED, "N\n", "").is_none());
     }
 
     #[test]
     fn what_was_refused_is_wrong() {
         let locked = "none integrity [confidentiality]\n";
         let refused = "Lockdown: insmod: unsigned module loading is restricted; see man kernel_lockdown.7\n";
+        let unknown_key = "module: Loading of module with unavailable key is rejected\n";
         assert_eq!(of(LOCKDOWN, locked, "").unwrap().state, State::Note);
         assert_eq!(of(LOCKDOWN, locked, refused).unwrap().state, State::Wrong);
+        assert!(of(ENFORCED, "Y\n", unknown_key).unwrap().what.contains("with unavailable key"));
         assert!(of(LOCKDOWN, "[none] integrity\n", refused).is_none());
     }
 }

@@ -40,9 +40,12 @@ fn a_file_is_replaced() {
     assert!(fs::read_to_string(&path).unwrap().contains("\nxfd_up 1\n"));
     assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o644);
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
-    let output = tree.run(&["metrics", "--output", "/dev/null"]);
+    let fifo = folder.path().join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let output = tree.run(&["metrics", "--output", fifo.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(3));
-    assert!(String::from_utf8(output.stderr).unwrap().starts_with("xfdctl: cannot write /dev/null: "));
+    let expected = format!("xfdctl: cannot write {}: it is there, and no ordinary file\n", fifo.display());
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), expected);
 }
 
 /// Each look at the file finds a whole one, while numbers change and the module goes; signals end it, and leave that.

@@ -51,13 +51,14 @@ mod tests {
     #[test]
     fn what_is_no_file_is_not_replaced() {
         let folder = tempfile::tempdir().unwrap();
-        let link = folder.path().join("link");
-        symlink("/dev/null", &link).unwrap();
-        for path in [&link, folder.path(), Path::new("/dev/null"), Path::new("/")] {
+        let [link, fifo] = ["link", "fifo"].map(|name| folder.path().join(name));
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        symlink(&fifo, &link).unwrap();
+        for path in [&link, &fifo, folder.path(), Path::new("/")] {
             assert!(replace(path, "new").is_err(), "{}", path.display());
         }
         assert!(link.is_symlink());
         assert!(replace(&folder.path().join("none/file"), "new").is_err());
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
     }
 }

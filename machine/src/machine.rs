@@ -164,8 +164,9 @@ impl Project {
 
     /// The programs for the guest.
     pub fn programs(&self, root: &Toolroot, kernel: &Kernel) -> Result<Programs> {
-        programs::Builder { cache: &self.cache, root, kernel, software: &self.recipe.software, project: &self.dir }
-            .programs()
+        let recipe = &self.recipe;
+        let (software, tracers) = (&recipe.software, &recipe.tracers);
+        programs::Builder { cache: &self.cache, root, kernel, software, tracers, project: &self.dir }.programs()
     }
 
     fn bochs(&self) -> PathBuf {

@@ -47,6 +47,7 @@ pub struct Builder<'a> {
     pub root: &'a Toolroot,
     pub kernel: &'a Kernel,
     pub software: &'a recipe::Software,
+    pub tracers: &'a recipe::Software,
     pub project: &'a Path,
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What a boot with Debian's software can have in its guest: programs of the packages, and the programs of
-//! selftests/real, which are built against the packages; each with its shared libraries.
+//! selftests/real, which are built against the packages; each with its shared libraries. A guest has the reason for what
+//! could not be had.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,15 +13,19 @@ use crate::child::Log;
 use crate::elfdeps;
 use crate::initramfs::Initramfs;
 use crate::programs::{executables, Builder};
+use crate::progress::note;
 use crate::software::{Bundle, Software};
 
 /// Where the built programs appear in the root.
 const BUILT: &str = "/xfd/built";
+/// In the guest: files called like what is missing, with the reason.
+const LEFT_OUT: &str = "left-out";
 
 /// All of it by name.
 pub struct Real {
     bundles: BTreeMap<String, Bundle>,
-    _software: Software,
+    left_out: BTreeMap<String, String>,
+    _software: Vec<Software>,
     /// The programs of selftests/real.
     pub built: Piece,
 }
@@ -28,7 +33,7 @@ pub struct Real {
 impl Builder<'_> {
     /// Fetches and builds what is out of date.
     pub fn real(&self) -> Result<Real> {
-        let software = Software::prepare(self.cache, self.root, self.software)?;
+        let software = Software::prepare(self.cache, self.root, "software", self.software)?;
         let built = self.c_selftests("real", Some(&software))?;
         let log = Log::create(self.cache.log("libraries"))?;
         let mut bundles = BTreeMap::new();
@@ -46,7 +51,29 @@ impl Builder<'_> {
             let bundle = software.libraries(inside, self.root, &log, &format!("{BUILT}/{name}"))?;
             bundles.insert(name, bundle);
         }
-        Ok(Real { bundles, _software: software, built })
+        let mut real = Real { bundles, left_out: BTreeMap::new(), _software: vec![software], built };
+        self.add_tracers(&log, &mut real)?;
+        Ok(real)
+    }
+
+    fn add_tracers(&self, log: &Log, real: &mut Real) -> Result<()> {
+        let names: Vec<_> = self.tracers.programs.iter().map(|path| last_name(path)).collect::<Result<_>>()?;
+        let prepared = Software::prepare(self.cache, self.root, "tracers", self.tracers).and_then(|tracers| {
+            let bundles = self.tracers.programs.iter().map(|path| tracers.program(self.root, log, path));
+            Ok((bundles.collect::<Result<Vec<_>>>()?, tracers))
+        });
+        match prepared {
+            Ok((bundles, tracers)) => {
+                real.bundles.extend(names.into_iter().zip(bundles));
+                real._software.push(tracers);
+            }
+            Err(error) => {
+                let why = format!("{error:#}").lines().next().unwrap_or_default().to_owned();
+                note(&format!("left out: {}: {why}", names.join(", ")));
+                real.left_out.extend(names.into_iter().map(|name| (name, why.clone())));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -58,6 +85,10 @@ fn last_name(path: &str) -> Result<String> {
 impl Real {
     /// Puts `name` into the guest; a program of selftests/real is there already, and gets its libraries.
     pub fn install(&self, name: &str, files: &mut Initramfs) -> Result<()> {
+        if let Some(why) = self.left_out.get(name) {
+            files.content(&format!("{LEFT_OUT}/{name}"), 0o644, format!("{why}\n"));
+            return Ok(());
+        }
         let known = || self.bundles.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
         let bundle = self.bundles.get(name);
         bundle.with_context(|| format!("there is no software {name}; there is {}", known()))?.install(files)

@@ -22,6 +22,8 @@ pub struct Recipe {
     pub emulator: Emulator,
     pub software: Software,
     pub packages: Packages,
+    /// What a test is skipped without.
+    pub tracers: Software,
 }
 
 /// A Debian root in which things are built.

@@ -33,21 +33,21 @@ pub struct Software {
 pub struct Bundle(Vec<(String, PathBuf)>);
 
 impl Software {
-    /// Downloads and unpacks the packages of the recipe with what they depend on, unless they are there.
+    /// Downloads and unpacks the packages of the recipe's `name` with what they depend on, unless they are there.
     ///
     /// # Errors
     ///
     /// The archive has no package of that name; no network; no space.
-    pub fn prepare(cache: &Cache, root: &Toolroot, recipe: &recipe::Software) -> Result<Software> {
+    pub fn prepare(cache: &Cache, root: &Toolroot, name: &str, recipe: &recipe::Software) -> Result<Software> {
         let key = Key::new()
             .add("toolroot", root.key())
             .add("step", STEP)
             .add("packages", recipe.packages.join(" "))
             .add("data", recipe.data.join(" "))
             .finish();
-        let piece = cache.piece("software", &key, |dir| {
-            let step = Step::start("software", &format!("downloading {}", recipe.packages.join(", ")));
-            let log = Log::create(cache.log("software"))?;
+        let piece = cache.piece(name, &key, |dir| {
+            let step = Step::start(name, &format!("downloading {}", recipe.packages.join(", ")));
+            let log = Log::create(cache.log(name))?;
             root.update_apt(cache, &log)?;
             let words = recipe.packages.iter().map(String::as_str);
             let words: Vec<_> = words.chain(["--"]).chain(recipe.data.iter().map(String::as_str)).collect();

@@ -17,7 +17,7 @@ for deb in dl/*.deb; do
 	dpkg-deb -W "$deb"
 	dpkg-deb --fsys-tarfile "$deb" | tar -x --no-same-owner
 done
-tar -cf data.tar "$@"
+tar -cf data.tar -T /dev/null "$@"
 rm -rf dl usr/share
 tar -xf data.tar --no-same-owner
 rm data.tar

@@ -137,7 +137,14 @@ impl PageMaker {
         }
         page.extend(commit.to_ne_bytes());
         page.extend(&self.data);
-        page.extend(self.lost.unwrap_or(0).to_ne_bytes());
+        page.extend(
+            match self.lost {
+                // What was there before.
+                Some(0) | None => 99_u64,
+                Some(lost) => lost,
+            }
+            .to_ne_bytes(),
+        );
         page.resize(4096, 0);
         page
     }

@@ -12,7 +12,7 @@ use nix::unistd::{execvp, fork, pipe2, read, ForkResult, Pid};
 use std::ffi::{CString, OsString};
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 
 /// As env(1) and timeout(1) have it: xfdctl itself failed; it cannot be executed; there is none.
@@ -28,6 +28,7 @@ pub struct Program {
     child: Pid,
     begin: Option<File>,
     failed: File,
+    ends: OwnedFd,
     ended: Option<i32>,
 }
 
@@ -59,6 +60,8 @@ impl Program {
         let (hears, begin) = pipe2(OFlag::O_CLOEXEC)?;
         let (failed, fails) = pipe2(OFlag::O_CLOEXEC)?;
         let mask = signals.before();
+        // SAFETY: no handler. Where it is ignored, nobody can be waited for.
+        unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
         // SAFETY: the child makes system calls only until it is another program, or ends.
         let child = match unsafe { fork() }.context("cannot make a process")? {
             ForkResult::Parent { child } => child,
@@ -68,12 +71,18 @@ impl Program {
             }
         };
         signals.leave_terminals();
-        Ok(Some(Self { name, child, begin: Some(begin.into()), failed: failed.into(), ended: None }))
+        let ends = pidfd(child).context("cannot watch the program (Linux 5.3 can)")?;
+        Ok(Some(Self { name, child, begin: Some(begin.into()), failed: failed.into(), ends, ended: None }))
     }
 
     /// Its process.
     pub fn pid(&self) -> i32 {
         self.child.as_raw()
+    }
+
+    /// Can be read when it has ended.
+    pub fn ends(&self) -> BorrowedFd<'_> {
+        self.ends.as_fd()
     }
 
     /// Lets it begin.
@@ -94,15 +103,14 @@ impl Program {
         Err(CannotRun { what: format!("cannot run {}: {}", self.name, errno.desc()), status }.into())
     }
 
-    /// Its exit status, or 128 and the signal that it died of; `None` while it runs. With `wait` until it has ended.
+    /// Its exit status, or 128 and the signal that it died of; `None` while it runs.
     ///
     /// # Errors
     ///
     /// Somebody else has waited for it.
-    pub fn status(&mut self, wait: bool) -> anyhow::Result<Option<u8>> {
+    pub fn status(&mut self) -> anyhow::Result<Option<u8>> {
         while self.ended.is_none() {
-            let flags = (!wait).then_some(WaitPidFlag::WNOHANG);
-            match waitpid(self.child, flags) {
+            match waitpid(self.child, Some(WaitPidFlag::WNOHANG)) {
                 Ok(WaitStatus::Exited(_, status)) => self.ended = Some(status),
                 Ok(WaitStatus::Signaled(_, signal, _)) => self.ended = Some(KILLED + signal as i32),
                 Ok(WaitStatus::StillAlive) => return Ok(None),
@@ -122,6 +130,17 @@ impl Drop for Program {
             let _ = kill(self.child, Signal::SIGKILL);
             let _ = waitpid(self.child, None);
         }
+    }
+}
+
+/// nix 0.30 has no function for it.
+fn pidfd(child: Pid) -> std::io::Result<OwnedFd> {
+    // SAFETY: makes a file descriptor, or an error.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, child.as_raw(), 0) };
+    match RawFd::try_from(fd) {
+        // SAFETY: it is new, and nobody else's.
+        Ok(fd) if fd >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
+        _ => Err(std::io::Error::last_os_error()),
     }
 }
 
@@ -151,9 +170,18 @@ mod tests {
         let signals = Signals::hold()?;
         let words: Vec<_> = words.iter().map(OsString::from).collect();
         let mut program = Program::prepare(&words, true, &signals)?.unwrap();
-        assert_eq!(program.status(false)?, None);
+        assert_eq!(program.status()?, None);
         program.begin()?;
-        Ok(program.status(true)?.unwrap())
+        end(&mut program, &signals)
+    }
+
+    fn end(program: &mut Program, signals: &Signals) -> anyhow::Result<u8> {
+        loop {
+            if let Some(status) = program.status()? {
+                return Ok(status);
+            }
+            signals.wait(&[program.ends()])?;
+        }
     }
 
     #[test]
@@ -174,5 +202,9 @@ mod tests {
         drop(program);
         assert_eq!(kill(pid, None), Err(Errno::ESRCH));
         assert!(Program::prepare(&[], true, &signals).unwrap().is_none());
+        // Nobody is there any more who would let it begin.
+        let mut program = Program::prepare(&words, true, &signals).unwrap().unwrap();
+        program.begin = None;
+        assert_eq!(end(&mut program, &signals).unwrap(), NOT_FOUND);
     }
 }

@@ -120,12 +120,15 @@ impl Session {
         if self.ended {
             return Ok(None);
         }
-        let files: Vec<_> = self.sources.iter().map(|source| source.pages.as_fd()).collect();
-        signals.wait(&files).context("cannot wait for events")?;
+        let files = self.sources.iter().map(|source| source.pages.as_fd());
+        let files: Vec<_> = files.chain(program.as_ref().map(|program| program.ends())).collect();
+        if !signals.ended() {
+            signals.wait(&files).context("cannot wait for events")?;
+        }
         // What happened before the end is read after it.
         self.ended = signals.ended();
         if let Some(program) = program {
-            self.ended |= program.status(false)?.is_some();
+            self.ended |= program.status()?.is_some();
         }
         let mut events = self.read()?;
         events.sort_by_key(|event| event.ns);
@@ -294,11 +297,14 @@ mod tests {
         assert_eq!(events[0].what, What::Lost { count: 5 });
         assert_eq!((events[1].who.tgid, events[1].who.comm.as_deref()), (Some(129), Some("amx")));
         assert_eq!((events[2].ns, events[2].what.clone()), (1002, What::Reclaimed { bytes: 12288 }));
-        // What is there already is shown before the end.
+        // What is there already is shown before the end, in order.
+        let mut later = PageMaker::at(2000);
+        later.record(1, &fixture::first_use(133, 1, 9));
+        fixture::give(&mut pipe, &later);
         fixture::give(&mut pipe, &page(&[fixture::first_use(132, 1, 9)]));
         pthread_kill(pthread_self(), Signal::SIGTERM).unwrap();
         let last = session.next(&signals, None).unwrap().unwrap();
-        assert_eq!(first_uses(&last), [(132, Verdict::Sigill)]);
+        assert_eq!(first_uses(&last), [(132, Verdict::Sigill), (133, Verdict::Sigill)]);
         assert_eq!(session.next(&signals, None).unwrap(), None);
         drop(session);
         assert!(fixture::instances(root.path()).is_empty());
@@ -327,7 +333,7 @@ mod tests {
         assert_eq!(events.iter().map(|event| event.who.tid).collect::<Vec<_>>(), [7, 7]);
         program.begin().unwrap();
         while session.next(&signals, Some(&mut program)).unwrap().is_some() {}
-        assert_eq!(program.status(true).unwrap(), Some(0));
+        assert_eq!(program.status().unwrap(), Some(0));
         drop(session);
         assert!(fixture::instances(root.path()).is_empty());
     }

@@ -2,6 +2,7 @@
 //! Signals as something that can be waited for: nothing is left half done when one comes.
 
 use nix::errno::Errno;
+use nix::libc;
 use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -9,8 +10,8 @@ use std::cell::Cell;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 
-/// Those that end us, and that of a child's end.
-const HELD: [Signal; 5] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGCHLD];
+/// Those that end us.
+const HELD: [Signal; 4] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
 /// The terminal sends them to a program that is run as well.
 const OF_THE_TERMINAL: [Signal; 2] = [Signal::SIGINT, Signal::SIGQUIT];
 
@@ -29,7 +30,8 @@ impl Signals {
     ///
     /// The system's.
     pub fn hold() -> nix::Result<Self> {
-        let held: SigSet = HELD.into_iter().collect();
+        let held: SigSet =
+            HELD.into_iter().filter(|&signal| signal != Signal::SIGHUP || !is_ignored(signal)).collect();
         let before = held.thread_swap_mask(nix::sys::signal::SigmaskHow::SIG_BLOCK)?;
         let fd = SignalFd::with_flags(&held, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
         Ok(Self { fd, before, ended: Cell::new(false), leave_terminals: Cell::new(false) })
@@ -50,9 +52,7 @@ impl Signals {
         while let Ok(Some(info)) = self.fd.read_signal() {
             let signal = i32::try_from(info.ssi_signo).ok().and_then(|number| Signal::try_from(number).ok());
             let left = self.leave_terminals.get() && signal.is_some_and(|signal| OF_THE_TERMINAL.contains(&signal));
-            if signal != Some(Signal::SIGCHLD) && !left {
-                self.ended.set(true);
-            }
+            self.ended.set(self.ended.get() || !left);
         }
         self.ended.get()
     }
@@ -71,6 +71,16 @@ impl Signals {
     /// A writer that gives up when a signal ends us, also while nobody reads.
     pub fn interrupts<W: Write + AsFd>(&self, inner: W) -> Interrupted<'_, W> {
         Interrupted { signals: self, inner }
+    }
+}
+
+/// It is, below nohup(1).
+fn is_ignored(signal: Signal) -> bool {
+    let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: only reads what is set, into `action`, which is all zeros if that fails: the default.
+    unsafe {
+        libc::sigaction(signal as i32, std::ptr::null(), action.as_mut_ptr());
+        action.assume_init().sa_sigaction == libc::SIG_IGN
     }
 }
 
@@ -141,8 +151,6 @@ mod tests {
     #[test]
     fn one_that_ends_us_is_noticed() {
         let signals = Signals::hold().unwrap();
-        assert!(!signals.ended());
-        send(Signal::SIGCHLD);
         assert!(!signals.ended());
         send(Signal::SIGTERM);
         signals.wait(&[]).unwrap();

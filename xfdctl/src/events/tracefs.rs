@@ -7,8 +7,8 @@ use super::instance::remove_folder;
 use super::page::Layout;
 use anyhow::{bail, Context};
 use nix::unistd::geteuid;
-use std::fs;
-use std::io::ErrorKind;
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 /// Where it is mounted.
@@ -58,7 +58,7 @@ impl Tracefs {
     /// It cannot be read, or not be understood.
     pub fn layout(&self) -> anyhow::Result<Layout> {
         let text = self.text("events/header_page")?;
-        Layout::parse(&text).with_context(|| format!("events/header_page is not understood:\n{text}"))
+        Layout::parse(&text).with_context(|| format!("events/header_page is not understood: {text:?}"))
     }
 
     /// The event's format; `None` if the module has no such event.
@@ -82,7 +82,17 @@ impl Tracefs {
 
     fn text(&self, file: &str) -> anyhow::Result<String> {
         let path = self.path.join(file);
-        fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
+        let read = || -> std::io::Result<String> {
+            let (mut file, mut text, mut some) = (File::open(&path)?, Vec::new(), vec![0; 65536]);
+            // events/header_page has an end after the first read(), however short that was.
+            loop {
+                match file.read(&mut some)? {
+                    0 => return Ok(String::from_utf8_lossy(&text).into_owned()),
+                    length => text.extend_from_slice(&some[..length]),
+                }
+            }
+        };
+        read().with_context(|| format!("cannot read {}", path.display()))
     }
 
     /// One that was killed could not remove its own, and its events are still on, which holds the module.

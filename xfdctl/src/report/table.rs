@@ -58,8 +58,11 @@ fn table(rows: &[Row], by: By) -> String {
         };
         table.add_row(std::iter::once(name).chain(values));
     }
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
+    for (number, column) in table.column_iter_mut().enumerate() {
+        match number {
+            0 => drop(column.set_padding((0, 1))),
+            _ => column.set_cell_alignment(CellAlignment::Right),
+        }
     }
     table.trim_fmt()
 }

@@ -108,17 +108,29 @@ pub fn with_program(
     let done = does(&signals, &mut program.as_mut());
     let Some(mut program) = program else { return done.map(|()| 0) };
     match done {
-        Ok(()) if signals.ended() => Ok(FAILED),
-        Ok(()) => Ok(program.status(true)?.unwrap_or(FAILED)),
+        Ok(()) => status(&mut program, &signals),
         // Whoever reads has enough; the program is not to be left alone for that.
         Err(error)
             if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) =>
         {
-            Ok(program.status(true)?.unwrap_or(FAILED))
+            status(&mut program, &signals)
         }
         Err(error) => {
             let _ = writeln!(io::stderr(), "xfdctl: {error:#}");
             Ok(error.downcast_ref::<CannotRun>().map_or(FAILED, |why| why.status))
         }
+    }
+}
+
+/// The program's exit status, when it has ended; or a signal ends us before it.
+fn status(program: &mut Program, signals: &Signals) -> anyhow::Result<u8> {
+    loop {
+        if let Some(status) = program.status()? {
+            return Ok(status);
+        }
+        if signals.ended() {
+            return Ok(FAILED);
+        }
+        signals.wait(&[program.ends()])?;
     }
 }

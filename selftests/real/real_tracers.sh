@@ -1,0 +1,67 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# Debian's perf and bpftrace use the module's trace events as any others: the lines here are those of
+# Documentation/xfdctl.rst.
+. "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
+
+for tool in perf bpftrace; do
+	[ -x /usr/bin/$tool ] || skip_all "no $tool: $(cat /left-out/$tool 2>/dev/null || echo "it is not in this guest")"
+done
+is_loaded || bail_out "the module is not loaded"
+DIES=$HERE/amx_dies
+export HOME=$WORK
+
+# shown COUNT PATTERN: so many lines of what was said are like this.
+shown() {
+	same "lines with $2" "$1" "$(grep -c -e "$2" "$WORK/output")" && return
+	cat "$WORK/output"
+	return 1
+}
+# Three first uses, of two threads that may and one that may not.
+PROGRAMS="'$DIES' not; '$DIES' no-permission; '$DIES' not; true"
+
+# --- perf -------------------------------------------------------------------------------------
+
+perf_list() { perf list 'xfd:*' >"$WORK/output" 2>&1 </dev/null && shown 1 "xfd:xfd_first_use .*Tracepoint event"; }
+perf_record() {
+	perf record -q -o "$WORK/data" -e xfd:xfd_first_use -- sh -c "$PROGRAMS" >"$WORK/output" 2>&1 &&
+		perf script -i "$WORK/data" >"$WORK/output" 2>&1 </dev/null && shown 3 "amx_dies .*xfd:xfd_first_use: " &&
+		shown 2 "xfd_err=0x40000 xfd_err_after=0x0 permitted=0x60ae7 size_before=2560 size_after=10752 .*verdict=resume" &&
+		shown 1 "verdict=sigill"
+}
+perf_filter() {
+	perf record -q -o "$WORK/data" -e xfd:xfd_first_use --filter 'verdict == 1' -- sh -c "$PROGRAMS" >"$WORK/output" 2>&1 &&
+		perf script -i "$WORK/data" -F comm,event,trace >"$WORK/output" 2>&1 </dev/null && shown 1 "amx_dies .*verdict=sigill" &&
+		shown 1 .
+}
+perf_stat() {
+	perf stat -x , -e xfd:xfd_first_use -- sh -c "$PROGRAMS" >"$WORK/output" 2>&1 && shown 1 "^3,,xfd:xfd_first_use,"
+}
+perf_trace() {
+	perf trace -e 'xfd:*' -- sh -c "$PROGRAMS" >"$WORK/output" 2>&1 && shown 3 "xfd:xfd_first_use(.*verdict"
+}
+
+# --- bpftrace -----------------------------------------------------------------------------------
+
+bpftrace_list() {
+	bpftrace -lv 'tracepoint:xfd:*' >"$WORK/output" 2>&1 && shown 1 "^tracepoint:xfd:xfd_first_use" &&
+		shown 1 "^ *u32 verdict" && shown 1 "^ *u64 tsc"
+}
+# of the whole system, while the programs run.
+bpftrace_counts() {
+	bpftrace -e 'tracepoint:xfd:xfd_first_use { @[comm, args.verdict] = count(); @size = max(args.size_after); }' \
+		-c "/bin/sh -c \"$PROGRAMS\"" >"$WORK/output" 2>&1 &&
+		shown 1 "^@\[amx_dies, 0\]: 2$" && shown 1 "^@\[amx_dies, 1\]: 1$" && shown 1 "^@size: 10752$"
+}
+
+plan 8
+echo "# $(perf --version), $(bpftrace --version)"
+check "perf_list" perf_list
+check "perf_record" perf_record
+check "perf_record_filter" perf_filter
+check "perf_stat" perf_stat
+check "perf_trace" perf_trace
+check "bpftrace_list" bpftrace_list
+check "bpftrace_counts" bpftrace_counts
+check "none_is_in_the_handler_and_none_was_served_twice" same "in_flight repeated" "0 0" "$(counter in_flight) $(counter repeated)"
+finish

@@ -139,7 +139,7 @@ lost() {
 	kill -STOP $xfdctl
 	until_true 60 first_uses_are $(($(counter first_uses) + 500))
 	kill -CONT $xfdctl
-	until_true 30 grep -q "[1-9][0-9]* events were lost on CPU" "$WORK/out"
+	until_true 30 grep -q "events were lost on CPU" "$WORK/out"
 	ends INT 0 && amx_stop >/dev/null && grep -q "events were lost on CPU" "$WORK/out"
 }
 
@@ -168,7 +168,7 @@ a_programs_record() {
 }
 cut() {
 	begins record -o "$WORK/cut" && "$DIES" not
-	until_true 30 grep -q xfd_first_use.*amx_dies "$WORK/cut" || return
+	until_true 30 grep -q "amx_dies.*xfd_first_use" "$WORK/cut" || return
 	kill -KILL $xfdctl
 	wait $xfdctl
 	runs 1 report "$WORK/cut" && has out 1 "^amx_dies" && has err 1 "it has no end: it was cut"

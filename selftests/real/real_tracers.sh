@@ -8,49 +8,54 @@ for tool in perf bpftrace; do
 	[ -x /usr/bin/$tool ] || skip_all "no $tool: $(cat /left-out/$tool 2>/dev/null || echo "it is not in this guest")"
 done
 is_loaded || bail_out "the module is not loaded"
-DIES=$HERE/amx_dies
-export HOME=$WORK
+export HOME="$WORK" PATH="$PATH:/usr/bin"
 
-# shown COUNT PATTERN: so many lines of what was said are like this.
+# Three first uses, of two programs that may and one that may not.
+cat >"$WORK/programs" <<END
+"$HERE/amx_dies" not; "$HERE/amx_dies" no-permission; "$HERE/amx_dies" not
+END
+
+# says COMMAND ARGS...: what it says is in $WORK/output.
+says() {
+	"$@" >"$WORK/output" 2>&1 </dev/null && return
+	echo "exit status $?: $*"
+	cat "$WORK/output"
+	return 1
+}
+# shown COUNT PATTERN: so many lines of that are like this.
 shown() {
 	same "lines with $2" "$1" "$(grep -c -e "$2" "$WORK/output")" && return
 	cat "$WORK/output"
 	return 1
 }
-# Three first uses, of two threads that may and one that may not.
-PROGRAMS="'$DIES' not; '$DIES' no-permission; '$DIES' not; true"
 
 # --- perf -------------------------------------------------------------------------------------
 
-perf_list() { perf list 'xfd:*' >"$WORK/output" 2>&1 </dev/null && shown 1 "xfd:xfd_first_use .*Tracepoint event"; }
+perf_list() { says perf list 'xfd:*' && shown 1 "xfd:xfd_first_use .*Tracepoint event"; }
+perf_stat() {
+	says perf stat -x , -e xfd:xfd_first_use -- sh "$WORK/programs" && shown 1 "^3,,xfd:xfd_first_use,"
+}
 perf_record() {
-	perf record -q -o "$WORK/data" -e xfd:xfd_first_use -- sh -c "$PROGRAMS" >"$WORK/output" 2>&1 &&
-		perf script -i "$WORK/data" >"$WORK/output" 2>&1 </dev/null && shown 3 "amx_dies .*xfd:xfd_first_use: " &&
-		shown 2 "xfd_err=0x40000 xfd_err_after=0x0 permitted=0x60ae7 size_before=2560 size_after=10752 .*verdict=resume" &&
-		shown 1 "verdict=sigill"
+	says perf record -q -o "$WORK/data" -e xfd:xfd_first_use -- sh "$WORK/programs" &&
+		says perf script -i "$WORK/data" && shown 3 "amx_dies .*xfd:xfd_first_use: " && shown 1 "verdict=sigill" &&
+		shown 2 "xfd_err=0x40000 xfd_err_after=0x0 permitted=0x60ae7 size_before=2560 size_after=10752 .*verdict=resume"
 }
 perf_filter() {
-	perf record -q -o "$WORK/data" -e xfd:xfd_first_use --filter 'verdict == 1' -- sh -c "$PROGRAMS" >"$WORK/output" 2>&1 &&
-		perf script -i "$WORK/data" -F comm,event,trace >"$WORK/output" 2>&1 </dev/null && shown 1 "amx_dies .*verdict=sigill" &&
-		shown 1 .
+	says perf record -q -o "$WORK/data" -e xfd:xfd_first_use --filter 'verdict == 1' -- sh "$WORK/programs" &&
+		says perf script -i "$WORK/data" -F comm,event,trace && shown 1 "amx_dies .*verdict=sigill" && shown 1 .
 }
-perf_stat() {
-	perf stat -x , -e xfd:xfd_first_use -- sh -c "$PROGRAMS" >"$WORK/output" 2>&1 && shown 1 "^3,,xfd:xfd_first_use,"
-}
-perf_trace() {
-	perf trace -e 'xfd:*' -- sh -c "$PROGRAMS" >"$WORK/output" 2>&1 && shown 3 "xfd:xfd_first_use(.*verdict"
-}
+perf_trace() { says perf trace -e 'xfd:*' -- sh "$WORK/programs" && shown 3 "xfd:xfd_first_use(.*verdict"; }
 
 # --- bpftrace -----------------------------------------------------------------------------------
 
 bpftrace_list() {
-	bpftrace -lv 'tracepoint:xfd:*' >"$WORK/output" 2>&1 && shown 1 "^tracepoint:xfd:xfd_first_use" &&
-		shown 1 "^ *u32 verdict" && shown 1 "^ *u64 tsc"
+	says bpftrace -lv 'tracepoint:xfd:*' && shown 1 "^tracepoint:xfd:xfd_first_use" && shown 1 "^ *u32 verdict" &&
+		shown 1 "^ *u64 tsc"
 }
-# of the whole system, while the programs run.
+# Of the whole system, while the programs run.
 bpftrace_counts() {
-	bpftrace -e 'tracepoint:xfd:xfd_first_use { @[comm, args.verdict] = count(); @size = max(args.size_after); }' \
-		-c "/bin/sh -c \"$PROGRAMS\"" >"$WORK/output" 2>&1 &&
+	says bpftrace -e 'tracepoint:xfd:xfd_first_use { @[comm, args.verdict] = count(); @size = max(args.size_after); }' \
+		-c "/bin/sh $WORK/programs" &&
 		shown 1 "^@\[amx_dies, 0\]: 2$" && shown 1 "^@\[amx_dies, 1\]: 1$" && shown 1 "^@size: 10752$"
 }
 

@@ -39,6 +39,14 @@ mod tests {
             assert!(page.contains(option) && page.contains("Exit status: 0") && !page.contains("root <"), "{page}");
             assert!(text("xfdctl.bash").contains(watch));
         }
+        for (command, status) in [
+            ("trace", "126 or 127 if it cannot be run"),
+            ("record", "the record is whole"),
+            ("report", "1 it is cut"),
+        ] {
+            assert!(text(&format!("xfdctl-{command}.1")).contains(status), "{command}");
+            assert!(text("xfdctl.bash").contains(command) && text("_xfdctl").contains(command), "{command}");
+        }
         assert!(text("xfdctl.bash").contains("doctor") && text("_xfdctl").contains("doctor"));
         assert!(text("xfdctl.fish").contains("doctor"));
     }

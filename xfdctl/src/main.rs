@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `xfdctl`: what is known about AMX on this machine. It needs no module, and says what one would change.
+//! `xfdctl`: what is known about AMX on this machine. What needs no module works without it.
 
 mod cli;
 mod doctor;

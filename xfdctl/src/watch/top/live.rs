@@ -96,7 +96,7 @@ impl Live {
     }
 
     fn press(&mut self, key: Key) -> Option<End> {
-        let last = self.rows.saturating_sub(self.room);
+        // Drawing keeps it within what there is.
         match key {
             Key::Char('q') | Key::Ctrl('c') => return Some(None),
             Key::Ctrl('z') => return Some(Some(Signal::SIGTSTP)),
@@ -110,10 +110,9 @@ impl Live {
             Key::PageDown => self.above += self.room,
             Key::PageUp => self.above = self.above.saturating_sub(self.room),
             Key::Home => self.above = 0,
-            Key::End => self.above = last,
+            Key::End => self.above = self.rows,
             Key::Char(_) | Key::Ctrl(_) => {}
         }
-        self.above = self.above.min(last);
         None
     }
 

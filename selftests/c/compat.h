@@ -14,7 +14,7 @@ uint64_t compat_rsp __attribute__((used));
 uint32_t compat_run(const uint8_t *code, uint32_t cs);
 
 /* A RET, for handlers that end a piece; then the pieces. */
-extern const uint8_t compat_ret[], compat_getpid[], compat_where[], compat_stack16[];
+extern const uint8_t compat_ret[], compat_getpid[], compat_where[], compat_own_stack[];
 extern const uint8_t compat_int3[], compat_into[], compat_syscall[], compat_lkgs[], compat_eretu[];
 
 asm(".pushsection .text\n\t"
@@ -38,8 +38,8 @@ asm(".pushsection .text\n\t"
     "compat_ret: ret\n"
     /* Where it is after a system call. */
     "compat_where: mov $20, %eax; int $0x80; mov %cs, %eax; ret\n"
-    /* On the stack segment 15, of 16 bits: 0 if a system call leaves it and all of ESP. */
-    "compat_stack16:\n\t"
+    /* On the stack segment 15 of the LDT: 0 if a system call leaves it and ESP. */
+    "compat_own_stack:\n\t"
     "mov %esp, %edx; mov $15, %eax; mov %eax, %ss\n\t"
     "mov $20, %eax; int $0x80; mov %esp, %ecx; mov %ss, %esi\n\t"
     "mov $0x2b, %eax; mov %eax, %ss; mov %edx, %esp\n\t"

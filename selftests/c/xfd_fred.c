@@ -44,13 +44,13 @@ static bool cpuinfo_has(const char *flag)
 			TH_LOG("%s", insn);					\
 	} while (0)
 
-enum { CODE32, STACK16, ABSENT_CODE, ABSENT_DATA, SHORT_CODE };
+enum { CODE, DATA, ABSENT_CODE, ABSENT_DATA, SHORT_CODE };
 #define LDT(entry)	((entry) << 3 | 7)
 
-static int ldt_set(int entry, bool code, bool wide, bool absent, unsigned int limit)
+static int ldt_set(int entry, bool code, bool absent, unsigned int limit)
 {
 	struct user_desc desc = {
-		.entry_number = entry, .limit = limit, .limit_in_pages = limit > 0xffff, .seg_32bit = wide,
+		.entry_number = entry, .limit = limit, .limit_in_pages = limit > 0xffff, .seg_32bit = 1,
 		.contents = code ? MODIFY_LDT_CONTENTS_CODE : MODIFY_LDT_CONTENTS_DATA,
 		.seg_not_present = absent, .useable = 1,
 	};
@@ -69,11 +69,11 @@ FIXTURE_SETUP(fred)
 	faults_catch();
 	faults_catch_also(SIGTRAP);
 	faults_catch_also(SIGBUS);
-	ASSERT_EQ(0, ldt_set(CODE32, true, true, false, 0xfffff));
-	ASSERT_EQ(0, ldt_set(STACK16, false, false, false, 0xfffff));
-	ASSERT_EQ(0, ldt_set(ABSENT_CODE, true, true, true, 0xfffff));
-	ASSERT_EQ(0, ldt_set(ABSENT_DATA, false, true, true, 0xfffff));
-	ASSERT_EQ(0, ldt_set(SHORT_CODE, true, true, false, 0xfff));
+	ASSERT_EQ(0, ldt_set(CODE, true, false, 0xfffff));
+	ASSERT_EQ(0, ldt_set(DATA, false, false, 0xfffff));
+	ASSERT_EQ(0, ldt_set(ABSENT_CODE, true, true, 0xfffff));
+	ASSERT_EQ(0, ldt_set(ABSENT_DATA, false, true, 0xfffff));
+	ASSERT_EQ(0, ldt_set(SHORT_CODE, true, false, 0xfff));
 }
 
 FIXTURE_TEARDOWN(fred)
@@ -220,8 +220,8 @@ TEST_F(fred, compatibility_mode)
 
 	EXPECT_EQ(getpid(), compat_run(compat_getpid, COMPAT_CS));
 	EXPECT_EQ(COMPAT_CS, compat_run(compat_where, COMPAT_CS));
-	EXPECT_EQ(LDT(CODE32), compat_run(compat_where, LDT(CODE32)));
-	EXPECT_EQ(0, compat_run(compat_stack16, COMPAT_CS));
+	EXPECT_EQ(LDT(CODE), compat_run(compat_where, LDT(CODE)));
+	EXPECT_EQ(0, compat_run(compat_own_stack, COMPAT_CS));
 	sigaction(SIGILL, &action, NULL);
 	sigaction(SIGSEGV, &action, NULL);
 	sigaction(SIGTRAP, &action, NULL);
@@ -266,14 +266,14 @@ TEST_F(fred, eretu_refuses)
 {
 	static const struct refusal refused[] = {
 		{ LDT(ABSENT_CODE), 0x2b, 0, SIGBUS, NP, LDT(ABSENT_CODE) - 3 },
-		{ LDT(STACK16), 0x2b, 0, SIGSEGV, GP, LDT(STACK16) - 3 },
+		{ LDT(DATA), 0x2b, 0, SIGSEGV, GP, LDT(DATA) - 3 },
 		{ LDT(9), 0x2b, 0, SIGSEGV, GP, LDT(9) - 3 },
 		{ LDT(SHORT_CODE), 0x2b, 0, SIGSEGV, GP, 0 },
 		{ 3, 0x2b, 0, SIGSEGV, GP, 0 },
 		{ 0x13, 0x2b, 0, SIGSEGV, GP, 0x10 },
 		{ 0x2b, 0x2b, 0, SIGSEGV, GP, 0x28 },
 		{ 0x33, LDT(ABSENT_DATA), 0, SIGBUS, SS, LDT(ABSENT_DATA) - 3 },
-		{ 0x33, LDT(CODE32), 0, SIGSEGV, GP, LDT(CODE32) - 3 },
+		{ 0x33, LDT(CODE), 0, SIGSEGV, GP, LDT(CODE) - 3 },
 		{ 0x33, 3, 0, SIGSEGV, GP, 0 },
 		{ 0x33, 0x1b, 0, SIGSEGV, GP, 0x18 },
 		{ 0x33, 0x2b, 1ULL << 63, SIGSEGV, GP, 0 },

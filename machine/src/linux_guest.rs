@@ -19,6 +19,9 @@ pub struct LinuxGuest {
     pub module: Module,
     /// What it runs.
     pub tests: Vec<String>,
+    /// What those call or source.
+    #[serde(default)]
+    pub with: Vec<String>,
 }
 
 /// What runs it, of the recipe's software.
@@ -30,7 +33,7 @@ pub fn add(machine: &Machine, programs: &Programs, guest: &LinuxGuest, files: &m
     let kernel = machine.stock();
     let module = (guest.module != Module::Absent).then(|| machine.module(kernel)).transpose()?;
     let mut inner = machine.guest_with(kernel, &settings, module.as_ref(), guest.module.loaded())?;
-    for name in &guest.tests {
+    for name in guest.tests.iter().chain(&guest.with) {
         programs.install(name, &mut inner)?;
     }
     for name in VMM {

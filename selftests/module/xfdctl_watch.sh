@@ -71,8 +71,8 @@ live() { echo >&5 && shows live "[1-9][0-9]*" "$pid_5"; }
 idle() { echo >&5 && until_true 30 said 5 idle && shows idle "[1-9][0-9]*" "$pid_5"; }
 
 as_text() {
-	exits 0 "$HERE/xfdctl" top && has "^1 threads: 1 idle; buffers 12.0 KiB, of vCPUs 0 B$" &&
-		has "^PID  *TID  *STATE " && has "^ *$pid_5  *$pid_5  *idle .* 12.0K  *-  *amx_stages" &&
+	exits 0 "$HERE/xfdctl" top && has "^1 thread: 1 idle; buffers 12.0 KiB, of vCPUs 0 B$" &&
+		has "^ *PID  *TID  *STATE " && has "^ *$pid_5  *$pid_5  *idle .* 12.0K  *-  *amx_stages" &&
 		! grep "Only" "$WORK/out"
 }
 of_a_process() {
@@ -102,7 +102,7 @@ ordinary_user() {
 	launch_until permitted 6 su person -c "exec /tmp/amx_stages" && shows permitted 0 "$pid_6" || return
 	exits 0 as_person "/tmp/xfdctl top --json" && has '"sees":"own"' && has "\"pid\":$pid_6," &&
 		! grep "\"pid\":$pid_5," "$WORK/out" || return
-	exits 0 as_person "/tmp/xfdctl top" && has "^1 threads: 1 permitted" && has "^Only your own threads are shown" &&
+	exits 0 as_person "/tmp/xfdctl top" && has "^1 thread: 1 permitted" && has "^Only your own threads are shown" &&
 		exits 0 as_person "/tmp/xfdctl status" && has "^first_uses  *[1-9]" &&
 		exits 0 as_person "/tmp/xfdctl metrics" && has "^xfd_sees_all_threads 0$"
 	result=$?

@@ -101,8 +101,9 @@ pub fn head(seen: &Seen) -> Vec<String> {
         format!("xfd{version} on Linux {}, {charge}", seen.kernel),
         format!("{}; {}", counters.join(", "), seen.rates.what()),
         format!(
-            "{} threads{}{}; buffers {}, of vCPUs {}",
+            "{} thread{}{}{}; buffers {}, of vCPUs {}",
             threads.len(),
+            if threads.len() == 1 { "" } else { "s" },
             if states.is_empty() { "" } else { ": " },
             states.join(", "),
             total(|thread| thread.bytes),

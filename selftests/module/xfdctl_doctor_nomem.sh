@@ -4,18 +4,25 @@
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 . "$HERE/doctor_lib.sh"
 
-FAIL=/sys/module/xfd/parameters/fail_allocations
-[ -w $FAIL ] || skip_all "this module is built without faults"
+PARAMETERS=/sys/module/xfd/parameters
+[ -w $PARAMETERS/fail_allocations ] || skip_all "this module is built without faults"
 
-# The first use is the doctor's own, the second one the program's.
-first_use() {
-	echo 1 >$FAIL && says 1 "^WRONG *first use .*died of SIGSEGV.*no memory for its buffer" && cure "free memory"
+# without_memory COMMAND ARGS...: there is none, and no buffer is kept for the next first use.
+without_memory() {
+	pool=$(cat $PARAMETERS/pool)
+	echo 0 >$PARAMETERS/pool && until_true 30 none_is_kept && echo 100 >$PARAMETERS/fail_allocations || return
+	"$@"
+	outcome=$?
+	echo 0 >$PARAMETERS/fail_allocations && echo "$pool" >$PARAMETERS/pool && return $outcome
 }
-program() { echo 2 >$FAIL && dies not "tilezero tmm0: the kernel had no memory" "free memory"; }
+none_is_kept() { [ "$(pooled)" = 0 ]; }
+
+# The doctor's own.
+first_use() { says 1 "^WRONG *first use .*died of SIGSEGV.*no memory for its buffer" && cure "free memory"; }
 ends_well() { says 0 "^ok *program .* asked for tiles and got them" -- "$DIES" not; }
 
 plan 3
-check "the_doctors_first_use" first_use
-check "the_programs_first_use" program
-check "the_next_one_is_served" ends_well
+check "the_doctors_first_use" without_memory first_use
+check "the_programs_first_use" without_memory dies not "tilezero tmm0: the kernel had no memory" "free memory"
+check "with_memory" ends_well
 finish

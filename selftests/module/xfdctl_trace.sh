@@ -56,7 +56,7 @@ five_steps() {
 		has out 1 "^  1  read XFD_ERR   0x40000, tile data$" && has out 1 "^  2  clear XFD_ERR  0x0$" &&
 		has out 1 "^  3  permission     0x60ae7, tile data is in it$" &&
 		has out 1 "^  4  buffer         2560 -> 10752 bytes$" && has out 1 "^  5  XFD            0x40000 -> 0x0$" &&
-		has out 1 "^     back to the instruction, after [0-9]* ticks$" && has out 6 . && no_instance
+		has out 1 "^     back to the instruction, after [0-9]* ticks$" && has out 7 . && no_instance
 }
 
 denied() {

@@ -38,13 +38,17 @@ perf_stat() {
 perf_record() {
 	says perf record -q -o "$WORK/data" -e xfd:xfd_first_use -- sh "$WORK/programs" &&
 		says perf script -i "$WORK/data" && shown 3 "amx_dies .*xfd:xfd_first_use: " && shown 1 "verdict=sigill" &&
-		shown 2 "xfd_err=0x40000 xfd_err_after=0x0 permitted=0x60ae7 size_before=2560 size_after=10752 .*verdict=resume"
+		shown 2 "xfd_err=0x40000 xfd_err_after=\(0x\)*0 permitted=0x60ae7 size_before=2560 size_after=10752 .*verdict=resume"
 }
 perf_filter() {
 	says perf record -q -o "$WORK/data" -e xfd:xfd_first_use --filter 'verdict == 1' -- sh "$WORK/programs" &&
-		says perf script -i "$WORK/data" -F comm,event,trace && shown 1 "amx_dies .*verdict=sigill" && shown 1 .
+		says perf script -i "$WORK/data" -F trace:comm,event,trace && shown 1 "amx_dies .*verdict=sigill" && shown 1 .
 }
-perf_trace() { says perf trace -e 'xfd:*' -- sh "$WORK/programs" && shown 3 "xfd:xfd_first_use(.*verdict"; }
+# It leaves out what is zero.
+perf_trace() {
+	says perf trace -e 'xfd:*' -- sh "$WORK/programs" && shown 3 "amx_dies.* xfd:xfd_first_use(xfd_err: 0x40000, " &&
+		shown 2 "size_after: 10752" && shown 1 "size_after: 2560, .*verdict: 1, "
+}
 
 # --- bpftrace -----------------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 # Tasks sleep in the handler (CONFIG_XFD_FAULTS): disabling does not wait for them, removal does, and
-# everybody else is served by the kernel meanwhile.
+# everybody else is served by the kernel meanwhile. The same of threads on the way to the buffer they are owed.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 
 MODULE=${XFD_KO_FAULTS:-/lib/xfd_faults.ko}
@@ -56,9 +56,24 @@ served_by_the_kernel() {
 	done
 }
 
-plan 3
+said_right() { land 5 && grep -q "^right" "$WORK/says.5"; }
+given_back() { [ "$(counter regrown)" = "$1" ]; }
+owed() { same owed "$1" "$(counter owed)"; }
+
+# Threads are at their work, and not at the buffer that they are owed, when the module gives them one from outside.
+given_on_the_way() {
+	insmod "$MODULE" reclaim_ms=1 && until_true 30 is_settled || return
+	XFD_MODULE=1 launch_until asleep 5 "$HERE/amx_owed" --threads 3 go-on && owed 3 || return
+	echo 5 >$PARAMETERS/hold && echo >&5 && until_true 30 held 3 && owed 3 || return
+	echo 0 >$PATCH/enabled && until_true 30 is_unpatched && until_true 30 given_back 3 || return
+	echo 0 >$PARAMETERS/hold
+	said_right && owed 0 && rmmod xfd && nothing_remains
+}
+
+plan 4
 for point in $POINTS; do
 	check "unload_waits_at_point_$point" unload_waits "$point"
 done
+check "given_on_the_way_to_it" given_on_the_way
 check "no_fpstate_left" fpstate_areas_back_to "$baseline"
 finish

@@ -30,9 +30,6 @@ bool xfd_eager;
 module_param_named(eager, xfd_eager, bool, 0444);
 MODULE_PARM_DESC(eager, "look at tasks all the time, and reclaim at the second look");
 
-/* The last of faults.rs's points. */
-#define XFD_LAST_POINT 4
-
 void xfd_wait_at(s64 point)
 {
 	if (atomic64_read(&xfd_hold) != point)
@@ -63,7 +60,7 @@ static int hold_set(const char *text, const struct kernel_param *param)
 	s64 point;
 	int error = kstrtos64(text, 0, &point);
 
-	if (error || point < 0 || point > XFD_LAST_POINT)
+	if (error || point < 0 || point > XFD_POINT_OWED)
 		return error ?: -EINVAL;
 	atomic64_set(&xfd_hold, point);
 	/* The new point before the look at who waits. */

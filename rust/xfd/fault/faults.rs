@@ -12,7 +12,7 @@ use crate::seam::refusal::Refusal;
 use kernel::prelude::*;
 use kernel::sync::atomic::{Atomic, Full, Relaxed};
 
-/// Where the handler of an #NM can be made to wait; interrupts are on, no lock is held.
+/// Where the handler of an #NM can be made to wait; interrupts are on, no lock is held. Point 5 is in owed.c.
 #[derive(Clone, Copy)]
 #[repr(i64)]
 pub(crate) enum Point {

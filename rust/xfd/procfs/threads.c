@@ -55,19 +55,23 @@ struct head {
 };
 
 /*
- * @slot is a task's, and what it points to may be exchanged and freed at any moment if the task runs. So it is
- * read as something that may not be there, and counts if the task has it still.
+ * What @state points to may be freed at any moment if its task runs. So it is read as something that may not be
+ * there, and counts if the task has it still.
  */
-static bool read_head(struct fpstate **slot, struct head *head)
+static bool read_head(const struct fpstate *state, struct head *head)
 {
-	struct fpstate *state = READ_ONCE(*slot);
+	return !copy_from_kernel_nofault(&head->size, &state->size, sizeof(head->size)) &&
+	       !copy_from_kernel_nofault(&head->xfeatures, &state->xfeatures, sizeof(head->xfeatures)) &&
+	       !copy_from_kernel_nofault(&head->in_use, &state->regs.xsave.header.xfeatures, sizeof(head->in_use));
+}
 
-	if (!state || copy_from_kernel_nofault(&head->size, &state->size, sizeof(head->size)) ||
-	    copy_from_kernel_nofault(&head->xfeatures, &state->xfeatures, sizeof(head->xfeatures)) ||
-	    copy_from_kernel_nofault(&head->in_use, &state->regs.xsave.header.xfeatures, sizeof(head->in_use)))
-		return false;
-	smp_rmb();
-	return READ_ONCE(*slot) == state;
+/* Of @task's process, whose leader is there as long as @task is not released. In an RCU section. */
+static void read_permissions(struct task_struct *task, struct row *row)
+{
+	struct fpu *leader = fpu_of(READ_ONCE(task->group_leader));
+
+	row->permitted = READ_ONCE(leader->perm.__state_perm) & XFEATURE_MASK_USER_SUPPORTED;
+	row->guest_permitted = READ_ONCE(leader->guest_perm.__state_perm) & XFEATURE_MASK_USER_SUPPORTED;
 }
 
 /* Whole pages of a buffer, if it is an enlarged one. */
@@ -81,36 +85,52 @@ static size_t memory_of(const struct head *head)
 static bool looked_at(struct task_struct *task, struct row *row)
 {
 	struct fpu *fpu = fpu_of(task);
-	bool in_guest = READ_ONCE(fpu->__task_fpstate);
-	struct fpstate **own = in_guest ? &fpu->__task_fpstate : &fpu->fpstate;
-	struct head head;
+	struct fpstate *aside = READ_ONCE(fpu->__task_fpstate), *in_place, *own;
+	struct head guests = { }, owns = { };
 
-	row->guest_bytes = 0;
-	if (in_guest) {
-		if (!read_head(&fpu->fpstate, &head))
-			return false;
-		row->guest_bytes = memory_of(&head);
-	}
-	if (READ_ONCE(*own) == &fpu->__fpstate) {
-		row->state = xfd_is_owed(task) ? RECLAIMED :
-			     row->permitted & XFEATURE_MASK_USER_DYNAMIC ? PERMITTED : NONE;
+	smp_rmb();
+	in_place = READ_ONCE(fpu->fpstate);
+	/* It begins or ends to run a vCPU: fpu_swap_kvm_fpstate() has written the one, and not the other yet. */
+	if (in_place == aside)
+		return false;
+	own = aside ?: in_place;
+	if (aside && !read_head(in_place, &guests))
+		return false;
+	if (own != &fpu->__fpstate && !read_head(own, &owns))
+		return false;
+	smp_rmb();
+	if (READ_ONCE(fpu->fpstate) != in_place)
+		return false;
+	smp_rmb();
+	if (READ_ONCE(fpu->__task_fpstate) != aside)
+		return false;
+
+	row->guest_bytes = memory_of(&guests);
+	if (own == &fpu->__fpstate) {
+		/* One that is owed a buffer, and executed a program since, does not get it. */
+		row->state = !(row->permitted & XFEATURE_MASK_USER_DYNAMIC) ? NONE :
+			     xfd_is_owed(task) ? RECLAIMED : PERMITTED;
 		return true;
 	}
-	if (!read_head(own, &head))
-		return false;
-	row->bytes = memory_of(&head);
+	row->bytes = memory_of(&owns);
 	row->state = READ_ONCE(task->on_cpu) ? RUNNING :
-		     head.in_use & XFEATURE_MASK_USER_DYNAMIC ? LIVE : IDLE;
+		     owns.in_use & XFEATURE_MASK_USER_DYNAMIC ? LIVE : IDLE;
 	return true;
 }
 
-/* One that exchanges its buffers at this very moment does it once or twice. */
+/* Whether @task is there to be looked at. One that exchanges its buffers at this moment does it once or twice. */
 static int look_at(struct task_struct *task, void *row)
 {
-	for (int tries = 0; tries < 4; tries++)
+	guard(rcu)();
+	/* One that is not exiting in an RCU section is released after it, if at all. */
+	if (READ_ONCE(task->flags) & PF_EXITING)
+		return false;
+	/* It may have executed a program since it was found. */
+	read_permissions(task, row);
+	for (int tries = 0; tries < 16; tries++)
 		if (looked_at(task, row))
 			break;
-	return 0;
+	return true;
 }
 
 /*
@@ -119,14 +139,12 @@ static int look_at(struct task_struct *task, void *row)
  */
 static bool begin_row(struct task_struct *task, struct row *row)
 {
-	struct fpu *fpu = fpu_of(task), *leader = fpu_of(READ_ONCE(task->group_leader));
+	struct fpu *fpu = fpu_of(task);
 
 	if (READ_ONCE(task->flags) & (PF_KTHREAD | PF_USER_WORKER | PF_EXITING))
 		return false;
-	*row = (struct row) {
-		.permitted = READ_ONCE(leader->perm.__state_perm) & XFEATURE_MASK_USER_SUPPORTED,
-		.guest_permitted = READ_ONCE(leader->guest_perm.__state_perm) & XFEATURE_MASK_USER_SUPPORTED,
-	};
+	*row = (struct row) { };
+	read_permissions(task, row);
 	return READ_ONCE(fpu->fpstate) != &fpu->__fpstate ||
 	       (row->permitted | row->guest_permitted) & XFEATURE_MASK_USER_DYNAMIC;
 }
@@ -162,22 +180,24 @@ static bool is_shown(struct task_struct *task, const struct walk *walk)
 	return shown;
 }
 
-/* The rest of a row, if there is to be one. */
-static bool end_row(struct task_struct *task, const struct walk *walk, struct row *row)
+/* The rest of a row, if there is to be one, of the thread that was found as @tid. */
+static bool end_row(struct task_struct *task, pid_t tid, const struct walk *walk, struct row *row)
 {
-	if (!is_shown(task, walk))
+	if (!is_shown(task, walk) || !static_call(xfd_gate_task_call_func)(task, look_at, row))
 		return false;
-	static_call(xfd_gate_task_call_func)(task, look_at, row);
 	/* Of the many tasks that run a vCPU, those alone that may run one with tiles. */
 	if (row->state == NONE && !row->guest_bytes && !(row->guest_permitted & XFEATURE_MASK_USER_DYNAMIC))
 		return false;
-	row->tid = task_pid_nr_ns(task, walk->ns);
+	row->tid = tid;
 	row->pid = task_tgid_nr_ns(task, walk->ns);
 	row->since_ms = since_ms(task);
 	row->cgroup = cgroup_of(task);
 	get_task_comm(row->comm, task);
-	/* Both are 0 of a thread that has gone. */
-	return row->pid;
+	/*
+	 * One that has gone has none any more, while its process may live; and who executed a program has its
+	 * leader's now, which was here before.
+	 */
+	return task_pid_nr_ns(task, walk->ns) == tid;
 }
 
 /* The first thread that may be worth a row, from the thread ID *@nr on, which it becomes; with a reference. */
@@ -212,7 +232,7 @@ static struct row *next_row(struct walk *walk, loff_t *nr)
 		cond_resched();
 		if (!task)
 			continue;
-		ends = end_row(task, walk, &walk->row);
+		ends = end_row(task, *nr, walk, &walk->row);
 		put_task_struct(task);
 		if (ends)
 			return &walk->row;

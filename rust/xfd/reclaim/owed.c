@@ -31,6 +31,10 @@
 #error "xfd does not work with control-flow integrity (CONFIG_CFI)"
 #endif
 
+#ifndef CONFIG_XFD_FAULTS
+#define xfd_wait_at(point) do { } while (0)
+#endif
+
 /* Rust: regrow.rs */
 void xfd_regrow_current(void);
 void xfd_give_held(struct task_struct *task, u64 permitted, void *gift);
@@ -49,6 +53,7 @@ static void pay(struct callback_head *work)
 	enum xfd_owed_state before;
 
 	xfd_enter();
+	xfd_wait_at(XFD_POINT_OWED);
 	raw_spin_lock_irq(&xfd_owed_lock);
 	before = owed->state;
 	if (before == XFD_LISTED)
@@ -56,7 +61,9 @@ static void pay(struct callback_head *work)
 	else if (before == XFD_CLAIMED)
 		owed->state = XFD_PAID;
 	raw_spin_unlock_irq(&xfd_owed_lock);
-	atomic_dec(&xfd_owed_count);
+	/* Who disowned it, when this was called already, counted it. */
+	if (before != XFD_DISOWNED)
+		atomic_dec(&xfd_owed_count);
 
 	/* Whoever dies needs none, unless a tracer is to look at it once more. */
 	if (!(current->flags & PF_EXITING) && (!fatal_signal_pending(current) || READ_ONCE(current->ptrace)))
@@ -95,8 +102,14 @@ bool xfd_owed_add(struct xfd_owed *owed, struct task_struct *task)
 
 bool xfd_is_owed(struct task_struct *task)
 {
-	/* With pi_lock held nobody takes a work off, and task_work_run(), which takes all, waits before it runs one. */
-	for (struct callback_head *work = READ_ONCE(task->task_works); work; work = READ_ONCE(work->next))
+	struct callback_head *work = READ_ONCE(task->task_works);
+
+	/*
+	 * With pi_lock held nobody takes a work off, and task_work_run(), which takes all, waits before it runs one.
+	 * It is one of a few that a task has, and of so many only if it is on its way to it: closing files, each of
+	 * which is one more, as many as its user likes.
+	 */
+	for (int looked = 0; work && looked < 256; looked++, work = READ_ONCE(work->next))
 		if (READ_ONCE(work->func) == pay)
 			return true;
 	return false;

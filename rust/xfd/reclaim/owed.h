@@ -29,7 +29,7 @@ struct xfd_owed *xfd_owed_alloc(void);
  * is changed, if it is about to exit. Interrupts off.
  */
 bool xfd_owed_add(struct xfd_owed *owed, struct task_struct *task);
-/* Whether @task, which is held (pi_lock), is still to get one. */
+/* Whether @task, which is held (pi_lock), is still to get one; false with hundreds of other works before that. */
 bool xfd_is_owed(struct task_struct *task);
 
 #endif

@@ -194,6 +194,8 @@ extern bool xfd_as_with_fred;
 extern bool xfd_fail_detach;
 /* Another: background passes follow each other at once, whatever the interval. */
 extern bool xfd_eager;
+/* The point in owed.c: a thread is about to get its buffer. The others are in faults.rs. */
+#define XFD_POINT_OWED 5
 /* Waits while @point is the one to wait at. Sleeps, whatever signals are pending. */
 void xfd_wait_at(s64 point);
 #endif

@@ -51,6 +51,7 @@ impl FromStr for Row {
             bail!("{} columns: {line:?}", fields.len());
         };
         ensure!(STATES.contains(&state), "state {state:?}");
+        ensure!(pid != "0" && tid != "0", "a thread that has gone");
         Ok(Row {
             pid: pid.parse()?,
             tid: tid.parse()?,

@@ -117,6 +117,22 @@ reclaimed() {
 again() { echo >&5 && until_true 30 said 5 again && shows live "[1-9][0-9]*" "$pid_5"; }
 gone() { land 5 && no_row "$pid_5"; }
 
+# 500 threads that stay and as many that come and go: each reading has all that stay, and nobody twice.
+beside_a_thousand() {
+	launch_until ready 5 "$HERE/amx_load" --threads 500 --light || return
+	for round in 1 2 3 4 5 6 7 8 9 10; do
+		"$HERE/xfdctl" top --once --json >"$WORK/top" || return
+		rows "$WORK/top" | sed -n "s/.*\"pid\":$pid_5,.*\"tid\":\([0-9]*\)}.*/\1/p" | sort >"$WORK/tids"
+		same "threads shown twice" "" "$(uniq -d "$WORK/tids")" || return
+		[ -e "$WORK/always" ] || cp "$WORK/tids" "$WORK/always"
+		comm -12 "$WORK/tids" "$WORK/always" >"$WORK/both" && mv "$WORK/both" "$WORK/always"
+		cat "$WORK/tids" >>"$WORK/ever"
+	done
+	always=$(wc -l <"$WORK/always") ever=$(sort -u "$WORK/ever" | wc -l)
+	echo "$always threads in each reading, $ever in all"
+	[ "$always" -ge 500 ] && [ "$ever" -gt "$((always + 50))" ] && land 5
+}
+
 # One writes a file while the module goes; neither keeps the other.
 watched() { grep -q "^xfd_up $1$" "$WORK/xfd.prom" 2>/dev/null; }
 watch() {
@@ -129,7 +145,7 @@ watch() {
 		same "files" xfd.prom "$(cd "$WORK" && ls -A | grep prom)"
 }
 
-plan 15
+plan 16
 check "not_loaded" not_loaded
 check "status" loaded
 check "permitted" permitted
@@ -143,6 +159,7 @@ check "ordinary_user" ordinary_user
 check "reclaimed" reclaimed
 check "live_again" again
 check "gone" gone
+check "beside_a_thousand_that_come_and_go" beside_a_thousand
 check "watch_while_the_module_goes" watch
 check "no_splat" no_splat
 umount $CGROUPS 2>/dev/null

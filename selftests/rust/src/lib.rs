@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What the test programs share: tiles, products, placing threads, counting first uses.
 
+pub mod actors;
 pub mod altstack;
 pub mod areas;
 pub mod avx;

@@ -1,25 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0
-//! /proc/xfd: each state of a thread is shown as what it is, to whom may see it, while others come and go.
+//! /proc/xfd: each state of a thread is shown as what it is, while others come and go.
 
 use anyhow::{ensure, Context};
 use rustix::thread::set_name;
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
-use std::sync::atomic::{AtomicI32, Ordering::SeqCst};
 use std::time::{Duration, Instant};
-use std::{env, hint, mem, thread};
+use std::{env, mem, thread};
 use xcomp::Feature;
+use xfd_selftests::actors::Process;
+use xfd_selftests::actors::Role::{Busy, Live, Released, Unused};
 use xfd_selftests::counters::{self, module_is_loaded};
 use xfd_selftests::idle::Passes;
 use xfd_selftests::ktap::{self, Outcome};
 use xfd_selftests::rows;
-use xfd_selftests::shared_memory::{self, Shareable};
 use xfd_selftests::tile::{content, Tiles};
 use xfd_selftests::{child, sys, verdict};
 
@@ -28,11 +27,6 @@ const TESTS: &[ktap::Test] = &[
     ("reclaimed_and_back", reclaimed_and_back),
     ("exec_and_exit", exec_and_exit),
     ("who_did_not_ask", who_did_not_ask),
-    ("to_whom", to_whom),
-    ("as_the_opener", as_the_opener),
-    ("in_a_pid_namespace", in_a_pid_namespace),
-    ("of_the_openers_namespace", of_the_openers_namespace),
-    ("namespaces_go", namespaces_go),
     ("names", names),
     ("cgroup", cgroup),
     ("come_and_go", come_and_go),
@@ -42,119 +36,6 @@ const TESTS: &[ktap::Test] = &[
 const PAGE: u64 = 4096;
 /// Bytes of tile data, of which a buffer has more than these.
 const TILE_DATA_BYTES: u64 = 8192;
-const NOBODY: u32 = 65534;
-
-/// What a thread does until it is woken, and then again.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Role {
-    /// Sleeps, and has not used tiles.
-    Unused,
-    /// Sleeps with contents in its tiles.
-    Live,
-    /// Sleeps, and has released its tiles.
-    Released,
-    /// Stays in user mode with contents in its tiles.
-    Busy,
-}
-use Role::{Busy, Live, Released, Unused};
-
-/// What the test and its process share.
-#[repr(C)]
-struct Shared {
-    tids: [AtomicI32; 8],
-}
-
-// SAFETY: atomics alone.
-#[allow(unsafe_code)]
-unsafe impl Shareable for Shared {}
-
-/// A process of its own, one thread a role, until this is dropped.
-struct Process {
-    pid: i32,
-    tids: Vec<i32>,
-    /// Of each thread, which sleeps until it can read a byte.
-    pipes: Vec<(OwnedFd, OwnedFd)>,
-}
-
-impl Process {
-    /// `before` is run in it first, and asks for permission if it has to.
-    fn begin(roles: &[Role], before: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<Self> {
-        let shared: &Shared = shared_memory::anonymous()?;
-        let pipes = roles.iter().map(|_| rustix::pipe::pipe());
-        let pipes = pipes.collect::<Result<Vec<_>, _>>()?;
-        let pid = child::begin(|| {
-            before()?;
-            thread::scope(|scope| {
-                for ((&role, tid), pipe) in roles.iter().zip(&shared.tids).zip(&pipes) {
-                    scope.spawn(move || play(role, tid, pipe.0.as_fd()));
-                }
-            });
-            Ok(())
-        })?;
-        let mut process = Process {
-            pid,
-            tids: Vec::new(),
-            pipes,
-        };
-        for tid in &shared.tids[..roles.len()] {
-            process.tids.push(process.wait_for(tid)?);
-        }
-        Ok(process)
-    }
-
-    fn permitted(roles: &[Role]) -> anyhow::Result<Self> {
-        Self::begin(roles, || Ok(xcomp::request(Feature::TILE_DATA)?))
-    }
-
-    /// The thread's number, when it has done what it does first.
-    fn wait_for(&self, tid: &AtomicI32) -> anyhow::Result<i32> {
-        loop {
-            match tid.load(SeqCst) {
-                0 => ensure!(!child::has_ended(self.pid), "the process has ended"),
-                tid => return Ok(tid),
-            }
-            thread::sleep(Duration::from_millis(1));
-        }
-    }
-
-    fn wake(&self, number: usize) -> anyhow::Result<()> {
-        ensure!(
-            rustix::io::write(&self.pipes[number].1, &[0])? == 1,
-            "write"
-        );
-        Ok(())
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        sys::signal_process(self.pid, libc::SIGKILL);
-        let _ = sys::wait(self.pid, 0);
-    }
-}
-
-/// One thread of a [`Process`].
-fn play(role: Role, tid: &AtomicI32, asleep: BorrowedFd) {
-    loop {
-        let tiles = (role != Unused).then(|| {
-            let mut tiles = Tiles::configure();
-            tiles.load_all(&content(1));
-            tiles
-        });
-        if role == Released {
-            drop(tiles);
-        } else {
-            mem::forget(tiles);
-        }
-        tid.store(sys::tid(), SeqCst);
-        if role == Busy {
-            loop {
-                hint::spin_loop();
-            }
-        }
-        let _ = rustix::io::read(asleep, &mut [0]);
-    }
-}
 
 fn main() -> ExitCode {
     match env::args().nth(1).as_deref() {
@@ -296,117 +177,6 @@ fn who_did_not_ask() -> anyhow::Result<Outcome> {
         "a row"
     );
     Ok(Outcome::Passed)
-}
-
-/// An ordinary user sees own threads alone.
-fn to_whom() -> anyhow::Result<Outcome> {
-    let roots = Process::permitted(&[Live])?;
-    let theirs = Process::begin(&[Live], || {
-        sys::become_user(NOBODY)?;
-        // Whoever has changed users can be read by root alone until it executes, or says so.
-        sys::prctl(libc::PR_SET_DUMPABLE, 1)?;
-        Ok(xcomp::request(Feature::TILE_DATA)?)
-    })?;
-    let (mine, other) = (roots.tids[0], theirs.tids[0]);
-    rows::wait_for(mine, "live")?;
-    rows::wait_for(other, "live")?;
-    child::passes(|| {
-        sys::become_user(NOBODY)?;
-        let rows = rows::all()?;
-        ensure!(!rows.contains_key(&mine), "another user's");
-        ensure!(rows.contains_key(&other), "the user's own");
-        Ok(())
-    })?;
-    Ok(Outcome::Passed)
-}
-
-/// Whoever reads, it is the opener that must be allowed to.
-fn as_the_opener() -> anyhow::Result<Outcome> {
-    let process = Process::permitted(&[Live])?;
-    let tid = process.tids[0];
-    rows::wait_for(tid, "live")?;
-    let file = File::open(rows::PATH)?;
-    child::passes(|| {
-        sys::become_user(NOBODY)?;
-        ensure!(
-            rows::in_pieces(file, 4096)?.contains_key(&tid),
-            "root opened it"
-        );
-        Ok(())
-    })?;
-    // The other way round: who is an ordinary user opens it, and a child that is root again reads it.
-    child::passes(|| {
-        sys::become_user_for_now(NOBODY)?;
-        let file = File::open(rows::PATH)?;
-        sys::become_user_for_now(0)?;
-        ensure!(rows::all()?.contains_key(&tid), "root does not see it");
-        ensure!(
-            !rows::in_pieces(file, 4096)?.contains_key(&tid),
-            "nobody opened it"
-        );
-        Ok(())
-    })?;
-    Ok(Outcome::Passed)
-}
-
-/// In a namespace the numbers are its own, and who is outside has none.
-fn in_a_pid_namespace() -> anyhow::Result<Outcome> {
-    let outside = Process::permitted(&[Live])?;
-    let tid = outside.tids[0];
-    rows::wait_for(tid, "live")?;
-    child::passes(|| {
-        sys::new_pid_namespace()?;
-        child::passes(|| {
-            ensure!(sys::pid() == 1, "number {}", sys::pid());
-            xcomp::request(Feature::TILE_DATA)?;
-            let rows = rows::all()?;
-            ensure!(rows.keys().eq([&1]) && rows[&1].pid == 1, "{rows:?}");
-            Ok(())
-        })
-    })?;
-    Ok(Outcome::Passed)
-}
-
-/// Whoever reads, the numbers are those of the namespace in which it was opened.
-fn of_the_openers_namespace() -> anyhow::Result<Outcome> {
-    let process = Process::permitted(&[Live])?;
-    let tid = process.tids[0];
-    rows::wait_for(tid, "live")?;
-    let file = File::open(rows::PATH)?;
-    child::passes(|| {
-        sys::new_pid_namespace()?;
-        child::passes(|| {
-            ensure!(!rows::all()?.contains_key(&tid), "its number in here");
-            let rows = rows::in_pieces(file, 4096)?;
-            let row = rows.get(&tid).context("opened outside")?;
-            ensure!(row.pid == process.pid, "{row:?}");
-            Ok(())
-        })
-    })?;
-    Ok(Outcome::Passed)
-}
-
-/// A namespace that was read in goes with its last process, and there may be as many again.
-fn namespaces_go() -> anyhow::Result<Outcome> {
-    const MOST: &str = "/proc/sys/user/max_pid_namespaces";
-    let before = fs::read_to_string(MOST)?;
-    fs::write(MOST, "4")?;
-    let result = (0..12).try_for_each(|round| {
-        let begun = Instant::now();
-        child::passes(|| {
-            // The one before is gone after a grace period of RCU.
-            while let Err(error) = sys::new_pid_namespace() {
-                ensure!(
-                    begun.elapsed() < Duration::from_secs(10),
-                    "round {round}: {error}"
-                );
-                thread::sleep(Duration::from_millis(1));
-            }
-            child::passes(|| rows::all().map(drop))
-        })
-    });
-    fs::write(MOST, before)?;
-    result.map(|()| Outcome::Passed)
 }
 
 fn names() -> anyhow::Result<Outcome> {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! /proc/xfd/tasks of threads that run a vCPU: the guest's registers are in the place of their own.
 
-use anyhow::{ensure, Context};
+use anyhow::ensure;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering::SeqCst};
+use std::sync::atomic::{AtomicI32, Ordering::SeqCst};
 use std::time::Duration;
 use std::{mem, thread};
 use vm_memory::Bytes;
@@ -16,68 +16,15 @@ use xfd_selftests::rows::{self, Row};
 use xfd_selftests::tile::{content, Tiles};
 use xfd_selftests::{cpus, ktap, kvm_tests, sys};
 
-const TESTS: &[ktap::Test] = kvm_tests![in_and_out, tiles_of_both, tiles_of_the_guest];
+const TESTS: &[ktap::Test] = kvm_tests![tiles_of_both, tiles_of_the_guest];
 /// Bytes of tile data, of which a buffer has more than these.
 const TILE_DATA_BYTES: u64 = 8192;
-const READS: usize = 4000;
 
 fn main() -> ExitCode {
     if !module_is_loaded() {
         return ktap::skip_all("the kernel's own code has no /proc/xfd");
     }
     ktap::run(TESTS)
-}
-
-/// A thread that exchanges its registers with a guest's all the time: those are never taken for its own, of which it
-/// has none with tiles.
-fn in_and_out() -> anyhow::Result<()> {
-    let cpus = cpus::allowed()?;
-    let (its_cpu, ours) = (cpus[0], cpus[1]);
-    let (_vm, mut vcpu) = kvm::configured(1)?;
-    vcpu.fd.set_kvm_immediate_exit(1);
-    let (stop, tid) = (&AtomicBool::new(false), &AtomicI32::new(0));
-    let (mut inside, mut outside) = (0, 0);
-    thread::scope(|scope| {
-        let runs = scope.spawn(move || -> anyhow::Result<()> {
-            cpus::pin_to(its_cpu)?;
-            // The first time KVM waits for a grace period of RCU: the vCPU has changed threads.
-            while !stop.load(SeqCst) {
-                ensure!(vcpu.fd.run().is_err(), "it did not exit at once");
-                tid.store(sys::tid(), SeqCst);
-            }
-            Ok(())
-        });
-        let result = cpus::pin_to(ours).and_then(|()| {
-            while tid.load(SeqCst) == 0 && !runs.is_finished() {
-                cpus::give_way();
-            }
-            let mut bytes = None;
-            for read in 0..READS {
-                let row = rows::all()?.remove(&tid.load(SeqCst));
-                let row = row.with_context(|| format!("read {read}: no row"))?;
-                ensure!(
-                    row.state == "none" && row.bytes == 0,
-                    "read {read}: {row:?}"
-                );
-                match row.guest_bytes {
-                    0 => outside += 1,
-                    _ => inside += 1,
-                }
-                let guests = row.guest_bytes;
-                ensure!(
-                    guests == 0 || *bytes.get_or_insert(guests) == guests,
-                    "read {read}: {row:?}"
-                );
-            }
-            Ok(())
-        });
-        stop.store(true, SeqCst);
-        runs.join().expect("no panic")?;
-        result
-    })?;
-    ktap::remark(format!("{inside} times inside, {outside} times outside"));
-    ensure!(inside > 0 && outside > 0, "always on one side");
-    Ok(())
 }
 
 /// What is shown, when it has `state`, of a thread that runs a guest with tiles, and was put off its CPU by the one

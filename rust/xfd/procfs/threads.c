@@ -225,7 +225,8 @@ static struct task_struct *thread_from(struct walk *walk, loff_t *nr)
 /* The first row from the thread ID *@nr on, which it becomes. */
 static struct row *next_row(struct walk *walk, loff_t *nr)
 {
-	while (*nr) {
+	/* A system may have millions of threads. */
+	while (*nr && !fatal_signal_pending(current)) {
 		struct task_struct *task = thread_from(walk, nr);
 		bool ends;
 

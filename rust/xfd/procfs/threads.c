@@ -129,7 +129,9 @@ static int look_at(struct task_struct *task, void *row)
 	read_permissions(task, row);
 	for (int tries = 0; tries < 16; tries++)
 		if (looked_at(task, row))
-			break;
+			return true;
+	/* It was interrupted between the one and the other. */
+	((struct row *)row)->state = RUNNING;
 	return true;
 }
 

@@ -35,7 +35,8 @@ fn of_cgroup(root: &Path) -> Option<Finding> {
     };
     let of = |folder: &Path| {
         let max = number(folder, "memory.max")?;
-        let left = max.saturating_sub(number(folder, "memory.current")?);
+        let used = number(folder, "memory.current")?.saturating_sub(page_cache(folder));
+        let left = max.saturating_sub(used);
         let name = folder.strip_prefix(&mounted).unwrap_or(folder);
         Some((left, max, name.display().to_string()))
     };
@@ -53,6 +54,14 @@ fn of_cgroup(root: &Path) -> Option<Finding> {
             "raise its memory.max (systemd: MemoryMax=; containers: their memory limit)",
         )
     })
+}
+
+/// Bytes of files that the cgroup is charged for: the kernel drops them before it kills anybody.
+fn page_cache(folder: &Path) -> u64 {
+    let text = fs::read_to_string(folder.join("memory.stat")).unwrap_or_default();
+    let lines = text.lines().filter_map(|line| line.split_once(' '));
+    let files = lines.filter(|(name, _)| ["active_file", "inactive_file"].contains(name));
+    files.filter_map(|(_, bytes)| bytes.parse::<u64>().ok()).fold(0, u64::saturating_add)
 }
 
 /// `bytes` is `RLIMIT_AS`.
@@ -90,6 +99,20 @@ mod tests {
         assert!(
             cgroup(&inner("max\n")).is_none() && cgroup(&inner("900000000\n")).is_none() && cgroup(&[]).is_none()
         );
+    }
+
+    #[test]
+    fn page_cache_is_no_want_of_memory() {
+        let of = |stat| {
+            cgroup(&[
+                ("sys/fs/cgroup/a/memory.max", "100000000\n"),
+                ("sys/fs/cgroup/a/memory.current", "99999999\n"),
+                ("sys/fs/cgroup/a/memory.stat", stat),
+            ])
+        };
+        assert!(of("anon 9999999\ninactive_file 80000000\nactive_file 10000000\n").is_none());
+        assert!(of("anon 99000000\ninactive_file 900000\nactive_file 0\nfile what\n").is_some());
+        assert!(of("").is_some());
     }
 
     #[test]

@@ -12,9 +12,17 @@ pub fn name(who: &Who) -> String {
     who.comm.as_deref().map_or_else(|| "(gone)".to_owned(), plain)
 }
 
-/// Text without what a terminal would obey.
+/// Whether a terminal obeys it, or shows nothing: a name could look like another, or its line be turned around
+/// (bidirectional text).
+pub fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
+        || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+/// Text without such characters.
 pub fn plain(text: &str) -> String {
-    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+    text.chars().flat_map(|c| if is_hidden(c) { c.escape_default().collect() } else { vec![c] }).collect()
 }
 
 /// Seconds with microseconds.
@@ -57,6 +65,7 @@ mod tests {
     fn nothing_of_a_name_reaches_the_terminal() {
         let who = |comm: &str| Who { comm: Some(comm.into()), ..Who::default() };
         assert_eq!(name(&who("a\x1b[2J\nb ü")), "a\\u{1b}[2J\\nb ü");
+        assert_eq!(name(&who("a\u{202e}b\u{200b}c\u{feff}")), "a\\u{202e}b\\u{200b}c\\u{feff}");
         assert_eq!(name(&Who::default()), "(gone)");
     }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `/proc/xfd/tasks`: a line with the columns' names, then a line a thread.
 
+use crate::text::is_hidden;
 use anyhow::{ensure, Context};
 use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
@@ -147,7 +148,7 @@ fn thread(columns: &[&str], line: &str) -> anyhow::Result<Thread> {
 
 /// A name without its escapes, if that can be shown on a terminal.
 fn comm(escaped: &str) -> String {
-    let is_plain = |text: &String| !text.chars().any(char::is_control);
+    let is_plain = |text: &String| !text.chars().any(is_hidden);
     unescape(escaped).and_then(|bytes| String::from_utf8(bytes).ok()).filter(is_plain).unwrap_or(escaped.to_owned())
 }
 
@@ -216,8 +217,9 @@ mod tests {
         assert_eq!(one("1 1 live 0 0 0 0 0 0").comm, "");
         assert_eq!(comm("gr\\303\\274n"), "grün");
         assert_eq!(comm("a\\134b"), "a\\b");
-        // What would move a terminal's cursor, and half a character.
+        // What would move a terminal's cursor, or turn its line around, and half a character.
         assert_eq!(comm("\\033[2J"), "\\033[2J");
+        assert_eq!(comm("\\342\\200\\256a"), "\\342\\200\\256a");
         assert_eq!(comm("\\303"), "\\303");
         assert_eq!(comm("\\9\\12"), "\\9\\12");
         assert_eq!(comm("\\777"), "\\777");
@@ -261,7 +263,7 @@ mod tests {
         }
 
         #[test]
-        fn any_name_survives_its_escapes(name in "[^\\pC]{0,15}") {
+        fn any_name_survives_its_escapes(name in "[^\\pC\\p{Zl}\\p{Zp}]{0,15}") {
             let escape = |byte: u8| match byte {
                 b' '..=b'[' | b']'..=b'~' => char::from(byte).to_string(),
                 other => format!("\\{other:03o}"),

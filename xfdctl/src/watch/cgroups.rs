@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! From a cgroup's ID, which is the inode of its folder, to its path.
 
+use crate::text::plain;
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::os::unix::fs::{DirEntryExt, MetadataExt};
@@ -65,9 +66,7 @@ fn walk(mount: &Path, wanted: &mut BTreeSet<u64>, known: &mut HashMap<u64, Optio
 
 /// As it can be printed.
 fn shown(path: &Path) -> String {
-    let escape = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
-    let text: String = path.to_string_lossy().chars().map(escape).collect();
-    format!("/{text}")
+    format!("/{}", plain(&path.to_string_lossy()))
 }
 
 #[cfg(test)]

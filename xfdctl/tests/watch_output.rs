@@ -65,7 +65,13 @@ fn without_the_module() {
     let tree = Tree::bare();
     for watch in ["status", "top"] {
         let text = tree.text(4, &[watch]);
-        has(&text, &["xfd is not loaded: the kernel's own code handles first uses", "load it (modprobe xfd)"]);
+        has(
+            &text,
+            &[
+                "xfd is not loaded: the kernel's own code handles first uses",
+                "load it (modprobe xfd); xfdctl doctor says whether",
+            ],
+        );
         assert_eq!(text.lines().count(), 1);
         assert_eq!(tree.json(4, &[watch, "--json"])["loaded"], false);
     }

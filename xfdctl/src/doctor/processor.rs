@@ -116,7 +116,8 @@ fn judge(seen: &Seen, cmdline: &str) -> Vec<Finding> {
     if !seen.tiles {
         let cure = match seen.hypervisor {
             Some(_) => {
-                "use a host with AMX, and a CPU model that passes it on: QEMU's -cpu host, libvirt's <cpu mode='host-passthrough'/>"
+                "use a host with AMX (Intel Xeon, 4th generation, Sapphire Rapids, or later), and a CPU model that passes it on: \
+                 QEMU's -cpu host, libvirt's <cpu mode='host-passthrough'/>"
             }
             None => {
                 "use an Intel Xeon of the 4th generation (Sapphire Rapids) or later; if this is one, look for AMX in the \

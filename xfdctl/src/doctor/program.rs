@@ -123,7 +123,10 @@ pub fn run(program: &OsStr, args: &[OsString], quiet: bool) -> anyhow::Result<Tr
     }
     let Some(main) = tracer.ended.pop() else { bail!("{name} has no end") };
     if let (End::Exited(errno), false) = (main.end, tracer.executed) {
-        bail!("cannot run {name}: {}; give it as you would to a shell's exec", io::Error::from_raw_os_error(errno));
+        bail!(
+            "cannot run {name}: {}; name a file that can be executed, or a command in PATH",
+            io::Error::from_raw_os_error(errno)
+        );
     }
     Ok(Trace { program: name, main, others: tracer.ended, blind: tracer.blind })
 }

@@ -24,4 +24,4 @@ const NOT_IN_CHARGE: u8 = 1;
 const NOT_LOADED: u8 = 4;
 /// What that means, and what to do.
 const NOT_LOADED_WHAT: &str = "xfd is not loaded: the kernel's own code handles first uses, and does not show who \
-                               uses AMX; load it (modprobe xfd), and see xfdctl doctor";
+                               uses AMX; load it (modprobe xfd); xfdctl doctor says whether AMX works here at all";

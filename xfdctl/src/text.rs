@@ -25,6 +25,11 @@ pub fn plain(text: &str) -> String {
     text.chars().flat_map(|c| if is_hidden(c) { c.escape_default().collect() } else { vec![c] }).collect()
 }
 
+/// So many of something.
+pub fn count(number: u64, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
 /// Seconds with microseconds.
 pub fn seconds(ns: u64) -> String {
     format!("{}.{:06}", ns / 1_000_000_000, ns % 1_000_000_000 / 1000)
@@ -72,6 +77,7 @@ mod tests {
     #[test]
     fn numbers_have_words() {
         assert_eq!(seconds(12_345_678_901), "12.345678");
+        assert_eq!((count(1, "event"), count(0, "CPU")), ("1 event".into(), "0 CPUs".into()));
         assert_eq!((facility(TILE_DATA).as_str(), facility(0).as_str()), ("tile data", "nothing"));
         assert_eq!(facility(3 << 18), "components 18, 19");
     }

@@ -6,7 +6,7 @@ mod table;
 mod timeline;
 
 use crate::record::file::{self, Record};
-use crate::text::plain;
+use crate::text::{count, plain};
 use anyhow::Context;
 use clap::Args;
 use groups::{By, Column};
@@ -92,12 +92,12 @@ fn heading(record: &Record) -> String {
     let last = record.events.last().map(|event| event.ns);
     let lasted = last.zip(first).map_or(0, |(last, first)| last - first);
     let mut lines = vec![format!(
-        "{} events in {} s; Linux {}, xfd{}, {} CPUs",
-        record.events.len(),
+        "{} in {} s; Linux {}, xfd{}, {}",
+        count(record.events.len() as u64, "event"),
         crate::text::seconds(lasted),
         plain(&header.kernel),
         plain(&module),
-        header.cpus
+        count(header.cpus, "CPU")
     )];
     let mut add = |count: u64, what: &str| lines.extend((count != 0).then(|| format!("{count} events {what}")));
     add(record.events.iter().map(groups::lost).sum(), "were lost: record with a larger --buffer");

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Rows as a table of 80 columns, or as JSON.
+//! Rows as a table of 80 columns, or as many more as a long name takes; or as JSON.
 
 use super::groups::{By, Row};
-use comfy_table::{presets, CellAlignment, ContentArrangement, Table};
+use comfy_table::{presets, CellAlignment, ColumnConstraint, ContentArrangement, Table, Width};
 use std::io::{self, Write};
+use unicode_width::UnicodeWidthStr;
 
-const WIDTH: u16 = 80;
+const WIDTH: usize = 80;
+/// What is left for a name if all columns are shown.
+const NAME: usize = 12;
 
 /// Prints them. Columns in which nothing is are left out, but the first ones.
 pub fn print(out: &mut impl Write, rows: &[Row], by: By, json: bool) -> io::Result<()> {
@@ -47,8 +50,9 @@ fn table(rows: &[Row], by: By) -> String {
     };
     let shown: Vec<_> = columns.into_iter().enumerate().filter(is_shown).map(|(_, column)| column).collect();
     let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_width(WIDTH);
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(std::iter::once(name).chain(shown.iter().map(|(name, _)| *name)));
+    let mut longest = 0;
     for row in rows {
         let value = |value: &Value| value(row).map_or_else(|| "-".to_owned(), |value| value.to_string());
         let values = shown.iter().map(|(_, column)| value(column));
@@ -56,14 +60,20 @@ fn table(rows: &[Row], by: By) -> String {
             (By::Process, Some(comm)) => format!("{} {}", crate::text::plain(comm), row.name),
             _ => row.name.clone(),
         };
+        longest = longest.max(name.width());
         table.add_row(std::iter::once(name).chain(values));
     }
     for (number, column) in table.column_iter_mut().enumerate() {
         match number {
-            0 => drop(column.set_padding((0, 1))),
+            // A path that is broken cannot be copied.
+            0 => drop(column.set_padding((0, 1)).set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(
+                u16::try_from(longest + 1).unwrap_or(u16::MAX),
+            )))),
             _ => column.set_cell_alignment(CellAlignment::Right),
         }
     }
+    let more = longest.saturating_sub(NAME);
+    table.set_width(u16::try_from(WIDTH + more).unwrap_or(u16::MAX));
     table.trim_fmt()
 }
 
@@ -105,6 +115,18 @@ mod tests {
         for line in shown(&events, false).lines() {
             assert!(line.chars().count() <= 80, "{line}");
         }
+    }
+
+    #[test]
+    fn a_long_name_is_not_broken() {
+        let mut event = first_use(1, 131, Verdict::Resume, 365);
+        let path = "/kubepods.slice/kubepods-burstable.slice/cri-containerd-0123456789abcdef.scope";
+        event.who.cgroup = Some(path.into());
+        let mut out = Vec::new();
+        print(&mut out, &rows(&[event], By::Cgroup, Column::FirstUses), By::Cgroup, false).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.lines().nth(1).unwrap().starts_with(&format!("{path} ")), "{text}");
+        assert_eq!(text.lines().count(), 2, "{text}");
     }
 
     #[test]

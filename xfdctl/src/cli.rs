@@ -9,7 +9,7 @@ use std::path::PathBuf;
 const DOCTOR_STATUS: &str = "Exit status: 0 nothing is wrong; 1 something is, or the program died; 2 wrong use; \
                              3 it could not be found out.";
 
-/// Says whether AMX works on this machine, and why not.
+/// Says whether AMX works on this machine, and if not, why; and who uses it.
 #[derive(Parser)]
 #[command(version, max_term_width = 100, disable_help_subcommand = true)]
 pub struct Arguments {
@@ -40,7 +40,7 @@ pub enum Command {
     /// Shows who uses AMX: threads, processes or cgroups, what their tiles do, and the memory of their buffers
     #[command(after_help = watch::top::STATUS)]
     Top(watch::top::Arguments),
-    /// Writes such numbers for Prometheus, by way of the textfile collector of its node exporter
+    /// Writes counters, threads and memory for Prometheus, by way of the textfile collector of its node exporter
     #[command(after_help = watch::metrics::STATUS)]
     Metrics(watch::metrics::Arguments),
     /// Shows the five steps of each first use as they happen, and buffers that are taken and given back

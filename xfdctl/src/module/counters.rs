@@ -40,18 +40,18 @@ const fn now(name: &'static str, meaning: &'static str) -> Known {
 
 /// Those of Documentation/ABI/procfs-xfd.
 pub const KNOWN: [Known; 12] = [
-    counter("first_uses", "first uses served, one a thread and facility"),
+    counter("first_uses", "first uses served, one per thread and facility"),
     counter("recycled", "first uses whose buffer came from the pool"),
     counter("reclaimed", "buffers taken from threads that slept without live tiles"),
-    counter("regrown", "buffers that they got back when they ran again"),
-    counter("guests_grown", "vCPUs' buffers that got room for tiles"),
+    counter("regrown", "reclaimed buffers that threads got back when they ran again"),
+    counter("guests_grown", "buffers of vCPUs that got room for tiles"),
     counter("denied", "uses without permission: SIGILL"),
     counter("failed_allocations", "uses for which there was no memory: SIGSEGV, or an error of KVM's"),
     counter("repeated", "#NM of threads that had their buffer: anything but 0 is a bug of xfd's"),
     counter("ordinary_nm", "#NM that XFD had nothing to do with, passed on"),
     now("pooled", "buffers kept for the next first use"),
     now("in_flight", "tasks in the module's code"),
-    now("owed", "threads whose buffer is reclaimed now"),
+    now("owed", "threads whose buffer is taken at present"),
 ];
 
 /// The file, at one moment.

@@ -79,7 +79,7 @@ fn read<T>(root: &Path, path: &str, parse: fn(&str) -> anyhow::Result<T>) -> any
         Ok(bytes) => {
             let parsed = parse(&String::from_utf8_lossy(&bytes));
             parsed.map(Some).with_context(|| {
-                format!("{} is not as it should be, use the xfdctl that came with the module", path.display())
+                format!("{} is not understood (use the xfdctl that came with the module)", path.display())
             })
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(nix::libc::ENODEV) => {

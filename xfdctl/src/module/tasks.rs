@@ -120,16 +120,16 @@ fn thread(columns: &[&str], line: &str) -> anyhow::Result<Thread> {
     for column in before {
         let (value, after) =
             rest.trim_start_matches(' ').split_once(' ').unwrap_or((rest.trim_start_matches(' '), ""));
-        ensure!(!value.is_empty(), "no {column}");
+        ensure!(!value.is_empty(), "no value for {column}");
         values.insert(*column, value);
         rest = after;
     }
-    let mut take = |column: &'static str| values.remove(column).with_context(|| format!("no {column}"));
-    let number = |text: &str| text.parse::<u64>().with_context(|| format!("{text:?} is no number"));
-    let id = |text: &str| text.parse::<u32>().with_context(|| format!("{text:?} is no ID"));
+    let mut take = |column: &'static str| values.remove(column).with_context(|| format!("no column {column}"));
+    let number = |text: &str| text.parse::<u64>().with_context(|| format!("{text:?} is not a number"));
+    let id = |text: &str| text.parse::<u32>().with_context(|| format!("{text:?} is not an ID"));
     let mask = |text: &str| {
         let digits = text.strip_prefix("0x").unwrap_or(text);
-        u64::from_str_radix(digits, 16).with_context(|| format!("{text:?} is no mask"))
+        u64::from_str_radix(digits, 16).with_context(|| format!("{text:?} is not a mask"))
     };
     Ok(Thread {
         pid: id(take("pid")?)?,
@@ -230,10 +230,10 @@ mod tests {
         let error = |text: &str| format!("{:#}", parse(text).unwrap_err());
         assert_eq!(error(""), "it is empty");
         assert_eq!(error("comm pid\n"), "the last column is not comm");
-        assert!(error("pid tid comm\n1 2 a\n").contains("line 2: \"1 2 a\": no state"));
-        assert!(error(&format!("{COLUMNS}\n1 1 live 0 0\n")).contains("no bytes"));
-        assert!(error(&format!("{COLUMNS}\n1 1 live 0 0 0 0 0 x a\n")).contains("\"x\" is no number"));
-        assert!(error(&format!("{COLUMNS}\n-1 1 live 0 0 0 0 0 x a\n")).contains("\"-1\" is no ID"));
+        assert!(error("pid tid comm\n1 2 a\n").contains("line 2: \"1 2 a\": no column state"));
+        assert!(error(&format!("{COLUMNS}\n1 1 live 0 0\n")).contains("no value for bytes"));
+        assert!(error(&format!("{COLUMNS}\n1 1 live 0 0 0 0 0 x a\n")).contains("\"x\" is not a number"));
+        assert!(error(&format!("{COLUMNS}\n-1 1 live 0 0 0 0 0 x a\n")).contains("\"-1\" is not an ID"));
     }
 
     proptest! {

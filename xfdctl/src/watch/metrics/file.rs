@@ -19,6 +19,7 @@ pub fn replace(path: &Path, text: &str) -> anyhow::Result<()> {
     }
     let name = path.file_name().context("it has no name")?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    ensure!(folder.is_dir(), "there is no folder {}", folder.display());
     // A collector of *.prom does not look at it.
     let mut prefix = std::ffi::OsString::from(".");
     prefix.push(name);

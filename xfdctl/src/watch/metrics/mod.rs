@@ -22,7 +22,7 @@ pub const STATUS: &str = "Exit status: 0 it is written, also without the module 
 /// What can be said to it.
 #[derive(Args)]
 pub struct Arguments {
-    /// The file, called *.prom for the collector; it is replaced at once. They are printed otherwise
+    /// The file, called *.prom for the collector, which is replaced as a whole; without it they are printed
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Writes the file again and again, so far apart, until SIGTERM or SIGINT

@@ -225,7 +225,7 @@ mod tests {
                 "xfd_up 1",
                 r#"xfd_info{build_id="",kernel="7.3",version="0.1\"\\"} 1"#,
                 "xfd_in_charge 1",
-                "# HELP xfd_first_uses_total First uses served, one a thread and facility.",
+                "# HELP xfd_first_uses_total First uses served, one per thread and facility.",
                 "# TYPE xfd_first_uses_total counter",
                 "xfd_first_uses_total 3",
                 "xfd_repeated_total 0",

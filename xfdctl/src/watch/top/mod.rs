@@ -21,7 +21,7 @@ use super::snapshot::Snapshot;
 use super::{clock, paint, NOT_LOADED, NOT_LOADED_WHAT};
 use crate::module::Module;
 use crate::root::Root;
-use clap::{Args, CommandFactory};
+use clap::Args;
 use columns::Column;
 use group::By;
 use serde_json::json;
@@ -40,7 +40,7 @@ pub struct Arguments {
     /// What a line is: a thread, or the sums of a process or cgroup
     #[arg(long, value_name = "WHAT", default_value = "thread")]
     by: By,
-    /// The column that orders the lines: the largest number, or the first name, is on top
+    /// The column that orders the lines: names and IDs upwards, other numbers from the largest down
     #[arg(long, value_name = "COLUMN")]
     sort: Option<Column>,
     /// Prints one table; so does what has no terminal
@@ -67,7 +67,10 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     let view = match View::new(arguments.by, arguments.sort) {
         Ok(view) => view,
-        Err(wrong) => crate::cli::Arguments::command().error(clap::error::ErrorKind::ValueValidation, wrong).exit(),
+        Err(wrong) => {
+            let command = Arguments::augment_args(clap::Command::new("top").bin_name("xfdctl top"));
+            command.clone().error(clap::error::ErrorKind::ValueValidation, wrong).exit()
+        }
     };
     let root = &arguments.root.folder;
     let plain = arguments.once || arguments.json || arguments.count.is_some();

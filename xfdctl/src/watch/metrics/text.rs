@@ -108,7 +108,7 @@ impl Out<'_> {
             self.seconds("xfd_reclaim_interval_seconds", help, f64::from(ms) / 1000.0)?;
         }
         if let Some(pool) = number("pool") {
-            let help = "Buffers that are kept for the next first use at most (parameter pool).";
+            let help = "Buffers that each CPU keeps for the next first use at most (parameter pool).";
             self.gauge("xfd_pool_limit_buffers", help, i64::from(pool))?;
         }
         Ok(())

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 # make demo        the whole thing in an emulated AMX machine (sets up everything first)
-# make check       all tests; ends in `N passed, N failed`
+# make check       all tests; ends in `N passed, N failed, N skipped`
 # make check-debug tests on a kernel with KASAN and lockdep (half an hour to build, once)
 # make check-debug-rt the same with PREEMPT_RT, another kernel
 # make check-debug-kcsan the boots with several CPUs on a kernel that looks for data races, a third one

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A terminal, and a program on it.
 
+use nix::fcntl::{fcntl, FcntlArg, FdFlag};
 use nix::poll::{poll, PollFd, PollFlags};
 use nix::pty::{openpty, Winsize};
 use nix::sys::signal::{kill, Signal};
@@ -30,6 +31,10 @@ impl Terminal {
     pub fn start(mut command: Command) -> Self {
         let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
         let pair = openpty(&size, None).unwrap();
+        // The program is not to hold the other end of its terminal: it hangs up when the test has gone.
+        for end in [&pair.master, &pair.slave] {
+            fcntl(end, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).unwrap();
+        }
         let end = || pair.slave.try_clone().unwrap();
         let terminal = end();
         command.stdin(end()).stdout(end()).stderr(end()).env("TERM", "xterm").env_remove("NO_COLOR");

@@ -110,6 +110,16 @@ fn a_stop_and_its_end() {
 }
 
 #[test]
+fn its_window_is_closed() {
+    for interval in ["0.01", NEVER] {
+        let tree = Tree::loaded();
+        let status = start(&tree, interval).hang_up();
+        // By the signal, or because it could not draw.
+        assert!(status.signal() == Some(Signal::SIGHUP as i32) || status.code() == Some(3), "{status}");
+    }
+}
+
+#[test]
 fn numbers_sizes_and_the_module_change() {
     let tree = Tree::loaded();
     let mut terminal = start(&tree, "0.05");

@@ -119,6 +119,13 @@ impl Terminal {
         kill(Pid::from_raw(self.child.id().try_into().unwrap()), signal).unwrap();
     }
 
+    /// The terminal goes, as when its window is closed; how the program ends then.
+    pub fn hang_up(&mut self) -> ExitStatus {
+        let nowhere = || File::open("/dev/null").unwrap().into();
+        (self.person, self.program) = (nowhere(), nowhere());
+        self.child.wait().unwrap()
+    }
+
     /// Waits until the program has ended; what it wrote last is in `shown`.
     #[track_caller]
     pub fn end(&mut self) -> ExitStatus {

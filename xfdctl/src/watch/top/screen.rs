@@ -3,9 +3,10 @@
 
 use ratatui::DefaultTerminal;
 use std::io;
+use std::mem::ManuallyDrop;
 
 /// The whole screen, until it is dropped; a panic gives it back before it is told.
-pub struct Screen(pub DefaultTerminal);
+pub struct Screen(pub ManuallyDrop<DefaultTerminal>);
 
 impl Screen {
     /// Takes it: keys come one by one and unseen, and what was on it is kept.
@@ -14,14 +15,18 @@ impl Screen {
     ///
     /// The terminal's.
     pub fn take() -> io::Result<Self> {
-        ratatui::try_init().map(Self)
+        ratatui::try_init().map(ManuallyDrop::new).map(Self)
     }
 }
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        // Who has lost the terminal has nothing to give back.
-        let _ = self.0.show_cursor();
+        // Who has lost the terminal has nothing to give back. Ratatui would say so on stderr, where it panics if that
+        // is the same terminal.
+        if self.0.show_cursor().is_ok() {
+            // SAFETY: it is used no more.
+            unsafe { ManuallyDrop::drop(&mut self.0) };
+        }
         let _ = ratatui::try_restore();
     }
 }

@@ -60,8 +60,8 @@ pub fn host(project: &Project, release: Option<&str>, load: bool, unread: bool) 
              --import enrolls one)",
         );
     }
+    let root = nix::unistd::geteuid().is_root();
     if load {
-        let root = nix::unistd::geteuid().is_root();
         let mut make = Command::new(if root { "make" } else { "sudo" });
         if !root {
             make.arg("make");
@@ -70,7 +70,7 @@ pub fn host(project: &Project, release: Option<&str>, load: bool, unread: bool) 
         let loaded = spawn(&mut make)?.wait()?.success();
         return Ok(if loaded { verdict::PASS } else { verdict::FAIL });
     }
-    println!("make load KO={}", ko.display());
+    println!("{}make load KO={}", if root { "" } else { "sudo " }, ko.display());
     Ok(verdict::PASS)
 }
 

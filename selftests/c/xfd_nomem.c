@@ -174,7 +174,7 @@ TEST_F(nomem, knobs_refuse_what_is_no_number)
 	fputs("soon\n", file);
 	EXPECT_EQ(EOF, fclose(file));
 	EXPECT_EQ(EINVAL, errno);
-	EXPECT_FALSE(parameter_set("hold", 5));
+	EXPECT_FALSE(parameter_set("hold", 6));
 	EXPECT_EQ(0, parameter("hold"));
 }
 

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Threads that stay asleep with live tiles, and as many again that come, use tiles and go, all the time. Prints `ready`
+//! when all that stay have theirs; ends when standard input has a line or ends.
+
+use anyhow::Context;
+use clap::Parser;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Barrier, RwLock};
+use std::thread;
+use std::time::Duration;
+use xfd_selftests::worker::{checked_tiles, in_threads};
+
+/// A process of many threads.
+#[derive(Parser)]
+struct Arguments {
+    /// So many stay; as many come and go.
+    #[arg(long, default_value_t = 500)]
+    threads: usize,
+}
+
+fn main() -> anyhow::Result<()> {
+    let Arguments { threads } = Arguments::parse();
+    xcomp::request(xcomp::Feature::TILE_DATA).context("permission for tile data")?;
+    let (ready, end, ends) = (
+        &Barrier::new(threads + 1),
+        &RwLock::new(()),
+        &AtomicBool::new(false),
+    );
+    in_threads(threads + 2, |number| {
+        if number < threads {
+            return checked_tiles(number as u64, || {
+                ready.wait();
+                drop(end.read());
+                Ok(())
+            });
+        }
+        if number == threads {
+            let _held = end.write().expect("nobody panics");
+            ready.wait();
+            println!("ready");
+            io::stdin().read_line(&mut String::new())?;
+            ends.store(true, SeqCst);
+            return Ok(());
+        }
+        let all = Barrier::new(threads);
+        while !ends.load(SeqCst) {
+            in_threads(threads, |number| {
+                checked_tiles(number as u64, || {
+                    all.wait();
+                    // They are to be seen, and others to have the CPUs as well.
+                    thread::sleep(Duration::from_millis(100));
+                    Ok(())
+                })
+            })?;
+        }
+        Ok(())
+    })
+}

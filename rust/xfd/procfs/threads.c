@@ -6,8 +6,6 @@
  */
 #include <linux/cgroup.h>
 #include <linux/cred.h>
-#include <linux/mm.h>
-#include <linux/pid.h>
 #include <linux/pid_namespace.h>
 #include <linux/ptrace.h>
 #include <linux/sched.h>
@@ -23,6 +21,7 @@
 #include "../reclaim/owed.h"
 #include "../seam/gates.h"
 #include "../seam/task_fpu.h"
+#include "../seam/walk.h"
 #include "threads.h"
 
 enum state { NONE, PERMITTED, RUNNING, LIVE, IDLE, RECLAIMED };
@@ -74,11 +73,10 @@ static void read_permissions(struct task_struct *task, struct row *row)
 	row->guest_permitted = READ_ONCE(leader->guest_perm.__state_perm) & XFEATURE_MASK_USER_SUPPORTED;
 }
 
-/* Whole pages of a buffer, if it is an enlarged one. */
+/* Of an enlarged buffer; 0 of another one. */
 static size_t memory_of(const struct head *head)
 {
-	return head->xfeatures & XFEATURE_MASK_USER_DYNAMIC ?
-	       PAGE_ALIGN(offsetof(struct fpstate, regs) + head->size) : 0;
+	return head->xfeatures & XFEATURE_MASK_USER_DYNAMIC ? buffer_memory(head->size) : 0;
 }
 
 /* Whether nothing was exchanged meanwhile. @task is held. */
@@ -136,19 +134,19 @@ static int look_at(struct task_struct *task, void *row)
 }
 
 /*
- * What needs no lock; whether the thread may be worth a row. In an RCU section in which @task was found among
- * the living, so that its leader, released after it, is there.
+ * Whether @task may be worth a row: nothing is locked, and what was read is looked at again. Its leader, which is
+ * released after it, is there in an RCU section in which it was found among the living.
  */
-static bool begin_row(struct task_struct *task, struct row *row)
+static bool is_candidate(struct task_struct *task)
 {
 	struct fpu *fpu = fpu_of(task);
+	struct row row;
 
 	if (READ_ONCE(task->flags) & (PF_KTHREAD | PF_USER_WORKER | PF_EXITING))
 		return false;
-	*row = (struct row) { };
-	read_permissions(task, row);
+	read_permissions(task, &row);
 	return READ_ONCE(fpu->fpstate) != &fpu->__fpstate ||
-	       (row->permitted | row->guest_permitted) & XFEATURE_MASK_USER_DYNAMIC;
+	       (row.permitted | row.guest_permitted) & XFEATURE_MASK_USER_DYNAMIC;
 }
 
 static u64 cgroup_of(struct task_struct *task)
@@ -182,9 +180,10 @@ static bool is_shown(struct task_struct *task, const struct walk *walk)
 	return shown;
 }
 
-/* The rest of a row, if there is to be one, of the thread that was found as @tid. */
-static bool end_row(struct task_struct *task, pid_t tid, const struct walk *walk, struct row *row)
+/* The row, if there is to be one, of the thread that was found as @tid. */
+static bool make_row(struct task_struct *task, pid_t tid, const struct walk *walk, struct row *row)
 {
+	*row = (struct row) { };
 	if (!is_shown(task, walk) || !static_call(xfd_gate_task_call_func)(task, look_at, row))
 		return false;
 	/* Of the many tasks that run a vCPU, those alone that may run one with tiles. */
@@ -202,69 +201,40 @@ static bool end_row(struct task_struct *task, pid_t tid, const struct walk *walk
 	return task_pid_nr_ns(task, walk->ns) == tid;
 }
 
-/* The first thread that may be worth a row, from the thread ID *@nr on, which it becomes; with a reference. */
-static struct task_struct *thread_from(struct walk *walk, loff_t *nr)
+/* The first row from *@position on, which becomes its own; without one *@position stays. */
+static struct row *next_row(struct walk *walk, loff_t *position)
 {
-	struct task_struct *task;
-	struct pid *pid;
+	int nr = *position > INT_MAX ? 0 : *position;
 
-	guard(rcu)();
-	/* So many at once: an RCU section is not to be long. */
-	for (int looked = 0; looked < 64; looked++, ++*nr) {
-		pid = *nr > INT_MAX ? NULL : find_ge_pid(*nr, walk->ns);
-		if (!pid) {
-			*nr = 0;
-			return NULL;
-		}
-		*nr = pid_nr_ns(pid, walk->ns);
-		task = pid_task(pid, PIDTYPE_PID);
-		if (task && begin_row(task, &walk->row))
-			return get_task_struct(task);
-	}
-	return NULL;
-}
-
-/* The first row from the thread ID *@nr on, which it becomes. */
-static struct row *next_row(struct walk *walk, loff_t *nr)
-{
 	/* A system may have millions of threads. */
-	while (*nr && !fatal_signal_pending(current)) {
-		struct task_struct *task = thread_from(walk, nr);
-		bool ends;
+	while (nr && !fatal_signal_pending(current)) {
+		struct task_struct *task = xfd_task_from(&nr, walk->ns, is_candidate);
+		bool made;
 
 		cond_resched();
 		if (!task)
 			continue;
-		ends = end_row(task, *nr, walk, &walk->row);
+		made = make_row(task, nr, walk, &walk->row);
 		put_task_struct(task);
-		if (ends)
+		if (made) {
+			*position = nr;
 			return &walk->row;
-		++*nr;
+		}
+		nr++;
 	}
 	return NULL;
 }
 
-/* The first row from the position @from on; *@nr becomes its position, or stays behind the last one. */
-static struct row *row_from(struct seq_file *seq, loff_t from, loff_t *nr)
+/* Position 0 is the line of names, each other one the first thread ID to look at; it stays behind the last row. */
+static void *start(struct seq_file *seq, loff_t *position)
 {
-	struct row *row;
-
-	*nr = from;
-	row = next_row(seq->private, &from);
-	if (row)
-		*nr = from;
-	return row;
+	return *position ? next_row(seq->private, position) : SEQ_START_TOKEN;
 }
 
-/* Position 0 is the line of names, each other one the first thread ID to look at. */
-static void *start(struct seq_file *seq, loff_t *nr)
+static void *next(struct seq_file *seq, void *shown, loff_t *position)
 {
-	return *nr ? row_from(seq, *nr, nr) : SEQ_START_TOKEN;
-}
-
-static void *next(struct seq_file *seq, void *shown, loff_t *nr)
-{
-	return row_from(seq, *nr + 1, nr);
+	++*position;
+	return next_row(seq->private, position);
 }
 
 static void stop(struct seq_file *seq, void *shown)

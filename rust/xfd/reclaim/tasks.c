@@ -4,7 +4,6 @@
  */
 #include <linux/kallsyms.h>
 #include <linux/module.h>
-#include <linux/pid.h>
 #include <linux/pid_namespace.h>
 #include <linux/ptrace.h>
 #include <linux/sched/signal.h>
@@ -19,6 +18,7 @@
 #include "../seam/gates.h"
 #include "../seam/seam.h"
 #include "../seam/task_fpu.h"
+#include "../seam/walk.h"
 #include "../watch/trace.h"
 #include "owed.h"
 
@@ -184,39 +184,13 @@ static bool is_candidate(struct task_struct *task)
 	       READ_ONCE(task->__state) != TASK_RUNNING;
 }
 
-/* The first candidate from the process ID *@nr on, which it becomes; with a reference. */
-static struct task_struct *next_candidate(int *nr)
-{
-	struct task_struct *task;
-	struct pid *pid;
-
-	rcu_read_lock();
-	/* So many at once: an RCU section is not to be long. */
-	for (int looked = 0; looked < 64; looked++, ++*nr) {
-		pid = find_ge_pid(*nr, &init_pid_ns);
-		if (!pid) {
-			*nr = 0;
-			break;
-		}
-		*nr = pid_nr(pid);
-		task = pid_task(pid, PIDTYPE_PID);
-		if (task && is_candidate(task)) {
-			get_task_struct(task);
-			rcu_read_unlock();
-			return task;
-		}
-	}
-	rcu_read_unlock();
-	return NULL;
-}
-
 void xfd_look_at_tasks(void *pass, const bool *stop)
 {
 	struct look look = { .pass = pass };
 	int nr = 1;
 
 	while (nr && !READ_ONCE(*stop)) {
-		struct task_struct *task = next_candidate(&nr);
+		struct task_struct *task = xfd_task_from(&nr, &init_pid_ns, is_candidate);
 
 		cond_resched();
 		if (!task)

@@ -3,9 +3,7 @@
  * Emits the trace events for Rust: declare_trace! of the kernel crate serves only events that are
  * in the kernel's own bindings.
  */
-#include <linux/mm.h>
-#include <asm/fpu/types.h>
-
+#include "../seam/task_fpu.h"
 #include "trace.h"
 
 #define CREATE_TRACE_POINTS
@@ -21,19 +19,14 @@ void xfd_trace_first_use(const struct xfd_first_use *use)
 	trace_xfd_first_use(use);
 }
 
-static size_t memory_of(u32 size)
-{
-	return PAGE_ALIGN(offsetof(struct fpstate, regs) + size);
-}
-
 void xfd_trace_reclaimed(struct task_struct *task, u32 size)
 {
-	trace_xfd_reclaimed(task, memory_of(size));
+	trace_xfd_reclaimed(task, buffer_memory(size));
 }
 
 void xfd_trace_regrown(struct task_struct *task, u32 size)
 {
-	trace_xfd_regrown(task, memory_of(size));
+	trace_xfd_regrown(task, buffer_memory(size));
 }
 
 void xfd_trace_guest_grown(u64 xfeatures, u32 size_before, u32 size_after)

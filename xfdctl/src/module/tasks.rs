@@ -18,7 +18,7 @@ pub enum State {
     Idle,
     /// Its buffer was taken; it gets one when it runs.
     Reclaimed,
-    /// It may, and has not since exec.
+    /// It may, and has not.
     Permitted,
     /// No permission for itself; a vCPU may have one.
     None,

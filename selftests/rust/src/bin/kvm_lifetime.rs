@@ -9,15 +9,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 use xcomp::Feature;
 use xfd_selftests::areas;
-use xfd_selftests::counters::module_is_loaded;
-use xfd_selftests::ktap::{self, Outcome};
+use xfd_selftests::child;
+use xfd_selftests::ktap;
 use xfd_selftests::kvm::guest as does;
 use xfd_selftests::kvm::layout;
 use xfd_selftests::kvm::vcpu::Vcpu;
 use xfd_selftests::kvm::vm::Vm;
 use xfd_selftests::kvm::{self, with_xcr0, ENABLE, TILES, TILE_DATA, XFD};
 use xfd_selftests::sys::{self, End};
-use xfd_selftests::{child, rows};
 
 const TESTS: &[ktap::Test] = &[
     ("seen_while_it_lives", || kvm::apart(seen_while_it_lives)),
@@ -29,7 +28,6 @@ const TESTS: &[ktap::Test] = &[
     ("armed", || kvm::apart(|| none_is_left("armed"))),
     ("live", || kvm::apart(|| none_is_left("live"))),
     ("running", || kvm::apart(|| none_is_left("running"))),
-    ("shown_in_proc", shown_in_proc),
 ];
 
 /// As argument: do nothing. What a process becomes by exec.
@@ -167,50 +165,6 @@ fn keep_running(mut vcpu: Vcpu) -> anyhow::Result<()> {
         thread::yield_now();
     }
     Ok(())
-}
-
-/// Who runs a vCPU with tiles, and may not use any itself, is shown with the vCPU's memory.
-fn shown_in_proc() -> anyhow::Result<Outcome> {
-    if !module_is_loaded() {
-        return Ok(Outcome::Skipped(
-            "the kernel's own code has no /proc/xfd".into(),
-        ));
-    }
-    kvm::apart(|| {
-        let mine = || -> anyhow::Result<Vec<_>> {
-            let all = rows::all()?.into_values();
-            Ok(all.filter(|row| row.pid == sys::pid()).collect())
-        };
-        let (_vm, vcpu) = at("running")?;
-        let before = mine()?;
-        ensure!(
-            matches!(before.as_slice(), [row] if row.guest_bytes == 0 && row.tid == sys::tid()),
-            "{before:?}"
-        );
-        keep_running(vcpu)?;
-        let begin = Instant::now();
-        let row = loop {
-            let (runs, _): (Vec<_>, Vec<_>) =
-                mine()?.into_iter().partition(|row| row.guest_bytes > 0);
-            match runs.as_slice() {
-                [row] => break row.clone(),
-                _ => ensure!(begin.elapsed() < Duration::from_secs(20), "{:?}", mine()?),
-            }
-        };
-        ensure!(
-            row.tid != sys::tid() && row.state == "none" && row.bytes == 0,
-            "{row:?}"
-        );
-        ensure!(
-            row.guest_bytes > 8192 && row.guest_bytes % 4096 == 0,
-            "{row:?}"
-        );
-        ensure!(
-            row.guest_permitted & TILE_DATA != 0 && row.permitted & TILE_DATA == 0,
-            "{row:?}"
-        );
-        Ok(())
-    })
 }
 
 /// How it ends: the process is killed, leaves, becomes another, or closes it all in either order.

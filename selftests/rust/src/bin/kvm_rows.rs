@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! /proc/xfd/tasks of threads that run a vCPU: the guest's registers are in the place of their own.
 
-use anyhow::ensure;
+use anyhow::{ensure, Context};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicI32, Ordering::SeqCst};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use std::{mem, thread};
 use vm_memory::Bytes;
 use xcomp::Feature;
@@ -16,7 +16,7 @@ use xfd_selftests::rows::{self, Row};
 use xfd_selftests::tile::{content, Tiles};
 use xfd_selftests::{cpus, ktap, kvm_tests, sys};
 
-const TESTS: &[ktap::Test] = kvm_tests![tiles_of_both, tiles_of_the_guest];
+const TESTS: &[ktap::Test] = kvm_tests![running, tiles_of_both, tiles_of_the_guest];
 /// Bytes of tile data, of which a buffer has more than these.
 const TILE_DATA_BYTES: u64 = 8192;
 
@@ -85,6 +85,59 @@ fn tiles_of_the_guest() -> anyhow::Result<()> {
     let row = off_its_cpu("none", || ())?;
     ensure!(
         row.bytes == 0 && row.permitted & kvm::TILE_DATA == 0,
+        "{row:?}"
+    );
+    Ok(())
+}
+
+/// Who enters the guest and stays there is shown with the vCPU's memory, and was not before; nobody else is.
+fn running() -> anyhow::Result<()> {
+    let mine = || -> anyhow::Result<Vec<_>> {
+        let all = rows::all()?.into_values();
+        Ok(all.filter(|row| row.pid == sys::pid()).collect())
+    };
+    let (_vm, mut vcpu) = kvm::configured(2)?;
+    let before = mine()?;
+    ensure!(
+        matches!(before.as_slice(), [row] if row.guest_bytes == 0 && row.tid == sys::tid()),
+        "{before:?}"
+    );
+    vcpu.give(&[does::load(), does::check(), does::until_stopped(2)])?;
+    let (memory, rounds, stop) = (
+        vcpu.memory(),
+        vcpu.address(layout::ROUNDS),
+        vcpu.address(layout::STOP),
+    );
+    let row = thread::scope(|scope| {
+        let fd = &vcpu.fd;
+        let runs = scope.spawn(move || ioctls::run(fd));
+        while memory.read_obj::<u64>(rounds)? == 0 && !runs.is_finished() {
+            cpus::give_way();
+        }
+        let begin = Instant::now();
+        let row = loop {
+            let rows = mine()?;
+            let inside: Vec<_> = rows.iter().filter(|row| row.guest_bytes > 0).collect();
+            match inside.as_slice() {
+                [row] => break (*row).clone(),
+                _ if begin.elapsed() < Duration::from_secs(20) => (),
+                _ => break rows.first().cloned().context("no row at all")?,
+            }
+        };
+        memory.write_obj(1_u64, stop)?;
+        runs.join().expect("no panic")?;
+        anyhow::Ok(row)
+    })?;
+    ensure!(
+        row.tid != sys::tid() && row.state == "none" && row.bytes == 0,
+        "{row:?}"
+    );
+    ensure!(
+        row.guest_bytes > TILE_DATA_BYTES && row.guest_bytes % 4096 == 0,
+        "{row:?}"
+    );
+    ensure!(
+        row.guest_permitted & kvm::TILE_DATA != 0 && row.permitted & kvm::TILE_DATA == 0,
         "{row:?}"
     );
     Ok(())

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What comes out of the guest's two serial ports: lines of the kernel log, and program output mixed with
+//! the records of the guest's init.
+
+use std::io::Write;
+
+use crate::workshop::progress::suspended;
+
+/// Starts a record; the record ends with a line feed.
+const RS: u8 = 0o36;
+
+/// Something the guest said on its second port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Init runs.
+    Ready,
+    /// The module is loaded and its transition complete.
+    Loaded,
+    /// insmod failed with this message.
+    LoadFailed(String),
+    /// The module was disabled and removed.
+    Unloaded,
+    /// rmmod failed with this message.
+    UnloadFailed(String),
+    /// A program starts.
+    Begin(String),
+    /// A program printed.
+    Output(Vec<u8>),
+    /// A program ended with this status (128 + N: by signal N).
+    End(String, i32),
+    /// Memory areas of the size of an enlarged fpstate, before and after.
+    Areas(u64, u64),
+    /// All is done; power-off follows.
+    Done,
+    /// A record that is not known.
+    Unknown(String),
+}
+
+impl Event {
+    /// What went wrong with the module.
+    pub fn trouble(&self) -> Option<String> {
+        match self {
+            Event::LoadFailed(why) => Some(format!("the module cannot be loaded: {why}")),
+            Event::UnloadFailed(why) => Some(format!("the module cannot be unloaded: {why}")),
+            _ => None,
+        }
+    }
+}
+
+/// What a program that is shown to the user came to.
+#[derive(Default)]
+pub struct Shown {
+    pub status: Option<i32>,
+    pub trouble: Option<String>,
+}
+
+impl Shown {
+    /// Prints output at once, and notes the rest.
+    pub fn take(&mut self, event: Event) {
+        self.trouble = self.trouble.take().or(event.trouble());
+        match event {
+            Event::Output(bytes) => suspended(|| {
+                let mut out = std::io::stdout().lock();
+                let _ = out.write_all(&bytes).and_then(|()| out.flush());
+            }),
+            Event::End(_, status) => self.status = Some(status),
+            _ => {}
+        }
+    }
+}
+
+/// Splits the bytes of the second port into events.
+#[derive(Default)]
+pub struct Records {
+    record: Option<Vec<u8>>,
+}
+
+impl Records {
+    /// Takes in bytes in any portions.
+    pub fn push(&mut self, bytes: &[u8], mut event: impl FnMut(Event)) {
+        let mut output = Vec::new();
+        for &byte in bytes {
+            match &mut self.record {
+                Some(record) if byte == b'\n' => {
+                    event(parse(&String::from_utf8_lossy(record)));
+                    self.record = None;
+                }
+                Some(record) => record.push(byte),
+                None if byte == RS => {
+                    if !output.is_empty() {
+                        event(Event::Output(std::mem::take(&mut output)));
+                    }
+                    self.record = Some(Vec::new());
+                }
+                None => output.push(byte),
+            }
+        }
+        if !output.is_empty() {
+            event(Event::Output(output));
+        }
+    }
+}
+
+fn parse(record: &str) -> Event {
+    let record = record.trim_end_matches('\r');
+    let (word, rest) = record.split_once(' ').unwrap_or((record, ""));
+    let two = rest.rsplit_once(' ');
+    match (word, two) {
+        ("ready", _) => Event::Ready,
+        ("loaded", _) => Event::Loaded,
+        ("load-failed", _) => Event::LoadFailed(rest.into()),
+        ("unloaded", _) => Event::Unloaded,
+        ("unload-failed", _) => Event::UnloadFailed(rest.into()),
+        ("begin", _) => Event::Begin(rest.into()),
+        ("end", Some((name, status))) if status.parse::<i32>().is_ok() => {
+            Event::End(name.into(), status.parse().unwrap_or(-1))
+        }
+        ("areas", Some((before, after))) => match (before.parse(), after.parse()) {
+            (Ok(before), Ok(after)) => Event::Areas(before, after),
+            _ => Event::Unknown(record.into()),
+        },
+        ("done", _) => Event::Done,
+        _ => Event::Unknown(record.into()),
+    }
+}
+
+/// Splits bytes into whole lines.
+#[derive(Default)]
+pub struct Lines {
+    rest: Vec<u8>,
+}
+
+impl Lines {
+    /// Takes in bytes in any portions; `line` gets each whole line without its end.
+    pub fn push(&mut self, bytes: &[u8], mut line: impl FnMut(&str)) {
+        for &byte in bytes {
+            if byte == b'\n' {
+                line(String::from_utf8_lossy(&self.rest).trim_end_matches('\r'));
+                self.rest.clear();
+            } else {
+                self.rest.push(byte);
+            }
+        }
+    }
+
+    /// The last line if it has no end.
+    pub fn finish(&mut self, mut line: impl FnMut(&str)) {
+        if !self.rest.is_empty() {
+            line(String::from_utf8_lossy(&self.rest).trim_end_matches('\r'));
+            self.rest.clear();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn events(portions: &[&[u8]]) -> Vec<Event> {
+        let (mut records, mut found) = (Records::default(), Vec::new());
+        for portion in portions {
+            records.push(portion, |event| found.push(event));
+        }
+        found
+    }
+
+    #[test]
+    fn records_are_found_in_the_middle_of_output() {
+        assert_eq!(
+            events(&[b"\x1ebegin run\nno line end\x1eend run 139\n"]),
+            [Event::Begin("run".into()), Event::Output(b"no line end".to_vec()), Event::End("run".into(), 139)]
+        );
+    }
+
+    #[test]
+    fn records_may_come_in_pieces() {
+        assert_eq!(events(&[b"\x1e", b"areas 3", b" 4\n\x1edo", b"ne\n"]), [Event::Areas(3, 4), Event::Done]);
+        assert_eq!(events(&[b"\x1eend run 0"]), []);
+    }
+
+    #[test]
+    fn odd_records_are_not_taken_for_good_ones() {
+        assert_eq!(events(&[b"\x1eend x\n\x1eareas a b\n\x1e\n"]).len(), 3);
+        for event in events(&[b"\x1eend x\n\x1eareas a b\n\x1e\n"]) {
+            assert!(matches!(event, Event::Unknown(_)), "{event:?}");
+        }
+    }
+
+    #[test]
+    fn the_first_trouble_is_kept() {
+        let mut shown = Shown::default();
+        for event in [Event::LoadFailed("a".into()), Event::UnloadFailed("b".into()), Event::End("run".into(), 3)] {
+            shown.take(event);
+        }
+        assert_eq!(shown.trouble.as_deref(), Some("the module cannot be loaded: a"));
+        assert_eq!(shown.status, Some(3));
+    }
+
+    #[test]
+    fn lines_are_whole() {
+        let (mut lines, mut found) = (Lines::default(), Vec::new());
+        for portion in [&b"a\r\nb"[..], b"c\nd"] {
+            lines.push(portion, |l| found.push(l.to_owned()));
+        }
+        lines.finish(|l| found.push(l.to_owned()));
+        assert_eq!(found, ["a", "bc", "d"]);
+    }
+}

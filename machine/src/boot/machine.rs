@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The machine with its pieces, and the ways to prepare them.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{bail, Result};
+
+use crate::boot::console::Event;
+use crate::boot::{self, Boot, Report};
+use crate::piece::emulator::Emulator;
+use crate::piece::image::{self, Image};
+use crate::piece::initramfs::Initramfs;
+use crate::piece::kernel::debug;
+use crate::piece::kernel::Kernel;
+use crate::piece::module;
+use crate::piece::programs::Programs;
+use crate::piece::project::Project;
+use crate::piece::toolroot::Toolroot;
+use crate::workshop::both;
+use crate::workshop::cache::Piece;
+use crate::workshop::recipe::{self};
+
+/// All that a boot needs.
+pub struct Machine<'a> {
+    pub project: &'a Project,
+    pub root: Toolroot,
+    pub kernel: Kernel,
+    pub emulator: Emulator,
+    /// What names of logs and images end in, beside those of the default kernel.
+    pub suffix: String,
+    /// The stock kernel, if it is not the one that is booted.
+    stock: Option<Kernel>,
+    template: String,
+}
+
+impl Machine<'_> {
+    /// Prepares root, kernel and emulator, the last two side by side.
+    pub fn prepare(project: &Project) -> Result<Machine<'_>> {
+        let root = project.toolroot()?;
+        let (kernel, emulator) = both(|| project.kernel(), || project.emulator(&root));
+        Machine::of(project, root, kernel?, emulator?)
+    }
+
+    /// The same with this kernel of the recipe's.
+    pub fn prepare_with<'a>(project: &'a Project, kernel: &recipe::Kernel) -> Result<Machine<'a>> {
+        let root = project.toolroot()?;
+        let (kernel, emulator) = both(|| project.prepare_kernel(kernel), || project.emulator(&root));
+        Machine::of(project, root, kernel?, emulator?)
+    }
+
+    fn of(project: &Project, root: Toolroot, kernel: Kernel, emulator: Emulator) -> Result<Machine<'_>> {
+        let template = image::template(&project.bochs())?;
+        let suffix = project.suffix(&kernel);
+        Ok(Machine { project, kernel, emulator, suffix, stock: None, root, template })
+    }
+
+    /// The same machine with another kernel.
+    pub fn with(self, kernel: Kernel) -> Self {
+        Machine { suffix: self.project.suffix(&kernel), kernel, ..self }
+    }
+
+    /// The same with a debug kernel, and the root that builds it.
+    pub fn prepare_debug(project: &Project, kind: debug::Kind) -> Result<Machine<'_>> {
+        let stock = Machine::prepare(project)?;
+        let recipe = &project.recipe;
+        let with = recipe.toolroot(stock.kernel.root().name())?;
+        let root = Toolroot::with(&recipe.debug_kernel.packages, &project.cache, with)?;
+        let machine = project.dir.join("machine");
+        let kernels = debug::Builder { cache: &project.cache, root, stock: &stock.kernel, recipe, machine: &machine };
+        let kernel = kernels.prepare(kind)?;
+        Ok(Machine { kernel, stock: Some(stock.kernel), ..stock })
+    }
+
+    /// The stock kernel: programs are built with its headers and selftests, and a Linux guest runs it on any kernel.
+    pub fn stock(&self) -> &Kernel {
+        self.stock.as_ref().unwrap_or(&self.kernel)
+    }
+
+    /// The module for `kernel`.
+    pub fn module(&self, kernel: &Kernel) -> Result<Piece> {
+        self.project.module(kernel).module()
+    }
+
+    /// Module (if asked for) and programs, side by side.
+    pub fn module_and_programs(&self, module: bool) -> Result<(Option<Piece>, Programs)> {
+        let programs = || self.project.programs(&self.root, self.stock());
+        let (module, programs) = both(|| module.then(|| self.module(&self.kernel)).transpose(), programs);
+        Ok((module?, programs?))
+    }
+
+    /// A guest's file system with `settings` for init, and the modules if there are any; init loads `load` of
+    /// them.
+    pub fn guest(&self, settings: &Settings, module: Option<&Piece>, load: Option<&str>) -> Result<Initramfs> {
+        self.guest_with(&self.kernel, settings, module, load)
+    }
+
+    /// The same for a guest that runs `kernel`.
+    pub fn guest_with(
+        &self,
+        kernel: &Kernel,
+        settings: &Settings,
+        module: Option<&Piece>,
+        load: Option<&str>,
+    ) -> Result<Initramfs> {
+        let busybox = self.root.file("/usr/bin/busybox");
+        let mut files = Initramfs::with_init(&busybox, &self.project.dir.join("machine/guest/init"))?;
+        for entry in std::fs::read_dir(kernel.modules())? {
+            let entry = entry?;
+            files.file(&format!("lib/modules/{}", entry.file_name().to_string_lossy()), &entry.path())?;
+        }
+        if let Some(module) = module {
+            for name in module::PRODUCTS {
+                files.file(&format!("lib/{name}"), &module.path().join(name))?;
+            }
+        }
+        files.content("job/settings", 0o644, settings.text(load));
+        Ok(files)
+    }
+
+    /// Boots `files`.
+    pub fn boot(&self, files: &Initramfs, how: &How, event: impl FnMut(Event)) -> Result<Report> {
+        let name = format!("{}{}", how.name, self.suffix);
+        let fred = how.with.iter().any(|f| f == "fred").then(|| format!("{} fred=on", how.cmdline));
+        let cmdline = fred.as_deref().unwrap_or(how.cmdline);
+        let image = Image::prepare(&self.project.cache, &self.root, &self.kernel, &name, files, cmdline)?;
+        let terminal = how.terminal.as_ref().map(|(path, file)| anyhow::Ok((path.clone(), file.try_clone()?)));
+        // Two runs at once have logs of their own.
+        let (name, _taken) = self.project.cache.free_name(&name)?;
+        let msrs = self.project.bochs().join("fast-strings.msrs");
+        let mut cpu_more = String::new();
+        if how.fast_strings {
+            cpu_more.push_str(&format!(", msrs=\"{}\"", msrs.display()));
+        }
+        for (option, features) in [("add_features", how.with), ("exclude_features", how.without)] {
+            if !features.is_empty() {
+                cpu_more.push_str(&format!(", {option}=\"{}\"", features.join(", ")));
+            }
+        }
+        let boot = Boot {
+            name: &name,
+            iso: &image.iso(),
+            template: &self.template,
+            cpus: how.cpus,
+            memory_mib: how.memory_mib,
+            quiet: how.quiet,
+            total: how.total,
+            show_console: how.show_console,
+            cpu_more: &cpu_more,
+            terminal: terminal.transpose()?,
+        };
+        boot::boot(&self.project.cache, &self.emulator, boot, event)
+    }
+}
+
+/// How to boot.
+pub struct How<'a> {
+    pub name: &'a str,
+    pub cpus: u8,
+    pub memory_mib: u32,
+    pub cmdline: &'a str,
+    pub quiet: Duration,
+    pub total: Duration,
+    pub show_console: bool,
+    /// As on silicon; without, the kernel clears and copies with plain stores, and the TSC counts instructions.
+    pub fast_strings: bool,
+    /// Features that the CPU has on request, as Bochs calls them.
+    pub with: &'a [String],
+    /// Features that the CPU does not have.
+    pub without: &'a [String],
+    pub terminal: Option<(PathBuf, std::fs::File)>,
+}
+
+/// What the guest's init is to do.
+pub enum Settings {
+    /// Run these programs of `/tests` one after the other.
+    Tests(Vec<String>),
+    /// Run `/job/run`.
+    Run,
+    /// An interactive shell in a terminal of this size (rows, columns) and kind.
+    Shell(u16, u16, String),
+}
+
+impl Settings {
+    /// As init reads them.
+    pub fn text(&self, module: Option<&str>) -> String {
+        let module = module.map(|name| format!("module={name}\n")).unwrap_or_default();
+        match self {
+            Settings::Tests(names) => format!("{module}mode=tests\ntests='{}'\n", names.join(" ")),
+            Settings::Run => format!("{module}mode=run\n"),
+            Settings::Shell(rows, columns, term) => {
+                let term = quote(term);
+                format!("{module}mode=shell\nrows={rows}\ncolumns={columns}\nexport TERM={term}\n")
+            }
+        }
+    }
+}
+
+/// A word of a shell script that stands for `text`.
+pub fn quote(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
+/// Checks a number of CPUs.
+pub fn check_cpus(cpus: u8) -> Result<()> {
+    if !(1..=4).contains(&cpus) {
+        bail!("{cpus} CPUs; 1 to 4 can be had");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quoting_survives_the_shell() {
+        let odd = "it's $HOME `x` \"y\" \\ \n end";
+        let output =
+            std::process::Command::new("sh").arg("-c").arg(format!("printf %s {}", quote(odd))).output().unwrap();
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), odd);
+    }
+
+    #[test]
+    fn settings_are_shell_assignments() {
+        assert_eq!(
+            Settings::Tests(vec!["a".into(), "b".into()]).text(Some("xfd.ko")),
+            "module=xfd.ko\nmode=tests\ntests='a b'\n"
+        );
+        assert_eq!(Settings::Run.text(None), "mode=run\n");
+    }
+}

@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: GPL-2.0
+//! One boot: the emulator as a child, both serial ports, the watchdog.
+
+pub mod console;
+pub mod installed;
+pub mod klog;
+pub mod linux_guest;
+pub mod machine;
+pub mod verdict;
+
+use std::collections::VecDeque;
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Write};
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
+use nix::sys::stat::Mode;
+
+use crate::boot::console::{Event, Lines, Records};
+use crate::boot::klog::{Kind, Problem};
+use crate::boot::verdict::End;
+use crate::piece::emulator::Emulator;
+use crate::piece::image::bochsrc;
+use crate::workshop::cache::Cache;
+use crate::workshop::child::spawn;
+
+/// After a panic the kernel prints its trace; this is how long it gets.
+const LAST_WORDS: Duration = Duration::from_secs(10);
+/// A host that has no time for the emulator makes it no hang: silence is measured in the emulator's own
+/// processor time, and by the clock only so many times longer.
+const BUSY_HOST: u32 = 5;
+/// From `done` to power-off.
+const POWER_OFF: Duration = Duration::from_secs(60);
+
+/// What to boot and how long to wait.
+pub struct Boot<'a> {
+    pub name: &'a str,
+    pub iso: &'a Path,
+    pub template: &'a str,
+    pub cpus: u8,
+    pub memory_mib: u32,
+    /// The longest silence of both ports, in processor time of the emulator.
+    pub quiet: Duration,
+    /// The longest time of the whole boot.
+    pub total: Duration,
+    /// Whether to show the kernel console on stderr.
+    pub show_console: bool,
+    /// What is added to the configuration's `cpu` line.
+    pub cpu_more: &'a str,
+    /// A terminal device to connect the second port with, and its other end; otherwise it is a pipe.
+    pub terminal: Option<(PathBuf, File)>,
+}
+
+/// What a boot gave.
+#[derive(Debug)]
+pub struct Report {
+    pub end: End,
+    pub problems: Vec<Problem>,
+    /// The kernel console's log.
+    pub log: PathBuf,
+}
+
+/// Boots the machine; `event` gets what the guest's init and its programs say.
+///
+/// # Errors
+///
+/// The host cannot make the pipes or start the emulator. How the machine itself fares is in the report.
+pub fn boot(cache: &Cache, emulator: &Emulator, boot: Boot, mut event: impl FnMut(Event)) -> Result<Report> {
+    let scratch = cache.scratch("boot")?;
+    let console_path = scratch.path().join("console");
+    let mut console = fifo(&console_path)?;
+    let (output_path, mut output) = match boot.terminal {
+        Some((path, end)) => (path, end),
+        None => {
+            let path = scratch.path().join("output");
+            let end = fifo(&path)?;
+            (path, end)
+        }
+    };
+    let (cpus, memory) = (boot.cpus.to_string(), boot.memory_mib.to_string());
+    let bochs_log = cache.log(&format!("bochs-{}", boot.name));
+    let path = |p: &Path| p.display().to_string();
+    let mut config = bochsrc(
+        boot.template,
+        &[
+            ("CPUS", &cpus),
+            ("MEMORY_MIB", &memory),
+            ("CPU_MORE", boot.cpu_more),
+            ("SHARE", &path(&emulator.share())),
+            ("ISO", &path(boot.iso)),
+            ("CONSOLE", &path(&console_path)),
+            ("OUTPUT", &path(&output_path)),
+            ("LOG", &path(&bochs_log)),
+        ],
+    )?;
+    if output_path.starts_with("/dev") {
+        config.push_str(&format!("com2: enabled=1, mode=term, dev={}\n", output_path.display()));
+    }
+    let config_path = scratch.path().join("bochsrc");
+    fs::write(&config_path, config)?;
+    let log_path = cache.log(&format!("console-{}", boot.name));
+    let mut log = File::create(&log_path).with_context(|| format!("cannot create {}", log_path.display()))?;
+    let stderr_path = cache.log(&format!("emulator-stderr-{}", boot.name));
+    let mut child = spawn(
+        Command::new(emulator.program())
+            .args(["-q", "-f"])
+            .arg(&config_path)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(File::create(&stderr_path)?),
+    )?;
+
+    let mut guest = Guest { event: &mut event, ready: false, done: None, records: Records::default() };
+    let mut kernel = KernelLog::default();
+    let start = Instant::now();
+    let mut last = Sign::now(&child);
+    let mut buffer = [0; 65536];
+    let end = loop {
+        let mut fds =
+            [PollFd::new(console.as_fd(), PollFlags::POLLIN), PollFd::new(output.as_fd(), PollFlags::POLLIN)];
+        let ready = poll(&mut fds, PollTimeout::from(100u8));
+        let has = |fd: &PollFd| fd.revents().is_some_and(|r| r.contains(PollFlags::POLLIN));
+        let (from_console, from_output) = (ready.is_ok() && has(&fds[0]), ready.is_ok() && has(&fds[1]));
+        if from_console {
+            let bytes = read(&mut console, &mut buffer)?;
+            last = Sign::now(&child);
+            log.write_all(bytes)?;
+            if boot.show_console {
+                std::io::stderr().write_all(bytes)?;
+            }
+            kernel.push(bytes);
+        }
+        if from_output {
+            let bytes = read(&mut output, &mut buffer)?;
+            last = Sign::now(&child);
+            guest.push(bytes);
+        }
+        if from_console || from_output {
+            if start.elapsed() < boot.total {
+                continue;
+            }
+        } else if child.try_wait()?.is_some() {
+            break match guest.done {
+                Some(_) => End::Orderly,
+                None if kernel.panicked.is_some() => End::Panic,
+                None if guest.ready => End::Died(last_words(&stderr_path)),
+                None => End::NoStart(last_words(&stderr_path)),
+            };
+        }
+        if kernel.panicked.is_some_and(|at| kernel.ended || at.elapsed() > LAST_WORDS) {
+            break End::Panic;
+        }
+        if guest.done.is_some_and(|at: Instant| at.elapsed() > POWER_OFF) {
+            break End::Hang("no power-off though all was done".into());
+        }
+        if last.is_older_than(boot.quiet, &child) {
+            break End::Hang(format!("no output for {} s", boot.quiet.as_secs()));
+        }
+        if start.elapsed() > boot.total {
+            break End::Hang(format!("not done after {} s", boot.total.as_secs()));
+        }
+    };
+    stop(&mut child);
+    kernel.finish();
+    Ok(Report { end, problems: kernel.problems, log: log_path })
+}
+
+/// When the machine last gave a sign of life.
+struct Sign {
+    at: Instant,
+    processor_time: Duration,
+}
+
+impl Sign {
+    fn now(child: &Child) -> Sign {
+        Sign { at: Instant::now(), processor_time: processor_time(child) }
+    }
+
+    fn is_older_than(&self, limit: Duration, child: &Child) -> bool {
+        self.at.elapsed() > limit
+            && (processor_time(child).saturating_sub(self.processor_time) > limit
+                || self.at.elapsed() > limit.saturating_mul(BUSY_HOST))
+    }
+}
+
+/// The processor time that a child has used.
+fn processor_time(child: &Child) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap_or_default();
+    ticks(&stat).map_or(Duration::ZERO, |ticks| Duration::from_millis(ticks * 10))
+}
+
+/// User and system time in /proc/PID/stat, in hundredths of a second (USER_HZ is 100 on x86).
+fn ticks(stat: &str) -> Option<u64> {
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    Some(fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?)
+}
+
+struct Guest<'a> {
+    event: &'a mut dyn FnMut(Event),
+    ready: bool,
+    done: Option<Instant>,
+    records: Records,
+}
+
+impl Guest<'_> {
+    fn push(&mut self, bytes: &[u8]) {
+        let (ready, done, event) = (&mut self.ready, &mut self.done, &mut self.event);
+        self.records.push(bytes, |e| {
+            match e {
+                Event::Ready => *ready = true,
+                Event::Done => *done = Some(Instant::now()),
+                _ => {}
+            }
+            event(e);
+        });
+    }
+}
+
+#[derive(Default)]
+struct KernelLog {
+    lines: Lines,
+    judge: klog::Judge,
+    problems: Vec<Problem>,
+    panicked: Option<Instant>,
+    ended: bool,
+}
+
+impl KernelLog {
+    fn push(&mut self, bytes: &[u8]) {
+        let (problems, panicked, ended) = (&mut self.problems, &mut self.panicked, &mut self.ended);
+        let judge = &mut self.judge;
+        self.lines.push(bytes, |line| {
+            *ended |= klog::is_end_of_panic(line);
+            if let Some(problem) = judge.push(line) {
+                if problem.kind == Kind::Panic && !*ended {
+                    panicked.get_or_insert_with(Instant::now);
+                }
+                problems.push(problem);
+            }
+        });
+    }
+
+    fn finish(&mut self) {
+        let (problems, judge) = (&mut self.problems, &mut self.judge);
+        self.lines.finish(|line| problems.extend(judge.push(line)));
+        problems.extend(judge.finish());
+    }
+}
+
+/// A FIFO, opened for both directions so that neither end waits for the other or sees an end of file.
+fn fifo(path: &Path) -> Result<File> {
+    nix::unistd::mkfifo(path, Mode::S_IRUSR | Mode::S_IWUSR)
+        .with_context(|| format!("cannot create the FIFO {}", path.display()))?;
+    let open = OpenOptions::new().read(true).write(true).open(path);
+    open.with_context(|| format!("cannot open {}", path.display()))
+}
+
+fn read<'a>(from: &mut File, buffer: &'a mut [u8]) -> Result<&'a [u8]> {
+    let n = from.read(buffer).context("cannot read from the machine")?;
+    Ok(&buffer[..n])
+}
+
+fn stop(child: &mut Child) {
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+/// The last line that says something in the emulator's stderr.
+fn last_words(stderr: &Path) -> String {
+    let text = fs::read(stderr).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let lines: VecDeque<&str> = text.lines().map(str::trim).filter(|l| l.chars().any(char::is_alphabetic)).collect();
+    let panic = lines.iter().rev().find(|l| l.contains("PANIC") || l.contains(">>"));
+    (*panic.or(lines.back()).unwrap_or(&"the emulator said nothing")).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_emulators_last_words_are_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("stderr");
+        fs::write(&path, "====\n00000p[      ] >>PANIC<< could not open ROM image\n  quit\n====\n").unwrap();
+        assert!(last_words(&path).contains("could not open ROM image"));
+        assert_eq!(last_words(&dir.path().join("none")), "the emulator said nothing");
+    }
+
+    #[test]
+    fn processor_time_is_read_behind_an_odd_name() {
+        let stat = "42 (a) b) R 1 2 3 4 5 6 7 8 9 10 150 25 0 0 20 0\n";
+        assert_eq!(ticks(stat), Some(175));
+        assert_eq!(ticks("42 (a) R 1"), None);
+        assert_eq!(ticks(""), None);
+    }
+
+    #[test]
+    fn a_panic_is_followed_to_its_end() {
+        let mut log = KernelLog::default();
+        log.push(b"[ 1.0] Kernel panic - not syncing: x\n[ 1.1] Call Trace:\n");
+        assert!(log.panicked.is_some() && !log.ended);
+        log.push(b"[ 1.2] ---[ end Kernel panic - not syncing: x ]---\n");
+        assert!(log.ended);
+        assert_eq!(log.problems[0].kind, Kind::Panic);
+    }
+}

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `machine check`: the host's tests, then the boots of `scenarios.toml`, then the count.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{bail, Result};
+
+use crate::boot::machine::Machine;
+use crate::boot::verdict;
+use crate::command::check_packages;
+use crate::command::host_tests;
+use crate::command::table;
+use crate::judge::every;
+use crate::judge::scenario::{self, Class, Debug, Scenario, Scenarios};
+use crate::judge::silicon::{self, Host};
+use crate::judge::trial::{self, Trial};
+use crate::piece::kernel::NotInArchive;
+use crate::piece::project::Project;
+use crate::workshop::count::Count;
+use crate::workshop::progress::note;
+
+/// A line of the summary.
+pub struct Row {
+    pub name: String,
+    pub count: Count,
+    pub time: Duration,
+}
+
+impl Row {
+    /// Of a boot on this machine.
+    pub fn of(machine: &Machine, trial: Trial) -> Row {
+        Row { name: format!("{}{}", trial.name, machine.suffix), count: trial.count, time: trial.time }
+    }
+}
+
+/// Runs all whose name contains `filter` and that are of `class`; the host's tests are with the usual boots. Without a
+/// filter some of these are run on a kernel of another series, too.
+///
+/// # Returns
+///
+/// 0 if something ran and nothing failed, else 1.
+pub fn check(project: &Project, filter: Option<&str>, class: Class) -> Result<u8> {
+    let scenarios = scenario::read(&project.dir.join("machine/scenarios.toml"))?;
+    let wanted = |name: &str| filter.is_none_or(|f| name.contains(f));
+    let mut rows = Vec::new();
+    for name in host_tests::CRATES.iter().filter(|name| class == Class::Usual && wanted(&format!("host:{name}"))) {
+        let start = Instant::now();
+        let count = host_tests::run(&project.cache, &project.dir, name)?;
+        rows.push(Row { name: format!("host: {name}"), count, time: start.elapsed() });
+    }
+    type Check = fn(&Project) -> Result<Count>;
+    let of_packages: [(_, _, Check); 2] = [
+        (check_packages::NAME, Class::Usual, check_packages::check),
+        (check_packages::DKMS, Class::Long, check_packages::check_dkms),
+    ];
+    for (name, _, check) in of_packages.iter().filter(|(name, of, _)| *of == class && wanted(&format!("host:{name}")))
+    {
+        let start = Instant::now();
+        let count = check(project)?;
+        rows.push(Row { name: format!("host: {name}"), count, time: start.elapsed() });
+    }
+    let asked = |s: &Scenario| s.debug != Debug::Only && s.is_of(class) && wanted(&s.name);
+    let boots: Vec<_> = scenarios.boots.iter().filter(|s| asked(s)).collect();
+    if !boots.is_empty() {
+        let mut machine = Machine::prepare(project)?;
+        let (module, programs) = machine.module_and_programs(boots.iter().any(|s| s.has_module()))?;
+        let whole = class == Class::Usual && filter.is_none();
+        if whole {
+            rows.push(relied_on(&machine)?);
+        }
+        let start = Instant::now();
+        let suites = scenarios.suites_of(&boots);
+        let compared = filter.is_none() && !suites.is_empty();
+        let host = compared.then(|| silicon::run(&project.cache, &programs, &suites)).transpose()?;
+        if let Some(host) = &host {
+            let count = host.count.clone();
+            rows.push(Row { name: "host: this processor".into(), count, time: start.elapsed() });
+        }
+        let trials = trial::run_all(&machine, module.as_ref(), &programs, &boots)?;
+        if let Some(host) = &host {
+            rows.push(columns(&machine, &scenarios, &trials, host)?);
+        }
+        if class == Class::Long {
+            if let Some(file) = every::report(&project.cache, &trials)? {
+                note(&format!("disturbed at each instruction: {}", file.display()));
+            }
+        }
+        rows.extend(trials.into_iter().map(|trial| Row::of(&machine, trial)));
+        let boots: Vec<_> = boots.into_iter().filter(|boot| whole && boot.every_kernel).collect();
+        if !boots.is_empty() {
+            let found = project.kernel_of_other_series(&machine.kernel).and_then(|kernel| {
+                machine = machine.with(kernel);
+                on_another_kernel(&machine, &scenarios, &boots)
+            });
+            match found {
+                Ok(on) => rows.extend(on.rows),
+                // What was seen up to here is not thrown away.
+                Err(error) => {
+                    let mut count = Count::default();
+                    match error.is::<NotInArchive>() {
+                        true => count.skip(error.to_string()),
+                        false => count.fail(format!("{error:#}")),
+                    }
+                    rows.push(Row { name: "on another series".into(), count, time: Duration::ZERO });
+                }
+            }
+        }
+    }
+    if rows.is_empty() {
+        bail!("nothing is called like {}", filter.unwrap_or_default());
+    }
+    Ok(summary(&rows))
+}
+
+/// What was found on a kernel beside the default one.
+pub struct OnKernel {
+    pub rows: Vec<Row>,
+    /// Functions that the module stands on and that somebody has read, and others.
+    pub read: (usize, usize),
+    /// Equal rows of the suites' answers, and those that differ; none if the suites did not run both ways.
+    pub compared: Option<(usize, usize)>,
+}
+
+/// Builds the module for the machine's kernel, and runs these boots there; compares their answers.
+///
+/// # Errors
+///
+/// Something cannot be built or made.
+pub fn on_another_kernel(machine: &Machine, scenarios: &Scenarios, boots: &[&Scenario]) -> Result<OnKernel> {
+    let (module, programs) = machine.module_and_programs(true)?;
+    let trials = trial::run_all(machine, module.as_ref(), &programs, boots)?;
+    let compared = table::compare(machine, scenarios, &trials, &Host::default())?;
+    let (equal, count) = (compared.equal(), compared.count());
+    let compared = (!scenarios.suites_of(boots).is_empty()).then_some((equal, count.failed));
+    let mut rows: Vec<_> = trials.into_iter().map(|trial| Row::of(machine, trial)).collect();
+    let relied_on = relied_on(machine)?;
+    let read = (relied_on.count.passed, relied_on.count.failed);
+    rows.insert(0, relied_on);
+    if compared.is_some() {
+        rows.insert(0, Row { name: format!("three columns{}", machine.suffix), count, time: Duration::ZERO });
+    }
+    Ok(OnKernel { rows, read, compared })
+}
+
+fn relied_on(machine: &Machine) -> Result<Row> {
+    let count = machine.project.relied_on(&machine.kernel)?;
+    Ok(Row { name: format!("bodies that were read{}", machine.suffix), count, time: Duration::ZERO })
+}
+
+fn columns(machine: &Machine, scenarios: &Scenarios, trials: &[Trial], host: &Host) -> Result<Row> {
+    let compared = table::compare(machine, scenarios, trials, host)?;
+    note(&format!("three columns: {}", compared.summary()));
+    Ok(Row { name: "three columns".into(), count: compared.count(), time: Duration::ZERO })
+}
+
+/// Prints remarks, table and last line.
+pub fn summary(rows: &[Row]) -> u8 {
+    let mut total = Count::default();
+    println!();
+    for row in rows {
+        for remark in &row.count.remarks {
+            println!("{}: {remark}", row.name);
+        }
+    }
+    println!("\n{:<32} {:>7} {:>7} {:>8} {:>6}", "", "passed", "failed", "skipped", "s");
+    for row in rows {
+        let Count { passed, failed, skipped, .. } = row.count;
+        println!("{:<32} {passed:>7} {failed:>7} {skipped:>8} {:>6}", row.name, row.time.as_secs());
+        total.add(Count { remarks: Vec::new(), ..row.count.clone() });
+    }
+    println!("\n{} passed, {} failed, {} skipped", total.passed, total.failed, total.skipped);
+    if total.failed == 0 && total.passed > 0 {
+        verdict::PASS
+    } else {
+        verdict::FAIL
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_pass_is_no_success() {
+        let row = |count| Row { name: "r".into(), count, time: Duration::ZERO };
+        let skipped = Count { skipped: 1, ..Count::default() };
+        assert_eq!(summary(&[row(skipped)]), verdict::FAIL);
+        assert_eq!(summary(&[row(Count { passed: 1, failed: 1, ..Count::default() })]), verdict::FAIL);
+        assert_eq!(summary(&[row(Count { passed: 1, ..Count::default() })]), verdict::PASS);
+    }
+}

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `machine check-kernels`: the boots that are for every kernel, on each that the recipe names.
+
+use std::fmt::Write as _;
+
+use anyhow::{bail, Result};
+
+use crate::boot::machine::Machine;
+use crate::boot::verdict;
+use crate::command::check::{self, OnKernel};
+use crate::judge::scenario::{self, Scenario};
+use crate::piece::kernel::NotInArchive;
+use crate::piece::project::Project;
+use crate::workshop::count::Count;
+use crate::workshop::progress::note;
+
+/// What came of a kernel.
+enum Found {
+    /// The archive has it not.
+    Left(String),
+    /// A piece of it, or of the module, could not be made.
+    Broken(String),
+    Ran {
+        release: String,
+        on: OnKernel,
+    },
+}
+
+/// Runs them on all kernels whose name contains `filter`, and prints a table.
+///
+/// # Returns
+///
+/// 0 if something ran and nothing failed, else 1.
+pub fn check(project: &Project, filter: Option<&str>) -> Result<u8> {
+    project.refuse_kernel("check-kernels")?;
+    let scenarios = scenario::read(&project.dir.join("machine/scenarios.toml"))?;
+    let boots: Vec<_> = scenarios.boots.iter().filter(|boot| boot.every_kernel).collect();
+    let kernels = project.recipe.kernel.iter().filter(|kernel| filter.is_none_or(|f| kernel.name.contains(f)));
+    let mut found = Vec::new();
+    for kernel in kernels {
+        let result = Machine::prepare_with(project, kernel).and_then(|machine| {
+            let on = check::on_another_kernel(&machine, &scenarios, &boots)?;
+            Ok(Found::Ran { release: machine.kernel.release().to_owned(), on })
+        });
+        let result = match result {
+            Ok(found) => found,
+            Err(error) if error.is::<NotInArchive>() => Found::Left(error.to_string()),
+            Err(error) => Found::Broken(format!("{error:#}")),
+        };
+        note(&line(&kernel.name, &result, &boots));
+        found.push((kernel.name.as_str(), result));
+    }
+    if found.is_empty() {
+        bail!("no kernel is called like {}", filter.unwrap_or_default());
+    }
+    let (mut ran, mut failed) = (false, false);
+    println!();
+    for (_, found) in &found {
+        failed |= matches!(found, Found::Broken(_));
+        let Found::Ran { on, .. } = found else { continue };
+        ran = true;
+        for row in &on.rows {
+            failed |= row.count.failed > 0;
+            for remark in &row.count.remarks {
+                println!("{}: {remark}", row.name);
+            }
+        }
+    }
+    println!("\n{}", heading(&boots));
+    for (name, found) in &found {
+        println!("{}", line(name, found, &boots));
+    }
+    Ok(if ran && !failed { verdict::PASS } else { verdict::FAIL })
+}
+
+fn heading(boots: &[&Scenario]) -> String {
+    let mut text = format!("{:<12} {:<28} {:>8} {:>12}", "kernel", "release", "bodies", "table");
+    for boot in boots {
+        let _ = write!(text, " {:>width$}", boot.name, width = width(boot));
+    }
+    text
+}
+
+fn width(boot: &Scenario) -> usize {
+    boot.name.len().max(8)
+}
+
+/// The line of a kernel: bodies that were read and that were not, rows of the table that are
+/// equal and that are not, and of each boot what passed and failed.
+fn line(name: &str, found: &Found, boots: &[&Scenario]) -> String {
+    let (release, on) = match found {
+        Found::Left(why) => return format!("{name:<12} left out: {why}"),
+        Found::Broken(why) => return format!("{name:<12} failed: {why}"),
+        Found::Ran { release, on } => (release, on),
+    };
+    let table = on.compared.map_or_else(|| "-".to_owned(), |(equal, other)| format!("{equal} / {other}"));
+    let read = format!("{} / {}", on.read.0, on.read.1);
+    let mut text = format!("{name:<12} {release:<28} {read:>8} {table:>12}");
+    for boot in boots {
+        let none = Count::default();
+        let row =
+            on.rows.iter().find(|row| row.name == boot.name || row.name.starts_with(&format!("{}-on-", boot.name)));
+        let count = row.map_or(&none, |row| &row.count);
+        let _ = write!(text, " {:>width$}", format!("{} / {}", count.passed, count.failed), width = width(boot));
+    }
+    text
+}

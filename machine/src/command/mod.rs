@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What the user types.
+
+pub mod check;
+pub mod check_debug;
+pub mod check_kernels;
+pub mod check_packages;
+pub mod cli;
+pub mod deb;
+pub mod demo;
+pub mod host;
+pub mod host_tests;
+pub mod prepare;
+pub mod run;
+pub mod shell;
+pub mod table;
+
+use anyhow::Result;
+
+use crate::bench;
+use crate::boot::verdict;
+use crate::judge::scenario::Class;
+use crate::piece::kernel::debug;
+use crate::piece::project::Project;
+use cli::Command;
+
+/// Does it, and returns the exit status. `kernel` is what `--kernel` says.
+///
+/// # Errors
+///
+/// There is no checkout; what the command says.
+pub fn act(command: Command, kernel: Option<&str>) -> Result<u8> {
+    let project = &Project::find(kernel)?;
+    match command {
+        Command::Prepare { piece } => prepare::prepare(project, piece),
+        Command::Make { args } => {
+            let passed = project.module(&project.kernel()?).run_make(&args)?;
+            Ok(if passed { verdict::PASS } else { verdict::FAIL })
+        }
+        Command::Run(options) => run::run(
+            project,
+            &run::Options {
+                cpus: options.machine.cpus,
+                memory_mib: options.machine.memory,
+                module: options.machine.module,
+                cmdline: options.machine.cmdline,
+                features: options.features,
+                show_console: options.console,
+                timeout: options.timeout,
+                with: options.with,
+                program: options.program,
+            },
+        ),
+        Command::Shell { machine } => {
+            shell::shell(project, machine.cpus, machine.memory, machine.module, &machine.cmdline)
+        }
+        Command::Check { filter, long, kvm } => {
+            let class = match (long, kvm) {
+                (true, _) => Class::Long,
+                (false, true) => Class::Kvm,
+                (false, false) => Class::Usual,
+            };
+            check::check(project, filter.as_deref(), class)
+        }
+        Command::CheckDebug { filter, rt, kcsan } => {
+            let kind = match (rt, kcsan) {
+                (true, _) => debug::Kind::Rt,
+                (_, true) => debug::Kind::Kcsan,
+                _ => debug::Kind::Preempt,
+            };
+            check_debug::check(project, filter.as_deref(), kind)
+        }
+        Command::Host { release, load, unread } => host::host(project, release.as_deref(), load, unread),
+        Command::Deb { all: true, .. } => {
+            project.refuse_kernel("deb --all")?;
+            deb::deb(project, &deb::For::All)
+        }
+        Command::Deb { release: None, .. } if project.is_asked() => deb::deb(project, &deb::For::Asked),
+        Command::Deb { release, .. } => {
+            project.refuse_kernel("deb --release")?;
+            deb::deb(project, &deb::For::Host(release.as_deref()))
+        }
+        Command::CheckKernels { filter } => check_kernels::check(project, filter.as_deref()),
+        Command::Table => table::table(project),
+        Command::Bench => bench::bench(project),
+        Command::Demo => demo::demo(project),
+    }
+}

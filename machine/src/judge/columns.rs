@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The three columns side by side: the stock kernel, the module, the host's own processor.
+
+use std::collections::BTreeSet;
+
+use crate::judge::divergences::Named;
+use crate::judge::rows::{self, Rows};
+use crate::workshop::count::Count;
+
+/// The program and the row with the mask of components that processor and kernel support.
+const SUPPORTED: (&str, &str) = ("xcomp_perm", "supported");
+
+/// The rows of one program in each column.
+pub struct Program<'a> {
+    pub name: &'a str,
+    pub stock: Rows,
+    pub module: Rows,
+    /// None: it did not run there.
+    pub host: Option<Rows>,
+}
+
+/// A line of the table.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Line {
+    /// `PROGRAM: NAME`
+    pub name: String,
+    /// Stock, module, host.
+    pub values: [Option<String>; 3],
+    pub judgement: Judgement,
+}
+
+/// What a line says about the module.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Judgement {
+    Equal,
+    /// Differs as said under this heading of divergences.rst.
+    Documented(String),
+    /// The host runs a kernel of another series, and differs.
+    OtherKernel,
+    /// Fails, and why.
+    Wrong(String),
+}
+
+/// The compared table.
+#[derive(Debug, Default)]
+pub struct Table {
+    pub lines: Vec<Line>,
+    /// Whether there is a third column.
+    pub host: bool,
+}
+
+impl Table {
+    /// Compares the programs. `same_kernel`: the host's kernel is of the series that the machine boots, and must
+    /// answer the same.
+    pub fn compare(programs: &[Program], named: &Named, same_kernel: bool) -> Table {
+        let mut table = Table { host: programs.iter().any(|p| p.host.is_some()), ..Table::default() };
+        let unequal = unequal_components(programs);
+        for program in programs {
+            for name in names(program) {
+                let value = |rows: &Rows| rows.iter().find(|(n, _)| n == name).map(|(_, value)| value.clone());
+                let values = [value(&program.stock), value(&program.module), program.host.as_ref().and_then(value)];
+                let name = format!("{}: {name}", program.name);
+                let judgement = judge(&name, &values, named, program.host.as_ref().map(|_| unequal), same_kernel);
+                table.lines.push(Line { name, values, judgement });
+            }
+        }
+        let there: BTreeSet<_> = table.lines.iter().map(|line| line.name.as_str()).collect();
+        let gone: Vec<_> = named.all().filter(|row| !there.contains(row)).map(str::to_owned).collect();
+        for name in gone {
+            let why = "named in Documentation/divergences.rst, but no program prints it".to_owned();
+            table.lines.push(Line { name, values: [None, None, None], judgement: Judgement::Wrong(why) });
+        }
+        table
+    }
+
+    /// One line: how many rows agree.
+    pub fn summary(&self) -> String {
+        let mut counts = [0; 4];
+        for line in &self.lines {
+            counts[match line.judgement {
+                Judgement::Equal => 0,
+                Judgement::Documented(_) => 1,
+                Judgement::OtherKernel => 2,
+                Judgement::Wrong(_) => 3,
+            }] += 1;
+        }
+        let [equal, documented, other, wrong] = counts;
+        let mut text = format!("{equal} rows equal, {documented} differ as documented");
+        if other > 0 {
+            text.push_str(&format!(", {other} differ on this host's other kernel"));
+        }
+        if wrong > 0 {
+            text.push_str(&format!(", {wrong} WRONG"));
+        }
+        if !self.host {
+            text.push_str("; no AMX on this host: two columns");
+        }
+        text
+    }
+
+    /// How many rows are equal.
+    pub fn equal(&self) -> usize {
+        self.lines.iter().filter(|line| line.judgement == Judgement::Equal).count()
+    }
+
+    /// One test if all is well, else one failure for each wrong row.
+    pub fn count(&self) -> Count {
+        let mut count = Count::default();
+        for line in &self.lines {
+            if let Judgement::Wrong(why) = &line.judgement {
+                count.fail(format!("{}: {why} ({})", line.name, line.shown().join(" | ")));
+            }
+        }
+        if self.lines.is_empty() {
+            count.fail("there are no rows");
+        } else if count.failed == 0 {
+            count.pass();
+        }
+        count
+    }
+}
+
+impl Line {
+    /// The values, `-` for none.
+    pub fn shown(&self) -> [&str; 3] {
+        self.values.each_ref().map(|value| value.as_deref().unwrap_or("-"))
+    }
+}
+
+/// The names of a program's rows: in the order of the stock kernel's output, then what only others have.
+fn names<'a>(program: &'a Program) -> Vec<&'a str> {
+    let mut seen = BTreeSet::new();
+    let rows = program.stock.iter().chain(&program.module).chain(program.host.iter().flatten());
+    rows.map(|(name, _)| name.as_str()).filter(|name| seen.insert(*name)).collect()
+}
+
+/// The components that only one of machine and host has, as PKRU.
+fn unequal_components(programs: &[Program]) -> u64 {
+    let mask = |rows: &Rows| {
+        let value = rows.iter().find(|(name, _)| name == SUPPORTED.1).map(|(_, value)| value.as_str());
+        value.and_then(|value| u64::from_str_radix(value.strip_prefix("0x")?, 16).ok())
+    };
+    let program = programs.iter().find(|p| p.name == SUPPORTED.0);
+    let masks = program.and_then(|p| Some((mask(&p.stock)?, mask(p.host.as_ref()?)?)));
+    masks.map_or(0, |(machine, host)| machine ^ host)
+}
+
+/// A value without these bits in its hexadecimal numbers.
+fn without(bits: u64, value: &str) -> String {
+    let word = |word: &str| {
+        let number = word.strip_prefix("0x").and_then(|digits| u64::from_str_radix(digits, 16).ok());
+        number.map_or(word.to_owned(), |number| format!("{:#x}", number & !bits))
+    };
+    value.split(' ').map(word).collect::<Vec<_>>().join(" ")
+}
+
+/// `unequal`: the components that only one of machine and host has; none if the program did not run on the host.
+fn judge(
+    name: &str,
+    values: &[Option<String>; 3],
+    named: &Named,
+    unequal: Option<u64>,
+    same_kernel: bool,
+) -> Judgement {
+    let wrong = |why: &str| Judgement::Wrong(why.to_owned());
+    let [stock, module, host] = values;
+    let (Some(stock), Some(module)) = (stock, module) else {
+        return wrong(match (stock, module) {
+            (Some(_), None) => "missing with the module",
+            (None, Some(_)) => "missing on the stock kernel",
+            _ => "only on the host's own processor",
+        });
+    };
+    let judgement = match (named.heading(name), stock == module) {
+        (Some(_), true) => return wrong("no longer differs, though Documentation/divergences.rst names it"),
+        (Some(heading), false) => Judgement::Documented(heading.to_owned()),
+        (None, true) => Judgement::Equal,
+        (None, false) => return wrong("the module differs, and Documentation/divergences.rst does not say so"),
+    };
+    let same = |a: &str, b: &str| a == b || unequal.is_some_and(|bits| without(bits, a) == without(bits, b));
+    let agrees = match host {
+        None => unequal.is_none(),
+        Some(host) => host == rows::SKIP || same(host, stock) || same(host, module) || named.by_processor(name),
+    };
+    match (agrees, same_kernel) {
+        (true, _) => judgement,
+        (false, false) => Judgement::OtherKernel,
+        (false, true) => wrong("this host's processor differs"),
+    }
+}
+
+#[cfg(test)]
+#[path = "columns_tests.rs"]
+mod tests;

@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `machine/scenarios.toml`: the suites of tests that are compared, and the boots of `check`.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use anyhow::{bail, Context, Result};
+use serde::Deserialize;
+
+use crate::boot::linux_guest::LinuxGuest;
+use crate::judge::style::Style;
+use crate::piece::module::Module;
+
+/// The whole list.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scenarios {
+    #[serde(default, rename = "suite")]
+    pub suites: Vec<Suite>,
+    #[serde(rename = "boot")]
+    pub boots: Vec<Scenario>,
+}
+
+/// Tests that run unchanged in one boot without the module and in one with it, and are compared.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Suite {
+    pub name: String,
+    pub tests: Vec<Test>,
+}
+
+/// One boot.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Scenario {
+    pub name: String,
+    #[serde(default = "one")]
+    pub cpus: u8,
+    /// Whether the guest has the module, and who loads it.
+    #[serde(default)]
+    pub module: Module,
+    /// Added to the kernel's command line.
+    #[serde(default)]
+    pub cmdline: String,
+    /// The suites that it runs before its own tests.
+    #[serde(default)]
+    pub suites: Vec<String>,
+    /// The suites whose tests it runs as well, on another machine or in other conditions: their answers are
+    /// not compared.
+    #[serde(default)]
+    pub uncompared: Vec<String>,
+    /// Its tests; once read, those of its suites first.
+    #[serde(default)]
+    pub tests: Vec<Test>,
+    /// A Debian system with our packages, which systemd boots; its tests load the module, of which it has no other.
+    #[serde(default)]
+    pub installed: bool,
+    /// Software of Debian's, and programs of selftests/real that need libraries of it.
+    #[serde(default)]
+    pub software: Vec<String>,
+    /// Parts of lines of the kernel log that are provoked on purpose: they must come, and fail nothing.
+    #[serde(default)]
+    pub expected_log: Vec<String>,
+    /// Only run when asked for: `check --long`.
+    #[serde(default)]
+    pub long: bool,
+    /// Only run when asked for: `check --kvm`.
+    #[serde(default)]
+    pub kvm: bool,
+    /// Features that its CPU has on request, as Bochs calls them: `fred` (which the kernel then uses), `component20`; and
+    /// what it does not show of AMX: `no_palettes`, `no_tile_state`, `no_xfd`.
+    #[serde(default)]
+    pub with: Vec<String>,
+    /// Features that its CPU does not have.
+    #[serde(default)]
+    pub without: Vec<String>,
+    /// It is there for what its tests would skip elsewhere: a test that skips anything has failed.
+    #[serde(default)]
+    pub nothing_skipped: bool,
+    /// The longest silence, in seconds.
+    #[serde(default = "quiet")]
+    pub quiet_seconds: u64,
+    /// The longest boot, in seconds.
+    #[serde(default = "total")]
+    pub total_seconds: u64,
+    /// Into so many boots its tests are divided, which run side by side: `NAME-1of4` and so on, with `XFD_PART=1/4`
+    /// on the command line.
+    #[serde(default = "one")]
+    pub parts: u8,
+    #[serde(default = "memory")]
+    pub memory_mib: u32,
+    /// What the machine has ready for a Linux guest of its own.
+    #[serde(default)]
+    pub linux_guest: Option<LinuxGuest>,
+    /// Whether it is for `check-debug`.
+    #[serde(default)]
+    pub debug: Debug,
+    /// Run on the other kernels, too: on one of another series by `check`, on each by `check-kernels`.
+    #[serde(default)]
+    pub every_kernel: bool,
+}
+
+fn one() -> u8 {
+    1
+}
+fn quiet() -> u64 {
+    120
+}
+fn total() -> u64 {
+    900
+}
+fn memory() -> u32 {
+    1024
+}
+
+/// Which `check` runs a boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// All but the long ones.
+    Usual,
+    /// The boots that take long.
+    Long,
+    /// Of the usual ones those with virtual machines in the machine.
+    Kvm,
+}
+
+impl Scenario {
+    /// Its parts, or itself.
+    fn divided(self) -> Vec<Scenario> {
+        let parts = self.parts;
+        let part = |k: u8| Scenario {
+            name: format!("{}-{k}of{parts}", self.name),
+            cmdline: format!("{} XFD_PART={k}/{parts}", self.cmdline).trim_start().to_owned(),
+            ..self.clone()
+        };
+        match parts {
+            0 | 1 => vec![self],
+            _ => (1..=parts).map(part).collect(),
+        }
+    }
+
+    /// Whether the module is to be built for it.
+    pub fn has_module(&self) -> bool {
+        self.module != Module::Absent
+            || self.installed
+            || self.linux_guest.as_ref().is_some_and(|guest| guest.module != Module::Absent)
+    }
+
+    /// Whether the `check` of `class` runs it.
+    pub fn is_of(&self, class: Class) -> bool {
+        match class {
+            Class::Usual => !self.long,
+            Class::Long => self.long,
+            Class::Kvm => !self.long && self.kvm,
+        }
+    }
+}
+
+/// Which kernel a boot is for.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum Debug {
+    /// The stock kernel.
+    #[default]
+    No,
+    /// The debug kernel as well.
+    Also,
+    /// The debug kernel and that with PREEMPT_RT as well.
+    AlsoRt,
+    /// Only the debug kernel.
+    Only,
+}
+
+/// One test program.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(from = "Spelling")]
+pub struct Test {
+    pub name: String,
+    pub style: Style,
+    /// Not for the host's own processor: it needs root, changes settings, or needs other files.
+    pub guest_only: bool,
+}
+
+impl Test {
+    /// An ordinary test.
+    pub fn named(name: &str) -> Test {
+        Test { name: name.to_owned(), style: Style::Ktap, guest_only: false }
+    }
+}
+
+/// A name alone, or a table.
+#[derive(Deserialize)]
+#[serde(untagged, deny_unknown_fields)]
+enum Spelling {
+    Name(String),
+    Table {
+        name: String,
+        #[serde(default)]
+        style: Style,
+        #[serde(default, rename = "guest-only")]
+        guest_only: bool,
+    },
+}
+
+impl From<Spelling> for Test {
+    fn from(spelling: Spelling) -> Test {
+        match spelling {
+            Spelling::Name(name) => Test::named(&name),
+            Spelling::Table { name, style, guest_only } => Test { name, style, guest_only },
+        }
+    }
+}
+
+impl Scenarios {
+    /// The boot that runs `suite` and has the module so.
+    pub fn boot_of(&self, suite: &str, module: Module) -> Option<&Scenario> {
+        self.boots.iter().find(|boot| boot.module == module && boot.suites.iter().any(|s| s == suite))
+    }
+
+    /// The suites of these boots.
+    pub fn suites_of(&self, boots: &[&Scenario]) -> Vec<&Suite> {
+        self.suites.iter().filter(|suite| boots.iter().any(|boot| boot.suites.contains(&suite.name))).collect()
+    }
+}
+
+/// Reads and checks the list.
+///
+/// # Errors
+///
+/// It cannot be read or parsed; a name is used twice or not plain; a boot has no tests or not 1 to 4 CPUs; a suite
+/// cannot be compared.
+pub fn read(path: &Path) -> Result<Scenarios> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    parse(&text).with_context(|| format!("{} is not valid", path.display()))
+}
+
+fn parse(text: &str) -> Result<Scenarios> {
+    let mut list: Scenarios = toml::from_str(text)?;
+    let plain = |name: &str| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+    list.boots = list.boots.into_iter().flat_map(Scenario::divided).collect();
+    let mut names = BTreeSet::new();
+    for name in list.suites.iter().map(|s| &s.name).chain(list.boots.iter().map(|b| &b.name)) {
+        if !plain(name) || !names.insert(name) {
+            bail!("the name {name:?} is used twice, or has other characters than letters, digits and -_.");
+        }
+    }
+    for boot in &mut list.boots {
+        let mut tests = Vec::new();
+        for name in boot.suites.iter().chain(&boot.uncompared) {
+            let suite = list.suites.iter().find(|s| s.name == *name);
+            tests.extend(suite.with_context(|| format!("{}: there is no suite {name}", boot.name))?.tests.clone());
+        }
+        boot.tests.splice(0..0, tests);
+        check_boot(boot, plain)?;
+    }
+    for suite in &list.suites {
+        check_suite(&list, suite)?;
+    }
+    Ok(list)
+}
+
+fn check_boot(boot: &Scenario, plain: impl Fn(&str) -> bool) -> Result<()> {
+    let name = &boot.name;
+    if !(1..=4).contains(&boot.cpus) {
+        bail!("{name}: {} CPUs; 1 to 4 can be had", boot.cpus);
+    }
+    if boot.tests.is_empty() {
+        bail!("{name}: no tests");
+    }
+    if boot.installed && (boot.module != Module::Absent || boot.linux_guest.is_some() || !boot.software.is_empty()) {
+        bail!("{name}: an installed system has our packages alone");
+    }
+    if boot.long && boot.kvm {
+        bail!("{name}: either `long` or `kvm`");
+    }
+    if !(1..=9).contains(&boot.parts) {
+        bail!("{name}: {} parts; 1 to 9 can be had", boot.parts);
+    }
+    let mut tests = BTreeSet::new();
+    for test in &boot.tests {
+        if !plain(&test.name) || !tests.insert(&test.name) {
+            bail!("{name}: the test name {:?} is used twice, or not plain", test.name);
+        }
+    }
+    let guests = boot.linux_guest.as_ref().map_or(&[][..], |guest| &guest.tests);
+    if boot.linux_guest.is_some() && guests.is_empty() || !guests.iter().all(|test| plain(test)) {
+        bail!("{name}: the guest has no tests, or one whose name is not plain");
+    }
+    Ok(())
+}
+
+/// A suite has one boot of each kind, and they differ in the module only.
+fn check_suite(list: &Scenarios, suite: &Suite) -> Result<()> {
+    let name = &suite.name;
+    let boots = || list.boots.iter().filter(|boot| boot.suites.contains(name));
+    let (stock, module) = (list.boot_of(name, Module::Absent), list.boot_of(name, Module::Loaded));
+    let (Some(stock), Some(module), 2) = (stock, module, boots().count()) else {
+        bail!("the suite {name} is not in exactly one boot without the module and one with it loaded");
+    };
+    let machine = |boot: &Scenario| (boot.cpus, boot.memory_mib, boot.cmdline.clone(), boot.long, boot.kvm);
+    if machine(stock) != machine(module) {
+        bail!("the suite {name} runs on different machines in the boots {} and {}", stock.name, module.name);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "scenario_tests.rs"]
+mod tests;

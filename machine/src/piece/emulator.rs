@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The emulator: Bochs from Debian's source archive, with the patches of `machine/bochs`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{bail, Result};
+
+use crate::piece::toolroot::Toolroot;
+use crate::workshop::cache::{Cache, Piece};
+use crate::workshop::child::Log;
+use crate::workshop::key::Key;
+use crate::workshop::progress::Step;
+use crate::workshop::recipe;
+
+const STEP: &str = include_str!("../../steps/emulator.sh");
+
+/// The emulator, built: one static program and its firmware.
+pub struct Emulator {
+    piece: Piece,
+}
+
+impl Emulator {
+    /// Fetches, patches and builds the emulator, unless it is there. `bochs` is the folder with
+    /// `patches/`, `patches/series` and `configure.args`.
+    ///
+    /// # Errors
+    ///
+    /// The archive does not have the version that the patches are for; a patch does not apply; no network;
+    /// no space.
+    pub fn prepare(cache: &Cache, root: &Toolroot, recipe: &recipe::Emulator, bochs: &Path) -> Result<Emulator> {
+        let mut key = Key::new()
+            .add("toolroot", root.key())
+            .add("step", STEP)
+            .add("source", &recipe.source)
+            .add("version", &recipe.version)
+            .tree("patches", &bochs.join("patches"))?
+            .file("configure.args", &bochs.join("configure.args"))?;
+        for firmware in &recipe.firmware {
+            key = key.add(&firmware.package, [firmware.file.as_str(), " ", &firmware.name].concat());
+        }
+        let piece = cache.piece("emulator", &key.finish(), |dir| make(cache, root, recipe, bochs, dir))?;
+        Ok(Emulator { piece })
+    }
+
+    /// The program.
+    pub fn program(&self) -> PathBuf {
+        self.piece.path().join("bochs")
+    }
+
+    /// The folder of the firmware.
+    pub fn share(&self) -> PathBuf {
+        self.piece.path().join("share")
+    }
+}
+
+fn make(cache: &Cache, root: &Toolroot, recipe: &recipe::Emulator, bochs: &Path, dir: &Path) -> Result<()> {
+    let step = Step::start("emulator", "downloading, patching and building Bochs");
+    let log = Log::create(cache.log("emulator"))?;
+    root.update_apt(cache, &log)?;
+    let madison = log.output("apt-cache", root.inside().command("apt-cache").args(["madison", &recipe.source]))?;
+    let has = source_versions(&madison);
+    let Some(version) =
+        has.iter().find(|v| v.strip_prefix(&recipe.version).is_some_and(|v| v.starts_with(['-', '+'])))
+    else {
+        bail!(
+            "the Debian archive no longer has the source of {} {}, for which the patches are; it has: {}",
+            recipe.source,
+            recipe.version,
+            has.join(", ")
+        );
+    };
+    let mut ask = root.inside().command("apt-get");
+    ask.args(["source", "--print-uris", "-qq", &format!("{}={version}", recipe.source)]);
+    let uris = log.output("apt-get source", &mut ask)?;
+    let Some((uri, name, hash)) = tarball(&uris) else {
+        bail!("apt-get names no upstream tarball with a SHA-256 for {} {}", recipe.source, recipe.version);
+    };
+    let jobs = crate::workshop::jobs().to_string();
+    let mut args = vec![uri.as_str(), &name, &hash, &jobs];
+    for firmware in &recipe.firmware {
+        args.extend([firmware.package.as_str(), &firmware.file, &firmware.name]);
+    }
+    let mut build = root.inside().write(dir, "/xfd/build").read(bochs, "/xfd/bochs").script(STEP, &args);
+    log.run("building the emulator", &mut build)?;
+    step.done();
+    Ok(())
+}
+
+/// The versions of which the answer of `apt-cache madison` has the source.
+fn source_versions(madison: &str) -> Vec<String> {
+    let lines = madison.lines().filter(|line| line.trim_end().ends_with("Sources"));
+    lines.filter_map(|line| line.split('|').nth(1)).map(|v| v.trim().to_owned()).collect()
+}
+
+/// The upstream tarball in the answer of `apt-get source --print-uris`: URI, file name, hash.
+fn tarball(uris: &str) -> Option<(String, String, String)> {
+    uris.lines().find_map(|line| {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        let [uri, name, _size, hash] = fields.as_slice() else { return None };
+        let found = name.contains(".orig.tar.") && !name.ends_with(".asc") && hash.starts_with("SHA256:");
+        found.then(|| (uri.trim_matches('\'').to_owned(), (*name).to_owned(), (*hash).to_owned()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_those_with_a_source() {
+        let text = "     bochs | 3.0+dfsg-2 | http://h/debian trixie/main amd64 Packages\n\
+                    \u{20}    bochs | 3.0+dfsg-1 | http://h/debian trixie/main Sources\n";
+        assert_eq!(source_versions(text), ["3.0+dfsg-1"]);
+    }
+
+    #[test]
+    fn the_tarball_is_the_one_with_a_hash() {
+        let uris = "'http://h/b/bochs_3.0+dfsg-1.dsc' bochs_3.0+dfsg-1.dsc 2000 SHA256:11\n\
+                    'http://h/b/bochs_3.0%2bdfsg.orig.tar.xz.asc' bochs_3.0+dfsg.orig.tar.xz.asc 8 SHA256:33\n\
+                    'http://h/b/bochs_3.0%2bdfsg.orig.tar.xz' bochs_3.0+dfsg.orig.tar.xz 3896488 SHA256:22\n";
+        let (uri, name, hash) = tarball(uris).unwrap();
+        assert_eq!(uri, "http://h/b/bochs_3.0%2bdfsg.orig.tar.xz");
+        assert_eq!((name.as_str(), hash.as_str()), ("bochs_3.0+dfsg.orig.tar.xz", "SHA256:22"));
+        assert_eq!(tarball("'http://h/x.orig.tar.xz' x.orig.tar.xz 1 MD5Sum:1\n"), None);
+    }
+}

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The debug kernels: the source of the stock kernel with all that finds mistakes, as small as the suite allows.
+//! clang builds them: Rust and KASAN do not go together with gcc.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{bail, Context, Result};
+
+use crate::piece::kernel::kconfig;
+use crate::piece::kernel::{self, Kernel, INSIDE};
+use crate::piece::toolroot::Toolroot;
+use crate::workshop::cache::Cache;
+use crate::workshop::child::Log;
+use crate::workshop::key::Key;
+use crate::workshop::progress::Step;
+use crate::workshop::recipe;
+
+const FETCH: &str = include_str!("../../../steps/debug-fetch.sh");
+const BUILD: &str = include_str!("../../../steps/debug-build.sh");
+/// Only for [`Kind::Kcsan`], between the two.
+const KCSAN: &str = include_str!("../../../steps/debug-kcsan.sh");
+
+/// Which of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Preemptible, with KVM.
+    Preempt,
+    /// With PREEMPT_RT.
+    Rt,
+    /// With KCSAN in place of KASAN and lockdep.
+    Kcsan,
+}
+
+impl Kind {
+    /// What its pieces and boots are called, beside the stock kernel's.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Preempt => "debug",
+            Kind::Rt => "debug-rt",
+            Kind::Kcsan => "debug-kcsan",
+        }
+    }
+
+    /// What configures it, on top of tinyconfig: files of `machine`, the last one has the last word.
+    fn fragments(self) -> &'static [&'static str] {
+        match self {
+            Kind::Preempt => &["debug.config"],
+            Kind::Rt => &["debug.config", "debug-rt.config"],
+            Kind::Kcsan => &["debug.config", "debug-kcsan.config"],
+        }
+    }
+}
+
+/// What a debug kernel is made of.
+pub struct Builder<'a> {
+    pub cache: &'a Cache,
+    /// Stays with the kernel.
+    pub root: Toolroot,
+    /// Its version is built, with those of its modules that the configuration has.
+    pub stock: &'a Kernel,
+    pub recipe: &'a recipe::Recipe,
+    /// The folder of the fragments.
+    pub machine: &'a Path,
+}
+
+impl Builder<'_> {
+    /// Builds the kernel, unless it is there.
+    ///
+    /// # Errors
+    ///
+    /// The archive no longer has the source; an option of the fragments cannot be had; no network; no space.
+    pub fn prepare(self, kind: Kind) -> Result<Kernel> {
+        let llvm = self.recipe.debug_kernel.llvm.clone();
+        let mut key = Key::new()
+            .add("toolroot", self.root.key())
+            .add("steps", [FETCH, BUILD].concat())
+            .add("stock", self.stock.release())
+            .add("modules", self.recipe.kernels.modules.join(" "))
+            .add("llvm", &llvm);
+        let fragments: Vec<PathBuf> = kind.fragments().iter().map(|name| self.machine.join(name)).collect();
+        for fragment in &fragments {
+            key = key.file("fragment", fragment)?;
+        }
+        if kind == Kind::Kcsan {
+            key = key.add("what KCSAN watches", KCSAN);
+        }
+        let key = key.finish();
+        let name = format!("kernel-{}-{}", self.stock.name(), kind.name());
+        let piece = self.cache.piece(&name, &key, |dir| self.make(kind, &name, &fragments, dir))?;
+        Kernel::of(
+            piece,
+            self.root,
+            key,
+            &format!("{}-{}", self.stock.name(), kind.name()),
+            vec![format!("LLVM={llvm}")],
+        )
+    }
+
+    fn make(&self, kind: Kind, name: &str, fragments: &[PathBuf], dir: &Path) -> Result<()> {
+        let step = Step::start(name, "downloading and unpacking the source");
+        let log = Log::create(self.cache.log(name))?;
+        let llvm = self.recipe.debug_kernel.llvm.as_str();
+        self.root.update_apt(self.cache, &log)?;
+        let (source, version) = kernel::source_of(&self.root, &log, self.stock.release())?;
+        let read = |path: &Path| fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()));
+        let texts = fragments.iter().map(|path| read(path)).collect::<Result<Vec<_>>>()?;
+        let wanted = kconfig::parse(&texts.concat());
+        fs::write(dir.join("fragment"), texts.concat())?;
+        let mut fetch = self.root.inside().write(dir, INSIDE).script(FETCH, &[&source, &version, llvm]);
+        log.run("fetching the kernel's source", &mut fetch)?;
+
+        if kind == Kind::Kcsan {
+            let mut watch = self.root.inside().write(dir, INSIDE).script(KCSAN, &[]);
+            log.run("saying what KCSAN watches", &mut watch)?;
+        }
+        let lost = kconfig::lost(&wanted, &kconfig::parse(&read(&dir.join("tree/.config"))?));
+        if !lost.is_empty() {
+            bail!("this debug kernel cannot have these options of its fragments: {}", lost.join(", "));
+        }
+        step.now(&format!("building {source} {version} with all that finds mistakes (half an hour)"));
+        let jobs = crate::workshop::jobs().to_string();
+        let modules = self.recipe.kernels.modules.join(" ");
+        let mut build = self.root.inside().write(dir, INSIDE).script(BUILD, &[llvm, &jobs, &modules]);
+        log.run("building the debug kernel", &mut build)?;
+        step.done();
+        Ok(())
+    }
+}

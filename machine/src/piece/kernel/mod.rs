@@ -1,0 +1,358 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The stock kernel: its image as shipped, and a source tree whose Rust metadata was made again with the
+//! shipped configuration and compilers.
+
+pub mod debug;
+pub mod kconfig;
+pub mod relied_on;
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{bail, Context, Result};
+
+use crate::piece::toolroot::Toolroot;
+use crate::workshop::cache::{Cache, Piece};
+use crate::workshop::child::Log;
+use crate::workshop::key::Key;
+use crate::workshop::progress::{note, Step};
+use crate::workshop::recipe;
+
+const FETCH: &str = include_str!("../../../steps/kernel-fetch.sh");
+const PREPARE: &str = include_str!("../../../steps/kernel-prepare.sh");
+
+/// Where the prepared tree appears in the root.
+pub const INSIDE: &str = "/xfd/kernel";
+
+/// The prepared kernel.
+pub struct Kernel {
+    piece: Piece,
+    root: Toolroot,
+    key: String,
+    release: String,
+    name: String,
+    make_args: Vec<String>,
+}
+
+/// A kernel that the archive has.
+#[derive(Debug, PartialEq, Eq)]
+struct Version {
+    /// `linux-source-7.2`
+    source: String,
+    /// Debian version.
+    version: String,
+    /// What `uname -r` says in it.
+    release: String,
+}
+
+/// The archive does not have a kernel, or no longer, or the recipe names none.
+#[derive(Debug)]
+pub struct NotInArchive(pub String);
+
+impl fmt::Display for NotInArchive {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for NotInArchive {}
+
+impl Kernel {
+    /// Fetches and prepares a kernel of the recipe's, unless it is there. `root` is the one that it names, and stays with
+    /// it.
+    ///
+    /// # Errors
+    ///
+    /// [`NotInArchive`]; the configuration or a compiler is not the shipped kernel's; no network; no space.
+    pub fn prepare(cache: &Cache, root: Toolroot, recipe: &recipe::Kernel, all: &recipe::Kernels) -> Result<Kernel> {
+        // Which one that is may change from day to day.
+        let newest = recipe.series.is_empty() && recipe.release.is_none();
+        let series = if newest { newest_series(cache, &root)? } else { recipe.series.clone() };
+        let recipe = &recipe::Kernel { series, ..recipe.clone() };
+        let key = Key::new()
+            .add("toolroot", root.key())
+            .add("steps", [FETCH, PREPARE].concat())
+            .add("series", &recipe.series)
+            .add("flavour", &recipe.flavour)
+            .add("release", recipe.release.as_deref().unwrap_or_default())
+            .add("leave out", all.leave_out.join(" "))
+            .add("modules", all.modules.join(" "))
+            .finish();
+        let piece =
+            cache.piece(&format!("kernel-{}", recipe.name), &key, |dir| make(cache, &root, recipe, all, dir))?;
+        let cc = compiler(&read_config(&piece.path().join("config.shipped"))?)?.command;
+        Kernel::of(piece, root, key, &recipe.name, compilers(&cc).into())
+    }
+
+    /// The kernel in a whole piece, built in `root`.
+    pub fn of(piece: Piece, root: Toolroot, key: String, name: &str, make_args: Vec<String>) -> Result<Kernel> {
+        let release = fs::read_to_string(piece.path().join("release"))?.trim().to_owned();
+        Ok(Kernel { piece, root, key, release, name: name.to_owned(), make_args })
+    }
+
+    /// What the recipe calls it; pieces that are made for this kernel end in it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where it and modules for it are built.
+    pub fn root(&self) -> &Toolroot {
+        &self.root
+    }
+
+    /// The compilers, for its makefiles.
+    pub fn make_args(&self) -> &[String] {
+        &self.make_args
+    }
+
+    /// What the tree was made from.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// What `uname -r` says.
+    pub fn release(&self) -> &str {
+        &self.release
+    }
+
+    /// The prepared source tree.
+    pub fn tree(&self) -> PathBuf {
+        self.piece.path().join("tree")
+    }
+
+    /// The boot image.
+    pub fn image(&self) -> PathBuf {
+        self.piece.path().join("vmlinuz")
+    }
+
+    /// The folder of the stock kernel's modules that the recipe names.
+    pub fn modules(&self) -> PathBuf {
+        self.piece.path().join("modules")
+    }
+}
+
+fn make(cache: &Cache, root: &Toolroot, recipe: &recipe::Kernel, all: &recipe::Kernels, dir: &Path) -> Result<()> {
+    let name = format!("kernel-{}", recipe.name);
+    let step = Step::start(&name, "asking the archive for versions");
+    let log = Log::create(cache.log(&name))?;
+    root.update_apt(cache, &log)?;
+    let version = match &recipe.release {
+        None => newest(root, &log, recipe)?,
+        Some(release) => {
+            let (source, version) = source_of(root, &log, release)?;
+            Version { source, version, release: release.clone() }
+        }
+    };
+
+    step.now(&format!("downloading and unpacking {} {}", version.source, version.version));
+    let args =
+        [&version.source, &version.version, &version.release, &all.leave_out.join(" "), &all.modules.join(" ")];
+    log.run("fetching the kernel", &mut root.inside().write(dir, INSIDE).script(FETCH, &args.map(String::as_str)))?;
+
+    let tree = dir.join("tree");
+    let shipped = read_config(&dir.join("config.shipped"))?;
+    let cc = check_compilers(root, &log, &shipped)?;
+
+    step.now(&format!("making the Rust metadata of {}", version.release));
+    let mut config = root.inside().write(&tree, INSIDE).dir(INSIDE).command("make");
+    log.run("make olddefconfig", config.args(compilers(&cc)).arg("olddefconfig"))?;
+    let differences = kconfig::differences(&shipped, &read_config(&tree.join(".config"))?);
+    if !differences.is_empty() {
+        bail!(
+            "the kernel's configuration changed in the toolchain root, struct layouts may differ: {}",
+            differences.join(", ")
+        );
+    }
+    let jobs = crate::workshop::jobs().to_string();
+    let mut args = vec![version.release.as_str(), &jobs];
+    let compilers = compilers(&cc);
+    args.extend(compilers.iter().map(String::as_str));
+    let mut prepare = root.inside().write(&tree, INSIDE).script(PREPARE, &args);
+    log.run("make prepare modules_prepare", &mut prepare)?;
+    step.done();
+    Ok(())
+}
+
+/// A compiler that a configuration names.
+struct Compiler {
+    /// `x86_64-linux-gnu-gcc-14`
+    command: String,
+    /// The first line of what it says to `--version`.
+    version: String,
+}
+
+fn compiler(config: &kconfig::Config) -> Result<Compiler> {
+    let version = kconfig::string(config, "CONFIG_CC_VERSION_TEXT").context("the kernel says no compiler")?;
+    let command = version.split_whitespace().next().context("the kernel's compiler has no name")?;
+    Ok(Compiler { command: command.to_owned(), version: version.to_owned() })
+}
+
+/// For make: the host's programs need the same compiler by its short name.
+fn compilers(cc: &str) -> [String; 2] {
+    [format!("CC={cc}"), format!("HOSTCC={}", cc.trim_start_matches("x86_64-linux-gnu-"))]
+}
+
+/// The kernel's compiler, which `root` must have, and rustc as well.
+fn check_compilers(root: &Toolroot, log: &Log, shipped: &kconfig::Config) -> Result<String> {
+    let cc = compiler(shipped)?;
+    let rustc = kconfig::string(shipped, "CONFIG_RUSTC_VERSION_TEXT").context("the kernel is built without Rust")?;
+    for (command, wanted) in [(cc.command.as_str(), cc.version.as_str()), ("rustc", rustc)] {
+        let found = log.output("--version", root.inside().command(command).arg("--version"));
+        let found = found.with_context(|| {
+            format!(
+                "the kernel was built with {wanted}, which toolroot {} lacks: name it in machine/recipe.toml",
+                root.name()
+            )
+        })?;
+        let found = found.lines().next().unwrap_or_default().trim();
+        if found != wanted {
+            bail!(
+                "the kernel was built with {wanted}, toolroot {name} has {found}: no metadata can be made. If the archive \
+                 has newer compilers than that, remove .cache/toolroot-{name} and it is made anew",
+                name = root.name()
+            );
+        }
+    }
+    Ok(cc.command)
+}
+
+fn read_config(path: &Path) -> Result<kconfig::Config> {
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(kconfig::parse(&text))
+}
+
+/// The newest kernel of the series for which the archive has source and headers of one version.
+fn newest(root: &Toolroot, log: &Log, recipe: &recipe::Kernel) -> Result<Version> {
+    let ask = |args: &[&str]| log.output("apt-cache", root.inside().command("apt-cache").args(args));
+    let has = sources(root, log)?;
+    let wanted = format!("linux-source-{}", recipe.series);
+    for source in has.iter().filter(|source| **source == wanted) {
+        for version in versions(&ask(&["madison", source])?, source) {
+            let upstream = version.split('-').next().unwrap_or_default().replace('.', "\\.");
+            let pattern = format!("^linux-headers-{upstream}([^0-9.].*)?-{}$", recipe.flavour);
+            for line in ask(&["search", "--names-only", &pattern])?.lines() {
+                let package = line.split_whitespace().next().unwrap_or_default();
+                let release = package.trim_start_matches("linux-headers-").to_owned();
+                // `amd64` is also how the other flavours end.
+                if flavour_of(&release) == recipe.flavour
+                    && versions(&ask(&["madison", package])?, package).contains(&version)
+                {
+                    return Ok(Version { source: source.clone(), version, release });
+                }
+            }
+        }
+    }
+    let has = if has.is_empty() { "no kernel source".to_owned() } else { has.join(", ") };
+    Err(NotInArchive(format!(
+        "the Debian archive ({}) has no kernel {} for {}; it has {has}",
+        root.name(),
+        recipe.series,
+        recipe.flavour
+    ))
+    .into())
+}
+
+/// The packages with kernel source that the archive has, the newest series first.
+fn sources(root: &Toolroot, log: &Log) -> Result<Vec<String>> {
+    let search = ["search", "--names-only", "^linux-source-[0-9.]+$"];
+    let all = log.output("apt-cache", root.inside().command("apt-cache").args(search))?;
+    let mut has: Vec<_> = all.lines().filter_map(|line| Some(line.split_whitespace().next()?.to_owned())).collect();
+    has.sort_by_key(|source| std::cmp::Reverse(series_of(source)));
+    Ok(has)
+}
+
+/// The newest series that the archive of `root` has now.
+///
+/// # Errors
+///
+/// [`NotInArchive`].
+pub fn newest_series(cache: &Cache, root: &Toolroot) -> Result<String> {
+    let log = Log::create(cache.log("kernel-newest"))?;
+    // Nothing may have to be fetched at all.
+    if root.update_apt(cache, &log).is_err() {
+        note(&format!("the archive cannot be asked ({}): its newest kernel is that of the last time", root.name()));
+    }
+    let source = sources(root, &log)?.into_iter().next();
+    let none = || NotInArchive(format!("the Debian archive ({}) has no kernel source", root.name()));
+    Ok(source.ok_or_else(none)?.trim_start_matches("linux-source-").to_owned())
+}
+
+/// `linux-source-7.2` is 7 and 2.
+fn series_of(source: &str) -> Vec<u32> {
+    source.trim_start_matches("linux-source-").split('.').map(|part| part.parse().unwrap_or(0)).collect()
+}
+
+/// `7.2.12+deb13-rt-amd64` is of `rt-amd64`, `7.2.12-amd64` of `amd64`.
+fn flavour_of(release: &str) -> &str {
+    release.split_once('-').map_or("", |(_, flavour)| flavour)
+}
+
+/// The package with the source of the kernel `release`, and its version.
+pub fn source_of(root: &Toolroot, log: &Log, release: &str) -> Result<(String, String)> {
+    let headers = format!("linux-headers-{release}");
+    let madison = log.output("apt-cache", root.inside().command("apt-cache").args(["madison", &headers]))?;
+    let version = versions(&madison, &headers).into_iter().next();
+    let none = || NotInArchive(format!("the Debian archive ({}) no longer has {headers}", root.name()));
+    let version = version.ok_or_else(none)?;
+    Ok((format!("linux-source-{}", series(release)), version))
+}
+
+/// The series of a release: `7.2.12+deb13-amd64` is of 7.2.
+pub fn series(release: &str) -> String {
+    release.split(['.', '-', '+']).take(2).collect::<Vec<_>>().join(".")
+}
+
+/// The versions of `package` in the answer of `apt-cache madison`, in its order: newest first.
+fn versions(madison: &str, package: &str) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    for line in madison.lines().filter(|line| line.contains("Packages")) {
+        let fields: Vec<_> = line.split('|').map(str::trim).collect();
+        if let [name, version, ..] = fields.as_slice() {
+            if *name == package && !found.iter().any(|v| v == version) {
+                found.push((*version).to_owned());
+            }
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flavours_and_series_are_whole_words() {
+        assert_eq!(flavour_of("7.2.12+deb13-rt-amd64"), "rt-amd64");
+        assert_eq!(flavour_of("7.2.13-amd64"), "amd64");
+        assert!(series_of("linux-source-7.10") > series_of("linux-source-7.9"));
+    }
+
+    #[test]
+    fn series_are_whole_numbers() {
+        let of = |release: &str| series(release) == "7.2";
+        assert_eq!(series("7.2.12+deb13-amd64"), "7.2");
+        assert_eq!(series("7.3-rc1"), "7.3");
+        assert!(of("7.2.12+deb13-cloud-amd64") && of("7.2-rc1") && of("7.2"));
+        assert!(!of("7.20.1") && !of("6.18.5") && !of("17.2"));
+    }
+
+    #[test]
+    fn the_compiler_is_the_configurations() {
+        let text = "CONFIG_CC_VERSION_TEXT=\"x86_64-linux-gnu-gcc-14 (Debian 14.2.0-19) 14.2.0\"\n";
+        let found = compiler(&kconfig::parse(text)).unwrap();
+        assert_eq!(found.version, "x86_64-linux-gnu-gcc-14 (Debian 14.2.0-19) 14.2.0");
+        assert_eq!(compilers(&found.command), ["CC=x86_64-linux-gnu-gcc-14", "HOSTCC=gcc-14"]);
+        assert!(compiler(&kconfig::parse("")).is_err());
+    }
+
+    #[test]
+    fn madison_lists_versions_newest_first() {
+        let text = " linux-source-7.2 | 7.2.12-1~bpo13+1 | http://h/debian trixie-backports/main amd64 Packages\n \
+                    linux-source-7.2 | 7.2.9-1~bpo13+1 | http://h/debian trixie-backports/main amd64 Packages\n\
+                    linux-source-7.2 | 7.2.9-1~bpo13+1 | http://h/debian other/main amd64 Packages\n\
+                    \u{20}    linux | 7.2.12-1~bpo13+1 | http://h/debian trixie-backports/main Sources\n";
+        assert_eq!(versions(text, "linux-source-7.2"), ["7.2.12-1~bpo13+1", "7.2.9-1~bpo13+1"]);
+        assert!(versions("", "linux-source-7.2").is_empty());
+    }
+}

@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `machine/relied-on.toml`: the bodies of the kernel's functions that the module stands on, as they were when somebody
+//! read them. Another body may mean that the module is wrong there: that is the review that each new kernel needs.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{bail, Context, Result};
+use serde::Deserialize;
+
+use crate::piece::kernel::Kernel;
+use crate::workshop::cache::Cache;
+use crate::workshop::count::Count;
+use crate::workshop::key::Key;
+
+/// The list.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct List {
+    function: Vec<Function>,
+}
+
+/// A function of the kernel's.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Function {
+    name: String,
+    /// In the kernel's tree.
+    file: PathBuf,
+    /// Our file that stands on it.
+    ours: PathBuf,
+    because: String,
+    /// Series -> hash.
+    known: BTreeMap<String, String>,
+}
+
+impl Function {
+    /// Whether somebody read it, in whatever series.
+    fn is_known(&self, hash: &str) -> bool {
+        self.known.values().any(|known| known == hash)
+    }
+}
+
+/// Looks at every function of the list in `kernel`'s tree; one failure for each that nobody has read, with the
+/// difference to a body that somebody has, in a file of the cache's logs.
+///
+/// # Errors
+///
+/// The list cannot be read, or names a file of ours that is not there.
+pub fn check(cache: &Cache, project: &Path, kernel: &Kernel) -> Result<Count> {
+    let path = project.join("machine/relied-on.toml");
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let list: List = toml::from_str(&text).with_context(|| format!("{} is no valid list", path.display()))?;
+    let mut count = Count::default();
+    let mut differences = Vec::new();
+    for function in &list.function {
+        if !project.join(&function.ours).is_file() {
+            bail!("{}: {}: there is no {}", path.display(), function.name, function.ours.display());
+        }
+        let ours = function.ours.display();
+        let Some(body) = body_in(&kernel.tree(), function) else {
+            let missing = format!(
+                "{}() is not in {} of {}: {ours} stands on it ({})",
+                function.name,
+                function.file.display(),
+                kernel.release(),
+                function.because
+            );
+            differences.push(format!("{missing}\n"));
+            count.fail(missing);
+            continue;
+        };
+        let hash = hash(&body);
+        if function.is_known(&hash) {
+            count.pass();
+            continue;
+        }
+        differences.push(difference(cache, kernel, function, &body)?);
+        count.fail(format!(
+            "{}() of {} has a body that nobody has read ({hash}): {ours} stands on it ({})",
+            function.name,
+            kernel.release(),
+            function.because
+        ));
+    }
+    if !differences.is_empty() {
+        let log = cache.log(&format!("relied-on-{}", kernel.name()));
+        fs::write(&log, differences.concat()).with_context(|| format!("cannot write {}", log.display()))?;
+        count.remarks.push(format!("the bodies, and what differs from a kernel that was read: {}", log.display()));
+    }
+    Ok(count)
+}
+
+fn body_in(tree: &Path, function: &Function) -> Option<String> {
+    body(&fs::read_to_string(tree.join(&function.file)).ok()?, &function.name)
+}
+
+/// The definition of `name` in C source: from its line to the closing brace at the line's begin.
+fn body(source: &str, name: &str) -> Option<String> {
+    let lines: Vec<_> = source.lines().collect();
+    let starts = (0..lines.len()).filter(|i| names(lines[*i], name));
+    for start in starts {
+        let rest = &lines[start..];
+        // A prototype ends before a body begins.
+        let Some(open) = rest.iter().position(|line| line.ends_with(['{', ';']) || *line == "{ }") else { continue };
+        if rest[open].ends_with(';') {
+            continue;
+        }
+        let Some(end) = rest.iter().position(|line| line.starts_with('}')) else { continue };
+        return Some(rest[..=end].join("\n") + "\n");
+    }
+    None
+}
+
+/// Whether a line that is not indented has `name` and a parenthesis: of its parameters, or of a macro around it.
+fn names(line: &str, name: &str) -> bool {
+    let outside = line.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    outside
+        && line.match_indices(name).any(|(at, _)| {
+            let before = line[..at].chars().next_back();
+            let after = line[at + name.len()..].chars().next();
+            before.is_none_or(|c| !c.is_ascii_alphanumeric() && c != '_') && matches!(after, Some('(' | ')'))
+        })
+}
+
+/// Of the code alone.
+fn hash(body: &str) -> String {
+    Key::new().add("body", code(body)).finish()
+}
+
+/// Without comments, and with one space for any number of them.
+fn code(body: &str) -> String {
+    let mut text = String::new();
+    let mut rest = body;
+    while let Some(at) = rest.find("/*") {
+        text.push_str(&rest[..at]);
+        rest = rest[at..].split_once("*/").map_or("", |(_, rest)| rest);
+        text.push(' ');
+    }
+    text.push_str(rest);
+    let lines = text.lines().map(|line| line.split("//").next().unwrap_or(line));
+    lines.flat_map(str::split_whitespace).collect::<Vec<_>>().join(" ")
+}
+
+/// Between the body that a prepared kernel of the cache has which was read, and this one; this one if there is none.
+fn difference(cache: &Cache, kernel: &Kernel, function: &Function, new: &str) -> Result<String> {
+    let title = format!("==== {}(), {}: {}\n", function.name, function.ours.display(), function.because);
+    let Some((old_release, old)) = read_before(cache, function)? else {
+        return Ok(format!("{title}no prepared kernel has a body that was read; {} has\n{new}\n", kernel.release()));
+    };
+    let scratch = cache.scratch("relied-on")?;
+    let files = [(old_release.as_str(), old.as_str()), (kernel.release(), new)];
+    for (release, text) in files {
+        fs::write(scratch.path().join(release), text)?;
+    }
+    let mut diff = Command::new("diff");
+    let output = diff.args(["-u", &old_release, kernel.release()]).current_dir(scratch.path()).output();
+    let output = output.context("cannot run diff (Debian: diffutils)")?;
+    Ok(format!("{title}{}\n", String::from_utf8_lossy(&output.stdout)))
+}
+
+/// A release of a prepared kernel whose body was read, the highest of them, and that body.
+fn read_before(cache: &Cache, function: &Function) -> Result<Option<(String, String)>> {
+    let mut found = None;
+    for entry in fs::read_dir(cache.root())? {
+        let entry = entry?;
+        if !entry.file_name().to_string_lossy().starts_with("kernel-") {
+            continue;
+        }
+        for piece in fs::read_dir(entry.path())? {
+            let piece = piece?.path();
+            let Ok(release) = fs::read_to_string(piece.join("release")) else { continue };
+            let Some(body) = body_in(&piece.join("tree"), function) else { continue };
+            if function.is_known(&hash(&body)) {
+                found = found.max(Some((release.trim().to_owned(), body)));
+            }
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOURCE: &str = "void other(int x);\nstatic int wanted(int a,\n\t\t  int b);\n\
+                          /* wanted() does it */\nEXPORT_SYMBOL(wanted);\n\
+                          static int wanted(int a,\n\t\t  int b)\n{\n\tif (a)\t/* why */\n\t{\n\t}\n\treturn b; // that\n}\n\
+                          DEFINE_IDTENTRY(exc_wanted)\n{\n\tx();\n}\n\nint after(void)\n{\n}\n";
+
+    #[test]
+    fn a_body_is_found_beside_its_prototype() {
+        let found = body(SOURCE, "wanted").unwrap();
+        assert!(found.starts_with("static int wanted(int a,\n") && found.ends_with("that\n}\n"), "{found}");
+        assert_eq!(body(SOURCE, "exc_wanted").unwrap(), "DEFINE_IDTENTRY(exc_wanted)\n{\n\tx();\n}\n");
+        assert_eq!(body(SOURCE, "ante"), None);
+        assert_eq!(body(SOURCE, "other"), None);
+    }
+
+    #[test]
+    fn comments_and_spaces_do_not_count_and_code_does() {
+        let found = body(SOURCE, "wanted").unwrap();
+        assert_eq!(
+            hash(&found),
+            hash(&found.replace("/* why */", "/* another\n * reason */  ").replace("// that", ""))
+        );
+        assert_ne!(hash(&found), hash(&found.replace("return b", "return a")));
+    }
+
+    #[test]
+    fn the_shipped_list_names_files_of_ours() {
+        let project = Path::new("..");
+        let text = fs::read_to_string(project.join("machine/relied-on.toml")).unwrap();
+        let list: List = toml::from_str(&text).unwrap();
+        for function in list.function {
+            assert!(project.join(&function.ours).is_file(), "{}: {}", function.name, function.ours.display());
+        }
+    }
+}

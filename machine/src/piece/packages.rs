@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The Debian packages of the module, its tools and its source, and the system in which they are installed.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::piece::kernel::Kernel;
+use crate::piece::module::{MODULE, WITH_FAULTS};
+use crate::piece::programs;
+use crate::piece::project::Project;
+use crate::piece::release;
+use crate::piece::toolroot::Toolroot;
+use crate::workshop::cache::Piece;
+use crate::workshop::child::Log;
+use crate::workshop::key::{files_below, Key};
+use crate::workshop::namespace::namespaced;
+use crate::workshop::progress::Step;
+
+const STEP: &str = include_str!("../../steps/deb.sh");
+
+const INSIDE: &str = "/xfd/packages";
+
+/// Of the project, what DKMS builds the module from.
+const SOURCE: [&str; 7] = ["VERSION", "Makefile", "Kbuild", "Kconfig", "include", "rust/xfd", "rust/xstate"];
+
+/// Of these only what the compiler reads.
+const NOT_SOURCE: [&str; 5] = ["tests", "fuzz", "target", ".cargo", "proptest-regressions"];
+
+/// What follows the version in that of a later one.
+const NEXT: &str = "+next";
+
+/// A kernel that there is not: the later packages have a module for it, too.
+const ANOTHER: &str = "9.9.9-none";
+
+/// What the packages are made from.
+pub struct Contents {
+    /// Of the packages.
+    pub version: String,
+    /// A kernel's release, and the module for it.
+    pub modules: Vec<(String, PathBuf)>,
+}
+
+/// The project's.
+///
+/// # Errors
+///
+/// There is none.
+pub fn version(project: &Path) -> Result<String> {
+    let path = project.join("VERSION");
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(text.trim().to_owned())
+}
+
+/// The packages in a folder.
+pub fn debs(folder: &Path) -> Result<Vec<PathBuf>> {
+    let files = files_below(folder)?;
+    Ok(files.into_iter().filter(|file| file.extension().is_some_and(|extension| extension == "deb")).collect())
+}
+
+/// The root that builds packages and looks at them.
+pub fn root(project: &Project) -> Result<Toolroot> {
+    Toolroot::small("packages", &project.recipe.packages.build, &project.cache, &project.recipe.toolroots[0])
+}
+
+/// The packages of these contents: the `.deb` files of the piece.
+///
+/// # Errors
+///
+/// They cannot be built; no network; no space.
+pub fn make(project: &Project, contents: &Contents) -> Result<Piece> {
+    let root = root(project)?;
+    let packaging = project.dir.join("packaging");
+    let xfdctl =
+        programs::rust(&project.cache, &project.dir, "xfdctl")?.remove("xfdctl").context("no xfdctl was built")?;
+    let date = date(&fs::read_to_string(project.dir.join("CHANGELOG.md"))?)?;
+    let mut key = Key::new()
+        .add("root", root.key())
+        .add("step", STEP)
+        .add("version", &contents.version)
+        .add("date", &date)
+        .tree("packaging", &packaging)?
+        .file("xfdctl", &xfdctl)?;
+    for file in source(&project.dir)? {
+        key = key.file(&file.to_string_lossy(), &project.dir.join(&file))?;
+    }
+    for (release, ko) in &contents.modules {
+        key = key.file(release, ko)?;
+    }
+    // One of each version: tests have several.
+    let name = format!("packages-{}", contents.version);
+    project.cache.piece(&name, &key.finish(), |dir| {
+        let step = Step::start("packages", &format!("building those of {}", contents.version));
+        let log = Log::create(project.cache.log(&name))?;
+        let build = dir.join("build");
+        for file in files_below(&packaging)? {
+            let below = file.strip_prefix(&packaging)?;
+            // debhelper wants its folder beside the rest.
+            let to =
+                if below.starts_with("debian") { build.join(below) } else { build.join("packaging").join(below) };
+            copy(&file, &to)?;
+        }
+        copy(&project.dir.join("CHANGELOG.md"), &build.join("packaging/CHANGELOG.md"))?;
+        for file in source(&project.dir)? {
+            copy(&project.dir.join(&file), &build.join("source").join(&file))?;
+        }
+        copy(&xfdctl, &build.join("tools/xfdctl"))?;
+        log.run("xfdctl generate", Command::new(&xfdctl).arg("generate").arg(build.join("tools/generated")))?;
+        for (release, ko) in &contents.modules {
+            copy(ko, &build.join("modules").join(release).join(MODULE))?;
+        }
+        let releases = contents.modules.iter().map(|(release, _)| release.as_str());
+        let words: Vec<_> = [contents.version.as_str(), &date].into_iter().chain(releases).collect();
+        log.run("building the packages", &mut root.inside().write(dir, INSIDE).script(STEP, &words))?;
+        step.done();
+        Ok(())
+    })
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    if let Some(parent) = to.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    fs::copy(from, to).with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))?;
+    // The umask of whoever has the checkout is not the packages'.
+    let executable = fs::metadata(from)?.permissions().mode() & 0o100 != 0;
+    Ok(fs::set_permissions(to, fs::Permissions::from_mode(if executable { 0o755 } else { 0o644 }))?)
+}
+
+/// The files of [`SOURCE`], from the project's folder.
+fn source(project: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for name in SOURCE {
+        let path = project.join(name);
+        let files = if path.is_dir() { files_below(&path)? } else { vec![path] };
+        found.extend(files.into_iter().filter_map(|file| file.strip_prefix(project).ok().map(Path::to_path_buf)));
+    }
+    let is_source = |file: &PathBuf| {
+        let whole = SOURCE.iter().any(|name| file == Path::new(name));
+        let read = file.extension().is_some_and(|extension| ["rs", "c", "h"].iter().any(|known| extension == *known));
+        (whole || read) && !file.iter().any(|part| NOT_SOURCE.iter().any(|not| part == *not))
+    };
+    found.retain(is_source);
+    Ok(found)
+}
+
+/// When the newest release of a changelog was.
+fn date(changelog: &str) -> Result<String> {
+    let heading = changelog.lines().find(|line| line.starts_with("## ["));
+    let date = heading.and_then(|line| line.split_once("] - ")).map(|(_, date)| date.trim().to_owned());
+    date.context("CHANGELOG.md has no line `## [VERSION] - DATE`")
+}
+
+/// Packages of today, and later ones.
+pub struct Both {
+    pub version: String,
+    pub old: Piece,
+    pub next_version: String,
+    /// Their module is the build with fault injection: another one.
+    pub new: Piece,
+}
+
+/// Makes both for `kernel`.
+///
+/// # Errors
+///
+/// Those of [`make`].
+pub fn both(project: &Project, kernel: &Kernel) -> Result<Both> {
+    let name = kernel.release();
+    let version = version(&project.dir)?;
+    let next_version = format!("{version}{NEXT}");
+    let ko = release::build(project, kernel, "deb", None)?;
+    let later = project.module(kernel).module()?.path().join(WITH_FAULTS);
+    let make = |version: &str, modules: &[(&str, &Path)]| {
+        let modules = modules.iter().map(|(release, ko)| ((*release).to_owned(), ko.to_path_buf())).collect();
+        make(project, &Contents { version: version.to_owned(), modules })
+    };
+    let old = make(&version, &[(name, &ko)])?;
+    let new = make(&next_version, &[(name, &later), (ANOTHER, &later)])?;
+    Ok(Both { version, old, next_version, new })
+}
+
+/// The system in which packages are installed, as it is before.
+///
+/// # Errors
+///
+/// No network; no space.
+pub fn system(project: &Project) -> Result<Toolroot> {
+    Toolroot::small("system", &project.recipe.packages.system, &project.cache, &project.recipe.toolroots[0])
+}
+
+/// Copies the system to `to`.
+///
+/// # Errors
+///
+/// No space.
+pub fn copy_system(system: &Toolroot, log: &Log, to: &Path) -> Result<()> {
+    log.run("copying the system", namespaced("cp").args(["-a", "--reflink=auto"]).arg(system.file("/")).arg(to))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_source_is_all_that_kbuild_reads() {
+        // From cargo's working directory: two checkouts may share what is built.
+        let project = Path::new("..");
+        let files = source(project).unwrap();
+        let has = |name: &str| files.iter().any(|file| file == Path::new(name));
+        assert!(has("VERSION") && has("Kbuild") && has("include/linux/xfd.h") && has("rust/xstate/mod.rs"));
+        assert!(has("rust/xfd/seam/seam.c") && has("rust/xfd/seam/seam.h") && has("rust/xfd/xfd_main.rs"));
+        assert!(!files.iter().any(|file| file.starts_with("rust/xstate/tests") || file.ends_with("Cargo.toml")));
+    }
+
+    #[test]
+    fn the_date_is_the_newest_releases() {
+        assert_eq!(date("# C\n\n## [1.1.0] - 2026-12-01\n\n## [1.0.0] - 2026-11-01\n").unwrap(), "2026-12-01");
+        assert!(date("# C\n## [Unreleased]\n").is_err());
+    }
+}

@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The programs that run in the guest: the C selftests, the kernel's own, the Rust ones, and the scripts.
+//! All are static but those of selftests/real.
+
+pub mod elfdeps;
+pub mod kvm_selftests;
+pub mod real;
+pub mod software;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{bail, Context, Result};
+
+use crate::piece::initramfs::Initramfs;
+use crate::piece::kernel::{self, Kernel};
+use crate::piece::programs::real::Real;
+use crate::piece::programs::software::Software;
+use crate::piece::toolroot::Toolroot;
+use crate::workshop::cache::{Cache, Piece};
+use crate::workshop::child::{require, Log};
+use crate::workshop::key::Key;
+use crate::workshop::progress::Step;
+use crate::workshop::recipe;
+
+/// The kernel's own tests, unchanged, that concern us. `avx_64` is xstate.c over the AVX components.
+const KERNELS_OWN: [&str; 2] = ["amx_64", "avx_64"];
+/// Packages of programs.
+const RUST: [&str; 2] = ["selftests/rust", "xfdctl"];
+const TARGET: &str = "x86_64-unknown-linux-gnu";
+/// The test that is the kernel's own runner with our C selftests as its collection.
+const KSELFTEST: &str = "run_kselftest";
+/// The headers of selftests/c that others of its folders use.
+const C_HEADERS: [(&str, &[&str]); 2] = [("kvm", &["kvm.h", "machine.h"]), ("real", &["amx.h"])];
+/// The folders of scripts.
+const SCRIPTS: [&str; 7] = [
+    "selftests/module",
+    "selftests/arch",
+    "selftests/real",
+    "selftests/stress",
+    "selftests/kvm",
+    "selftests/packages",
+    "machine/guest",
+];
+
+/// What programs are built with.
+pub struct Builder<'a> {
+    pub cache: &'a Cache,
+    pub root: &'a Toolroot,
+    pub kernel: &'a Kernel,
+    pub software: &'a recipe::Software,
+    pub tracers: &'a recipe::Software,
+    pub project: &'a Path,
+}
+
+/// All programs by the name that they have in `/tests`.
+pub struct Programs {
+    by_name: BTreeMap<String, PathBuf>,
+    /// Those that the kernel's own runner gets.
+    collection: Vec<String>,
+    kselftest: PathBuf,
+    real: Real,
+    /// The kernel's KVM tests: large, and only in guests whose tests they are.
+    kvm: BTreeSet<String>,
+    _pieces: Vec<Piece>,
+}
+
+impl Programs {
+    /// The program called `name`.
+    pub fn get(&self, name: &str) -> Option<&Path> {
+        self.by_name.get(name).map(PathBuf::as_path)
+    }
+
+    /// All names.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.by_name.keys().map(String::as_str)
+    }
+
+    /// The names of what belongs into a guest that runs `tests`: they, and what tests start.
+    pub fn for_tests<'a>(&'a self, tests: &'a [String]) -> impl Iterator<Item = &'a str> {
+        self.names().filter(|name| !self.kvm.contains(*name) || tests.iter().any(|test| test == name))
+    }
+
+    /// Puts the program `name` into the guest with all it needs.
+    pub fn install(&self, name: &str, files: &mut Initramfs) -> Result<()> {
+        let path = self.get(name).with_context(|| format!("there is no test program {name}"))?;
+        files.file(&format!("tests/{name}"), path)?;
+        if name == KSELFTEST {
+            for part in ["run_kselftest.sh", "kselftest/runner.sh", "kselftest/ktap_helpers.sh"] {
+                files.file(&format!("kselftest/{part}"), &self.kselftest.join(part))?;
+            }
+            let mut list = String::new();
+            for program in &self.collection {
+                files.file(&format!("tests/{program}"), &self.by_name[program])?;
+                files.symlink(&format!("kselftest/xfd/{program}"), &format!("/tests/{program}"));
+                list.push_str(&format!("xfd:{program}\n"));
+            }
+            // Emulated seconds are long.
+            files.content("kselftest/xfd/settings", 0o644, "timeout=600\n");
+            files.content("kselftest/kselftest-list.txt", 0o644, list);
+        }
+        Ok(())
+    }
+
+    /// Puts software of Debian's, or what a program of selftests/real needs of it, into the guest.
+    pub fn install_software(&self, name: &str, files: &mut Initramfs) -> Result<()> {
+        self.real.install(name, files)
+    }
+}
+
+impl Builder<'_> {
+    /// Builds all that is out of date.
+    pub fn programs(&self) -> Result<Programs> {
+        let mut pieces = Vec::new();
+        let mut by_name = BTreeMap::new();
+        let mut collection = Vec::new();
+        for folder in ["c", "arch", "kvm"] {
+            if self.project.join("selftests").join(folder).join("Makefile").exists() {
+                let piece = self.c_selftests(folder, None)?;
+                let found = executables(piece.path())?;
+                if folder == "c" {
+                    collection.extend(found.keys().cloned());
+                }
+                by_name.extend(found);
+                pieces.push(piece);
+            }
+        }
+        let kernels_own = self.kernels_own()?;
+        by_name.extend(executables(kernels_own.path())?);
+        pieces.push(kernels_own);
+        let kvm = self.kvm_selftests()?;
+        let found = executables(kvm.path())?;
+        let kvm_names = found.keys().cloned().collect();
+        by_name.extend(found);
+        pieces.push(kvm);
+        for package in RUST {
+            by_name.extend(rust(self.cache, self.project, package)?);
+        }
+        let real = self.real()?;
+        by_name.extend(executables(real.built.path())?);
+        for folder in SCRIPTS {
+            let scripts = executables(&self.project.join(folder))?;
+            by_name.extend(scripts.into_iter().filter(|(name, _)| name != "init"));
+        }
+        let kselftest = self.kernel.tree().join("tools/testing/selftests");
+        Ok(Programs { by_name, collection, kselftest, real, kvm: kvm_names, _pieces: pieces })
+    }
+
+    /// Those of `real` are built against `software`.
+    pub fn c_selftests(&self, folder: &str, software: Option<&Software>) -> Result<Piece> {
+        let source = self.project.join("selftests");
+        let mut key = Key::new()
+            .add("kernel", self.kernel.key())
+            .add("how", "make, strip")
+            .tree("source", &source.join(folder))?;
+        if let Some(software) = software {
+            key = key.add("software", software.key());
+        }
+        for header in C_HEADERS.iter().filter(|(of, _)| *of == folder).flat_map(|(_, headers)| *headers) {
+            key = key.file(header, &source.join("c").join(header))?;
+        }
+        let name = format!("programs-{folder}-{}", self.kernel.name());
+        self.cache.piece(&name, &key.finish(), |dir| {
+            let step = Step::start("programs", &format!("building selftests/{folder}"));
+            let log = Log::create(self.cache.log(&name))?;
+            let inside = self.root.inside().write(dir, "/xfd/out").read(&source, "/xfd/selftests");
+            let inside = match software {
+                Some(software) => software.shown(inside),
+                None => inside,
+            };
+            let mut make = inside.read(&self.kernel.tree(), kernel::INSIDE).command("make");
+            make.args(["-C", &format!("/xfd/selftests/{folder}"), "CC=gcc", "OUTPUT=/xfd/out"]);
+            make.arg(format!("SOFTWARE={}", software::INSIDE));
+            make.arg(format!("KSRC={}", kernel::INSIDE)).arg(format!("-j{}", crate::workshop::jobs()));
+            log.run(&format!("building selftests/{folder}"), &mut make)?;
+            if executables(dir)?.is_empty() {
+                bail!("building selftests/{folder} made no program; full log: {}", log.path().display());
+            }
+            self.strip(&log, dir)?;
+            step.done();
+            Ok(())
+        })
+    }
+
+    fn kernels_own(&self) -> Result<Piece> {
+        let key = Key::new()
+            .add("kernel", self.kernel.key())
+            .add("how", "make, strip")
+            .add("names", KERNELS_OWN.join(" "))
+            .finish();
+        self.cache.piece(&format!("programs-kernel-{}", self.kernel.name()), &key, |dir| {
+            let step = Step::start("programs", "building the kernel's own selftests");
+            let log = Log::create(self.cache.log("programs-kernel"))?;
+            let inside = self.root.inside().write(dir, "/xfd/out").read(&self.kernel.tree(), kernel::INSIDE);
+            let mut make = inside.command("make");
+            make.arg("-C").arg(format!("{}/tools/testing/selftests/x86", kernel::INSIDE));
+            make.args(["CC=gcc", "OUTPUT=/xfd/out", "EXTRA_CFLAGS=-static -DCAN_BUILD_64"]);
+            make.args(KERNELS_OWN.map(|name| format!("/xfd/out/{name}")));
+            log.run("building the kernel's own selftests", &mut make)?;
+            self.strip(&log, dir)?;
+            step.done();
+            Ok(())
+        })
+    }
+
+    /// Takes what only debuggers read out of the programs: the guest loads them slowly.
+    pub fn strip(&self, log: &Log, dir: &Path) -> Result<()> {
+        let mut strip = self.root.inside().write(dir, "/xfd/out").dir("/xfd/out").command("strip");
+        log.run("strip", strip.arg("--strip-debug").args(executables(dir)?.keys()))
+    }
+}
+
+/// The programs of a package for the guest, static; cargo knows itself what is out of date.
+pub fn rust(cache: &Cache, project: &Path, package: &str) -> Result<BTreeMap<String, PathBuf>> {
+    require("cargo")?;
+    let _step = Step::start("programs", &format!("building {package}, if it has changed"));
+    let log = Log::create(cache.log(&format!("programs-{}", package.replace('/', "-"))))?;
+    let mut cargo = Command::new("cargo");
+    cargo.args(["build", "--release", "--locked", "--message-format=json-render-diagnostics", "--target", TARGET]);
+    cargo.arg("--manifest-path").arg(project.join(package).join("Cargo.toml"));
+    cargo.env("CARGO_TARGET_DIR", cache.workspace("cargo-guest")?);
+    cargo.env("RUSTFLAGS", "-C target-feature=+crt-static -C strip=symbols");
+    let messages = log.output(&format!("building {package}"), &mut cargo)?;
+    let found = cargo_executables(&messages);
+    if found.is_empty() {
+        bail!("building {package} made no program; full log: {}", log.path().display());
+    }
+    Ok(found)
+}
+
+/// The programs that cargo says it built.
+fn cargo_executables(messages: &str) -> BTreeMap<String, PathBuf> {
+    let messages = messages.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let paths = messages.filter_map(|message| Some(PathBuf::from(message.get("executable")?.as_str()?)));
+    paths.filter_map(|path| Some((path.file_name()?.to_str()?.to_owned(), path.clone()))).collect()
+}
+
+/// The executable files in a folder; none if it is not there.
+pub fn executables(dir: &Path) -> Result<BTreeMap<String, PathBuf>> {
+    let mut found = BTreeMap::new();
+    let Ok(entries) = fs::read_dir(dir) else { return Ok(found) };
+    for entry in entries {
+        let entry = entry?;
+        let metadata = entry.metadata()?;
+        if metadata.is_file() && metadata.permissions().mode() & 0o111 != 0 {
+            found.insert(entry.file_name().to_string_lossy().into_owned(), entry.path());
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cargos_messages_name_the_programs() {
+        let messages = "{\"reason\":\"compiler-artifact\",\"executable\":null}\n\
+                        {\"reason\":\"compiler-artifact\",\"executable\":\"/t/release/amx_demo\"}\nnot json\n\
+                        {\"reason\":\"build-finished\",\"success\":true}\n";
+        let found = cargo_executables(messages);
+        assert_eq!(
+            found.into_iter().collect::<Vec<_>>(),
+            [("amx_demo".to_owned(), PathBuf::from("/t/release/amx_demo"))]
+        );
+    }
+
+    #[test]
+    fn only_executable_files_are_programs() {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, mode) in [("prog", 0o755), ("prog.o", 0o644)] {
+            let path = dir.path().join(name);
+            fs::write(&path, "").unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        }
+        fs::create_dir(dir.path().join("folder")).unwrap();
+        assert_eq!(executables(dir.path()).unwrap().into_keys().collect::<Vec<_>>(), ["prog"]);
+        assert!(executables(&dir.path().join("none")).unwrap().is_empty());
+    }
+}

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What the rest is made with, and that knows nothing of AMX: the cache and its keys, namespaces, child processes,
+//! the mirror, progress on the terminal, the recipe.
+
+pub mod cache;
+pub mod child;
+pub mod count;
+pub mod key;
+pub mod mirror;
+pub mod namespace;
+pub mod progress;
+pub mod recipe;
+
+use anyhow::{anyhow, Result};
+
+/// How many jobs run side by side: as many as there are processors.
+pub fn jobs() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Runs two jobs side by side; a panic in one is an error.
+pub fn both<A: Send, B: Send>(
+    a: impl FnOnce() -> Result<A> + Send,
+    b: impl FnOnce() -> Result<B> + Send,
+) -> (Result<A>, Result<B>) {
+    std::thread::scope(|scope| {
+        let other = scope.spawn(b);
+        let a = a();
+        let b = other.join().unwrap_or_else(|_| Err(anyhow!("a step of the preparation panicked")));
+        (a, b)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::bail;
+
+    #[test]
+    fn a_failure_of_one_side_does_not_hide_the_other() {
+        let (a, b) = both(|| Ok(1), || -> Result<()> { bail!("no") });
+        assert_eq!(a.unwrap(), 1);
+        assert_eq!(b.unwrap_err().to_string(), "no");
+    }
+}

@@ -24,8 +24,12 @@ pub enum Event {
     UnloadFailed(String),
     /// A program starts.
     Begin(String),
-    /// A program printed.
+    /// A program printed; on the serial port its errors, too.
     Output(Vec<u8>),
+    /// A program printed this as its errors.
+    Errors(Vec<u8>),
+    /// A part of the archive of what a program left.
+    Files(Vec<u8>),
     /// A program ended with this status (128 + N: by signal N).
     End(String, i32),
     /// Memory areas of the size of an enlarged fpstate, before and after.
@@ -52,6 +56,14 @@ impl Event {
 pub struct Shown {
     pub status: Option<i32>,
     pub trouble: Option<String>,
+    /// The archive of what it left.
+    pub files: Vec<u8>,
+}
+
+fn show(to: &mut impl Write, bytes: &[u8]) {
+    suspended(|| {
+        let _ = to.write_all(bytes).and_then(|()| to.flush());
+    });
 }
 
 impl Shown {
@@ -59,10 +71,9 @@ impl Shown {
     pub fn take(&mut self, event: Event) {
         self.trouble = self.trouble.take().or(event.trouble());
         match event {
-            Event::Output(bytes) => suspended(|| {
-                let mut out = std::io::stdout().lock();
-                let _ = out.write_all(&bytes).and_then(|()| out.flush());
-            }),
+            Event::Output(bytes) => show(&mut std::io::stdout().lock(), &bytes),
+            Event::Errors(bytes) => show(&mut std::io::stderr().lock(), &bytes),
+            Event::Files(bytes) => self.files.extend(bytes),
             Event::End(_, status) => self.status = Some(status),
             _ => {}
         }
@@ -82,7 +93,7 @@ impl Records {
         for &byte in bytes {
             match &mut self.record {
                 Some(record) if byte == b'\n' => {
-                    event(parse(&String::from_utf8_lossy(record)));
+                    event(self::record(&String::from_utf8_lossy(record)));
                     self.record = None;
                 }
                 Some(record) => record.push(byte),
@@ -101,7 +112,8 @@ impl Records {
     }
 }
 
-fn parse(record: &str) -> Event {
+/// What a record says.
+pub fn record(record: &str) -> Event {
     let record = record.trim_end_matches('\r');
     let (word, rest) = record.split_once(' ').unwrap_or((record, ""));
     let two = rest.rsplit_once(' ');

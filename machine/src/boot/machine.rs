@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The machine with its pieces, and the ways to prepare them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{bail, Result};
 
 use crate::boot::console::Event;
-use crate::boot::{self, Boot, Report};
+use crate::boot::{self, verdict, Boot, Feed, From, Report};
 use crate::piece::emulator::Emulator;
 use crate::piece::image::{self, Image};
 use crate::piece::initramfs::Initramfs;
@@ -19,7 +19,12 @@ use crate::piece::project::Project;
 use crate::piece::toolroot::Toolroot;
 use crate::workshop::both;
 use crate::workshop::cache::Piece;
+use crate::workshop::key::Key;
+use crate::workshop::progress::Step;
 use crate::workshop::recipe::{self};
+
+/// The longest boot of a machine that is saved then.
+const BOOTED: Duration = Duration::from_secs(600);
 
 /// All that a boot needs.
 pub struct Machine<'a> {
@@ -114,19 +119,70 @@ impl Machine<'_> {
                 files.file(&format!("lib/{name}"), &module.path().join(name))?;
             }
         }
+        if matches!(settings, Settings::Job { .. }) {
+            files.file("bin/agent", &self.project.agent(&self.root)?.program())?;
+        }
         files.content("job/settings", 0o644, settings.text(load));
         Ok(files)
     }
 
     /// Boots `files`.
     pub fn boot(&self, files: &Initramfs, how: &How, event: impl FnMut(Event)) -> Result<Report> {
+        let image = self.image(files, how)?;
+        self.start(Begin { from: From::Image(&image.iso()), save: None, feed: None }, how, event)
+    }
+
+    /// Boots `files`, whose agent gets what `feed` writes.
+    pub fn boot_fed(&self, files: &Initramfs, how: &How, feed: Feed, event: impl FnMut(Event)) -> Result<Report> {
+        let image = self.image(files, how)?;
+        self.start(Begin { from: From::Image(&image.iso()), save: None, feed: Some(feed) }, how, event)
+    }
+
+    /// Goes on with a saved machine, whose agent gets what `feed` writes.
+    pub fn restore(&self, state: &Piece, how: &How, feed: Feed, event: impl FnMut(Event)) -> Result<Report> {
+        self.start(Begin { from: From::State(state.path()), save: None, feed: Some(feed) }, how, event)
+    }
+
+    /// The machine as it is when the agent of `files` lets it be saved; boots it unless it is there. `variant` is what is
+    /// in its name for `files`, `how` is how it will be restored.
+    ///
+    /// # Errors
+    ///
+    /// It does not come so far; no space.
+    pub fn saved(&self, variant: &str, files: &Initramfs, how: &How) -> Result<Piece> {
+        let name = format!("state-{}{variant}-{}cpu-{}", self.kernel.name(), how.cpus, how.memory_mib);
+        let key = Key::new()
+            .add("emulator", self.emulator.program().to_string_lossy().as_bytes())
+            .add("template", &self.template)
+            .add("kernel", self.kernel.key())
+            .add("files", files.key())
+            .finish();
+        let how = How { name: &name, total: BOOTED, terminal: None, ..*how };
+        self.project.cache.piece(&name, &key, |dir| {
+            let step = Step::start(&name, "booting the machine, which is saved for later");
+            let image = self.image(files, &how)?;
+            let mut trouble = None;
+            let begin = Begin { from: From::Image(&image.iso()), save: Some(dir), feed: None };
+            let report = self.start(begin, &how, |event| trouble = trouble.take().or(event.trouble()))?;
+            if let Some(why) = verdict::reason(&report.end, &report.problems).or(trouble) {
+                bail!("{why}; console log: {}", report.log.display());
+            }
+            step.done();
+            Ok(())
+        })
+    }
+
+    fn image(&self, files: &Initramfs, how: &How) -> Result<Image> {
         let name = format!("{}{}", how.name, self.suffix);
         let fred = how.with.iter().any(|f| f == "fred").then(|| format!("{} fred=on", how.cmdline));
         let cmdline = fred.as_deref().unwrap_or(how.cmdline);
-        let image = Image::prepare(&self.project.cache, &self.root, &self.kernel, &name, files, cmdline)?;
+        Image::prepare(&self.project.cache, &self.root, &self.kernel, &name, files, cmdline)
+    }
+
+    fn start(&self, begin: Begin, how: &How, event: impl FnMut(Event)) -> Result<Report> {
         let terminal = how.terminal.as_ref().map(|(path, file)| anyhow::Ok((path.clone(), file.try_clone()?)));
         // Two runs at once have logs of their own.
-        let (name, _taken) = self.project.cache.free_name(&name)?;
+        let (name, _taken) = self.project.cache.free_name(&format!("{}{}", how.name, self.suffix))?;
         let msrs = self.project.bochs().join("fast-strings.msrs");
         let mut cpu_more = String::new();
         if how.fast_strings {
@@ -139,7 +195,9 @@ impl Machine<'_> {
         }
         let boot = Boot {
             name: &name,
-            iso: &image.iso(),
+            from: begin.from,
+            save: begin.save,
+            feed: begin.feed,
             template: &self.template,
             cpus: how.cpus,
             memory_mib: how.memory_mib,
@@ -151,6 +209,13 @@ impl Machine<'_> {
         };
         boot::boot(&self.project.cache, &self.emulator, boot, event)
     }
+}
+
+/// What a machine begins with, and what becomes of it.
+struct Begin<'a> {
+    from: From<'a>,
+    save: Option<&'a Path>,
+    feed: Option<Feed>,
 }
 
 /// How to boot.
@@ -175,8 +240,8 @@ pub struct How<'a> {
 pub enum Settings {
     /// Run these programs of `/tests` one after the other.
     Tests(Vec<String>),
-    /// Run `/job/run`.
-    Run,
+    /// Do what the agent is sent; the machine may be saved before that.
+    Job { save: bool },
     /// An interactive shell in a terminal of this size (rows, columns) and kind.
     Shell(u16, u16, String),
 }
@@ -187,7 +252,7 @@ impl Settings {
         let module = module.map(|name| format!("module={name}\n")).unwrap_or_default();
         match self {
             Settings::Tests(names) => format!("{module}mode=tests\ntests='{}'\n", names.join(" ")),
-            Settings::Run => format!("{module}mode=run\n"),
+            Settings::Job { save } => format!("{module}mode=job\nsave={}\n", if *save { "1" } else { "" }),
             Settings::Shell(rows, columns, term) => {
                 let term = quote(term);
                 format!("{module}mode=shell\nrows={rows}\ncolumns={columns}\nexport TERM={term}\n")
@@ -227,6 +292,6 @@ mod tests {
             Settings::Tests(vec!["a".into(), "b".into()]).text(Some("xfd.ko")),
             "module=xfd.ko\nmode=tests\ntests='a b'\n"
         );
-        assert_eq!(Settings::Run.text(None), "mode=run\n");
+        assert_eq!(Settings::Job { save: true }.text(None), "mode=job\nsave=1\n");
     }
 }

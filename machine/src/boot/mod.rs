@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! One boot: the emulator as a child, both serial ports, the watchdog.
 
+pub mod channel;
 pub mod console;
 pub mod installed;
 pub mod klog;
@@ -9,9 +10,11 @@ pub mod machine;
 pub mod verdict;
 
 use std::collections::VecDeque;
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -20,6 +23,7 @@ use anyhow::{Context, Result};
 use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
 use nix::sys::stat::Mode;
 
+use crate::boot::channel::Frames;
 use crate::boot::console::{Event, Lines, Records};
 use crate::boot::klog::{Kind, Problem};
 use crate::boot::verdict::End;
@@ -33,13 +37,18 @@ const LAST_WORDS: Duration = Duration::from_secs(10);
 /// A host that has no time for the emulator makes it no hang: silence is measured in the emulator's own
 /// processor time, and by the clock only so many times longer.
 const BUSY_HOST: u32 = 5;
+/// A saved state's configuration, as Bochs calls the file: each run has its own.
+const CONFIG: &str = "config";
+/// What Bochs loads by itself only before an ordinary configuration.
+const PLUGINS: &str =
+    "plugin_ctrl: unmapped=true, biosdev=true, speaker=true, extfpuirq=true, parallel=true, serial=true\n";
 /// From `done` to power-off.
 const POWER_OFF: Duration = Duration::from_secs(60);
 
 /// What to boot and how long to wait.
 pub struct Boot<'a> {
     pub name: &'a str,
-    pub iso: &'a Path,
+    pub from: From<'a>,
     pub template: &'a str,
     pub cpus: u8,
     pub memory_mib: u32,
@@ -51,9 +60,24 @@ pub struct Boot<'a> {
     pub show_console: bool,
     /// What is added to the configuration's `cpu` line.
     pub cpu_more: &'a str,
+    /// Where the machine is saved if the guest asks for it; it ends with that.
+    pub save: Option<&'a Path>,
+    /// What the guest's agent gets: writes all of it.
+    pub feed: Option<Feed>,
     /// A terminal device to connect the second port with, and its other end; otherwise it is a pipe.
     pub terminal: Option<(PathBuf, File)>,
 }
+
+/// What a machine begins with.
+pub enum From<'a> {
+    /// A boot image.
+    Image(&'a Path),
+    /// The folder of a saved state.
+    State(&'a Path),
+}
+
+/// Sends the guest's agent its job.
+pub type Feed = Box<dyn FnOnce(File) + Send>;
 
 /// What a boot gave.
 #[derive(Debug)]
@@ -81,9 +105,16 @@ pub fn boot(cache: &Cache, emulator: &Emulator, boot: Boot, mut event: impl FnMu
             (path, end)
         }
     };
+    let (input_path, channel_path) = (scratch.path().join("to-agent"), scratch.path().join("from-agent"));
+    let (input, mut channel) = (fifo(&input_path)?, fifo(&channel_path)?);
     let (cpus, memory) = (boot.cpus.to_string(), boot.memory_mib.to_string());
     let bochs_log = cache.log(&format!("bochs-{}", boot.name));
     let path = |p: &Path| p.display().to_string();
+    let iso = match boot.from {
+        From::Image(iso) => path(iso),
+        // It has booted.
+        From::State(_) => "none".into(),
+    };
     let mut config = bochsrc(
         boot.template,
         &[
@@ -91,7 +122,7 @@ pub fn boot(cache: &Cache, emulator: &Emulator, boot: Boot, mut event: impl FnMu
             ("MEMORY_MIB", &memory),
             ("CPU_MORE", boot.cpu_more),
             ("SHARE", &path(&emulator.share())),
-            ("ISO", &path(boot.iso)),
+            ("ISO", &iso),
             ("CONSOLE", &path(&console_path)),
             ("OUTPUT", &path(&output_path)),
             ("LOG", &path(&bochs_log)),
@@ -100,31 +131,40 @@ pub fn boot(cache: &Cache, emulator: &Emulator, boot: Boot, mut event: impl FnMu
     if output_path.starts_with("/dev") {
         config.push_str(&format!("com2: enabled=1, mode=term, dev={}\n", output_path.display()));
     }
-    let config_path = scratch.path().join("bochsrc");
-    fs::write(&config_path, config)?;
+    let begin = begin(scratch.path(), &boot.from, &config)?;
     let log_path = cache.log(&format!("console-{}", boot.name));
     let mut log = File::create(&log_path).with_context(|| format!("cannot create {}", log_path.display()))?;
     let stderr_path = cache.log(&format!("emulator-stderr-{}", boot.name));
     let mut child = spawn(
         Command::new(emulator.program())
-            .args(["-q", "-f"])
-            .arg(&config_path)
+            .arg("-q")
+            .args(&begin)
+            .env("BOCHS_INPUT", &input_path)
+            .env("BOCHS_OUTPUT", &channel_path)
+            .envs(boot.save.map(|folder| ("BOCHS_SAVE", folder)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(File::create(&stderr_path)?),
     )?;
 
-    let mut guest = Guest { event: &mut event, ready: false, done: None, records: Records::default() };
+    if let Some(feed) = boot.feed {
+        // What is in a FIFO is lost when nobody has it open, and the emulator has not yet.
+        let input = input.try_clone()?;
+        std::thread::spawn(move || feed(input));
+    }
+    let restored = matches!(boot.from, From::State(_));
+    let mut guest = Guest { event: &mut event, ready: restored, done: None, records: Records::default() };
+    let mut frames = Frames::default();
     let mut kernel = KernelLog::default();
     let start = Instant::now();
     let mut last = Sign::now(&child);
     let mut buffer = [0; 65536];
     let end = loop {
-        let mut fds =
-            [PollFd::new(console.as_fd(), PollFlags::POLLIN), PollFd::new(output.as_fd(), PollFlags::POLLIN)];
+        let mut fds = [console.as_fd(), output.as_fd(), channel.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
         let ready = poll(&mut fds, PollTimeout::from(100u8));
         let has = |fd: &PollFd| fd.revents().is_some_and(|r| r.contains(PollFlags::POLLIN));
-        let (from_console, from_output) = (ready.is_ok() && has(&fds[0]), ready.is_ok() && has(&fds[1]));
+        let [from_console, from_output, from_channel] =
+            [0, 1, 2].map(|number: usize| ready.is_ok() && has(&fds[number]));
         if from_console {
             let bytes = read(&mut console, &mut buffer)?;
             last = Sign::now(&child);
@@ -139,17 +179,27 @@ pub fn boot(cache: &Cache, emulator: &Emulator, boot: Boot, mut event: impl FnMu
             last = Sign::now(&child);
             guest.push(bytes);
         }
-        if from_console || from_output {
+        if from_channel {
+            let bytes = read(&mut channel, &mut buffer)?;
+            last = Sign::now(&child);
+            frames.push(bytes, |event| guest.take(event));
+        }
+        if from_console || from_output || from_channel {
             if start.elapsed() < boot.total {
                 continue;
             }
-        } else if child.try_wait()?.is_some() {
+        } else if let Some(status) = child.try_wait()? {
             break match guest.done {
                 Some(_) => End::Orderly,
+                None if boot.save.is_some() && status.success() => End::Orderly,
                 None if kernel.panicked.is_some() => End::Panic,
                 None if guest.ready => End::Died(last_words(&stderr_path)),
                 None => End::NoStart(last_words(&stderr_path)),
             };
+        }
+        // Nothing of a restored machine is left to see; to power it off takes longer than most programs.
+        if restored && guest.done.is_some() && !(from_console || from_output || from_channel) {
+            break End::Orderly;
         }
         if kernel.panicked.is_some_and(|at| kernel.ended || at.elapsed() > LAST_WORDS) {
             break End::Panic;
@@ -167,6 +217,29 @@ pub fn boot(cache: &Cache, emulator: &Emulator, boot: Boot, mut event: impl FnMu
     stop(&mut child);
     kernel.finish();
     Ok(Report { end, problems: kernel.problems, log: log_path })
+}
+
+/// What the emulator begins with, as its arguments: a configuration, or a folder with one and with a saved state.
+fn begin(scratch: &Path, from: &From, config: &str) -> Result<[OsString; 2]> {
+    match from {
+        From::Image(_) => {
+            let path = scratch.join("bochsrc");
+            fs::write(&path, config)?;
+            Ok(["-f".into(), path.into()])
+        }
+        From::State(state) => {
+            let folder = scratch.join("state");
+            fs::create_dir(&folder)?;
+            for file in fs::read_dir(state).with_context(|| format!("cannot list {}", state.display()))? {
+                let file = file?;
+                symlink(file.path(), folder.join(file.file_name()))?;
+            }
+            let path = folder.join(CONFIG);
+            fs::remove_file(&path).context("the saved machine has no configuration")?;
+            fs::write(&path, [PLUGINS, config].concat())?;
+            Ok(["-r".into(), folder.into()])
+        }
+    }
 }
 
 /// When the machine last gave a sign of life.
@@ -208,15 +281,18 @@ struct Guest<'a> {
 
 impl Guest<'_> {
     fn push(&mut self, bytes: &[u8]) {
-        let (ready, done, event) = (&mut self.ready, &mut self.done, &mut self.event);
-        self.records.push(bytes, |e| {
-            match e {
-                Event::Ready => *ready = true,
-                Event::Done => *done = Some(Instant::now()),
-                _ => {}
-            }
-            event(e);
-        });
+        let mut events = Vec::new();
+        self.records.push(bytes, |event| events.push(event));
+        events.into_iter().for_each(|event| self.take(event));
+    }
+
+    fn take(&mut self, event: Event) {
+        match event {
+            Event::Ready => self.ready = true,
+            Event::Done => self.done = Some(Instant::now()),
+            _ => {}
+        }
+        (self.event)(event);
     }
 }
 

@@ -148,9 +148,18 @@ pub struct Run {
     /// Stop the machine after so many seconds (default: after 600 s without output)
     #[arg(long)]
     pub timeout: Option<u64>,
-    /// Copy a file or folder into the program's working directory
+    /// Boot the machine; otherwise a machine goes on that was saved when it had booted, if it is an ordinary one
     #[arg(long)]
-    pub with: Vec<PathBuf>,
+    pub boot: bool,
+    /// Copy a file or folder into the program's working directory, under its own name or as DEST
+    #[arg(long, value_name = "SRC[:DEST]")]
+    pub with: Vec<String>,
+    /// Set an environment variable, or pass the one that is set here
+    #[arg(long = "env", value_name = "NAME[=VALUE]")]
+    pub environment: Vec<String>,
+    /// Copy what the program wrote in its working directory into this folder
+    #[arg(long, value_name = "FOLDER")]
+    pub out: Option<PathBuf>,
     /// A path, a name in PATH, or the name of a test program; and its arguments
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
     pub program: Vec<String>,

@@ -44,7 +44,7 @@ pub fn demo(project: &Project) -> Result<u8> {
     note(&format!("demo: booting the stock kernel {} in the emulated AMX machine", machine.kernel.release()));
     let mut shown = Shown::default();
     let report = machine.boot(&files, &how, |event| shown.take(event))?;
-    let Shown { status, trouble } = shown;
+    let Shown { status, trouble, .. } = shown;
     let console = report.log.display();
     if let Some(why) = verdict::reason(&report.end, &report.problems).or(trouble) {
         note(&format!("demo: {why}; console log: {console}"));

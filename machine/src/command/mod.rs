@@ -10,6 +10,7 @@ pub mod deb;
 pub mod demo;
 pub mod host;
 pub mod host_tests;
+pub mod job;
 pub mod prepare;
 pub mod run;
 pub mod shell;
@@ -47,7 +48,10 @@ pub fn act(command: Command, kernel: Option<&str>) -> Result<u8> {
                 features: options.features,
                 show_console: options.console,
                 timeout: options.timeout,
+                boot: options.boot,
                 with: options.with,
+                environment: options.environment,
+                out: options.out,
                 program: options.program,
             },
         ),

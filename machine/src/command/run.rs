@@ -1,19 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `machine run`: a program of the user's in the machine.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{bail, Context, Result};
 
+use crate::boot::channel;
 use crate::boot::console::Shown;
-use crate::boot::machine::{check_cpus, quote, How, Machine, Settings};
+use crate::boot::machine::{check_cpus, How, Machine, Settings};
 use crate::boot::verdict::{self, NO_START, RUN_SHIFT};
-use crate::piece::initramfs::Initramfs;
+use crate::boot::Feed;
+use crate::command::job::{self, Job};
 use crate::piece::module::MODULE;
 use crate::piece::programs::elfdeps::needed;
 use crate::piece::project::Project;
-use crate::workshop::key::files_below;
 use crate::workshop::progress::note;
 
 /// What `run` was asked for.
@@ -26,7 +28,12 @@ pub struct Options {
     pub features: Vec<String>,
     pub show_console: bool,
     pub timeout: Option<u64>,
-    pub with: Vec<PathBuf>,
+    /// Boot, though there may be a saved machine.
+    pub boot: bool,
+    pub with: Vec<String>,
+    pub environment: Vec<String>,
+    /// The folder for what the program leaves.
+    pub out: Option<PathBuf>,
     /// The program, then its arguments.
     pub program: Vec<String>,
 }
@@ -35,10 +42,10 @@ pub struct Options {
 ///
 /// # Returns
 ///
-/// Its own exit status; 200 + status if the machine failed (see `verdict`).
+/// Its own exit status; 200 + status if the machine failed (see `verdict`), with a line that says so.
 pub fn run(project: &Project, options: &Options) -> Result<u8> {
     check_cpus(options.cpus)?;
-    let [name, ..] = options.program.as_slice() else { bail!("no program is named") };
+    let [name, arguments @ ..] = options.program.as_slice() else { bail!("no program is named") };
     let own = find(name);
     match &own {
         Some(path) => drop(needed(path)?),
@@ -55,8 +62,12 @@ pub fn run(project: &Project, options: &Options) -> Result<u8> {
             (module, found.with_context(missing)?.to_path_buf())
         }
     };
-    let mut files = machine.guest(&Settings::Run, module.as_ref(), module.as_ref().map(|_| MODULE))?;
-    add(&mut files, &path, options)?;
+    let (with, environment) = (&options.with, &options.environment);
+    let job = Job { program: &path, arguments, with, environment, collects: options.out.is_some() }.archive()?;
+    // A machine with settings of its own would be saved for this run alone.
+    let save = !options.boot && options.cmdline.is_empty() && options.features.is_empty();
+    let load = module.as_ref().map(|_| MODULE);
+    let files = machine.guest(&Settings::Job { save }, module.as_ref(), load)?;
     let how = How {
         name: "run",
         cpus: options.cpus,
@@ -71,22 +82,50 @@ pub fn run(project: &Project, options: &Options) -> Result<u8> {
         terminal: None,
     };
     let mut shown = Shown::default();
-    let report = machine.boot(&files, &how, |event| shown.take(event))?;
-    let Shown { status, trouble } = shown;
+    let show = |event| shown.take(event);
+    let report = match save {
+        true => {
+            let state = machine.saved(if options.module { "-module" } else { "" }, &files, &how)?;
+            machine.restore(&state, &how, feed(job), show)?
+        }
+        false => machine.boot_fed(&files, &how, feed(job), show)?,
+    };
+    let Shown { status, trouble, files } = shown;
     if let Some(reason) = verdict::reason(&report.end, &report.problems) {
         note(&format!("machine: {reason}; console log: {}", report.log.display()));
     }
     if let Some(code) = verdict::status(&report.end, &report.problems) {
         return Ok(RUN_SHIFT + code);
     }
+    if let (Some(folder), Some(_)) = (&options.out, status) {
+        let number = job::unpack(&files, folder).with_context(|| format!("--out {}", folder.display()))?;
+        note(&format!("machine: {number} file{} in {}", if number == 1 { "" } else { "s" }, folder.display()));
+    }
     match (trouble, status) {
         (Some(why), _) => {
             note(&format!("machine: {why}; console log: {}", report.log.display()));
             Ok(RUN_SHIFT + NO_START)
         }
-        (None, Some(status)) => Ok(u8::try_from(status).unwrap_or(u8::MAX)),
+        (None, Some(status)) => {
+            let status = u8::try_from(status).unwrap_or(u8::MAX);
+            if (RUN_SHIFT + verdict::KERNEL..=RUN_SHIFT + NO_START).contains(&status) {
+                note(&format!("machine: the program itself ended with status {status}"));
+            }
+            Ok(status)
+        }
         (None, None) => bail!("the program did not run; console log: {}", report.log.display()),
     }
+}
+
+/// Sends the job, and what comes on standard input.
+fn feed(job: Vec<u8>) -> Feed {
+    Box::new(move |mut to: File| {
+        // Whoever runs this in the background has no input for it, and does not want it stopped.
+        // SAFETY: SIG_IGN is no handler: nothing of ours runs in one.
+        let _ = unsafe { nix::sys::signal::signal(nix::sys::signal::SIGTTIN, nix::sys::signal::SigHandler::SigIgn) };
+        // It ends with the machine.
+        let _ = channel::feed(&mut to, &job, std::io::stdin());
+    })
 }
 
 /// A file of the host: a path, or a name in PATH.
@@ -100,36 +139,4 @@ fn find(program: &str) -> Option<PathBuf> {
     }
     let paths = std::env::var_os("PATH")?;
     std::env::split_paths(&paths).map(|dir| dir.join(program)).find(|path| path.is_file())
-}
-
-/// Puts program, libraries, further files and the script that starts it into the guest.
-fn add(files: &mut Initramfs, program: &Path, options: &Options) -> Result<()> {
-    let name = program.file_name().context("the program has no file name")?.to_string_lossy().into_owned();
-    let at = format!("job/bin/{name}");
-    let content = std::fs::read(program).with_context(|| format!("cannot read {}", program.display()))?;
-    files.content(&at, 0o755, content);
-    let mut folders: Vec<String> = Vec::new();
-    for file in needed(program)? {
-        files.file(file.to_string_lossy().trim_start_matches('/'), &file)?;
-        let folder = file.parent().unwrap_or(Path::new("/")).to_string_lossy().into_owned();
-        if !folders.contains(&folder) {
-            folders.push(folder);
-        }
-    }
-    for extra in &options.with {
-        let base = extra.canonicalize().with_context(|| format!("cannot find {}", extra.display()))?;
-        let parent = base.parent().unwrap_or(Path::new("/")).to_path_buf();
-        let all = if base.is_dir() { files_below(&base)? } else { vec![base] };
-        for file in all {
-            files.file(&format!("root/{}", file.strip_prefix(&parent)?.display()), &file)?;
-        }
-    }
-    let args: Vec<_> = options.program[1..].iter().map(|arg| quote(arg)).collect();
-    let mut script = String::new();
-    if !folders.is_empty() {
-        script.push_str(&format!("export LD_LIBRARY_PATH={}\n", quote(&folders.join(":"))));
-    }
-    script.push_str(&format!("exec {} {}\n", quote(&format!("/{at}")), args.join(" ")));
-    files.content("job/run", 0o644, script);
-    Ok(())
 }

@@ -93,7 +93,9 @@ impl Heard {
                 self.current = None;
             }
             Event::Areas(before, after) => self.areas = Some((before, after)),
-            Event::LoadFailed(_) | Event::UnloadFailed(_) | Event::Ready | Event::Done | Event::Unknown(_) => {}
+            Event::LoadFailed(_) | Event::UnloadFailed(_) | Event::Ready | Event::Done => {}
+            // Not on the serial port.
+            Event::Errors(_) | Event::Files(_) | Event::Unknown(_) => {}
         }
     }
 

@@ -63,14 +63,34 @@ impl Initramfs {
         self.nodes.insert(at.into(), Node::Symlink(target.into()));
     }
 
+    /// Adds a file, link or folder of the host, with all that is in it.
+    pub fn copy(&mut self, at: &str, host: &Path) -> Result<()> {
+        if host.is_dir() {
+            self.parents(at);
+            self.nodes.insert(at.into(), Node::Dir);
+            return self.below(at, host);
+        }
+        self.file(at, host)
+    }
+
+    /// Whether there is something.
+    pub fn has(&self, at: &str) -> bool {
+        self.nodes.contains_key(at)
+    }
+
     /// Adds all that is below a folder of the host, but devices and the like; what is there belongs to root.
     pub fn tree(&mut self, root: &Path) -> Result<()> {
+        self.below("", root)
+    }
+
+    fn below(&mut self, at: &str, root: &Path) -> Result<()> {
+        let prefix = if at.is_empty() { String::new() } else { format!("{at}/") };
         let mut todo = vec![root.to_path_buf()];
         while let Some(dir) = todo.pop() {
             for entry in fs::read_dir(&dir).with_context(|| format!("cannot list {}", dir.display()))? {
                 let entry = entry?;
                 let (path, kind) = (entry.path(), entry.file_type()?);
-                let at = path.strip_prefix(root)?.to_string_lossy().into_owned();
+                let at = format!("{prefix}{}", path.strip_prefix(root)?.to_string_lossy());
                 if kind.is_symlink() {
                     self.symlink(&at, &fs::read_link(&path)?.to_string_lossy());
                 } else if kind.is_dir() {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{bail, Context, Result};
 
+use crate::piece::agent::Agent;
 use crate::piece::emulator::Emulator;
 use crate::piece::kernel::{self, relied_on, Kernel, NotInArchive};
 use crate::piece::module;
@@ -148,6 +149,11 @@ impl Project {
     /// The emulator.
     pub fn emulator(&self, root: &Toolroot) -> Result<Emulator> {
         Emulator::prepare(&self.cache, root, &self.recipe.emulator, &self.bochs())
+    }
+
+    /// The agent for the guest.
+    pub fn agent(&self, root: &Toolroot) -> Result<Agent> {
+        Agent::prepare(&self.cache, root, &self.dir.join("machine/guest"))
     }
 
     /// How the module is built.

@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The guest's end of the channel to the runner, CPUID leaf 58464402H of the emulator (bochs/patches).
+ *
+ *   agent present        exit 0 if there is a channel
+ *   agent save           let the emulator save the machine and end; in a restored machine it returns
+ *   agent tell TEXT      a record for the runner, as init's on /dev/ttyS1
+ *   agent job            unpack the job that the runner sends, run /job/run, exit with its status
+ *
+ * Both directions carry frames: a byte that says what it is, the number of bytes that follow (32 bits,
+ * little endian), those bytes. What a program prints is counted, so it may be anything.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/random.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define HOST_LEAF	0x58464402
+#define SIGNATURE	0x20646658, 0x20656874, 0x74736f68
+/* Bytes that the emulator takes at once. */
+#define PORTION		4096
+
+enum { PRESENT, RECEIVE, SEND, SAVE };
+
+/* From the runner. */
+#define JOB_PART	'j'
+#define JOB_END		'J'
+#define INPUT		'i'
+#define INPUT_END	'I'
+/* To the runner. */
+#define RECORD		'r'
+#define OUT		'o'
+#define ERR		'e'
+#define FILES		'f'
+
+struct answer {
+	uint64_t rax, rbx, rcx, rdx;
+};
+
+static struct answer ask(uint32_t command, const void *address, uint64_t bytes)
+{
+	struct answer a = { .rax = HOST_LEAF, .rcx = command };
+
+	asm volatile("cpuid"
+		     : "+a"(a.rax), "=b"(a.rbx), "+c"(a.rcx), "=d"(a.rdx)
+		     : "D"(address), "S"(bytes)
+		     : "memory");
+	return a;
+}
+
+static int is_present(void)
+{
+	const uint32_t signature[] = { SIGNATURE };
+	struct answer a = ask(PRESENT, NULL, 0);
+
+	return a.rbx == signature[0] && a.rcx == signature[1] && a.rdx == signature[2];
+}
+
+static void die(const char *what)
+{
+	fprintf(stderr, "agent: %s: %s\n", what, strerror(errno));
+	exit(1);
+}
+
+static void send_bytes(const void *data, size_t bytes)
+{
+	const char *at = data;
+
+	while (bytes) {
+		uint64_t sent = ask(SEND, at, bytes < PORTION ? bytes : PORTION).rax;
+
+		at += sent;
+		bytes -= sent;
+	}
+}
+
+static void send_frame(char kind, const void *data, uint32_t bytes)
+{
+	char frame[5 + PORTION];
+
+	frame[0] = kind;
+	memcpy(frame + 1, &bytes, sizeof(bytes));
+	memcpy(frame + 5, data, bytes);
+	/* In one piece if it can be: two processes may send. */
+	send_bytes(frame, 5 + bytes);
+}
+
+/* Some bytes if there are any; waits for none. */
+static size_t receive_some(void *data, size_t bytes)
+{
+	return ask(RECEIVE, data, bytes).rax;
+}
+
+static void receive(void *data, size_t bytes)
+{
+	char *at = data;
+
+	while (bytes) {
+		size_t got = receive_some(at, bytes);
+
+		at += got;
+		bytes -= got;
+	}
+}
+
+
+/* The random numbers of a restored machine would be those of each other one. */
+static void reseed(void)
+{
+	struct {
+		struct rand_pool_info info;
+		char bytes[32];
+	} seed = { .info = { .entropy_count = 256, .buf_size = 32 } };
+	int fd = open("/job/seed", O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	if (read(fd, seed.info.buf, 32) == 32) {
+		int random = open("/dev/urandom", O_WRONLY | O_CLOEXEC);
+
+		ioctl(random, RNDADDENTROPY, &seed);
+		ioctl(random, RNDRESEEDCRNG, 0);
+		close(random);
+	}
+	close(fd);
+	unlink("/job/seed");
+}
+
+/* An archive in frames, unpacked at the root. */
+static void take_job(void)
+{
+	static char buffer[1 << 16];
+	FILE *unpack = popen("cd / && exec /bin/busybox cpio -idmu 2>/dev/null", "w");
+
+	if (!unpack)
+		die("cpio");
+	for (;;) {
+		char kind;
+		uint32_t bytes;
+
+		receive(&kind, 1);
+		receive(&bytes, sizeof(bytes));
+		if (kind == JOB_END)
+			break;
+		while (bytes) {
+			uint32_t part = bytes < sizeof(buffer) ? bytes : sizeof(buffer);
+
+			receive(buffer, part);
+			fwrite(buffer, 1, part, unpack);
+			bytes -= part;
+		}
+	}
+	if (pclose(unpack))
+		die("the job cannot be unpacked");
+	reseed();
+}
+
+/* What the runner says while the program runs: its input. */
+struct input {
+	int fd;			/* -1: closed */
+	char data[PORTION];
+	size_t first, last;	/* of what the program has not read yet */
+	uint32_t left;		/* of the frame */
+};
+
+static void close_input(struct input *input)
+{
+	if (input->fd >= 0)
+		close(input->fd);
+	input->fd = -1;
+}
+
+/* Returns whether anything came. */
+static int take_input(struct input *input)
+{
+	if (input->first < input->last) {
+		ssize_t n = input->fd < 0 ? -1 : write(input->fd, input->data + input->first, input->last - input->first);
+
+		if (n < 0 && errno != EAGAIN) {
+			close_input(input);
+			input->first = input->last;
+		}
+		if (n > 0)
+			input->first += n;
+		return n > 0;
+	}
+	if (!input->left) {
+		char kind;
+
+		if (!receive_some(&kind, 1))
+			return 0;
+		receive(&input->left, sizeof(input->left));
+		if (kind == INPUT_END)
+			close_input(input);
+		return 1;
+	}
+	input->first = 0;
+	input->last = receive_some(input->data, input->left < PORTION ? input->left : PORTION);
+	input->left -= input->last;
+	return input->last > 0;
+}
+
+/* Returns whether anything came; at the end of file *fd becomes -1. */
+static int pass_output(int *fd, char kind)
+{
+	char data[PORTION];
+	ssize_t n = *fd < 0 ? 0 : read(*fd, data, sizeof(data));
+
+	if (*fd < 0 || (n < 0 && (errno == EAGAIN || errno == EINTR)))
+		return 0;
+	if (n <= 0) {
+		close(*fd);
+		*fd = -1;
+		return 0;
+	}
+	send_frame(kind, data, n);
+	return 1;
+}
+
+static int ended;
+
+static void child_ended(int signal)
+{
+	(void)signal;
+	ended = 1;
+}
+
+/* Returns the status as a shell has it. */
+static int run(char *const argv[])
+{
+	int in[2], out[2], err[2], status;
+	struct input input;
+	pid_t pid;
+
+	if (pipe2(in, O_CLOEXEC) || pipe2(out, O_CLOEXEC) || pipe2(err, O_CLOEXEC))
+		die("pipe");
+	signal(SIGPIPE, SIG_IGN);
+	sigaction(SIGCHLD, &(struct sigaction){ .sa_handler = child_ended }, NULL);
+	pid = fork();
+	if (pid < 0)
+		die("fork");
+	if (pid == 0) {
+		signal(SIGPIPE, SIG_DFL);
+		dup2(in[0], 0);
+		dup2(out[1], 1);
+		dup2(err[1], 2);
+		execv(argv[0], argv);
+		_exit(127);
+	}
+	close(in[0]);
+	close(out[1]);
+	close(err[1]);
+	fcntl(in[1], F_SETFL, O_NONBLOCK);
+	fcntl(out[0], F_SETFL, O_NONBLOCK);
+	fcntl(err[0], F_SETFL, O_NONBLOCK);
+	input = (struct input){ .fd = in[1] };
+	for (;;) {
+		int busy = take_input(&input);
+
+		busy |= pass_output(&out[0], OUT);
+		busy |= pass_output(&err[0], ERR);
+		if (busy)
+			continue;
+		/* What it left running may have its output still: that is not waited for. */
+		if (ended && waitpid(pid, &status, WNOHANG) == pid)
+			break;
+		poll((struct pollfd[]){ { .fd = out[0], .events = POLLIN }, { .fd = err[0], .events = POLLIN } }, 2, 10);
+	}
+	while (pass_output(&out[0], OUT) | pass_output(&err[0], ERR))
+		;
+	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+/* What the program left, if the runner wants it: /job/collect writes an archive. */
+static void send_files(void)
+{
+	char data[PORTION];
+	FILE *pack;
+	size_t n;
+
+	if (access("/job/collect", R_OK))
+		return;
+	pack = popen("/bin/sh /job/collect", "r");
+	if (!pack)
+		die("collect");
+	while ((n = fread(data, 1, sizeof(data), pack)))
+		send_frame(FILES, data, n);
+	pclose(pack);
+}
+
+int main(int argc, char **argv)
+{
+	static char *const job[] = { "/bin/sh", "/job/run", NULL };
+	const char *command = argc > 1 ? argv[1] : "";
+	int status;
+
+	if (!is_present())
+		return 1;
+	if (!strcmp(command, "save")) {
+		ask(SAVE, NULL, 0);
+	} else if (!strcmp(command, "tell") && argc == 3) {
+		send_frame(RECORD, argv[2], strlen(argv[2]) < PORTION ? strlen(argv[2]) : PORTION);
+	} else if (!strcmp(command, "job")) {
+		take_job();
+		status = run(job);
+		send_files();
+		return status;
+	} else if (strcmp(command, "present")) {
+		fprintf(stderr, "usage: agent present|save|tell TEXT|job\n");
+		return 2;
+	}
+	return 0;
+}

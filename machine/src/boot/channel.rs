@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The channel between the runner and the agent in the guest (machine/guest/agent.c): frames in both directions, each a
+//! byte that says what it is, the number of bytes that follow (32 bits, little endian), and those. What a program
+//! prints is counted, so nothing in it is taken for anything else.
+
+use std::io::{self, Read, Write};
+
+use crate::boot::console::{record, Event};
+
+/// To the guest.
+const JOB_PART: u8 = b'j';
+const JOB_END: u8 = b'J';
+const INPUT: u8 = b'i';
+const INPUT_END: u8 = b'I';
+/// From the guest.
+const RECORD: u8 = b'r';
+const OUT: u8 = b'o';
+const ERR: u8 = b'e';
+const FILES: u8 = b'f';
+
+/// Bytes of a frame's beginning.
+const HEADER: usize = 5;
+/// Bytes of the largest frame that either side sends.
+const LARGEST: usize = 1 << 16;
+
+/// Puts the guest's bytes together to events.
+#[derive(Default)]
+pub struct Frames {
+    rest: Vec<u8>,
+}
+
+impl Frames {
+    /// Takes in bytes in any portions.
+    pub fn push(&mut self, bytes: &[u8], mut event: impl FnMut(Event)) {
+        self.rest.extend_from_slice(bytes);
+        let mut at = 0;
+        while let Some([kind, a, b, c, d]) = self.rest[at..].first_chunk::<HEADER>().copied() {
+            let Ok(length) = usize::try_from(u32::from_le_bytes([a, b, c, d])) else { break };
+            let Some(payload) = self.rest[at + HEADER..].get(..length) else { break };
+            event(match kind {
+                RECORD => record(&String::from_utf8_lossy(payload)),
+                OUT => Event::Output(payload.to_vec()),
+                ERR => Event::Errors(payload.to_vec()),
+                FILES => Event::Files(payload.to_vec()),
+                other => Event::Unknown(format!("a frame of kind {other:#x}")),
+            });
+            at += HEADER + length;
+        }
+        self.rest.drain(..at);
+    }
+}
+
+fn frame(to: &mut impl Write, kind: u8, payload: &[u8]) -> io::Result<()> {
+    let mut whole = vec![kind];
+    whole.extend((payload.len() as u32).to_le_bytes());
+    whole.extend(payload);
+    to.write_all(&whole)
+}
+
+/// Sends the archive of a job, then all of `input`, a portion as soon as it is there.
+///
+/// # Errors
+///
+/// The machine is gone.
+pub fn feed(to: &mut impl Write, job: &[u8], mut input: impl Read) -> io::Result<()> {
+    for part in job.chunks(LARGEST) {
+        frame(to, JOB_PART, part)?;
+    }
+    frame(to, JOB_END, &[])?;
+    let mut buffer = [0; 4096];
+    loop {
+        match input.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(bytes) => frame(to, INPUT, &buffer[..bytes])?,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => break,
+        }
+    }
+    frame(to, INPUT_END, &[])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn events(portions: &[&[u8]]) -> Vec<Event> {
+        let (mut frames, mut found) = (Frames::default(), Vec::new());
+        for portion in portions {
+            frames.push(portion, |event| found.push(event));
+        }
+        found
+    }
+
+    #[test]
+    fn output_may_be_anything() {
+        let awkward = b"\x1eend run 0\no\0\0\0\x01";
+        let mut bytes = Vec::new();
+        frame(&mut bytes, OUT, awkward).unwrap();
+        frame(&mut bytes, ERR, b"").unwrap();
+        frame(&mut bytes, RECORD, b"end run 3").unwrap();
+        let expected = [Event::Output(awkward.to_vec()), Event::Errors(Vec::new()), Event::End("run".into(), 3)];
+        assert_eq!(events(&[&bytes]), expected);
+        let single: Vec<_> = bytes.chunks(1).collect();
+        assert_eq!(events(&single), expected);
+    }
+
+    #[test]
+    fn a_frame_that_is_not_whole_waits() {
+        assert_eq!(events(&[b"o\x02\0\0\0a"]), []);
+        assert_eq!(events(&[b"o\x02\0\0"]), []);
+    }
+
+    #[test]
+    fn a_job_comes_before_the_input() {
+        let mut sent = Vec::new();
+        feed(&mut sent, &[7; LARGEST + 1], &b"in"[..]).unwrap();
+        assert_eq!((sent[0], sent[HEADER + LARGEST], sent[2 * HEADER + LARGEST + 1]), (JOB_PART, JOB_PART, JOB_END));
+        assert!(sent.ends_with(b"J\0\0\0\0i\x02\0\0\0inI\0\0\0\0"));
+    }
+}

@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What `machine run` sends to the guest's agent: the program, what it needs and what starts it; and what comes back.
+
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::{symlink, PermissionsExt};
+use std::path::{Component, Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{bail, ensure, Context, Result};
+use cpio::newc;
+
+use crate::boot::machine::quote;
+use crate::piece::initramfs::Initramfs;
+use crate::piece::programs::elfdeps::needed;
+
+/// The program's working directory in the guest.
+const WORK: &str = "work";
+/// Packs what the program wrote: what came with the job is as old as the epoch.
+const COLLECT: &str = "cd /work && find . -mindepth 1 -newer /job/start | cpio -o -H newc 2>/dev/null\n";
+/// Type bits of a mode, cpio(5).
+const TYPE: u32 = 0o170000;
+
+/// A program for the guest.
+pub struct Job<'a> {
+    pub program: &'a Path,
+    pub arguments: &'a [String],
+    /// `SRC` or `SRC:DEST`, below the working directory.
+    pub with: &'a [String],
+    /// `NAME=VALUE`, or `NAME` for the value that it has here.
+    pub environment: &'a [String],
+    /// Whether what it leaves is wanted.
+    pub collects: bool,
+}
+
+impl Job<'_> {
+    /// The archive.
+    ///
+    /// # Errors
+    ///
+    /// A file is missing or cannot be read; two have one name; a variable is not set or has no name.
+    pub fn archive(&self) -> Result<Vec<u8>> {
+        let mut files = Initramfs::default();
+        let name = self.program.file_name().context("the program has no file name")?.to_string_lossy();
+        let at = format!("{WORK}/{name}");
+        let content = fs::read(self.program).with_context(|| format!("cannot read {}", self.program.display()))?;
+        files.content(&at, 0o755, content);
+        let mut folders = Vec::new();
+        for file in needed(self.program)? {
+            files.file(file.to_string_lossy().trim_start_matches('/'), &file)?;
+            let folder = file.parent().unwrap_or(Path::new("/")).to_string_lossy().into_owned();
+            if !folders.contains(&folder) {
+                folders.push(folder);
+            }
+        }
+        for with in self.with {
+            let (source, to) = source_and_place(with)?;
+            let to = format!("{WORK}/{}", to.display());
+            ensure!(!files.has(&to), "--with {with}: the guest has a file of that name already");
+            files.copy(&to, &source)?;
+        }
+        let mut seed = [0; 32];
+        fs::File::open("/dev/urandom")?.read_exact(&mut seed)?;
+        files.content("job/seed", 0o600, seed);
+        if self.collects {
+            files.content("job/collect", 0o644, COLLECT);
+        }
+        files.content("job/run", 0o644, self.script(&at, &folders)?);
+        files.archive()
+    }
+
+    fn script(&self, at: &str, folders: &[String]) -> Result<String> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+        // The clock of a machine that was saved stood still.
+        let mut script = format!("date -s @{now} >/dev/null\ncd /{WORK}\n");
+        if self.collects {
+            script.push_str("touch -d @1 /job/start\n");
+        }
+        if !folders.is_empty() {
+            script.push_str(&format!("export LD_LIBRARY_PATH={}\n", quote(&folders.join(":"))));
+        }
+        for variable in self.environment {
+            let (name, value) = match variable.split_once('=') {
+                Some((name, value)) => (name, value.to_owned()),
+                None => {
+                    let value =
+                        std::env::var(variable).with_context(|| format!("--env {variable}: it is not set"))?;
+                    (variable.as_str(), value)
+                }
+            };
+            let plain = |c: char| c == '_' || c.is_ascii_alphanumeric();
+            ensure!(
+                name.chars().all(plain) && name.starts_with(|c: char| !c.is_ascii_digit()),
+                "--env {variable}: {name:?} is no name of a variable"
+            );
+            script.push_str(&format!("export {name}={}\n", quote(&value)));
+        }
+        let arguments: String = self.arguments.iter().map(|argument| format!(" {}", quote(argument))).collect();
+        script.push_str(&format!("exec {}{arguments}\n", quote(&format!("/{at}"))));
+        Ok(script)
+    }
+}
+
+/// Of `SRC[:DEST]`; DEST is below the working directory, and the last part of SRC if there is none.
+fn source_and_place(with: &str) -> Result<(PathBuf, PathBuf)> {
+    // A path may have a colon in it.
+    let (source, place) = match with.rsplit_once(':') {
+        Some((source, place)) if !Path::new(with).exists() => (source, Some(place)),
+        _ => (with, None),
+    };
+    let source = Path::new(source).canonicalize().with_context(|| format!("--with {with}: cannot find {source}"))?;
+    let place = match place {
+        Some(place) => PathBuf::from(place.trim_start_matches("./").trim_end_matches('/')),
+        None => source.file_name().map(PathBuf::from).context("--with /: that is all of this host")?,
+    };
+    ensure!(is_below(&place), "--with {with}: the place must be below the program's working directory");
+    Ok((source, place))
+}
+
+/// Whether a relative path stays where it begins.
+fn is_below(path: &Path) -> bool {
+    path.components().next().is_some() && path.components().all(|part| matches!(part, Component::Normal(_)))
+}
+
+/// Unpacks what the guest sent into a folder, and says how many files that were.
+///
+/// # Errors
+///
+/// It is malformed, or names a file outside; a file cannot be written.
+pub fn unpack(archive: &[u8], to: &Path) -> Result<usize> {
+    fs::create_dir_all(to).with_context(|| format!("cannot create {}", to.display()))?;
+    let mut rest = archive;
+    let mut number = 0;
+    loop {
+        let mut reader = newc::Reader::new(rest).context("what the guest sent is cut short")?;
+        if reader.entry().is_trailer() {
+            return Ok(number);
+        }
+        let (name, mode) = (reader.entry().name().trim_start_matches("./").to_owned(), reader.entry().mode());
+        let mut content = Vec::new();
+        reader.read_to_end(&mut content)?;
+        rest = reader.finish()?;
+        ensure!(is_below(Path::new(&name)), "the guest sent a file called {name:?}");
+        let path = to.join(&name);
+        // A link that came before leads nowhere else.
+        let parent = path.parent().unwrap_or(to);
+        fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
+        ensure!(parent.canonicalize()?.starts_with(to.canonicalize()?), "the guest sent {name:?} through a link");
+        let write = || -> std::io::Result<()> {
+            match mode & TYPE {
+                0o040000 => return fs::create_dir_all(&path),
+                0o100000 | 0o120000 => {}
+                _ => return Ok(()),
+            }
+            if path.symlink_metadata().is_ok() {
+                fs::remove_file(&path)?;
+            }
+            if mode & TYPE == 0o120000 {
+                return symlink(String::from_utf8_lossy(&content).as_ref(), &path);
+            }
+            fs::write(&path, &content)?;
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode & 0o755 | 0o600))
+        };
+        write().with_context(|| format!("cannot write {}", path.display()))?;
+        number += usize::from(mode & TYPE == 0o100000);
+        if rest.is_empty() {
+            bail!("what the guest sent is cut short");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn packed(files: &[(&str, u32, &str)]) -> Vec<u8> {
+        let mut archive = Vec::new();
+        for (name, mode, content) in files {
+            let mut writer = newc::Builder::new(name).mode(*mode).write(&mut archive, content.len() as u32);
+            std::io::Write::write_all(&mut writer, content.as_bytes()).unwrap();
+            writer.finish().unwrap();
+        }
+        newc::trailer(&mut archive).unwrap();
+        archive
+    }
+
+    #[test]
+    fn what_comes_back_is_unpacked() {
+        let dir = tempfile::tempdir().unwrap();
+        let archive =
+            packed(&[("./a", 0o040755, ""), ("./a/b", 0o100755, "x"), ("./l", 0o120777, "a/b"), ("p", 0o010644, "")]);
+        assert_eq!(unpack(&archive, dir.path()).unwrap(), 1);
+        assert_eq!(fs::read_to_string(dir.path().join("l")).unwrap(), "x");
+        assert_eq!(fs::metadata(dir.path().join("a/b")).unwrap().permissions().mode() & 0o777, 0o755);
+        assert!(!dir.path().join("p").exists());
+        // Once more, over what is there.
+        assert_eq!(unpack(&archive, dir.path()).unwrap(), 1);
+    }
+
+    #[test]
+    fn nothing_is_written_outside() {
+        let dir = tempfile::tempdir().unwrap();
+        let inside = dir.path().join("in");
+        for archive in [
+            packed(&[("../x", 0o100644, "1")]),
+            packed(&[("/x", 0o100644, "1")]),
+            packed(&[("l", 0o120777, ".."), ("l/x", 0o100644, "1")]),
+        ] {
+            assert!(unpack(&archive, &inside).is_err());
+        }
+        assert!(!dir.path().join("x").exists());
+        assert!(unpack(&packed(&[("x", 0o100644, "1")])[..100], &inside).is_err());
+    }
+
+    #[test]
+    fn a_place_may_be_given() {
+        let dir = tempfile::tempdir().unwrap();
+        let odd = dir.path().join("a:b");
+        fs::write(&odd, "").unwrap();
+        let place = |with: &str| source_and_place(with).map(|(_, place)| place);
+        let odd = odd.to_str().unwrap();
+        assert_eq!(place(odd).unwrap(), Path::new("a:b"));
+        assert_eq!(place(&format!("{odd}:c/d")).unwrap(), Path::new("c/d"));
+        for wrong in ["/", "/etc:../x", "/etc:/x", "/etc:", "/there/is/no"] {
+            assert!(place(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn variables_are_exported_quoted() {
+        let job = |environment: &[String]| {
+            Job { program: Path::new("/p"), arguments: &["a'b".into()], with: &[], environment, collects: false }
+                .script("work/p", &[])
+        };
+        let script = job(&["A=it's".into(), "B=".into()]).unwrap();
+        assert!(script.ends_with("export A='it'\\''s'\nexport B=''\nexec '/work/p' 'a'\\''b'\n"), "{script}");
+        assert!(
+            job(&["A B=1".into()]).is_err()
+                && job(&["1=1".into()]).is_err()
+                && job(&["NOT_SET_HERE".into()]).is_err()
+        );
+    }
+}

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{bail, Result};
 
 use crate::deb_life;
+use crate::docs;
 use crate::every;
 use crate::hosttests;
 use crate::kernel::NotInArchive;
@@ -48,10 +49,12 @@ pub fn check(project: &Project, filter: Option<&str>, class: Class) -> Result<u8
         rows.push(Row { name: format!("host: {name}"), count, time: start.elapsed() });
     }
     type Check = fn(&Project) -> Result<Count>;
-    let of_packages: [(_, _, Check); 2] =
-        [(deb_life::NAME, Class::Usual, deb_life::check), (deb_life::DKMS, Class::Long, deb_life::check_dkms)];
-    for (name, _, check) in of_packages.iter().filter(|(name, of, _)| *of == class && wanted(&format!("host:{name}")))
-    {
+    let more: [(_, _, Check); 3] = [
+        (docs::NAME, Class::Usual, docs::check),
+        (deb_life::NAME, Class::Usual, deb_life::check),
+        (deb_life::DKMS, Class::Long, deb_life::check_dkms),
+    ];
+    for (name, _, check) in more.iter().filter(|(name, of, _)| *of == class && wanted(&format!("host:{name}"))) {
         let start = Instant::now();
         let count = check(project)?;
         rows.push(Row { name: format!("host: {name}"), count, time: start.elapsed() });

@@ -23,6 +23,7 @@ mod debug;
 mod debug_kernel;
 mod demo;
 mod divergences;
+mod docs;
 mod elfdeps;
 mod emulator;
 mod every;
@@ -162,6 +163,7 @@ fn act(command: Command, kernel: Option<&str>) -> Result<u8> {
         Command::Table => table::table(project),
         Command::Bench => bench::bench(project),
         Command::Demo => demo::demo(project),
+        Command::Docs => docs::docs(project),
     }
 }
 

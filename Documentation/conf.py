@@ -16,6 +16,8 @@ release = version = (here.parent / "VERSION").read_text().strip()
 
 extensions = ["automarkup", "sphinx.ext.graphviz"]
 graphviz_output_format = "svg"
+# Two hyphens are an option.
+smartquotes = False
 # Examples are shell, C and logs in turn.
 highlight_language = "none"
 

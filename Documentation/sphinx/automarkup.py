@@ -4,6 +4,7 @@
 - ``memory.rst`` and ``ABI/procfs-xfd`` become links; a page that does not exist is a warning.
 - A literal that looks like a file of the tree (``rust/xfd/buffer/pool.rs``, or its end, ``pool.rs``) must be one.
   A ``*`` in it stands for any characters. After a colon follows what the file must contain: ``buffer/pool.rs:take``.
+- So must each file in a picture, with the functions after it: ``buffer/fpstate.rs: obtain()``.
 """
 
 import fnmatch
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from docutils import nodes
 from sphinx import addnodes
+from sphinx.ext.graphviz import graphviz
 from sphinx.util import logging
 
 logger = logging.getLogger(__name__)
@@ -22,6 +24,8 @@ FOLDERS = ["Documentation", "include", "machine", "packaging", "rust", "samples"
 PAGE = re.compile(r"(?<![\w/.*-])(?:Documentation/)?(?:([a-z][a-z-]*)\.rst|(ABI/[a-z]+-xfd))(?![\w/-])")
 # A path from the top of the tree, or the end of one whose suffix the kernel's own files do not have.
 NAMED = re.compile(rf"((?:{'|'.join(FOLDERS)})/[\w./*-]*|[A-Za-z*][\w./*-]*\.(?:rs|sh|toml))(?::([\w-]+))?")
+# In a picture all files are ours.
+DRAWN = re.compile(r"(?<![\w/.-])([\w/-]+\.(?:c|rs|toml))(?:: (\w+)\(\))?")
 
 
 def files_of_the_tree():
@@ -61,16 +65,13 @@ def link_pages(docname, text):
         text.parent.replace(text, [*parts, nodes.Text(text[end:])])
 
 
-def check(files, literal):
-    match = NAMED.fullmatch(literal.astext())
-    if not match:
-        return
-    name, word = match[1].rstrip("/"), match[2]
+def check(files, name, word, node):
+    """Whether the tree has a file called name, and that has the word, if there is one."""
     found = [path for path in files if fnmatch.fnmatchcase(path, name) or fnmatch.fnmatchcase(path, f"*/{name}")]
     if not found:
-        logger.warning("no file of the tree is called %s", name, location=place(literal))
+        logger.warning("no file of the tree is called %s", name, location=place(node))
     elif word and not any(re.search(rf"\b{word}\b", (TREE / path).read_text()) for path in found):
-        logger.warning("%s does not contain %s", name, word, location=place(literal))
+        logger.warning("%s does not contain %s", name, word, location=place(node))
 
 
 def read(app, doctree):
@@ -82,7 +83,12 @@ def read(app, doctree):
             inside[0]["classes"].append("literal")
             literal.replace_self(inside)
         else:
-            check(files, literal)
+            named = NAMED.fullmatch(literal.astext())
+            if named:
+                check(files, named[1].rstrip("/"), named[2], literal)
+    for picture in doctree.findall(graphviz):
+        for name, word in DRAWN.findall(picture["code"].replace(r"\n", " ")):
+            check(files, name, word, picture)
     for text in list(doctree.findall(nodes.Text)):
         kept = (nodes.literal, nodes.literal_block, nodes.title, nodes.reference, nodes.comment, addnodes.pending_xref)
         above = text.parent

@@ -64,7 +64,7 @@ fn build(project: &Project) -> Result<(Option<PathBuf>, Vec<String>)> {
     let scratch = cache.scratch(NAME)?;
     let inside = root.inside().read(&project.dir, PROJECT).write(scratch.path(), BUILT);
     let mut sphinx = inside.command("sphinx-build");
-    sphinx.args(["-b", "html", "-W", "--keep-going", "-n", "-d"]).arg(format!("{BUILT}/doctrees"));
+    sphinx.args(["-b", "html", "-q", "-W", "--keep-going", "-n", "-d"]).arg(format!("{BUILT}/doctrees"));
     sphinx.arg(format!("{PROJECT}/Documentation")).arg(format!("{BUILT}/html"));
     let ended = log.run("sphinx-build", &mut sphinx);
     step.done();

@@ -18,6 +18,7 @@
 # make host-load   the same, and loads it
 # make install load unload status      on a host with AMX
 # make deb         Debian packages for the kernel that runs here, into .cache/deb; deb-all for each of machine/recipe.toml
+# make docs        Documentation/ as HTML, into .cache/docs; a warning is an error
 # make dist        the release's tarball from what is committed; the same commit makes the same bytes
 # XFD_KERNEL=NAME before any of them takes that kernel of machine/recipe.toml, not the default.
 
@@ -65,7 +66,7 @@ status:
 	else echo "xfd: enabled $$(cat $(LIVEPATCH)/enabled), in transition $$(cat $(LIVEPATCH)/transition)"; fi
 	@grep -H . $(COUNTERS)/* 2>/dev/null | sed 's|.*/||; s|:|: |'
 
-demo check check-debug check-kernels table bench host deb:
+demo check check-debug check-kernels table bench host deb docs:
 	$(MACHINE) $@
 
 deb-all:
@@ -123,4 +124,4 @@ fuzz: $(TOOLS)/$(FUZZ)
 dist:
 	@packaging/dist.sh $(abspath $(CARGO_TARGET_DIR)/../dist)
 
-.PHONY: deb deb-all dist modules install clean need-kdir load unload status host host-load demo check check-debug check-kernels check-debug-rt check-debug-kcsan table bench check-long check-kvm check-every coverage mutants fuzz
+.PHONY: docs deb deb-all dist modules install clean need-kdir load unload status host host-load demo check check-debug check-kernels check-debug-rt check-debug-kcsan table bench check-long check-kvm check-every coverage mutants fuzz

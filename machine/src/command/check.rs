@@ -8,6 +8,7 @@ use anyhow::{bail, Result};
 use crate::boot::machine::Machine;
 use crate::boot::verdict;
 use crate::command::check_packages;
+use crate::command::docs;
 use crate::command::host_tests;
 use crate::command::table;
 use crate::judge::every;
@@ -49,12 +50,12 @@ pub fn check(project: &Project, filter: Option<&str>, class: Class) -> Result<u8
         rows.push(Row { name: format!("host: {name}"), count, time: start.elapsed() });
     }
     type Check = fn(&Project) -> Result<Count>;
-    let of_packages: [(_, _, Check); 2] = [
+    let more: [(_, _, Check); 3] = [
+        (docs::NAME, Class::Usual, docs::check),
         (check_packages::NAME, Class::Usual, check_packages::check),
         (check_packages::DKMS, Class::Long, check_packages::check_dkms),
     ];
-    for (name, _, check) in of_packages.iter().filter(|(name, of, _)| *of == class && wanted(&format!("host:{name}")))
-    {
+    for (name, _, check) in more.iter().filter(|(name, of, _)| *of == class && wanted(&format!("host:{name}"))) {
         let start = Instant::now();
         let count = check(project)?;
         rows.push(Row { name: format!("host: {name}"), count, time: start.elapsed() });

@@ -107,6 +107,8 @@ pub enum Command {
     Bench,
     /// Show the first use of AMX, handled by the module
     Demo,
+    /// Build Documentation/ with Sphinx into the cache's folder `docs`; a warning is an error
+    Docs,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -8,6 +8,7 @@ pub mod check_packages;
 pub mod cli;
 pub mod deb;
 pub mod demo;
+pub mod docs;
 pub mod host;
 pub mod host_tests;
 pub mod job;
@@ -88,5 +89,6 @@ pub fn act(command: Command, kernel: Option<&str>) -> Result<u8> {
         Command::Table => table::table(project),
         Command::Bench => bench::bench(project),
         Command::Demo => demo::demo(project),
+        Command::Docs => docs::docs(project),
     }
 }

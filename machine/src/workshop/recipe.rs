@@ -22,6 +22,7 @@ pub struct Recipe {
     pub emulator: Emulator,
     pub software: Software,
     pub packages: Packages,
+    pub docs: Docs,
     /// What a test is skipped without.
     pub tracers: Software,
 }
@@ -109,6 +110,13 @@ pub struct Packages {
     pub build: Vec<String>,
     /// What the system has in which they are installed.
     pub system: Vec<String>,
+}
+
+/// The root that builds the documentation; the first toolroot's suite.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Docs {
+    pub packages: Vec<String>,
 }
 
 impl Recipe {

@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Sphinx configuration of Documentation/; `make docs` runs it."""
+
+import sys
+from pathlib import Path
+
+here = Path(__file__).resolve().parent
+# This folder may be read-only, and stays clean if it is not.
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(here / "sphinx"))
+
+project = "xfd"
+author = "the xfd authors"
+copyright = author
+release = version = (here.parent / "VERSION").read_text().strip()
+
+extensions = ["automarkup", "sphinx.ext.graphviz"]
+graphviz_output_format = "svg"
+# Two hyphens are an option.
+smartquotes = False
+# Examples are shell, C and logs in turn.
+highlight_language = "none"
+
+html_theme = "alabaster"
+html_theme_options = {"page_width": "auto", "body_max_width": "70em", "sidebar_width": "18em"}
+html_sidebars = {"**": ["searchbox.html", "globaltoc.html"]}
+html_copy_source = False

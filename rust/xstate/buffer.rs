@@ -6,7 +6,7 @@
 //! what to allocate, [`commit`] says what the new buffer holds, computed again from the buffer
 //! that is in place at that moment. Between them a buffer is known by its [`Room`].
 
-use super::room::{Room, Rooms};
+use super::capacity::{Room, Rooms};
 use super::xfeature::Xfeatures;
 
 /// The masks of an fpstate: what it has room for, and what is armed.
@@ -71,7 +71,7 @@ pub fn enlarged_for_guest(old: Masks, more: Xfeatures, room: &Room) -> Option<Ma
 #[cfg(test)]
 mod tests {
     use super::super::layout::Format;
-    use super::super::room::tests::{rooms, rooms_in, ALL, DEFAULT};
+    use super::super::capacity::tests::{rooms, rooms_in, ALL, DEFAULT};
     use super::*;
     use proptest::prelude::*;
 

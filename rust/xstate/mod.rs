@@ -4,7 +4,7 @@
 //!
 //! The modules stand in the order of a first use: the CPU's report ([`nm_event`]), whether it is
 //! of a [`facility`] that is given on request, the process's [`permission`], the sizes
-//! ([`layout`], [`room`]), the task's [`buffer`], the value the CPU must hold afterwards ([`arming`]), what
+//! ([`layout`], [`capacity`]), the task's [`buffer`], the value the CPU must hold afterwards ([`arming`]), what
 //! the task gets ([`verdict`]). After it: whether the task needs its buffer yet ([`idle`]). Beside
 //! it: what is different for a virtual CPU ([`guest`]). Before it: which instruction of the kernel's leads to its
 //! handler ([`near_call`]).
@@ -22,6 +22,6 @@ pub mod layout;
 pub mod near_call;
 pub mod nm_event;
 pub mod permission;
-pub mod room;
+pub mod capacity;
 pub mod verdict;
 pub mod xfeature;

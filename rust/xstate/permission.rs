@@ -6,7 +6,7 @@
 //! - A permission only grows; [`request`] never returns a mask smaller than the one it was given.
 //! - Kernel-defined and supervisor bits of the mask survive every request.
 
-use super::room::Rooms;
+use super::capacity::Rooms;
 use super::xfeature::Xfeatures;
 
 /// Set in a guest mask once the first vCPU exists: `FPU_GUEST_PERM_LOCKED`.
@@ -93,8 +93,8 @@ pub fn altstack_minimum(largest_frame: u64, largest_user_size: u32, user_size: u
 #[cfg(test)]
 mod tests {
     use super::super::layout::Format;
-    use super::super::room::tests::rooms_in;
-    use super::super::room::Rooms;
+    use super::super::capacity::tests::rooms_in;
+    use super::super::capacity::Rooms;
     use super::*;
     use proptest::prelude::*;
 

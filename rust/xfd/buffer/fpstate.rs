@@ -12,7 +12,7 @@ use crate::fault;
 use crate::seam::kernel::kernel;
 use crate::xstate::buffer::{self, Masks};
 use crate::xstate::layout::{Format, XCOMP_BV_COMPACTED};
-use crate::xstate::room::Room;
+use crate::xstate::capacity::Room;
 use crate::xstate::xfeature::Xfeatures;
 use core::mem::ManuallyDrop;
 use core::ptr::NonNull;

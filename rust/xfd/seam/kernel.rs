@@ -7,7 +7,7 @@ use crate::bindings;
 use crate::cpu::{cpuid, current::current_fpu, percpu::PerCpuU64};
 use crate::xstate::facility;
 use crate::xstate::layout::{Format, Layout};
-use crate::xstate::room::{Room, Rooms};
+use crate::xstate::capacity::{Room, Rooms};
 use crate::xstate::xfeature::{self, Xfeatures};
 use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;

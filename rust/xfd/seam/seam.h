@@ -134,7 +134,7 @@ void xfd_background_start(void);
 void xfd_background_stop(void);
 void xfd_background_synchronize(void);
 
-/* closing.c: calls xfd_finish() (xfd_main.rs) from a worker of the kernel's; and waits for that. */
+/* finish.c: calls xfd_finish() (xfd_main.rs) from a worker of the kernel's; and waits for that. */
 void xfd_finish_soon(void);
 void xfd_finish_synchronize(void);
 

@@ -4,7 +4,7 @@
 use super::{DEFAULT, USER};
 use xstate::buffer::{self, Masks};
 use xstate::layout::{Format, Layout};
-use xstate::room::{Room, Rooms};
+use xstate::capacity::{Room, Rooms};
 use xstate::xfeature::Xfeatures;
 
 /// A buffer: what it says, and the bytes that were allocated for it.

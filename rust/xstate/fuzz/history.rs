@@ -15,7 +15,7 @@ use xstate::facility;
 use xstate::idle::{look, Clock, Look, Note};
 use xstate::nm_event::NmEvent;
 use xstate::permission::{self, Answer, Audience, Permission, Refusal, GUEST_LOCKED};
-use xstate::room::Rooms;
+use xstate::capacity::Rooms;
 use xstate::xfeature::Xfeatures;
 
 const TILES: Xfeatures = Xfeatures::USER_DYNAMIC;

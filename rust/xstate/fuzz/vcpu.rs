@@ -6,7 +6,7 @@ use super::{DEFAULT, TILES, USER};
 use xstate::buffer;
 use xstate::guest::{self, Enabling, XfdUpdate};
 use xstate::layout::Layout;
-use xstate::room::Rooms;
+use xstate::capacity::Rooms;
 use xstate::xfeature::Xfeatures;
 
 /// A virtual CPU: what the hypervisor enabled, its buffer, and XSTATE_BV of the saved image.

@@ -6,7 +6,7 @@
 use xstate::arming;
 use xstate::buffer::{self, Masks, Need};
 use xstate::layout::{Component, Format, Layout};
-use xstate::room::{Room, Rooms};
+use xstate::capacity::{Room, Rooms};
 use xstate::xfeature::Xfeatures;
 
 const ARMED: Xfeatures = Xfeatures::USER_DYNAMIC;

@@ -12,7 +12,7 @@ use xstate::idle::{look, Clock, Look};
 use xstate::layout::{Component, Format, Layout};
 use xstate::nm_event::NmEvent;
 use xstate::permission::{self, Answer, Audience};
-use xstate::room::Rooms;
+use xstate::capacity::Rooms;
 use xstate::xfeature::Xfeatures;
 
 /// What every process has.

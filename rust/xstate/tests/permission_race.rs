@@ -12,7 +12,7 @@ use std::sync::atomic::AtomicBool;
 use xstate::buffer::{self, Masks, Need};
 use xstate::layout::{Component, Format, Layout};
 use xstate::permission::{self, Answer, Audience, Permission};
-use xstate::room::{Room, Rooms};
+use xstate::capacity::{Room, Rooms};
 use xstate::xfeature::Xfeatures;
 
 const DEFAULT: Xfeatures = Xfeatures::from_bits(0x202e7);

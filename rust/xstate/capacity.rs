@@ -71,7 +71,7 @@ impl Rooms {
     ///
     /// ```
     /// use xstate::layout::{Component, Format, Layout};
-    /// use xstate::room::Rooms;
+    /// use xstate::capacity::Rooms;
     /// use xstate::xfeature::Xfeatures;
     ///
     /// let tiles = Component { size: 8192, offset: 2816, aligned64: true };

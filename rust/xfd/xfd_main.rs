@@ -135,14 +135,14 @@ impl Xfd {
         call_site::locate()?;
         exit::locate()?;
         pass::locate()?;
-        hooks_are_passed()?;
+        check_hooks()?;
         fault::load_step(Step::Pool)?;
         let pool = pool::Pool::new().map_err(|_| Refusal::NoMemory)?;
         fault::load_step(Step::Livepatch)?;
         match livepatch::enable(module, &replaced(), (before_patching, after_unpatching)) {
             // The module is not in charge, but cannot go.
             Err(refusal) if !LIFECYCLE.is_stuck() => {
-                leave();
+                tear_down();
                 Err(refusal)
             }
             _ => Ok(Self {
@@ -156,12 +156,12 @@ impl Xfd {
 
 impl Drop for Xfd {
     fn drop(&mut self) {
-        leave();
+        tear_down();
     }
 }
 
 /// Takes off what is attached, and waits until nobody is in the module. Sleeps.
-fn leave() {
+fn tear_down() {
     // What a livepatch that failed, or was disabled, left; and a cumulative livepatch of somebody
     // else's replaces ours without asking, and without telling
     // (Documentation/livepatch/cumulative-patches.rst): everything else is attached then.
@@ -170,12 +170,12 @@ fn leave() {
     // that cannot be detached, removal waits. The livepatch core's reference is the last that it
     // gives up.
     // SAFETY: reads this module's state.
-    while unsafe { bindings::xfd_is_forced_out() } || !LIFECYCLE.detach() {
+    while unsafe { bindings::xfd_is_force_removed() } || !LIFECYCLE.detach() {
         kernel::pr_err_once!("waiting for who holds it (/sys/kernel/livepatch/xfd/enabled), or for what cannot be detached\n");
         kernel::time::delay::fsleep(kernel::time::Delta::from_secs(1));
     }
     // SAFETY: sleeping is allowed.
-    unsafe { bindings::xfd_finish_synchronize() };
+    unsafe { bindings::xfd_finish_flush() };
     LIFECYCLE.finish();
 }
 
@@ -207,7 +207,7 @@ fn replaced() -> [Replaced; 3] {
 }
 
 /// Fails if what is to be hooked is not there to be hooked, or has been by others.
-fn hooks_are_passed() -> Result<(), Refusal> {
+fn check_hooks() -> Result<(), Refusal> {
     livepatch::ftrace_is_on()?;
     livepatch::not_replaced(direct::FUNCTION)?;
     livepatch::is_called(
@@ -242,7 +242,7 @@ extern "C" fn after_unpatching(_: *mut bindings::klp_object) {
     IN_CHARGE_SINCE.store(0, Relaxed);
     pr_info!("first uses of dynamic xfeatures are handled by the kernel again\n");
     // SAFETY: a worker; Drop waits for it.
-    unsafe { bindings::xfd_finish_soon() }
+    unsafe { bindings::xfd_finish_queue() }
 }
 
 /// Waits until nobody is in the module, and gives back what it had from tasks. In a worker.

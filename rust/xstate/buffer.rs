@@ -4,16 +4,16 @@
 //!
 //! Two steps, because memory cannot be had under the lock that the registers need: [`need`] says
 //! what to allocate, [`commit`] says what the new buffer holds, computed again from the buffer
-//! that is in place at that moment. Between them a buffer is known by its [`Room`].
+//! that is in place at that moment. Between them a buffer is known by its [`Capacity`].
 
-use super::capacity::{Room, Rooms};
+use super::capacity::{Capacities, Capacity};
 use super::xfeature::Xfeatures;
 
 /// The masks of an fpstate: what it has room for, and what is armed.
 ///
 /// # Invariants
 ///
-/// Those of a buffer in place are held by its [`Room`]: a save writes all of `xfeatures`, and
+/// Those of a buffer in place are held by its [`Capacity`]: a save writes all of `xfeatures`, and
 /// nothing looks where the memory ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Masks {
@@ -31,9 +31,9 @@ pub enum Need {
     /// There is room and nothing is armed: the CPU's IA32_XFD does not match the task. One #NM
     /// per thread and facility is the rule, so this is somebody's bug; the cure is to write the
     /// task's value.
-    NothingButArming,
+    StaleXfd,
     /// Allocate a buffer with this room.
-    Enlarge(Room),
+    Enlarge(Capacity),
 }
 
 /// What a first use of `used` asks of a task whose buffer says `masks`, in a process that is
@@ -41,37 +41,37 @@ pub enum Need {
 ///
 /// The room is for everything permitted, not for what was used: a second facility then finds
 /// its room.
-pub fn need(masks: Masks, used: Xfeatures, permitted: Xfeatures, rooms: &Rooms) -> Need {
+pub fn need(masks: Masks, used: Xfeatures, permitted: Xfeatures, capacities: &Capacities) -> Need {
     if masks.xfeatures.contains(used) && (masks.xfd & used).is_empty() {
-        Need::NothingButArming
+        Need::StaleXfd
     } else {
-        Need::Enlarge(rooms.with(masks.xfeatures | permitted))
+        Need::Enlarge(capacities.with(masks.xfeatures | permitted))
     }
 }
 
-/// The masks of a buffer with `room` that takes over from one that says `old`, when `used` are
+/// The masks of a buffer with `capacity` that takes over from one that says `old`, when `used` are
 /// used: those get their place in it, and are armed no longer. `None` if they would claim more
 /// than the room.
-pub fn commit(old: Masks, used: Xfeatures, room: &Room) -> Option<Masks> {
+pub fn commit(old: Masks, used: Xfeatures, capacity: &Capacity) -> Option<Masks> {
     let masks = Masks {
         xfeatures: old.xfeatures | used,
         user_xfeatures: old.user_xfeatures | used,
         xfd: old.xfd & !used,
     };
-    room.holds(masks).then_some(masks)
+    capacity.fits(masks).then_some(masks)
 }
 
 /// The same for a virtual CPU that gets `more` components. `fpstate_realloc()`
 /// (arch/x86/kernel/fpu/xstate.c:1625) makes no difference between the two: what a guest has
 /// armed of `more`, which had no room before, is disarmed.
-pub fn enlarged_for_guest(old: Masks, more: Xfeatures, room: &Room) -> Option<Masks> {
-    commit(old, more, room)
+pub fn enlarged_for_guest(old: Masks, more: Xfeatures, capacity: &Capacity) -> Option<Masks> {
+    commit(old, more, capacity)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::capacity::tests::{capacities, capacities_in, ALL, DEFAULT};
     use super::super::layout::Format;
-    use super::super::capacity::tests::{rooms, rooms_in, ALL, DEFAULT};
     use super::*;
     use proptest::prelude::*;
 
@@ -85,21 +85,24 @@ mod tests {
         }
     }
 
-    fn room(bits: u64) -> Room {
-        rooms().with(Xfeatures::from_bits(bits))
+    fn capacity(bits: u64) -> Capacity {
+        capacities().with(Xfeatures::from_bits(bits))
     }
 
     fn need_of(masks: Masks, permitted: Xfeatures) -> Need {
-        need(masks, TILES, permitted, &rooms())
+        need(masks, TILES, permitted, &capacities())
     }
 
     #[test]
     fn a_small_buffer_grows_to_what_is_permitted() {
-        let Need::Enlarge(room) = need_of(small(), ALL) else {
+        let Need::Enlarge(capacity) = need_of(small(), ALL) else {
             panic!("no larger buffer")
         };
-        assert_eq!(room.xfeatures(), ALL);
-        assert_eq!((room.kernel_size(), room.user_size()), (10752, 11008));
+        assert_eq!(capacity.xfeatures(), ALL);
+        assert_eq!(
+            (capacity.kernel_size(), capacity.user_size()),
+            (10752, 11008)
+        );
     }
 
     #[test]
@@ -109,7 +112,7 @@ mod tests {
             xfeatures: DEFAULT | supervisor,
             ..small()
         };
-        assert_eq!(need_of(masks, ALL), Need::Enlarge(room(0x612e7)));
+        assert_eq!(need_of(masks, ALL), Need::Enlarge(capacity(0x612e7)));
     }
 
     #[test]
@@ -118,21 +121,21 @@ mod tests {
             xfeatures: ALL,
             ..small()
         };
-        assert_eq!(need_of(armed, ALL), Need::Enlarge(room(0x602e7)));
+        assert_eq!(need_of(armed, ALL), Need::Enlarge(capacity(0x602e7)));
         let roomless = Masks {
             xfd: Xfeatures::NONE,
             ..small()
         };
-        assert_eq!(need_of(roomless, ALL), Need::Enlarge(room(0x602e7)));
+        assert_eq!(need_of(roomless, ALL), Need::Enlarge(capacity(0x602e7)));
     }
 
     #[test]
     fn a_committed_buffer_needs_nothing() {
-        let masks = commit(small(), TILES, &room(0x602e7)).unwrap();
+        let masks = commit(small(), TILES, &capacity(0x602e7)).unwrap();
         assert_eq!(masks.xfeatures, ALL);
         assert_eq!(masks.user_xfeatures, ALL);
         assert!(masks.xfd.is_empty());
-        assert_eq!(need_of(masks, ALL), Need::NothingButArming);
+        assert_eq!(need_of(masks, ALL), Need::StaleXfd);
     }
 
     #[test]
@@ -148,25 +151,28 @@ mod tests {
             xfd: other,
         };
         assert_eq!(
-            enlarged_for_guest(old, TILES, &room(0x602e7)),
+            enlarged_for_guest(old, TILES, &capacity(0x602e7)),
             Some(expected)
         );
-        assert_eq!(enlarged_for_guest(old, TILES, &room(0x202e7)), None);
+        assert_eq!(enlarged_for_guest(old, TILES, &capacity(0x202e7)), None);
     }
 
     #[test]
     fn nothing_is_claimed_beyond_the_room() {
-        assert_eq!(commit(small(), TILES, &room(0x202e7)), None);
+        assert_eq!(commit(small(), TILES, &capacity(0x202e7)), None);
         // Room for the register image, but not in a signal frame: user space does not see it.
-        let unseen = rooms_in(Format::Compacted, DEFAULT).with(ALL);
+        let unseen = capacities_in(Format::Compacted, DEFAULT).with(ALL);
         assert_eq!((unseen.kernel_size(), unseen.user_size()), (10752, 2816));
         assert_eq!(commit(small(), TILES, &unseen), None);
     }
 
     #[test]
     fn bits_without_a_component_are_not_claimed() {
-        let room = room(1 << 20 | 0x602e7);
-        assert_eq!(commit(small(), Xfeatures::from_bits(1 << 20), &room), None);
+        let capacity = capacity(1 << 20 | 0x602e7);
+        assert_eq!(
+            commit(small(), Xfeatures::from_bits(1 << 20), &capacity),
+            None
+        );
     }
 
     proptest! {
@@ -180,8 +186,8 @@ mod tests {
                 xfd: !Xfeatures::from_bits(x | u),
             };
             let all = Xfeatures::KNOWN;
-            let room = rooms_in(Format::Compacted, all).with(all);
-            let new = commit(old, used, &room).unwrap();
+            let capacity = capacities_in(Format::Compacted, all).with(all);
+            let new = commit(old, used, &capacity).unwrap();
             prop_assert!(new.xfeatures.contains(!new.xfd));
             prop_assert!(new.xfeatures.contains(old.xfeatures));
             prop_assert!((new.xfd & used).is_empty());
@@ -198,21 +204,21 @@ mod tests {
         ) {
             let format = if compacted { Format::Compacted } else { Format::Standard };
             let user = Xfeatures::from_bits(user);
-            let rooms = rooms_in(format, user);
-            let layout = rooms.layout();
+            let capacities = capacities_in(format, user);
+            let layout = capacities.layout();
             let xfeatures = Xfeatures::from_bits(built_in);
             let mut masks = Masks { xfeatures, user_xfeatures: xfeatures & user, xfd: !xfeatures };
             let permitted = Xfeatures::from_bits(permitted);
-            let room = rooms.with(permitted | xfeatures);
+            let capacity = capacities.with(permitted | xfeatures);
             for used in uses.into_iter().map(Xfeatures::from_bits) {
                 // Some of it is refused, and what fits of it is not.
-                for used in [used, used & room.xfeatures() & user] {
-                    masks = commit(masks, used, &room).unwrap_or(masks);
+                for used in [used, used & capacity.xfeatures() & user] {
+                    masks = commit(masks, used, &capacity).unwrap_or(masks);
                 }
-                prop_assert!(masks.xfeatures.contains(used & room.xfeatures() & user));
-                prop_assert!(room.holds(masks));
-                prop_assert!(layout.size(masks.xfeatures, format) <= room.kernel_size());
-                prop_assert!(layout.size(masks.user_xfeatures, Format::Standard) <= room.user_size());
+                prop_assert!(masks.xfeatures.contains(used & capacity.xfeatures() & user));
+                prop_assert!(capacity.fits(masks));
+                prop_assert!(layout.size(masks.xfeatures, format) <= capacity.kernel_size());
+                prop_assert!(layout.size(masks.user_xfeatures, Format::Standard) <= capacity.user_size());
             }
         }
 
@@ -227,10 +233,10 @@ mod tests {
                 user_xfeatures: Xfeatures::NONE,
                 xfd: permitted,
             };
-            let need = need(masks, used, permitted, &rooms_in(Format::Compacted, permitted));
-            let Need::Enlarge(room) = need else { panic!("no room is enough") };
-            let masks = commit(masks, used, &room).unwrap();
-            prop_assert!(commit(masks, permitted, &room).is_some());
+            let need = need(masks, used, permitted, &capacities_in(Format::Compacted, permitted));
+            let Need::Enlarge(capacity) = need else { panic!("no room is enough") };
+            let masks = commit(masks, used, &capacity).unwrap();
+            prop_assert!(commit(masks, permitted, &capacity).is_some());
         }
     }
 }

@@ -14,14 +14,14 @@ use super::xfeature::Xfeatures;
 /// - One with `user_xfeatures`, or with any part of them, takes at most `user_size` bytes in the
 ///   standard format.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Room {
+pub struct Capacity {
     xfeatures: Xfeatures,
     user_xfeatures: Xfeatures,
     kernel_size: u32,
     user_size: u32,
 }
 
-impl Room {
+impl Capacity {
     fn computed(xfeatures: Xfeatures, user_supported: Xfeatures, layout: &Layout) -> Self {
         let xfeatures = xfeatures & Xfeatures::KNOWN;
         let user_xfeatures = xfeatures & user_supported;
@@ -50,7 +50,7 @@ impl Room {
     }
 
     /// Whether a buffer with this room may say `masks`.
-    pub fn holds(&self, masks: Masks) -> bool {
+    pub fn fits(&self, masks: Masks) -> bool {
         self.xfeatures.contains(masks.xfeatures)
             && self.user_xfeatures.contains(masks.user_xfeatures)
     }
@@ -59,19 +59,19 @@ impl Room {
 /// The rooms of this machine. Those of a task and of a virtual CPU that have everything are asked for
 /// again and again, and computed once.
 #[derive(Clone, Copy, Debug)]
-pub struct Rooms {
+pub struct Capacities {
     layout: Layout,
     user_supported: Xfeatures,
-    usual: [Room; 2],
+    usual: [Capacity; 2],
 }
 
-impl Rooms {
+impl Capacities {
     /// Of components that lie as `layout` says, of which user space sees those that are
     /// `user_supported`.
     ///
     /// ```
     /// use xstate::layout::{Component, Format, Layout};
-    /// use xstate::capacity::Rooms;
+    /// use xstate::capacity::Capacities;
     /// use xstate::xfeature::Xfeatures;
     ///
     /// let tiles = Component { size: 8192, offset: 2816, aligned64: true };
@@ -80,23 +80,27 @@ impl Rooms {
     ///     _ => Component::default(),
     /// });
     /// let all = Xfeatures::from_bits(0x40003);
-    /// let room = Rooms::new(layout, all, [all, Xfeatures::NONE]).with(all);
-    /// assert_eq!((room.kernel_size(), room.user_size()), (576 + 8192, 2816 + 8192));
+    /// let capacity = Capacities::new(layout, all, [all, Xfeatures::NONE]).with(all);
+    /// assert_eq!((capacity.kernel_size(), capacity.user_size()), (576 + 8192, 2816 + 8192));
     /// ```
     pub fn new(layout: Layout, user_supported: Xfeatures, usual: [Xfeatures; 2]) -> Self {
         Self {
             layout,
             user_supported,
-            usual: usual.map(|xfeatures| Room::computed(xfeatures, user_supported, &layout)),
+            usual: usual.map(|xfeatures| Capacity::computed(xfeatures, user_supported, &layout)),
         }
     }
 
     /// Room for `xfeatures`. Bits that name no component Linux knows get none.
-    pub fn with(&self, xfeatures: Xfeatures) -> Room {
+    pub fn with(&self, xfeatures: Xfeatures) -> Capacity {
         let xfeatures = xfeatures & Xfeatures::KNOWN;
-        match self.usual.iter().find(|room| room.xfeatures == xfeatures) {
-            Some(room) => *room,
-            None => Room::computed(xfeatures, self.user_supported, &self.layout),
+        match self
+            .usual
+            .iter()
+            .find(|capacity| capacity.xfeatures == xfeatures)
+        {
+            Some(capacity) => *capacity,
+            None => Capacity::computed(xfeatures, self.user_supported, &self.layout),
         }
     }
 
@@ -118,22 +122,22 @@ pub(crate) mod tests {
     const GUEST: Xfeatures = Xfeatures::from_bits(0x612e7);
 
     /// Those of a Sapphire Rapids.
-    pub(crate) fn rooms() -> Rooms {
-        rooms_in(Format::Compacted, ALL)
+    pub(crate) fn capacities() -> Capacities {
+        capacities_in(Format::Compacted, ALL)
     }
 
     /// The same, with a kernel that keeps its buffers in `format` and shows user space `user_supported`.
-    pub(crate) fn rooms_in(format: Format, user_supported: Xfeatures) -> Rooms {
-        Rooms::new(sapphire_rapids_in(format), user_supported, [ALL, GUEST])
+    pub(crate) fn capacities_in(format: Format, user_supported: Xfeatures) -> Capacities {
+        Capacities::new(sapphire_rapids_in(format), user_supported, [ALL, GUEST])
     }
 
     #[test]
     fn the_usual_rooms_are_those_computed() {
         for format in [Format::Compacted, Format::Standard] {
-            let rooms = rooms_in(format, ALL);
+            let capacities = capacities_in(format, ALL);
             for xfeatures in [ALL, GUEST, DEFAULT, Xfeatures::NONE] {
-                let computed = Room::computed(xfeatures, ALL, rooms.layout());
-                assert_eq!(rooms.with(xfeatures), computed);
+                let computed = Capacity::computed(xfeatures, ALL, capacities.layout());
+                assert_eq!(capacities.with(xfeatures), computed);
                 assert_eq!(computed.xfeatures(), xfeatures);
             }
         }
@@ -143,11 +147,11 @@ pub(crate) mod tests {
     fn bits_without_a_component_get_no_room() {
         for xfeatures in [ALL, DEFAULT] {
             let nameless = Xfeatures::from_bits(1 << 63 | 1 << 20);
-            let room = rooms().with(xfeatures | nameless);
-            assert_eq!(room, rooms().with(xfeatures));
-            assert_eq!(room.xfeatures(), xfeatures);
+            let capacity = capacities().with(xfeatures | nameless);
+            assert_eq!(capacity, capacities().with(xfeatures));
+            assert_eq!(capacity.xfeatures(), xfeatures);
         }
-        assert_eq!(rooms().with(ALL).kernel_size(), 10752);
+        assert_eq!(capacities().with(ALL).kernel_size(), 10752);
     }
 
     proptest! {
@@ -155,11 +159,11 @@ pub(crate) mod tests {
         #[test]
         fn a_part_of_the_components_fits(compacted: bool, all in 0u64..1 << 20, part: u64) {
             let format = if compacted { Format::Compacted } else { Format::Standard };
-            let rooms = rooms_in(format, ALL);
-            let room = rooms.with(Xfeatures::from_bits(all));
-            let part = Xfeatures::from_bits(part) & room.xfeatures();
-            prop_assert!(rooms.layout().size(part, format) <= room.kernel_size());
-            prop_assert!(rooms.layout().size(part & ALL, Format::Standard) <= room.user_size());
+            let capacities = capacities_in(format, ALL);
+            let capacity = capacities.with(Xfeatures::from_bits(all));
+            let part = Xfeatures::from_bits(part) & capacity.xfeatures();
+            prop_assert!(capacities.layout().size(part, format) <= capacity.kernel_size());
+            prop_assert!(capacities.layout().size(part & ALL, Format::Standard) <= capacity.user_size());
         }
     }
 }

@@ -103,7 +103,7 @@ impl<'t> Facilities<'t> {
     /// let machine = Xfeatures::from_bits(0x600e7);
     /// let ask = |idx| facility::LINUX.requested(idx, machine);
     /// assert_eq!(ask(18), Ok(Xfeatures::from_bits(0x40000)));
-    /// assert_eq!(ask(17), Err(Refusal::NotOnRequest));
+    /// assert_eq!(ask(17), Err(Refusal::NotRequestable));
     /// assert_eq!(ask(64), Err(Refusal::NoSuchXfeature));
     /// ```
     pub fn requested(&self, idx: u64, supported: Xfeatures) -> Result<Xfeatures, Refusal> {
@@ -115,7 +115,7 @@ impl<'t> Facilities<'t> {
             .find(|facility| u64::from(facility.number.nr()) == idx)
             .filter(|facility| supported.contains(facility.components | facility.needs))
             .map(Facility::components)
-            .ok_or(Refusal::NotOnRequest)
+            .ok_or(Refusal::NotRequestable)
     }
 
     /// The components of those facilities that `raised` are of: who uses a part of one gets all of it, so
@@ -212,7 +212,7 @@ mod tests {
         for idx in 0..64 {
             let expected = match idx {
                 18 => Ok(Xfeature::XTILE_DATA.mask()),
-                0..=19 => Err(Refusal::NotOnRequest),
+                0..=19 => Err(Refusal::NotRequestable),
                 _ => Err(Refusal::NoSuchXfeature),
             };
             assert_eq!(LINUX.requested(idx, SUPPORTED), expected, "facility {idx}");
@@ -227,7 +227,7 @@ mod tests {
     fn what_the_machine_lacks_is_not_given() {
         for lacking in [0x200e7, 0x400e7] {
             let without = Xfeatures::from_bits(lacking);
-            assert_eq!(LINUX.requested(18, without), Err(Refusal::NotOnRequest));
+            assert_eq!(LINUX.requested(18, without), Err(Refusal::NotRequestable));
             assert_eq!(LINUX.requested(20, without), Err(Refusal::NoSuchXfeature));
         }
     }

@@ -31,16 +31,16 @@ impl Clock {
 /// As a word it goes wherever 8 bytes are free; 0 there is no note:
 ///
 /// ```
-/// use xstate::idle::{look, Clock, Look, Note};
+/// use xstate::idle::{classify, Clock, Idleness, Note};
 /// use xstate::xfeature::Xfeatures;
 ///
 /// let none = Xfeatures::NONE;
-/// let Look::IdleSince(note) = look(none, Note::from_word(0), Clock::at(5000), 1000, 7) else {
-///     panic!("the first look takes nothing")
+/// let Idleness::IdleSince(note) = classify(none, Note::from_word(0), Clock::at(5000), 1000, 7) else {
+///     panic!("the first classify takes nothing")
 /// };
 /// assert_ne!(note.word(), 0);
 /// assert_eq!(Note::from_word(note.word()), Some(note));
-/// assert_eq!(look(none, Some(note), Clock::at(6000), 1000, 7), Look::Spare);
+/// assert_eq!(classify(none, Some(note), Clock::at(6000), 1000, 7), Idleness::Reclaimable);
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Note {
@@ -65,36 +65,36 @@ impl Note {
 
 /// What a look at a task says of its buffer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Look {
+pub enum Idleness {
     /// Dynamic components are in use: what was noted is void.
     InUse,
     /// They are not, and the task has been blocked since: note it.
     IdleSince(Note),
     /// It has been so for an interval: the buffer may go.
-    Spare,
+    Reclaimable,
 }
 
 /// A look at `now` at a blocked task, of which the dynamic components `in_use` are not in their
 /// initial state, those of any facility, and of which an earlier look `noted` that it was idle. `interval` is in
 /// milliseconds; `switches` is how often the task was switched to or away so far, and may wrap.
-pub fn look(
+pub fn classify(
     in_use: Xfeatures,
     noted: Option<Note>,
     now: Clock,
     interval: u32,
     switches: u32,
-) -> Look {
+) -> Idleness {
     if !in_use.is_empty() {
-        return Look::InUse;
+        return Idleness::InUse;
     }
     match noted {
-        Some(note) if note.switches != switches => Look::IdleSince(Note {
+        Some(note) if note.switches != switches => Idleness::IdleSince(Note {
             since: now,
             switches,
         }),
-        Some(note) if now.since(note.since) >= interval => Look::Spare,
-        Some(note) => Look::IdleSince(note),
-        None => Look::IdleSince(Note {
+        Some(note) if now.since(note.since) >= interval => Idleness::Reclaimable,
+        Some(note) => Idleness::IdleSince(note),
+        None => Idleness::IdleSince(Note {
             since: now,
             switches,
         }),
@@ -120,18 +120,24 @@ mod tests {
     fn a_buffer_goes_at_the_second_look() {
         let first = note(5000, 3);
         let second = Clock::at(6000);
-        let since_first = Look::IdleSince(first);
-        assert_eq!(look(NONE, None, first.since, 1000, 3), since_first);
-        assert_eq!(look(NONE, Some(first), second, 1000, 3), Look::Spare);
-        assert_eq!(look(NONE, Some(first), second, 1001, 3), since_first);
+        let since_first = Idleness::IdleSince(first);
+        assert_eq!(classify(NONE, None, first.since, 1000, 3), since_first);
+        assert_eq!(
+            classify(NONE, Some(first), second, 1000, 3),
+            Idleness::Reclaimable
+        );
+        assert_eq!(classify(NONE, Some(first), second, 1001, 3), since_first);
     }
 
     #[test]
     fn without_an_interval_the_second_look_takes_it() {
         let now = Clock::at(5000);
         let first = note(5000, 3);
-        assert_eq!(look(NONE, None, now, 0, 3), Look::IdleSince(first));
-        assert_eq!(look(NONE, Some(first), now, 0, 3), Look::Spare);
+        assert_eq!(classify(NONE, None, now, 0, 3), Idleness::IdleSince(first));
+        assert_eq!(
+            classify(NONE, Some(first), now, 0, 3),
+            Idleness::Reclaimable
+        );
     }
 
     #[test]
@@ -139,8 +145,8 @@ mod tests {
         let first = note(5000, 3);
         let now = Clock::at(9000);
         for interval in [0, 1000] {
-            let anew = Look::IdleSince(note(9000, 4));
-            assert_eq!(look(NONE, Some(first), now, interval, 4), anew);
+            let anew = Idleness::IdleSince(note(9000, 4));
+            assert_eq!(classify(NONE, Some(first), now, interval, 4), anew);
         }
     }
 
@@ -148,7 +154,7 @@ mod tests {
     fn tiles_in_use_keep_it_and_void_the_note() {
         let first = note(1, 3);
         let now = Clock::at(9000);
-        assert_eq!(look(TILES, Some(first), now, 1000, 3), Look::InUse);
+        assert_eq!(classify(TILES, Some(first), now, 1000, 3), Idleness::InUse);
     }
 
     #[test]
@@ -156,9 +162,12 @@ mod tests {
         assert_eq!(Clock::at(1 << 32), Clock::at(1));
         let late = note((1 << 32) - 500, 3);
         let now = Clock::at((1 << 32) + 500);
-        assert_eq!(look(NONE, Some(late), now, 1000, 3), Look::Spare);
-        let since_late = Look::IdleSince(late);
-        assert_eq!(look(NONE, Some(late), now, 1001, 3), since_late);
+        assert_eq!(
+            classify(NONE, Some(late), now, 1000, 3),
+            Idleness::Reclaimable
+        );
+        let since_late = Idleness::IdleSince(late);
+        assert_eq!(classify(NONE, Some(late), now, 1001, 3), since_late);
     }
 
     #[test]
@@ -190,7 +199,7 @@ mod tests {
             let in_use = Xfeatures::from_bits(in_use);
             let noted = Note::from_word(noted);
             let switches = noted.map_or(0, |note| note.switches).wrapping_add(ran);
-            if look(in_use, noted, Clock::at(now), interval, switches) == Look::Spare {
+            if classify(in_use, noted, Clock::at(now), interval, switches) == Idleness::Reclaimable {
                 prop_assert!(in_use.is_empty());
                 let note = noted.unwrap();
                 prop_assert!(Clock::at(now).since(note.since) >= interval);

@@ -15,6 +15,7 @@
 
 pub mod arming;
 pub mod buffer;
+pub mod capacity;
 pub mod facility;
 pub mod guest;
 pub mod idle;
@@ -22,6 +23,5 @@ pub mod layout;
 pub mod near_call;
 pub mod nm_event;
 pub mod permission;
-pub mod capacity;
 pub mod verdict;
 pub mod xfeature;

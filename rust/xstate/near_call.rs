@@ -28,7 +28,7 @@ impl NearCall {
 }
 
 /// The near calls and jumps to `target` in `text`, which is at `start`.
-pub fn all_in(text: &[u8], start: usize, target: usize) -> impl Iterator<Item = NearCall> + '_ {
+pub fn find_all(text: &[u8], start: usize, target: usize) -> impl Iterator<Item = NearCall> + '_ {
     text.windows(LENGTH)
         .enumerate()
         .filter_map(move |(i, bytes)| {

@@ -6,7 +6,7 @@
 //! - A permission only grows; [`request`] never returns a mask smaller than the one it was given.
 //! - Kernel-defined and supervisor bits of the mask survive every request.
 
-use super::capacity::Rooms;
+use super::capacity::Capacities;
 use super::xfeature::Xfeatures;
 
 /// Set in a guest mask once the first vCPU exists: `FPU_GUEST_PERM_LOCKED`.
@@ -14,7 +14,7 @@ pub const GUEST_LOCKED: Xfeatures = Xfeatures::from_bits(1 << 63);
 
 /// Whose permission: the process's own, or that of the guests it runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Audience {
+pub enum PermissionKind {
     /// `ARCH_REQ_XCOMP_PERM`.
     Host,
     /// `ARCH_REQ_XCOMP_GUEST_PERM`.
@@ -27,7 +27,7 @@ pub enum Refusal {
     /// No such component: EINVAL.
     NoSuchXfeature,
     /// Not a component that is given on request, or not on this machine: EOPNOTSUPP.
-    NotOnRequest,
+    NotRequestable,
     /// A vCPU exists already: EBUSY.
     GuestLocked,
 }
@@ -48,7 +48,7 @@ pub struct Permission {
 pub enum Answer {
     /// Everything asked for is permitted already.
     Already,
-    /// Store this permission; for [`Audience::Host`] only if every alternate signal stack of the
+    /// Store this permission; for [`PermissionKind::Host`] only if every alternate signal stack of the
     /// process can take a frame with `user_size` bytes of state (ENOSPC otherwise).
     Grant(Permission),
 }
@@ -65,21 +65,21 @@ pub fn allows(permitted: Xfeatures, wanted: Xfeatures) -> bool {
 pub fn request(
     permitted: Xfeatures,
     requested: Xfeatures,
-    audience: Audience,
-    rooms: &Rooms,
+    kind: PermissionKind,
+    capacities: &Capacities,
 ) -> Result<Answer, Refusal> {
     if allows(permitted, requested) {
         return Ok(Answer::Already);
     }
-    if audience == Audience::Guest && permitted.contains(GUEST_LOCKED) {
+    if kind == PermissionKind::Guest && permitted.contains(GUEST_LOCKED) {
         return Err(Refusal::GuestLocked);
     }
     let xfeatures = permitted | requested;
-    let room = rooms.with(xfeatures);
+    let capacity = capacities.with(xfeatures);
     Ok(Answer::Grant(Permission {
         xfeatures,
-        kernel_size: room.kernel_size(),
-        user_size: room.user_size(),
+        kernel_size: capacity.kernel_size(),
+        user_size: capacity.user_size(),
     }))
 }
 
@@ -92,22 +92,27 @@ pub fn altstack_minimum(largest_frame: u64, largest_user_size: u32, user_size: u
 
 #[cfg(test)]
 mod tests {
+    use super::super::capacity::tests::capacities_in;
+    use super::super::capacity::Capacities;
     use super::super::layout::Format;
-    use super::super::capacity::tests::rooms_in;
-    use super::super::capacity::Rooms;
     use super::*;
     use proptest::prelude::*;
 
     /// With PKRU not in the frames.
-    fn rooms() -> Rooms {
-        rooms_in(Format::Compacted, Xfeatures::from_bits(0x600e7))
+    fn capacities() -> Capacities {
+        capacities_in(Format::Compacted, Xfeatures::from_bits(0x600e7))
     }
 
     #[test]
     fn a_grant_has_the_sizes_of_silicon() {
         // PKRU, CET_U and the rest of a stock kernel's default mask.
         let permitted = Xfeatures::from_bits(0x20ae7);
-        let answer = request(permitted, Xfeatures::USER_DYNAMIC, Audience::Host, &rooms());
+        let answer = request(
+            permitted,
+            Xfeatures::USER_DYNAMIC,
+            PermissionKind::Host,
+            &capacities(),
+        );
         let Ok(Answer::Grant(p)) = answer else {
             panic!("{answer:?}")
         };
@@ -118,13 +123,13 @@ mod tests {
     #[test]
     fn the_lock_is_looked_at_after_what_is_permitted() {
         let tiles = Xfeatures::USER_DYNAMIC;
-        let ask = |mask, audience| request(mask, tiles, audience, &rooms());
+        let ask = |mask, kind| request(mask, tiles, kind, &capacities());
         assert_eq!(
-            ask(GUEST_LOCKED, Audience::Guest),
+            ask(GUEST_LOCKED, PermissionKind::Guest),
             Err(Refusal::GuestLocked)
         );
         assert_eq!(
-            ask(GUEST_LOCKED | tiles, Audience::Guest),
+            ask(GUEST_LOCKED | tiles, PermissionKind::Guest),
             Ok(Answer::Already)
         );
     }
@@ -138,9 +143,9 @@ mod tests {
     proptest! {
         #[test]
         fn permissions_only_grow(mask in 0u64..1 << 20, guest: bool) {
-            let audience = if guest { Audience::Guest } else { Audience::Host };
+            let kind = if guest { PermissionKind::Guest } else { PermissionKind::Host };
             let permitted = Xfeatures::from_bits(mask);
-            let answer = request(permitted, Xfeatures::USER_DYNAMIC, audience, &rooms());
+            let answer = request(permitted, Xfeatures::USER_DYNAMIC, kind, &capacities());
             match answer {
                 Ok(Answer::Already) => prop_assert!(mask & 1 << 18 != 0),
                 Ok(Answer::Grant(p)) => prop_assert_eq!(p.xfeatures.bits(), mask | 1 << 18),

@@ -9,12 +9,12 @@ use kernel::prelude::*;
 
 /// What happens if there is no memory.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Shortage {
+pub(crate) enum AllocMode {
     /// The allocation fails: the C code's fails at this place, too.
-    Fails,
+    MayFail,
     /// It waits until there is some. For those to whom the C code has given their memory before,
     /// and who cannot be told of a failure.
-    Waits,
+    NoFail,
 }
 
 /// An fpstate of its own vmalloc area that no task has. Not to be dropped: [`Self::free`].
@@ -30,18 +30,18 @@ unsafe impl Send for Area {}
 impl Area {
     /// A register image of `kernel_size` bytes and its head, all of it zero. Sleeps.
     ///
-    /// Errors: ENOMEM, with [`Shortage::Fails`].
+    /// Errors: ENOMEM, with [`AllocMode::MayFail`].
     // Not the kernel crate's Vmalloc: /proc/vmallocinfo names the function that called vmalloc,
     // and these areas must be told from everybody else's.
     #[inline(never)]
-    pub(crate) fn allocate(kernel_size: u32, shortage: Shortage) -> Result<Self> {
+    pub(crate) fn allocate(kernel_size: u32, mode: AllocMode) -> Result<Self> {
         let bytes = bindings::XFD_FPSTATE_REGS as usize + kernel_size as usize;
         // SAFETY: may be called wherever sleeping is allowed; returns NULL or `bytes` zeroed
         // bytes on a page boundary.
         let area = unsafe {
-            match shortage {
-                Shortage::Fails => bindings::vzalloc_noprof(bytes),
-                Shortage::Waits => bindings::__vmalloc_noprof(bytes, bindings::XFD_GFP_WAITS),
+            match mode {
+                AllocMode::MayFail => bindings::vzalloc_noprof(bytes),
+                AllocMode::NoFail => bindings::__vmalloc_noprof(bytes, bindings::XFD_GFP_NOFAIL),
             }
         };
         let area = NonNull::new(area.cast::<fpstate>()).ok_or(ENOMEM)?;

@@ -5,8 +5,8 @@
 //! components. To the kernel's own code such a task is one that has not used any.
 
 use super::area::Area;
-use super::fpstate::{abandon, copy_registers};
-use super::registers::{forget_registers, xstate_bv, Fpregs};
+use super::fpstate::{copy_registers, recycle};
+use super::registers::{invalidate_fpregs, xstate_bv, Fpregs};
 use crate::bindings::{self, fpstate, fpu};
 use crate::cpu::current::current_fpu;
 use crate::xstate::xfeature::Xfeatures;
@@ -72,14 +72,14 @@ impl Enlarged {
         unsafe {
             (*self.fpu).fpstate = &raw mut (*self.fpu).__fpstate;
             // XFD is written when they are loaded.
-            forget_registers(self.fpu);
+            invalidate_fpregs(self.fpu);
         }
     }
 }
 
 /// Takes current's enlarged buffer away, and its register contents with it: current never
 /// returns to user mode. Interrupts on; does not sleep.
-pub(crate) fn retire() {
+pub(crate) fn discard_current() {
     // SAFETY: current exchanges its buffer itself; reclaim leaves a task alone that is about to end
     // (PF_EXITING, tasks.c).
     let Some(enlarged) = (unsafe { Enlarged::of(current_fpu()) }) else {
@@ -91,7 +91,7 @@ pub(crate) fn retire() {
     enlarged.put_builtin_in_place();
     drop(fpregs);
     // SAFETY: current has the built-in one.
-    unsafe { abandon(enlarged.state.as_ptr()) }
+    unsafe { recycle(enlarged.state.as_ptr()) }
 }
 
 /// # Safety

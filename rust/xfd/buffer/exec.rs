@@ -6,8 +6,8 @@
 //! exchanges the buffers before it takes the registers away, outside any lock: a preemption
 //! between the two finds IA32_XFD and the fpstate in disagreement. Both are mended here.
 
-use super::fpstate::abandon;
-use super::registers::{forget_registers, Fpregs};
+use super::fpstate::recycle;
+use super::registers::{invalidate_fpregs, Fpregs};
 use crate::bindings;
 use crate::cpu::current::current_fpu;
 use crate::seam::kernel::kernel;
@@ -30,11 +30,11 @@ pub(crate) extern "C" fn xfd_fpu_flush_thread() {
             (*fpu).fpstate.byte_add(regs).cast::<u8>(),
             bindings::XFD_XSAVE_FIXED as usize,
         );
-        forget_registers(fpu);
+        invalidate_fpregs(fpu);
         old
     };
     fpregs.mark_in_memory();
     drop(fpregs);
     // SAFETY: current has its built-in one.
-    unsafe { abandon(old) }
+    unsafe { recycle(old) }
 }

@@ -50,5 +50,5 @@ pub(crate) fn synchronize() {
 /// Called by a user task that is about to end and does not return to user mode; must not sleep.
 #[no_mangle]
 extern "C" fn xfd_before_exit() {
-    enlarged::retire();
+    enlarged::discard_current();
 }

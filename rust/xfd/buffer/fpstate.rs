@@ -3,7 +3,7 @@
 //!
 //! Memory is had with no lock held; the exchange is one short section with the registers locked.
 
-use super::area::{Area, Shortage};
+use super::area::{AllocMode, Area};
 use super::pool;
 use super::registers::{xstate_bv, Fpregs};
 use crate::bindings::{self, fpstate};
@@ -11,8 +11,8 @@ use crate::cpu::current::current_fpu;
 use crate::fault;
 use crate::seam::kernel::kernel;
 use crate::xstate::buffer::{self, Masks};
+use crate::xstate::capacity::Capacity;
 use crate::xstate::layout::{Format, XCOMP_BV_COMPACTED};
-use crate::xstate::capacity::Room;
 use crate::xstate::xfeature::Xfeatures;
 use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
@@ -48,35 +48,35 @@ pub(crate) unsafe fn masks_of(state: *const fpstate) -> Masks {
 ///
 /// # Invariants
 ///
-/// Its area has room for a register image of `room.kernel_size()` bytes.
+/// Its area has room for a register image of `capacity.kernel_size()` bytes.
 pub(crate) struct FpstateBuffer {
     area: ManuallyDrop<Area>,
-    room: Room,
+    capacity: Capacity,
 }
 
 impl FpstateBuffer {
     /// A buffer with this room, every component in its initial state: one from the pool, or a new
     /// one. Sleeps.
     ///
-    /// Errors: ENOMEM, with [`Shortage::Fails`].
-    pub(crate) fn obtain(room: Room, shortage: Shortage) -> Result<Self> {
-        if shortage == Shortage::Fails && fault::allocation_fails() {
+    /// Errors: ENOMEM, with [`AllocMode::MayFail`].
+    pub(crate) fn obtain(capacity: Capacity, mode: AllocMode) -> Result<Self> {
+        if mode == AllocMode::MayFail && fault::allocation_fails() {
             return Err(ENOMEM);
         }
-        let area = match pool::take(room.kernel_size()) {
+        let area = match pool::take(capacity.kernel_size()) {
             Some(area) => area,
-            None => Area::allocate(room.kernel_size(), shortage)?,
+            None => Area::allocate(capacity.kernel_size(), mode)?,
         };
         let state = area.as_ptr();
         // SAFETY: nobody else has the memory; it is aligned, and holds the struct's head.
         unsafe {
-            (*state).user_size = room.user_size();
+            (*state).user_size = capacity.user_size();
             (*state).set_is_valloc(1);
         }
-        // INVARIANT: both ways give an area of `room.kernel_size()` bytes.
+        // INVARIANT: both ways give an area of `capacity.kernel_size()` bytes.
         Ok(Self {
             area: ManuallyDrop::new(area),
-            room,
+            capacity,
         })
     }
 
@@ -88,7 +88,7 @@ impl FpstateBuffer {
     /// Writes what it says of itself. `None`, which is a bug of ours, if it has no room for that.
     #[must_use]
     pub(crate) fn claim(&mut self, masks: Masks) -> Option<()> {
-        if !self.room.holds(masks) {
+        if !self.capacity.fits(masks) {
             kernel::pr_err_once!(
                 "a register buffer has no room for {:#x}\n",
                 masks.xfeatures.bits()
@@ -126,7 +126,7 @@ impl FpstateBuffer {
         // SAFETY: `fpregs` keeps everybody from current's fpstate pointer and its old buffer.
         let old = unsafe { (*fpu).fpstate };
         // SAFETY: as above.
-        let masks = buffer::commit(unsafe { masks_of(old) }, used, &self.room);
+        let masks = buffer::commit(unsafe { masks_of(old) }, used, &self.capacity);
         let Some(masks) = masks.filter(|&masks| self.claim(masks).is_some()) else {
             // Not with the registers locked: the pool has a lock that sleeps on PREEMPT_RT.
             drop(fpregs);
@@ -139,7 +139,7 @@ impl FpstateBuffer {
         }
         drop(fpregs);
         // SAFETY: current has the new one.
-        unsafe { abandon(old) };
+        unsafe { recycle(old) };
         Some(())
     }
 
@@ -158,7 +158,7 @@ impl FpstateBuffer {
         used: Xfeatures,
     ) -> Result<(), Self> {
         // SAFETY: the caller vouches for both.
-        let masks = buffer::commit(unsafe { masks_of(*slot) }, used, &self.room);
+        let masks = buffer::commit(unsafe { masks_of(*slot) }, used, &self.capacity);
         if masks.and_then(|masks| self.claim(masks)).is_none() {
             return Err(self);
         }
@@ -184,7 +184,7 @@ impl Drop for FpstateBuffer {
 /// # Safety
 ///
 /// `state` is valid, and no task has it any more.
-pub(crate) unsafe fn abandon(state: *mut fpstate) {
+pub(crate) unsafe fn recycle(state: *mut fpstate) {
     // SAFETY: a valid fpstate, and the caller's alone; those with an area of their own were made by
     // this module or by the kernel's fpstate_realloc() or fpu_alloc_guest_fpstate().
     unsafe {
@@ -219,7 +219,7 @@ pub(crate) unsafe fn copy_registers(from: *const fpstate, to: *mut fpstate) {
     unsafe {
         let (has, takes) = (masks_of(from).xfeatures, masks_of(to).xfeatures);
         let in_use = Xfeatures::from_bits(xstate_bv(from).read()) & takes;
-        for part in kernel().rooms.layout().moves(has, takes, in_use) {
+        for part in kernel().capacities.layout().moves(has, takes, in_use) {
             core::ptr::copy_nonoverlapping(
                 from.byte_add(regs + part.from as usize).cast::<u8>(),
                 to.byte_add(regs + part.to as usize).cast::<u8>(),
@@ -237,7 +237,7 @@ pub(crate) unsafe fn copy_registers(from: *const fpstate, to: *mut fpstate) {
 ///
 /// `state` is the caller's alone.
 unsafe fn set_xcomp_bv(state: *mut fpstate, xfeatures: Xfeatures) {
-    if kernel().rooms.layout().kernel_format() == Format::Compacted {
+    if kernel().capacities.layout().kernel_format() == Format::Compacted {
         let bits = xfeatures.bits() | XCOMP_BV_COMPACTED;
         // SAFETY: within the buffer: every register image has the header.
         unsafe {
@@ -250,7 +250,7 @@ unsafe fn set_xcomp_bv(state: *mut fpstate, xfeatures: Xfeatures) {
 }
 
 /// Writes current's XFD value to the CPU and its per-CPU copy, whatever the copy says.
-pub(crate) fn rearm_as_current() {
+pub(crate) fn resync_xfd() {
     let fpregs = Fpregs::lock();
     let owned = fpregs.load();
     // SAFETY: the value is an fpstate's.

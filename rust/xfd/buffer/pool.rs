@@ -11,7 +11,7 @@
 //! the size that the kernel allocates: its `fpstate_free()` can free each of them, if the module
 //! is gone by then.
 
-use super::area::{Area, Shortage};
+use super::area::{AllocMode, Area};
 use crate::bindings;
 use crate::seam::kernel::kernel;
 use crate::watch::stats::STATS;
@@ -30,10 +30,10 @@ const NEIGHBOURS: usize = 7;
 const SPARE: u32 = 1;
 
 /// One CPU's buffers, the last come first gone: it is the one the cache knows.
-struct Shelf {
+struct CpuCache {
     buffers: Stack,
     /// The fewest there were since [`trim`] looked: nobody needed these.
-    least: u32,
+    low_water: u32,
 }
 
 /// Buffers linked through their first word, which no reader of a free one looks at.
@@ -71,7 +71,7 @@ impl Stack {
         unsafe {
             self.top = free.as_ref().below;
             *state.as_ptr().cast::<u64>() = 0;
-            (*state.as_ptr()).size = kernel().largest_room.kernel_size();
+            (*state.as_ptr()).size = kernel().largest_capacity.kernel_size();
         }
         self.count -= 1;
         // SAFETY: as above; it is on no stack any more.
@@ -79,15 +79,15 @@ impl Stack {
     }
 }
 
-impl Shelf {
+impl CpuCache {
     const EMPTY: Self = Self {
         buffers: Stack::EMPTY,
-        least: 0,
+        low_water: 0,
     };
 
     fn take(&mut self) -> Option<Area> {
         let buffer = self.buffers.pop();
-        self.least = self.least.min(self.buffers.count);
+        self.low_water = self.low_water.min(self.buffers.count);
         buffer
     }
 }
@@ -96,9 +96,9 @@ impl Shelf {
 static CLOSED: AtomicFlag = AtomicFlag::new(false);
 
 /// The shelves, while there is a [`Pool`].
-static SHELVES: Atomic<*mut Shelves> = Atomic::new(ptr::null_mut());
+static CPU_CACHES: Atomic<*mut CpuCaches> = Atomic::new(ptr::null_mut());
 
-type Shelves = KVec<Pin<KBox<SpinLock<Shelf>>>>;
+type CpuCaches = KVec<Pin<KBox<SpinLock<CpuCache>>>>;
 
 /// As long as it is there, buffers are kept. Dropping it frees them all.
 pub(crate) struct Pool(());
@@ -109,13 +109,14 @@ impl Pool {
     /// Errors: ENOMEM.
     pub(crate) fn new() -> Result<Self> {
         let cpus = nr_cpu_ids() as usize;
-        let mut shelves = Shelves::with_capacity(cpus, GFP_KERNEL)?;
+        let mut caches = CpuCaches::with_capacity(cpus, GFP_KERNEL)?;
         for _ in 0..cpus {
-            let shelf = KBox::pin_init(new_spinlock!(Shelf::EMPTY, "xfd shelf"), GFP_KERNEL)?;
-            shelves.push(shelf, GFP_KERNEL)?;
+            let cache =
+                KBox::pin_init(new_spinlock!(CpuCache::EMPTY, "xfd_cpu_cache"), GFP_KERNEL)?;
+            caches.push(cache, GFP_KERNEL)?;
         }
-        let shelves = KBox::new(shelves, GFP_KERNEL)?;
-        SHELVES.store(KBox::into_raw(shelves), Release);
+        let caches = KBox::new(caches, GFP_KERNEL)?;
+        CPU_CACHES.store(KBox::into_raw(caches), Release);
         put_spares();
         // SAFETY: the callbacks below are ready for it.
         if unsafe { bindings::xfd_shrinker_register() } != 0 {
@@ -131,10 +132,10 @@ impl Drop for Pool {
         // SAFETY: `new` registered it; does nothing if that failed. Waits for its callbacks.
         unsafe { bindings::xfd_shrinker_unregister() };
         empty();
-        let shelves = SHELVES.xchg(ptr::null_mut(), Acquire);
+        let caches = CPU_CACHES.xchg(ptr::null_mut(), Acquire);
         // SAFETY: `new` made it from a box; nobody is in the module any more, and the
         // shrinker is gone (xfd_main.rs).
-        drop(unsafe { KBox::from_raw(shelves) });
+        drop(unsafe { KBox::from_raw(caches) });
     }
 }
 
@@ -143,63 +144,64 @@ fn put_spares() {
     if spare() == 0 {
         return;
     }
-    for (cpu, shelf) in shelves().iter().enumerate() {
+    for (cpu, cache) in caches().iter().enumerate() {
         // SAFETY: reads a mask of the kernel's.
         if unsafe { bindings::xfd_cpu_is_online(cpu as u32) } {
-            let Ok(buffer) = Area::allocate(kernel().largest_room.kernel_size(), Shortage::Fails)
+            let Ok(buffer) =
+                Area::allocate(kernel().largest_capacity.kernel_size(), AllocMode::MayFail)
             else {
                 return;
             };
-            shelf.lock().buffers.push(buffer);
+            cache.lock().buffers.push(buffer);
         }
     }
 }
 
-fn shelves() -> &'static [Pin<KBox<SpinLock<Shelf>>>] {
+fn caches() -> &'static [Pin<KBox<SpinLock<CpuCache>>>] {
     // SAFETY: NULL, or valid until `Pool` is dropped, after everybody who calls this is gone.
-    unsafe { SHELVES.load(Acquire).as_ref() }.map_or(&[], |shelves| shelves)
+    unsafe { CPU_CACHES.load(Acquire).as_ref() }.map_or(&[], |caches| caches)
 }
 
 /// The shelf of the CPU this runs on, and those of the next. To be on another CPU a moment later
 /// is no harm: shelves have locks.
-fn near() -> impl Iterator<Item = &'static Pin<KBox<SpinLock<Shelf>>>> {
+fn near() -> impl Iterator<Item = &'static Pin<KBox<SpinLock<CpuCache>>>> {
     let own = CpuId::current().as_u32() as usize;
-    let shelves = shelves();
+    let caches = caches();
     let wrapped = move |cpu| {
-        if cpu < shelves.len() {
+        if cpu < caches.len() {
             cpu
         } else {
-            cpu - shelves.len()
+            cpu - caches.len()
         }
     };
-    (own..own + shelves.len().min(1 + NEIGHBOURS)).filter_map(move |cpu| shelves.get(wrapped(cpu)))
+    (own..own + caches.len().min(1 + NEIGHBOURS)).filter_map(move |cpu| caches.get(wrapped(cpu)))
 }
 
 /// A buffer for a register image of `kernel_size` bytes, all of them zero, if one is at hand.
 /// Task context; does not sleep.
 pub(crate) fn take(kernel_size: u32) -> Option<Area> {
-    if kernel_size != kernel().largest_room.kernel_size() {
+    if kernel_size != kernel().largest_capacity.kernel_size() {
         return None;
     }
-    let buffer = near().find_map(|shelf| shelf.lock().take())?;
+    let buffer = near().find_map(|cache| cache.lock().take())?;
     STATS.recycled.count();
     Some(buffer)
 }
 
 /// Keeps `buffer` for the next first use, cleared, or has it freed. Task context; does not sleep.
 pub(crate) fn give(mut buffer: Area) {
-    let Some(shelf) = near()
+    let Some(cache) = near()
         .next()
-        .filter(|_| buffer.size() == kernel().largest_room.kernel_size())
+        .filter(|_| buffer.size() == kernel().largest_capacity.kernel_size())
     else {
         return buffer.free_later();
     };
     buffer.clear();
-    let mut shelf = shelf.lock();
-    if shelf.buffers.count < limit() {
-        shelf.buffers.push(buffer);
+    let mut cache = cache.lock();
+    if cache.buffers.count < limit() {
+        cache.buffers.push(buffer);
     } else {
-        drop(shelf);
+        drop(cache);
         buffer.free_later();
     }
 }
@@ -219,12 +221,12 @@ fn spare() -> u32 {
 }
 
 /// Frees up to `most` buffers of each shelf. Sleeps. Returns how many.
-fn free_from_each(most: impl Fn(&Shelf) -> u32) -> usize {
+fn free_from_each(most: impl Fn(&CpuCache) -> u32) -> usize {
     let mut freed = 0;
-    for shelf in shelves() {
-        let most = most(&shelf.lock());
+    for cache in caches() {
+        let most = most(&cache.lock());
         for _ in 0..most {
-            let buffer = shelf.lock().take();
+            let buffer = cache.lock().take();
             match buffer {
                 Some(buffer) => buffer.free(),
                 None => break,
@@ -239,14 +241,16 @@ fn free_from_each(most: impl Fn(&Shelf) -> u32) -> usize {
 /// Sleeps.
 pub(crate) fn trim() {
     let (spare, limit) = (spare(), limit());
-    free_from_each(|shelf| {
-        let unused = shelf.least.min(shelf.buffers.count.saturating_sub(spare));
+    free_from_each(|cache| {
+        let unused = cache
+            .low_water
+            .min(cache.buffers.count.saturating_sub(spare));
         // The limit may be lower than it was.
-        unused.max(shelf.buffers.count.saturating_sub(limit))
+        unused.max(cache.buffers.count.saturating_sub(limit))
     });
-    for shelf in shelves() {
-        let mut shelf = shelf.lock();
-        shelf.least = shelf.buffers.count;
+    for cache in caches() {
+        let mut cache = cache.lock();
+        cache.low_water = cache.buffers.count;
     }
 }
 
@@ -259,14 +263,14 @@ pub(crate) fn close() {
 /// Frees every buffer. Sleeps.
 fn empty() {
     // One that was about to be kept when the pool closed is found by the last call, in `Pool::drop`.
-    free_from_each(|shelf| shelf.buffers.count);
+    free_from_each(|cache| cache.buffers.count);
 }
 
 /// How many buffers are kept.
 pub(crate) fn count() -> i64 {
-    shelves()
+    caches()
         .iter()
-        .map(|shelf| i64::from(shelf.lock().buffers.count))
+        .map(|cache| i64::from(cache.lock().buffers.count))
         .sum()
 }
 
@@ -280,8 +284,8 @@ extern "C" fn xfd_pool_count() -> c_ulong {
 #[no_mangle]
 extern "C" fn xfd_pool_shrink(wanted: c_ulong) -> c_ulong {
     let left = core::cell::Cell::new(wanted as u32);
-    free_from_each(|shelf| {
-        let share = left.get().min(shelf.buffers.count);
+    free_from_each(|cache| {
+        let share = left.get().min(cache.buffers.count);
         left.set(left.get() - share);
         share
     }) as c_ulong
@@ -291,15 +295,15 @@ extern "C" fn xfd_pool_shrink(wanted: c_ulong) -> c_ulong {
 #[cfg(CONFIG_XFD_FAULTS)]
 pub(crate) fn dirty_bytes() -> i64 {
     let mut dirty = 0;
-    for shelf in shelves() {
-        let shelf = shelf.lock();
-        let mut free = shelf.buffers.top;
+    for cache in caches() {
+        let cache = cache.lock();
+        let mut free = cache.buffers.top;
         while !free.is_null() {
             // SAFETY: on the stack, and the lock is held; `give` and `put_spares` take buffers of
             // this size only.
             unsafe {
                 let bytes = bindings::XFD_FPSTATE_REGS as usize
-                    + kernel().largest_room.kernel_size() as usize;
+                    + kernel().largest_capacity.kernel_size() as usize;
                 let link = core::mem::size_of::<Free>();
                 let rest = core::slice::from_raw_parts(free.cast::<u8>().add(link), bytes - link);
                 dirty += rest.iter().filter(|&&byte| byte != 0).count() as i64;

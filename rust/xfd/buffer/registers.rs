@@ -11,7 +11,7 @@
 //! register while it is another task's gives that task a wrong XFD, with which it loses its tiles or
 //! uses them without permission. Writing takes an [`Owned`], which is to be had only where the
 //! registers are current's or nobody's. Everybody else changes the fpstate, and says that the
-//! registers must be loaded from it ([`forget_registers`]).
+//! registers must be loaded from it ([`invalidate_fpregs`]).
 
 use crate::bindings::{self, fpstate, fpu};
 use crate::cpu::msr;
@@ -138,7 +138,7 @@ pub(crate) fn armed_here() -> Xfeatures {
 
 /// Makes the per-CPU copy what the register holds: only while nobody else runs, and interrupts are
 /// off (resume.rs).
-pub(crate) fn copy_what_the_register_holds() {
+pub(crate) fn sync_xfd_state() {
     // SAFETY: the copy says what the register holds; no preemption with interrupts off.
     unsafe { kernel().xfd_state.set(msr::xfd()) }
 }
@@ -150,7 +150,7 @@ pub(crate) fn copy_what_the_register_holds() {
 ///
 /// `fpu` is a task's that is current, with [`Fpregs`] held, or that is held off the CPU; the contents
 /// are in its fpstate.
-pub(crate) unsafe fn forget_registers(fpu: *mut fpu) {
+pub(crate) unsafe fn invalidate_fpregs(fpu: *mut fpu) {
     // SAFETY: the caller vouches for it.
     unsafe { (*fpu).last_cpu = u32::MAX }
 }

@@ -28,5 +28,5 @@ pub(crate) fn unwatch() -> Result {
 /// Called on the only CPU that runs, interrupts off.
 #[no_mangle]
 extern "C" fn xfd_after_resume(_: *mut c_void) {
-    registers::copy_what_the_register_holds();
+    registers::sync_xfd_state();
 }

@@ -18,8 +18,8 @@ int xfd_fail_step;
 module_param_named(fail_step, xfd_fail_step, int, 0);
 MODULE_PARM_DESC(fail_step, "step of loading that fails, 0 for none");
 
-bool xfd_as_with_fred;
-module_param_named(fred, xfd_as_with_fred, bool, 0);
+bool xfd_pretend_fred;
+module_param_named(fred, xfd_pretend_fred, bool, 0);
 MODULE_PARM_DESC(fred, "look for FRED's call of the handler as on a CPU with FRED");
 
 bool xfd_fail_detach;

@@ -96,16 +96,16 @@ pub(crate) fn attach_step(part: usize, name: &'static CStr) -> Result<(), Refusa
 fn fail(step: i32, name: &'static CStr) -> Result<(), Refusal> {
     // SAFETY: written by the kernel before the module's initialisation, and by nobody after it.
     if unsafe { bindings::xfd_fail_step } == step {
-        Err(Refusal::OnRequest(name))
+        Err(Refusal::Injected(name))
     } else {
         Ok(())
     }
 }
 
 /// Whether FRED's call is looked for as on a CPU with FRED.
-pub(crate) fn looks_as_with_fred() -> bool {
+pub(crate) fn pretend_fred() -> bool {
     // SAFETY: written by the kernel before the module's initialisation, and by nobody after it.
-    unsafe { bindings::xfd_as_with_fred }
+    unsafe { bindings::xfd_pretend_fred }
 }
 
 /// Whether nothing is to be detached.

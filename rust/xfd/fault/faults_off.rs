@@ -43,7 +43,7 @@ pub(crate) fn attach_step(_: usize, _: &'static CStr) -> Result<(), Refusal> {
 }
 
 #[inline(always)]
-pub(crate) fn looks_as_with_fred() -> bool {
+pub(crate) fn pretend_fred() -> bool {
     false
 }
 

@@ -6,7 +6,7 @@
 //! ```
 
 use crate::bindings;
-use crate::buffer::area::Shortage;
+use crate::buffer::area::AllocMode;
 use crate::buffer::fpstate::{self, FpstateBuffer};
 use crate::cpu::msr;
 use crate::fault::{self, Point};
@@ -19,7 +19,7 @@ use crate::xstate::{
     buffer::{self, Need},
     facility,
     nm_event::NmEvent,
-    permission::{self, Audience},
+    permission::{self, PermissionKind},
     verdict::Verdict,
     xfeature::Xfeatures,
 };
@@ -57,22 +57,22 @@ extern "C" fn xfd_handle_nm(regs: *mut pt_regs, xfd_err: u64) {
 /// Gives current what it takes to use the components `used`, or says why not.
 fn first_use(used: Xfeatures) -> Verdict {
     // The lock around a request is not needed: permissions only grow, and sizes follow from them.
-    let permitted = group_perm::xfeatures(Audience::Host);
+    let permitted = group_perm::xfeatures(PermissionKind::Host);
     if !permission::allows(permitted, used) {
         STATS.denied.count();
         return Verdict::Sigill;
     }
     fault::wait_at(Point::Permitted);
     let masks = fpstate::current_masks();
-    let room = match buffer::need(masks, used, permitted, &kernel().rooms) {
-        Need::NothingButArming => {
+    let capacity = match buffer::need(masks, used, permitted, &kernel().capacities) {
+        Need::StaleXfd => {
             STATS.repeated.count();
-            fpstate::rearm_as_current();
+            fpstate::resync_xfd();
             return Verdict::Resume;
         }
-        Need::Enlarge(room) => room,
+        Need::Enlarge(capacity) => capacity,
     };
-    let Ok(buffer) = FpstateBuffer::obtain(room, Shortage::Fails) else {
+    let Ok(buffer) = FpstateBuffer::obtain(capacity, AllocMode::MayFail) else {
         STATS.failed_allocations.count();
         return Verdict::Sigsegv;
     };
@@ -114,6 +114,6 @@ fn state() -> State {
         xfd_err: msr::xfd_err(),
         xfd: msr::xfd(),
         size: fpstate::current_size(),
-        permitted: group_perm::xfeatures(Audience::Host).bits(),
+        permitted: group_perm::xfeatures(PermissionKind::Host).bits(),
     }
 }

@@ -6,7 +6,7 @@
 //! first needs it (Documentation/hypervisor.rst).
 
 use crate::bindings::{self, fpu_guest};
-use crate::buffer::area::Shortage;
+use crate::buffer::area::AllocMode;
 use crate::buffer::fpstate::{copy_registers, free, masks_of, FpstateBuffer};
 use crate::buffer::registers::Fpregs;
 use crate::cpu::current::current_fpu;
@@ -16,7 +16,7 @@ use crate::seam::locks::Counted;
 use crate::watch::stats::STATS;
 use crate::xstate::buffer::enlarged_for_guest;
 use crate::xstate::guest::{enable, Enabling};
-use crate::xstate::permission::Audience;
+use crate::xstate::permission::PermissionKind;
 use crate::xstate::xfeature::Xfeatures;
 use kernel::prelude::*;
 
@@ -36,7 +36,7 @@ pub(crate) unsafe extern "C" fn xfd_enable_guest_features(
     let _counted = Counted::enter();
     // SAFETY: the caller vouches for it.
     let enabled = Xfeatures::from_bits(unsafe { (*guest).xfeatures });
-    let permitted = group_perm::xfeatures(Audience::Guest);
+    let permitted = group_perm::xfeatures(PermissionKind::Guest);
     match enable(Xfeatures::from_bits(requested), enabled, permitted) {
         Enabling::Kept => 0,
         Enabling::Refused => EPERM.to_errno(),
@@ -58,8 +58,8 @@ pub(crate) unsafe extern "C" fn xfd_enable_guest_features(
 unsafe fn enlarge(guest: *mut fpu_guest, more: Xfeatures) -> Option<()> {
     // SAFETY: the caller vouches for it: nobody else exchanges its buffer.
     let has = unsafe { masks_of((*guest).fpstate) }.xfeatures;
-    let room = kernel().rooms.with(has | more);
-    let Ok(mut new) = FpstateBuffer::obtain(room, Shortage::Fails) else {
+    let capacity = kernel().capacities.with(has | more);
+    let Ok(mut new) = FpstateBuffer::obtain(capacity, AllocMode::MayFail) else {
         STATS.failed_allocations.count();
         return None;
     };
@@ -74,7 +74,7 @@ unsafe fn enlarge(guest: *mut fpu_guest, more: Xfeatures) -> Option<()> {
             // In the CPU they need no copying.
             fpregs.load();
         }
-        let masks = enlarged_for_guest(masks_of(old), more, &room);
+        let masks = enlarged_for_guest(masks_of(old), more, &capacity);
         let Some(masks) = masks.filter(|&masks| new.claim(masks).is_some()) else {
             // Not with the registers locked: the pool has a lock that sleeps on PREEMPT_RT.
             drop(fpregs);
@@ -93,14 +93,18 @@ unsafe fn enlarge(guest: *mut fpu_guest, more: Xfeatures) -> Option<()> {
         }
         (*guest).fpstate = new.into_raw();
         (*guest).xfeatures |= more.bits();
-        (*guest).uabi_size = room.user_size();
+        (*guest).uabi_size = capacity.user_size();
         old
     };
     drop(fpregs);
     STATS.guests_grown.count();
     // SAFETY: the virtual CPU has the new one, and the old one is nobody's; sleeping is allowed.
     unsafe {
-        bindings::xfd_trace_guest_grown(room.xfeatures().bits(), (*old).size, room.kernel_size());
+        bindings::xfd_trace_guest_grown(
+            capacity.xfeatures().bits(),
+            (*old).size,
+            capacity.kernel_size(),
+        );
         free(old);
     }
     Some(())

@@ -2,7 +2,7 @@
 //! IA32_XFD of a virtual CPU, written by its guest or by its monitor (KVM_SET_MSRS).
 
 use crate::bindings::fpu_guest;
-use crate::buffer::registers::{forget_registers, xstate_bv, Fpregs};
+use crate::buffer::registers::{invalidate_fpregs, xstate_bv, Fpregs};
 use crate::cpu::current::current_fpu;
 use crate::xstate::guest::{update_xfd, XfdUpdate};
 use crate::xstate::xfeature::Xfeatures;
@@ -33,7 +33,7 @@ pub(crate) unsafe extern "C" fn xfd_set_guest_xfd(guest: *mut fpu_guest, xfd: u6
                 let in_image = xstate_bv(state);
                 in_image.write(in_image.read() & !drop.bits());
                 if runs {
-                    forget_registers(current_fpu());
+                    invalidate_fpregs(current_fpu());
                 }
             }
             // Registers that are not ours were not said to be.

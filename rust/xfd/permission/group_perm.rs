@@ -5,33 +5,31 @@
 
 use crate::bindings::{self, fpu_state_perm};
 use crate::seam::locks::Siglock;
-use crate::xstate::permission::{Audience, Permission};
+use crate::xstate::permission::{Permission, PermissionKind};
 use crate::xstate::xfeature::Xfeatures;
 
-fn group_perm(audience: Audience) -> *mut fpu_state_perm {
+fn group_perm(kind: PermissionKind) -> *mut fpu_state_perm {
     // SAFETY: a live thread's group leader is not released, and has a struct fpu like every task.
     let fpu: *mut kernel::bindings::fpu = unsafe { bindings::xfd_group_fpu() }.cast();
     // SAFETY: within it.
     unsafe {
-        match audience {
-            Audience::Host => &raw mut (*fpu).perm,
-            Audience::Guest => &raw mut (*fpu).guest_perm,
+        match kind {
+            PermissionKind::Host => &raw mut (*fpu).perm,
+            PermissionKind::Guest => &raw mut (*fpu).guest_perm,
         }
     }
 }
 
 /// Permitted components at this moment; another thread may add some right after.
-pub(crate) fn xfeatures(audience: Audience) -> Xfeatures {
+pub(crate) fn xfeatures(kind: PermissionKind) -> Xfeatures {
     // SAFETY: aligned, and lives as long as current. What READ_ONCE() is in C
     // (arch/x86/kernel/fpu/xstate.h:31).
-    Xfeatures::from_bits(unsafe {
-        (&raw const (*group_perm(audience)).__state_perm).read_volatile()
-    })
+    Xfeatures::from_bits(unsafe { (&raw const (*group_perm(kind)).__state_perm).read_volatile() })
 }
 
 /// Stores a permission.
-pub(crate) fn set(audience: Audience, permission: &Permission, _siglock: &Siglock) {
-    let perm = group_perm(audience);
+pub(crate) fn set(kind: PermissionKind, permission: &Permission, _siglock: &Siglock) {
+    let perm = group_perm(kind);
     // SAFETY: siglock guards the sizes; the mask is read without it, as xfeatures() does, so this
     // is what WRITE_ONCE() is in C (arch/x86/kernel/fpu/xstate.c:1709).
     unsafe {

@@ -6,7 +6,7 @@ use crate::bindings;
 use crate::seam::kernel::kernel;
 use crate::seam::locks::{Counted, Siglock};
 use crate::xstate::facility;
-use crate::xstate::permission::{self, Answer, Audience, Refusal};
+use crate::xstate::permission::{self, Answer, PermissionKind, Refusal};
 use crate::xstate::xfeature::Xfeatures;
 use kernel::prelude::*;
 
@@ -20,45 +20,45 @@ use kernel::prelude::*;
 /// Does not sleep, but for siglock on PREEMPT_RT.
 #[no_mangle]
 extern "C" fn xfd_request_permission(option: c_int, idx: c_ulong) -> c_long {
-    let audience = match option as u32 {
-        bindings::ARCH_REQ_XCOMP_GUEST_PERM => Audience::Guest,
-        _ => Audience::Host,
+    let kind = match option as u32 {
+        bindings::ARCH_REQ_XCOMP_GUEST_PERM => PermissionKind::Guest,
+        _ => PermissionKind::Host,
     };
-    match request(idx as u64, audience) {
+    match request(idx as u64, kind) {
         Ok(()) => 0,
         Err(e) => e.to_errno() as c_long,
     }
 }
 
 #[inline(always)]
-fn request(idx: u64, audience: Audience) -> Result {
+fn request(idx: u64, kind: PermissionKind) -> Result {
     let requested = facility::LINUX.requested(idx, kernel().user_xfeatures()).map_err(errno)?;
     // The usual answer to a repeated request, without a lock: permissions only grow.
-    if permission::allows(group_perm::xfeatures(audience), requested) {
+    if permission::allows(group_perm::xfeatures(kind), requested) {
         Ok(())
     } else {
-        grant(requested, audience)
+        grant(requested, kind)
     }
 }
 
 // Apart, so that the answers above need no frame of their own.
 #[inline(never)]
-fn grant(requested: Xfeatures, audience: Audience) -> Result {
+fn grant(requested: Xfeatures, kind: PermissionKind) -> Result {
     // The lock sleeps on PREEMPT_RT.
     let _counted = Counted::enter();
     let siglock = Siglock::lock();
     let answer = permission::request(
-        group_perm::xfeatures(audience),
+        group_perm::xfeatures(kind),
         requested,
-        audience,
-        &kernel().rooms,
+        kind,
+        &kernel().capacities,
     )
     .map_err(errno)?;
     let Answer::Grant(granted) = answer else {
         return Ok(());
     };
 
-    if audience == Audience::Host {
+    if kind == PermissionKind::Host {
         let minimum = permission::altstack_minimum(
             kernel().largest_frame,
             kernel().largest_user_size(),
@@ -68,14 +68,14 @@ fn grant(requested: Xfeatures, audience: Audience) -> Result {
             return Err(ENOSPC);
         }
     }
-    group_perm::set(audience, &granted, &siglock);
+    group_perm::set(kind, &granted, &siglock);
     Ok(())
 }
 
 fn errno(refusal: Refusal) -> Error {
     match refusal {
         Refusal::NoSuchXfeature => EINVAL,
-        Refusal::NotOnRequest => Error::from_errno(-(bindings::EOPNOTSUPP as c_int)),
+        Refusal::NotRequestable => Error::from_errno(-(bindings::EOPNOTSUPP as c_int)),
         Refusal::GuestLocked => EBUSY,
     }
 }

@@ -80,7 +80,7 @@ static size_t memory_of(const struct head *head)
 }
 
 /* Whether nothing was exchanged meanwhile. @task is held. */
-static bool looked_at(struct task_struct *task, struct row *row)
+static bool try_snapshot(struct task_struct *task, struct row *row)
 {
 	struct fpu *fpu = fpu_of(task);
 	struct fpstate *aside = READ_ONCE(fpu->__task_fpstate), *in_place, *own;
@@ -117,7 +117,7 @@ static bool looked_at(struct task_struct *task, struct row *row)
 }
 
 /* Whether @task is there to be looked at. One that exchanges its buffers at this moment does it once or twice. */
-static int look_at(struct task_struct *task, void *row)
+static int take_snapshot(struct task_struct *task, void *row)
 {
 	guard(rcu)();
 	/* One that is not exiting in an RCU section is released after it, if at all. */
@@ -126,7 +126,7 @@ static int look_at(struct task_struct *task, void *row)
 	/* It may have executed a program since it was found. */
 	read_permissions(task, row);
 	for (int tries = 0; tries < 16; tries++)
-		if (looked_at(task, row))
+		if (try_snapshot(task, row))
 			return true;
 	/* It was interrupted between the one and the other. */
 	((struct row *)row)->state = RUNNING;
@@ -184,7 +184,7 @@ static bool is_shown(struct task_struct *task, const struct walk *walk)
 static bool make_row(struct task_struct *task, pid_t tid, const struct walk *walk, struct row *row)
 {
 	*row = (struct row) { };
-	if (!is_shown(task, walk) || !static_call(xfd_gate_task_call_func)(task, look_at, row))
+	if (!is_shown(task, walk) || !static_call(xfd_gate_task_call_func)(task, take_snapshot, row))
 		return false;
 	/* Of the many tasks that run a vCPU, those alone that may run one with tiles. */
 	if (row->state == NONE && !row->guest_bytes && !(row->guest_permitted & XFEATURE_MASK_USER_DYNAMIC))
@@ -208,7 +208,7 @@ static struct row *next_row(struct walk *walk, loff_t *position)
 
 	/* A system may have millions of threads. */
 	while (nr && !fatal_signal_pending(current)) {
-		struct task_struct *task = xfd_task_from(&nr, walk->ns, is_candidate);
+		struct task_struct *task = xfd_next_task(&nr, walk->ns, is_candidate);
 		bool made;
 
 		cond_resched();

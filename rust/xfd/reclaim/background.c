@@ -19,7 +19,7 @@ static unsigned int xfd_reclaim_ms = 10000;
 static DEFINE_MUTEX(xfd_background_mutex);
 static bool xfd_background_on;
 /* A pass that runs ends early. */
-static bool xfd_background_ends;
+static bool xfd_background_stopping;
 
 #ifndef CONFIG_XFD_FAULTS
 #define xfd_eager false
@@ -37,13 +37,13 @@ static void pass(struct work_struct *work)
 {
 	unsigned int interval = READ_ONCE(xfd_reclaim_ms);
 
-	if (!interval || READ_ONCE(xfd_background_ends))
+	if (!interval || READ_ONCE(xfd_background_stopping))
 		return;
-	xfd_background_pass(ktime_to_ms(ktime_get()), xfd_eager ? 0 : interval, &xfd_background_ends);
+	xfd_background_pass(ktime_to_ms(ktime_get()), xfd_eager ? 0 : interval, &xfd_background_stopping);
 	/* A livepatch waits for a worker that never sleeps. */
 	if (xfd_eager)
 		usleep_range(50, 100);
-	if (!READ_ONCE(xfd_background_ends))
+	if (!READ_ONCE(xfd_background_stopping))
 		queue_delayed_work(system_dfl_wq, &xfd_background, delay(interval));
 }
 
@@ -51,7 +51,7 @@ void xfd_background_start(void)
 {
 	mutex_lock(&xfd_background_mutex);
 	xfd_background_on = true;
-	WRITE_ONCE(xfd_background_ends, false);
+	WRITE_ONCE(xfd_background_stopping, false);
 	if (xfd_reclaim_ms)
 		queue_delayed_work(system_dfl_wq, &xfd_background, delay(xfd_reclaim_ms));
 	mutex_unlock(&xfd_background_mutex);
@@ -61,7 +61,7 @@ void xfd_background_stop(void)
 {
 	mutex_lock(&xfd_background_mutex);
 	xfd_background_on = false;
-	WRITE_ONCE(xfd_background_ends, true);
+	WRITE_ONCE(xfd_background_stopping, true);
 	cancel_delayed_work(&xfd_background);
 	mutex_unlock(&xfd_background_mutex);
 }

@@ -9,7 +9,7 @@
  *
  * When the module goes, each of them is given a buffer from outside, and its work is cancelled. One that
  * task_work_run() has taken from the task's list already cannot be cancelled, and works before it may sleep
- * for as long as a user likes. It is disowned: the kernel's own kfree() takes the place of pay().
+ * for as long as a user likes. It is disowned: the kernel's own kfree() takes the place of regrow_work().
  */
 #include <linux/list.h>
 #include <linux/sched.h>
@@ -37,7 +37,7 @@
 
 /* Rust: regrow.rs */
 void xfd_regrow_current(void);
-void xfd_give_held(struct task_struct *task, u64 permitted, void *gift);
+void xfd_give_held(struct task_struct *task, u64 permitted, void *offer);
 
 /* Guards the list, and the states of its entries. Inside of pi_lock. */
 static DEFINE_RAW_SPINLOCK(xfd_owed_lock);
@@ -47,7 +47,7 @@ static DECLARE_SWAIT_QUEUE_HEAD(xfd_owed_wait);
 /* Entries whose work is to run yet. */
 atomic_t xfd_owed_count = ATOMIC_INIT(0);
 
-static void pay(struct callback_head *work)
+static void regrow_work(struct callback_head *work)
 {
 	struct xfd_owed *owed = container_of(work, struct xfd_owed, work);
 	enum xfd_owed_state before;
@@ -59,10 +59,10 @@ static void pay(struct callback_head *work)
 	if (before == XFD_LISTED)
 		list_del(&owed->list);
 	else if (before == XFD_CLAIMED)
-		owed->state = XFD_PAID;
+		owed->state = XFD_DONE;
 	raw_spin_unlock_irq(&xfd_owed_lock);
 	/* Who disowned it, when this was called already, counted it. */
-	if (before != XFD_DISOWNED)
+	if (before != XFD_DETACHED)
 		atomic_dec(&xfd_owed_count);
 
 	/* Whoever dies needs none, unless a tracer is to look at it once more. */
@@ -83,7 +83,7 @@ struct xfd_owed *xfd_owed_alloc(void)
 
 bool xfd_owed_add(struct xfd_owed *owed, struct task_struct *task)
 {
-	init_task_work(&owed->work, pay);
+	init_task_work(&owed->work, regrow_work);
 	owed->task = task;
 	owed->state = XFD_LISTED;
 	raw_spin_lock(&xfd_owed_lock);
@@ -109,8 +109,8 @@ bool xfd_is_owed(struct task_struct *task)
 	 * It is one of a few that a task has, and of so many only if it is on its way to it: closing files, each of
 	 * which is one more, as many as its user likes.
 	 */
-	for (int looked = 0; work && looked < 256; looked++, work = READ_ONCE(work->next))
-		if (READ_ONCE(work->func) == pay)
+	for (int scanned = 0; work && scanned < 256; scanned++, work = READ_ONCE(work->next))
+		if (READ_ONCE(work->func) == regrow_work)
 			return true;
 	return false;
 }
@@ -130,22 +130,22 @@ struct xfd_owed *xfd_claim_owed(void)
 	return owed;
 }
 
-struct gift {
+struct offer {
 	struct xfd_owed *owed;
 	void *buffer;
 };
 
 static int give(struct task_struct *task, void *data)
 {
-	struct gift *gift = data;
-	bool paid;
+	struct offer *offer = data;
+	bool done;
 	u64 permitted;
 
 	/* Its work ran while the buffer was waited for: it may be in the kernel's FPU code. */
 	raw_spin_lock(&xfd_owed_lock);
-	paid = gift->owed->state == XFD_PAID;
+	done = offer->owed->state == XFD_DONE;
 	raw_spin_unlock(&xfd_owed_lock);
-	if (paid)
+	if (done)
 		return true;
 	/* It needs none, and its group leader may be gone. It may run, and write its flags. */
 	if (READ_ONCE(task->flags) & PF_EXITING)
@@ -157,7 +157,7 @@ static int give(struct task_struct *task, void *data)
 	rcu_read_lock();
 	permitted = READ_ONCE(fpu_of(READ_ONCE(task->group_leader))->perm.__state_perm);
 	rcu_read_unlock();
-	xfd_give_held(task, permitted, gift->buffer);
+	xfd_give_held(task, permitted, offer->buffer);
 	return true;
 }
 
@@ -167,12 +167,12 @@ static bool is_over(struct xfd_owed *owed, bool served)
 	bool mine;
 
 	raw_spin_lock_irq(&xfd_owed_lock);
-	mine = owed->state == XFD_PAID;
+	mine = owed->state == XFD_DONE;
 	if (!mine && served) {
 		/*
 		 * task_work_run() has read the function, or will read this one; and then it may be gone at once.
 		 */
-		owed->state = XFD_DISOWNED;
+		owed->state = XFD_DETACHED;
 		atomic_dec(&xfd_owed_count);
 		smp_store_release(&owed->work.func, (void *)kfree);
 		static_assert(!offsetof(struct xfd_owed, work));
@@ -188,11 +188,11 @@ static bool is_over(struct xfd_owed *owed, bool served)
 void xfd_give_to(struct xfd_owed *owed, void *buffer)
 {
 	struct task_struct *task = owed->task;
-	struct gift gift = { .owed = owed, .buffer = buffer };
-	bool served = static_call(xfd_gate_task_call_func)(task, give, &gift);
+	struct offer offer = { .owed = owed, .buffer = buffer };
+	bool served = static_call(xfd_gate_task_call_func)(task, give, &offer);
 
 	/* No task has two. */
-	if (served && static_call(xfd_gate_task_work_cancel_func)(task, pay)) {
+	if (served && static_call(xfd_gate_task_work_cancel_func)(task, regrow_work)) {
 		atomic_dec(&xfd_owed_count);
 		kfree(owed);
 	} else if (is_over(owed, served)) {

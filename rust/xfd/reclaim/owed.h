@@ -11,8 +11,8 @@
 enum xfd_owed_state {
 	XFD_LISTED,	/* the task's work takes it off the list, and frees it */
 	XFD_CLAIMED,	/* on no list: somebody gives the task its buffer from outside, and frees it */
-	XFD_PAID,	/* the work ran meanwhile, and does not look at it any more */
-	XFD_DISOWNED,	/* whatever the task runs frees it, and does nothing else */
+	XFD_DONE,	/* the work ran meanwhile, and does not look at it any more */
+	XFD_DETACHED,	/* whatever the task runs frees it, and does nothing else */
 };
 
 struct xfd_owed {

@@ -14,7 +14,7 @@ use crate::buffer::pool;
 use crate::seam::refusal::Refusal;
 use crate::watch::stats::STATS;
 use crate::xstate::facility;
-use crate::xstate::idle::{self, Clock, Look, Note};
+use crate::xstate::idle::{self, Clock, Idleness, Note};
 use kernel::bindings::task_struct;
 use kernel::prelude::*;
 use kernel::sync::atomic::{Atomic, Relaxed};
@@ -76,7 +76,7 @@ extern "C" fn xfd_background_pass(now: u64, interval: c_uint, stop: *const bool)
         interval,
     };
     // SAFETY: task context; both are there until it returns.
-    unsafe { bindings::xfd_look_at_tasks((&raw mut pass).cast(), stop) };
+    unsafe { bindings::xfd_scan_tasks((&raw mut pass).cast(), stop) };
     pool::trim();
 }
 
@@ -87,7 +87,7 @@ extern "C" fn xfd_background_pass(now: u64, interval: c_uint, stop: *const bool)
 ///
 /// `task` is held, and `pass` is [`xfd_background_pass`]'s.
 #[no_mangle]
-unsafe extern "C" fn xfd_is_spare(
+unsafe extern "C" fn xfd_is_reclaimable(
     task: *mut task_struct,
     pass: *mut c_void,
     switches: u32,
@@ -102,20 +102,20 @@ unsafe extern "C" fn xfd_is_spare(
     };
     let noted = Note::from_word(enlarged.note());
     let in_use = enlarged.xfeatures_in_image() & facility::DYNAMIC;
-    match idle::look(in_use, noted, pass.now, pass.interval, switches) {
-        Look::InUse => enlarged.set_note(0),
-        Look::IdleSince(note) => enlarged.set_note(note.word()),
-        Look::Spare => return true,
+    match idle::classify(in_use, noted, pass.now, pass.interval, switches) {
+        Idleness::InUse => enlarged.set_note(0),
+        Idleness::IdleSince(note) => enlarged.set_note(note.word()),
+        Idleness::Reclaimable => return true,
     }
     false
 }
 
-/// Takes the buffer of a task of which [`xfd_is_spare`] said that it may go, and which is still
+/// Takes the buffer of a task of which [`xfd_is_reclaimable`] said that it may go, and which is still
 /// held. Interrupts off.
 ///
 /// # Safety
 ///
-/// As for [`xfd_is_spare`].
+/// As for [`xfd_is_reclaimable`].
 #[no_mangle]
 unsafe extern "C" fn xfd_take_buffer(task: *mut task_struct) -> *mut bindings::fpstate {
     // SAFETY: the caller vouches for it.

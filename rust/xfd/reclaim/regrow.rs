@@ -7,15 +7,15 @@
 //! they wait.
 
 use crate::bindings::{self, fpstate, fpu};
-use crate::buffer::area::Shortage;
+use crate::buffer::area::AllocMode;
 use crate::buffer::fpstate::FpstateBuffer;
-use crate::buffer::registers::{forget_registers, Fpregs};
+use crate::buffer::registers::{invalidate_fpregs, Fpregs};
 use crate::cpu::current::current_fpu;
 use crate::permission::group_perm;
 use crate::seam::kernel::kernel;
 use crate::watch::stats::STATS;
 use crate::xstate::facility;
-use crate::xstate::permission::{self, Audience};
+use crate::xstate::permission::{self, PermissionKind};
 use crate::xstate::xfeature::Xfeatures;
 use core::ptr;
 use kernel::bindings::task_struct;
@@ -54,8 +54,8 @@ impl Slot {
 }
 
 /// A buffer for any task that may use all components. Sleeps until there is memory.
-fn waited_for() -> Option<FpstateBuffer> {
-    FpstateBuffer::obtain(kernel().largest_room, Shortage::Waits).ok()
+fn allocate_nofail() -> Option<FpstateBuffer> {
+    FpstateBuffer::obtain(kernel().largest_capacity, AllocMode::NoFail).ok()
 }
 
 /// Current, whose buffer was reclaimed, is about to return to user mode, to handle a signal, or to
@@ -67,10 +67,10 @@ extern "C" fn xfd_regrow_current() {
     // SAFETY: current's buffer is exchanged by itself, or from outside while it does not run: looked at
     // again below.
     let lacks = unsafe { Slot::of(fpu) }.is_some();
-    if !lacks || !permission::allows(group_perm::xfeatures(Audience::Host), USED) {
+    if !lacks || !permission::allows(group_perm::xfeatures(PermissionKind::Host), USED) {
         return;
     }
-    let Some(buffer) = waited_for() else { return };
+    let Some(buffer) = allocate_nofail() else { return };
     // SAFETY: only current changes whether it runs a virtual CPU.
     let aside = unsafe { !(*fpu).__task_fpstate.is_null() };
     let installed = if aside {
@@ -90,7 +90,7 @@ extern "C" fn xfd_regrow_current() {
     };
     if installed {
         // SAFETY: current.
-        unsafe { noted(Task::current_raw()) };
+        unsafe { count_regrown(Task::current_raw()) };
     }
 }
 
@@ -99,10 +99,10 @@ extern "C" fn xfd_regrow_current() {
 /// # Safety
 ///
 /// `task` does not go meanwhile.
-unsafe fn noted(task: *mut task_struct) {
+unsafe fn count_regrown(task: *mut task_struct) {
     STATS.regrown.count();
     // SAFETY: the caller vouches for it.
-    unsafe { bindings::xfd_trace_regrown(task, kernel().largest_room.kernel_size()) };
+    unsafe { bindings::xfd_trace_regrown(task, kernel().largest_capacity.kernel_size()) };
 }
 
 /// Gives every task that lacks its buffer one. Reclaim has ended. Sleeps.
@@ -113,44 +113,44 @@ pub(super) fn give_all_back() {
         if owed.is_null() {
             return;
         }
-        let mut gift = waited_for();
-        // SAFETY: `owed` was claimed; `gift` is there until it returns.
-        unsafe { bindings::xfd_give_to(owed, (&raw mut gift).cast()) };
+        let mut offer = allocate_nofail();
+        // SAFETY: `owed` was claimed; `offer` is there until it returns.
+        unsafe { bindings::xfd_give_to(owed, (&raw mut offer).cast()) };
     }
 }
 
-/// Gives `task`, which is held and does not run, the buffer that `gift` is, if it lacks one.
+/// Gives `task`, which is held and does not run, the buffer that `offer` is, if it lacks one.
 /// `permitted` is the mask of its process. Interrupts off.
 ///
 /// # Safety
 ///
-/// `task` is a user task that is held, and `gift` of [`give_all_back`].
+/// `task` is a user task that is held, and `offer` of [`give_all_back`].
 #[no_mangle]
-unsafe extern "C" fn xfd_give_held(task: *mut task_struct, permitted: u64, gift: *mut c_void) {
+unsafe extern "C" fn xfd_give_held(task: *mut task_struct, permitted: u64, offer: *mut c_void) {
     if !permission::allows(Xfeatures::from_bits(permitted), USED) {
         return;
     }
     // SAFETY: the caller vouches for both.
-    let (gift, slot, fpu) = unsafe {
+    let (offer, slot, fpu) = unsafe {
         let fpu: *mut fpu = bindings::xfd_task_fpu(task).cast();
-        let gift = &mut *gift.cast::<Option<FpstateBuffer>>();
-        (gift, Slot::of(fpu), fpu)
+        let offer = &mut *offer.cast::<Option<FpstateBuffer>>();
+        (offer, Slot::of(fpu), fpu)
     };
     let Some(slot) = slot else { return };
-    let Some(buffer) = gift.take() else { return };
+    let Some(buffer) = offer.take() else { return };
     // SAFETY: as above; the contents are in memory, since the task does not run. A buffer that was not
     // taken must not be dropped here: it goes back to who gave it.
     let installed = unsafe {
         match slot {
             Slot::InPlace(slot) => buffer
                 .install_saved(slot, USED)
-                .map(|()| forget_registers(fpu)),
+                .map(|()| invalidate_fpregs(fpu)),
             Slot::Aside(slot) => buffer.install_saved(slot, USED),
         }
     };
     match installed {
         // SAFETY: `task` is held.
-        Ok(()) => unsafe { noted(task) },
-        Err(unused) => *gift = Some(unused),
+        Ok(()) => unsafe { count_regrown(task) },
+        Err(unused) => *offer = Some(unused),
     }
 }

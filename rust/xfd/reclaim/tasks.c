@@ -23,7 +23,7 @@
 #include "owed.h"
 
 /* Rust: pass.rs */
-bool xfd_is_spare(struct task_struct *task, void *pass, u32 switches);
+bool xfd_is_reclaimable(struct task_struct *task, void *pass, u32 switches);
 struct fpstate *xfd_take_buffer(struct task_struct *task);
 void xfd_free_buffer(struct fpstate *state);
 
@@ -85,7 +85,7 @@ const char *xfd_find_holders(void)
 /* One pass at a time looks at stacks. */
 static unsigned long xfd_stack[64];
 
-static bool is_in_a_holder(unsigned long address)
+static bool is_in_holder(unsigned long address)
 {
 	struct module *module;
 	int i;
@@ -108,7 +108,7 @@ static bool holds_no_fpstate(struct task_struct *task)
 	if (n <= 0)
 		return false;
 	for (i = 0; i < n; i++)
-		if (is_in_a_holder(xfd_stack[i]))
+		if (is_in_holder(xfd_stack[i]))
 			return false;
 	return true;
 }
@@ -140,7 +140,7 @@ static bool is_in_sigreturn(struct task_struct *task)
  * itself on its way back to user mode, where it gets its buffer first. The first three have to wake @task, and
  * task_call_func() holds that off. (A tracer stops it in get_signal(), where it gets its buffer before it stops.)
  */
-static bool is_undisturbed(struct task_struct *task)
+static bool is_quiescent(struct task_struct *task)
 {
 	unsigned int state = READ_ONCE(task->__state);
 
@@ -151,22 +151,22 @@ static bool is_undisturbed(struct task_struct *task)
 	       test_tsk_thread_flag(task, TIF_NEED_FPU_LOAD);
 }
 
-struct look {
+struct scan {
 	void *pass;
 	struct xfd_owed *owed;
 	struct fpstate *taken;
 };
 
 /* The stack is unwound for those only whose buffer may go by everything else. */
-static int look_at(struct task_struct *task, void *data)
+static int try_reclaim(struct task_struct *task, void *data)
 {
-	struct look *look = data;
+	struct scan *scan = data;
 	u32 switches = task->nvcsw + task->nivcsw;
 
-	if (is_undisturbed(task) && !is_in_sigreturn(task) && xfd_is_spare(task, look->pass, switches) &&
-	    holds_no_fpstate(task) && xfd_owed_add(look->owed, task)) {
-		look->owed = NULL;
-		look->taken = xfd_take_buffer(task);
+	if (is_quiescent(task) && !is_in_sigreturn(task) && xfd_is_reclaimable(task, scan->pass, switches) &&
+	    holds_no_fpstate(task) && xfd_owed_add(scan->owed, task)) {
+		scan->owed = NULL;
+		scan->taken = xfd_take_buffer(task);
 	}
 	return 0;
 }
@@ -184,27 +184,27 @@ static bool is_candidate(struct task_struct *task)
 	       READ_ONCE(task->__state) != TASK_RUNNING;
 }
 
-void xfd_look_at_tasks(void *pass, const bool *stop)
+void xfd_scan_tasks(void *pass, const bool *stop)
 {
-	struct look look = { .pass = pass };
+	struct scan scan = { .pass = pass };
 	int nr = 1;
 
 	while (nr && !READ_ONCE(*stop)) {
-		struct task_struct *task = xfd_task_from(&nr, &init_pid_ns, is_candidate);
+		struct task_struct *task = xfd_next_task(&nr, &init_pid_ns, is_candidate);
 
 		cond_resched();
 		if (!task)
 			continue;
-		if (!look.owed)
-			look.owed = xfd_owed_alloc();
-		if (look.owed)
-			static_call(xfd_gate_task_call_func)(task, look_at, &look);
-		if (look.taken)
-			xfd_trace_reclaimed(task, look.taken->size);
+		if (!scan.owed)
+			scan.owed = xfd_owed_alloc();
+		if (scan.owed)
+			static_call(xfd_gate_task_call_func)(task, try_reclaim, &scan);
+		if (scan.taken)
+			xfd_trace_reclaimed(task, scan.taken->size);
 		put_task_struct(task);
-		xfd_free_buffer(look.taken);
-		look.taken = NULL;
+		xfd_free_buffer(scan.taken);
+		scan.taken = NULL;
 		nr++;
 	}
-	kfree(look.owed);
+	kfree(scan.owed);
 }

@@ -29,7 +29,7 @@ static const u64 XFD_USER_SUPPORTED = XFEATURE_MASK_USER_SUPPORTED;
 static const u64 XFD_USER_DYNAMIC = XFEATURE_MASK_USER_DYNAMIC;
 
 /* What cannot fail for lack of memory waits for it. */
-static const gfp_t XFD_GFP_WAITS = GFP_KERNEL | __GFP_ZERO | __GFP_NOFAIL;
+static const gfp_t XFD_GFP_NOFAIL = GFP_KERNEL | __GFP_ZERO | __GFP_NOFAIL;
 
 /* Bytes; struct fpu follows struct task_struct. */
 enum {

@@ -32,7 +32,7 @@ pub(crate) fn locate() -> Result<(), Refusal> {
     let stub = c"asm_exc_device_not_available";
     let idt = only(references(find(stub)?, original)).ok_or(Refusal::NoCallSite(stub))?;
     // SAFETY: reads a CPU feature bit.
-    let has_fred = unsafe { bindings::xfd_cpu_has_fred() } || fault::looks_as_with_fred();
+    let has_fred = unsafe { bindings::xfd_cpu_has_fred() } || fault::pretend_fred();
     let fred = if has_fred {
         let calls = variants(c"fred_hwexc").flat_map(|stub| references(stub, original));
         Some(only(calls).ok_or(Refusal::NoCallSite(c"fred_hwexc"))?)
@@ -138,5 +138,5 @@ fn references(start: usize, target: usize) -> impl Iterator<Item = NearCall> {
     // SAFETY: a function in the kernel's text, which is mapped and readable, of that many bytes. Others may
     // patch it meanwhile; what is found is looked at again, under the kernel's lock, before it is exchanged.
     let text = unsafe { core::slice::from_raw_parts(start as *const u8, extent(start)) };
-    near_call::all_in(text, start, target)
+    near_call::find_all(text, start, target)
 }

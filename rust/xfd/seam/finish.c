@@ -15,14 +15,14 @@ static void finish(struct work_struct *work)
 	xfd_finish();
 }
 
-static DECLARE_WORK(xfd_closing, finish);
+static DECLARE_WORK(xfd_finish_work, finish);
 
-void xfd_finish_soon(void)
+void xfd_finish_queue(void)
 {
-	queue_work(system_dfl_wq, &xfd_closing);
+	queue_work(system_dfl_wq, &xfd_finish_work);
 }
 
-void xfd_finish_synchronize(void)
+void xfd_finish_flush(void)
 {
-	flush_work(&xfd_closing);
+	flush_work(&xfd_finish_work);
 }

@@ -13,7 +13,7 @@ bool xfd_waited_for;
 /* Its lock does not sleep on PREEMPT_RT: who has left and is not counted must not. */
 static DECLARE_SWAIT_QUEUE_HEAD(xfd_inside_wait);
 
-void xfd_last_one_left(void)
+void xfd_wake_waiter(void)
 {
 	swake_up_one(&xfd_inside_wait);
 }

@@ -10,7 +10,7 @@
 #include "seam.h"
 
 /* Wakes xfd_wait_for_inside(). Does not sleep. */
-void xfd_last_one_left(void);
+void xfd_wake_waiter(void);
 
 static __always_inline void xfd_enter(void)
 {
@@ -21,7 +21,7 @@ static __always_inline void xfd_enter(void)
 static __always_inline void xfd_leave(void)
 {
 	if (unlikely(atomic64_dec_and_test(&xfd_inside)))
-		xfd_last_one_left();
+		xfd_wake_waiter();
 }
 
 #endif

@@ -5,9 +5,9 @@ use super::refusal::Refusal;
 use super::symbols::find;
 use crate::bindings;
 use crate::cpu::{cpuid, current::current_fpu, percpu::PerCpuU64};
+use crate::xstate::capacity::{Capacities, Capacity};
 use crate::xstate::facility;
 use crate::xstate::layout::{Format, Layout};
-use crate::xstate::capacity::{Room, Rooms};
 use crate::xstate::xfeature::{self, Xfeatures};
 use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
@@ -28,9 +28,9 @@ pub(crate) struct Kernel {
     /// `xfd_state`: what was last written to each CPU's IA32_XFD.
     pub(crate) xfd_state: PerCpuU64,
     /// What takes how much room in a buffer.
-    pub(crate) rooms: Rooms,
+    pub(crate) capacities: Capacities,
     /// Room for all that a task can be permitted.
-    pub(crate) largest_room: Room,
+    pub(crate) largest_capacity: Capacity,
     /// Bytes of the machine's largest signal frame.
     pub(crate) largest_frame: u64,
 }
@@ -108,14 +108,14 @@ impl Kernel {
         let [task, vcpu] = [kernel.default_features, guest.features]
             .map(|default| Xfeatures::from_bits(default) | dynamic);
         let user_supported = Xfeatures::from_bits(bindings::XFD_USER_SUPPORTED);
-        let rooms = Rooms::new(layout, user_supported, [task, vcpu]);
+        let capacities = Capacities::new(layout, user_supported, [task, vcpu]);
         let found = Self {
             user,
             init_fpstate: find(c"init_fpstate")? as *const kernel::bindings::fpstate,
             // SAFETY: DEFINE_PER_CPU(u64, xfd_state), arch/x86/kernel/fpu/core.c:35.
             xfd_state: unsafe { PerCpuU64::new(find(c"xfd_state")?) },
-            largest_room: rooms.with(task),
-            rooms,
+            largest_capacity: capacities.with(task),
+            capacities,
             largest_frame: largest_frame as u64,
         };
         // SAFETY: module initialisation runs once, and nobody reads it yet.

@@ -30,10 +30,10 @@ impl<T> Owned<T> {
 }
 
 /// How many functions can be replaced.
-const MOST: usize = 3;
+const MAX_FUNCTIONS: usize = 3;
 
 /// The replaced functions and the zero entry that ends the list.
-static FUNCTIONS: Owned<[bindings::klp_func; MOST + 1]> = Owned::zeroed();
+static FUNCTIONS: Owned<[bindings::klp_func; MAX_FUNCTIONS + 1]> = Owned::zeroed();
 /// vmlinux (no name), and the zero entry.
 static OBJECTS: Owned<[bindings::klp_object; 2]> = Owned::zeroed();
 static PATCH: Owned<bindings::klp_patch> = Owned::zeroed();
@@ -47,7 +47,7 @@ pub(crate) struct Replaced {
 }
 
 /// What the switch takes along, both called under klp_mutex: must not wait for a task.
-pub(crate) type Switch = (
+pub(crate) type Callbacks = (
     extern "C" fn(*mut bindings::klp_object) -> c_int,
     extern "C" fn(*mut bindings::klp_object),
 );
@@ -56,17 +56,17 @@ pub(crate) type Switch = (
 pub(crate) fn enable(
     module: &'static ThisModule,
     functions: &[Replaced],
-    (before, after): Switch,
+    (before, after): Callbacks,
 ) -> Result<(), Refusal> {
     let patch = PATCH.0.get();
     let mut next: *mut bindings::klp_func = FUNCTIONS.0.get().cast();
-    for function in functions.iter().take(MOST) {
+    for function in functions.iter().take(MAX_FUNCTIONS) {
         if function.optional && optional(function.symbol).is_none() {
             continue;
         }
         not_replaced(function.symbol)?;
         // SAFETY: module initialisation runs once, and nobody else knows these statics yet; there
-        // are no more than `MOST` entries before the last.
+        // are no more than `MAX_FUNCTIONS` entries before the last.
         unsafe {
             (*next).old_name = function.symbol.as_char_ptr();
             (*next).new_func = function.ours.cast_mut().cast();

@@ -41,7 +41,7 @@ pub(crate) enum Refusal {
     NoMemory,
     /// A test asked for it: ENOMEM.
     #[cfg(CONFIG_XFD_FAULTS)]
-    OnRequest(&'static CStr),
+    Injected(&'static CStr),
     /// The livepatch core said no: its errno.
     NoLivepatch(Error),
 }
@@ -109,7 +109,7 @@ impl Refusal {
                 ENOMEM
             }
             #[cfg(CONFIG_XFD_FAULTS)]
-            Self::OnRequest(step) => {
+            Self::Injected(step) => {
                 pr_err!("not loaded: step {} failed as fail_step asks\n", step);
                 ENOMEM
             }

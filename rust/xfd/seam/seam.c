@@ -66,7 +66,7 @@ bool xfd_get_module(void)
 	return try_module_get(THIS_MODULE);
 }
 
-bool xfd_is_forced_out(void)
+bool xfd_is_force_removed(void)
 {
 	return THIS_MODULE->state == MODULE_STATE_GOING && module_refcount(THIS_MODULE) > 0;
 }

@@ -78,7 +78,7 @@ void xfd_synchronize_tasks(void);
 /* A reference to this module. False if it is on its way out. */
 bool xfd_get_module(void);
 /* Whether it is being removed although somebody holds one (rmmod -f). */
-bool xfd_is_forced_out(void);
+bool xfd_is_force_removed(void);
 
 /*
  * direct.c: the calls of @function, which is fpu_xstate_prctl(), come to xfd_fpu_xstate_prctl()
@@ -109,10 +109,10 @@ void xfd_exit_synchronize(void);
 /* tasks.c: finds the functions in which a task is left alone; the name of one that is not there, or NULL. */
 const char *xfd_find_holders(void);
 /*
- * Looks at all tasks with an enlarged buffer, and takes those that xfd_is_spare() (pass.rs) says of a task
+ * Looks at all tasks with an enlarged buffer, and takes those that xfd_is_reclaimable() (pass.rs) says of a task
  * that sleeps and is held. Sleeps; ends early when @stop becomes true.
  */
-void xfd_look_at_tasks(void *pass, const bool *stop);
+void xfd_scan_tasks(void *pass, const bool *stop);
 
 /* owed.c: of a task whose buffer was taken and that has not got one again; NULL if there is none. */
 struct xfd_owed *xfd_claim_owed(void);
@@ -135,8 +135,8 @@ void xfd_background_stop(void);
 void xfd_background_synchronize(void);
 
 /* finish.c: calls xfd_finish() (xfd_main.rs) from a worker of the kernel's; and waits for that. */
-void xfd_finish_soon(void);
-void xfd_finish_synchronize(void);
+void xfd_finish_queue(void);
+void xfd_finish_flush(void);
 
 /* resume.c: whether xfd_after_resume() (resume.rs) is called. Sleep. */
 void xfd_resume_watch(void);
@@ -189,7 +189,7 @@ extern atomic64_t xfd_fail_allocations;
 /* Parameter of insmod: the step of loading that fails, 0 for none. */
 extern int xfd_fail_step;
 /* Another: FRED's call is looked for as on a CPU with FRED. */
-extern bool xfd_as_with_fred;
+extern bool xfd_pretend_fred;
 /* Another: nothing can be detached. */
 extern bool xfd_fail_detach;
 /* Another: background passes follow each other at once, whatever the interval. */

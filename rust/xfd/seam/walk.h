@@ -15,11 +15,11 @@
  * many others were looked at that it is somebody else's turn, or, with *@nr 0, when there are no more. @wanted is
  * called in the RCU section in which its task was found among the living.
  */
-static __always_inline struct task_struct *xfd_task_from(int *nr, struct pid_namespace *ns,
+static __always_inline struct task_struct *xfd_next_task(int *nr, struct pid_namespace *ns,
 							 bool (*wanted)(struct task_struct *task))
 {
 	guard(rcu)();
-	for (int looked = 0; looked < 64; looked++, ++*nr) {
+	for (int scanned = 0; scanned < 64; scanned++, ++*nr) {
 		struct pid *pid = find_ge_pid(*nr, ns);
 		struct task_struct *task;
 

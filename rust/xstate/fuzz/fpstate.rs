@@ -3,8 +3,8 @@
 
 use super::{DEFAULT, USER};
 use xstate::buffer::{self, Masks};
+use xstate::capacity::{Capacities, Capacity};
 use xstate::layout::{Format, Layout};
-use xstate::capacity::{Room, Rooms};
 use xstate::xfeature::Xfeatures;
 
 /// A buffer: what it says, and the bytes that were allocated for it.
@@ -17,23 +17,23 @@ pub struct Buffer {
 
 impl Buffer {
     /// The buffer without dynamic components, with `xfd` armed.
-    pub fn small(rooms: &Rooms, xfd: Xfeatures) -> Self {
-        let room = rooms.with(DEFAULT);
+    pub fn small(capacities: &Capacities, xfd: Xfeatures) -> Self {
+        let capacity = capacities.with(DEFAULT);
         Self {
             masks: Masks {
                 xfeatures: DEFAULT,
                 user_xfeatures: DEFAULT & USER,
                 xfd,
             },
-            bytes: room.kernel_size(),
-            user_bytes: room.user_size(),
+            bytes: capacity.kernel_size(),
+            user_bytes: capacity.user_size(),
         }
     }
 
-    /// One with `room` takes over.
-    pub fn enlarge(&mut self, used: Xfeatures, room: &Room) {
-        self.masks = buffer::commit(self.masks, used, room).expect("room");
-        (self.bytes, self.user_bytes) = (room.kernel_size(), room.user_size());
+    /// One with `capacity` takes over.
+    pub fn enlarge(&mut self, used: Xfeatures, capacity: &Capacity) {
+        self.masks = buffer::commit(self.masks, used, capacity).expect("room");
+        (self.bytes, self.user_bytes) = (capacity.kernel_size(), capacity.user_size());
     }
 
     /// A save writes the components of `xfeatures`, and nothing behind the buffer's end.

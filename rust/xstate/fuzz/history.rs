@@ -11,11 +11,11 @@ use cpu::Cpu;
 use fpstate::Buffer;
 use vcpu::Vcpu;
 use xstate::buffer::{self, Need};
+use xstate::capacity::Capacities;
 use xstate::facility;
-use xstate::idle::{look, Clock, Look, Note};
+use xstate::idle::{classify, Clock, Idleness, Note};
 use xstate::nm_event::NmEvent;
-use xstate::permission::{self, Answer, Audience, Permission, Refusal, GUEST_LOCKED};
-use xstate::capacity::Rooms;
+use xstate::permission::{self, Answer, Permission, PermissionKind, Refusal, GUEST_LOCKED};
 use xstate::xfeature::Xfeatures;
 
 const TILES: Xfeatures = Xfeatures::USER_DYNAMIC;
@@ -39,7 +39,7 @@ struct Thread {
 }
 
 struct Process {
-    rooms: Rooms,
+    capacities: Capacities,
     host: Permission,
     guest: Permission,
     threads: Vec<Thread>,
@@ -58,7 +58,7 @@ pub fn run(data: &[u8]) {
     let mut data = data.iter().copied();
     let mut next = || data.next();
     let Some(format) = next() else { return };
-    let mut process = Process::new(Rooms::new(
+    let mut process = Process::new(Capacities::new(
         data::layout(format, &mut next),
         USER,
         [DEFAULT | TILES, DEFAULT],
@@ -79,8 +79,8 @@ pub fn run(data: &[u8]) {
 impl Process {
     fn step(&mut self, what: u8, thread: usize, value: u8) {
         match what {
-            0 => self.request(data::idx(value), Audience::Host),
-            1 => self.request(data::idx(value), Audience::Guest),
+            0 => self.request(data::idx(value), PermissionKind::Host),
+            1 => self.request(data::idx(value), PermissionKind::Guest),
             2 | 3 => self.nm(thread, data::xfd_err(value)),
             4 => self.new_thread(),
             5 => self.fork(),
@@ -89,15 +89,15 @@ impl Process {
         }
     }
 
-    fn new(rooms: Rooms) -> Self {
-        let room = rooms.with(DEFAULT);
+    fn new(capacities: Capacities) -> Self {
+        let capacity = capacities.with(DEFAULT);
         let permission = Permission {
             xfeatures: DEFAULT,
-            kernel_size: room.kernel_size(),
-            user_size: room.user_size(),
+            kernel_size: capacity.kernel_size(),
+            user_size: capacity.user_size(),
         };
         let mut process = Process {
-            rooms,
+            capacities,
             host: permission,
             guest: permission,
             threads: Vec::new(),
@@ -112,7 +112,7 @@ impl Process {
     /// Every thread starts with the built-in buffer, armed.
     fn thread(&self) -> Thread {
         Thread {
-            buffer: Buffer::small(&self.rooms, TILES),
+            buffer: Buffer::small(&self.capacities, TILES),
             live: false,
             note: 0,
             switches: 0,
@@ -130,7 +130,7 @@ impl Process {
     /// The first virtual CPU settles what its kind may have.
     fn new_vcpu(&mut self) {
         self.guest.xfeatures = self.guest.xfeatures | GUEST_LOCKED;
-        self.vcpu = Some(Vcpu::new(&self.rooms));
+        self.vcpu = Some(Vcpu::new(&self.capacities));
     }
 
     fn fork(&mut self) {
@@ -138,13 +138,13 @@ impl Process {
     }
 
     fn exec(&mut self) {
-        *self = Process::new(self.rooms);
+        *self = Process::new(self.capacities);
     }
 
-    fn request(&mut self, idx: u64, audience: Audience) {
-        let before = match audience {
-            Audience::Host => self.host,
-            Audience::Guest => self.guest,
+    fn request(&mut self, idx: u64, kind: PermissionKind) {
+        let before = match kind {
+            PermissionKind::Host => self.host,
+            PermissionKind::Guest => self.guest,
         };
         let requested = match facility::LINUX.requested(idx, USER) {
             Ok(requested) => requested,
@@ -152,7 +152,7 @@ impl Process {
             Err(refusal) => return assert!(idx < 20 && idx != 18, "{idx}: {refusal:?}"),
         };
         assert_eq!((idx, requested), (18, TILES));
-        let answer = permission::request(before.xfeatures, requested, audience, &self.rooms);
+        let answer = permission::request(before.xfeatures, requested, kind, &self.capacities);
         match answer {
             Ok(Answer::Already) => assert!(before.xfeatures.contains(TILES)),
             Ok(Answer::Grant(granted)) => {
@@ -160,13 +160,16 @@ impl Process {
                 assert_eq!(granted.xfeatures, before.xfeatures | TILES);
                 assert!(granted.kernel_size >= before.kernel_size);
                 assert!(granted.user_size >= before.user_size);
-                match audience {
-                    Audience::Host => self.host = granted,
-                    Audience::Guest => self.guest = granted,
+                match kind {
+                    PermissionKind::Host => self.host = granted,
+                    PermissionKind::Guest => self.guest = granted,
                 }
             }
             Err(refusal) => {
-                assert_eq!((refusal, audience), (Refusal::GuestLocked, Audience::Guest));
+                assert_eq!(
+                    (refusal, kind),
+                    (Refusal::GuestLocked, PermissionKind::Guest)
+                );
                 assert!(before.xfeatures.contains(GUEST_LOCKED));
                 assert!(!before.xfeatures.contains(TILES));
             }
@@ -189,9 +192,9 @@ impl Process {
         if !permission::allows(permitted, used) {
             return;
         }
-        match buffer::need(thread.buffer.masks, used, permitted, &self.rooms) {
-            Need::NothingButArming => assert!((thread.buffer.masks.xfd & used).is_empty()),
-            Need::Enlarge(room) => thread.buffer.enlarge(used, &room),
+        match buffer::need(thread.buffer.masks, used, permitted, &self.capacities) {
+            Need::StaleXfd => assert!((thread.buffer.masks.xfd & used).is_empty()),
+            Need::Enlarge(capacity) => thread.buffer.enlarge(used, &capacity),
         }
         thread.live = true;
         self.cpu.arm(thread.buffer.masks.xfd);
@@ -205,9 +208,9 @@ impl Process {
         thread.switches = thread.switches.wrapping_add(2);
         thread.blocked_at = self.now;
         if thread.reclaimed {
-            match buffer::need(thread.buffer.masks, TILES, permitted, &self.rooms) {
-                Need::Enlarge(room) => thread.buffer.enlarge(TILES, &room),
-                Need::NothingButArming => panic!("a reclaimed buffer is still there"),
+            match buffer::need(thread.buffer.masks, TILES, permitted, &self.capacities) {
+                Need::Enlarge(capacity) => thread.buffer.enlarge(TILES, &capacity),
+                Need::StaleXfd => panic!("a reclaimed buffer is still there"),
             }
             thread.reclaimed = false;
         }
@@ -221,7 +224,7 @@ impl Process {
 
     /// A look of the pass that reclaims buffers, at a blocked thread.
     fn reclaim(&mut self, thread: usize, interval: u8) {
-        let small = Buffer::small(&self.rooms, TILES);
+        let small = Buffer::small(&self.capacities, TILES);
         let thread = &mut self.threads[thread];
         if !thread.buffer.masks.xfeatures.contains(TILES) {
             return;
@@ -229,10 +232,10 @@ impl Process {
         let in_use = if thread.live { TILES } else { Xfeatures::NONE };
         let noted = Note::from_word(thread.note);
         let now = Clock::at(self.now);
-        match look(in_use, noted, now, u32::from(interval), thread.switches) {
-            Look::InUse => thread.note = 0,
-            Look::IdleSince(note) => thread.note = note.word(),
-            Look::Spare => {
+        match classify(in_use, noted, now, u32::from(interval), thread.switches) {
+            Idleness::InUse => thread.note = 0,
+            Idleness::IdleSince(note) => thread.note = note.word(),
+            Idleness::Reclaimable => {
                 assert!(!thread.live, "live tiles are lost");
                 let blocked = self.now - thread.blocked_at;
                 assert!(blocked + 1 >= u64::from(interval), "too early");
@@ -250,7 +253,7 @@ impl Process {
     fn guest(&mut self, what: u8, value: u8) {
         let Some(vcpu) = &mut self.vcpu else { return };
         match what {
-            8 => vcpu.set_cpuid(value, self.guest.xfeatures, &self.rooms),
+            8 => vcpu.set_cpuid(value, self.guest.xfeatures, &self.capacities),
             _ => vcpu.write_xfd(value),
         }
     }
@@ -269,10 +272,10 @@ impl Process {
                 masks.xfeatures.contains(TILES & !masks.xfd),
                 "disarmed without room"
             );
-            thread.buffer.check(self.rooms.layout());
+            thread.buffer.check(self.capacities.layout());
         }
         if let Some(vcpu) = &self.vcpu {
-            vcpu.check(self.guest.xfeatures, self.rooms.layout());
+            vcpu.check(self.guest.xfeatures, self.capacities.layout());
         }
     }
 }

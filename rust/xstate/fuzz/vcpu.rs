@@ -4,9 +4,9 @@
 use super::fpstate::Buffer;
 use super::{DEFAULT, TILES, USER};
 use xstate::buffer;
+use xstate::capacity::Capacities;
 use xstate::guest::{self, Enabling, XfdUpdate};
 use xstate::layout::Layout;
-use xstate::capacity::Rooms;
 use xstate::xfeature::Xfeatures;
 
 /// A virtual CPU: what the hypervisor enabled, its buffer, and XSTATE_BV of the saved image.
@@ -19,16 +19,16 @@ pub struct Vcpu {
 
 impl Vcpu {
     /// With what every guest has.
-    pub fn new(rooms: &Rooms) -> Self {
+    pub fn new(capacities: &Capacities) -> Self {
         Vcpu {
             enabled: DEFAULT & USER,
-            buffer: Buffer::small(rooms, Xfeatures::NONE),
+            buffer: Buffer::small(capacities, Xfeatures::NONE),
             image: Xfeatures::NONE,
         }
     }
 
     /// KVM_SET_CPUID2: with tiles, or without.
-    pub fn set_cpuid(&mut self, value: u8, permitted: Xfeatures, rooms: &Rooms) {
+    pub fn set_cpuid(&mut self, value: u8, permitted: Xfeatures, capacities: &Capacities) {
         let requested = if value & 1 == 0 { USER } else { DEFAULT & USER };
         match guest::enable(requested, self.enabled, permitted) {
             Enabling::Kept => assert!((requested & TILES & !self.enabled).is_empty()),
@@ -37,10 +37,10 @@ impl Vcpu {
                 assert_eq!(more, TILES);
                 let old = self.buffer.masks;
                 let all = old.xfeatures | permitted;
-                let room = rooms.with(all);
-                self.buffer.masks = buffer::enlarged_for_guest(old, more, &room).expect("room");
+                let capacity = capacities.with(all);
+                self.buffer.masks = buffer::enlarged_for_guest(old, more, &capacity).expect("room");
                 (self.buffer.bytes, self.buffer.user_bytes) =
-                    (room.kernel_size(), room.user_size());
+                    (capacity.kernel_size(), capacity.user_size());
                 self.enabled = self.enabled | more;
             }
         }

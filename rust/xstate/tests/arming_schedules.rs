@@ -5,8 +5,8 @@
 
 use xstate::arming;
 use xstate::buffer::{self, Masks, Need};
+use xstate::capacity::{Capacities, Capacity};
 use xstate::layout::{Component, Format, Layout};
-use xstate::capacity::{Room, Rooms};
 use xstate::xfeature::Xfeatures;
 
 const ARMED: Xfeatures = Xfeatures::USER_DYNAMIC;
@@ -20,12 +20,12 @@ const SMALL: Masks = Masks {
 const ALL: Xfeatures = Xfeatures::from_bits(0x602e7);
 
 /// What a first use of a thread with the small buffer allocates.
-fn room() -> Room {
+fn capacity() -> Capacity {
     let layout = Layout::new(Format::Compacted, |_| Component::default());
-    let rooms = Rooms::new(layout, ALL, [ALL, NONE]);
-    match buffer::need(SMALL, ARMED, ALL, &rooms) {
-        Need::Enlarge(room) => room,
-        Need::NothingButArming => panic!("an armed thread needs a buffer"),
+    let capacities = Capacities::new(layout, ALL, [ALL, NONE]);
+    match buffer::need(SMALL, ARMED, ALL, &capacities) {
+        Need::Enlarge(capacity) => capacity,
+        Need::StaleXfd => panic!("an armed thread needs a buffer"),
     }
 }
 
@@ -78,7 +78,7 @@ struct World {
     buffer: Content,
     masks: Masks,
     /// What it has allocated.
-    allocated: Option<Room>,
+    allocated: Option<Capacity>,
     /// TIF_NEED_FPU_LOAD.
     in_memory: bool,
 }
@@ -131,7 +131,7 @@ impl World {
     fn step(&mut self, number: usize) -> bool {
         match (self.program, number) {
             // `need()`; then the allocation sleeps.
-            (Program::FirstUse, 0) => self.allocated = Some(room()),
+            (Program::FirstUse, 0) => self.allocated = Some(capacity()),
             // fpregs_lock() to fpregs_unlock(): steps 1 to 3.
             (Program::FirstUse, 1) => {
                 if self.broken != Broken::Load {
@@ -139,8 +139,8 @@ impl World {
                 }
             }
             (Program::FirstUse, 2) => {
-                let room = self.allocated.expect("an allocated buffer");
-                self.masks = buffer::commit(self.masks, ARMED, &room).expect("room");
+                let capacity = self.allocated.expect("an allocated buffer");
+                self.masks = buffer::commit(self.masks, ARMED, &capacity).expect("room");
                 // Another layout, and zeroed.
                 self.buffer = Content::Initial;
             }
@@ -226,7 +226,7 @@ fn explore(world: World, step: usize, preemptions: u32) -> usize {
 fn all_schedules(program: Program, broken: Broken) -> usize {
     let masks = match program {
         Program::FirstUse => SMALL,
-        Program::Exec => buffer::commit(SMALL, ARMED, &room()).expect("room"),
+        Program::Exec => buffer::commit(SMALL, ARMED, &capacity()).expect("room"),
     };
     let running = Cpu {
         msr: masks.xfd,

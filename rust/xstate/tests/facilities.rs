@@ -7,12 +7,12 @@ use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use xstate::arming;
 use xstate::buffer::{self, Masks, Need};
+use xstate::capacity::Capacities;
 use xstate::facility::{Facilities, Facility};
-use xstate::idle::{look, Clock, Look};
+use xstate::idle::{classify, Clock, Idleness};
 use xstate::layout::{Component, Format, Layout};
 use xstate::nm_event::NmEvent;
-use xstate::permission::{self, Answer, Audience};
-use xstate::capacity::Rooms;
+use xstate::permission::{self, Answer, PermissionKind};
 use xstate::xfeature::Xfeatures;
 
 /// What every process has.
@@ -101,22 +101,22 @@ fn layout(format: Format, sizes: &[u32], aligned: &[bool]) -> Layout {
 
 impl Thread {
     /// With the built-in buffer: everything that can be asked for is armed.
-    fn new(dynamic: Xfeatures, rooms: &Rooms) -> Self {
-        let room = rooms.with(DEFAULT);
+    fn new(dynamic: Xfeatures, capacities: &Capacities) -> Self {
+        let capacity = capacities.with(DEFAULT);
         Thread {
             masks: Masks {
                 xfeatures: DEFAULT,
                 user_xfeatures: DEFAULT,
                 xfd: dynamic,
             },
-            kernel_size: room.kernel_size(),
-            user_size: room.user_size(),
+            kernel_size: capacity.kernel_size(),
+            user_size: capacity.user_size(),
             live: Xfeatures::NONE,
             served: [0; 3],
         }
     }
 
-    fn check(&self, dynamic: Xfeatures, rooms: &Rooms, format: Format) {
+    fn check(&self, dynamic: Xfeatures, capacities: &Capacities, format: Format) {
         let Masks {
             xfeatures,
             user_xfeatures,
@@ -124,8 +124,8 @@ impl Thread {
         } = self.masks;
         assert!(xfeatures.contains(dynamic & !xfd), "disarmed without room");
         assert!(xfeatures.contains(self.live), "live without room");
-        assert!(rooms.layout().size(xfeatures, format) <= self.kernel_size);
-        assert!(rooms.layout().size(user_xfeatures, Format::Standard) <= self.user_size);
+        assert!(capacities.layout().size(xfeatures, format) <= self.kernel_size);
+        assert!(capacities.layout().size(user_xfeatures, Format::Standard) <= self.user_size);
         assert!(self.served.iter().all(|&n| n <= 1), "{:?}", self.served);
     }
 }
@@ -143,9 +143,9 @@ proptest! {
         let facilities = Facilities::new(&table);
         let dynamic = facilities.components();
         let supported = DEFAULT | dynamic;
-        let rooms = Rooms::new(layout(format, &sizes, &aligned), supported, [supported, DEFAULT]);
+        let capacities = Capacities::new(layout(format, &sizes, &aligned), supported, [supported, DEFAULT]);
         let mut permitted = DEFAULT;
-        let mut threads = [Thread::new(dynamic, &rooms), Thread::new(dynamic, &rooms)];
+        let mut threads = [Thread::new(dynamic, &capacities), Thread::new(dynamic, &capacities)];
         let mut running = 0;
         // What the CPU holds, and the kernel's copy of it: one value, as they must agree.
         let mut cpu = dynamic;
@@ -155,7 +155,7 @@ proptest! {
                     let Some(facility) = table.get(n) else { continue };
                     let asked = facilities.requested(u64::from(facility.number().nr()), supported).unwrap();
                     prop_assert_eq!(asked, facility.components());
-                    match permission::request(permitted, asked, Audience::Host, &rooms).unwrap() {
+                    match permission::request(permitted, asked, PermissionKind::Host, &capacities).unwrap() {
                         Answer::Already => prop_assert!(permitted.contains(asked)),
                         Answer::Grant(granted) => {
                             prop_assert_eq!(granted.xfeatures, permitted | asked);
@@ -179,11 +179,11 @@ proptest! {
                         continue;
                     }
                     let thread = &mut threads[running];
-                    let Need::Enlarge(room) = buffer::need(thread.masks, used, permitted, &rooms) else {
+                    let Need::Enlarge(capacity) = buffer::need(thread.masks, used, permitted, &capacities) else {
                         panic!("the CPU was armed, the thread was not")
                     };
-                    thread.masks = buffer::commit(thread.masks, used, &room).unwrap();
-                    (thread.kernel_size, thread.user_size) = (room.kernel_size(), room.user_size());
+                    thread.masks = buffer::commit(thread.masks, used, &capacity).unwrap();
+                    (thread.kernel_size, thread.user_size) = (capacity.kernel_size(), capacity.user_size());
                     thread.served[n] += 1;
                     thread.live = thread.live | used;
                     cpu = arming::write_needed(cpu, thread.masks.xfd).unwrap_or(cpu);
@@ -201,20 +201,20 @@ proptest! {
                 }
                 Step::Reclaim => {
                     let blocked = &mut threads[running ^ 1];
-                    let seen = |noted| look(blocked.live, noted, Clock::at(1), 0, 0);
+                    let seen = |noted| classify(blocked.live, noted, Clock::at(1), 0, 0);
                     let noted = match seen(None) {
-                        Look::IdleSince(note) => Some(note),
-                        Look::InUse => None,
-                        Look::Spare => panic!("at the first look"),
+                        Idleness::IdleSince(note) => Some(note),
+                        Idleness::InUse => None,
+                        Idleness::Reclaimable => panic!("at the first look"),
                     };
-                    if seen(noted) == Look::Spare {
+                    if seen(noted) == Idleness::Reclaimable {
                         prop_assert!(blocked.live.is_empty());
-                        *blocked = Thread::new(dynamic, &rooms);
+                        *blocked = Thread::new(dynamic, &capacities);
                     }
                 }
             }
             for thread in &threads {
-                thread.check(dynamic, &rooms, format);
+                thread.check(dynamic, &capacities, format);
             }
             prop_assert_eq!(cpu, threads[running].masks.xfd);
         }

@@ -37,7 +37,7 @@ impl Inside {
     fn leave(&self, text: &Text) {
         if self.count.fetch_sub(1, AcqRel) == 1 {
             text.run();
-            // `xfd_last_one_left()`: swake_up_one() takes the queue's lock.
+            // `xfd_wake_waiter()`: swake_up_one() takes the queue's lock.
             let _queue = self.queue.lock().unwrap();
             self.woken.notify_one();
         }

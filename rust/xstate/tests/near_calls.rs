@@ -6,7 +6,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use std::fs;
 use std::path::Path;
-use xstate::near_call::{all_in, LENGTH};
+use xstate::near_call::{find_all, LENGTH};
 
 const HANDLER: &str = "exc_device_not_available";
 
@@ -52,7 +52,7 @@ fn each_kernel_has_one_call_in_each_stub() {
         let handler = functions.iter().find(|f| f.name == HANDLER).unwrap().start;
         for stub in ["asm_exc_device_not_available", "fred_hwexc"] {
             let stub = functions.iter().find(|f| f.name == stub).unwrap();
-            let calls: Vec<_> = all_in(&stub.text, stub.start, handler).collect();
+            let calls: Vec<_> = find_all(&stub.text, stub.start, handler).collect();
             let [call] = calls[..] else {
                 panic!("{kernel}: {}: {calls:?}", stub.name)
             };
@@ -62,7 +62,7 @@ fn each_kernel_has_one_call_in_each_stub() {
             assert_eq!(call.leading_to(handler).unwrap(), there, "{kernel}");
             assert_ne!(call.leading_to(handler + 16).unwrap(), there);
             // None of the other handlers' calls is taken for it.
-            assert_eq!(all_in(&stub.text, stub.start, handler + 1).count(), 0);
+            assert_eq!(find_all(&stub.text, stub.start, handler + 1).count(), 0);
         }
     }
 }
@@ -89,7 +89,7 @@ proptest! {
                 put.push(place);
             }
         }
-        let found: Vec<_> = all_in(&text, start, target).collect();
+        let found: Vec<_> = find_all(&text, start, target).collect();
         for place in &put {
             prop_assert!(found.iter().any(|call| call.address == start.wrapping_add(*place)));
         }
@@ -103,7 +103,7 @@ proptest! {
     #[test]
     fn two_gigabytes_are_the_reach(start in 1usize << 40..1 << 41, distance in -(1i64 << 33)..1 << 33) {
         let text = [0xe8, 0, 0, 0, 0];
-        let call = all_in(&text, start, start + LENGTH).next().unwrap();
+        let call = find_all(&text, start, start + LENGTH).next().unwrap();
         let target = (start + LENGTH).wrapping_add_signed(distance as isize);
         prop_assert_eq!(call.leading_to(target).is_some(), i32::try_from(distance).is_ok());
     }

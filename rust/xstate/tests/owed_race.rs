@@ -15,15 +15,15 @@ use loom::thread;
 enum State {
     Listed,
     Claimed,
-    Paid,
-    Disowned,
+    Done,
+    Detached,
 }
 
 /// `struct xfd_owed`. Every use of it looks at `there`.
 struct Owed {
     there: UnsafeCell<bool>,
-    /// The work's function: pay(), or the kernel's own kfree().
-    is_disowned: AtomicBool,
+    /// The work's function: regrow_work(), or the kernel's own kfree().
+    is_detached: AtomicBool,
     state: UnsafeCell<State>,
 }
 
@@ -55,7 +55,7 @@ impl Owed {
     /// that load, on which it depends: as if it acquired.
     fn function_is_kfree(&self) -> bool {
         self.touch();
-        self.is_disowned.load(Acquire)
+        self.is_detached.load(Acquire)
     }
 }
 
@@ -87,7 +87,7 @@ impl World {
             lock: Mutex::new(true),
             owed: Owed {
                 there: UnsafeCell::new(true),
-                is_disowned: AtomicBool::new(false),
+                is_detached: AtomicBool::new(false),
                 state: UnsafeCell::new(State::Listed),
             },
         })
@@ -149,18 +149,18 @@ impl World {
         if self.owed.function_is_kfree() {
             self.owed.free();
         } else {
-            self.pay();
+            self.regrow_work();
         }
     }
 
-    /// `pay()`
-    fn pay(&self) {
+    /// `regrow_work()`
+    fn regrow_work(&self) {
         let mut lock = self.lock.lock().unwrap();
         let before = self.owed.state(&lock);
         if before == State::Listed {
             *lock = false;
         } else if before == State::Claimed {
-            self.owed.set(State::Paid, &lock);
+            self.owed.set(State::Done, &lock);
         }
         drop(lock);
         if !self.exiting.load(Relaxed) && !self.is_dying.load(Relaxed) {
@@ -194,9 +194,9 @@ impl World {
     fn give(&self) -> bool {
         let runs = self.held.lock().unwrap();
         let lock = self.lock.lock().unwrap();
-        let paid = self.owed.state(&lock) == State::Paid;
+        let done = self.owed.state(&lock) == State::Done;
         drop(lock);
-        if paid || self.exiting.load(Relaxed) {
+        if done || self.exiting.load(Relaxed) {
             return true;
         }
         if *runs {
@@ -223,10 +223,10 @@ impl World {
     /// `is_over()`: whether the entry is the giver's to free.
     fn is_over(&self, served: bool) -> bool {
         let mut lock = self.lock.lock().unwrap();
-        let mine = self.owed.state(&lock) == State::Paid;
+        let mine = self.owed.state(&lock) == State::Done;
         if !mine && served {
-            self.owed.set(State::Disowned, &lock);
-            self.owed.is_disowned.store(true, Release);
+            self.owed.set(State::Detached, &lock);
+            self.owed.is_detached.store(true, Release);
         } else if !mine {
             self.owed.set(State::Listed, &lock);
             *lock = true;

@@ -10,9 +10,9 @@ use loom::sync::{Arc, Mutex, MutexGuard};
 use loom::thread;
 use std::sync::atomic::AtomicBool;
 use xstate::buffer::{self, Masks, Need};
+use xstate::capacity::{Capacities, Capacity};
 use xstate::layout::{Component, Format, Layout};
-use xstate::permission::{self, Answer, Audience, Permission};
-use xstate::capacity::{Room, Rooms};
+use xstate::permission::{self, Answer, Permission, PermissionKind};
 use xstate::xfeature::Xfeatures;
 
 const DEFAULT: Xfeatures = Xfeatures::from_bits(0x202e7);
@@ -24,7 +24,7 @@ const SMALL: Masks = Masks {
     xfd: TILES,
 };
 
-fn rooms() -> Rooms {
+fn capacities() -> Capacities {
     let layout = Layout::new(Format::Compacted, |i| match i {
         17 => Component {
             size: 64,
@@ -38,7 +38,7 @@ fn rooms() -> Rooms {
         },
         _ => Component::default(),
     });
-    Rooms::new(layout, USER, [DEFAULT | TILES, DEFAULT])
+    Capacities::new(layout, USER, [DEFAULT | TILES, DEFAULT])
 }
 
 /// `struct fpu_state_perm` of the group leader.
@@ -50,8 +50,8 @@ struct Group {
 
 impl Group {
     fn new() -> Self {
-        let rooms = rooms();
-        let layout = rooms.layout();
+        let capacities = capacities();
+        let layout = capacities.layout();
         let sizes = (
             layout.size(DEFAULT, Format::Compacted),
             layout.size(DEFAULT, Format::Standard),
@@ -96,7 +96,8 @@ impl Group {
             return false;
         }
         let siglock = self.siglock.lock().unwrap();
-        let answer = permission::request(self.xfeatures(), TILES, Audience::Host, &rooms());
+        let answer =
+            permission::request(self.xfeatures(), TILES, PermissionKind::Host, &capacities());
         match answer {
             Ok(Answer::Grant(granted)) => {
                 self.set(&granted, &siglock);
@@ -108,22 +109,25 @@ impl Group {
     }
 
     /// `first_use()` of nm_handler.rs: the buffer's room, or `None` for SIGILL.
-    fn first_use(&self) -> Option<Room> {
-        room_for(self.xfeatures())
+    fn first_use(&self) -> Option<Capacity> {
+        capacity_for(self.xfeatures())
     }
 }
 
 /// The room for a first use by a process that is `permitted` as much.
-fn room_for(permitted: Xfeatures) -> Option<Room> {
+fn capacity_for(permitted: Xfeatures) -> Option<Capacity> {
     if !permission::allows(permitted, TILES) {
         return None;
     }
-    match buffer::need(SMALL, TILES, permitted, &rooms()) {
-        Need::Enlarge(room) => {
-            assert!(buffer::commit(SMALL, TILES, &room).is_some(), "too small");
-            Some(room)
+    match buffer::need(SMALL, TILES, permitted, &capacities()) {
+        Need::Enlarge(capacity) => {
+            assert!(
+                buffer::commit(SMALL, TILES, &capacity).is_some(),
+                "too small"
+            );
+            Some(capacity)
         }
-        Need::NothingButArming => panic!("an armed thread needs a buffer"),
+        Need::StaleXfd => panic!("an armed thread needs a buffer"),
     }
 }
 
@@ -175,7 +179,7 @@ fn a_first_use_in_c_meets_a_request() {
         group.request();
         match uses.join().unwrap() {
             Some(size) => {
-                assert_eq!(size, rooms().with(DEFAULT | TILES).kernel_size());
+                assert_eq!(size, capacities().with(DEFAULT | TILES).kernel_size());
                 SERVED.store(true, Relaxed);
             }
             None => REFUSED.store(true, Relaxed),
@@ -201,8 +205,8 @@ fn sizes_without_siglock_are_noticed() {
 /// allocates a small buffer, and `commit` says so.
 #[test]
 fn room_of_an_older_mask_is_noticed() {
-    let Need::Enlarge(room) = buffer::need(SMALL, TILES, DEFAULT, &rooms()) else {
+    let Need::Enlarge(capacity) = buffer::need(SMALL, TILES, DEFAULT, &capacities()) else {
         panic!("an armed thread needs a buffer")
     };
-    assert_eq!(buffer::commit(SMALL, TILES, &room), None);
+    assert_eq!(buffer::commit(SMALL, TILES, &capacity), None);
 }

@@ -33,29 +33,29 @@ impl Buffer {
 }
 
 #[derive(Default)]
-struct Shelf {
+struct CpuCache {
     buffers: Vec<Buffer>,
-    least: usize,
+    low_water: usize,
 }
 
-impl Shelf {
+impl CpuCache {
     fn take(&mut self) -> Option<Buffer> {
         let buffer = self.buffers.pop();
-        self.least = self.least.min(self.buffers.len());
+        self.low_water = self.low_water.min(self.buffers.len());
         buffer
     }
 }
 
-struct Shelves {
+struct CpuCaches {
     /// Written when they are made: loom panics if somebody finds them before.
     made: UnsafeCell<bool>,
-    of_cpu: Vec<Mutex<Shelf>>,
+    of_cpu: Vec<Mutex<CpuCache>>,
 }
 
 struct Pool {
     closed: AtomicBool,
     /// NULL while there is no pool.
-    shelves: AtomicPtr<Shelves>,
+    caches: AtomicPtr<CpuCaches>,
     freed: AtomicUsize,
 }
 
@@ -63,70 +63,70 @@ impl Pool {
     fn none() -> Arc<Self> {
         Arc::new(Pool {
             closed: AtomicBool::new(false),
-            shelves: AtomicPtr::new(ptr::null_mut()),
+            caches: AtomicPtr::new(ptr::null_mut()),
             freed: AtomicUsize::new(0),
         })
     }
 
     /// `Pool::new()` for two CPUs, without spares.
     fn make(&self) {
-        let shelves = Shelves {
+        let caches = CpuCaches {
             made: UnsafeCell::new(false),
             of_cpu: (0..2).map(|_| Mutex::default()).collect(),
         };
         // SAFETY: nobody else has them yet.
-        shelves.made.with_mut(|made| unsafe { *made = true });
-        let shelves = Box::into_raw(Box::new(shelves));
-        self.shelves.store(shelves, Release);
+        caches.made.with_mut(|made| unsafe { *made = true });
+        let caches = Box::into_raw(Box::new(caches));
+        self.caches.store(caches, Release);
     }
 
     /// One with so many buffers on the shelves, all of them there since the last trim.
     fn with(counts: [usize; 2]) -> Arc<Self> {
         let pool = Pool::none();
         pool.make();
-        for (shelf, count) in pool.shelves().iter().zip(counts) {
-            let mut shelf = shelf.lock().unwrap();
-            shelf.buffers.extend((0..count).map(|_| Buffer::allocate()));
-            shelf.least = count;
+        for (cache, count) in pool.caches().iter().zip(counts) {
+            let mut cache = cache.lock().unwrap();
+            cache.buffers.extend((0..count).map(|_| Buffer::allocate()));
+            cache.low_water = count;
         }
         pool
     }
 
-    /// `shelves()`
-    fn shelves(&self) -> &[Mutex<Shelf>] {
+    /// `caches()`
+    fn caches(&self) -> &[Mutex<CpuCache>] {
         // SAFETY: NULL, or a box that `end` frees, after everybody who calls this is gone.
-        let Some(shelves) = (unsafe { self.shelves.load(Acquire).as_ref() }) else {
+        let Some(caches) = (unsafe { self.caches.load(Acquire).as_ref() }) else {
             return &[];
         };
         // SAFETY: loom panics if they are not made yet.
-        assert!(shelves.made.with(|made| unsafe { *made }));
-        &shelves.of_cpu
+        assert!(caches.made.with(|made| unsafe { *made }));
+        &caches.of_cpu
     }
 
     /// `near()`, on the CPU `own`.
-    fn near(&self, own: usize) -> impl Iterator<Item = &Mutex<Shelf>> {
-        let shelves = self.shelves();
-        (own..own + shelves.len()).map(move |cpu| &shelves[cpu % shelves.len()])
+    fn near(&self, own: usize) -> impl Iterator<Item = &Mutex<CpuCache>> {
+        let caches = self.caches();
+        (own..own + caches.len()).map(move |cpu| &caches[cpu % caches.len()])
     }
 
     /// `take()`
     fn take(&self, cpu: usize) -> Option<Buffer> {
         self.near(cpu)
-            .find_map(|shelf| shelf.lock().unwrap().take())
+            .find_map(|cache| cache.lock().unwrap().take())
     }
 
     /// `give()`
     fn give(&self, cpu: usize, buffer: Buffer) {
-        let Some(shelf) = self.near(cpu).next() else {
+        let Some(cache) = self.near(cpu).next() else {
             return self.free(buffer);
         };
         buffer.write(false);
-        let mut shelf = shelf.lock().unwrap();
+        let mut cache = cache.lock().unwrap();
         // With the lock: who takes it after `close` did finds the pool closed.
-        if shelf.buffers.len() < self.limit() {
-            shelf.buffers.push(buffer);
+        if cache.buffers.len() < self.limit() {
+            cache.buffers.push(buffer);
         } else {
-            drop(shelf);
+            drop(cache);
             self.free(buffer);
         }
     }
@@ -146,12 +146,12 @@ impl Pool {
     }
 
     /// `free_from_each()`
-    fn free_from_each(&self, most: impl Fn(&Shelf) -> usize) -> usize {
+    fn free_from_each(&self, most: impl Fn(&CpuCache) -> usize) -> usize {
         let mut freed = 0;
-        for shelf in self.shelves() {
-            let most = most(&shelf.lock().unwrap());
+        for cache in self.caches() {
+            let most = most(&cache.lock().unwrap());
             for _ in 0..most {
-                let buffer = shelf.lock().unwrap().take();
+                let buffer = cache.lock().unwrap().take();
                 match buffer {
                     Some(buffer) => self.free(buffer),
                     None => break,
@@ -166,21 +166,23 @@ impl Pool {
     fn trim(&self) {
         let limit = self.limit();
         let spare = SPARE.min(limit);
-        self.free_from_each(|shelf| {
-            let unused = shelf.least.min(shelf.buffers.len().saturating_sub(spare));
-            unused.max(shelf.buffers.len().saturating_sub(limit))
+        self.free_from_each(|cache| {
+            let unused = cache
+                .low_water
+                .min(cache.buffers.len().saturating_sub(spare));
+            unused.max(cache.buffers.len().saturating_sub(limit))
         });
-        for shelf in self.shelves() {
-            let mut shelf = shelf.lock().unwrap();
-            shelf.least = shelf.buffers.len();
+        for cache in self.caches() {
+            let mut cache = cache.lock().unwrap();
+            cache.low_water = cache.buffers.len();
         }
     }
 
     /// `xfd_pool_shrink()`
     fn shrink(&self, wanted: usize) -> usize {
         let left = std::cell::Cell::new(wanted);
-        self.free_from_each(|shelf| {
-            let share = left.get().min(shelf.buffers.len());
+        self.free_from_each(|cache| {
+            let share = left.get().min(cache.buffers.len());
             left.set(left.get() - share);
             share
         })
@@ -194,25 +196,25 @@ impl Pool {
 
     /// `empty()`
     fn empty(&self) {
-        self.free_from_each(|shelf| shelf.buffers.len());
+        self.free_from_each(|cache| cache.buffers.len());
     }
 
     /// `count()`
     fn count(&self) -> usize {
-        let counts = self.shelves().iter();
+        let counts = self.caches().iter();
         counts
-            .map(|shelf| shelf.lock().unwrap().buffers.len())
+            .map(|cache| cache.lock().unwrap().buffers.len())
             .sum()
     }
 
     /// `Pool::drop()`, when nobody else is there. How many buffers were freed, all in all.
     fn end(&self) -> usize {
         self.empty();
-        let shelves = self.shelves.swap(ptr::null_mut(), Acquire);
+        let caches = self.caches.swap(ptr::null_mut(), Acquire);
         // SAFETY: `make` made it from a box, and nobody else is there.
-        let shelves = unsafe { Box::from_raw(shelves) };
-        let on_shelves = |shelf: &Mutex<Shelf>| shelf.lock().unwrap().buffers.len();
-        assert_eq!(shelves.of_cpu.iter().map(on_shelves).sum::<usize>(), 0);
+        let caches = unsafe { Box::from_raw(caches) };
+        let cached = |cache: &Mutex<CpuCache>| cache.lock().unwrap().buffers.len();
+        assert_eq!(caches.of_cpu.iter().map(cached).sum::<usize>(), 0);
         self.freed.load(Relaxed)
     }
 

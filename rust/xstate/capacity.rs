@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! How much a register buffer can hold, and the rooms of this machine.
+//! How much a register buffer can hold, and the capacities that are common on this machine.
 
 use super::buffer::Masks;
 use super::layout::{Format, Layout};
@@ -9,10 +9,10 @@ use super::xfeature::Xfeatures;
 ///
 /// # Invariants
 ///
-/// - A register image with `xfeatures`, or with any part of them, takes at most `kernel_size`
-///   bytes in the kernel's format.
-/// - One with `user_xfeatures`, or with any part of them, takes at most `user_size` bytes in the
-///   standard format.
+/// - A register image of `xfeatures`, or of any subset, takes at most `kernel_size` bytes in the
+///   kernel's format.
+/// - A register image of `user_xfeatures`, or of any subset, takes at most `user_size` bytes in
+///   the standard format.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Capacity {
     xfeatures: Xfeatures,
@@ -25,6 +25,7 @@ impl Capacity {
     fn computed(xfeatures: Xfeatures, user_supported: Xfeatures, layout: &Layout) -> Self {
         let xfeatures = xfeatures & Xfeatures::KNOWN;
         let user_xfeatures = xfeatures & user_supported;
+        // INVARIANT: both sizes are those of the whole sets, and a subset never takes more space.
         Self {
             xfeatures,
             user_xfeatures,
@@ -33,31 +34,31 @@ impl Capacity {
         }
     }
 
-    /// Components that find room.
+    /// The components that there is space for.
     pub fn xfeatures(&self) -> Xfeatures {
         self.xfeatures
     }
 
-    /// Bytes of the register image, in the kernel's format.
+    /// Size in bytes of the register image in the kernel's format.
     pub fn kernel_size(&self) -> u32 {
         self.kernel_size
     }
 
-    /// Bytes of the components that user space sees, in the standard format: signal frames,
-    /// ptrace.
+    /// Size in bytes of the components that user space sees, in the standard format (signal
+    /// frames, ptrace).
     pub fn user_size(&self) -> u32 {
         self.user_size
     }
 
-    /// Whether a buffer with this room may say `masks`.
+    /// Whether a buffer with this capacity may have `masks`.
     pub fn fits(&self, masks: Masks) -> bool {
         self.xfeatures.contains(masks.xfeatures)
             && self.user_xfeatures.contains(masks.user_xfeatures)
     }
 }
 
-/// The rooms of this machine. Those of a task and of a virtual CPU that have everything are asked for
-/// again and again, and computed once.
+/// The capacities of this machine. Two of them are needed again and again, and are computed only
+/// once: those of a task and of a virtual CPU with every component.
 #[derive(Clone, Copy, Debug)]
 pub struct Capacities {
     layout: Layout,
@@ -66,8 +67,8 @@ pub struct Capacities {
 }
 
 impl Capacities {
-    /// Of components that lie as `layout` says, of which user space sees those that are
-    /// `user_supported`.
+    /// The capacities of a machine whose components lie as `layout` says. `user_supported` are
+    /// the components that user space sees, and `usual` are the two sets to compute in advance.
     ///
     /// ```
     /// use xstate::layout::{Component, Format, Layout};
@@ -91,7 +92,7 @@ impl Capacities {
         }
     }
 
-    /// Room for `xfeatures`. Bits that name no component Linux knows get none.
+    /// The capacity for `xfeatures`. Bits that are not components known to Linux take no space.
     pub fn with(&self, xfeatures: Xfeatures) -> Capacity {
         let xfeatures = xfeatures & Xfeatures::KNOWN;
         match self
@@ -118,21 +119,22 @@ pub(crate) mod tests {
 
     pub(crate) const DEFAULT: Xfeatures = Xfeatures::from_bits(0x202e7);
     pub(crate) const ALL: Xfeatures = Xfeatures::from_bits(0x602e7);
-    /// The same with CET's supervisor component, as a virtual CPU has it.
+    /// The default components of a virtual CPU: there is a supervisor component of CET as well.
     const GUEST: Xfeatures = Xfeatures::from_bits(0x612e7);
 
-    /// Those of a Sapphire Rapids.
+    /// The capacities of a Sapphire Rapids.
     pub(crate) fn capacities() -> Capacities {
         capacities_in(Format::Compacted, ALL)
     }
 
-    /// The same, with a kernel that keeps its buffers in `format` and shows user space `user_supported`.
+    /// The same machine with a kernel that keeps its buffers in `format`, and shows
+    /// `user_supported` to user space.
     pub(crate) fn capacities_in(format: Format, user_supported: Xfeatures) -> Capacities {
         Capacities::new(sapphire_rapids_in(format), user_supported, [ALL, GUEST])
     }
 
     #[test]
-    fn the_usual_rooms_are_those_computed() {
+    fn the_usual_capacities_are_those_computed() {
         for format in [Format::Compacted, Format::Standard] {
             let capacities = capacities_in(format, ALL);
             for xfeatures in [ALL, GUEST, DEFAULT, Xfeatures::NONE] {
@@ -144,7 +146,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn bits_without_a_component_get_no_room() {
+    fn bits_without_a_component_take_no_space() {
         for xfeatures in [ALL, DEFAULT] {
             let nameless = Xfeatures::from_bits(1 << 63 | 1 << 20);
             let capacity = capacities().with(xfeatures | nameless);
@@ -155,7 +157,7 @@ pub(crate) mod tests {
     }
 
     proptest! {
-        /// The room's invariant itself: any part of its components takes no more.
+        /// The invariant of a capacity: no subset of its components takes more space.
         #[test]
         fn a_part_of_the_components_fits(compacted: bool, all in 0u64..1 << 20, part: u64) {
             let format = if compacted { Format::Compacted } else { Format::Standard };

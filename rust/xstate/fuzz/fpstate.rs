@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A buffer of a thread or a virtual CPU, and what must be true of each.
+//! The buffer of a thread or a virtual CPU, and what must be true of it.
 
 use super::{DEFAULT, USER};
 use xstate::buffer::{self, Masks};
@@ -7,7 +7,7 @@ use xstate::capacity::{Capacities, Capacity};
 use xstate::layout::{Format, Layout};
 use xstate::xfeature::Xfeatures;
 
-/// A buffer: what it says, and the bytes that were allocated for it.
+/// A buffer: its masks, and the bytes that were allocated for it.
 #[derive(Clone, Copy)]
 pub struct Buffer {
     pub masks: Masks,
@@ -30,13 +30,13 @@ impl Buffer {
         }
     }
 
-    /// One with `capacity` takes over.
+    /// Replaces it by a buffer with `capacity`.
     pub fn enlarge(&mut self, used: Xfeatures, capacity: &Capacity) {
-        self.masks = buffer::commit(self.masks, used, capacity).expect("room");
+        self.masks = buffer::commit(self.masks, used, capacity).expect("enough capacity");
         (self.bytes, self.user_bytes) = (capacity.kernel_size(), capacity.user_size());
     }
 
-    /// A save writes the components of `xfeatures`, and nothing behind the buffer's end.
+    /// Checks that a save of `xfeatures` does not write past the end of the buffer.
     pub fn check(&self, layout: &Layout) {
         let masks = self.masks;
         assert!(masks.xfeatures.contains(masks.user_xfeatures));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The life of a process, as any bytes tell it: requests, first uses, fork, exec, reclaim, and a
-//! virtual CPU. After each step the invariants of the whole are looked at. For the fuzzer, for its corpus, and for proptest.
+//! The life of a process, read from arbitrary bytes: requests, first uses, fork, exec, reclaim, and
+//! a virtual CPU. All invariants are checked after each step. Used by the fuzzer, for its corpus,
+//! and by proptest.
 
 mod cpu;
 mod data;
@@ -19,7 +20,7 @@ use xstate::permission::{self, Answer, Permission, PermissionKind, Refusal, GUES
 use xstate::xfeature::Xfeatures;
 
 const TILES: Xfeatures = Xfeatures::USER_DYNAMIC;
-/// Linux's defaults on a Sapphire Rapids: user components, and CET's supervisor ones.
+/// The defaults of Linux on a Sapphire Rapids: user components, and supervisor ones for CET.
 const DEFAULT: Xfeatures = Xfeatures::from_bits(0x21ae7);
 const USER: Xfeatures = Xfeatures::from_bits(0x602e7);
 
@@ -29,12 +30,12 @@ struct Thread {
     buffer: Buffer,
     /// Whether its tiles are in use.
     live: bool,
-    /// A word beside the buffer.
+    /// The word in which reclaim keeps its note.
     note: u64,
     switches: u32,
-    /// Since when it has been blocked.
+    /// The time at which it blocked.
     blocked_at: u64,
-    /// Whether its buffer was reclaimed, and not given back yet.
+    /// Whether its buffer was reclaimed and it has not got another one yet.
     reclaimed: bool,
 }
 
@@ -45,15 +46,15 @@ struct Process {
     threads: Vec<Thread>,
     vcpu: Option<Vcpu>,
     cpu: Cpu,
-    /// Milliseconds.
+    /// The time in milliseconds.
     now: u64,
 }
 
-/// Lives through the history that `data` tells; its end is the end of the history.
+/// Runs the history in `data`, to its end.
 ///
 /// # Panics
 ///
-/// An invariant does not hold.
+/// If an invariant is violated.
 pub fn run(data: &[u8]) {
     let mut data = data.iter().copied();
     let mut next = || data.next();
@@ -109,7 +110,7 @@ impl Process {
         process
     }
 
-    /// Every thread starts with the built-in buffer, armed.
+    /// A new thread, with the built-in buffer, and armed.
     fn thread(&self) -> Thread {
         Thread {
             buffer: Buffer::small(&self.capacities, TILES),
@@ -127,7 +128,7 @@ impl Process {
         }
     }
 
-    /// The first virtual CPU settles what its kind may have.
+    /// Creates a virtual CPU. From the first one on, the guest permission is locked.
     fn new_vcpu(&mut self) {
         self.guest.xfeatures = self.guest.xfeatures | GUEST_LOCKED;
         self.vcpu = Some(Vcpu::new(&self.capacities));
@@ -156,7 +157,7 @@ impl Process {
         match answer {
             Ok(Answer::Already) => assert!(before.xfeatures.contains(TILES)),
             Ok(Answer::Grant(granted)) => {
-                // Exactly what was asked for is added, and no size shrinks.
+                // Exactly what was requested is added, and no size shrinks.
                 assert_eq!(granted.xfeatures, before.xfeatures | TILES);
                 assert!(granted.kernel_size >= before.kernel_size);
                 assert!(granted.user_size >= before.user_size);
@@ -176,12 +177,12 @@ impl Process {
         }
     }
 
-    /// An #NM of a thread, as the module handles it.
+    /// Handles an #NM of a thread as the module does.
     fn nm(&mut self, thread: usize, xfd_err: u64) {
         let permitted = self.host.xfeatures;
         self.run(thread);
         let thread = &mut self.threads[thread];
-        // The context switch: the CPU runs the thread with its value.
+        // The context switch loads the thread's value.
         self.cpu.arm(thread.buffer.masks.xfd);
         let used = match NmEvent::from_xfd_err(xfd_err, facility::LINUX) {
             NmEvent::FirstUse(used) => used,
@@ -201,7 +202,7 @@ impl Process {
         assert!(self.cpu.allows(used), "the instruction would trap again");
     }
 
-    /// A thread runs, and is blocked again. A reclaimed buffer is given back before it does.
+    /// A thread runs and blocks again. If its buffer was reclaimed, it gets one before it runs.
     fn run(&mut self, thread: usize) {
         let permitted = self.host.xfeatures;
         let thread = &mut self.threads[thread];
@@ -222,7 +223,7 @@ impl Process {
         self.threads[thread].live = false;
     }
 
-    /// A look of the pass that reclaims buffers, at a blocked thread.
+    /// A reclaim scan finds this thread blocked.
     fn reclaim(&mut self, thread: usize, interval: u8) {
         let small = Buffer::small(&self.capacities, TILES);
         let thread = &mut self.threads[thread];
@@ -239,7 +240,7 @@ impl Process {
                 assert!(!thread.live, "live tiles are lost");
                 let blocked = self.now - thread.blocked_at;
                 assert!(blocked + 1 >= u64::from(interval), "too early");
-                // Frames keep their size.
+                // Signal frames keep their size.
                 thread.buffer = Buffer {
                     user_bytes: thread.buffer.user_bytes,
                     ..small
@@ -249,7 +250,7 @@ impl Process {
         }
     }
 
-    /// The hypervisor, or its guest, does something.
+    /// The hypervisor or its guest does something.
     fn guest(&mut self, what: u8, value: u8) {
         let Some(vcpu) = &mut self.vcpu else { return };
         match what {

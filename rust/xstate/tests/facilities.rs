@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! One to three facilities of one or two components each, asked for and used in any order: at most one #NM
-//! for each thread and facility, and always room for what is not armed.
+//! One to three facilities of one or two components each, requested and used in any order. There is
+//! at most one #NM per thread and facility, and always space for whatever is not armed.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -15,23 +15,23 @@ use xstate::nm_event::NmEvent;
 use xstate::permission::{self, Answer, PermissionKind};
 use xstate::xfeature::Xfeatures;
 
-/// What every process has.
+/// The components that every process has.
 const DEFAULT: Xfeatures = Xfeatures::from_bits(0x7);
-/// Free for facilities.
+/// The first component that a facility may use.
 const FIRST: u32 = 3;
 const COMPONENTS: usize = 17;
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
-    /// `ARCH_REQ_XCOMP_PERM` for the facility of this number in the table.
+    /// `ARCH_REQ_XCOMP_PERM` for this facility, an index into the table.
     Ask(usize),
-    /// An instruction that uses this component of the facility.
+    /// An instruction that uses this component of this facility.
     Use(usize, usize),
     /// The other thread runs.
     Switch,
-    /// TILERELEASE, or what it is called for this facility.
+    /// TILERELEASE, or its counterpart for this facility.
     Release(usize),
-    /// Two looks of the pass that reclaims at the thread that does not run.
+    /// Two reclaim scans, which find the thread that does not run.
     Reclaim,
 }
 
@@ -42,7 +42,7 @@ struct Thread {
     user_size: u32,
     /// Components that are not in their initial state.
     live: Xfeatures,
-    /// #NMs that were served for each facility, since the buffer was taken.
+    /// The number of #NMs served for each facility since the buffer was last reclaimed.
     served: [u32; 3],
 }
 
@@ -57,7 +57,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     vec(step, 1..40)
 }
 
-/// Disjoint facilities of one or two components.
+/// Tables of disjoint facilities with one or two components each.
 fn tables() -> impl Strategy<Value = Vec<Facility>> {
     let all: Vec<u32> = (FIRST..FIRST + COMPONENTS as u32).collect();
     (subsequence(all, 6).prop_shuffle(), vec(1usize..=2, 1..=3)).prop_map(|(numbers, sizes)| {
@@ -100,7 +100,7 @@ fn layout(format: Format, sizes: &[u32], aligned: &[bool]) -> Layout {
 }
 
 impl Thread {
-    /// With the built-in buffer: everything that can be asked for is armed.
+    /// A thread with the built-in buffer. Everything that can be requested is armed.
     fn new(dynamic: Xfeatures, capacities: &Capacities) -> Self {
         let capacity = capacities.with(DEFAULT);
         Thread {
@@ -122,8 +122,8 @@ impl Thread {
             user_xfeatures,
             xfd,
         } = self.masks;
-        assert!(xfeatures.contains(dynamic & !xfd), "disarmed without room");
-        assert!(xfeatures.contains(self.live), "live without room");
+        assert!(xfeatures.contains(dynamic & !xfd), "disarmed without space");
+        assert!(xfeatures.contains(self.live), "live without space");
         assert!(capacities.layout().size(xfeatures, format) <= self.kernel_size);
         assert!(capacities.layout().size(user_xfeatures, Format::Standard) <= self.user_size);
         assert!(self.served.iter().all(|&n| n <= 1), "{:?}", self.served);
@@ -147,7 +147,7 @@ proptest! {
         let mut permitted = DEFAULT;
         let mut threads = [Thread::new(dynamic, &capacities), Thread::new(dynamic, &capacities)];
         let mut running = 0;
-        // What the CPU holds, and the kernel's copy of it: one value, as they must agree.
+        // IA32_XFD and the kernel's copy of it, which must agree.
         let mut cpu = dynamic;
         for step in steps {
             match step {
@@ -205,7 +205,7 @@ proptest! {
                     let noted = match seen(None) {
                         Idleness::IdleSince(note) => Some(note),
                         Idleness::InUse => None,
-                        Idleness::Reclaimable => panic!("at the first look"),
+                        Idleness::Reclaimable => panic!("reclaimed at the first scan"),
                     };
                     if seen(noted) == Idleness::Reclaimable {
                         prop_assert!(blocked.live.is_empty());

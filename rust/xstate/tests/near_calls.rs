@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The search for the call of the #NM handler in the text of several kernels, which
-//! `kernel_look text=FUNCTION` printed there: one file a kernel, of one line a function.
+//! The search for the call of the #NM handler, in the text of several kernels. There is one file
+//! per kernel, with one line per function, as `kernel_look text=FUNCTION` prints it.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -56,19 +56,19 @@ fn each_kernel_has_one_call_in_each_stub() {
             let [call] = calls[..] else {
                 panic!("{kernel}: {}: {calls:?}", stub.name)
             };
-            // It is what the kernel has there, and leads elsewhere when it is exchanged.
+            // It is the instruction that is there, and a new target changes it.
             let at = call.address - stub.start;
             let there = &stub.text[at..at + LENGTH];
             assert_eq!(call.leading_to(handler).unwrap(), there, "{kernel}");
             assert_ne!(call.leading_to(handler + 16).unwrap(), there);
-            // None of the other handlers' calls is taken for it.
+            // No call of another handler is mistaken for it.
             assert_eq!(find_all(&stub.text, stub.start, handler + 1).count(), 0);
         }
     }
 }
 
 proptest! {
-    /// Any text, with calls put into it: those are found, where they are, and lead where they should.
+    /// Calls put into random text are found at their addresses, with their targets.
     #[test]
     fn what_is_put_in_is_found(
         mut text in vec(any::<u8>(), 0..200),
@@ -99,7 +99,7 @@ proptest! {
         }
     }
 
-    /// What is out of reach has no instruction.
+    /// There is no instruction for a target that is out of reach.
     #[test]
     fn two_gigabytes_are_the_reach(start in 1usize << 40..1 << 41, distance in -(1i64 << 33)..1 << 33) {
         let text = [0xe8, 0, 0, 0, 0];

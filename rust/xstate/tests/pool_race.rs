@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-//! First uses, exits, the shrinker, trimming and closing, all at the pool's shelves at the same time, in every order
-//! that loom finds. `Pool` is rust/xfd/buffer/pool.rs, function by function: change one with the other.
+//! First uses, exits, the shrinker, trimming and closing use the pool at the same time, in every
+//! order that loom finds. `Pool` models rust/xfd/buffer/pool.rs, function by function. Keep the
+//! model and the code in step.
 
 use loom::cell::UnsafeCell;
 use loom::sync::atomic::{
@@ -13,7 +14,7 @@ use std::ptr;
 const LIMIT: usize = 2;
 const SPARE: usize = 1;
 
-/// A register buffer; `true` is a task's contents. It must be freed once.
+/// A register buffer. The flag is true if it holds a task's state. It must be freed exactly once.
 struct Buffer(Box<UnsafeCell<bool>>);
 
 impl Buffer {
@@ -22,12 +23,12 @@ impl Buffer {
     }
 
     fn is_dirty(&self) -> bool {
-        // SAFETY: loom panics if another thread writes at the same time.
+        // SAFETY: loom panics if another thread writes it at the same time.
         self.0.with(|dirty| unsafe { *dirty })
     }
 
     fn write(&self, to: bool) {
-        // SAFETY: as above.
+        // SAFETY: loom panics if another thread accesses it at the same time.
         self.0.with_mut(|dirty| unsafe { *dirty = to });
     }
 }
@@ -47,7 +48,7 @@ impl CpuCache {
 }
 
 struct CpuCaches {
-    /// Written when they are made: loom panics if somebody finds them before.
+    /// Written during initialisation: loom panics if somebody sees the caches before that.
     made: UnsafeCell<bool>,
     of_cpu: Vec<Mutex<CpuCache>>,
 }
@@ -74,13 +75,13 @@ impl Pool {
             made: UnsafeCell::new(false),
             of_cpu: (0..2).map(|_| Mutex::default()).collect(),
         };
-        // SAFETY: nobody else has them yet.
+        // SAFETY: no other thread can reach them yet.
         caches.made.with_mut(|made| unsafe { *made = true });
         let caches = Box::into_raw(Box::new(caches));
         self.caches.store(caches, Release);
     }
 
-    /// One with so many buffers on the shelves, all of them there since the last trim.
+    /// A pool with this many buffers in its caches, none of them used since the last trim.
     fn with(counts: [usize; 2]) -> Arc<Self> {
         let pool = Pool::none();
         pool.make();
@@ -94,11 +95,11 @@ impl Pool {
 
     /// `caches()`
     fn caches(&self) -> &[Mutex<CpuCache>] {
-        // SAFETY: NULL, or a box that `end` frees, after everybody who calls this is gone.
+        // SAFETY: NULL, or a box that `end` frees after every caller of this is gone.
         let Some(caches) = (unsafe { self.caches.load(Acquire).as_ref() }) else {
             return &[];
         };
-        // SAFETY: loom panics if they are not made yet.
+        // SAFETY: loom panics if another thread writes it at the same time.
         assert!(caches.made.with(|made| unsafe { *made }));
         &caches.of_cpu
     }
@@ -122,7 +123,7 @@ impl Pool {
         };
         buffer.write(false);
         let mut cache = cache.lock().unwrap();
-        // With the lock: who takes it after `close` did finds the pool closed.
+        // Checked under the lock: after `close` has taken it, everybody sees the pool closed.
         if cache.buffers.len() < self.limit() {
             cache.buffers.push(buffer);
         } else {
@@ -207,18 +208,18 @@ impl Pool {
             .sum()
     }
 
-    /// `Pool::drop()`, when nobody else is there. How many buffers were freed, all in all.
+    /// `Pool::drop()`, when nobody else is left. Returns how many buffers were freed in total.
     fn end(&self) -> usize {
         self.empty();
         let caches = self.caches.swap(ptr::null_mut(), Acquire);
-        // SAFETY: `make` made it from a box, and nobody else is there.
+        // SAFETY: `make` made it from a box, and no other thread is left.
         let caches = unsafe { Box::from_raw(caches) };
         let cached = |cache: &Mutex<CpuCache>| cache.lock().unwrap().buffers.len();
         assert_eq!(caches.of_cpu.iter().map(cached).sum::<usize>(), 0);
         self.freed.load(Relaxed)
     }
 
-    /// A task's life: its first use, and its exit. Whether the buffer was new.
+    /// The first use and the exit of a task. Returns whether its buffer was new.
     fn task(&self, cpu: usize) -> bool {
         let found = self.take(cpu);
         let new = found.is_none();
@@ -230,8 +231,8 @@ impl Pool {
     }
 }
 
-/// One buffer for two tasks of two CPUs, which find it on each other's shelf: nobody has it at the same time as
-/// another, it is not lost, and it does not tell of another task.
+/// Two tasks on two CPUs share one buffer, found in the other CPU's cache. Never do both have it at
+/// the same time, it is not lost, and it does not leak the other task's state.
 #[test]
 fn two_tasks_take_and_give() {
     loom::model(|| {
@@ -243,7 +244,7 @@ fn two_tasks_take_and_give() {
     });
 }
 
-/// What was given before the pool closed is emptied, and what is given after is not kept.
+/// What was given before the pool closed is freed, and what is given later is not kept.
 #[test]
 fn nothing_is_kept_in_a_closed_pool() {
     loom::model(|| {
@@ -257,7 +258,7 @@ fn nothing_is_kept_in_a_closed_pool() {
     });
 }
 
-/// Trimming frees no more than nobody needed, whoever takes meanwhile.
+/// Trimming frees only what nobody needed, even if a task takes a buffer meanwhile.
 #[test]
 fn trimming_meets_a_task() {
     loom::model(|| {
@@ -270,7 +271,7 @@ fn trimming_meets_a_task() {
     });
 }
 
-/// The shrinker frees what it says, and no more than it was asked for.
+/// The shrinker frees as many as it returns, and not more than it was asked for.
 #[test]
 fn the_shrinker_meets_a_task() {
     loom::model(|| {
@@ -285,7 +286,7 @@ fn the_shrinker_meets_a_task() {
     });
 }
 
-/// Whoever finds the shelves finds them made.
+/// Whoever sees the caches sees them initialised.
 #[test]
 fn a_task_meets_a_pool_that_is_made() {
     loom::model(|| {

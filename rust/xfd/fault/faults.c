@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What faults.rs needs of the kernel to make things fail and wait (CONFIG_XFD_FAULTS).
+ * The kernel side of faults.rs: module parameters that make operations fail and tasks wait
+ * (CONFIG_XFD_FAULTS).
  */
 #include <linux/atomic.h>
 #include <linux/kstrtox.h>
@@ -54,7 +55,7 @@ static int number_set(const char *text, const struct kernel_param *param)
 	return error;
 }
 
-/* Makes another point, or with 0 none, the one to wait at; others go on. */
+/* Sets the point at which tasks wait, 0 for none. Tasks that wait at another point continue. */
 static int hold_set(const char *text, const struct kernel_param *param)
 {
 	s64 point;
@@ -63,13 +64,13 @@ static int hold_set(const char *text, const struct kernel_param *param)
 	if (error || point < 0 || point > XFD_POINT_OWED)
 		return error ?: -EINVAL;
 	atomic64_set(&xfd_hold, point);
-	/* The new point before the look at who waits. */
+	/* Store the new point before checking for waiters. */
 	smp_mb();
 	wake_up_var(&xfd_hold);
 	return 0;
 }
 
-/* Parameters, and no files of debugfs: they can be written while removal waits for who is held. */
+/* These are parameters and not debugfs files, so that they can be written while removal waits for held tasks. */
 static const struct kernel_param_ops number_ops = { .set = number_set, .get = number_get };
 static const struct kernel_param_ops hold_ops = { .set = hold_set, .get = number_get };
 module_param_cb(fail_allocations, &number_ops, &xfd_fail_allocations, 0644);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! One #NM with XFD_ERR set, from user mode: the five steps.
+//! Handles an #NM from user mode with XFD_ERR set, in five steps.
 //!
 //! ```text
 //! XFD_ERR -> cleared -> permission (SIGILL) -> buffer (SIGSEGV) -> disarmed -> resumed
@@ -26,8 +26,9 @@ use crate::xstate::{
 use kernel::bindings::pt_regs;
 use kernel::prelude::*;
 
-/// Handles an #NM that `xfd_err` (not zero) reports. Interrupts off on entry and on return; the
-/// kernel has been told that it was entered, and current is counted as inside: no longer on return.
+/// Handles an #NM that reports `xfd_err`, which is not zero. Interrupts are off on entry and on
+/// return, and on while the work is done, which may sleep. The caller has called irqentry_enter()
+/// and counted current as inside the module. On return current is no longer counted.
 #[no_mangle]
 extern "C" fn xfd_handle_nm(regs: *mut pt_regs, xfd_err: u64) {
     let mut report = Report::begin(xfd_err, state);
@@ -41,7 +42,7 @@ extern "C" fn xfd_handle_nm(regs: *mut pt_regs, xfd_err: u64) {
                 kernel::pr_err_once!("invalid XFD_ERR {:#x}\n", raised.bits());
                 Verdict::Resume
             }
-            // entry.c hands these over before it comes here.
+            // entry.c passes these to the kernel's own handler.
             NmEvent::Ordinary => Verdict::Resume,
         };
         fault::wait_at(Point::Decided);
@@ -49,14 +50,15 @@ extern "C" fn xfd_handle_nm(regs: *mut pt_regs, xfd_err: u64) {
         if let Some(report) = &mut report {
             report.end(state(), verdict);
         }
-        // SAFETY: entry.c counted current; sleeping is allowed here.
+        // SAFETY: entry.c counted current. This is task context with interrupts on.
         unsafe { bindings::xfd_leave_counted() }
     });
 }
 
-/// Gives current what it takes to use the components `used`, or says why not.
+/// Gives current a buffer for the components `used` and disarms them, or says why not. Task
+/// context, interrupts on, sleeps for memory.
 fn first_use(used: Xfeatures) -> Verdict {
-    // The lock around a request is not needed: permissions only grow, and sizes follow from them.
+    // Reading this needs no lock: permissions only grow, and the sizes follow from them.
     let permitted = group_perm::xfeatures(PermissionKind::Host);
     if !permission::allows(permitted, used) {
         STATS.denied.count();
@@ -84,16 +86,16 @@ fn first_use(used: Xfeatures) -> Verdict {
     Verdict::Resume
 }
 
-/// Raises the signal of `verdict`, if it is one, in current.
+/// Raises the signal of `verdict` in current, if there is one. Task context, interrupts on.
 fn deliver(verdict: Verdict, regs: *mut pt_regs) {
     if verdict == Verdict::Resume {
         return;
     }
-    // SAFETY: current took the #NM.
+    // SAFETY: current took the #NM, so its trap number and error code are its own to set.
     unsafe { bindings::xfd_note_nm() };
     match verdict {
         Verdict::Resume => (),
-        // SAFETY: `regs` are current's, from the entry.
+        // SAFETY: `regs` comes from the #NM entry and belongs to current.
         Verdict::Sigill => unsafe {
             bindings::xfd_gate_force_sig_fault(
                 kernel::bindings::SIGILL as c_int,
@@ -101,14 +103,14 @@ fn deliver(verdict: Verdict, regs: *mut pt_regs) {
                 bindings::xfd_gate_trap_address(regs.cast()),
             )
         },
-        // SAFETY: raises a signal in current; task context.
+        // SAFETY: this is task context, where a signal may be raised in current.
         Verdict::Sigsegv => unsafe {
             kernel::bindings::force_sig(kernel::bindings::SIGSEGV as c_int)
         },
     }
 }
 
-/// What the trace event shows of current. MSRs are read, not remembered.
+/// What the trace event shows of current. The MSRs are read from the CPU.
 fn state() -> State {
     State {
         xfd_err: msr::xfd_err(),

@@ -33,7 +33,11 @@ mod reclaim;
 mod seam;
 mod watch;
 #[path = "../xstate/mod.rs"]
-#[allow(dead_code, unreachable_pub)] // A crate of its own on the host.
+#[expect(
+    dead_code,
+    unreachable_pub,
+    reason = "on the host this is a crate of its own"
+)]
 mod xstate;
 
 use buffer::{exec, exit, pool, resume};
@@ -61,7 +65,7 @@ module! {
 /// What is attached to the kernel besides the livepatch, in the order of attaching.
 static LIFECYCLE: Lifecycle<6> = Lifecycle::new([
     Part {
-        name: c"the probe of exits",
+        name: c"the probe at exit",
         attach: exit::watch,
         detach: exit::unwatch,
         finish: exit::synchronize,
@@ -85,7 +89,7 @@ static LIFECYCLE: Lifecycle<6> = Lifecycle::new([
         finish: nothing_to_finish,
     },
     Part {
-        name: c"the call of the #NM handler by FRED",
+        name: c"the call of the #NM handler under FRED",
         attach: call_site::redirect_fred,
         detach: call_site::restore_fred,
         finish: nothing_to_finish,
@@ -178,7 +182,7 @@ fn tear_down() {
     // reference is the last one to go.
     // SAFETY: only reads the state of this module, which is not freed before `tear_down` returns.
     while unsafe { bindings::xfd_is_force_removed() } || !LIFECYCLE.detach() {
-        kernel::pr_err_once!("waiting for who holds it (/sys/kernel/livepatch/xfd/enabled), or for what cannot be detached\n");
+        kernel::pr_err_once!("removal waits: the livepatch holds the module (/sys/kernel/livepatch/xfd/enabled), or a part cannot be detached\n");
         kernel::time::delay::fsleep(kernel::time::Delta::from_secs(1));
     }
     // SAFETY: this is process context with no lock held, so it may sleep.

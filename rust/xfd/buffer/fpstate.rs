@@ -90,7 +90,7 @@ impl FpstateBuffer {
     pub(crate) fn claim(&mut self, masks: Masks) -> Option<()> {
         if !self.capacity.fits(masks) {
             kernel::pr_err_once!(
-                "a register buffer has no room for {:#x}\n",
+                "a register buffer is too small for xfeatures {:#x}\n",
                 masks.xfeatures.bits()
             );
             return None;

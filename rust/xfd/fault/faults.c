@@ -21,7 +21,7 @@ MODULE_PARM_DESC(fail_step, "step of loading that fails, 0 for none");
 
 bool xfd_pretend_fred;
 module_param_named(fred, xfd_pretend_fred, bool, 0);
-MODULE_PARM_DESC(fred, "look for FRED's call of the handler as on a CPU with FRED");
+MODULE_PARM_DESC(fred, "look for FRED's call of the #NM handler as on a CPU with FRED");
 
 bool xfd_fail_detach;
 module_param_named(fail_detach, xfd_fail_detach, bool, 0644);
@@ -29,7 +29,7 @@ MODULE_PARM_DESC(fail_detach, "nothing that is attached can be detached");
 
 bool xfd_eager;
 module_param_named(eager, xfd_eager, bool, 0444);
-MODULE_PARM_DESC(eager, "look at tasks all the time, and reclaim at the second look");
+MODULE_PARM_DESC(eager, "scan tasks all the time, and reclaim a buffer at the second scan");
 
 void xfd_wait_at(s64 point)
 {
@@ -74,8 +74,8 @@ static int hold_set(const char *text, const struct kernel_param *param)
 static const struct kernel_param_ops number_ops = { .set = number_set, .get = number_get };
 static const struct kernel_param_ops hold_ops = { .set = hold_set, .get = number_get };
 module_param_cb(fail_allocations, &number_ops, &xfd_fail_allocations, 0644);
-MODULE_PARM_DESC(fail_allocations, "so many of the coming allocations of a buffer fail");
+MODULE_PARM_DESC(fail_allocations, "how many of the next buffer allocations fail");
 module_param_cb(hold, &hold_ops, &xfd_hold, 0644);
 MODULE_PARM_DESC(hold, "point at which tasks wait, 0 for none");
 module_param_cb(held, &number_ops, &xfd_held, 0444);
-MODULE_PARM_DESC(held, "tasks that wait now");
+MODULE_PARM_DESC(held, "number of tasks that wait now");

@@ -28,7 +28,7 @@ impl Folder {
         // SAFETY: sleeping is allowed; `gauges` is a static.
         let dir = unsafe { bindings::xfd_proc_make(ptr::from_ref(gauges).cast()) };
         if dir.is_null() {
-            pr_warn!("no memory for /proc/xfd: nothing can be seen there, all else works\n");
+            pr_warn!("no memory for /proc/xfd: it is missing, but everything else works\n");
         }
         Self { dir }
     }

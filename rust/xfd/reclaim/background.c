@@ -89,4 +89,4 @@ static const struct kernel_param_ops interval_ops = {
 	.get = param_get_uint,
 };
 module_param_cb(reclaim_ms, &interval_ops, &xfd_reclaim_ms, 0644);
-MODULE_PARM_DESC(reclaim_ms, "milliseconds that a task with no live tiles has to sleep until its enlarged register buffer is taken; 0 for never (10000)");
+MODULE_PARM_DESC(reclaim_ms, "milliseconds that a task without live tiles has to sleep before its enlarged register buffer is reclaimed; 0 for never (default 10000)");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Waiting for who is inside, in a worker of the kernel's: whoever disables the module holds
- * klp_mutex, and must not wait.
+ * A work item that waits until nobody is inside the module. Whoever disables the module holds
+ * klp_mutex, and must not wait itself.
  */
 #include <linux/workqueue.h>
 

@@ -32,7 +32,7 @@
 #![no_std]
 
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
-compile_error!("xcomp is about Linux on x86-64: there is no such permission elsewhere");
+compile_error!("xcomp only works on Linux on x86-64");
 
 mod error;
 mod feature;

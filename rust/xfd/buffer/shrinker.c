@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The pool's shrinker: memory pressure, and /proc/sys/vm/drop_caches, empty it.
+ * The pool's shrinker: memory pressure and /proc/sys/vm/drop_caches empty the pool.
  */
 #include <linux/moduleparam.h>
 #include <linux/shrinker.h>

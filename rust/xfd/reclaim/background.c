@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The background pass, once an interval while the module is in charge.
+ * Runs the background pass once per interval while the module is in charge.
  */
 #include <linux/delay.h>
 #include <linux/jiffies.h>
@@ -15,10 +15,10 @@
 void xfd_background_pass(u64 now, unsigned int interval, const bool *stop);
 
 static unsigned int xfd_reclaim_ms = 10000;
-/* Guards both; not taken by a pass. */
+/* Protects both of these. A pass does not take it. */
 static DEFINE_MUTEX(xfd_background_mutex);
 static bool xfd_background_on;
-/* A pass that runs ends early. */
+/* Makes a running pass end early. */
 static bool xfd_background_stopping;
 
 #ifndef CONFIG_XFD_FAULTS
@@ -40,7 +40,7 @@ static void pass(struct work_struct *work)
 	if (!interval || READ_ONCE(xfd_background_stopping))
 		return;
 	xfd_background_pass(ktime_to_ms(ktime_get()), xfd_eager ? 0 : interval, &xfd_background_stopping);
-	/* A livepatch waits for a worker that never sleeps. */
+	/* Sleep, because a livepatch waits for a worker that never does. */
 	if (xfd_eager)
 		usleep_range(50, 100);
 	if (!READ_ONCE(xfd_background_stopping))
@@ -77,7 +77,7 @@ static int set_interval(const char *value, const struct kernel_param *param)
 
 	mutex_lock(&xfd_background_mutex);
 	error = param_set_uint(value, param);
-	/* Does not wait for a pass that runs: the next one goes by the new interval. */
+	/* This does not wait for a running pass. The next one uses the new interval. */
 	if (!error && xfd_background_on && xfd_reclaim_ms)
 		mod_delayed_work(system_dfl_wq, &xfd_background, delay(xfd_reclaim_ms));
 	mutex_unlock(&xfd_background_mutex);

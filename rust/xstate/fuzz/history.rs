@@ -271,7 +271,7 @@ impl Process {
             );
             assert!(
                 masks.xfeatures.contains(TILES & !masks.xfd),
-                "disarmed without room"
+                "disarmed without space"
             );
             thread.buffer.check(self.capacities.layout());
         }

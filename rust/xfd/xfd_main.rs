@@ -151,7 +151,7 @@ impl Xfd {
         let pool = pool::Pool::new().map_err(|_| Refusal::NoMemory)?;
         fault::load_step(Step::Livepatch)?;
         match livepatch::enable(module, &replaced(), (before_patching, after_unpatching)) {
-            // A stuck module is not in charge, but it cannot be freed either, so loading succeeds.
+            // If a part is stuck, the module must stay, so loading succeeds although it failed.
             Err(refusal) if !LIFECYCLE.is_stuck() => {
                 tear_down();
                 Err(refusal)

@@ -30,8 +30,8 @@ pub struct Masks {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Need {
     /// The buffer has the space and nothing is armed, so the CPU's IA32_XFD is not the task's.
-    /// There should be one #NM per thread and facility, so somebody has a bug. Writing the task's
-    /// value to IA32_XFD repairs it.
+    /// There should be only one #NM per thread and facility, so this is a bug somewhere. Writing
+    /// the task's value to IA32_XFD repairs it.
     StaleXfd,
     /// Allocate a buffer with this capacity.
     Enlarge(Capacity),

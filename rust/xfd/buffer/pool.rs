@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Register buffers that no task has, kept for the next first use.
 //!
-//! A first use that finds a buffer here neither allocates nor maps memory, and the task that gave
-//! the buffer up neither unmapped it nor flushed a TLB. Buffers are cleared when they are given,
-//! not when they are taken. So no state of a task is left in here, and a first use has less to do.
+//! A first use that finds a buffer here does not allocate or map memory, and the task that gave the
+//! buffer up did not have to unmap it or flush a TLB. Buffers are cleared when they are given, not
+//! when they are taken. So no state of a task is left in here, and a first use has less to do.
 //!
 //! Each CPU has a cache. A first use takes a buffer from its own CPU's cache, or else from that of
 //! one of the next few CPUs. The size of a cache is limited (parameter `pool`), the shrinker

@@ -27,8 +27,9 @@ use kernel::bindings::pt_regs;
 use kernel::prelude::*;
 
 /// Handles an #NM that reports `xfd_err`, which is not zero. Interrupts are off on entry and on
-/// return, and on while the work is done, which may sleep. The caller has called irqentry_enter()
-/// and counted current as inside the module. On return current is no longer counted.
+/// return. In between they are on, and the handler may sleep. The caller has called
+/// irqentry_enter() and counted current as inside the module. On return current is no longer
+/// counted.
 #[no_mangle]
 extern "C" fn xfd_handle_nm(regs: *mut pt_regs, xfd_err: u64) {
     let mut report = Report::begin(xfd_err, state);

@@ -57,7 +57,8 @@ pub(crate) fn give_back() {
 
 /// The number of threads whose buffer is reclaimed now. Any context.
 pub(crate) fn owed() -> i64 {
-    // SAFETY: a static of owed.c, which is only changed by atomic operations. Both are one i32.
+    // SAFETY: a static of owed.c, which is only changed by atomic operations. Both types are one
+    // i32.
     let count: &Atomic<i32> =
         unsafe { Atomic::from_ptr((&raw mut bindings::xfd_owed_count).cast()) };
     count.load(Relaxed).into()

@@ -148,7 +148,8 @@ pub(crate) fn nothing_to_finish() {}
 
 /// The number of tasks that are inside the module, for debugfs. Any context.
 pub(crate) fn inside() -> i64 {
-    // SAFETY: a static of inside.c, which is only changed by atomic operations. Both are one i64.
+    // SAFETY: a static of inside.c, which is only changed by atomic operations. Both types are one
+    // i64.
     let count: &Atomic<i64> = unsafe { Atomic::from_ptr((&raw mut bindings::xfd_inside).cast()) };
     // SAFETY: an aligned bool. If it is stale, the number is off by one for a moment.
     let waited_for = unsafe { (&raw const bindings::xfd_waited_for).read_volatile() };

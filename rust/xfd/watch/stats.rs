@@ -57,7 +57,8 @@ pub(crate) static STATS: Stats = Stats {
 
 /// The number of #NMs passed to the kernel's own handler. entry.c counts them.
 fn ordinary_nm() -> i64 {
-    // SAFETY: a static of entry.c, which is only changed by atomic operations. Both are one i64.
+    // SAFETY: a static of entry.c, which is only changed by atomic operations. Both types are one
+    // i64.
     let counter: &Atomic<i64> =
         unsafe { Atomic::from_ptr((&raw mut bindings::xfd_ordinary_nm).cast()) };
     counter.load(Relaxed)

@@ -9,8 +9,8 @@ use loom::sync::atomic::{AtomicBool, AtomicI64, Ordering::AcqRel, Ordering::Rela
 use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;
 
-/// What the kernel orders fully is `AcqRel` here. Removal does not depend on that: the queue's lock
-/// orders the wake-up, and RCU tasks order everything else.
+/// Operations that are fully ordered in the kernel are `AcqRel` here. Removal does not depend on
+/// that: the queue's lock orders the wake-up, and RCU tasks orders everything else.
 struct Inside {
     count: AtomicI64,
     waited_for: AtomicBool,

@@ -1,39 +1,40 @@
 # SPDX-License-Identifier: GPL-2.0
-# make demo        the whole thing in an emulated AMX machine (sets up everything first)
-# make check       all tests; ends in `N passed, N failed, N skipped`
-# make check-debug tests on a kernel with KASAN and lockdep (half an hour to build, once)
-# make check-debug-rt the same with PREEMPT_RT, another kernel
-# make check-debug-kcsan the boots with several CPUs on a kernel that looks for data races, a third one
-# make table       the answers of the stock kernel, the module and this processor, side by side
-# make bench       what AMX costs in the kernel, by the C code and by the module, counted in one boot
-# make check-long  the boots that take long (20 minutes and more)
-# make check-every each path disturbed at each of its instructions (hours)
-# make check-kernels some boots and the table on each kernel of machine/recipe.toml (10 minutes each)
-# make check-kvm   of check the boots with virtual machines in the machine
-# make coverage    lines of rust/xstate that its tests reach; fails below 95 %
-# make mutants     changes rust/xstate and rust/xcomp one place at a time; fails if no test notices one
-# make fuzz        looks for a history that breaks an invariant of rust/xstate, for SECONDS (60)
-# make             the module for the kernel of KDIR (default: the running one)
-# make host        the module for the kernel that runs here, in Debian's packages; says the line that loads it
-# make host-load   the same, and loads it
+# make demo        show everything in an emulated AMX machine (sets up everything first)
+# make check       run all tests; ends in `N passed, N failed, N skipped`
+# make check-debug run tests on a kernel with KASAN and lockdep (takes half an hour to build, once)
+# make check-debug-rt  the same with PREEMPT_RT, which is another kernel
+# make check-debug-kcsan  run the boots with several CPUs on a kernel with KCSAN, which is a third kernel
+# make table       compare the stock kernel, the module and this processor, side by side
+# make bench       measure what AMX costs in the kernel, with the C code and with the module, in one boot
+# make check-long  run the long boots (20 minutes and more)
+# make check-every disturb each path at each of its instructions (hours)
+# make check-kernels  run some boots and the table on each kernel in machine/recipe.toml (10 minutes each)
+# make check-kvm   run the boots of `make check` that use virtual machines
+# make coverage    report which lines of rust/xstate its tests reach; fails below 95 %
+# make mutants     mutate rust/xstate and rust/xcomp; fails if no test notices a mutant
+# make fuzz        search for a history that breaks an invariant of rust/xstate, for SECONDS (60)
+# make             build the module for the kernel tree KDIR (default: the running kernel)
+# make host        build the module for the running Debian kernel, and print the command that loads it
+# make host-load   the same, and load it
 # make install load unload status      on a host with AMX
-# make deb         Debian packages for the kernel that runs here, into .cache/deb; deb-all for each of machine/recipe.toml
-# make docs        Documentation/ as HTML, into .cache/docs; a warning is an error
-# make dist        the release's tarball from what is committed; the same commit makes the same bytes
-# XFD_KERNEL=NAME before any of them takes that kernel of machine/recipe.toml, not the default.
+# make deb         build Debian packages for the running kernel, into .cache/deb
+# make deb-all     the same for each kernel in machine/recipe.toml
+# make docs        build Documentation/ as HTML, into .cache/docs; a warning is an error
+# make dist        make the release tarball of the current commit, reproducibly
+# With XFD_KERNEL=NAME, any of these uses that kernel of machine/recipe.toml instead of the default.
 
 KDIR ?= /lib/modules/$(shell uname -r)/build
-# The module that load takes; the emulated machine's is `machine prepare module`'s answer.
+# The module to load. `machine prepare module` prints the path of the one for the emulated machine.
 KO ?= $(CURDIR)/xfd.ko
 LIVEPATCH := /sys/kernel/livepatch/xfd
 COUNTERS := /sys/kernel/debug/xfd
 
 export CARGO_TARGET_DIR := $(or $(XFD_CACHE),$(CURDIR)/.cache)/cargo
-# The first build takes a while, and shows it.
+# The first build takes a while, so show its progress.
 MACHINE = $(need-cargo) cargo run $(if $(wildcard $(CARGO_TARGET_DIR)/release/machine),--quiet) --release --locked --manifest-path machine/Cargo.toml --
 
 need-cargo = @command -v cargo >/dev/null || { \
-	echo "xfd: no cargo: install Rust 1.85 or later (Debian 13: apt install cargo; else rustup)" >&2; \
+	echo "xfd: cargo not found: install Rust 1.85 or later (Debian 13: apt install cargo; else rustup)" >&2; \
 	exit 5; };
 
 modules: need-kdir
@@ -45,16 +46,16 @@ install: need-kdir
 clean: need-kdir
 	$(MAKE) -C $(KDIR) M=$(CURDIR) CONFIG_XFD_RUST=m clean
 
-# Nothing is done with a tree that cannot build the module.
+# Refuse a kernel tree that cannot build the module.
 need-kdir:
 	@test -f $(KDIR)/Makefile || { \
-	echo "xfd: no kernel tree at $(KDIR): install the headers of your kernel, or say KDIR=" >&2; exit 2; }
+	echo "xfd: no kernel tree at $(KDIR): install the headers of your kernel, or set KDIR" >&2; exit 2; }
 	@test -f $(KDIR)/rust/libkernel.rmeta || { \
 	echo "xfd: $(KDIR) has no Rust metadata (Debian's headers have none): prepare the tree as Documentation/machine.rst says" >&2; exit 2; }
 
-# What xfd.service does, too.
+# xfd.service does the same.
 load:
-	@test -f $(KO) || { echo "xfd: no $(KO): run make first, or say KO=" >&2; exit 2; }
+	@test -f $(KO) || { echo "xfd: no $(KO): run make first, or set KO" >&2; exit 2; }
 	@packaging/xfd-module load $(KO)
 
 unload:
@@ -90,11 +91,11 @@ check-kvm:
 check-every:
 	$(MACHINE) check --long --filter every
 
-# Tools of cargo's own kind: built once, at these versions.
+# Cargo subcommands, built once at these versions
 TOOLS := $(abspath $(CARGO_TARGET_DIR)/../tools)
 TARPAULIN := cargo-tarpaulin@0.37.5
 FUZZ := cargo-fuzz@0.13.2
-# Later ones need a newer compiler than Debian 13 has.
+# Later versions need a newer compiler than the one in Debian 13.
 MUTANTS := cargo-mutants@26.0.0
 
 $(TOOLS)/%:
@@ -105,8 +106,8 @@ coverage: $(TOOLS)/$(TARPAULIN)
 	$</bin/cargo-tarpaulin tarpaulin --locked --manifest-path rust/xstate/Cargo.toml --target-dir $(TOOLS)/target \
 		--exclude-files 'tests/*' --exclude-files 'fuzz/*' --out Stdout --fail-under 95
 
-# What is looked at, and what is the same as the code, is in each crate's .cargo/mutants.toml. The results stay in
-# .cache/mutants/CRATE. The copies that it builds have folders of their own.
+# .cargo/mutants.toml of each crate says which files are mutated, and which mutants are equivalent. The results
+# are in .cache/mutants/CRATE. Each copy that is built has its own target folder.
 mutants: $(TOOLS)/$(MUTANTS)
 	@for crate in xstate xcomp; do \
 		mkdir -p $(TOOLS)/../mutants/$$crate && \
@@ -114,7 +115,7 @@ mutants: $(TOOLS)/$(MUTANTS)
 			--output $(TOOLS)/../mutants/$$crate -- --locked || exit; \
 	done
 
-# Without a sanitizer, which would need another compiler: rust/xstate has no unsafe code.
+# This runs without a sanitizer, which would need a nightly compiler. rust/xstate has no unsafe code.
 SECONDS ?= 60
 fuzz: $(TOOLS)/$(FUZZ)
 	@command -v c++ >/dev/null || { echo "xfd: no c++ for libFuzzer: install g++" >&2; exit 5; }

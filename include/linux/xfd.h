@@ -8,20 +8,23 @@
 /**
  * xfd_kernel_tiles_begin - get the tile registers
  *
- * Like kernel_fpu_begin(), which it includes: the registers of the current task are saved if they
- * are in the CPU, and preemption and soft interrupts are off until xfd_kernel_tiles_end(). Tiles
- * are not configured and their data is zero; XFD is disarmed, so no tile instruction raises #NM.
- * Between the two, AVX registers may be used as well.
+ * This does what kernel_fpu_begin() does: it saves the current task's registers if they are in the
+ * CPU, and turns off preemption and softirqs until xfd_kernel_tiles_end(). It also disarms XFD, so
+ * that no tile instruction raises #NM. The tiles are not configured, and their data is zero. AVX
+ * registers may be used as well until the end.
  *
- * Context: task or soft interrupt, interrupts on or off, the same at the end.
- * Return: 0; -EBUSY in a hard interrupt or where the kernel has the FPU registers already (nested).
+ * Context: Task or softirq context, with interrupts on or off, and the same at the end.
+ * Return: 0, or -EBUSY in a hard interrupt or if the kernel is using the FPU registers already
+ * (nested sections).
  */
 int xfd_kernel_tiles_begin(void);
 
 /**
  * xfd_kernel_tiles_end - give the tile registers back
  *
- * Nothing of the tiles is left in the CPU, and XFD is as it was.
+ * Clears the tiles, and restores the previous value of IA32_XFD.
+ *
+ * Context: That of xfd_kernel_tiles_begin(), after it has returned 0.
  */
 void xfd_kernel_tiles_end(void);
 

@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Dynamic extended state (XFD) in Rust: first use of AMX tiles, and permission for it.
+//! Dynamic extended state (XFD) in Rust: the first use of AMX tiles, and the permission for it.
 //!
-//! The order of loading is the order of [`Xfd::load`]: everything that can be refused is looked
-//! at before anything is changed; the last step, enabling the livepatch, changes everything at
-//! once. Disabling it (/sys/kernel/livepatch/xfd/enabled) gives everything back; the module can
-//! be removed only after that, because the livepatch core holds a reference until then.
+//! [`Xfd::load`] checks everything that can make loading fail before it changes anything. The last
+//! step enables the livepatch, which puts the module in charge of everything at once. Disabling the
+//! livepatch (/sys/kernel/livepatch/xfd/enabled) gives everything back to the kernel. The module
+//! can only be removed after that, because until then the livepatch core holds a reference to it.
 //!
-//! The folders, each of which imports from those before it only: `bindings`; `xstate` decides, `cpu`
-//! is the processor, `seam` reaches into the kernel; `fault`, `watch`; `permission`, `buffer`; and on
-//! them what acts: `first_use`, `reclaim`, `guest`, `kernel_tiles`; and `procfs`, which shows it.
+//! Each folder imports only from those before it in this list:
+//!
+//! - `bindings`: the kernel's types and functions;
+//! - `xstate` decides, `cpu` has the processor's instructions, `seam` reaches into the kernel;
+//! - `fault` injects faults for the tests, `watch` counts and traces;
+//! - `permission` and `buffer` keep the state of processes and tasks;
+//! - `first_use`, `reclaim`, `guest` and `kernel_tiles` act on it;
+//! - `procfs` shows it.
 
 mod bindings;
 mod buffer;
@@ -28,7 +33,11 @@ mod reclaim;
 mod seam;
 mod watch;
 #[path = "../xstate/mod.rs"]
-#[allow(dead_code, unreachable_pub)] // A crate of its own on the host.
+#[expect(
+    dead_code,
+    unreachable_pub,
+    reason = "on the host this is a crate of its own"
+)]
 mod xstate;
 
 use buffer::{exec, exit, pool, resume};
@@ -53,10 +62,10 @@ module! {
     license: "GPL",
 }
 
-/// What is attached beside the livepatch, in its order.
+/// What is attached to the kernel besides the livepatch, in the order of attaching.
 static LIFECYCLE: Lifecycle<6> = Lifecycle::new([
     Part {
-        name: c"the probe of exits",
+        name: c"the probe at exit",
         attach: exit::watch,
         detach: exit::unwatch,
         finish: exit::synchronize,
@@ -80,7 +89,7 @@ static LIFECYCLE: Lifecycle<6> = Lifecycle::new([
         finish: nothing_to_finish,
     },
     Part {
-        name: c"the call of the #NM handler by FRED",
+        name: c"the call of the #NM handler under FRED",
         attach: call_site::redirect_fred,
         detach: call_site::restore_fred,
         finish: nothing_to_finish,
@@ -93,8 +102,9 @@ static LIFECYCLE: Lifecycle<6> = Lifecycle::new([
     },
 ]);
 
-/// What is shown beside the counters: buffers in the pool; tasks in this module's code; threads whose buffer
-/// is reclaimed; since when it is in charge; in a build for tests, bytes of the pool's buffers that are not zero.
+/// The values shown next to the counters: buffers in the pool, tasks in this module's code, threads
+/// whose buffer is reclaimed, and the time at which the module took over. A build for tests adds
+/// the number of bytes in the pool's buffers that are not zero.
 static GAUGES: &[Named] = &[
     (c"pooled", Number::Gauge(pool::count)),
     (c"in_flight", Number::Gauge(lifecycle::inside)),
@@ -104,7 +114,8 @@ static GAUGES: &[Named] = &[
     (c"dirty", Number::Gauge(pool::dirty_bytes)),
 ];
 
-/// When the module took over, in milliseconds of CLOCK_BOOTTIME; 0 if it is not in charge.
+/// The time at which the module took over, in milliseconds of CLOCK_BOOTTIME, or 0 if it is not in
+/// charge.
 static IN_CHARGE_SINCE: Atomic<i64> = Atomic::new(0);
 
 fn in_charge_since() -> i64 {
@@ -135,14 +146,14 @@ impl Xfd {
         call_site::locate()?;
         exit::locate()?;
         pass::locate()?;
-        hooks_are_passed()?;
+        check_hooks()?;
         fault::load_step(Step::Pool)?;
         let pool = pool::Pool::new().map_err(|_| Refusal::NoMemory)?;
         fault::load_step(Step::Livepatch)?;
         match livepatch::enable(module, &replaced(), (before_patching, after_unpatching)) {
-            // The module is not in charge, but cannot go.
+            // If a part is stuck, the module must stay, so loading succeeds although it failed.
             Err(refusal) if !LIFECYCLE.is_stuck() => {
-                leave();
+                tear_down();
                 Err(refusal)
             }
             _ => Ok(Self {
@@ -156,30 +167,30 @@ impl Xfd {
 
 impl Drop for Xfd {
     fn drop(&mut self) {
-        leave();
+        tear_down();
     }
 }
 
-/// Takes off what is attached, and waits until nobody is in the module. Sleeps.
-fn leave() {
-    // What a livepatch that failed, or was disabled, left; and a cumulative livepatch of somebody
-    // else's replaces ours without asking, and without telling
-    // (Documentation/livepatch/cumulative-patches.rst): everything else is attached then.
+/// Detaches what is attached, and waits until no task is in the module. Process context, sleeps.
+fn tear_down() {
+    // Parts are still attached if the livepatch failed or was disabled halfway, or if somebody
+    // else's cumulative livepatch has replaced ours, which does not call our callbacks
+    // (Documentation/livepatch/cumulative-patches.rst).
     //
-    // Nobody can be told "no" any more, and freed text must not be called: with `rmmod -f`, or a part
-    // that cannot be detached, removal waits. The livepatch core's reference is the last that it
-    // gives up.
-    // SAFETY: reads this module's state.
-    while unsafe { bindings::xfd_is_forced_out() } || !LIFECYCLE.detach() {
-        kernel::pr_err_once!("waiting for who holds it (/sys/kernel/livepatch/xfd/enabled), or for what cannot be detached\n");
+    // At this point removal can no longer be refused, and freed text must not be called. So with
+    // `rmmod -f`, or with a part that cannot be detached, removal waits here. The livepatch core's
+    // reference is the last one to go.
+    // SAFETY: only reads the state of this module, which is not freed before `tear_down` returns.
+    while unsafe { bindings::xfd_is_force_removed() } || !LIFECYCLE.detach() {
+        kernel::pr_err_once!("removal waits: the livepatch holds the module (/sys/kernel/livepatch/xfd/enabled), or a part cannot be detached\n");
         kernel::time::delay::fsleep(kernel::time::Delta::from_secs(1));
     }
-    // SAFETY: sleeping is allowed.
-    unsafe { bindings::xfd_finish_synchronize() };
+    // SAFETY: this is process context with no lock held, so it may sleep.
+    unsafe { bindings::xfd_finish_flush() };
     LIFECYCLE.finish();
 }
 
-// This kernel's functions have the types of ours.
+// The replaced kernel functions and ours have the same types.
 const _: bindings::xfd_fpu_flush_thread_t = Some(exec::xfd_fpu_flush_thread);
 const _: bindings::xfd_fpu_enable_guest_xfd_features_t = Some(enabling::xfd_enable_guest_features);
 const _: bindings::xfd_fpu_update_guest_xfd_t = Some(xfd::xfd_set_guest_xfd);
@@ -192,7 +203,7 @@ fn replaced() -> [Replaced; 3] {
             ours: exec::xfd_fpu_flush_thread as *const (),
             optional: false,
         },
-        // A kernel without CONFIG_KVM has neither.
+        // A kernel without CONFIG_KVM lacks this one and the next.
         Replaced {
             symbol: c"fpu_enable_guest_xfd_features",
             ours: enabling::xfd_enable_guest_features as *const (),
@@ -206,8 +217,8 @@ fn replaced() -> [Replaced; 3] {
     ]
 }
 
-/// Fails if what is to be hooked is not there to be hooked, or has been by others.
-fn hooks_are_passed() -> Result<(), Refusal> {
+/// Fails if a function to be hooked is missing, inlined, or already replaced by somebody else.
+fn check_hooks() -> Result<(), Refusal> {
     livepatch::ftrace_is_on()?;
     livepatch::not_replaced(direct::FUNCTION)?;
     livepatch::is_called(
@@ -223,37 +234,38 @@ fn hooks_are_passed() -> Result<(), Refusal> {
     livepatch::is_called(c"fpu_flush_thread", &[c"flush_thread", c"begin_new_exec"])
 }
 
-/// The livepatch core begins: under klp_mutex.
+/// Pre-patch callback of the livepatch. Runs under klp_mutex.
 extern "C" fn before_patching(_: *mut bindings::klp_object) -> c_int {
     if let Err(refusal) = LIFECYCLE.attach() {
         return refusal.report().to_errno();
     }
-    // SAFETY: reads a clock.
+    // SAFETY: reads a clock, which is possible in any context.
     IN_CHARGE_SINCE.store(unsafe { bindings::xfd_boottime_ms() } as i64, Relaxed);
     pr_info!("first uses of dynamic xfeatures are handled here\n");
     0
 }
 
-/// No task is in a replaced function any more: under klp_mutex, so nobody is waited for.
+/// Post-unpatch callback of the livepatch: no task is in a replaced function any more. Runs under
+/// klp_mutex, so it does not wait for anybody.
 extern "C" fn after_unpatching(_: *mut bindings::klp_object) {
     if !LIFECYCLE.detach() {
         return;
     }
     IN_CHARGE_SINCE.store(0, Relaxed);
     pr_info!("first uses of dynamic xfeatures are handled by the kernel again\n");
-    // SAFETY: a worker; Drop waits for it.
-    unsafe { bindings::xfd_finish_soon() }
+    // SAFETY: queues a work item of this module, which `tear_down` flushes before the module goes.
+    unsafe { bindings::xfd_finish_queue() }
 }
 
-/// Waits until nobody is in the module, and gives back what it had from tasks. In a worker.
+/// Waits until no task is in the module, and gives every task its buffer back. Runs in a worker.
 #[no_mangle]
 extern "C" fn xfd_finish() {
     LIFECYCLE.finish();
 }
 
-/// Whether this CPU has what the module is for, and the kernel uses it.
+/// Fails if this CPU lacks what the module is for, or the kernel does not use it.
 fn supported() -> Result<(), Refusal> {
-    // SAFETY: these read CPU feature bits.
+    // SAFETY: these only read CPU feature bits.
     let (xen_pv, kernel_has_xfd) =
         unsafe { (bindings::xfd_cpu_is_xen_pv(), bindings::xfd_cpu_has_xfd()) };
     if xen_pv {

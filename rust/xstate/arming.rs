@@ -1,21 +1,34 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The value IA32_XFD must hold on a CPU, and whether it has to be written.
+//! Which value IA32_XFD must hold on a CPU, and whether it has to be written.
 //!
-//! | copy | holds |
+//! There are three copies of the value:
+//!
+//! | copy | meaning |
 //! | --- | --- |
-//! | the running task's fpstate | the value this task must run with |
-//! | the kernel's per-CPU `xfd_state` | what was last written to this CPU's MSR |
-//! | IA32_XFD | what the CPU does |
+//! | the running task's fpstate | the value that this task must run with |
+//! | the kernel's per-CPU `xfd_state` | the value last written to this CPU's MSR |
+//! | IA32_XFD | the value that the CPU acts on |
 //!
 //! # Invariants
 //!
-//! The three agree whenever preemption is possible. Writing the MSR costs (in a guest it may be a
-//! VM exit), so it is written only when the copies differ.
+//! The three copies agree whenever preemption is possible. Writing the MSR is expensive (in a
+//! guest it may cause a VM exit), so it is written only if the copies differ.
 
 use super::xfeature::Xfeatures;
 
-/// What to write to IA32_XFD, and to the per-CPU copy with it, so that the CPU runs the task
-/// with `wanted`; `None` if `on_this_cpu` already says so.
+/// The value to write to IA32_XFD and to its per-CPU copy before the CPU may run a task that needs
+/// `wanted`, or `None` if `on_this_cpu`, the per-CPU copy, is already that value.
+///
+/// This is the comparison in `xfd_update_state()`, arch/x86/kernel/fpu/xstate.h:189.
+///
+/// ```
+/// use xstate::arming::write_needed;
+/// use xstate::xfeature::Xfeatures;
+///
+/// let (armed, none) = (Xfeatures::USER_DYNAMIC, Xfeatures::NONE);
+/// assert_eq!(write_needed(armed, none), Some(none));
+/// assert_eq!(write_needed(armed, armed), None);
+/// ```
 pub fn write_needed(on_this_cpu: Xfeatures, wanted: Xfeatures) -> Option<Xfeatures> {
     (on_this_cpu != wanted).then_some(wanted)
 }

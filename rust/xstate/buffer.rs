@@ -1,77 +1,104 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A register buffer (fpstate), a task's or a virtual CPU's: what it lacks, how much room a larger
-//! one has, and what that one may say.
+//! A register buffer (fpstate) of a task or of a virtual CPU: what it lacks, how large a larger
+//! one has to be, and what the masks of that one are.
 //!
-//! Two steps, because memory cannot be had under the lock that the registers need: [`need`] says
-//! what to allocate, [`commit`] says what the new buffer holds, computed again from the buffer
-//! that is in place at that moment. Between them a buffer is known by its [`Room`].
+//! There are two steps, because memory cannot be allocated under the lock that protects the
+//! registers. [`need`] says what to allocate. [`commit`] computes the masks of the new buffer from
+//! those of the buffer that is in place when the two are exchanged. In between, only the
+//! [`Capacity`] of the new buffer is known.
 
-use super::room::{Room, Rooms};
+use super::capacity::{Capacities, Capacity};
 use super::xfeature::Xfeatures;
 
-/// The masks of an fpstate: what it has room for, and what is armed.
+/// The masks of an fpstate: which components it has space for, and which are armed.
 ///
 /// # Invariants
 ///
-/// Those of a buffer in place are held by its [`Room`]: a save writes all of `xfeatures`, and
-/// nothing looks where the memory ends.
+/// The masks of a buffer that is in place fit its [`Capacity`]. XSAVES writes everything in
+/// `xfeatures` and does not check where the memory ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Masks {
-    /// Components with room in the buffer.
+    /// The components that the buffer has space for.
     pub xfeatures: Xfeatures,
-    /// Those of them that user space sees.
+    /// The ones among them that user space sees.
     pub user_xfeatures: Xfeatures,
-    /// Components whose use traps: the task's IA32_XFD.
+    /// The components whose use traps: the task's IA32_XFD.
     pub xfd: Xfeatures,
 }
 
-/// What a first use asks of the buffer.
+/// What has to be done for a first use.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Need {
-    /// There is room and nothing is armed: the CPU's IA32_XFD does not match the task. One #NM
-    /// per thread and facility is the rule, so this is somebody's bug; the cure is to write the
-    /// task's value.
-    NothingButArming,
-    /// Allocate a buffer with this room.
-    Enlarge(Room),
+    /// The buffer has the space and nothing is armed, so the CPU's IA32_XFD is not the task's.
+    /// There should be only one #NM per thread and facility, so this is a bug somewhere. Writing
+    /// the task's value to IA32_XFD repairs it.
+    StaleXfd,
+    /// Allocate a buffer with this capacity.
+    Enlarge(Capacity),
 }
 
-/// What a first use of `used` asks of a task whose buffer says `masks`, in a process that is
-/// `permitted` as much. `user_supported` are the components that user space can see.
+/// What has to be done when a task first uses `used`. `masks` are those of its buffer, and
+/// `permitted` is what its process may use.
 ///
-/// The room is for everything permitted, not for what was used: a second facility then finds
-/// its room.
-pub fn need(masks: Masks, used: Xfeatures, permitted: Xfeatures, rooms: &Rooms) -> Need {
+/// The new buffer has space for everything that is permitted, not just for what was used. So a
+/// second facility finds its space already there.
+///
+/// ```
+/// use xstate::buffer::{commit, need, Masks, Need};
+/// use xstate::capacity::Capacities;
+/// use xstate::layout::{Component, Format, Layout};
+/// use xstate::xfeature::Xfeatures;
+///
+/// let (legacy, tiles) = (Xfeatures::from_bits(0x3), Xfeatures::USER_DYNAMIC);
+/// let layout = Layout::new(Format::Compacted, |i| match i {
+///     18 => Component { size: 8192, offset: 2816, aligned64: true },
+///     _ => Component::default(),
+/// });
+/// let capacities = Capacities::new(layout, legacy | tiles, [legacy | tiles, legacy]);
+///
+/// let old = Masks { xfeatures: legacy, user_xfeatures: legacy, xfd: tiles };
+/// let Need::Enlarge(capacity) = need(old, tiles, legacy | tiles, &capacities) else {
+///     panic!("no larger buffer needed")
+/// };
+/// assert_eq!(capacity.kernel_size(), 576 + 8192);
+///
+/// let new = commit(old, tiles, &capacity).unwrap();
+/// assert_eq!((new.xfeatures, new.xfd), (legacy | tiles, Xfeatures::NONE));
+/// assert_eq!(need(new, tiles, legacy | tiles, &capacities), Need::StaleXfd);
+/// // A buffer that is too small never gets these masks.
+/// assert_eq!(commit(old, tiles, &capacities.with(legacy)), None);
+/// ```
+pub fn need(masks: Masks, used: Xfeatures, permitted: Xfeatures, capacities: &Capacities) -> Need {
     if masks.xfeatures.contains(used) && (masks.xfd & used).is_empty() {
-        Need::NothingButArming
+        Need::StaleXfd
     } else {
-        Need::Enlarge(rooms.with(masks.xfeatures | permitted))
+        Need::Enlarge(capacities.with(masks.xfeatures | permitted))
     }
 }
 
-/// The masks of a buffer with `room` that takes over from one that says `old`, when `used` are
-/// used: those get their place in it, and are armed no longer. `None` if they would claim more
-/// than the room.
-pub fn commit(old: Masks, used: Xfeatures, room: &Room) -> Option<Masks> {
+/// The masks of a buffer with `capacity` that replaces one with the masks `old`. The buffer gets
+/// space for `used`, which are no longer armed. `None` if that does not fit the capacity.
+pub fn commit(old: Masks, used: Xfeatures, capacity: &Capacity) -> Option<Masks> {
     let masks = Masks {
         xfeatures: old.xfeatures | used,
         user_xfeatures: old.user_xfeatures | used,
         xfd: old.xfd & !used,
     };
-    room.holds(masks).then_some(masks)
+    // INVARIANT: masks that do not fit the capacity are not returned.
+    capacity.fits(masks).then_some(masks)
 }
 
-/// The same for a virtual CPU that gets `more` components. `fpstate_realloc()`
-/// (arch/x86/kernel/fpu/xstate.c:1625) makes no difference between the two: what a guest has
-/// armed of `more`, which had no room before, is disarmed.
-pub fn enlarged_for_guest(old: Masks, more: Xfeatures, room: &Room) -> Option<Masks> {
-    commit(old, more, room)
+/// The masks of a virtual CPU's buffer that gets space for `more`, computed as for a task.
+/// `fpstate_realloc()` (arch/x86/kernel/fpu/xstate.c:1625) treats both alike, too: if the guest
+/// has armed any of `more`, for which there was no space before, they are disarmed.
+pub fn enlarged_for_guest(old: Masks, more: Xfeatures, capacity: &Capacity) -> Option<Masks> {
+    commit(old, more, capacity)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::capacity::tests::{capacities, capacities_in, ALL, DEFAULT};
     use super::super::layout::Format;
-    use super::super::room::tests::{rooms, rooms_in, ALL, DEFAULT};
     use super::*;
     use proptest::prelude::*;
 
@@ -85,21 +112,24 @@ mod tests {
         }
     }
 
-    fn room(bits: u64) -> Room {
-        rooms().with(Xfeatures::from_bits(bits))
+    fn capacity(bits: u64) -> Capacity {
+        capacities().with(Xfeatures::from_bits(bits))
     }
 
     fn need_of(masks: Masks, permitted: Xfeatures) -> Need {
-        need(masks, TILES, permitted, &rooms())
+        need(masks, TILES, permitted, &capacities())
     }
 
     #[test]
     fn a_small_buffer_grows_to_what_is_permitted() {
-        let Need::Enlarge(room) = need_of(small(), ALL) else {
+        let Need::Enlarge(capacity) = need_of(small(), ALL) else {
             panic!("no larger buffer")
         };
-        assert_eq!(room.xfeatures(), ALL);
-        assert_eq!((room.kernel_size(), room.user_size()), (10752, 11008));
+        assert_eq!(capacity.xfeatures(), ALL);
+        assert_eq!(
+            (capacity.kernel_size(), capacity.user_size()),
+            (10752, 11008)
+        );
     }
 
     #[test]
@@ -109,7 +139,7 @@ mod tests {
             xfeatures: DEFAULT | supervisor,
             ..small()
         };
-        assert_eq!(need_of(masks, ALL), Need::Enlarge(room(0x612e7)));
+        assert_eq!(need_of(masks, ALL), Need::Enlarge(capacity(0x612e7)));
     }
 
     #[test]
@@ -118,21 +148,21 @@ mod tests {
             xfeatures: ALL,
             ..small()
         };
-        assert_eq!(need_of(armed, ALL), Need::Enlarge(room(0x602e7)));
+        assert_eq!(need_of(armed, ALL), Need::Enlarge(capacity(0x602e7)));
         let roomless = Masks {
             xfd: Xfeatures::NONE,
             ..small()
         };
-        assert_eq!(need_of(roomless, ALL), Need::Enlarge(room(0x602e7)));
+        assert_eq!(need_of(roomless, ALL), Need::Enlarge(capacity(0x602e7)));
     }
 
     #[test]
     fn a_committed_buffer_needs_nothing() {
-        let masks = commit(small(), TILES, &room(0x602e7)).unwrap();
+        let masks = commit(small(), TILES, &capacity(0x602e7)).unwrap();
         assert_eq!(masks.xfeatures, ALL);
         assert_eq!(masks.user_xfeatures, ALL);
         assert!(masks.xfd.is_empty());
-        assert_eq!(need_of(masks, ALL), Need::NothingButArming);
+        assert_eq!(need_of(masks, ALL), Need::StaleXfd);
     }
 
     #[test]
@@ -148,29 +178,33 @@ mod tests {
             xfd: other,
         };
         assert_eq!(
-            enlarged_for_guest(old, TILES, &room(0x602e7)),
+            enlarged_for_guest(old, TILES, &capacity(0x602e7)),
             Some(expected)
         );
-        assert_eq!(enlarged_for_guest(old, TILES, &room(0x202e7)), None);
+        assert_eq!(enlarged_for_guest(old, TILES, &capacity(0x202e7)), None);
     }
 
     #[test]
     fn nothing_is_claimed_beyond_the_room() {
-        assert_eq!(commit(small(), TILES, &room(0x202e7)), None);
-        // Room for the register image, but not in a signal frame: user space does not see it.
-        let unseen = rooms_in(Format::Compacted, DEFAULT).with(ALL);
+        assert_eq!(commit(small(), TILES, &capacity(0x202e7)), None);
+        // There is space in the register image, but not in a signal frame: user space does not
+        // see the component.
+        let unseen = capacities_in(Format::Compacted, DEFAULT).with(ALL);
         assert_eq!((unseen.kernel_size(), unseen.user_size()), (10752, 2816));
         assert_eq!(commit(small(), TILES, &unseen), None);
     }
 
     #[test]
     fn bits_without_a_component_are_not_claimed() {
-        let room = room(1 << 20 | 0x602e7);
-        assert_eq!(commit(small(), Xfeatures::from_bits(1 << 20), &room), None);
+        let capacity = capacity(1 << 20 | 0x602e7);
+        assert_eq!(
+            commit(small(), Xfeatures::from_bits(1 << 20), &capacity),
+            None
+        );
     }
 
     proptest! {
-        /// DESIGN: a feature bit clear in `xfd` implies room for it.
+        /// An invariant of the design: if a bit is clear in `xfd`, the buffer has space for it.
         #[test]
         fn disarmed_implies_room(x in 0u64..1 << 20, u in 0u64..1 << 20, used in 1u64..1 << 20) {
             let used = Xfeatures::from_bits(used);
@@ -180,14 +214,14 @@ mod tests {
                 xfd: !Xfeatures::from_bits(x | u),
             };
             let all = Xfeatures::KNOWN;
-            let room = rooms_in(Format::Compacted, all).with(all);
-            let new = commit(old, used, &room).unwrap();
+            let capacity = capacities_in(Format::Compacted, all).with(all);
+            let new = commit(old, used, &capacity).unwrap();
             prop_assert!(new.xfeatures.contains(!new.xfd));
             prop_assert!(new.xfeatures.contains(old.xfeatures));
             prop_assert!((new.xfd & used).is_empty());
         }
 
-        /// What a buffer says fits into it, whatever is committed to it in whatever order.
+        /// Whatever is committed to a buffer, in any order, its masks fit its capacity.
         #[test]
         fn masks_never_claim_more_than_the_room(
             compacted: bool,
@@ -198,26 +232,26 @@ mod tests {
         ) {
             let format = if compacted { Format::Compacted } else { Format::Standard };
             let user = Xfeatures::from_bits(user);
-            let rooms = rooms_in(format, user);
-            let layout = rooms.layout();
+            let capacities = capacities_in(format, user);
+            let layout = capacities.layout();
             let xfeatures = Xfeatures::from_bits(built_in);
             let mut masks = Masks { xfeatures, user_xfeatures: xfeatures & user, xfd: !xfeatures };
             let permitted = Xfeatures::from_bits(permitted);
-            let room = rooms.with(permitted | xfeatures);
+            let capacity = capacities.with(permitted | xfeatures);
             for used in uses.into_iter().map(Xfeatures::from_bits) {
-                // Some of it is refused, and what fits of it is not.
-                for used in [used, used & room.xfeatures() & user] {
-                    masks = commit(masks, used, &room).unwrap_or(masks);
+                // The first may be refused in part; the second has only what fits.
+                for used in [used, used & capacity.xfeatures() & user] {
+                    masks = commit(masks, used, &capacity).unwrap_or(masks);
                 }
-                prop_assert!(masks.xfeatures.contains(used & room.xfeatures() & user));
-                prop_assert!(room.holds(masks));
-                prop_assert!(layout.size(masks.xfeatures, format) <= room.kernel_size());
-                prop_assert!(layout.size(masks.user_xfeatures, Format::Standard) <= room.user_size());
+                prop_assert!(masks.xfeatures.contains(used & capacity.xfeatures() & user));
+                prop_assert!(capacity.fits(masks));
+                prop_assert!(layout.size(masks.xfeatures, format) <= capacity.kernel_size());
+                prop_assert!(layout.size(masks.user_xfeatures, Format::Standard) <= capacity.user_size());
             }
         }
 
-        /// Room for everything permitted: a second facility finds its own in the buffer that the
-        /// first one brought.
+        /// There is space for everything that is permitted: a second facility finds its own in the
+        /// buffer that was allocated for the first one.
         #[test]
         fn everything_permitted_finds_its_room(permitted in 0u64..1 << 20, used in 1u64..1 << 20) {
             let permitted = Xfeatures::from_bits(permitted | used);
@@ -227,10 +261,10 @@ mod tests {
                 user_xfeatures: Xfeatures::NONE,
                 xfd: permitted,
             };
-            let need = need(masks, used, permitted, &rooms_in(Format::Compacted, permitted));
-            let Need::Enlarge(room) = need else { panic!("no room is enough") };
-            let masks = commit(masks, used, &room).unwrap();
-            prop_assert!(commit(masks, permitted, &room).is_some());
+            let need = need(masks, used, permitted, &capacities_in(Format::Compacted, permitted));
+            let Need::Enlarge(capacity) = need else { panic!("no larger buffer") };
+            let masks = commit(masks, used, &capacity).unwrap();
+            prop_assert!(commit(masks, permitted, &capacity).is_some());
         }
     }
 }

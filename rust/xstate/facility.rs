@@ -1,17 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The facilities that a process gets only on request, and the components that each stands for.
+//! The facilities that a process has to request, and the components that each one consists of.
 //!
-//! [`LINUX`] is the only place that names one: what may be armed ([`DYNAMIC`]), whose #NM is
-//! served and what `arch_prctl` answers all follow from it.
+//! [`LINUX`] is the only place that names a facility. What may be armed ([`DYNAMIC`]), which #NM
+//! is handled and what `arch_prctl` answers all follow from this table.
 
 use super::permission::Refusal;
 use super::xfeature::{Xfeature, Xfeatures, XFEATURE_MAX};
 
-/// What can be asked for as one: `ARCH_REQ_XCOMP_PERM` and `ARCH_REQ_XCOMP_GUEST_PERM`.
+/// A set of components that is requested as a whole, with `ARCH_REQ_XCOMP_PERM` or
+/// `ARCH_REQ_XCOMP_GUEST_PERM`.
 ///
 /// # Invariants
 ///
-/// `number` is the highest of `components`.
+/// - `components` is not empty.
+/// - `number` is the highest of `components`.
+///
+/// ```
+/// use xstate::facility::Facility;
+/// use xstate::xfeature::Xfeatures;
+///
+/// let facility = Facility::of(Xfeatures::from_bits(0x82), Xfeatures::NONE);
+/// assert_eq!(facility.number().nr(), 7);
+/// assert_eq!(facility.components().bits(), 0x82);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Facility {
     number: Xfeature,
@@ -23,30 +34,46 @@ pub struct Facility {
 ///
 /// # Invariants
 ///
-/// No component is of two of them; so none is asked for by the number of another.
+/// No component belongs to two facilities. So no two facilities have the same number.
+///
+/// ```
+/// use xstate::facility::{Facilities, Facility};
+/// use xstate::xfeature::Xfeatures;
+///
+/// let table = [
+///     Facility::of(Xfeatures::from_bits(0x82), Xfeatures::NONE),
+///     Facility::of(Xfeatures::from_bits(0x40000), Xfeatures::NONE),
+/// ];
+/// let facilities = Facilities::new(&table);
+/// assert_eq!(facilities.count(), 2);
+/// assert_eq!(facilities.components().bits(), 0x40082);
+/// // Using one component of a facility gives the task all of that facility.
+/// assert_eq!(facilities.used_by(Xfeatures::from_bits(0x2)).bits(), 0x82);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Facilities<'t>(&'t [Facility]);
 
-/// The table: one entry for each facility that Linux gives on request. Tiles are their data; the
-/// configuration, which every process has, must be there as well.
+/// The table, with one entry for each facility that Linux gives on request. Tile data is the
+/// only one. It needs the tile configuration, which every process has.
 pub const LINUX: Facilities<'static> = Facilities::new(&[Facility::of(
     Xfeature::XTILE_DATA.mask(),
     Xfeature::XTILE_CFG.mask(),
 )]);
 
-/// The components of all facilities: those that a process gets only on request, and that are
-/// armed in IA32_XFD until a task uses them.
+/// The components of all facilities: those that a process has to request, and that stay armed in
+/// IA32_XFD until a task uses them.
 pub const DYNAMIC: Xfeatures = LINUX.components();
 
 impl Facility {
-    /// The facility of `components`, which are not none and trap until they are used; it is of use only where
-    /// there are the components that it `needs` as well.
+    /// The facility that consists of `components`, whose use traps at first. It is only offered
+    /// on a machine that also has the components that it `needs`.
     ///
     /// # Panics
     ///
-    /// `components` are none.
+    /// If `components` is empty.
     pub const fn of(components: Xfeatures, needs: Xfeatures) -> Self {
         match components.highest() {
+            // INVARIANT: `components` is not empty, since it has a highest component.
             Some(number) => Self {
                 number,
                 components,
@@ -56,12 +83,12 @@ impl Facility {
         }
     }
 
-    /// The number to ask for it by.
+    /// The number to request it by: `idx` of `ARCH_REQ_XCOMP_*`.
     pub const fn number(&self) -> Xfeature {
         self.number
     }
 
-    /// The components that its permission grants.
+    /// The components that a permission for this facility grants.
     pub const fn components(&self) -> Xfeatures {
         self.components
     }
@@ -72,28 +99,31 @@ impl<'t> Facilities<'t> {
     ///
     /// # Panics
     ///
-    /// They have.
+    /// If two facilities have a component in common.
     pub const fn new(table: &'t [Facility]) -> Self {
         assert!(are_disjoint(table), "a component of two facilities");
+        // INVARIANT: just checked.
         Self(table)
     }
 
-    /// How many.
+    /// The number of facilities.
     pub const fn count(&self) -> usize {
         self.0.len()
     }
 
-    /// The components of all of them.
+    /// The components of all facilities.
     pub const fn components(&self) -> Xfeatures {
         union_of(self.0)
     }
 
-    /// The components that the facility `idx` of `ARCH_REQ_XCOMP_*` stands for. `supported` are the
-    /// machine's user components.
+    /// The components of the facility that `ARCH_REQ_XCOMP_*` calls `idx`. `supported` is the set
+    /// of user components of this machine.
     ///
     /// # Errors
     ///
-    /// Linux knows no such component, or it is none that is given on request on this machine.
+    /// - [`Refusal::NoSuchXfeature`] (EINVAL): Linux knows no component of that number.
+    /// - [`Refusal::NotRequestable`] (EOPNOTSUPP): `idx` is not the number of a facility, or this
+    ///   machine lacks one of its components or one that it needs.
     ///
     /// ```
     /// use xstate::facility;
@@ -103,7 +133,7 @@ impl<'t> Facilities<'t> {
     /// let machine = Xfeatures::from_bits(0x600e7);
     /// let ask = |idx| facility::LINUX.requested(idx, machine);
     /// assert_eq!(ask(18), Ok(Xfeatures::from_bits(0x40000)));
-    /// assert_eq!(ask(17), Err(Refusal::NotOnRequest));
+    /// assert_eq!(ask(17), Err(Refusal::NotRequestable));
     /// assert_eq!(ask(64), Err(Refusal::NoSuchXfeature));
     /// ```
     pub fn requested(&self, idx: u64, supported: Xfeatures) -> Result<Xfeatures, Refusal> {
@@ -115,11 +145,11 @@ impl<'t> Facilities<'t> {
             .find(|facility| u64::from(facility.number.nr()) == idx)
             .filter(|facility| supported.contains(facility.components | facility.needs))
             .map(Facility::components)
-            .ok_or(Refusal::NotOnRequest)
+            .ok_or(Refusal::NotRequestable)
     }
 
-    /// The components of those facilities that `raised` are of: who uses a part of one gets all of it, so
-    /// that the rest raises no second #NM.
+    /// All components of the facilities that `raised` touches. A task that uses a part of a
+    /// facility gets the whole of it, so that the rest does not raise a second #NM.
     pub fn used_by(&self, raised: Xfeatures) -> Xfeatures {
         self.0
             .iter()
@@ -129,7 +159,7 @@ impl<'t> Facilities<'t> {
     }
 }
 
-/// The components of any of `facilities`.
+/// All components of `facilities`.
 const fn union_of(facilities: &[Facility]) -> Xfeatures {
     match facilities {
         [] => Xfeatures::NONE,
@@ -137,7 +167,7 @@ const fn union_of(facilities: &[Facility]) -> Xfeatures {
     }
 }
 
-/// Whether no component is of two of them.
+/// Whether no component belongs to two of the facilities.
 const fn are_disjoint(facilities: &[Facility]) -> bool {
     match facilities {
         [] => true,
@@ -212,7 +242,7 @@ mod tests {
         for idx in 0..64 {
             let expected = match idx {
                 18 => Ok(Xfeature::XTILE_DATA.mask()),
-                0..=19 => Err(Refusal::NotOnRequest),
+                0..=19 => Err(Refusal::NotRequestable),
                 _ => Err(Refusal::NoSuchXfeature),
             };
             assert_eq!(LINUX.requested(idx, SUPPORTED), expected, "facility {idx}");
@@ -227,7 +257,7 @@ mod tests {
     fn what_the_machine_lacks_is_not_given() {
         for lacking in [0x200e7, 0x400e7] {
             let without = Xfeatures::from_bits(lacking);
-            assert_eq!(LINUX.requested(18, without), Err(Refusal::NotOnRequest));
+            assert_eq!(LINUX.requested(18, without), Err(Refusal::NotRequestable));
             assert_eq!(LINUX.requested(20, without), Err(Refusal::NoSuchXfeature));
         }
     }

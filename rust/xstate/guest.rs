@@ -1,27 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A virtual CPU: whether its buffer gets room for more components, and where its IA32_XFD has to
+//! A virtual CPU: whether its buffer gets space for more components, and where its IA32_XFD has to
 //! be written.
 //!
-//! The hypervisor enables components when it shows them to the guest (`KVM_SET_CPUID2`). They have
-//! their room from then on, so whatever the guest does with them later needs no decision.
+//! A hypervisor enables components when it shows them to the guest (`KVM_SET_CPUID2`). From then
+//! on there is space for them, so nothing that the guest does with them later needs a decision.
 
 use super::facility;
 use super::permission;
 use super::xfeature::Xfeatures;
 
-/// What the hypervisor gets when it wants to enable components for a virtual CPU.
+/// What happens when a hypervisor wants to enable components for a virtual CPU.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Enabling {
-    /// They are enabled, or need not be.
+    /// There is nothing to do: they are enabled already, or are not dynamic.
     Kept,
-    /// These must get room; then they are enabled.
+    /// The buffer must get space for these first. Then they are enabled.
     Enlarge(Xfeatures),
-    /// The process did not get the permission for its guests: EPERM.
+    /// The process has no guest permission for them: EPERM.
     Refused,
 }
 
-/// Whether `requested` may be enabled for a virtual CPU for which `enabled` are already
-/// (`fpu_guest.xfeatures`), by a process whose guests are `permitted` as much.
+/// Whether `requested` may be enabled for a virtual CPU that has `enabled` already
+/// (`fpu_guest.xfeatures`). `permitted` is the guest permission of the calling process.
 ///
 /// ```
 /// use xstate::guest::{enable, Enabling};
@@ -46,22 +46,31 @@ pub fn enable(requested: Xfeatures, enabled: Xfeatures, permitted: Xfeatures) ->
 /// Where a virtual CPU's new IA32_XFD takes effect.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum XfdUpdate {
-    /// Its registers are in this CPU: write the fpstate, and the MSR with its per-CPU copy. The
-    /// save that comes leaves out what is disabled then.
+    /// The vCPU's registers are in this CPU. Write the fpstate, and the MSR with its per-CPU copy.
+    /// The next save then leaves out what is disabled.
     InRegisters,
-    /// They are in memory: write the fpstate, and take these components out of XSTATE_BV of the
-    /// saved image. Restored with IA32_XFD set, they would raise #NM in the host.
+    /// They are in memory. Write the fpstate, and clear these components in XSTATE_BV of the saved
+    /// image. If they were restored while IA32_XFD is set for them, they would raise #NM in the
+    /// host.
     InMemory {
-        /// Disabled components.
+        /// The components that are disabled.
         drop: Xfeatures,
     },
 }
 
-/// Where the hypervisor's new value `xfd` for a virtual CPU takes effect, when current `runs` it
-/// (`fpstate.in_use`) or not, and current's registers are `loaded` in this CPU or not.
+/// Where `xfd`, the new value for a virtual CPU, takes effect. `runs` says whether current runs
+/// the vCPU (`fpstate.in_use`), and `loaded` whether current's registers are in this CPU.
 ///
-/// The value of IA32_XFD on a CPU without the virtual CPU's registers is written when they are
-/// loaded.
+/// If the vCPU's registers are not in this CPU, IA32_XFD is written when they are loaded.
+///
+/// ```
+/// use xstate::guest::{update_xfd, XfdUpdate};
+/// use xstate::xfeature::Xfeatures;
+///
+/// let tiles = Xfeatures::USER_DYNAMIC;
+/// assert_eq!(update_xfd(tiles, true, true), XfdUpdate::InRegisters);
+/// assert_eq!(update_xfd(tiles, true, false), XfdUpdate::InMemory { drop: tiles });
+/// ```
 pub fn update_xfd(xfd: Xfeatures, runs: bool, loaded: bool) -> XfdUpdate {
     if runs && loaded {
         XfdUpdate::InRegisters
@@ -117,7 +126,7 @@ mod tests {
         xfd: Xfeatures,
         /// XSTATE_BV of the saved image.
         image: Xfeatures,
-        /// What of the registers is in use, if they are in the CPU.
+        /// The components in use, if the registers are in the CPU.
         registers: Xfeatures,
         msr: Xfeatures,
         runs: bool,
@@ -125,7 +134,7 @@ mod tests {
     }
 
     impl Vcpu {
-        /// XRSTORS of whatever is current's.
+        /// XRSTORS, for current or for the vCPU that it runs.
         fn load(&mut self) {
             if !self.loaded && self.runs {
                 self.msr = self.xfd;
@@ -135,7 +144,7 @@ mod tests {
             self.loaded = true;
         }
 
-        /// XSAVES: what is disabled is taken for initial.
+        /// XSAVES: a disabled component counts as initial.
         fn save(&mut self) {
             if self.loaded && self.runs {
                 assert_eq!(self.msr, self.xfd, "saved with another value");
@@ -144,7 +153,7 @@ mod tests {
             self.loaded = false;
         }
 
-        /// To the virtual CPU, or back to the thread itself.
+        /// Switches to the vCPU, or back to the thread itself.
         fn swap(&mut self) {
             self.save();
             self.runs = !self.runs;
@@ -161,8 +170,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whenever the value is written: what is disabled is never restored, and a save never
-        /// meets another value than the virtual CPU's.
+        /// Whenever the value is written, a disabled component is never restored, and a save never
+        /// happens with a value other than the vCPU's.
         #[test]
         fn disabled_components_are_never_restored(steps in proptest::collection::vec(0u8..6, 0..40)) {
             let mut vcpu = Vcpu {
@@ -184,7 +193,7 @@ mod tests {
                     _ if vcpu.runs && vcpu.loaded => {
                         vcpu.registers = vcpu.registers | TILES & !vcpu.msr;
                     }
-                    // KVM_SET_XSAVE: what is disabled is taken out.
+                    // KVM_SET_XSAVE: what is disabled is left out.
                     _ if !vcpu.runs => vcpu.image = TILES & !vcpu.xfd,
                     _ => (),
                 }

@@ -1,46 +1,47 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Whether a task needs its enlarged buffer yet.
+//! Whether a task still needs its enlarged buffer.
 //!
-//! A pass looks now and then at the tasks that are blocked, and notes of each when it was found
-//! without dynamic components in use, and how often it had been switched to and away by then. A
-//! later look that finds the same number knows that the task has not run since. So a buffer is
-//! given up only of a task that was blocked for a whole interval; one that ran in between, however
-//! shortly, begins anew.
+//! From time to time a scan checks the tasks that are blocked. If a task has no dynamic component
+//! in use, the scan notes the time and the task's number of context switches. If a later scan
+//! finds the same number, the task has not run since. So a buffer is reclaimed only if its task
+//! was blocked for a whole interval. If the task ran in between, however briefly, the interval
+//! starts again.
 
 use super::xfeature::Xfeatures;
 use core::num::NonZeroU32;
 
-/// Milliseconds of a clock that wraps.
+/// A time in milliseconds, which wraps after 2^32. Never zero.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Clock(NonZeroU32);
 
 impl Clock {
-    /// The time `milliseconds`; one that is divisible by 2^32 is taken for the next.
+    /// The time `milliseconds`. A multiple of 2^32 becomes the millisecond after it.
     pub fn at(milliseconds: u64) -> Self {
         Self(NonZeroU32::new(milliseconds as u32).unwrap_or(NonZeroU32::MIN))
     }
 
-    /// Milliseconds from `earlier` to this.
+    /// Milliseconds from `earlier` to this time.
     fn since(self, earlier: Self) -> u32 {
         self.0.get().wrapping_sub(earlier.0.get())
     }
 }
 
-/// What a look leaves for the next one.
+/// What a scan remembers about an idle task until the next one.
 ///
-/// As a word it goes wherever 8 bytes are free; 0 there is no note:
+/// It is stored as a word, wherever eight bytes are free. The word 0 means that there is no note.
 ///
 /// ```
-/// use xstate::idle::{look, Clock, Look, Note};
+/// use xstate::idle::{classify, Clock, Idleness, Note};
 /// use xstate::xfeature::Xfeatures;
 ///
 /// let none = Xfeatures::NONE;
-/// let Look::IdleSince(note) = look(none, Note::from_word(0), Clock::at(5000), 1000, 7) else {
-///     panic!("the first look takes nothing")
+/// let first = classify(none, Note::from_word(0), Clock::at(5000), 1000, 7);
+/// let Idleness::IdleSince(note) = first else {
+///     panic!("reclaimed at the first scan")
 /// };
 /// assert_ne!(note.word(), 0);
 /// assert_eq!(Note::from_word(note.word()), Some(note));
-/// assert_eq!(look(none, Some(note), Clock::at(6000), 1000, 7), Look::Spare);
+/// assert_eq!(classify(none, Some(note), Clock::at(6000), 1000, 7), Idleness::Reclaimable);
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Note {
@@ -49,12 +50,12 @@ pub struct Note {
 }
 
 impl Note {
-    /// As a word that is not 0.
+    /// The note as a word, which is never 0.
     pub fn word(self) -> u64 {
         u64::from(self.switches) << 32 | u64::from(self.since.0.get())
     }
 
-    /// From [`Self::word`]; `None` from 0.
+    /// The note in a word that [`Self::word`] returned, or `None` if the word is 0.
     pub fn from_word(word: u64) -> Option<Self> {
         NonZeroU32::new(word as u32).map(|since| Self {
             since: Clock(since),
@@ -63,38 +64,39 @@ impl Note {
     }
 }
 
-/// What a look at a task says of its buffer.
+/// What a scan finds out about a task's buffer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Look {
-    /// Dynamic components are in use: what was noted is void.
+pub enum Idleness {
+    /// Dynamic components are in use. An earlier note is no longer valid.
     InUse,
-    /// They are not, and the task has been blocked since: note it.
+    /// No dynamic component is in use, and the task has been blocked since then. Store the note.
     IdleSince(Note),
-    /// It has been so for an interval: the buffer may go.
-    Spare,
+    /// It has been idle for a whole interval. The buffer may be reclaimed.
+    Reclaimable,
 }
 
-/// A look at `now` at a blocked task, of which the dynamic components `in_use` are not in their
-/// initial state, those of any facility, and of which an earlier look `noted` that it was idle. `interval` is in
-/// milliseconds; `switches` is how often the task was switched to or away so far, and may wrap.
-pub fn look(
+/// Classifies a blocked task at the time `now`. `in_use` are its dynamic components, of any
+/// facility, that are not in their initial state. `noted` is what an earlier scan noted.
+/// `interval` is in milliseconds. `switches` is the task's number of context switches so far,
+/// which may wrap.
+pub fn classify(
     in_use: Xfeatures,
     noted: Option<Note>,
     now: Clock,
     interval: u32,
     switches: u32,
-) -> Look {
+) -> Idleness {
     if !in_use.is_empty() {
-        return Look::InUse;
+        return Idleness::InUse;
     }
     match noted {
-        Some(note) if note.switches != switches => Look::IdleSince(Note {
+        Some(note) if note.switches != switches => Idleness::IdleSince(Note {
             since: now,
             switches,
         }),
-        Some(note) if now.since(note.since) >= interval => Look::Spare,
-        Some(note) => Look::IdleSince(note),
-        None => Look::IdleSince(Note {
+        Some(note) if now.since(note.since) >= interval => Idleness::Reclaimable,
+        Some(note) => Idleness::IdleSince(note),
+        None => Idleness::IdleSince(Note {
             since: now,
             switches,
         }),
@@ -117,21 +119,27 @@ mod tests {
     }
 
     #[test]
-    fn a_buffer_goes_at_the_second_look() {
+    fn a_buffer_is_reclaimed_at_the_second_scan() {
         let first = note(5000, 3);
         let second = Clock::at(6000);
-        let since_first = Look::IdleSince(first);
-        assert_eq!(look(NONE, None, first.since, 1000, 3), since_first);
-        assert_eq!(look(NONE, Some(first), second, 1000, 3), Look::Spare);
-        assert_eq!(look(NONE, Some(first), second, 1001, 3), since_first);
+        let since_first = Idleness::IdleSince(first);
+        assert_eq!(classify(NONE, None, first.since, 1000, 3), since_first);
+        assert_eq!(
+            classify(NONE, Some(first), second, 1000, 3),
+            Idleness::Reclaimable
+        );
+        assert_eq!(classify(NONE, Some(first), second, 1001, 3), since_first);
     }
 
     #[test]
-    fn without_an_interval_the_second_look_takes_it() {
+    fn without_an_interval_the_second_scan_reclaims_it() {
         let now = Clock::at(5000);
         let first = note(5000, 3);
-        assert_eq!(look(NONE, None, now, 0, 3), Look::IdleSince(first));
-        assert_eq!(look(NONE, Some(first), now, 0, 3), Look::Spare);
+        assert_eq!(classify(NONE, None, now, 0, 3), Idleness::IdleSince(first));
+        assert_eq!(
+            classify(NONE, Some(first), now, 0, 3),
+            Idleness::Reclaimable
+        );
     }
 
     #[test]
@@ -139,8 +147,8 @@ mod tests {
         let first = note(5000, 3);
         let now = Clock::at(9000);
         for interval in [0, 1000] {
-            let anew = Look::IdleSince(note(9000, 4));
-            assert_eq!(look(NONE, Some(first), now, interval, 4), anew);
+            let anew = Idleness::IdleSince(note(9000, 4));
+            assert_eq!(classify(NONE, Some(first), now, interval, 4), anew);
         }
     }
 
@@ -148,7 +156,7 @@ mod tests {
     fn tiles_in_use_keep_it_and_void_the_note() {
         let first = note(1, 3);
         let now = Clock::at(9000);
-        assert_eq!(look(TILES, Some(first), now, 1000, 3), Look::InUse);
+        assert_eq!(classify(TILES, Some(first), now, 1000, 3), Idleness::InUse);
     }
 
     #[test]
@@ -156,9 +164,12 @@ mod tests {
         assert_eq!(Clock::at(1 << 32), Clock::at(1));
         let late = note((1 << 32) - 500, 3);
         let now = Clock::at((1 << 32) + 500);
-        assert_eq!(look(NONE, Some(late), now, 1000, 3), Look::Spare);
-        let since_late = Look::IdleSince(late);
-        assert_eq!(look(NONE, Some(late), now, 1001, 3), since_late);
+        assert_eq!(
+            classify(NONE, Some(late), now, 1000, 3),
+            Idleness::Reclaimable
+        );
+        let since_late = Idleness::IdleSince(late);
+        assert_eq!(classify(NONE, Some(late), now, 1001, 3), since_late);
     }
 
     #[test]
@@ -177,8 +188,8 @@ mod tests {
             prop_assert_eq!(Note::from_word(note.word()), Some(note));
         }
 
-        /// No buffer with live tiles is given up, none before its time, and none of a task that
-        /// ran.
+        /// A buffer is never reclaimed if its tiles are live, before its interval is over, or if
+        /// its task ran in between.
         #[test]
         fn never_too_early(
             in_use: u64,
@@ -190,7 +201,7 @@ mod tests {
             let in_use = Xfeatures::from_bits(in_use);
             let noted = Note::from_word(noted);
             let switches = noted.map_or(0, |note| note.switches).wrapping_add(ran);
-            if look(in_use, noted, Clock::at(now), interval, switches) == Look::Spare {
+            if classify(in_use, noted, Clock::at(now), interval, switches) == Idleness::Reclaimable {
                 prop_assert!(in_use.is_empty());
                 let note = noted.unwrap();
                 prop_assert!(Clock::at(now).since(note.since) >= interval);

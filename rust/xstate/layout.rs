@@ -1,41 +1,42 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Where each component lies in an XSAVE area, and how large an area is.
 //!
-//! Both formats (SDM vol. 1, 13.4): standard, with fixed offsets, for user space; compacted,
-//! components one behind the other, for the kernel's own buffers.
+//! There are two formats (SDM vol. 1, 13.4). User space sees the standard format, with fixed
+//! offsets. The kernel's own buffers are in the compacted format if the CPU has it: there the
+//! components follow each other without gaps.
 
 use super::xfeature::{self, Xfeature, Xfeatures};
 
-/// Bytes of the legacy region (512) and the XSAVE header (64), present in every area.
+/// Size in bytes of the legacy region (512) and the XSAVE header (64), which every area has.
 pub const FIXED_REGION: u32 = 512 + 64;
 
-/// The bit of XCOMP_BV that says "compacted" (SDM vol. 1, 13.4.2).
+/// The bit of XCOMP_BV that selects the compacted format (SDM vol. 1, 13.4.2).
 pub const XCOMP_BV_COMPACTED: u64 = 1 << 63;
 
 const MAX: usize = xfeature::XFEATURE_MAX as usize;
 
-/// Layout of an XSAVE area.
+/// The format of an XSAVE area.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Format {
     /// Fixed offsets: XSAVE, signal frames, ptrace.
     Standard,
-    /// Components of the mask one behind the other: XSAVEC, XSAVES.
+    /// The components in the mask follow each other: XSAVEC, XSAVES.
     Compacted,
 }
 
-/// One component as CPUID.(EAX=0DH,ECX=i) reports it.
+/// A component, as CPUID.(EAX=0DH,ECX=i) describes it.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Component {
-    /// Bytes (EAX).
+    /// Size in bytes (EAX).
     pub size: u32,
-    /// Bytes from the start of the area in the standard format (EBX); 0 for supervisor ones.
+    /// Offset in bytes in the standard format (EBX). 0 for a supervisor component.
     pub offset: u32,
-    /// Begins on a 64-byte boundary in the compacted format (ECX[1]).
+    /// Whether it is aligned to 64 bytes in the compacted format (bit 1 of ECX).
     pub aligned64: bool,
 }
 
 impl Component {
-    /// Where it begins behind `end`, the end of the one before it.
+    /// The offset at which it begins if the preceding component ends at `end`.
     fn begin(&self, end: u32, format: Format) -> u32 {
         match format {
             Format::Standard => self.offset,
@@ -45,26 +46,42 @@ impl Component {
     }
 }
 
-/// The machine's components and the format the kernel keeps its buffers in.
+/// The components of this machine, and the format of the kernel's own buffers.
+///
+/// ```
+/// use xstate::layout::{Component, Format, Layout};
+/// use xstate::xfeature::Xfeatures;
+///
+/// let layout = Layout::new(Format::Compacted, |i| match i {
+///     2 => Component { size: 256, offset: 576, aligned64: false },
+///     18 => Component { size: 8192, offset: 2816, aligned64: true },
+///     _ => Component::default(),
+/// });
+/// let tiles = Xfeatures::from_bits(0x40003);
+/// assert_eq!(layout.size(tiles, Format::Standard), 2816 + 8192);
+/// assert_eq!(layout.size(tiles, Format::Compacted), 576 + 8192);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Layout {
     components: [Component; MAX],
     kernel_format: Format,
 }
 
-/// A part of a register image that goes from one buffer to another; bytes from their starts.
+/// A part of a register image that is copied to another buffer. Offsets count from the start of
+/// the image.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Move {
-    /// Where it is.
+    /// Offset in bytes in the old image.
     pub from: u32,
-    /// Where it goes.
+    /// Offset in bytes in the new image.
     pub to: u32,
-    /// Its length.
+    /// Length in bytes.
     pub bytes: u32,
 }
 
 impl Layout {
-    /// From the CPU's report: `component(i)` answers for component `i`, 2 and up.
+    /// A layout from CPUID. `component(i)` returns what CPUID says about component `i`, which is
+    /// 2 or higher.
     pub fn new(kernel_format: Format, component: impl Fn(u32) -> Component) -> Self {
         let mut components = [Component::default(); MAX];
         for (i, slot) in components.iter_mut().enumerate().skip(2) {
@@ -81,10 +98,10 @@ impl Layout {
         self.kernel_format
     }
 
-    /// Bytes of an area with `xfeatures` in `format`; at least [`FIXED_REGION`].
+    /// Size in bytes of an area with `xfeatures` in `format`, at least [`FIXED_REGION`].
     ///
-    /// The same answer as `xstate_calculate_size()`, arch/x86/kernel/fpu/xstate.c:590: bits that
-    /// name no component Linux knows take no room.
+    /// Returns the same as `xstate_calculate_size()`, arch/x86/kernel/fpu/xstate.c:590. Bits that
+    /// are not components known to Linux take no space.
     pub fn size(&self, xfeatures: Xfeatures, format: Format) -> u32 {
         xfeatures
             .extended()
@@ -94,9 +111,24 @@ impl Layout {
             })
     }
 
-    /// How to bring a register image from a buffer with room for `from` into one with room for
-    /// `to`: the fixed region and those components of `in_use` that both have, lowest first. The others
-    /// are in their initial state, and nobody reads where they lie.
+    /// What to copy so that a register image in a buffer for `from` ends up in a buffer for `to`:
+    /// the fixed region, and those components of `in_use` that both buffers have, in ascending
+    /// order. The other components are in their initial state, so their space is never read.
+    ///
+    /// ```
+    /// use xstate::layout::{Component, Format, Layout, Move};
+    /// use xstate::xfeature::Xfeatures;
+    ///
+    /// let layout = Layout::new(Format::Compacted, |_| Component {
+    ///     size: 64,
+    ///     ..Component::default()
+    /// });
+    /// let [from, to] = [0b1100, 0b1000].map(Xfeatures::from_bits);
+    /// let moves: Vec<Move> = layout.moves(from, to, from).collect();
+    /// assert_eq!(moves[0], Move { from: 0, to: 0, bytes: 576 });
+    /// assert_eq!(moves[1], Move { from: 640, to: 576, bytes: 64 });
+    /// assert_eq!(moves.len(), 2);
+    /// ```
     pub fn moves(
         &self,
         from: Xfeatures,
@@ -143,12 +175,12 @@ pub(crate) mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// CPUID leaf 0DH of a Sapphire Rapids, with CET and PASID.
+    /// CPUID leaf 0DH of a Sapphire Rapids with CET and PASID.
     pub(crate) fn sapphire_rapids() -> Layout {
         sapphire_rapids_in(Format::Compacted)
     }
 
-    /// The same, with a kernel that keeps its buffers in `format`.
+    /// The same machine with a kernel that keeps its buffers in `format`.
     pub(crate) fn sapphire_rapids_in(format: Format) -> Layout {
         Layout::new(format, |i| {
             let (size, offset, aligned64) = match i {
@@ -174,14 +206,14 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_small_buffer_takes_what_it_has_room_for() {
+    fn a_small_buffer_takes_what_fits() {
         let layout = sapphire_rapids();
         let small = Xfeatures::from_bits(0x20ae7);
         let moves: std::vec::Vec<_> = layout
             .moves(small | Xfeatures::USER_DYNAMIC, small, small)
             .collect();
         assert_eq!(moves.len(), 1 + small.extended().count());
-        // Tile data is the last: everything else lies where it lay.
+        // Tile data comes last, so everything else keeps its offset.
         assert!(moves.iter().all(|m| m.from == m.to));
         let tilecfg = moves.last().unwrap();
         assert_eq!(
@@ -211,7 +243,7 @@ pub(crate) mod tests {
     }
 
     proptest! {
-        /// A component ends where an area with it and those below it ends, in either image.
+        /// A component ends where an area of it and all lower components ends, in both images.
         #[test]
         fn what_moves_is_where_the_sizes_say(
             compacted: bool,
@@ -258,8 +290,8 @@ pub(crate) mod tests {
     #[test]
     fn compacted_alignment_is_kept() {
         let l = sapphire_rapids();
-        // YMM, opmask, ZMM_Hi256, Hi16_ZMM: 576+256+64+512+1024 = 2432; PKRU 8 -> 2440;
-        // TILECFG aligned to 2496, ends at 2560; TILEDATA behind it.
+        // YMM, opmask, ZMM_Hi256, Hi16_ZMM: 576+256+64+512+1024 = 2432. PKRU adds 8: 2440.
+        // TILECFG is aligned to 2496 and ends at 2560. TILEDATA follows.
         assert_eq!(
             l.size(Xfeatures::from_bits(0x202e7), Format::Compacted),
             2560
@@ -273,7 +305,7 @@ pub(crate) mod tests {
     #[test]
     fn only_components_that_ask_for_it_are_aligned() {
         let l = sapphire_rapids();
-        // As above to PKRU, which ends at 2440; PASID and CET_U, 8 and 16, follow at once.
+        // As above up to PKRU, which ends at 2440. PASID (8) and CET_U (16) follow without a gap.
         assert_eq!(l.size(Xfeatures::from_bits(0xee7), Format::Compacted), 2464);
     }
 
@@ -283,7 +315,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_guest_lock_takes_no_room() {
+    fn the_guest_lock_takes_no_space() {
         let l = sapphire_rapids();
         let with_lock = Xfeatures::from_bits(1 << 63 | 0x202e7);
         assert_eq!(l.size(with_lock, Format::Compacted), 2560);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Crate root for cargo: the same `mod.rs` that kbuild compiles into the module.
+//! Crate root for cargo. It includes the same `mod.rs` that kbuild compiles into the module.
 #![no_std]
 #![forbid(unsafe_code)]
 

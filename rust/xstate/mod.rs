@@ -1,20 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What to do about extended state: every decision of the subsystem, and nothing that carries one
-//! out.
+//! Decides what to do about extended state. Nothing in here carries out a decision.
 //!
-//! The modules stand in the order of a first use: the CPU's report ([`nm_event`]), whether it is
-//! of a [`facility`] that is given on request, the process's [`permission`], the sizes
-//! ([`layout`], [`room`]), the task's [`buffer`], the value the CPU must hold afterwards ([`arming`]), what
-//! the task gets ([`verdict`]). After it: whether the task needs its buffer yet ([`idle`]). Beside
-//! it: what is different for a virtual CPU ([`guest`]). Before it: which instruction of the kernel's leads to its
-//! handler ([`near_call`]).
+//! The modules are listed in the order in which a first use needs them: what the CPU reported
+//! ([`nm_event`]), whether it belongs to a [`facility`] that has to be requested, what the process
+//! is allowed to use ([`permission`]), how large a buffer must be ([`layout`], [`capacity`]), what
+//! changes in the task's [`buffer`], what the CPU must hold afterwards ([`arming`]), and how it
+//! ends for the task ([`verdict`]). The rest is about other times: [`idle`] says whether a task
+//! still needs its buffer, [`guest`] covers what is different for a virtual CPU, and [`near_call`]
+//! finds the kernel instruction that calls the #NM handler.
 //!
-//! No `unsafe`, no allocation, no kernel type: compiled into the module by kbuild and into host
-//! tests by cargo.
+//! There is no `unsafe`, no allocation and no kernel type in here. kbuild compiles this into the
+//! module, and cargo compiles the same files into the host tests. All functions are pure: they
+//! take no lock, do not sleep and may be called in any context.
 #![forbid(unsafe_code)]
 
 pub mod arming;
 pub mod buffer;
+pub mod capacity;
 pub mod facility;
 pub mod guest;
 pub mod idle;
@@ -22,6 +24,5 @@ pub mod layout;
 pub mod near_call;
 pub mod nm_event;
 pub mod permission;
-pub mod room;
 pub mod verdict;
 pub mod xfeature;

@@ -1,25 +1,38 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Near calls and jumps in the text of a function, by what they lead to.
+//! Finds near calls and jumps to a given target in the text of a function.
 //!
-//! Instructions are not decoded: five bytes that read as a call or jump with exactly the right distance are one.
-//! `tests/near_calls.rs` has the text of several kernels.
+//! The search does not decode instructions. It takes any five bytes that read as a call or a jump
+//! with exactly the right displacement. `tests/near_calls.rs` runs it on the text of several
+//! kernels.
 
 const CALL: u8 = 0xe8;
 const JMP: u8 = 0xe9;
 
-/// Bytes of a near call or jump (SDM vol. 2, CALL rel32 and JMP rel32).
+/// Length in bytes of a near call or jump (SDM vol. 2, CALL rel32 and JMP rel32).
 pub const LENGTH: usize = 5;
 
-/// One of them.
+/// A near call or jump.
+///
+/// ```
+/// use xstate::near_call::find_all;
+///
+/// // nop; call +0x10
+/// let text = [0x90, 0xe8, 0x10, 0, 0, 0];
+/// let call = find_all(&text, 0x1000, 0x1016).next().unwrap();
+/// assert_eq!(call.address, 0x1001);
+/// assert_eq!(call.leading_to(0x1006), Some([0xe8, 0, 0, 0, 0]));
+/// assert_eq!(call.leading_to(1 << 40), None);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct NearCall {
-    /// Where it is.
+    /// The address of the instruction.
     pub address: usize,
     opcode: u8,
 }
 
 impl NearCall {
-    /// The instruction of the same kind, at the same place, that leads to `target`; `None` if that is too far.
+    /// The same kind of instruction, at the same address, but with `target` as its target. `None`
+    /// if `target` is out of reach.
     pub fn leading_to(self, target: usize) -> Option<[u8; LENGTH]> {
         let distance = target.wrapping_sub(self.address.wrapping_add(LENGTH)) as isize;
         let [a, b, c, d] = i32::try_from(distance).ok()?.to_le_bytes();
@@ -27,8 +40,8 @@ impl NearCall {
     }
 }
 
-/// The near calls and jumps to `target` in `text`, which is at `start`.
-pub fn all_in(text: &[u8], start: usize, target: usize) -> impl Iterator<Item = NearCall> + '_ {
+/// The near calls and jumps to `target` in `text`, whose first byte has the address `start`.
+pub fn find_all(text: &[u8], start: usize, target: usize) -> impl Iterator<Item = NearCall> + '_ {
     text.windows(LENGTH)
         .enumerate()
         .filter_map(move |(i, bytes)| {

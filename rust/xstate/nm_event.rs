@@ -1,24 +1,35 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Whose #NM it is: what the CPU wrote into IA32_XFD_ERR, read as an event.
+//! What caused an #NM, read from the value that the CPU left in IA32_XFD_ERR.
 
 use super::facility::Facilities;
 use super::xfeature::Xfeatures;
 
 /// A device-not-available exception (#NM), by its cause.
+///
+/// ```
+/// use xstate::facility::LINUX;
+/// use xstate::nm_event::NmEvent;
+/// use xstate::xfeature::Xfeatures;
+///
+/// assert_eq!(NmEvent::from_xfd_err(0, LINUX), NmEvent::Ordinary);
+/// let tiles = NmEvent::FirstUse(Xfeatures::USER_DYNAMIC);
+/// assert_eq!(NmEvent::from_xfd_err(1 << 18, LINUX), tiles);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum NmEvent {
-    /// XFD_ERR was zero: CR0.TS or CR0.EM, not XFD. The kernel's own handler must have it.
+    /// XFD_ERR is zero: XFD is not the cause, CR0.TS or CR0.EM is. This is for the kernel's own
+    /// handler.
     Ordinary,
-    /// An instruction used facilities that we serve: these are all of their components.
+    /// An instruction used facilities that we handle. These are all of their components.
     FirstUse(Xfeatures),
-    /// XFD_ERR names only components that are never armed for a task. The CPU cannot report
-    /// them; the C code says so once and resumes (arch/x86/kernel/fpu/xstate.c:1764-1772).
+    /// XFD_ERR names only components that are never armed for a task, so the CPU should not have
+    /// reported them. The C code warns once and resumes (arch/x86/kernel/fpu/xstate.c:1764-1772).
     Unknown(Xfeatures),
 }
 
 impl NmEvent {
-    /// The event that `xfd_err`, the value of IA32_XFD_ERR (SDM vol. 1, 13.14), reports where
-    /// these `facilities` are given on request.
+    /// The cause that `xfd_err`, the value of IA32_XFD_ERR (SDM vol. 1, 13.14), reports on a
+    /// kernel that gives these `facilities` on request.
     pub fn from_xfd_err(xfd_err: u64, facilities: Facilities<'_>) -> Self {
         let raised = Xfeatures::from_bits(xfd_err);
         let served = facilities.used_by(raised);

@@ -1,14 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What the task gets: the end of each way through the #NM handler.
+//! How an #NM ends for the task.
 
-/// How a first use ends.
+/// How a first use ends. The numbers are those of the trace event xfd:xfd_first_use.
+///
+/// ```
+/// use xstate::verdict::Verdict;
+///
+/// assert_eq!(Verdict::Resume as u32, 0);
+/// assert_eq!(Verdict::Sigill as u32, 1);
+/// assert_eq!(Verdict::Sigsegv as u32, 2);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u32)]
 pub enum Verdict {
-    /// The instruction is run again, and now it works.
+    /// The instruction is executed again, and now it works.
     Resume = 0,
-    /// The process has no permission: SIGILL, si_code ILL_ILLOPC, si_addr the instruction.
+    /// The process has no permission: SIGILL, with si_code ILL_ILLOPC and si_addr pointing at the
+    /// instruction.
     Sigill = 1,
-    /// No memory for the buffer: SIGSEGV, si_code SI_KERNEL, si_addr 0.
+    /// There is no memory for the buffer: SIGSEGV, with si_code SI_KERNEL and si_addr 0.
     Sigsegv = 2,
 }

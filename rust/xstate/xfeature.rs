@@ -1,17 +1,31 @@
 // SPDX-License-Identifier: GPL-2.0
-//! State components: one ([`Xfeature`]) and a set of them ([`Xfeatures`]).
+//! State components: a single one ([`Xfeature`]) and a set of them ([`Xfeatures`]).
 //!
-//! A number and a mask are both integers in C, and mixing them up is a silent error there; here
-//! they are two types.
+//! In C both a component number and a mask are integers, and the compiler does not notice when
+//! they are mixed up. Here they are two types.
 
 use super::facility;
 use core::ops::{BitAnd, BitOr, Not};
 
-/// Numbers of state components Linux knows: `XFEATURE_MAX`, arch/x86/include/asm/fpu/types.h.
+/// Component numbers below this are known to Linux: `XFEATURE_MAX`,
+/// arch/x86/include/asm/fpu/types.h.
 pub const XFEATURE_MAX: u64 = 20;
 
-/// A state component by its number, 0 to 62 (SDM vol. 1, 13.1): the bit position in XCR0,
-/// IA32_XSS, XSTATE_BV and IA32_XFD.
+/// A state component, as its number from 0 to 62 (SDM vol. 1, 13.1). That is its bit position in
+/// XCR0, IA32_XSS, XSTATE_BV and IA32_XFD.
+///
+/// # Invariants
+///
+/// The number is below 63.
+///
+/// ```
+/// use xstate::xfeature::Xfeature;
+///
+/// assert_eq!(Xfeature::XTILE_DATA.nr(), 18);
+/// assert_eq!(Xfeature::XTILE_DATA.mask().bits(), 0x40000);
+/// assert_eq!(Xfeature::new(18), Some(Xfeature::XTILE_DATA));
+/// assert_eq!(Xfeature::new(63), None);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Xfeature(u8);
 
@@ -19,72 +33,85 @@ impl Xfeature {
     /// AMX tile configuration, 64 bytes.
     pub const XTILE_CFG: Self = Self(17);
 
-    /// AMX tile data, 8192 bytes.
+    /// AMX tile data, 8,192 bytes.
     pub const XTILE_DATA: Self = Self(18);
 
-    /// The component numbered `nr`, or `None` beyond the last the architecture can name. Bit 63
-    /// is no component: XCOMP_BV uses it for the format, Linux for its guest permission lock.
+    /// The component with the number `nr`, or `None` if the architecture has no such number. Bit
+    /// 63 is not a component: in XCOMP_BV it selects the compacted format, and Linux uses it to
+    /// lock a guest permission.
     pub const fn new(nr: u64) -> Option<Self> {
         if nr < 63 {
+            // INVARIANT: just checked.
             Some(Self(nr as u8))
         } else {
             None
         }
     }
 
-    /// The component's number.
+    /// The component number.
     pub const fn nr(self) -> u32 {
         self.0 as u32
     }
 
-    /// The set of just this component.
+    /// The set that consists of this component.
     pub const fn mask(self) -> Xfeatures {
         Xfeatures(1 << self.0)
     }
 }
 
-/// A set of state components, as in XCR0 or XSTATE_BV. Kernel-defined bits (63) pass through
-/// untouched.
+/// A set of state components, as in XCR0 or XSTATE_BV. Bits that are not components, such as
+/// bit 63 of a guest permission, are kept as they are.
+///
+/// ```
+/// use xstate::xfeature::{Xfeature, Xfeatures};
+///
+/// let all = Xfeatures::from_bits(0x600e7);
+/// assert!(all.contains(Xfeature::XTILE_DATA.mask()));
+/// assert_eq!(all.highest(), Some(Xfeature::XTILE_DATA));
+/// assert_eq!((all & !Xfeatures::USER_DYNAMIC).bits(), 0x200e7);
+/// let numbers: Vec<u32> = all.extended().map(Xfeature::nr).collect();
+/// assert_eq!(numbers, [2, 5, 6, 7, 17, 18]);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Xfeatures(u64);
 
 impl Xfeatures {
-    /// No component.
+    /// The empty set.
     pub const NONE: Self = Self(0);
 
-    /// User components that a process gets only on request (Linux 7.2
+    /// The user components that a process has to request: `XFEATURE_MASK_USER_DYNAMIC` (Linux 7.2,
     /// arch/x86/include/asm/fpu/xstate.h:47).
     pub const USER_DYNAMIC: Self = facility::DYNAMIC;
 
-    /// The components that Linux knows, by their numbers: all whose layout can be told.
+    /// The components that Linux knows. For others there is no layout.
     pub const KNOWN: Self = Self((1 << XFEATURE_MAX) - 1);
 
-    /// From the register image `bits`.
+    /// The set with these bits, as a register holds them.
     pub const fn from_bits(bits: u64) -> Self {
         Self(bits)
     }
 
-    /// As the register image.
+    /// The bits of the set, as a register holds them.
     pub const fn bits(self) -> u64 {
         self.0
     }
 
-    /// The components of either set; `|`, for constants.
+    /// The union of both sets. This is `|` for constants.
     pub const fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    /// Whether every component of `other` is in this set; true for an empty `other`.
+    /// Whether every component of `other` is in this set. True if `other` is empty.
     pub const fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
 
-    /// Whether the set is empty.
+    /// Whether no bit is set.
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// The component with the highest number; `None` if there is none.
+    /// The component with the highest number, or `None` if the set is empty.
     pub const fn highest(self) -> Option<Xfeature> {
         if self.0 == 0 {
             None
@@ -93,7 +120,7 @@ impl Xfeatures {
         }
     }
 
-    /// The components beyond the legacy region (number 2 and up), lowest first.
+    /// The components outside the legacy region (number 2 and up), in ascending order.
     pub fn extended(self) -> impl Iterator<Item = Xfeature> {
         let legacy_region = 0b11;
         let mut left = self.0 & !legacy_region;

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Multiplies matrices of bytes on tiles, in the kernel, with xfd.ko's begin and end.
+ * Multiplies matrices of bytes with AMX tiles in the kernel, using xfd_kernel_tiles_begin() and
+ * xfd_kernel_tiles_end() of xfd.ko.
  *
- * Writing to /proc/xfd_kernel_tiles does something in the context of the writer:
+ * A write to /proc/xfd_kernel_tiles runs something in the context of the writer:
  *
- *   tiles, fpu   an empty section, with tiles or of kernel_fpu_begin() and end()
+ *   tiles, fpu   an empty section, with tiles or with kernel_fpu_begin() and kernel_fpu_end()
  *   nothing      the same without a section
- *   other text   multiplies once, and compares with a plain loop: EIO if they differ
+ *   other text   one multiplication, compared with a plain loop: -EIO if they differ
  *
- * Reading shows how often that was, and the ticks of the last begin and of the last end. Loading
- * asks for tiles where there must be none: in a hard interrupt, and nested.
+ * A read shows the number of multiplications, and how many TSC ticks the last begin and the last end
+ * took. When the module is loaded, it also checks that tiles are refused where they must be: in a
+ * hard interrupt, and in a nested section.
  */
 #include <linux/irq_work.h>
 #include <linux/module.h>
@@ -23,7 +25,7 @@
 #include <asm/fpu/api.h>
 #include <asm/msr.h>
 
-/* A tile of 16 rows of 64 bytes; a product of 16 x 64 by 64 x 16 bytes, to 16 x 16 words. */
+/* A tile has 16 rows of 64 bytes. A product of 16 x 64 by 64 x 16 bytes has 16 x 16 words. */
 #define ROWS	16
 #define COLSB	64
 #define DEPTH	64
@@ -31,7 +33,7 @@
 struct product {
 	u8 config[64] __aligned(64);
 	s8 a[ROWS][DEPTH] __aligned(64);
-	/* As TDPBSSD wants it: four rows of the matrix in one of the tile */
+	/* The layout that TDPBSSD wants: four rows of the matrix in each row of the tile */
 	s8 b[DEPTH / 4][ROWS][4] __aligned(64);
 	s32 c[ROWS][ROWS] __aligned(64);
 };
@@ -48,7 +50,7 @@ static u64 begin_ticks, end_ticks;
 		(ticks) = rdtsc_ordered() - from;	\
 	} while (0)
 
-/* Palette 1; tiles 0, 1 and 2 in full. */
+/* Palette 1, with tiles 0, 1 and 2 at full size */
 static void configure(struct product *p)
 {
 	int i;
@@ -205,7 +207,7 @@ static int refused_where_it_must_be(void)
 
 	if (in_interrupt_result == -EBUSY && nested == -EBUSY)
 		return 0;
-	pr_err("kernel_tiles: begin returned %d in a hard interrupt and %d nested, must be %d\n",
+	pr_err("kernel_tiles: begin returned %d in a hard interrupt and %d nested, expected %d\n",
 	       in_interrupt_result, nested, -EBUSY);
 	return -EINVAL;
 }
@@ -227,5 +229,5 @@ static void __exit kernel_tiles_exit(void)
 module_init(kernel_tiles_init);
 module_exit(kernel_tiles_exit);
 
-MODULE_DESCRIPTION("Multiplies matrices on AMX tiles in the kernel");
+MODULE_DESCRIPTION("Multiplies matrices with AMX tiles in the kernel");
 MODULE_LICENSE("GPL");

@@ -4,33 +4,33 @@
 use syscalls::Errno;
 use thiserror::Error;
 
-/// Why the kernel did not do what was asked. Nothing has changed when one of these is returned.
+/// Why the kernel refused. If one of these is returned, nothing has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// EINVAL: the kernel knows no feature of that number, or is too old to know the option.
+    /// EINVAL: the kernel knows no feature of this number, or is too old to know the option.
     #[error("the kernel knows no such feature or option (EINVAL)")]
     NotKnown,
 
-    /// EOPNOTSUPP: the feature is not one that needs permission, or the machine lacks it.
-    #[error("the feature is not on request on this machine (EOPNOTSUPP)")]
+    /// EOPNOTSUPP: the feature needs no permission, or this machine lacks it.
+    #[error("the feature cannot be requested on this machine (EOPNOTSUPP)")]
     NotSupported,
 
     /// ENOSPC: an alternate signal stack of this process is too small for the signal frame.
-    #[error("an alternate signal stack is below AT_MINSIGSTKSZ: enlarge it first (ENOSPC)")]
+    #[error("an alternate signal stack is smaller than AT_MINSIGSTKSZ: enlarge it first (ENOSPC)")]
     AltStackTooSmall,
 
-    /// EBUSY: permissions for guests are settled when the first virtual CPU is made.
-    #[error("a virtual CPU exists or existed: ask before making the first (EBUSY)")]
+    /// EBUSY: guest permissions can no longer change once the first virtual CPU was created.
+    #[error("a virtual CPU exists or existed: ask before you create the first (EBUSY)")]
     VcpuExists,
 
-    /// Any other errno, such as what a seccomp filter answers.
+    /// Any other errno, such as one from a seccomp filter.
     #[error("arch_prctl failed with errno {0}")]
     Other(i32),
 }
 
 impl Error {
-    /// The errno that the kernel answered with.
+    /// The errno that the kernel returned, as a positive number.
     ///
     /// ```
     /// assert_eq!(xcomp::Error::NotKnown.errno(), 22);

@@ -1,20 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0
-//! One feature, and a set of them: the bit and the mask are different types.
+//! A feature, and a set of features. The bit number and the mask have different types.
 
 use core::fmt;
 
-/// One extended feature, by the number of its XSAVE state component (SDM vol. 1, 13.1).
+/// An extended feature, as the number of its XSAVE state component (SDM vol. 1, 13.1).
+///
+/// ```
+/// use xcomp::Feature;
+///
+/// assert_eq!(Feature::TILE_DATA, Feature::from_component(18));
+/// assert_eq!(Feature::TILE_DATA.component(), 18);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Feature(u64);
 
 impl Feature {
-    /// AMX tile configuration, 64 bytes. Always permitted where the machine has it.
+    /// AMX tile configuration, 64 bytes. It is always permitted if the machine has it.
     pub const TILE_CFG: Feature = Feature(17);
 
-    /// AMX tile data, 8,192 bytes. To be requested; its permission covers all of AMX.
+    /// AMX tile data, 8,192 bytes. It has to be requested. The permission covers all of AMX.
     pub const TILE_DATA: Feature = Feature(18);
 
-    /// The feature with this component number, known to this crate or not: the kernel decides.
+    /// The feature with this component number. This crate need not know it: the kernel decides.
     #[must_use]
     pub const fn from_component(number: u64) -> Self {
         Feature(number)
@@ -28,23 +35,33 @@ impl Feature {
 }
 
 /// A set of features, as the kernel reports it: bit *n* stands for component *n*.
+///
+/// ```
+/// use xcomp::{Feature, FeatureSet};
+///
+/// let avx512 = FeatureSet::from_bits(0xe7);
+/// let amx = avx512.with(Feature::TILE_CFG).with(Feature::TILE_DATA);
+/// assert_eq!(amx.bits(), 0x600e7);
+/// assert!(avx512.is_subset(amx));
+/// assert!(!amx.is_subset(avx512));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct FeatureSet(u64);
 
 impl FeatureSet {
-    /// The set that this mask stands for.
+    /// The set with this mask.
     #[must_use]
     pub const fn from_bits(bits: u64) -> Self {
         FeatureSet(bits)
     }
 
-    /// The mask, one bit per component.
+    /// The mask, with one bit per component.
     #[must_use]
     pub const fn bits(self) -> u64 {
         self.0
     }
 
-    /// Whether `feature` is in the set. No set holds a component above 63.
+    /// Whether `feature` is in the set. A component above 63 is in no set.
     ///
     /// ```
     /// use xcomp::{Feature, FeatureSet};
@@ -57,7 +74,7 @@ impl FeatureSet {
         feature.0 < 64 && self.0 >> feature.0 & 1 == 1
     }
 
-    /// The same set with `feature` in it, if its component number is below 64.
+    /// The set with `feature` added. A component above 63 is ignored.
     #[must_use]
     pub const fn with(self, feature: Feature) -> Self {
         if feature.0 < 64 {
@@ -67,7 +84,7 @@ impl FeatureSet {
         }
     }
 
-    /// Whether every feature of this set is in `other` too.
+    /// Whether every feature of this set is in `other`, too.
     #[must_use]
     pub const fn is_subset(self, other: FeatureSet) -> bool {
         self.0 & !other.0 == 0
@@ -75,7 +92,7 @@ impl FeatureSet {
 }
 
 impl fmt::Display for FeatureSet {
-    /// The mask in hexadecimal, as the kernel's log shows it.
+    /// The mask in hexadecimal, as the kernel logs it.
     ///
     /// ```
     /// assert_eq!(xcomp::FeatureSet::from_bits(0x600e7).to_string(), "0x600e7");

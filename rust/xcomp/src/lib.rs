@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Permission for dynamically enabled x86 extended features, as Linux gives it.
+//! Permission to use dynamically enabled x86 extended features on Linux.
 //!
-//! The state of some processor features is so large that the kernel reserves no room for it
-//! until a process asks: AMX tile data, 8,192 bytes a thread, is the first of them. A process
-//! asks once, by `arch_prctl` (options 0x1021 to 0x1025, `uapi/asm/prctl.h`), before the first
-//! instruction that touches the feature; without permission that instruction raises `SIGILL`
-//! with `si_code` `ILL_ILLOPC`.
+//! The state of some processor features is so large that the kernel reserves no memory for it
+//! until a process asks. The first of them is AMX tile data, with 8,192 bytes per thread. A process
+//! asks once, with `arch_prctl` (options 0x1021 to 0x1025, `uapi/asm/prctl.h`), before it executes
+//! an instruction that uses the feature. Without permission that instruction raises `SIGILL` with
+//! `si_code` `ILL_ILLOPC`.
 //!
-//! * A permission is the process's: all threads have it at once, also those that already run.
-//! * It can not be given back. `fork` copies it, `execve` ends it.
-//! * The host's permission (for the program's own instructions) and the guest's (for the
-//!   virtual CPUs it runs by KVM) are independent of each other.
+//! * The permission belongs to the process: all of its threads have it at once, including those
+//!   that are running already.
+//! * It cannot be given back. `fork` copies it, and `execve` clears it.
+//! * The host permission (for the program's own instructions) and the guest permission (for the
+//!   virtual CPUs that it runs with KVM) are independent.
 //!
 //! # Example
 //!
@@ -19,10 +20,10 @@
 //!
 //! match xcomp::request(Feature::TILE_DATA) {
 //!     Ok(()) => assert!(xcomp::permitted()?.contains(Feature::TILE_DATA)),
-//!     // The processor or the kernel is without AMX: compute without it.
+//!     // The processor or the kernel does not have AMX: compute without it.
 //!     Err(Error::NotSupported | Error::NotKnown) => {}
-//!     // A thread's alternate signal stack could not hold a signal frame with tiles:
-//!     // allocate at least `getauxval(AT_MINSIGSTKSZ)` bytes, and ask again.
+//!     // The alternate signal stack of a thread is too small for a signal frame with tile data:
+//!     // allocate at least `getauxval(AT_MINSIGSTKSZ)` bytes and ask again.
 //!     Err(Error::AltStackTooSmall) => {}
 //!     Err(error) => return Err(error),
 //! }
@@ -31,7 +32,7 @@
 #![no_std]
 
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
-compile_error!("xcomp is about Linux on x86-64: there is no such permission elsewhere");
+compile_error!("xcomp only works on Linux on x86-64");
 
 mod error;
 mod feature;
@@ -42,11 +43,21 @@ pub use feature::{Feature, FeatureSet};
 
 use prctl::Kind;
 
-/// The extended features that this processor and kernel have together.
+/// The extended features that both this processor and this kernel support.
+///
+/// This and the other functions of this crate make one system call each. They are thread-safe,
+/// and they are safe to call in a signal handler.
 ///
 /// # Errors
 ///
 /// [`Error::NotKnown`] (EINVAL): the kernel is older than 5.16.
+///
+/// ```
+/// // Every x86-64 machine has x87 and SSE.
+/// let legacy = xcomp::FeatureSet::from_bits(0b11);
+/// assert!(legacy.is_subset(xcomp::supported()?));
+/// # Ok::<(), xcomp::Error>(())
+/// ```
 pub fn supported() -> Result<FeatureSet, Error> {
     prctl::query(Kind::Supported)
 }
@@ -56,44 +67,74 @@ pub fn supported() -> Result<FeatureSet, Error> {
 /// # Errors
 ///
 /// [`Error::NotKnown`] (EINVAL): the kernel is older than 5.16.
+///
+/// ```
+/// assert!(xcomp::permitted()?.is_subset(xcomp::supported()?));
+/// # Ok::<(), xcomp::Error>(())
+/// ```
 pub fn permitted() -> Result<FeatureSet, Error> {
     prctl::query(Kind::Host)
 }
 
-/// The features that this process may give to the virtual CPUs it runs.
+/// The features that this process may give to the virtual CPUs that it runs.
 ///
 /// # Errors
 ///
 /// [`Error::NotKnown`] (EINVAL): the kernel is older than 5.17.
+///
+/// ```
+/// assert!(xcomp::guest_permitted()?.is_subset(xcomp::supported()?));
+/// # Ok::<(), xcomp::Error>(())
+/// ```
 pub fn guest_permitted() -> Result<FeatureSet, Error> {
     prctl::query(Kind::Guest)
 }
 
-/// Asks for the use of `feature` in this process's own code, for all its threads.
+/// Requests permission for all threads of this process to use `feature`.
 ///
-/// Asking again for what is permitted already is no error. The larger buffer is not
-/// allocated here, but at each thread's first use.
+/// It is not an error to request what is permitted already. The kernel does not allocate the
+/// larger buffer now, but when a thread first uses the feature.
 ///
 /// # Errors
 ///
-/// * [`Error::NotKnown`] (EINVAL): no such feature number, or the kernel is older than 5.16.
-/// * [`Error::NotSupported`] (EOPNOTSUPP): this feature needs no permission, or the machine
-///   lacks it.
-/// * [`Error::AltStackTooSmall`] (ENOSPC): some thread's alternate signal stack is smaller
-///   than a signal frame with the feature's state. Nothing has changed.
+/// * [`Error::NotKnown`] (EINVAL): no feature has this number, or the kernel is older than 5.16.
+/// * [`Error::NotSupported`] (EOPNOTSUPP): the feature needs no permission, or the machine lacks
+///   it.
+/// * [`Error::AltStackTooSmall`] (ENOSPC): the alternate signal stack of a thread is smaller than
+///   a signal frame with the state of the feature. Nothing has changed.
+///
+/// ```
+/// use xcomp::{Error, Feature};
+///
+/// // AVX state needs no permission, and component 64 does not exist.
+/// assert_eq!(xcomp::request(Feature::from_component(2)), Err(Error::NotSupported));
+/// assert_eq!(xcomp::request(Feature::from_component(64)), Err(Error::NotKnown));
+/// ```
 pub fn request(feature: Feature) -> Result<(), Error> {
     prctl::request(Kind::Host, feature)
 }
 
-/// Asks for leave to give `feature` to the virtual CPUs of this process.
+/// Requests permission to give `feature` to the virtual CPUs of this process.
 ///
-/// To be called before the first virtual CPU is made. It leaves [`permitted`] as it is.
+/// Call it before the first virtual CPU is created. It does not change [`permitted`].
 ///
 /// # Errors
 ///
-/// * [`Error::NotKnown`] (EINVAL): no such feature number, or the kernel is older than 5.17.
+/// * [`Error::NotKnown`] (EINVAL): no feature has this number, or the kernel is older than 5.17.
 /// * [`Error::NotSupported`] (EOPNOTSUPP): as for [`request`].
 /// * [`Error::VcpuExists`] (EBUSY): the process has, or had, a virtual CPU.
+///
+/// ```
+/// use xcomp::{Error, Feature};
+///
+/// let before = xcomp::permitted()?;
+/// match xcomp::request_guest(Feature::TILE_DATA) {
+///     Ok(()) => assert!(xcomp::guest_permitted()?.contains(Feature::TILE_DATA)),
+///     Err(error) => assert_eq!(error, Error::NotSupported),
+/// }
+/// assert_eq!(xcomp::permitted()?, before);
+/// # Ok::<(), Error>(())
+/// ```
 pub fn request_guest(feature: Feature) -> Result<(), Error> {
     prctl::request(Kind::Guest, feature)
 }

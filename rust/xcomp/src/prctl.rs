@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The one system call of this crate.
+//! The only system call of this crate.
 
 use crate::{Error, Feature, FeatureSet};
 use syscalls::{syscall, Errno, Sysno};
 
-/// Whose features are asked about.
+/// Whose features a call is about.
 #[derive(Clone, Copy)]
 pub(crate) enum Kind {
-    /// What the machine has.
+    /// Those of the machine. They cannot be requested.
     Supported,
-    /// What the process may use itself.
+    /// Those that the process may use itself.
     Host,
-    /// What the process may give to virtual CPUs.
+    /// Those that the process may give to virtual CPUs.
     Guest,
 }
 
@@ -34,7 +34,7 @@ pub(crate) fn query(kind: Kind) -> Result<FeatureSet, Error> {
     Ok(FeatureSet::from_bits(bits))
 }
 
-/// Asks for one feature. There is none to ask for machine-wide: that is NotKnown.
+/// Requests a feature. A request for the machine does not exist, so it is `NotKnown`.
 pub(crate) fn request(kind: Kind, feature: Feature) -> Result<(), Error> {
     let option = match kind {
         Kind::Supported => return Err(Error::NotKnown),
@@ -44,21 +44,21 @@ pub(crate) fn request(kind: Kind, feature: Feature) -> Result<(), Error> {
     Ok(arch_prctl(option, Argument::Number(feature.component()))?)
 }
 
-/// The second argument: where the kernel writes eight bytes, or a component number.
+/// The second argument: an address to which the kernel writes eight bytes, or a component number.
 enum Argument<'a> {
     Out(&'a mut u64),
     Number(u64),
 }
 
-#[allow(unsafe_code)]
+#[expect(unsafe_code, reason = "a system call")]
 fn arch_prctl(option: usize, argument: Argument<'_>) -> Result<(), Errno> {
     let argument = match argument {
         Argument::Out(place) => core::ptr::from_mut(place).expose_provenance(),
-        // x86-64 only: usize is 64 bits wide.
+        // On x86-64 usize has 64 bits.
         Argument::Number(number) => number as usize,
     };
-    // SAFETY: of this file's options, GET_* write one u64, to the exclusive borrow that
-    // `argument` was made from in this call; REQ_* write nothing. None changes the memory or
-    // registers that the compiler knows of.
+    // SAFETY: of the options in this file, GET_* write one u64 to the place that `argument` borrows
+    // exclusively until this call returns, and REQ_* write nothing. None of them changes any other
+    // memory or register that the compiler knows about.
     unsafe { syscall!(Sysno::arch_prctl, option, argument) }.map(|_| ())
 }

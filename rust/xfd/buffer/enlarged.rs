@@ -1,65 +1,72 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A task's enlarged buffer is exchanged for the one that is built into the task.
+//! Exchanges a task's enlarged buffer for the one that is built into the task.
 //!
-//! The built-in one is still what it was before the first use: armed, and without the dynamic
-//! components. To the kernel's own code such a task is one that has not used any.
+//! The built-in buffer is still as it was before the first use: armed, and without the dynamic
+//! components. To the kernel's own code such a task has not used any.
 
 use super::area::Area;
-use super::fpstate::{abandon, copy_registers};
-use super::registers::{forget_registers, xstate_bv, Fpregs};
+use super::fpstate::{copy_registers, recycle};
+use super::registers::{invalidate_fpregs, xstate_bv, Fpregs};
 use crate::bindings::{self, fpstate, fpu};
 use crate::cpu::current::current_fpu;
 use crate::xstate::xfeature::Xfeatures;
 use core::ptr::NonNull;
 
-/// A user task's enlarged buffer, in place.
+/// The enlarged buffer of a user task, which is in place.
+///
+/// # Invariants
+///
+/// - `fpu` is a task's, and `state` is its enlarged buffer.
+/// - Nobody else exchanges or reads that buffer while this exists.
 pub(crate) struct Enlarged {
     fpu: *mut fpu,
     state: NonNull<fpstate>,
 }
 
 impl Enlarged {
-    /// That of `fpu`, if it has one and no guest's registers are in its place.
+    /// The buffer of `fpu`, if it is enlarged and no guest's buffer is in its place.
     ///
     /// # Safety
     ///
-    /// `fpu` is a task's, and nobody but the caller exchanges or reads its buffer as long as the
-    /// result is used.
+    /// `fpu` is a task's. Nobody but the caller exchanges or reads its buffer while the result is
+    /// used.
     pub(crate) unsafe fn of(fpu: *mut fpu) -> Option<Self> {
-        // SAFETY: every task has a valid fpstate.
+        // SAFETY: `fpu` is a task's, and every task has a valid fpstate.
         unsafe {
             let state = NonNull::new((*fpu).fpstate)?;
-            // No reference: the built-in one is smaller than the type.
+            // This makes no reference, because the built-in one is smaller than the type.
             let own_area = fpstate::is_valloc_raw(state.as_ptr()) != 0
                 && fpstate::is_guest_raw(state.as_ptr()) == 0;
             let in_place = (*fpu).__task_fpstate.is_null();
+            // INVARIANT: just checked, and the caller guarantees the rest.
             (own_area && in_place).then_some(Self { fpu, state })
         }
     }
 
-    /// XSTATE_BV of the register image: what was in use when it was saved.
+    /// XSTATE_BV of the register image: the components that were in use when it was saved.
     pub(crate) fn xfeatures_in_image(&self) -> Xfeatures {
-        // SAFETY: every register image has the header.
+        // SAFETY: by the type's invariant this is a valid fpstate, and its image has a header.
         Xfeatures::from_bits(unsafe { xstate_bv(self.state.as_ptr()).read() })
     }
 
-    /// What [`Self::set_note`] left, 0 from the start.
+    /// The word that [`Self::set_note`] stored, or 0.
     pub(crate) fn note(&self) -> u64 {
-        // SAFETY: within the padding between the struct's last member and the register image,
-        // zero in a new buffer; seam.c checks that it is padding.
+        // SAFETY: by the type's invariant this is a valid fpstate. The word lies in the padding in
+        // front of the register image (seam.c checks that), which is zero in a new buffer.
         unsafe { note(self.state.as_ptr()).read() }
     }
 
-    /// Leaves a word with the buffer; it goes with it.
+    /// Stores a word in the buffer. It is lost when the buffer is exchanged.
     pub(crate) fn set_note(&self, word: u64) {
-        // SAFETY: as in `note`.
+        // SAFETY: as in `note`, and by the type's invariant nobody else accesses the buffer.
         unsafe { note(self.state.as_ptr()).write(word) }
     }
 
-    /// Exchanges it, with the register contents that it has saved; dynamic ones are in their
-    /// initial state. The area is the caller's.
+    /// Puts the built-in buffer in place, with the register contents that the enlarged one has
+    /// saved. Dynamic components are then in their initial state. The caller gets the memory.
     pub(crate) fn exchange_saved(self) -> Area {
-        // SAFETY: `of` was promised that both are ours.
+        // SAFETY: by the type's invariant both buffers are ours. The enlarged one is not used after
+        // this.
         unsafe {
             copy_registers(self.state.as_ptr(), &raw mut (*self.fpu).__fpstate);
             self.put_builtin_in_place();
@@ -68,37 +75,39 @@ impl Enlarged {
     }
 
     fn put_builtin_in_place(&self) {
-        // SAFETY: as in `exchange_saved`.
+        // SAFETY: by the type's invariant nobody else exchanges the buffers of `fpu`.
         unsafe {
             (*self.fpu).fpstate = &raw mut (*self.fpu).__fpstate;
-            // XFD is written when they are loaded.
-            forget_registers(self.fpu);
+            // IA32_XFD is written when the registers are loaded.
+            invalidate_fpregs(self.fpu);
         }
     }
 }
 
-/// Takes current's enlarged buffer away, and its register contents with it: current never
-/// returns to user mode. Interrupts on; does not sleep.
-pub(crate) fn retire() {
-    // SAFETY: current exchanges its buffer itself; reclaim leaves a task alone that is about to end
-    // (PF_EXITING, tasks.c).
+/// Takes away current's enlarged buffer and its register contents. Current never returns to user
+/// mode. Task context, interrupts on. Sleeps only on PREEMPT_RT, for the pool's lock.
+pub(crate) fn discard_current() {
+    // SAFETY: only current exchanges its buffer now, because reclaim does not touch a task that is
+    // exiting (PF_EXITING, tasks.c).
     let Some(enlarged) = (unsafe { Enlarged::of(current_fpu()) }) else {
         return;
     };
     let fpregs = Fpregs::lock();
-    // Nothing is saved at the context switches to come, since the contents are "in memory".
+    // Since the contents are now "in memory", no later context switch saves them.
     fpregs.mark_in_memory();
     enlarged.put_builtin_in_place();
     drop(fpregs);
-    // SAFETY: current has the built-in one.
-    unsafe { abandon(enlarged.state.as_ptr()) }
+    // SAFETY: current has the built-in buffer, so nobody has this one.
+    unsafe { recycle(enlarged.state.as_ptr()) }
 }
 
+/// The word in front of the register image.
+///
 /// # Safety
 ///
-/// As for [`xstate_bv`].
+/// `state` points to an fpstate.
 unsafe fn note(state: *const fpstate) -> *mut u64 {
-    // SAFETY: within the fpstate, before the register image.
+    // SAFETY: the word lies within the fpstate, in front of the register image.
     unsafe { state.byte_add(bindings::XFD_FPSTATE_NOTE as usize) }
         .cast_mut()
         .cast()

@@ -1,26 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0
 //! exec: the task gets its built-in buffer back, and the enlarged one goes to the pool.
 //!
-//! Linux 7.2's `fpu_flush_thread()` forgets the enlarged buffer without freeing it
-//! (arch/x86/kernel/fpu/core.c:867): 12 KiB a call, until the machine is switched off. And it
-//! exchanges the buffers before it takes the registers away, outside any lock: a preemption
-//! between the two finds IA32_XFD and the fpstate in disagreement. Both are mended here.
+//! `fpu_flush_thread()` of Linux 7.2 drops the pointer to the enlarged buffer without freeing it
+//! (arch/x86/kernel/fpu/core.c:867). This leaks 12 KiB per call. It also exchanges the buffers
+//! before it invalidates the registers, without a lock: if the task is preempted in between,
+//! IA32_XFD and the fpstate disagree. This replacement fixes both.
 
-use super::fpstate::abandon;
-use super::registers::{forget_registers, Fpregs};
+use super::fpstate::recycle;
+use super::registers::{invalidate_fpregs, Fpregs};
 use crate::bindings;
 use crate::cpu::current::current_fpu;
 use crate::seam::kernel::kernel;
 use crate::seam::locks::Counted;
 
-/// Replaces `fpu_flush_thread()`. Task context, interrupts on; sleeps on PREEMPT_RT only, for the pool.
+/// Replaces `fpu_flush_thread()`. Task context, interrupts on. Sleeps only on PREEMPT_RT, for the
+/// pool's lock.
 #[no_mangle]
 pub(crate) extern "C" fn xfd_fpu_flush_thread() {
     let _counted = Counted::enter();
     let fpu = current_fpu();
     let fpregs = Fpregs::lock();
-    // SAFETY: `fpregs` guards current's fpstate; the built-in fpstate and `init_fpstate` both
-    // begin with the legacy region and the header, which is all that "initial" takes.
+    // SAFETY: `fpregs` protects current's fpstate. The built-in fpstate and `init_fpstate` both
+    // begin with the legacy region and the header, which is all that an initial state needs.
     let old = unsafe {
         let old = (*fpu).fpstate;
         bindings::xfd_gate_reset_fpstate(fpu.cast());
@@ -30,11 +31,11 @@ pub(crate) extern "C" fn xfd_fpu_flush_thread() {
             (*fpu).fpstate.byte_add(regs).cast::<u8>(),
             bindings::XFD_XSAVE_FIXED as usize,
         );
-        forget_registers(fpu);
+        invalidate_fpregs(fpu);
         old
     };
     fpregs.mark_in_memory();
     drop(fpregs);
-    // SAFETY: current has its built-in one.
-    unsafe { abandon(old) }
+    // SAFETY: current has its built-in buffer, so nobody has the old one.
+    unsafe { recycle(old) }
 }

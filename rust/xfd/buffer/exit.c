@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Being told that a task ends: by the tracepoint sched_process_exit, which do_exit() passes after
- * the last stop for a tracer and after a core dump, and before the task gives up what it has.
+ * Calls xfd_before_exit() when a task exits. It uses the tracepoint sched_process_exit, which do_exit()
+ * passes after the last stop for a tracer and after a core dump, and before the task releases its
+ * resources.
  */
 #include <linux/sched.h>
 #include <linux/tracepoint.h>
@@ -13,7 +14,7 @@ void xfd_before_exit(void);
 
 static void probe(void *data, struct task_struct *task, bool group_dead)
 {
-	/* Kernel threads and I/O workers have no registers of user space's. */
+	/* Kernel threads and I/O workers have no user registers. */
 	if (!(task->flags & (PF_KTHREAD | PF_USER_WORKER)))
 		xfd_before_exit();
 }
@@ -30,6 +31,6 @@ int xfd_exit_unwatch(void *tracepoint)
 
 void xfd_exit_synchronize(void)
 {
-	/* The kernel may still run the probe somewhere. */
+	/* The probe may still be running somewhere. */
 	tracepoint_synchronize_unregister();
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
-//! exit: the enlarged buffer of a task that ends goes to the pool at once.
+//! exit: the enlarged buffer of an exiting task goes to the pool at once.
 //!
-//! The kernel's own code keeps it until the last reference to the task is gone: a grace period of
-//! RCU after it was reaped (`arch_release_task_struct()`, arch/x86/kernel/process.c:118). Here
-//! the next thread finds it, a zombie has none, and no context switch on the way out saves the
-//! registers of a task that does not come back.
+//! The kernel's own code keeps it until the last reference to the task is gone, one RCU grace
+//! period after the task was reaped (`arch_release_task_struct()`, arch/x86/kernel/process.c:118).
+//! Here the next thread can have it, a zombie does not hold one, and context switches on the way
+//! out do not save registers that nobody will need.
 
 use super::enlarged;
 use crate::bindings;
@@ -13,10 +13,12 @@ use crate::seam::symbols::find;
 use kernel::prelude::*;
 use kernel::sync::SetOnce;
 
-/// Address of the kernel's `struct tracepoint` sched_process_exit, which is never freed.
+/// Address of the kernel's `struct tracepoint` for sched_process_exit, which is never freed.
 static TRACEPOINT: SetOnce<usize> = SetOnce::new();
 
 /// Finds the tracepoint, and changes nothing.
+///
+/// Errors: [`Refusal::NoSymbol`].
 pub(crate) fn locate() -> Result<(), Refusal> {
     TRACEPOINT.populate(find(c"__tracepoint_sched_process_exit")?);
     Ok(())
@@ -26,29 +28,32 @@ fn tracepoint() -> *mut c_void {
     TRACEPOINT.as_ref().map_or(0, |&address| address) as *mut c_void
 }
 
-/// From now on [`xfd_before_exit`] is called. Sleeps. `locate` comes first.
+/// Starts calling [`xfd_before_exit`]. `locate` must have succeeded. Sleeps.
+///
+/// Errors: [`Refusal::NoMemory`].
 pub(crate) fn watch() -> Result<(), Refusal> {
-    // SAFETY: the address is that of a tracepoint.
+    // SAFETY: `locate` found this tracepoint. This is process context.
     kernel::error::to_result(unsafe { bindings::xfd_exit_watch(tracepoint()) })
         .map_err(|_| Refusal::NoMemory)
 }
 
-/// Nobody enters by it any more. Sleeps.
+/// Stops calling it: nobody enters through it any more. Sleeps.
 ///
-/// Errors: ENOMEM; it is called then as before.
+/// Errors: ENOMEM; then it is still called.
 pub(crate) fn unwatch() -> Result {
-    // SAFETY: `watch` began it.
+    // SAFETY: the life cycle calls this only after `watch` succeeded. This is process context.
     kernel::error::to_result(unsafe { bindings::xfd_exit_unwatch(tracepoint()) })
 }
 
-/// Waits until nobody is in it. Sleeps.
+/// Waits until nobody is in the probe. Sleeps.
 pub(crate) fn synchronize() {
-    // SAFETY: sleeping is allowed.
+    // SAFETY: this is process context with no lock held.
     unsafe { bindings::xfd_exit_synchronize() }
 }
 
-/// Called by a user task that is about to end and does not return to user mode; must not sleep.
+/// Called by a user task that exits and does not return to user mode. Must not sleep, except for a
+/// spinlock on PREEMPT_RT.
 #[no_mangle]
 extern "C" fn xfd_before_exit() {
-    enlarged::retire();
+    enlarged::discard_current();
 }

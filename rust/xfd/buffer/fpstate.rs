@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
-//! An enlarged register buffer (`struct fpstate`) that knows its room, and putting it in place.
+//! An enlarged register buffer (`struct fpstate`) that knows its capacity, and how to install it.
 //!
-//! Memory is had with no lock held; the exchange is one short section with the registers locked.
+//! Memory is allocated with no lock held. The exchange is a short section with the registers
+//! locked.
 
-use super::area::{Area, Shortage};
+use super::area::{AllocMode, Area};
 use super::pool;
 use super::registers::{xstate_bv, Fpregs};
 use crate::bindings::{self, fpstate};
@@ -11,30 +12,33 @@ use crate::cpu::current::current_fpu;
 use crate::fault;
 use crate::seam::kernel::kernel;
 use crate::xstate::buffer::{self, Masks};
+use crate::xstate::capacity::Capacity;
 use crate::xstate::layout::{Format, XCOMP_BV_COMPACTED};
-use crate::xstate::room::Room;
 use crate::xstate::xfeature::Xfeatures;
 use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
 use kernel::prelude::*;
 
-/// A task's masks, as its buffer says them. Only the task itself exchanges its buffer while it runs.
+/// The masks of current's buffer. While a task runs, only the task itself exchanges its buffer.
+/// Task context.
 pub(crate) fn current_masks() -> Masks {
-    // SAFETY: `fpstate` of a running task is never NULL, and current does not exchange it now.
+    // SAFETY: the fpstate of a running task is valid, and current is not exchanging it.
     unsafe { masks_of((*current_fpu()).fpstate) }
 }
 
-/// Bytes of current's register image.
+/// Size in bytes of current's register image. Task context.
 pub(crate) fn current_size() -> u32 {
-    // SAFETY: as in `current_masks`.
+    // SAFETY: the fpstate of a running task is valid, and current is not exchanging it.
     unsafe { (*(*current_fpu()).fpstate).size }
 }
 
+/// The masks of an fpstate.
+///
 /// # Safety
 ///
 /// `state` points to a valid fpstate that does not change meanwhile.
 pub(crate) unsafe fn masks_of(state: *const fpstate) -> Masks {
-    // SAFETY: the caller vouches for `state`.
+    // SAFETY: by the contract of this function `state` is valid.
     let (xfeatures, user_xfeatures, xfd) =
         unsafe { ((*state).xfeatures, (*state).user_xfeatures, (*state).xfd) };
     Masks {
@@ -44,53 +48,53 @@ pub(crate) unsafe fn masks_of(state: *const fpstate) -> Masks {
     }
 }
 
-/// An fpstate that no task has. Dropping it gives it to the pool, without sleeping.
+/// An fpstate that no task has. Dropping it puts it into the pool.
 ///
 /// # Invariants
 ///
-/// Its area has room for a register image of `room.kernel_size()` bytes.
+/// Its area has space for a register image of `capacity.kernel_size()` bytes.
 pub(crate) struct FpstateBuffer {
     area: ManuallyDrop<Area>,
-    room: Room,
+    capacity: Capacity,
 }
 
 impl FpstateBuffer {
-    /// A buffer with this room, every component in its initial state: one from the pool, or a new
-    /// one. Sleeps.
+    /// A buffer with this capacity, from the pool or newly allocated, with every component in its
+    /// initial state. Task context, sleeps.
     ///
-    /// Errors: ENOMEM, with [`Shortage::Fails`].
-    pub(crate) fn obtain(room: Room, shortage: Shortage) -> Result<Self> {
-        if shortage == Shortage::Fails && fault::allocation_fails() {
+    /// Errors: ENOMEM, with [`AllocMode::MayFail`].
+    pub(crate) fn obtain(capacity: Capacity, mode: AllocMode) -> Result<Self> {
+        if mode == AllocMode::MayFail && fault::allocation_fails() {
             return Err(ENOMEM);
         }
-        let area = match pool::take(room.kernel_size()) {
+        let area = match pool::take(capacity.kernel_size()) {
             Some(area) => area,
-            None => Area::allocate(room.kernel_size(), shortage)?,
+            None => Area::allocate(capacity.kernel_size(), mode)?,
         };
         let state = area.as_ptr();
-        // SAFETY: nobody else has the memory; it is aligned, and holds the struct's head.
+        // SAFETY: nobody else has the memory, and the header lies within it.
         unsafe {
-            (*state).user_size = room.user_size();
+            (*state).user_size = capacity.user_size();
             (*state).set_is_valloc(1);
         }
-        // INVARIANT: both ways give an area of `room.kernel_size()` bytes.
+        // INVARIANT: in both cases the area has space for `capacity.kernel_size()` bytes.
         Ok(Self {
             area: ManuallyDrop::new(area),
-            room,
+            capacity,
         })
     }
 
-    /// Its memory, for writing what a task's buffer says besides its masks.
+    /// Its memory, for writing the members that are not masks.
     pub(crate) fn as_ptr(&self) -> *mut fpstate {
         self.area.as_ptr()
     }
 
-    /// Writes what it says of itself. `None`, which is a bug of ours, if it has no room for that.
+    /// Writes its masks. `None` if they do not fit its capacity, which is a bug of this module.
     #[must_use]
     pub(crate) fn claim(&mut self, masks: Masks) -> Option<()> {
-        if !self.room.holds(masks) {
+        if !self.capacity.fits(masks) {
             kernel::pr_err_once!(
-                "a register buffer has no room for {:#x}\n",
+                "a register buffer is too small for xfeatures {:#x}\n",
                 masks.xfeatures.bits()
             );
             return None;
@@ -106,63 +110,65 @@ impl FpstateBuffer {
         Some(())
     }
 
-    /// Its memory, which is a task's or a virtual CPU's from now on.
+    /// Its memory, which from now on belongs to a task or to a virtual CPU.
     pub(crate) fn into_raw(self) -> *mut fpstate {
         ManuallyDrop::new(self).area.as_ptr()
     }
 
-    /// Makes this current's buffer, with room for `used` as well as for what the old one had, and
-    /// disarms `used` for current. The register contents stay in the CPU. Interrupts on.
+    /// Makes this current's buffer, with space for `used` and for whatever the old buffer has, and
+    /// disarms `used` for current. The register contents stay in the CPU. Task context, interrupts
+    /// on; sleeps only on PREEMPT_RT, for the pool's lock.
     ///
-    /// The old buffer goes to the pool unless it is the one within the task. `None` if it has not
-    /// got the room ([`Self::claim`]); nothing is changed then.
+    /// The old buffer goes to the pool, unless it is built into the task. `None` if the masks do
+    /// not fit ([`Self::claim`]); nothing is changed then.
     #[must_use]
     pub(crate) fn install(mut self, used: Xfeatures) -> Option<()> {
         let fpu = current_fpu();
         let fpregs = Fpregs::lock();
-        // What the old buffer holds would be lost, and a saved image does not fit the new
-        // buffer's layout (arch/x86/kernel/fpu/xstate.c:1615-1620).
+        // Contents that are only in the old buffer would be lost, because a saved image does not
+        // have the new buffer's layout (arch/x86/kernel/fpu/xstate.c:1615-1620).
         let owned = fpregs.load();
-        // SAFETY: `fpregs` keeps everybody from current's fpstate pointer and its old buffer.
+        // SAFETY: `fpregs` keeps others away from current's fpstate pointer and from the buffer.
         let old = unsafe { (*fpu).fpstate };
-        // SAFETY: as above.
-        let masks = buffer::commit(unsafe { masks_of(old) }, used, &self.room);
+        // SAFETY: `old` is current's fpstate, which `fpregs` keeps from changing.
+        let masks = buffer::commit(unsafe { masks_of(old) }, used, &self.capacity);
         let Some(masks) = masks.filter(|&masks| self.claim(masks).is_some()) else {
-            // Not with the registers locked: the pool has a lock that sleeps on PREEMPT_RT.
+            // Do not drop `self` with the registers locked: the pool's lock sleeps on PREEMPT_RT.
             drop(fpregs);
             return None;
         };
-        // SAFETY: as above; the value is that of current's fpstate.
+        // SAFETY: `fpregs` protects the pointer, and the value comes from current's new fpstate.
         unsafe {
             (*fpu).fpstate = self.into_raw();
             owned.arm(masks.xfd);
         }
         drop(fpregs);
-        // SAFETY: current has the new one.
-        unsafe { abandon(old) };
+        // SAFETY: current has the new buffer, so nobody has the old one.
+        unsafe { recycle(old) };
         Some(())
     }
 
-    /// Makes this a task's buffer, with room for `used` as well, which are disarmed. `slot` is where
-    /// the task's buffer is; its contents are in memory, and are copied. The old one is the one
-    /// within the task. Does not sleep.
+    /// Makes this the buffer of a task whose registers are in memory, with space for `used`, which
+    /// are disarmed. `slot` points to the old buffer, which is the one built into the task. Its
+    /// contents are copied. Does not sleep.
     ///
-    /// Errors: itself, if it has not got the room; nothing is changed then.
+    /// Errors: returns `self` if the masks do not fit; nothing is changed then.
     ///
     /// # Safety
     ///
-    /// `slot` is a member of the task's `struct fpu`, and the caller's alone, as what it points to.
+    /// `slot` is a member of the task's `struct fpu`. Nobody but the caller accesses it and the
+    /// buffer that it points to.
     pub(crate) unsafe fn install_saved(
         mut self,
         slot: *mut *mut fpstate,
         used: Xfeatures,
     ) -> Result<(), Self> {
-        // SAFETY: the caller vouches for both.
-        let masks = buffer::commit(unsafe { masks_of(*slot) }, used, &self.room);
+        // SAFETY: by the contract of this function `slot` points to a valid fpstate.
+        let masks = buffer::commit(unsafe { masks_of(*slot) }, used, &self.capacity);
         if masks.and_then(|masks| self.claim(masks)).is_none() {
             return Err(self);
         }
-        // SAFETY: as above.
+        // SAFETY: the caller has both buffers to itself, and the masks of the new one are in place.
         unsafe {
             copy_registers(*slot, self.as_ptr());
             *slot = self.into_raw();
@@ -173,20 +179,20 @@ impl FpstateBuffer {
 
 impl Drop for FpstateBuffer {
     fn drop(&mut self) {
-        // SAFETY: it is not used after this.
+        // SAFETY: `self.area` is not used after this.
         pool::give(unsafe { ManuallyDrop::take(&mut self.area) });
     }
 }
 
-/// Gives `state`, which a task had, to the pool; nothing if it is the one built into a task. Does
-/// not sleep.
+/// Puts `state` into the pool, or does nothing if it is built into a task. Task context; sleeps
+/// only on PREEMPT_RT, for the pool's lock.
 ///
 /// # Safety
 ///
-/// `state` is valid, and no task has it any more.
-pub(crate) unsafe fn abandon(state: *mut fpstate) {
-    // SAFETY: a valid fpstate, and the caller's alone; those with an area of their own were made by
-    // this module or by the kernel's fpstate_realloc() or fpu_alloc_guest_fpstate().
+/// `state` is a valid fpstate that no task has any more.
+pub(crate) unsafe fn recycle(state: *mut fpstate) {
+    // SAFETY: nobody else has this valid fpstate. If it has its own area, it was allocated by this
+    // module or by the kernel's fpstate_realloc() or fpu_alloc_guest_fpstate().
     unsafe {
         if fpstate::is_valloc_raw(state) != 0 {
             pool::give(Area::from_raw(NonNull::new_unchecked(state)));
@@ -194,32 +200,32 @@ pub(crate) unsafe fn abandon(state: *mut fpstate) {
     }
 }
 
-/// Returns the memory of `state` to the kernel; nothing if it is NULL. Sleeps.
+/// Frees the memory of `state`, or does nothing if it is NULL. Sleeps.
 ///
 /// # Safety
 ///
 /// `state` is NULL, or a vmalloc area that no task and no virtual CPU has any more.
 pub(crate) unsafe fn free(state: *mut fpstate) {
     if let Some(state) = NonNull::new(state) {
-        // SAFETY: the caller vouches for it; they are made by this module or by the kernel's
-        // fpstate_realloc() or fpu_alloc_guest_fpstate().
+        // SAFETY: by the contract of this function nobody has it. It was allocated by this module
+        // or by the kernel's fpstate_realloc() or fpu_alloc_guest_fpstate().
         unsafe { Area::from_raw(state) }.free()
     }
 }
 
-/// Copies the register contents that are in use and that both buffers have room for; the others are
-/// then in their initial state.
+/// Copies the register contents that are in use and that both buffers have space for. The other
+/// components are then in their initial state. Any context.
 ///
 /// # Safety
 ///
-/// Both are valid and the caller's alone; the masks of `to` are in place.
+/// Both are valid, nobody but the caller accesses them, and the masks of `to` are in place.
 pub(crate) unsafe fn copy_registers(from: *const fpstate, to: *mut fpstate) {
     let regs = bindings::XFD_FPSTATE_REGS as usize;
-    // SAFETY: the caller vouches for both; `moves` stays within the images that the masks need.
+    // SAFETY: both buffers are valid, and `moves` stays within the images of their masks.
     unsafe {
         let (has, takes) = (masks_of(from).xfeatures, masks_of(to).xfeatures);
         let in_use = Xfeatures::from_bits(xstate_bv(from).read()) & takes;
-        for part in kernel().rooms.layout().moves(has, takes, in_use) {
+        for part in kernel().capacities.layout().moves(has, takes, in_use) {
             core::ptr::copy_nonoverlapping(
                 from.byte_add(regs + part.from as usize).cast::<u8>(),
                 to.byte_add(regs + part.to as usize).cast::<u8>(),
@@ -231,15 +237,16 @@ pub(crate) unsafe fn copy_registers(from: *const fpstate, to: *mut fpstate) {
     }
 }
 
-/// XRSTORS raises #GP on a header that does not name the compacted format (SDM vol. 1, 13.8).
+/// Writes XCOMP_BV, if the kernel's format is the compacted one. XRSTORS raises #GP if the header
+/// does not say so (SDM vol. 1, 13.8).
 ///
 /// # Safety
 ///
-/// `state` is the caller's alone.
+/// `state` is valid, and nobody but the caller accesses it.
 unsafe fn set_xcomp_bv(state: *mut fpstate, xfeatures: Xfeatures) {
-    if kernel().rooms.layout().kernel_format() == Format::Compacted {
+    if kernel().capacities.layout().kernel_format() == Format::Compacted {
         let bits = xfeatures.bits() | XCOMP_BV_COMPACTED;
-        // SAFETY: within the buffer: every register image has the header.
+        // SAFETY: every register image has the header, so this lies within the buffer.
         unsafe {
             state
                 .byte_add(bindings::XFD_FPSTATE_XCOMP_BV as usize)
@@ -249,10 +256,11 @@ unsafe fn set_xcomp_bv(state: *mut fpstate, xfeatures: Xfeatures) {
     }
 }
 
-/// Writes current's XFD value to the CPU and its per-CPU copy, whatever the copy says.
-pub(crate) fn rearm_as_current() {
+/// Writes current's XFD value to the CPU and to its per-CPU copy, whatever the copy says. Task
+/// context, interrupts on.
+pub(crate) fn resync_xfd() {
     let fpregs = Fpregs::lock();
     let owned = fpregs.load();
-    // SAFETY: the value is an fpstate's.
+    // SAFETY: the value comes from an fpstate.
     unsafe { owned.write(current_masks().xfd) }
 }

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Register buffers without a task, kept for the next first use.
+//! Register buffers that no task has, kept for the next first use.
 //!
-//! A first use that finds one neither allocates nor maps, and the task that gave it up neither
-//! unmapped nor flushed a TLB. Buffers are cleared when they come, not when they go: nothing of
-//! a task outlives it here, and the first use has the least to do.
+//! A first use that finds a buffer here does not allocate or map memory, and the task that gave the
+//! buffer up did not have to unmap it or flush a TLB. Buffers are cleared when they are given, not
+//! when they are taken. So no state of a task is left in here, and a first use has less to do.
 //!
-//! Each CPU has a shelf. A first use takes from its own CPU's, else from one of the next few.
-//! The number on a shelf is bounded (parameter `pool`), the shrinker empties them when memory is
-//! short, and [`trim`] frees what was not needed for a while. All buffers are vmalloc areas of
-//! the size that the kernel allocates: its `fpstate_free()` can free each of them, if the module
-//! is gone by then.
+//! Each CPU has a cache. A first use takes a buffer from its own CPU's cache, or else from that of
+//! one of the next few CPUs. The size of a cache is limited (parameter `pool`), the shrinker
+//! empties the caches if memory is short, and [`trim`] frees what was not needed for a while. All
+//! buffers are vmalloc areas of the size that the kernel allocates, so its `fpstate_free()` can
+//! free any of them after the module is gone.
 
-use super::area::{Area, Shortage};
+use super::area::{AllocMode, Area};
 use crate::bindings;
 use crate::seam::kernel::kernel;
 use crate::watch::stats::STATS;
@@ -22,21 +22,26 @@ use kernel::prelude::*;
 use kernel::sync::atomic::{Acquire, Atomic, AtomicFlag, Relaxed, Release};
 use kernel::sync::SpinLock;
 
-/// Shelves of other CPUs at which a first use looks when its own is empty.
+/// How many caches of other CPUs a first use tries if its own CPU's is empty.
 const NEIGHBOURS: usize = 7;
 
-/// What [`trim`] leaves on each shelf, if the pool may keep any: the next first use after a quiet
-/// time is served from here.
+/// How many buffers [`trim`] leaves in each cache, unless the limit is lower. The next first use
+/// after a quiet time is served from these.
 const SPARE: u32 = 1;
 
-/// One CPU's buffers, the last come first gone: it is the one the cache knows.
-struct Shelf {
+/// The buffers of one CPU. The last one given is the first one taken, because it is still in the
+/// CPU's caches.
+struct CpuCache {
     buffers: Stack,
-    /// The fewest there were since [`trim`] looked: nobody needed these.
-    least: u32,
+    /// The lowest count since the last [`trim`]: nobody needed that many buffers.
+    low_water: u32,
 }
 
-/// Buffers linked through their first word, which no reader of a free one looks at.
+/// A stack of buffers, linked through their first words, which nobody reads in a free buffer.
+///
+/// # Invariants
+///
+/// The stack has `count` buffers. Each has the size of `largest_capacity`, and nobody else has it.
 struct Stack {
     top: *mut Free,
     count: u32,
@@ -46,7 +51,7 @@ struct Free {
     below: *mut Free,
 }
 
-// SAFETY: whoever has the stack has the buffers on it.
+// SAFETY: by the type's invariant nobody else has the buffers on the stack.
 unsafe impl Send for Stack {}
 
 impl Stack {
@@ -57,8 +62,9 @@ impl Stack {
 
     fn push(&mut self, buffer: Area) {
         let free: *mut Free = buffer.into_raw().cast().as_ptr();
-        // SAFETY: the buffer is nobody else's, aligned, and longer than a pointer.
+        // SAFETY: nobody else has the buffer, which is aligned and larger than a pointer.
         unsafe { (*free).below = self.top };
+        // INVARIANT: the caller gave the buffer away, and `give` and `put_spares` check its size.
         self.top = free;
         self.count += 1;
     }
@@ -66,58 +72,60 @@ impl Stack {
     fn pop(&mut self) -> Option<Area> {
         let free = ptr::NonNull::new(self.top)?;
         let state = free.cast::<bindings::fpstate>();
-        // SAFETY: `push` put it there, and wrote over the head's size; on the shelves are areas of
-        // this size only.
+        // SAFETY: by the type's invariant nobody else has the buffer. `push` has overwritten the
+        // size in its header, which is the same for all buffers in here.
         unsafe {
             self.top = free.as_ref().below;
             *state.as_ptr().cast::<u64>() = 0;
-            (*state.as_ptr()).size = kernel().largest_room.kernel_size();
+            (*state.as_ptr()).size = kernel().largest_capacity.kernel_size();
         }
+        // INVARIANT: one buffer was taken off.
         self.count -= 1;
-        // SAFETY: as above; it is on no stack any more.
+        // SAFETY: `push` got it from `into_raw`, and it is not on the stack any more.
         Some(unsafe { Area::from_raw(state) })
     }
 }
 
-impl Shelf {
+impl CpuCache {
     const EMPTY: Self = Self {
         buffers: Stack::EMPTY,
-        least: 0,
+        low_water: 0,
     };
 
     fn take(&mut self) -> Option<Area> {
         let buffer = self.buffers.pop();
-        self.least = self.least.min(self.buffers.count);
+        self.low_water = self.low_water.min(self.buffers.count);
         buffer
     }
 }
 
-/// No buffer is kept any more: the module gives everything back.
+/// Set when the module gives everything back: from then on no buffer is kept.
 static CLOSED: AtomicFlag = AtomicFlag::new(false);
 
-/// The shelves, while there is a [`Pool`].
-static SHELVES: Atomic<*mut Shelves> = Atomic::new(ptr::null_mut());
+/// The caches, while there is a [`Pool`]. NULL otherwise.
+static CPU_CACHES: Atomic<*mut CpuCaches> = Atomic::new(ptr::null_mut());
 
-type Shelves = KVec<Pin<KBox<SpinLock<Shelf>>>>;
+type CpuCaches = KVec<Pin<KBox<SpinLock<CpuCache>>>>;
 
-/// As long as it is there, buffers are kept. Dropping it frees them all.
+/// While this exists, buffers are kept. Dropping it frees them all.
 pub(crate) struct Pool(());
 
 impl Pool {
-    /// Makes a shelf for each possible CPU. Once. Sleeps.
+    /// Creates a cache for each possible CPU. Called once. Sleeps.
     ///
     /// Errors: ENOMEM.
     pub(crate) fn new() -> Result<Self> {
         let cpus = nr_cpu_ids() as usize;
-        let mut shelves = Shelves::with_capacity(cpus, GFP_KERNEL)?;
+        let mut caches = CpuCaches::with_capacity(cpus, GFP_KERNEL)?;
         for _ in 0..cpus {
-            let shelf = KBox::pin_init(new_spinlock!(Shelf::EMPTY, "xfd shelf"), GFP_KERNEL)?;
-            shelves.push(shelf, GFP_KERNEL)?;
+            let cache =
+                KBox::pin_init(new_spinlock!(CpuCache::EMPTY, "xfd_cpu_cache"), GFP_KERNEL)?;
+            caches.push(cache, GFP_KERNEL)?;
         }
-        let shelves = KBox::new(shelves, GFP_KERNEL)?;
-        SHELVES.store(KBox::into_raw(shelves), Release);
+        let caches = KBox::new(caches, GFP_KERNEL)?;
+        CPU_CACHES.store(KBox::into_raw(caches), Release);
         put_spares();
-        // SAFETY: the callbacks below are ready for it.
+        // SAFETY: the callbacks below are ready to be called.
         if unsafe { bindings::xfd_shrinker_register() } != 0 {
             drop(Self(()));
             return Err(ENOMEM);
@@ -128,103 +136,106 @@ impl Pool {
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        // SAFETY: `new` registered it; does nothing if that failed. Waits for its callbacks.
+        // SAFETY: `new` registered it, or this does nothing. It waits for running callbacks.
         unsafe { bindings::xfd_shrinker_unregister() };
         empty();
-        let shelves = SHELVES.xchg(ptr::null_mut(), Acquire);
-        // SAFETY: `new` made it from a box; nobody is in the module any more, and the
-        // shrinker is gone (xfd_main.rs).
-        drop(unsafe { KBox::from_raw(shelves) });
+        let caches = CPU_CACHES.xchg(ptr::null_mut(), Acquire);
+        // SAFETY: `new` made it from a box. The shrinker is gone, and so is everybody else who was
+        // in the module (xfd_main.rs).
+        drop(unsafe { KBox::from_raw(caches) });
     }
 }
 
-/// What [`trim`] would leave, for the first first uses. Without memory there are fewer.
+/// Allocates what [`trim`] would leave, for the very first first uses. If memory is short, fewer.
+/// Sleeps.
 fn put_spares() {
     if spare() == 0 {
         return;
     }
-    for (cpu, shelf) in shelves().iter().enumerate() {
-        // SAFETY: reads a mask of the kernel's.
+    for (cpu, cache) in caches().iter().enumerate() {
+        // SAFETY: only reads a mask of the kernel.
         if unsafe { bindings::xfd_cpu_is_online(cpu as u32) } {
-            let Ok(buffer) = Area::allocate(kernel().largest_room.kernel_size(), Shortage::Fails)
+            let Ok(buffer) =
+                Area::allocate(kernel().largest_capacity.kernel_size(), AllocMode::MayFail)
             else {
                 return;
             };
-            shelf.lock().buffers.push(buffer);
+            cache.lock().buffers.push(buffer);
         }
     }
 }
 
-fn shelves() -> &'static [Pin<KBox<SpinLock<Shelf>>>] {
-    // SAFETY: NULL, or valid until `Pool` is dropped, after everybody who calls this is gone.
-    unsafe { SHELVES.load(Acquire).as_ref() }.map_or(&[], |shelves| shelves)
+fn caches() -> &'static [Pin<KBox<SpinLock<CpuCache>>>] {
+    // SAFETY: NULL, or valid until `Pool` is dropped, when every caller of this is gone.
+    unsafe { CPU_CACHES.load(Acquire).as_ref() }.map_or(&[], |caches| caches)
 }
 
-/// The shelf of the CPU this runs on, and those of the next. To be on another CPU a moment later
-/// is no harm: shelves have locks.
-fn near() -> impl Iterator<Item = &'static Pin<KBox<SpinLock<Shelf>>>> {
+/// The cache of the current CPU, then those of the next CPUs. It does not matter if the task then
+/// moves to another CPU, because each cache has a lock.
+fn near() -> impl Iterator<Item = &'static Pin<KBox<SpinLock<CpuCache>>>> {
     let own = CpuId::current().as_u32() as usize;
-    let shelves = shelves();
+    let caches = caches();
     let wrapped = move |cpu| {
-        if cpu < shelves.len() {
+        if cpu < caches.len() {
             cpu
         } else {
-            cpu - shelves.len()
+            cpu - caches.len()
         }
     };
-    (own..own + shelves.len().min(1 + NEIGHBOURS)).filter_map(move |cpu| shelves.get(wrapped(cpu)))
+    (own..own + caches.len().min(1 + NEIGHBOURS)).filter_map(move |cpu| caches.get(wrapped(cpu)))
 }
 
-/// A buffer for a register image of `kernel_size` bytes, all of them zero, if one is at hand.
-/// Task context; does not sleep.
+/// A zeroed buffer for a register image of `kernel_size` bytes, if one is available. Task context;
+/// sleeps only on PREEMPT_RT, for the lock.
 pub(crate) fn take(kernel_size: u32) -> Option<Area> {
-    if kernel_size != kernel().largest_room.kernel_size() {
+    if kernel_size != kernel().largest_capacity.kernel_size() {
         return None;
     }
-    let buffer = near().find_map(|shelf| shelf.lock().take())?;
+    let buffer = near().find_map(|cache| cache.lock().take())?;
     STATS.recycled.count();
     Some(buffer)
 }
 
-/// Keeps `buffer` for the next first use, cleared, or has it freed. Task context; does not sleep.
+/// Clears `buffer` and keeps it for the next first use, or frees it if the cache is full. Task
+/// context; sleeps only on PREEMPT_RT, for the lock.
 pub(crate) fn give(mut buffer: Area) {
-    let Some(shelf) = near()
+    let Some(cache) = near()
         .next()
-        .filter(|_| buffer.size() == kernel().largest_room.kernel_size())
+        .filter(|_| buffer.size() == kernel().largest_capacity.kernel_size())
     else {
         return buffer.free_later();
     };
     buffer.clear();
-    let mut shelf = shelf.lock();
-    if shelf.buffers.count < limit() {
-        shelf.buffers.push(buffer);
+    let mut cache = cache.lock();
+    if cache.buffers.count < limit() {
+        cache.buffers.push(buffer);
     } else {
-        drop(shelf);
+        drop(cache);
         buffer.free_later();
     }
 }
 
-/// Buffers that a shelf may hold: the parameter `pool`.
+/// How many buffers a cache may hold: the parameter `pool`.
 fn limit() -> u32 {
     if CLOSED.load(Relaxed) {
         return 0;
     }
-    // SAFETY: an aligned int, read in one piece, whatever its writer does meanwhile.
+    // SAFETY: an aligned int. A concurrent write cannot tear it.
     unsafe { (&raw const bindings::xfd_pool).read_volatile() }
 }
 
-/// Buffers that [`trim`] leaves on a shelf.
+/// How many buffers [`trim`] leaves in a cache.
 fn spare() -> u32 {
     SPARE.min(limit())
 }
 
-/// Frees up to `most` buffers of each shelf. Sleeps. Returns how many.
-fn free_from_each(most: impl Fn(&Shelf) -> u32) -> usize {
+/// Frees up to `most` buffers of each cache. Returns how many were freed. Sleeps.
+fn free_from_each(most: impl Fn(&CpuCache) -> u32) -> usize {
     let mut freed = 0;
-    for shelf in shelves() {
-        let most = most(&shelf.lock());
+    for cache in caches() {
+        let most = most(&cache.lock());
         for _ in 0..most {
-            let buffer = shelf.lock().take();
+            let buffer = cache.lock().take();
             match buffer {
                 Some(buffer) => buffer.free(),
                 None => break,
@@ -235,18 +246,20 @@ fn free_from_each(most: impl Fn(&Shelf) -> u32) -> usize {
     freed
 }
 
-/// Frees the buffers that nobody needed since the last call, but for a spare one on each shelf.
-/// Sleeps.
+/// Frees the buffers that nobody has needed since the last call, but leaves a spare one in each
+/// cache. Sleeps.
 pub(crate) fn trim() {
     let (spare, limit) = (spare(), limit());
-    free_from_each(|shelf| {
-        let unused = shelf.least.min(shelf.buffers.count.saturating_sub(spare));
-        // The limit may be lower than it was.
-        unused.max(shelf.buffers.count.saturating_sub(limit))
+    free_from_each(|cache| {
+        let unused = cache
+            .low_water
+            .min(cache.buffers.count.saturating_sub(spare));
+        // The limit may have been lowered.
+        unused.max(cache.buffers.count.saturating_sub(limit))
     });
-    for shelf in shelves() {
-        let mut shelf = shelf.lock();
-        shelf.least = shelf.buffers.count;
+    for cache in caches() {
+        let mut cache = cache.lock();
+        cache.low_water = cache.buffers.count;
     }
 }
 
@@ -258,48 +271,48 @@ pub(crate) fn close() {
 
 /// Frees every buffer. Sleeps.
 fn empty() {
-    // One that was about to be kept when the pool closed is found by the last call, in `Pool::drop`.
-    free_from_each(|shelf| shelf.buffers.count);
+    // If a buffer is being given while the pool closes, the last call, in `Pool::drop`, finds it.
+    free_from_each(|cache| cache.buffers.count);
 }
 
-/// How many buffers are kept.
+/// The number of buffers in all caches. Task context.
 pub(crate) fn count() -> i64 {
-    shelves()
+    caches()
         .iter()
-        .map(|shelf| i64::from(shelf.lock().buffers.count))
+        .map(|cache| i64::from(cache.lock().buffers.count))
         .sum()
 }
 
-/// The shrinker's question: how many could go. Task context.
+/// The shrinker asks how many buffers could be freed. Task context.
 #[no_mangle]
 extern "C" fn xfd_pool_count() -> c_ulong {
     count() as c_ulong
 }
 
-/// The shrinker's request to free `wanted` buffers; returns how many went. Task context.
+/// The shrinker asks to free `wanted` buffers. Returns how many were freed. Task context, sleeps.
 #[no_mangle]
 extern "C" fn xfd_pool_shrink(wanted: c_ulong) -> c_ulong {
     let left = core::cell::Cell::new(wanted as u32);
-    free_from_each(|shelf| {
-        let share = left.get().min(shelf.buffers.count);
+    free_from_each(|cache| {
+        let share = left.get().min(cache.buffers.count);
         left.set(left.get() - share);
         share
     }) as c_ulong
 }
 
-/// Bytes of kept buffers that are not zero: what a task could have left there.
+/// The number of bytes in free buffers that are not zero: what a task could have left there.
 #[cfg(CONFIG_XFD_FAULTS)]
 pub(crate) fn dirty_bytes() -> i64 {
     let mut dirty = 0;
-    for shelf in shelves() {
-        let shelf = shelf.lock();
-        let mut free = shelf.buffers.top;
+    for cache in caches() {
+        let cache = cache.lock();
+        let mut free = cache.buffers.top;
         while !free.is_null() {
-            // SAFETY: on the stack, and the lock is held; `give` and `put_spares` take buffers of
-            // this size only.
+            // SAFETY: the buffer is on the stack, whose lock is held, and by the type's invariant
+            // all buffers have this size.
             unsafe {
                 let bytes = bindings::XFD_FPSTATE_REGS as usize
-                    + kernel().largest_room.kernel_size() as usize;
+                    + kernel().largest_capacity.kernel_size() as usize;
                 let link = core::mem::size_of::<Free>();
                 let rest = core::slice::from_raw_parts(free.cast::<u8>().add(link), bytes - link);
                 dirty += rest.iter().filter(|&&byte| byte != 0).count() as i64;

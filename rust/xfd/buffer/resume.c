@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Being told of a resume: on the one CPU that runs then, interrupts off, after the kernel has
- * restored the processor's state (suspend to RAM and hibernation alike).
+ * Calls xfd_after_resume() when the system resumes from suspend to RAM or hibernation. Only one CPU
+ * runs then, interrupts are off, and the kernel has restored the processor's state.
  */
 #include <linux/syscore_ops.h>
 

@@ -1,32 +1,32 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Resume: IA32_XFD and the kernel's per-CPU copy of it agree again.
+//! Resume: makes IA32_XFD and the kernel's per-CPU copy of it agree again.
 //!
-//! Linux 7.2's `fpu__resume_cpu()` writes the register for the task that asked for the suspend,
-//! and leaves the copy as it is (arch/x86/kernel/fpu/xstate.c:989): whatever the task that was
-//! last in user mode on this CPU had. If that one is disarmed and comes back first, the kernel
-//! sees no need to write the register, and dies of an #NM in its own XRSTORS.
+//! `fpu__resume_cpu()` of Linux 7.2 writes the MSR for the task that requested the suspend, and
+//! does not update the copy (arch/x86/kernel/fpu/xstate.c:989). The copy still has the value of the
+//! task that was last in user mode on this CPU. If that task is disarmed and runs first, the kernel
+//! does not write the MSR, and its own XRSTORS raises an #NM, which is fatal.
 
 use super::registers;
 use crate::bindings;
 use crate::seam::refusal::Refusal;
 use kernel::prelude::*;
 
-/// From now on [`xfd_after_resume`] is called. Sleeps.
+/// Starts calling [`xfd_after_resume`]. Sleeps. Does not fail.
 pub(crate) fn watch() -> Result<(), Refusal> {
-    // SAFETY: it is registered once (lifecycle.rs).
+    // SAFETY: the life cycle registers it once.
     unsafe { bindings::xfd_resume_watch() };
     Ok(())
 }
 
-/// No longer. Sleeps. It runs on the only CPU that runs, in no task's context: nobody is in it.
+/// Stops calling it. Sleeps. Does not fail. Nobody is in it: it only runs while no task does.
 pub(crate) fn unwatch() -> Result {
-    // SAFETY: `watch` registered it.
+    // SAFETY: the life cycle calls this only after `watch` registered it.
     unsafe { bindings::xfd_resume_unwatch() };
     Ok(())
 }
 
-/// Called on the only CPU that runs, interrupts off.
+/// Called on the only CPU that runs, with interrupts off.
 #[no_mangle]
 extern "C" fn xfd_after_resume(_: *mut c_void) {
-    registers::copy_what_the_register_holds();
+    registers::sync_xfd_state();
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The pool's shrinker: memory pressure, and /proc/sys/vm/drop_caches, empty it.
+ * The pool's shrinker: memory pressure and /proc/sys/vm/drop_caches empty the pool.
  */
 #include <linux/moduleparam.h>
 #include <linux/shrinker.h>
@@ -9,7 +9,7 @@
 
 unsigned int xfd_pool = 64;
 module_param_named(pool, xfd_pool, uint, 0644);
-MODULE_PARM_DESC(pool, "free register buffers that each CPU keeps for the next first use, 12 KiB each; 0 for none (64)");
+MODULE_PARM_DESC(pool, "number of free register buffers that each CPU keeps for first uses, 12 KiB each; 0 for none (default 64)");
 
 /* Rust: pool.rs */
 unsigned long xfd_pool_count(void);

@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The running task, by the per-CPU variable that says so. The kernel crate calls a function of
-//! C's for it; some of what is done here is shorter than that call.
+//! The running task, read from its per-CPU variable. The kernel crate calls a C function for that,
+//! which would take longer than some of what is done here.
 
 use crate::bindings::{self, fpu};
 use core::arch::asm;
 use core::ffi::c_void;
 
 extern "C" {
-    /// `DEFINE_PER_CPU_CACHE_HOT(struct task_struct *, current_task)`, an address to add GS to.
+    /// `DEFINE_PER_CPU_CACHE_HOT(struct task_struct *, current_task)`. GS is added to this address.
     static current_task: c_void;
 }
 
-/// Current's FPU state, which follows its task_struct in memory (arch/x86/kernel/fpu/core.c:56,
-/// `x86_task_fpu()`).
+/// Current's FPU state, which follows its task_struct in memory (`x86_task_fpu()`,
+/// arch/x86/kernel/fpu/core.c:56). Task context.
 #[inline(always)]
 pub(crate) fn current_fpu() -> *mut fpu {
     let task: *mut u8;
-    // SAFETY: in the kernel GS is the per-CPU base; the variable is a pointer that does not change
+    // SAFETY: in the kernel, GS is the per-CPU base. The variable is a pointer that does not change
     // while the task runs.
     unsafe {
         asm!("mov {}, gs:[rip + {}]", out(reg) task, sym current_task,

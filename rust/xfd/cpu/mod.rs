@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The processor: every instruction of this module that Rust has no word for.
+//! The processor: every instruction that this module needs and Rust does not have.
 
 pub(crate) mod cpuid;
 pub(crate) mod current;

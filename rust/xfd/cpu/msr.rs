@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The two registers of XFD (SDM vol. 1, 13.14; vol. 4, table 2-2).
+//! The two MSRs of XFD (SDM vol. 1, 13.14; vol. 4, table 2-2).
 
 use core::arch::asm;
 
-/// Components whose use raises #NM.
+/// The components whose use raises #NM.
 const IA32_XFD: u32 = 0x1c4;
-/// Components that raised the last such #NM.
+/// The components that raised the last such #NM.
 const IA32_XFD_ERR: u32 = 0x1c5;
 
 /// # Safety
@@ -14,8 +14,8 @@ const IA32_XFD_ERR: u32 = 0x1c5;
 #[inline(always)]
 unsafe fn read(msr: u32) -> u64 {
     let (low, high): (u32, u32);
-    // SAFETY: RDMSR of an existing register at CPL 0 reads no memory; the caller vouches for its
-    // existence.
+    // SAFETY: RDMSR of an existing register at CPL 0 has no effect on memory. The caller guarantees
+    // that the register exists.
     unsafe {
         asm!("rdmsr", in("ecx") msr, out("eax") low, out("edx") high,
              options(nomem, nostack, preserves_flags));
@@ -25,50 +25,50 @@ unsafe fn read(msr: u32) -> u64 {
 
 /// # Safety
 ///
-/// The CPU must have the register, and `value` set none of its reserved bits.
+/// The CPU must have the register, and `value` must not set any of its reserved bits.
 #[inline(always)]
 unsafe fn write(msr: u32, value: u64) {
-    // SAFETY: the caller vouches for register and value. Not `nomem`: a write of IA32_XFD decides
-    // what the XSAVE and XRSTOR around it do to memory, so memory accesses stay on their side.
+    // SAFETY: the caller guarantees register and value. This is not `nomem`: IA32_XFD decides what
+    // XSAVE and XRSTOR do to memory, so accesses must not move across the write.
     unsafe {
         asm!("wrmsr", in("ecx") msr, in("eax") value as u32, in("edx") (value >> 32) as u32,
              options(nostack, preserves_flags));
     }
 }
 
-/// Reads IA32_XFD_ERR. Called from entry.c before the kernel knows that it was entered, so it
-/// calls nothing and is kept out of reach of probes and tracers.
+/// Reads IA32_XFD_ERR. entry.c calls this before irqentry_enter(), so it calls nothing and lies in
+/// a section that cannot be probed or traced. Interrupts off.
 #[no_mangle]
 #[link_section = ".noinstr.text"]
 extern "C" fn xfd_read_xfd_err() -> u64 {
-    // SAFETY: the entry is installed only on CPUs with XFD (xfd_main.rs).
+    // SAFETY: the entry is only installed on a CPU with XFD (xfd_main.rs).
     unsafe { read(IA32_XFD_ERR) }
 }
 
-/// The components that raised the last #NM of this CPU.
+/// The components that raised the last #NM on this CPU.
 pub(crate) fn xfd_err() -> u64 {
-    // SAFETY: as in `xfd_read_xfd_err`.
+    // SAFETY: the module only loads on a CPU with XFD.
     unsafe { read(IA32_XFD_ERR) }
 }
 
-/// Writes zero to IA32_XFD_ERR. Interrupts off: nobody else may take the report for his own.
+/// Clears IA32_XFD_ERR. Interrupts off, so that nobody else takes the value for their own.
 pub(crate) fn clear_xfd_err() {
-    // SAFETY: the module runs only on CPUs with XFD; zero sets no reserved bit.
+    // SAFETY: the module only loads on a CPU with XFD. Zero sets no reserved bit.
     unsafe { write(IA32_XFD_ERR, 0) }
 }
 
-/// This CPU's armed components.
+/// The components that are armed on this CPU.
 pub(crate) fn xfd() -> u64 {
-    // SAFETY: the module runs only on CPUs with XFD.
+    // SAFETY: the module only loads on a CPU with XFD.
     unsafe { read(IA32_XFD) }
 }
 
-/// Arms exactly the components of `value` on this CPU; the per-CPU copy is `percpu`'s business.
+/// Arms exactly the components in `value` on this CPU. The caller updates the per-CPU copy.
 ///
 /// # Safety
 ///
-/// Preemption off, and `value` of components that CPUID allows to be armed.
+/// Preemption is off, and `value` has only components that CPUID allows to be armed.
 pub(crate) unsafe fn write_xfd(value: u64) {
-    // SAFETY: the module runs only on CPUs with XFD; the caller vouches for the bits.
+    // SAFETY: the module only loads on a CPU with XFD. The caller guarantees the bits.
     unsafe { write(IA32_XFD, value) }
 }

@@ -1,24 +1,30 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A per-CPU u64 of the kernel, reached through the GS segment as the kernel does itself.
+//! A per-CPU u64 of the kernel, accessed through the GS segment as the kernel does.
 
 use core::arch::asm;
 
-/// A per-CPU `u64` by its link address (`DEFINE_PER_CPU` symbol); GS adds this CPU's offset.
+/// A per-CPU `u64`, as the link address of its `DEFINE_PER_CPU` symbol. GS adds this CPU's offset.
+///
+/// # Invariants
+///
+/// The address is that of a per-CPU variable of type u64, which is never freed.
 #[derive(Clone, Copy)]
 pub(crate) struct PerCpuU64(usize);
 
 impl PerCpuU64 {
     /// # Safety
     ///
-    /// `address` is the address of a per-CPU variable of type u64, and stays so.
+    /// `address` is the address of a per-CPU variable of type u64 that is never freed.
     pub(crate) unsafe fn new(address: usize) -> Self {
+        // INVARIANT: by the contract of this function.
         Self(address)
     }
 
-    /// This CPU's value. Meaningful with preemption off only.
+    /// This CPU's value. Preemption must be off, or the value may be another CPU's.
     pub(crate) fn get(self) -> u64 {
         let value;
-        // SAFETY: `new` was promised a per-CPU u64; in the kernel GS is the per-CPU base.
+        // SAFETY: by the type's invariant this is a per-CPU u64. In the kernel, GS is the per-CPU
+        // base.
         unsafe {
             asm!("mov {}, gs:[{}]", out(reg) value, in(reg) self.0,
                  options(readonly, nostack, preserves_flags));
@@ -30,9 +36,9 @@ impl PerCpuU64 {
     ///
     /// # Safety
     ///
-    /// The variable is the caller's to write, with preemption off.
+    /// Preemption is off, and the caller is allowed to write the variable.
     pub(crate) unsafe fn set(self, value: u64) {
-        // SAFETY: as in `get`; the caller may write it.
+        // SAFETY: by the type's invariant this is a per-CPU u64, and the caller may write it.
         unsafe {
             asm!("mov gs:[{}], {}", in(reg) self.0, in(reg) value,
                  options(nostack, preserves_flags));

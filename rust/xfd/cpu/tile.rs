@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The one tile instruction of the module's own.
+//! The only tile instruction that the module uses itself.
 
 use core::arch::asm;
 
-/// Brings configuration and data of the tiles into their initial state (TILERELEASE, which never
-/// raises #NM).
+/// Puts the configuration and the data of the tiles into their initial state (TILERELEASE, which
+/// never raises #NM).
 ///
 /// # Safety
 ///
-/// Nobody needs what the tiles hold; the CPU has AMX, and XCR0 its bits.
+/// Nobody needs the contents of the tiles. The CPU has AMX, and XCR0 has it enabled.
 pub(crate) unsafe fn release() {
-    // SAFETY: the caller vouches for the registers; no memory is read or written. In bytes, because
-    // the assembler of rustc is told of no AMX in the kernel.
+    // SAFETY: the caller guarantees that the registers may be cleared. No memory is accessed. The
+    // instruction is spelled in bytes because rustc's assembler has no AMX for the kernel target.
     unsafe {
         asm!(
             ".byte 0xc4, 0xe2, 0x78, 0x49, 0xc0",

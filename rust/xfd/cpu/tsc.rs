@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The time-stamp counter, for the trace event.
 
-/// TSC ticks; in the emulated machine with one CPU, instructions retired. Not serialising.
+/// TSC ticks. In the emulated machine with one CPU these are retired instructions. Not serialising.
 pub(crate) fn now() -> u64 {
-    // SAFETY: every 64-bit CPU has RDTSC, and CR4.TSD does not bind CPL 0 (SDM vol. 2, RDTSC).
+    // SAFETY: every 64-bit CPU has RDTSC, and CR4.TSD has no effect at CPL 0 (SDM vol. 2, RDTSC).
     unsafe { core::arch::x86_64::_rdtsc() }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What faults.rs needs of the kernel to make things fail and wait (CONFIG_XFD_FAULTS).
+ * The kernel side of faults.rs: module parameters that make operations fail and tasks wait
+ * (CONFIG_XFD_FAULTS).
  */
 #include <linux/atomic.h>
 #include <linux/kstrtox.h>
@@ -18,9 +19,9 @@ int xfd_fail_step;
 module_param_named(fail_step, xfd_fail_step, int, 0);
 MODULE_PARM_DESC(fail_step, "step of loading that fails, 0 for none");
 
-bool xfd_as_with_fred;
-module_param_named(fred, xfd_as_with_fred, bool, 0);
-MODULE_PARM_DESC(fred, "look for FRED's call of the handler as on a CPU with FRED");
+bool xfd_pretend_fred;
+module_param_named(fred, xfd_pretend_fred, bool, 0);
+MODULE_PARM_DESC(fred, "look for FRED's call of the #NM handler as on a CPU with FRED");
 
 bool xfd_fail_detach;
 module_param_named(fail_detach, xfd_fail_detach, bool, 0644);
@@ -28,7 +29,7 @@ MODULE_PARM_DESC(fail_detach, "nothing that is attached can be detached");
 
 bool xfd_eager;
 module_param_named(eager, xfd_eager, bool, 0444);
-MODULE_PARM_DESC(eager, "look at tasks all the time, and reclaim at the second look");
+MODULE_PARM_DESC(eager, "scan tasks all the time, and reclaim a buffer at the second scan");
 
 void xfd_wait_at(s64 point)
 {
@@ -54,7 +55,7 @@ static int number_set(const char *text, const struct kernel_param *param)
 	return error;
 }
 
-/* Makes another point, or with 0 none, the one to wait at; others go on. */
+/* Sets the point at which tasks wait, 0 for none. Tasks that wait at another point continue. */
 static int hold_set(const char *text, const struct kernel_param *param)
 {
 	s64 point;
@@ -63,18 +64,18 @@ static int hold_set(const char *text, const struct kernel_param *param)
 	if (error || point < 0 || point > XFD_POINT_OWED)
 		return error ?: -EINVAL;
 	atomic64_set(&xfd_hold, point);
-	/* The new point before the look at who waits. */
+	/* Store the new point before checking for waiters. */
 	smp_mb();
 	wake_up_var(&xfd_hold);
 	return 0;
 }
 
-/* Parameters, and no files of debugfs: they can be written while removal waits for who is held. */
+/* These are parameters and not debugfs files, so that they can be written while removal waits for held tasks. */
 static const struct kernel_param_ops number_ops = { .set = number_set, .get = number_get };
 static const struct kernel_param_ops hold_ops = { .set = hold_set, .get = number_get };
 module_param_cb(fail_allocations, &number_ops, &xfd_fail_allocations, 0644);
-MODULE_PARM_DESC(fail_allocations, "so many of the coming allocations of a buffer fail");
+MODULE_PARM_DESC(fail_allocations, "how many of the next buffer allocations fail");
 module_param_cb(hold, &hold_ops, &xfd_hold, 0644);
 MODULE_PARM_DESC(hold, "point at which tasks wait, 0 for none");
 module_param_cb(held, &number_ops, &xfd_held, 0444);
-MODULE_PARM_DESC(held, "tasks that wait now");
+MODULE_PARM_DESC(held, "number of tasks that wait now");

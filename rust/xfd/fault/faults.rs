@@ -1,33 +1,35 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Failing and waiting on request, for the tests (CONFIG_XFD_FAULTS; [`faults_off.rs`] is the
-//! default build's).
+//! Injects failures and delays for the tests (CONFIG_XFD_FAULTS). The default build has
+//! [`faults_off.rs`] instead.
 //!
-//! Parameters of the module: `fail_allocations`, how many of the coming allocations of a buffer fail;
-//! `hold`, the number of the [`Point`] at which tasks wait, 0 lets them go on; `held`, how many wait. And at
-//! insmod: `fail_step`, the number of the step of loading that fails, `fail_detach`, with which nothing can be
-//! detached, and `fred`, with which its call is looked for as on a CPU with FRED.
+//! These are module parameters. `fail_allocations` is the number of buffer allocations that fail
+//! from now on. `hold` is the number of the [`Point`] at which tasks wait; 0 lets them continue.
+//! `held` is the number of tasks that wait. When the module is loaded, `fail_step` is the number of
+//! the loading step that fails, `fail_detach` makes every detach fail, and `fred` makes the module
+//! look for FRED's call of the handler as it would on a CPU with FRED.
 
 use crate::bindings;
 use crate::seam::refusal::Refusal;
 use kernel::prelude::*;
 use kernel::sync::atomic::{Atomic, Full, Relaxed};
 
-/// Where the handler of an #NM can be made to wait; interrupts are on, no lock is held. Point 5 is in owed.c.
+/// The points at which the #NM handler can be made to wait. Interrupts are on and no lock is held.
+/// Point 5 is in owed.c.
 #[derive(Clone, Copy)]
 #[repr(i64)]
 pub(crate) enum Point {
-    /// XFD_ERR is zero again.
+    /// XFD_ERR has been cleared.
     Cleared = 1,
-    /// The process has the permission.
+    /// The process has been found to have the permission.
     Permitted = 2,
-    /// There is a larger buffer, and it is not the task's yet.
+    /// The larger buffer has been allocated but not installed.
     Allocated = 3,
-    /// Everything is done but returning, or raising the signal.
+    /// Everything is done, except for returning or raising the signal.
     Decided = 4,
 }
 
-/// The steps of loading (xfd_main.rs) before anything is attached, each of which can be made to fail
-/// before it does anything. Those that attach follow ([`attach_step`]).
+/// The steps of loading (xfd_main.rs) before anything is attached. Each can be made to fail before
+/// it does anything. The steps that attach something follow ([`attach_step`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
 pub(crate) enum Step {
@@ -42,28 +44,28 @@ pub(crate) enum Step {
 /// The number of the first step that attaches something.
 const FIRST_ATTACHED: i32 = 7;
 
-/// A static of faults.c.
+/// Makes a counter of faults.c available as an [`Atomic`].
 ///
 /// # Safety
 ///
-/// `number` points to a static of C's that only atomic operations change.
+/// `number` points to a static that is only changed by atomic operations.
 unsafe fn of_c(number: *mut bindings::atomic64_t) -> &'static Atomic<i64> {
-    // SAFETY: the caller vouches for it; one i64, as in Rust.
+    // SAFETY: the caller guarantees a static with atomic accesses only. Both types are one i64.
     unsafe { Atomic::from_ptr(number.cast()) }
 }
 
 fn fail_allocations() -> &'static Atomic<i64> {
-    // SAFETY: a static of faults.c that only atomic operations change.
+    // SAFETY: a static of faults.c, which is only changed by atomic operations.
     unsafe { of_c(&raw mut bindings::xfd_fail_allocations) }
 }
 
-/// Waits if `point` is the one to wait at. Sleeps, whatever signals are pending.
+/// Waits if `point` is the point to wait at. Task context; sleeps, even if signals are pending.
 pub(crate) fn wait_at(point: Point) {
-    // SAFETY: task context, no lock held.
+    // SAFETY: every caller is in task context and holds no lock.
     unsafe { bindings::xfd_wait_at(point as i64) }
 }
 
-/// Whether this allocation is one of those that are to fail; counts it.
+/// Whether this allocation has to fail. If so, one fewer has to fail afterwards.
 pub(crate) fn allocation_fails() -> bool {
     let mut left = fail_allocations().load(Relaxed);
     while left > 0 {
@@ -75,7 +77,7 @@ pub(crate) fn allocation_fails() -> bool {
     false
 }
 
-/// Fails if `step` is the one to fail.
+/// Fails if `step` is the step that has to fail.
 pub(crate) fn load_step(step: Step) -> Result<(), Refusal> {
     let name = match step {
         Step::Supported => c"Supported",
@@ -88,28 +90,29 @@ pub(crate) fn load_step(step: Step) -> Result<(), Refusal> {
     fail(step as i32, name)
 }
 
-/// Fails if attaching the part with this number in the list of xfd_main.rs is the step to fail.
+/// Fails if attaching this part, an index into the list of xfd_main.rs, is the step that has to
+/// fail.
 pub(crate) fn attach_step(part: usize, name: &'static CStr) -> Result<(), Refusal> {
     fail(FIRST_ATTACHED + part as i32, name)
 }
 
 fn fail(step: i32, name: &'static CStr) -> Result<(), Refusal> {
-    // SAFETY: written by the kernel before the module's initialisation, and by nobody after it.
+    // SAFETY: module loading writes it before this runs, and nobody writes it afterwards.
     if unsafe { bindings::xfd_fail_step } == step {
-        Err(Refusal::OnRequest(name))
+        Err(Refusal::Injected(name))
     } else {
         Ok(())
     }
 }
 
-/// Whether FRED's call is looked for as on a CPU with FRED.
-pub(crate) fn looks_as_with_fred() -> bool {
-    // SAFETY: written by the kernel before the module's initialisation, and by nobody after it.
-    unsafe { bindings::xfd_as_with_fred }
+/// Whether to look for FRED's call site as on a CPU with FRED.
+pub(crate) fn pretend_fred() -> bool {
+    // SAFETY: module loading writes it before this runs, and nobody writes it afterwards.
+    unsafe { bindings::xfd_pretend_fred }
 }
 
-/// Whether nothing is to be detached.
+/// Whether every detach has to fail.
 pub(crate) fn detach_fails() -> bool {
-    // SAFETY: an aligned bool, read in one piece, whatever its writer does meanwhile.
+    // SAFETY: an aligned bool. A concurrent write cannot tear it.
     unsafe { (&raw const bindings::xfd_fail_detach).read_volatile() }
 }

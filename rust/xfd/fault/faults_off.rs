@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Without CONFIG_XFD_FAULTS nothing fails or waits on request, and nothing of it is compiled in.
+//! Without CONFIG_XFD_FAULTS nothing is injected, and nothing of it is compiled in.
 
 use crate::seam::refusal::Refusal;
 use kernel::prelude::*;
 
-/// As in faults.rs.
+/// See faults.rs.
 #[derive(Clone, Copy)]
 pub(crate) enum Point {
     Cleared,
@@ -13,7 +13,7 @@ pub(crate) enum Point {
     Decided,
 }
 
-/// As in faults.rs.
+/// See faults.rs.
 #[derive(Clone, Copy)]
 pub(crate) enum Step {
     Supported,
@@ -43,7 +43,7 @@ pub(crate) fn attach_step(_: usize, _: &'static CStr) -> Result<(), Refusal> {
 }
 
 #[inline(always)]
-pub(crate) fn looks_as_with_fred() -> bool {
+pub(crate) fn pretend_fred() -> bool {
     false
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The #NM entry: what asm_exc_device_not_available calls while the call site is ours.
+ * The #NM entry, which asm_exc_device_not_available calls while the call site is redirected.
  */
 #include <linux/atomic.h>
 #include <linux/entry-common.h>
@@ -14,27 +14,29 @@
 u64 xfd_read_xfd_err(void);
 void xfd_handle_nm(struct pt_regs *regs, u64 xfd_err);
 
-/* #NM handed to the kernel's own handler since load */
+/* Number of #NMs passed to the kernel's own handler since the module was loaded */
 atomic64_t xfd_ordinary_nm = ATOMIC64_INIT(0);
 
 /*
- * Interrupts are off on entry. Both ways out are tail calls (Kbuild checks it): the
- * kernel's function returns straight into the #NM stub, so that a task that stops or is traced
- * on its way to user space has no frame of this module on its stack.
+ * Interrupts are off on entry. Both exits are tail calls (Kbuild checks that): the kernel's function
+ * returns straight into the #NM stub. So a task that stops or is traced on its way to user space has
+ * no frame of this module on its stack.
  *
- * xfd_handle_nm() takes back the count of this task while interrupts are on. Who waits for the
- * count to be zero waits for the last instructions here afterwards (synchronize_rcu_tasks()).
+ * xfd_handle_nm() drops the count of this task while interrupts are still on. Whoever waits for the
+ * count to become zero then calls synchronize_rcu_tasks(), which waits for the instructions that
+ * follow here.
  *
- * Before the count, RCU tasks would not wait for a task on a nohz_full CPU: it is in user mode yet. The call
- * was exchanged by text poking, which interrupts each CPU before it returns (smp_text_poke_sync_each_cpu()), and
- * interrupts are off here until the task is counted.
+ * Before the task is counted, RCU tasks does not wait for it if it is on a nohz_full CPU, because RCU
+ * still sees that CPU in user mode. That is safe: the call is restored by text poking, which
+ * interrupts every CPU before it returns (smp_text_poke_sync_each_cpu()), and interrupts are off here
+ * until the task is counted.
  */
 noinstr void xfd_nm_entry(struct pt_regs *regs)
 {
 	u64 xfd_err = xfd_read_xfd_err();
 	irqentry_state_t state;
 
-	/* From kernel mode it is a bug that the kernel's handler reports and dies of. */
+	/* An #NM in kernel mode is a bug. The kernel's handler reports it and dies. */
 	if (unlikely(!xfd_err || !user_mode(regs))) {
 		raw_atomic64_inc(&xfd_ordinary_nm);
 		static_call(xfd_gate_exc_device_not_available)(regs);

@@ -1,4 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The #NM of a first use. entry.c is where it comes in.
+//! The #NM of a first use. It enters through entry.c.
 
 mod nm_handler;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
-//! One #NM with XFD_ERR set, from user mode: the five steps.
+//! Handles an #NM from user mode with XFD_ERR set, in five steps.
 //!
 //! ```text
 //! XFD_ERR -> cleared -> permission (SIGILL) -> buffer (SIGSEGV) -> disarmed -> resumed
 //! ```
 
 use crate::bindings;
-use crate::buffer::area::Shortage;
+use crate::buffer::area::AllocMode;
 use crate::buffer::fpstate::{self, FpstateBuffer};
 use crate::cpu::msr;
 use crate::fault::{self, Point};
@@ -19,15 +19,17 @@ use crate::xstate::{
     buffer::{self, Need},
     facility,
     nm_event::NmEvent,
-    permission::{self, Audience},
+    permission::{self, PermissionKind},
     verdict::Verdict,
     xfeature::Xfeatures,
 };
 use kernel::bindings::pt_regs;
 use kernel::prelude::*;
 
-/// Handles an #NM that `xfd_err` (not zero) reports. Interrupts off on entry and on return; the
-/// kernel has been told that it was entered, and current is counted as inside: no longer on return.
+/// Handles an #NM that reports `xfd_err`, which is not zero. Interrupts are off on entry and on
+/// return. In between they are on, and the handler may sleep. The caller has called
+/// irqentry_enter() and counted current as inside the module. On return current is no longer
+/// counted.
 #[no_mangle]
 extern "C" fn xfd_handle_nm(regs: *mut pt_regs, xfd_err: u64) {
     let mut report = Report::begin(xfd_err, state);
@@ -41,7 +43,7 @@ extern "C" fn xfd_handle_nm(regs: *mut pt_regs, xfd_err: u64) {
                 kernel::pr_err_once!("invalid XFD_ERR {:#x}\n", raised.bits());
                 Verdict::Resume
             }
-            // entry.c hands these over before it comes here.
+            // entry.c passes these to the kernel's own handler.
             NmEvent::Ordinary => Verdict::Resume,
         };
         fault::wait_at(Point::Decided);
@@ -49,30 +51,31 @@ extern "C" fn xfd_handle_nm(regs: *mut pt_regs, xfd_err: u64) {
         if let Some(report) = &mut report {
             report.end(state(), verdict);
         }
-        // SAFETY: entry.c counted current; sleeping is allowed here.
+        // SAFETY: entry.c counted current. This is task context with interrupts on.
         unsafe { bindings::xfd_leave_counted() }
     });
 }
 
-/// Gives current what it takes to use the components `used`, or says why not.
+/// Gives current a buffer for the components `used` and disarms them, or says why not. Task
+/// context, interrupts on, sleeps for memory.
 fn first_use(used: Xfeatures) -> Verdict {
-    // The lock around a request is not needed: permissions only grow, and sizes follow from them.
-    let permitted = group_perm::xfeatures(Audience::Host);
+    // Reading this needs no lock: permissions only grow, and the sizes follow from them.
+    let permitted = group_perm::xfeatures(PermissionKind::Host);
     if !permission::allows(permitted, used) {
         STATS.denied.count();
         return Verdict::Sigill;
     }
     fault::wait_at(Point::Permitted);
     let masks = fpstate::current_masks();
-    let room = match buffer::need(masks, used, permitted, &kernel().rooms) {
-        Need::NothingButArming => {
+    let capacity = match buffer::need(masks, used, permitted, &kernel().capacities) {
+        Need::StaleXfd => {
             STATS.repeated.count();
-            fpstate::rearm_as_current();
+            fpstate::resync_xfd();
             return Verdict::Resume;
         }
-        Need::Enlarge(room) => room,
+        Need::Enlarge(capacity) => capacity,
     };
-    let Ok(buffer) = FpstateBuffer::obtain(room, Shortage::Fails) else {
+    let Ok(buffer) = FpstateBuffer::obtain(capacity, AllocMode::MayFail) else {
         STATS.failed_allocations.count();
         return Verdict::Sigsegv;
     };
@@ -84,16 +87,16 @@ fn first_use(used: Xfeatures) -> Verdict {
     Verdict::Resume
 }
 
-/// Raises the signal of `verdict`, if it is one, in current.
+/// Raises the signal of `verdict` in current, if there is one. Task context, interrupts on.
 fn deliver(verdict: Verdict, regs: *mut pt_regs) {
     if verdict == Verdict::Resume {
         return;
     }
-    // SAFETY: current took the #NM.
+    // SAFETY: current took the #NM, so its trap number and error code are its own to set.
     unsafe { bindings::xfd_note_nm() };
     match verdict {
         Verdict::Resume => (),
-        // SAFETY: `regs` are current's, from the entry.
+        // SAFETY: `regs` comes from the #NM entry and belongs to current.
         Verdict::Sigill => unsafe {
             bindings::xfd_gate_force_sig_fault(
                 kernel::bindings::SIGILL as c_int,
@@ -101,19 +104,19 @@ fn deliver(verdict: Verdict, regs: *mut pt_regs) {
                 bindings::xfd_gate_trap_address(regs.cast()),
             )
         },
-        // SAFETY: raises a signal in current; task context.
+        // SAFETY: this is task context, where a signal may be raised in current.
         Verdict::Sigsegv => unsafe {
             kernel::bindings::force_sig(kernel::bindings::SIGSEGV as c_int)
         },
     }
 }
 
-/// What the trace event shows of current. MSRs are read, not remembered.
+/// What the trace event shows of current. The MSRs are read from the CPU.
 fn state() -> State {
     State {
         xfd_err: msr::xfd_err(),
         xfd: msr::xfd(),
         size: fpstate::current_size(),
-        permitted: group_perm::xfeatures(Audience::Host).bits(),
+        permitted: group_perm::xfeatures(PermissionKind::Host).bits(),
     }
 }

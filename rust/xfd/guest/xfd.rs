@@ -1,28 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0
-//! IA32_XFD of a virtual CPU, written by its guest or by its monitor (KVM_SET_MSRS).
+//! IA32_XFD of a virtual CPU, written by its guest or by its VMM (KVM_SET_MSRS).
 
 use crate::bindings::fpu_guest;
-use crate::buffer::registers::{forget_registers, xstate_bv, Fpregs};
+use crate::buffer::registers::{invalidate_fpregs, xstate_bv, Fpregs};
 use crate::cpu::current::current_fpu;
 use crate::xstate::guest::{update_xfd, XfdUpdate};
 use crate::xstate::xfeature::Xfeatures;
 
-/// Replaces `fpu_update_guest_xfd()` (arch/x86/kernel/fpu/core.c:323): the guest's IA32_XFD is `xfd`
-/// from now on. Does not sleep.
+/// Replaces `fpu_update_guest_xfd()` (arch/x86/kernel/fpu/core.c:323): from now on the guest's
+/// IA32_XFD is `xfd`. Task context, interrupts on. Does not sleep.
 ///
-/// What `xfd` disables is taken out of a saved register image, since loading it would raise #NM
-/// in the kernel. The kernel's own code does so only if the registers of the *calling thread* are
-/// in memory, which says nothing of a virtual CPU that it does not run (KVM_SET_MSRS). And it writes
-/// the MSR while the registers of this CPU may be another task's.
+/// What `xfd` disables is removed from a saved register image, because loading it would raise #NM
+/// in the kernel. The kernel's own code does that only if the registers of the *calling thread* are
+/// in memory, which says nothing about a vCPU that this thread does not run (KVM_SET_MSRS). It also
+/// writes the MSR when the registers in this CPU may be another task's.
 ///
 /// # Safety
 ///
-/// `guest` is a virtual CPU that current runs, or that nobody runs.
+/// `guest` is a valid virtual CPU that either current runs or nobody runs.
 pub(crate) unsafe extern "C" fn xfd_set_guest_xfd(guest: *mut fpu_guest, xfd: u64) {
     let xfd = Xfeatures::from_bits(xfd);
     let fpregs = Fpregs::lock();
     let owned = fpregs.owned();
-    // SAFETY: nobody else has the buffer to do with; `fpregs` guards it against a context switch.
+    // SAFETY: nobody else uses the buffer, and `fpregs` prevents a context switch.
     unsafe {
         let state = (*guest).fpstate;
         let runs = (*state).in_use() != 0;
@@ -33,10 +33,10 @@ pub(crate) unsafe extern "C" fn xfd_set_guest_xfd(guest: *mut fpu_guest, xfd: u6
                 let in_image = xstate_bv(state);
                 in_image.write(in_image.read() & !drop.bits());
                 if runs {
-                    forget_registers(current_fpu());
+                    invalidate_fpregs(current_fpu());
                 }
             }
-            // Registers that are not ours were not said to be.
+            // Cannot happen: `InRegisters` is only returned if the registers are ours.
             (XfdUpdate::InRegisters, None) => (),
         }
     }

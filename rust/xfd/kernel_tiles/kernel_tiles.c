@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Tiles for other modules (include/linux/xfd.h), and the kernel's FPU section for section.rs.
+ * Tile registers for other modules (include/linux/xfd.h), and the kernel's FPU section for section.rs.
  */
 #include <linux/export.h>
 #include <linux/percpu.h>
@@ -14,7 +14,7 @@
 int xfd_tiles_begin(u64 *armed);
 void xfd_tiles_end(u64 armed);
 
-/* IA32_XFD before the section that this CPU is in */
+/* The value of IA32_XFD before the section that this CPU is in */
 static DEFINE_PER_CPU(u64, xfd_armed_before);
 
 int xfd_kernel_fpu_begin(void)

@@ -1,4 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Tiles for kernel code.
+//! Tile registers for kernel code.
 
 mod section;

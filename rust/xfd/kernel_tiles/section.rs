@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Tiles for kernel code (include/linux/xfd.h): it cannot rely on #NM, so XFD is disarmed for it
-//! beforehand.
+//! Tile registers for kernel code (include/linux/xfd.h). Kernel code cannot rely on #NM, so XFD is
+//! disarmed before it uses them.
 
 use crate::buffer::registers::{armed_here, KernelFpu};
 use crate::cpu::tile;
@@ -8,22 +8,23 @@ use crate::xstate::xfeature::Xfeatures;
 use core::mem::{forget, ManuallyDrop};
 use kernel::prelude::*;
 
-/// The tile registers, from [`Self::begin`] until it is dropped: initial, and not to be faulted
-/// on. Preemption and soft interrupts are off as long.
+/// The tile registers, from [`Self::begin`] until this is dropped. They are in their initial state,
+/// and using them does not raise #NM. Preemption and softirqs are off meanwhile.
 struct KernelTiles {
     fpu: ManuallyDrop<KernelFpu>,
-    /// What this CPU's IA32_XFD was, and is to be again.
+    /// The previous value of this CPU's IA32_XFD, which is restored at the end.
     armed: Xfeatures,
 }
 
 impl KernelTiles {
-    /// Saves current's registers if they are in the CPU, and disarms XFD.
+    /// Saves current's registers if they are in the CPU, and disarms XFD. Does not sleep.
     ///
-    /// Errors: EBUSY in a hard interrupt, or if the kernel has the FPU registers already.
+    /// Errors: EBUSY in a hard interrupt, or if the kernel is using the FPU registers already.
     fn begin() -> Result<Self> {
         let fpu = KernelFpu::begin()?;
         let armed = armed_here();
-        // SAFETY: the kernel has the registers; less is armed than was.
+        // SAFETY: the registers belong to the kernel now, and fewer components are armed than
+        // before.
         unsafe {
             fpu.owned().arm(armed & !Xfeatures::USER_DYNAMIC);
             tile::release();
@@ -37,8 +38,8 @@ impl KernelTiles {
 
 impl Drop for KernelTiles {
     fn drop(&mut self) {
-        // SAFETY: the kernel has the registers, and nobody needs what is in them; that much was
-        // armed. `fpu` is not used after this.
+        // SAFETY: the registers belong to the kernel, and nobody needs their contents. `self.armed`
+        // was in IA32_XFD before. `fpu` is not used after this.
         unsafe {
             tile::release();
             self.fpu.owned().arm(self.armed);
@@ -47,7 +48,8 @@ impl Drop for KernelTiles {
     }
 }
 
-/// For C: what IA32_XFD was goes to `armed`. 0, or -EBUSY.
+/// For C: begins a section, and stores the previous value of IA32_XFD in `armed`. Returns 0 or
+/// -EBUSY.
 #[no_mangle]
 extern "C" fn xfd_tiles_begin(armed: &mut u64) -> c_int {
     match KernelTiles::begin() {
@@ -60,11 +62,11 @@ extern "C" fn xfd_tiles_begin(armed: &mut u64) -> c_int {
     }
 }
 
-/// For C: the end of what [`xfd_tiles_begin`] began.
+/// For C: ends the section that [`xfd_tiles_begin`] began. `armed` is the value that it stored.
 #[no_mangle]
 extern "C" fn xfd_tiles_end(armed: u64) {
     drop(KernelTiles {
-        // SAFETY: kernel_tiles.c calls it at the end of such a section.
+        // SAFETY: kernel_tiles.c calls this at the end of such a section, on the same CPU.
         fpu: ManuallyDrop::new(unsafe { KernelFpu::begun() }),
         armed: Xfeatures::from_bits(armed),
     });

@@ -1,39 +1,38 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The process's permissions, where the kernel keeps them: `struct fpu` of the group leader.
+//! A process's permissions, where the kernel keeps them: in `struct fpu` of the group leader.
 //!
-//! Nothing is kept on our side, so loading and unloading loses nothing.
+//! The module keeps no copy, so nothing is lost when it is loaded or unloaded.
 
 use crate::bindings::{self, fpu_state_perm};
 use crate::seam::locks::Siglock;
-use crate::xstate::permission::{Audience, Permission};
+use crate::xstate::permission::{Permission, PermissionKind};
 use crate::xstate::xfeature::Xfeatures;
 
-fn group_perm(audience: Audience) -> *mut fpu_state_perm {
-    // SAFETY: a live thread's group leader is not released, and has a struct fpu like every task.
+fn group_perm(kind: PermissionKind) -> *mut fpu_state_perm {
+    // SAFETY: the group leader is not released while current lives, and every task has a struct
+    // fpu.
     let fpu: *mut kernel::bindings::fpu = unsafe { bindings::xfd_group_fpu() }.cast();
-    // SAFETY: within it.
+    // SAFETY: these are members of that struct fpu.
     unsafe {
-        match audience {
-            Audience::Host => &raw mut (*fpu).perm,
-            Audience::Guest => &raw mut (*fpu).guest_perm,
+        match kind {
+            PermissionKind::Host => &raw mut (*fpu).perm,
+            PermissionKind::Guest => &raw mut (*fpu).guest_perm,
         }
     }
 }
 
-/// Permitted components at this moment; another thread may add some right after.
-pub(crate) fn xfeatures(audience: Audience) -> Xfeatures {
-    // SAFETY: aligned, and lives as long as current. What READ_ONCE() is in C
+/// The components that are permitted now. Another thread may add some at any time. Task context.
+pub(crate) fn xfeatures(kind: PermissionKind) -> Xfeatures {
+    // SAFETY: the mask is aligned and lives as long as current. The C code uses READ_ONCE() here
     // (arch/x86/kernel/fpu/xstate.h:31).
-    Xfeatures::from_bits(unsafe {
-        (&raw const (*group_perm(audience)).__state_perm).read_volatile()
-    })
+    Xfeatures::from_bits(unsafe { (&raw const (*group_perm(kind)).__state_perm).read_volatile() })
 }
 
-/// Stores a permission.
-pub(crate) fn set(audience: Audience, permission: &Permission, _siglock: &Siglock) {
-    let perm = group_perm(audience);
-    // SAFETY: siglock guards the sizes; the mask is read without it, as xfeatures() does, so this
-    // is what WRITE_ONCE() is in C (arch/x86/kernel/fpu/xstate.c:1709).
+/// Stores a permission. The caller holds siglock.
+pub(crate) fn set(kind: PermissionKind, permission: &Permission, _siglock: &Siglock) {
+    let perm = group_perm(kind);
+    // SAFETY: siglock protects the sizes. The mask is read without a lock (`xfeatures`), so it is
+    // written like WRITE_ONCE() in the C code (arch/x86/kernel/fpu/xstate.c:1709).
     unsafe {
         (&raw mut (*perm).__state_perm).write_volatile(permission.xfeatures.bits());
         (*perm).__state_size = permission.kernel_size;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Permission: where the kernel keeps it, and the arch_prctl options that ask for it.
+//! Permissions: where the kernel keeps them, and the arch_prctl options that request them.
 
 pub(crate) mod group_perm;
 pub(crate) mod prctl;

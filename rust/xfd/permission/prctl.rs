@@ -1,64 +1,67 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The `arch_prctl` options that ask for permission, 0x1023 and 0x1025 (query.c has the others).
+//! The `arch_prctl` options that request a permission, 0x1023 and 0x1025. query.c has the others.
 
 use super::group_perm;
 use crate::bindings;
 use crate::seam::kernel::kernel;
 use crate::seam::locks::{Counted, Siglock};
 use crate::xstate::facility;
-use crate::xstate::permission::{self, Answer, Audience, Refusal};
+use crate::xstate::permission::{self, Answer, PermissionKind, Refusal};
 use crate::xstate::xfeature::Xfeatures;
 use kernel::prelude::*;
 
-/// The part of `fpu_xstate_prctl()` (arch/x86/kernel/fpu/xstate.c:1840) that is for requests: 0, or minus
+/// The part of `fpu_xstate_prctl()` (arch/x86/kernel/fpu/xstate.c:1840) that handles requests.
+/// Returns 0 or a negative errno:
 ///
-/// - EINVAL: no such component,
-/// - EOPNOTSUPP: not a component that is given on request, or not on this machine,
-/// - EBUSY: a guest request after the first vCPU,
-/// - ENOSPC: an alternate signal stack of the process is too small for the frames to come.
+/// - EINVAL: there is no such component.
+/// - EOPNOTSUPP: the component is not requestable, or the machine lacks it.
+/// - EBUSY: this is a guest request after the first vCPU was created.
+/// - ENOSPC: an alternate signal stack of the process is too small for the larger frames.
 ///
-/// Does not sleep, but for siglock on PREEMPT_RT.
+/// Task context. Does not sleep, except for siglock on PREEMPT_RT.
 #[no_mangle]
 extern "C" fn xfd_request_permission(option: c_int, idx: c_ulong) -> c_long {
-    let audience = match option as u32 {
-        bindings::ARCH_REQ_XCOMP_GUEST_PERM => Audience::Guest,
-        _ => Audience::Host,
+    let kind = match option as u32 {
+        bindings::ARCH_REQ_XCOMP_GUEST_PERM => PermissionKind::Guest,
+        _ => PermissionKind::Host,
     };
-    match request(idx as u64, audience) {
+    match request(idx as u64, kind) {
         Ok(()) => 0,
         Err(e) => e.to_errno() as c_long,
     }
 }
 
 #[inline(always)]
-fn request(idx: u64, audience: Audience) -> Result {
-    let requested = facility::LINUX.requested(idx, kernel().user_xfeatures()).map_err(errno)?;
-    // The usual answer to a repeated request, without a lock: permissions only grow.
-    if permission::allows(group_perm::xfeatures(audience), requested) {
+fn request(idx: u64, kind: PermissionKind) -> Result {
+    let requested = facility::LINUX
+        .requested(idx, kernel().user_xfeatures())
+        .map_err(errno)?;
+    // A repeated request usually ends here, without a lock: permissions only grow.
+    if permission::allows(group_perm::xfeatures(kind), requested) {
         Ok(())
     } else {
-        grant(requested, audience)
+        grant(requested, kind)
     }
 }
 
-// Apart, so that the answers above need no frame of their own.
+// This is a separate function so that the cases above need no stack frame.
 #[inline(never)]
-fn grant(requested: Xfeatures, audience: Audience) -> Result {
-    // The lock sleeps on PREEMPT_RT.
+fn grant(requested: Xfeatures, kind: PermissionKind) -> Result {
+    // siglock sleeps on PREEMPT_RT.
     let _counted = Counted::enter();
     let siglock = Siglock::lock();
     let answer = permission::request(
-        group_perm::xfeatures(audience),
+        group_perm::xfeatures(kind),
         requested,
-        audience,
-        &kernel().rooms,
+        kind,
+        &kernel().capacities,
     )
     .map_err(errno)?;
     let Answer::Grant(granted) = answer else {
         return Ok(());
     };
 
-    if audience == Audience::Host {
+    if kind == PermissionKind::Host {
         let minimum = permission::altstack_minimum(
             kernel().largest_frame,
             kernel().largest_user_size(),
@@ -68,14 +71,14 @@ fn grant(requested: Xfeatures, audience: Audience) -> Result {
             return Err(ENOSPC);
         }
     }
-    group_perm::set(audience, &granted, &siglock);
+    group_perm::set(kind, &granted, &siglock);
     Ok(())
 }
 
 fn errno(refusal: Refusal) -> Error {
     match refusal {
         Refusal::NoSuchXfeature => EINVAL,
-        Refusal::NotOnRequest => Error::from_errno(-(bindings::EOPNOTSUPP as c_int)),
+        Refusal::NotRequestable => Error::from_errno(-(bindings::EOPNOTSUPP as c_int)),
         Refusal::GuestLocked => EBUSY,
     }
 }

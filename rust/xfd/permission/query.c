@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * arch_prctl's options about permission: which are ours.
+ * Decides which of arch_prctl's permission options this module handles.
  *
- * Requests are decided in prctl.rs. A query whose answer can be written at once is answered here,
- * because a detour through this module would cost it more than the kernel's own code does. If the user's page
- * has to be waited for, and for everything else, the kernel's function goes on, and nothing of this
- * module is on the stack of a task that waits.
+ * prctl.rs decides on requests. A query whose answer can be written at once is answered here, because
+ * the detour through this module would otherwise make it slower than the kernel's own code. If the
+ * user's page has to be faulted in, and for all other options, the kernel's function takes over. So a
+ * task that waits has nothing of this module on its stack.
  */
 #include <linux/sched.h>
 #include <linux/uaccess.h>
@@ -25,7 +25,7 @@ long xfd_fpu_xstate_prctl(int option, unsigned long arg2);
 
 static_assert(__same_type(xfd_fpu_xstate_prctl, fpu_xstate_prctl));
 
-/* Stands for fpu_xstate_prctl() (arch/x86/kernel/fpu/xstate.c). Does not sleep, unless by a tail call. */
+/* Replaces fpu_xstate_prctl() (arch/x86/kernel/fpu/xstate.c). Only what it tail-calls may sleep. */
 notrace long xfd_fpu_xstate_prctl(int option, unsigned long arg2)
 {
 	struct fpu *fpu = fpu_of(current->group_leader);

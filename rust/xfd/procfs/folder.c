@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * /proc/xfd (Documentation/ABI/procfs-xfd). An open file holds the module: without that rmmod would wait, and
- * could not be killed, for a reader whose memory is slow to come.
+ * /proc/xfd (Documentation/ABI/procfs-xfd). An open file holds a reference to the module. Otherwise
+ * rmmod would wait, and could not be killed, while a reader faults in slow memory.
  */
 #include <linux/module.h>
 #include <linux/proc_fs.h>

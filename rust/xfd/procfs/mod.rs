@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! /proc/xfd: the counters, and the threads (folder.c, threads.c). Documentation/ABI/procfs-xfd is what readers
-//! may count on.
+//! /proc/xfd: the counters, and the threads (folder.c, threads.c). Documentation/ABI/procfs-xfd
+//! says what readers may rely on.
 
 use crate::bindings;
 use crate::watch::files::{numbers, Named};
@@ -10,25 +10,25 @@ use kernel::prelude::*;
 use kernel::seq_file::SeqFile;
 use kernel::seq_print;
 
-/// The folder; it goes when this is dropped. A file that is open keeps the module loaded, so it is made
-/// when loading cannot fail any more.
+/// The procfs folder, which exists until this is dropped. An open file keeps the module loaded, so
+/// the folder is only created when loading can no longer fail.
 pub(crate) struct Folder {
     dir: *mut bindings::proc_dir_entry,
 }
 
-// SAFETY: procfs has locks of its own.
+// SAFETY: procfs does its own locking, so an entry may be removed by any thread.
 unsafe impl Send for Folder {}
-// SAFETY: as above.
+// SAFETY: procfs does its own locking.
 unsafe impl Sync for Folder {}
 
 impl Folder {
-    /// Makes the folder, which shows the counters and `gauges`. Without memory there is none, the log says so,
-    /// and the module works. Sleeps.
+    /// Creates the folder, which shows the counters and `gauges`. If there is no memory, the folder
+    /// is missing and a warning is logged, but the module works. Sleeps.
     pub(crate) fn new(gauges: &'static &'static [Named]) -> Self {
-        // SAFETY: sleeping is allowed; `gauges` is a static.
+        // SAFETY: this is process context, and `gauges` is a static.
         let dir = unsafe { bindings::xfd_proc_make(ptr::from_ref(gauges).cast()) };
         if dir.is_null() {
-            pr_warn!("no memory for /proc/xfd: nothing can be seen there, all else works\n");
+            pr_warn!("no memory for /proc/xfd: it is missing, but everything else works\n");
         }
         Self { dir }
     }
@@ -36,19 +36,19 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // SAFETY: `new` made it, or it is NULL; sleeping is allowed.
+        // SAFETY: `new` created it, or it is NULL. This is process context.
         unsafe { bindings::xfd_proc_remove(self.dir) }
     }
 }
 
-/// Writes /proc/xfd/counters.
+/// Writes /proc/xfd/counters. Process context.
 ///
 /// # Safety
 ///
-/// `seq` is being shown, and `gauges` was given to [`Folder::new`].
+/// `seq` is a valid seq_file that is being shown, and `gauges` was passed to [`Folder::new`].
 #[no_mangle]
 unsafe extern "C" fn xfd_show_numbers(seq: *mut seq_file, gauges: *const c_void) {
-    // SAFETY: the caller vouches for both.
+    // SAFETY: by the contract of this function both pointers are valid.
     let (seq, gauges) = unsafe { (SeqFile::from_raw(seq), *gauges.cast::<&'static [Named]>()) };
     for (name, value) in numbers(gauges) {
         seq_print!(seq, "{} {}\n", name, value);

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The rows of /proc/xfd/tasks: threads that have to do with dynamic xfeatures. Nothing is kept for them: each
- * row is what can be seen of a task while the scheduler's locks hold it where it is, some dozens of
- * instructions. A task that runs goes on; what it has in its buffer is not known then.
+ * The rows of /proc/xfd/tasks: threads that use, or may use, dynamic xfeatures. Nothing is stored for
+ * them. Each row is read from the task while the scheduler's locks keep it where it is, for some
+ * dozens of instructions. A task that runs keeps running, and then the contents of its buffer are not
+ * known.
  */
 #include <linux/cgroup.h>
 #include <linux/cred.h>
@@ -41,21 +42,21 @@ struct row {
 };
 
 struct walk {
-	/* The opener's. */
+	/* Those of the task that opened the file */
 	struct pid_namespace *ns;
 	const struct cred *cred;
 	struct row row;
 };
 
-/* What is looked at of an fpstate. */
+/* The parts of an fpstate that are read */
 struct head {
 	unsigned int size;
 	u64 xfeatures, in_use;
 };
 
 /*
- * What @state points to may be freed at any moment if its task runs. So it is read as something that may not be
- * there, and counts if the task has it still.
+ * If its task runs, @state may be freed at any moment. So it is read with functions that tolerate an
+ * unmapped address, and the caller then checks that the task still has it.
  */
 static bool read_head(const struct fpstate *state, struct head *head)
 {
@@ -64,7 +65,7 @@ static bool read_head(const struct fpstate *state, struct head *head)
 	       !copy_from_kernel_nofault(&head->in_use, &state->regs.xsave.header.xfeatures, sizeof(head->in_use));
 }
 
-/* Of @task's process, whose leader is there as long as @task is not released. In an RCU section. */
+/* Reads the permissions of @task's process. Called in an RCU section, so that its leader is not freed. */
 static void read_permissions(struct task_struct *task, struct row *row)
 {
 	struct fpu *leader = fpu_of(READ_ONCE(task->group_leader));
@@ -73,14 +74,14 @@ static void read_permissions(struct task_struct *task, struct row *row)
 	row->guest_permitted = READ_ONCE(leader->guest_perm.__state_perm) & XFEATURE_MASK_USER_SUPPORTED;
 }
 
-/* Of an enlarged buffer; 0 of another one. */
+/* Returns the memory of an enlarged buffer in bytes, or 0 for a built-in one. */
 static size_t memory_of(const struct head *head)
 {
 	return head->xfeatures & XFEATURE_MASK_USER_DYNAMIC ? buffer_memory(head->size) : 0;
 }
 
-/* Whether nothing was exchanged meanwhile. @task is held. */
-static bool looked_at(struct task_struct *task, struct row *row)
+/* Fills @row. Returns whether no buffer was exchanged meanwhile. @task is held. */
+static bool try_snapshot(struct task_struct *task, struct row *row)
 {
 	struct fpu *fpu = fpu_of(task);
 	struct fpstate *aside = READ_ONCE(fpu->__task_fpstate), *in_place, *own;
@@ -88,7 +89,7 @@ static bool looked_at(struct task_struct *task, struct row *row)
 
 	smp_rmb();
 	in_place = READ_ONCE(fpu->fpstate);
-	/* It begins or ends to run a vCPU: fpu_swap_kvm_fpstate() has written the one, and not the other yet. */
+	/* It is starting or ceasing to run a vCPU: fpu_swap_kvm_fpstate() has written only one of the two. */
 	if (in_place == aside)
 		return false;
 	own = aside ?: in_place;
@@ -105,7 +106,7 @@ static bool looked_at(struct task_struct *task, struct row *row)
 
 	row->guest_bytes = memory_of(&guests);
 	if (own == &fpu->__fpstate) {
-		/* One that is owed a buffer, and executed a program since, does not get it. */
+		/* A task that has called exec since its buffer was reclaimed does not get another one. */
 		row->state = !(row->permitted & XFEATURE_MASK_USER_DYNAMIC) ? NONE :
 			     xfd_is_owed(task) ? RECLAIMED : PERMITTED;
 		return true;
@@ -116,26 +117,26 @@ static bool looked_at(struct task_struct *task, struct row *row)
 	return true;
 }
 
-/* Whether @task is there to be looked at. One that exchanges its buffers at this moment does it once or twice. */
-static int look_at(struct task_struct *task, void *row)
+/* Returns whether @task is alive. A task that is exchanging its buffers does that once or twice: try again. */
+static int take_snapshot(struct task_struct *task, void *row)
 {
 	guard(rcu)();
-	/* One that is not exiting in an RCU section is released after it, if at all. */
+	/* A task that is not exiting now is not released before the end of this RCU section. */
 	if (READ_ONCE(task->flags) & PF_EXITING)
 		return false;
-	/* It may have executed a program since it was found. */
+	/* It may have called exec since it was found. */
 	read_permissions(task, row);
 	for (int tries = 0; tries < 16; tries++)
-		if (looked_at(task, row))
+		if (try_snapshot(task, row))
 			return true;
-	/* It was interrupted between the one and the other. */
+	/* It was interrupted between the two writes. */
 	((struct row *)row)->state = RUNNING;
 	return true;
 }
 
 /*
- * Whether @task may be worth a row: nothing is locked, and what was read is looked at again. Its leader, which is
- * released after it, is there in an RCU section in which it was found among the living.
+ * Returns whether @task may be worth a row. Nothing is locked, so everything is checked again later.
+ * @task was found alive in this RCU section, so its leader, which is released after it, is there.
  */
 static bool is_candidate(struct task_struct *task)
 {
@@ -170,7 +171,7 @@ static u64 since_ms(struct task_struct *task)
 #endif
 }
 
-/* Whether who opened the file may see @task. Sleeps on PREEMPT_RT. */
+/* Returns whether the task that opened the file may see @task. Sleeps on PREEMPT_RT. */
 static bool is_shown(struct task_struct *task, const struct walk *walk)
 {
 	const struct cred *before = override_creds(walk->cred);
@@ -180,13 +181,13 @@ static bool is_shown(struct task_struct *task, const struct walk *walk)
 	return shown;
 }
 
-/* The row, if there is to be one, of the thread that was found as @tid. */
+/* Fills the row of the thread that was found as @tid. Returns whether there is one. */
 static bool make_row(struct task_struct *task, pid_t tid, const struct walk *walk, struct row *row)
 {
 	*row = (struct row) { };
-	if (!is_shown(task, walk) || !static_call(xfd_gate_task_call_func)(task, look_at, row))
+	if (!is_shown(task, walk) || !static_call(xfd_gate_task_call_func)(task, take_snapshot, row))
 		return false;
-	/* Of the many tasks that run a vCPU, those alone that may run one with tiles. */
+	/* Of all the tasks that run a vCPU, show only those that may run one with tiles. */
 	if (row->state == NONE && !row->guest_bytes && !(row->guest_permitted & XFEATURE_MASK_USER_DYNAMIC))
 		return false;
 	row->tid = tid;
@@ -195,20 +196,20 @@ static bool make_row(struct task_struct *task, pid_t tid, const struct walk *wal
 	row->cgroup = cgroup_of(task);
 	get_task_comm(row->comm, task);
 	/*
-	 * One that has gone has none any more, while its process may live; and who executed a program has its
-	 * leader's now, which was here before.
+	 * A thread that has exited has no number any more, although its process may live on. A thread that
+	 * has called exec has its leader's number, which has had its turn already.
 	 */
 	return task_pid_nr_ns(task, walk->ns) == tid;
 }
 
-/* The first row from *@position on, which becomes its own; without one *@position stays. */
+/* Returns the first row at or after *@position, and moves *@position to it. If there is none, leaves it. */
 static struct row *next_row(struct walk *walk, loff_t *position)
 {
 	int nr = *position > INT_MAX ? 0 : *position;
 
-	/* A system may have millions of threads. */
+	/* A system may have millions of threads, so a reader that is killed stops reading. */
 	while (nr && !fatal_signal_pending(current)) {
-		struct task_struct *task = xfd_task_from(&nr, walk->ns, is_candidate);
+		struct task_struct *task = xfd_next_task(&nr, walk->ns, is_candidate);
 		bool made;
 
 		cond_resched();
@@ -225,7 +226,7 @@ static struct row *next_row(struct walk *walk, loff_t *position)
 	return NULL;
 }
 
-/* Position 0 is the line of names, each other one the first thread ID to look at; it stays behind the last row. */
+/* Position 0 is the header. Any other is the first thread ID to check, and stays behind the last row. */
 static void *start(struct seq_file *seq, loff_t *position)
 {
 	return *position ? next_row(seq->private, position) : SEQ_START_TOKEN;

@@ -8,7 +8,7 @@
 struct file;
 struct inode;
 
-/* What its proc_ops do. Sleep; 0 or an errno. */
+/* For the proc_ops of that file. They sleep, and return 0 or an errno. */
 int xfd_threads_open(struct file *file);
 int xfd_threads_release(struct inode *inode, struct file *file);
 

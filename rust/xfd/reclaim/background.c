@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The background pass, once an interval while the module is in charge.
+ * Runs the background pass once per interval while the module is in charge.
  */
 #include <linux/delay.h>
 #include <linux/jiffies.h>
@@ -15,11 +15,11 @@
 void xfd_background_pass(u64 now, unsigned int interval, const bool *stop);
 
 static unsigned int xfd_reclaim_ms = 10000;
-/* Guards both; not taken by a pass. */
+/* Protects both of these. A pass does not take it. */
 static DEFINE_MUTEX(xfd_background_mutex);
 static bool xfd_background_on;
-/* A pass that runs ends early. */
-static bool xfd_background_ends;
+/* Makes a running pass end early. */
+static bool xfd_background_stopping;
 
 #ifndef CONFIG_XFD_FAULTS
 #define xfd_eager false
@@ -37,13 +37,13 @@ static void pass(struct work_struct *work)
 {
 	unsigned int interval = READ_ONCE(xfd_reclaim_ms);
 
-	if (!interval || READ_ONCE(xfd_background_ends))
+	if (!interval || READ_ONCE(xfd_background_stopping))
 		return;
-	xfd_background_pass(ktime_to_ms(ktime_get()), xfd_eager ? 0 : interval, &xfd_background_ends);
-	/* A livepatch waits for a worker that never sleeps. */
+	xfd_background_pass(ktime_to_ms(ktime_get()), xfd_eager ? 0 : interval, &xfd_background_stopping);
+	/* Sleep, because a livepatch waits for a worker that never does. */
 	if (xfd_eager)
 		usleep_range(50, 100);
-	if (!READ_ONCE(xfd_background_ends))
+	if (!READ_ONCE(xfd_background_stopping))
 		queue_delayed_work(system_dfl_wq, &xfd_background, delay(interval));
 }
 
@@ -51,7 +51,7 @@ void xfd_background_start(void)
 {
 	mutex_lock(&xfd_background_mutex);
 	xfd_background_on = true;
-	WRITE_ONCE(xfd_background_ends, false);
+	WRITE_ONCE(xfd_background_stopping, false);
 	if (xfd_reclaim_ms)
 		queue_delayed_work(system_dfl_wq, &xfd_background, delay(xfd_reclaim_ms));
 	mutex_unlock(&xfd_background_mutex);
@@ -61,7 +61,7 @@ void xfd_background_stop(void)
 {
 	mutex_lock(&xfd_background_mutex);
 	xfd_background_on = false;
-	WRITE_ONCE(xfd_background_ends, true);
+	WRITE_ONCE(xfd_background_stopping, true);
 	cancel_delayed_work(&xfd_background);
 	mutex_unlock(&xfd_background_mutex);
 }
@@ -77,7 +77,7 @@ static int set_interval(const char *value, const struct kernel_param *param)
 
 	mutex_lock(&xfd_background_mutex);
 	error = param_set_uint(value, param);
-	/* Does not wait for a pass that runs: the next one goes by the new interval. */
+	/* This does not wait for a running pass. The next one uses the new interval. */
 	if (!error && xfd_background_on && xfd_reclaim_ms)
 		mod_delayed_work(system_dfl_wq, &xfd_background, delay(xfd_reclaim_ms));
 	mutex_unlock(&xfd_background_mutex);
@@ -89,4 +89,4 @@ static const struct kernel_param_ops interval_ops = {
 	.get = param_get_uint,
 };
 module_param_cb(reclaim_ms, &interval_ops, &xfd_reclaim_ms, 0644);
-MODULE_PARM_DESC(reclaim_ms, "milliseconds that a task with no live tiles has to sleep until its enlarged register buffer is taken; 0 for never (10000)");
+MODULE_PARM_DESC(reclaim_ms, "milliseconds that a task without live tiles has to sleep before its enlarged register buffer is reclaimed; 0 for never (default 10000)");

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Tasks whose buffers were reclaimed, and that are owed one.
+ * Tasks whose buffer was reclaimed, and that have to get one back.
  *
- * Each of them has a task_work. The task runs it itself when it returns to user mode, before it
+ * Each of them has a task_work. The task itself runs the work when it returns to user mode, before it
  * handles a signal or stops for a tracer (get_signal()), before it enters a virtual CPU, and when it
- * exits: before anybody can see what it lacks. Nobody else pays for it, and no function of the
- * kernel has to be hooked for it.
+ * exits. That is before anybody can see that its buffer is missing. So other tasks have no extra cost,
+ * and no kernel function has to be hooked.
  *
- * When the module goes, each of them is given a buffer from outside, and its work is cancelled. One that
- * task_work_run() has taken from the task's list already cannot be cancelled, and works before it may sleep
- * for as long as a user likes. It is disowned: the kernel's own kfree() takes the place of pay().
+ * When the module is unloaded, it gives each of them a buffer from outside, and cancels the work. A
+ * work that task_work_run() has already taken off the task's list cannot be cancelled, and another
+ * work of that list may sleep for as long as a user likes before this one runs. Such an entry is
+ * detached: its function is changed from regrow_work() to the kernel's own kfree().
  */
 #include <linux/list.h>
 #include <linux/sched.h>
@@ -26,7 +27,7 @@
 #include "../seam/task_fpu.h"
 #include "owed.h"
 
-/* kfree() is no task_work_func_t: the call of one that is disowned would not pass. */
+/* kfree() is not a task_work_func_t, so CFI would reject the call for a detached entry. */
 #if IS_ENABLED(CONFIG_CFI) || IS_ENABLED(CONFIG_CFI_CLANG)
 #error "xfd does not work with control-flow integrity (CONFIG_CFI)"
 #endif
@@ -37,17 +38,17 @@
 
 /* Rust: regrow.rs */
 void xfd_regrow_current(void);
-void xfd_give_held(struct task_struct *task, u64 permitted, void *gift);
+void xfd_give_held(struct task_struct *task, u64 permitted, void *offer);
 
-/* Guards the list, and the states of its entries. Inside of pi_lock. */
+/* Protects the list and the states of its entries. Nests inside pi_lock. */
 static DEFINE_RAW_SPINLOCK(xfd_owed_lock);
-/* As long as an entry is on it, its work is queued, and its task is there. */
+/* While an entry is on this list, its work is queued and its task exists. */
 static LIST_HEAD(xfd_owed_tasks);
 static DECLARE_SWAIT_QUEUE_HEAD(xfd_owed_wait);
-/* Entries whose work is to run yet. */
+/* The number of entries whose work has not run yet */
 atomic_t xfd_owed_count = ATOMIC_INIT(0);
 
-static void pay(struct callback_head *work)
+static void regrow_work(struct callback_head *work)
 {
 	struct xfd_owed *owed = container_of(work, struct xfd_owed, work);
 	enum xfd_owed_state before;
@@ -59,17 +60,17 @@ static void pay(struct callback_head *work)
 	if (before == XFD_LISTED)
 		list_del(&owed->list);
 	else if (before == XFD_CLAIMED)
-		owed->state = XFD_PAID;
+		owed->state = XFD_DONE;
 	raw_spin_unlock_irq(&xfd_owed_lock);
-	/* Who disowned it, when this was called already, counted it. */
-	if (before != XFD_DISOWNED)
+	/* An entry that was detached after this call began is no longer counted. */
+	if (before != XFD_DETACHED)
 		atomic_dec(&xfd_owed_count);
 
-	/* Whoever dies needs none, unless a tracer is to look at it once more. */
+	/* A dying task needs no buffer, unless a tracer will look at it once more. */
 	if (!(current->flags & PF_EXITING) && (!fatal_signal_pending(current) || READ_ONCE(current->ptrace)))
 		xfd_regrow_current();
 
-	/* One that is claimed is freed by who claimed it. */
+	/* A claimed entry is freed by whoever claimed it. */
 	if (before != XFD_CLAIMED)
 		kfree(owed);
 	swake_up_one(&xfd_owed_wait);
@@ -83,13 +84,13 @@ struct xfd_owed *xfd_owed_alloc(void)
 
 bool xfd_owed_add(struct xfd_owed *owed, struct task_struct *task)
 {
-	init_task_work(&owed->work, pay);
+	init_task_work(&owed->work, regrow_work);
 	owed->task = task;
 	owed->state = XFD_LISTED;
 	raw_spin_lock(&xfd_owed_lock);
 	list_add_tail(&owed->list, &xfd_owed_tasks);
 	raw_spin_unlock(&xfd_owed_lock);
-	/* It is held, and cannot run the work before the caller has taken its buffer. */
+	/* The task is held, so it cannot run the work before the caller has taken its buffer. */
 	if (!task_work_add(task, &owed->work, TWA_RESUME)) {
 		atomic_inc(&xfd_owed_count);
 		return true;
@@ -105,12 +106,12 @@ bool xfd_is_owed(struct task_struct *task)
 	struct callback_head *work = READ_ONCE(task->task_works);
 
 	/*
-	 * With pi_lock held nobody takes a work off, and task_work_run(), which takes all, waits before it runs one.
-	 * It is one of a few that a task has, and of so many only if it is on its way to it: closing files, each of
-	 * which is one more, as many as its user likes.
+	 * Nobody removes a work while pi_lock is held, and task_work_run(), which takes them all, takes pi_lock
+	 * before it runs one. A task usually has few works. It has many only if it is about to run them and has
+	 * closed many files, each of which adds one. A user can make these as many as they like.
 	 */
-	for (int looked = 0; work && looked < 256; looked++, work = READ_ONCE(work->next))
-		if (READ_ONCE(work->func) == pay)
+	for (int scanned = 0; work && scanned < 256; scanned++, work = READ_ONCE(work->next))
+		if (READ_ONCE(work->func) == regrow_work)
 			return true;
 	return false;
 }
@@ -130,54 +131,55 @@ struct xfd_owed *xfd_claim_owed(void)
 	return owed;
 }
 
-struct gift {
+struct offer {
 	struct xfd_owed *owed;
 	void *buffer;
 };
 
 static int give(struct task_struct *task, void *data)
 {
-	struct gift *gift = data;
-	bool paid;
+	struct offer *offer = data;
+	bool done;
 	u64 permitted;
 
-	/* Its work ran while the buffer was waited for: it may be in the kernel's FPU code. */
+	/* Its work ran while we waited for memory. The task may be in the kernel's FPU code now. */
 	raw_spin_lock(&xfd_owed_lock);
-	paid = gift->owed->state == XFD_PAID;
+	done = offer->owed->state == XFD_DONE;
 	raw_spin_unlock(&xfd_owed_lock);
-	if (paid)
+	if (done)
 		return true;
-	/* It needs none, and its group leader may be gone. It may run, and write its flags. */
+	/* It needs no buffer, and its group leader may be gone. It may be running and change its flags. */
 	if (READ_ONCE(task->flags) & PF_EXITING)
 		return true;
-	/* It is on its way to its work, and may be anywhere in the kernel's FPU code. */
+	/* It will run its work, and may be anywhere in the kernel's FPU code now. */
 	if (READ_ONCE(task->on_cpu) || READ_ONCE(task->__state) == TASK_RUNNING)
 		return false;
-	/* Held and not exiting, it is not released, and its leader is not before it. */
+	/* It is held and not exiting, so neither it nor its leader is released. */
 	rcu_read_lock();
 	permitted = READ_ONCE(fpu_of(READ_ONCE(task->group_leader))->perm.__state_perm);
 	rcu_read_unlock();
-	xfd_give_held(task, permitted, gift->buffer);
+	xfd_give_held(task, permitted, offer->buffer);
 	return true;
 }
 
-/* What becomes of a claimed entry, the work of which was not cancelled. Whether it is the caller's to free. */
+/* Decides about a claimed entry whose work was not cancelled. Returns whether the caller has to free it. */
 static bool is_over(struct xfd_owed *owed, bool served)
 {
 	bool mine;
 
 	raw_spin_lock_irq(&xfd_owed_lock);
-	mine = owed->state == XFD_PAID;
+	mine = owed->state == XFD_DONE;
 	if (!mine && served) {
 		/*
-		 * task_work_run() has read the function, or will read this one; and then it may be gone at once.
+		 * task_work_run() has read the old function or will read the new one. From then on the entry may be
+		 * freed at any moment.
 		 */
-		owed->state = XFD_DISOWNED;
+		owed->state = XFD_DETACHED;
 		atomic_dec(&xfd_owed_count);
 		smp_store_release(&owed->work.func, (void *)kfree);
 		static_assert(!offsetof(struct xfd_owed, work));
 	} else if (!mine) {
-		/* One that cannot be served now is not in the way of the others. */
+		/* Put it back at the end, so that the others do not wait for it. */
 		owed->state = XFD_LISTED;
 		list_add_tail(&owed->list, &xfd_owed_tasks);
 	}
@@ -188,17 +190,17 @@ static bool is_over(struct xfd_owed *owed, bool served)
 void xfd_give_to(struct xfd_owed *owed, void *buffer)
 {
 	struct task_struct *task = owed->task;
-	struct gift gift = { .owed = owed, .buffer = buffer };
-	bool served = static_call(xfd_gate_task_call_func)(task, give, &gift);
+	struct offer offer = { .owed = owed, .buffer = buffer };
+	bool served = static_call(xfd_gate_task_call_func)(task, give, &offer);
 
-	/* No task has two. */
-	if (served && static_call(xfd_gate_task_work_cancel_func)(task, pay)) {
+	/* A task has only one such work. */
+	if (served && static_call(xfd_gate_task_work_cancel_func)(task, regrow_work)) {
 		atomic_dec(&xfd_owed_count);
 		kfree(owed);
 	} else if (is_over(owed, served)) {
 		kfree(owed);
 	} else if (!served) {
-		/* It runs its work now, or will when it has done what it does in the kernel. */
+		/* It is running its work, or will do so when it leaves the kernel. */
 		swait_event_idle_timeout_exclusive(xfd_owed_wait, list_empty_careful(&xfd_owed_tasks), 1);
 	}
 	put_task_struct(task);

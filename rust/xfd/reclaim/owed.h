@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Tasks whose buffers were reclaimed, and that are owed one (owed.c).
+ * Tasks whose buffer was reclaimed, and that have to get one back (owed.c).
  */
 #ifndef XFD_OWED_H
 #define XFD_OWED_H
@@ -9,10 +9,10 @@
 #include <linux/types.h>
 
 enum xfd_owed_state {
-	XFD_LISTED,	/* the task's work takes it off the list, and frees it */
-	XFD_CLAIMED,	/* on no list: somebody gives the task its buffer from outside, and frees it */
-	XFD_PAID,	/* the work ran meanwhile, and does not look at it any more */
-	XFD_DISOWNED,	/* whatever the task runs frees it, and does nothing else */
+	XFD_LISTED,	/* on the list: the work removes the entry and frees it */
+	XFD_CLAIMED,	/* on no list: whoever claimed it gives the task a buffer from outside and frees it */
+	XFD_DONE,	/* claimed, and the work has run since and does not access it any more */
+	XFD_DETACHED,	/* the task frees it, and does nothing else with it */
 };
 
 struct xfd_owed {
@@ -22,14 +22,14 @@ struct xfd_owed {
 	enum xfd_owed_state state;
 };
 
-/* For a task to come. NULL without memory. Sleeps. */
+/* Allocates an entry. NULL if there is no memory. Sleeps. */
 struct xfd_owed *xfd_owed_alloc(void);
 /*
- * Before @task, which is held where it is, is in user mode again, it gets a buffer. False, and nothing
- * is changed, if it is about to exit. Interrupts off.
+ * Makes @task, which is held, get a buffer before it returns to user mode. Returns false, and changes
+ * nothing, if it is about to exit. Interrupts are off.
  */
 bool xfd_owed_add(struct xfd_owed *owed, struct task_struct *task);
-/* Whether @task, which is held (pi_lock), is still to get one; false with hundreds of other works before that. */
+/* Returns whether @task, which is held (pi_lock), has yet to get one. False if hundreds of works come first. */
 bool xfd_is_owed(struct task_struct *task);
 
 #endif

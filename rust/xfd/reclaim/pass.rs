@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The background pass: buffers of tasks that are blocked, and were all the time between two looks,
-//! with their dynamic components in the initial state (xstate/idle.rs decides).
+//! The background pass: takes the buffers of tasks that were blocked between two scans, with their
+//! dynamic components in the initial state (xstate/idle.rs decides).
 //!
-//! The buffer is exchanged for the one within the task while the scheduler holds the task where it
-//! is; tasks.c says when that is safe. Before the task returns to user mode it gets one again
-//! (regrow.rs), so nobody can tell but by the memory.
+//! The buffer is exchanged for the one built into the task while the scheduler holds the task.
+//! tasks.c says when that is safe. Before the task returns to user mode it gets a buffer again
+//! (regrow.rs), so only the amount of free memory shows that anything happened.
 
 use super::regrow;
 use crate::bindings;
@@ -14,47 +14,51 @@ use crate::buffer::pool;
 use crate::seam::refusal::Refusal;
 use crate::watch::stats::STATS;
 use crate::xstate::facility;
-use crate::xstate::idle::{self, Clock, Look, Note};
+use crate::xstate::idle::{self, Clock, Idleness, Note};
 use kernel::bindings::task_struct;
 use kernel::prelude::*;
 use kernel::sync::atomic::{Atomic, Relaxed};
 
-/// Finds the kernel functions that reclaim must stay away from, and changes nothing.
+/// Looks up the kernel functions in which reclaim must not touch a task. Changes nothing else.
+///
+/// Errors: [`Refusal::NoSymbol`].
 pub(crate) fn locate() -> Result<(), Refusal> {
     // SAFETY: the gates are bound.
     let missing = unsafe { bindings::xfd_find_holders() };
     if missing.is_null() {
         return Ok(());
     }
-    // SAFETY: a C string literal of tasks.c.
+    // SAFETY: this is a C string literal of tasks.c.
     Err(Refusal::NoSymbol(unsafe { CStr::from_char_ptr(missing) }))
 }
 
-/// The parts of the life cycle: passes begin. Sleeps.
+/// Attaches the background pass: passes begin. Sleeps. Does not fail.
 pub(crate) fn begin() -> Result<(), Refusal> {
-    // SAFETY: sleeping is allowed.
+    // SAFETY: this is process context, and may sleep.
     unsafe { bindings::xfd_background_start() };
     Ok(())
 }
 
-/// No more passes begin, and one that runs ends early. Sleeps, and does not wait for it.
+/// Detaches it: no more passes begin, and a running one ends early. Sleeps, but does not wait for
+/// the running one. Does not fail.
 pub(crate) fn end() -> Result {
-    // SAFETY: `begin` began it.
+    // SAFETY: the life cycle calls this only after `begin`. This may sleep.
     unsafe { bindings::xfd_background_stop() };
     Ok(())
 }
 
-/// Waits for a pass that runs, and gives every task its buffer back. Sleeps.
+/// Waits for a running pass, and gives every task its buffer back. Sleeps.
 pub(crate) fn give_back() {
-    // SAFETY: sleeping is allowed, and `end` came before.
+    // SAFETY: this may sleep, and `end` was called before, so no new pass begins.
     unsafe { bindings::xfd_background_synchronize() };
     regrow::give_all_back();
     pool::close();
 }
 
-/// How many threads are without their buffer now.
+/// The number of threads whose buffer is reclaimed now. Any context.
 pub(crate) fn owed() -> i64 {
-    // SAFETY: a static of C's that only atomic operations change; one i32, as in Rust.
+    // SAFETY: a static of owed.c, which is only changed by atomic operations. Both types are one
+    // i32.
     let count: &Atomic<i32> =
         unsafe { Atomic::from_ptr((&raw mut bindings::xfd_owed_count).cast()) };
     count.load(Relaxed).into()
@@ -63,36 +67,36 @@ pub(crate) fn owed() -> i64 {
 /// One pass over all tasks.
 struct Pass {
     now: Clock,
-    /// Milliseconds that a task must have been idle.
+    /// How long a task must have been idle, in milliseconds.
     interval: u32,
 }
 
-/// Looks at all tasks at `now` milliseconds, until `stop`, and frees what the pool does not need.
-/// One at a time. Sleeps.
+/// Scans all tasks at the time `now`, in milliseconds, until `stop` becomes true, and frees what
+/// the pool does not need. Passes must not overlap. Runs in a worker, sleeps.
 #[no_mangle]
 extern "C" fn xfd_background_pass(now: u64, interval: c_uint, stop: *const bool) {
     let mut pass = Pass {
         now: Clock::at(now),
         interval,
     };
-    // SAFETY: task context; both are there until it returns.
-    unsafe { bindings::xfd_look_at_tasks((&raw mut pass).cast(), stop) };
+    // SAFETY: this is process context. `pass` and `stop` outlive the call.
+    unsafe { bindings::xfd_scan_tasks((&raw mut pass).cast(), stop) };
     pool::trim();
 }
 
-/// Looks at a task that is held where it is and does not run; its registers are in its fpstate. Whether
-/// its buffer may go: `switches` is how often the scheduler has taken it off a CPU. Interrupts off.
+/// Whether the buffer of a task may be reclaimed. The task is held and does not run, and its
+/// registers are in its fpstate. `switches` is its number of context switches. Interrupts off.
 ///
 /// # Safety
 ///
-/// `task` is held, and `pass` is [`xfd_background_pass`]'s.
+/// `task` is held, and `pass` comes from [`xfd_background_pass`].
 #[no_mangle]
-unsafe extern "C" fn xfd_is_spare(
+unsafe extern "C" fn xfd_is_reclaimable(
     task: *mut task_struct,
     pass: *mut c_void,
     switches: u32,
 ) -> bool {
-    // SAFETY: the caller vouches for both.
+    // SAFETY: by the contract of this function `pass` is valid, and a held task's buffer is ours.
     let (pass, enlarged) = unsafe {
         let fpu = bindings::xfd_task_fpu(task).cast();
         (&*pass.cast::<Pass>(), Enlarged::of(fpu))
@@ -102,23 +106,23 @@ unsafe extern "C" fn xfd_is_spare(
     };
     let noted = Note::from_word(enlarged.note());
     let in_use = enlarged.xfeatures_in_image() & facility::DYNAMIC;
-    match idle::look(in_use, noted, pass.now, pass.interval, switches) {
-        Look::InUse => enlarged.set_note(0),
-        Look::IdleSince(note) => enlarged.set_note(note.word()),
-        Look::Spare => return true,
+    match idle::classify(in_use, noted, pass.now, pass.interval, switches) {
+        Idleness::InUse => enlarged.set_note(0),
+        Idleness::IdleSince(note) => enlarged.set_note(note.word()),
+        Idleness::Reclaimable => return true,
     }
     false
 }
 
-/// Takes the buffer of a task of which [`xfd_is_spare`] said that it may go, and which is still
+/// Takes the buffer of a task for which [`xfd_is_reclaimable`] returned true, and which is still
 /// held. Interrupts off.
 ///
 /// # Safety
 ///
-/// As for [`xfd_is_spare`].
+/// As for [`xfd_is_reclaimable`].
 #[no_mangle]
 unsafe extern "C" fn xfd_take_buffer(task: *mut task_struct) -> *mut bindings::fpstate {
-    // SAFETY: the caller vouches for it.
+    // SAFETY: by the contract of this function the task is held, so its buffer is ours.
     let enlarged = unsafe { Enlarged::of(bindings::xfd_task_fpu(task).cast()) };
     enlarged.map_or(core::ptr::null_mut(), |enlarged| {
         STATS.reclaimed.count();
@@ -126,13 +130,13 @@ unsafe extern "C" fn xfd_take_buffer(task: *mut task_struct) -> *mut bindings::f
     })
 }
 
-/// Frees what [`xfd_take_buffer`] took. Sleeps.
+/// Frees what [`xfd_take_buffer`] took, or does nothing if it is NULL. Sleeps.
 ///
 /// # Safety
 ///
-/// `state` is of one call of it.
+/// `state` was returned by [`xfd_take_buffer`] and is freed only once, or it is NULL.
 #[no_mangle]
 unsafe extern "C" fn xfd_free_buffer(state: *mut bindings::fpstate) {
-    // SAFETY: the caller vouches for it: no task has it any more.
+    // SAFETY: by the contract of this function no task has it any more.
     unsafe { fpstate::free(state) }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Other tasks, held where they are while pass.rs looks at their registers.
+ * Holds other tasks where they are while pass.rs checks their registers.
  */
 #include <linux/kallsyms.h>
 #include <linux/module.h>
@@ -23,31 +23,31 @@
 #include "owed.h"
 
 /* Rust: pass.rs */
-bool xfd_is_spare(struct task_struct *task, void *pass, u32 switches);
+bool xfd_is_reclaimable(struct task_struct *task, void *pass, u32 switches);
 struct fpstate *xfd_take_buffer(struct task_struct *task);
 void xfd_free_buffer(struct fpstate *state);
 
 /*
- * Kernel functions that hold a pointer to current's fpstate or the size of its frame while they
- * sleep, or that restore or write its registers before current returns to user mode. A task that is
- * in one of them, in what a livepatch has put in the place of one, or in code of this module is left alone.
+ * Kernel functions that hold a pointer to current's fpstate, or the size of its frame, while they
+ * sleep, or that restore or write its registers before current returns to user mode. A task is not
+ * touched while it is in one of them, in a livepatch's replacement of one, or in code of this module.
  */
 static struct {
 	const char *symbol;
 	bool optional;
-	/* The function, and the part that the compiler moved away from it. */
+	/* The function, and the cold part that the compiler split off */
 	struct { unsigned long start, end; } hot, cold;
 } xfd_holders[] = {
 	{ "arch_do_signal_or_restart" },	/* a signal is handled: frames, stops, core dumps */
 	{ "__x64_sys_rt_sigreturn" },		/* a frame is read */
 	{ "fpu__restore_sig" },
-	/* Within those; the compiler may inline them. */
+	/* Called by those. The compiler may inline them. */
 	{ "get_signal", true },
-	{ "ptrace_notify", true },		/* on PREEMPT_RT its lock sleeps between the work and the stop */
+	{ "ptrace_notify", true },		/* on PREEMPT_RT its lock sleeps between running the work and the stop */
 	{ "x64_setup_rt_frame", true },
 	{ "copy_fpstate_to_sigframe", true },
 	{ "__fpu_restore_sig", true },
-	/* Of 32-bit and x32 programs, of virtual machines, and of the C code's first use. */
+	/* For 32-bit and x32 programs, for virtual machines, and for a first use in the C code */
 	{ "__ia32_compat_sys_rt_sigreturn", true },
 	{ "__ia32_compat_sys_sigreturn", true },
 	{ "__x64_compat_sys_x32_rt_sigreturn", true },
@@ -55,7 +55,7 @@ static struct {
 	{ "fpu_enable_guest_xfd_features", true },
 	{ "__xfd_enable_feature", true },
 	{ "xfd_enable_feature", true },
-	/* gcc's second name for a system call, after which its .cold part is called; clang has only the first. */
+	/* gcc's second name of a system call, after which its .cold part is named. clang has only the first name. */
 	{ "__do_sys_rt_sigreturn", true },
 	{ "__do_compat_sys_rt_sigreturn", true },
 	{ "__do_compat_sys_sigreturn", true },
@@ -82,10 +82,10 @@ const char *xfd_find_holders(void)
 	return NULL;
 }
 
-/* One pass at a time looks at stacks. */
+/* Only one pass at a time unwinds stacks. */
 static unsigned long xfd_stack[64];
 
-static bool is_in_a_holder(unsigned long address)
+static bool is_in_holder(unsigned long address)
 {
 	struct module *module;
 	int i;
@@ -94,7 +94,7 @@ static bool is_in_a_holder(unsigned long address)
 		if ((address >= xfd_holders[i].hot.start && address < xfd_holders[i].hot.end) ||
 		    (address >= xfd_holders[i].cold.start && address < xfd_holders[i].cold.end))
 			return true;
-	/* This module is one, too. Interrupts are off, so it does not go. */
+	/* This module is a livepatch module, too. Interrupts are off, so the module is not freed. */
 	module = static_call(xfd_gate___module_address)(address);
 	return module && is_livepatch_module(module);
 }
@@ -104,20 +104,20 @@ static bool holds_no_fpstate(struct task_struct *task)
 	int n = static_call(xfd_gate_stack_trace_save_tsk_reliable)(task, xfd_stack, ARRAY_SIZE(xfd_stack));
 	int i;
 
-	/* Nothing is known of a stack that is too deep. */
+	/* If the stack is too deep, nothing is known. */
 	if (n <= 0)
 		return false;
 	for (i = 0; i < n; i++)
-		if (is_in_a_holder(xfd_stack[i]))
+		if (is_in_holder(xfd_stack[i]))
 			return false;
 	return true;
 }
 
 /*
- * Whether @task is in a system call that restores a frame, or on its way there: it may wait before (seccomp's
- * notifications, a selector of syscall user dispatch in a page that is slow to come), and does not run its work
- * between that and the frame. The number of the call is written before anything of this, and is -1 when the
- * frame has been read. Somebody else's call of the same number is left alone, too.
+ * Whether @task is in a system call that restores a frame, or on its way into one. It may wait on the way
+ * (seccomp notifications, a syscall user dispatch selector in a slow page), and does not run its work
+ * between that and reading the frame. The kernel writes the number of the call before all this, and sets
+ * it to -1 when it has read the frame. A different call with the same number is not touched either.
  */
 static bool is_in_sigreturn(struct task_struct *task)
 {
@@ -136,11 +136,12 @@ static bool is_in_sigreturn(struct task_struct *task)
 }
 
 /*
- * Whether @task sleeps, and nobody reads or writes its registers: no tracer, no core dump, no exit, and not
- * itself on its way back to user mode, where it gets its buffer first. The first three have to wake @task, and
- * task_call_func() holds that off. (A tracer stops it in get_signal(), where it gets its buffer before it stops.)
+ * Whether @task sleeps and nobody accesses its registers: no tracer, no core dump, no exit. It is not on
+ * its way back to user mode either, where it gets its buffer first. A tracer, a core dump and an exit all
+ * have to wake @task, and task_call_func() keeps it from waking. (A tracer stops it in get_signal(), where
+ * it gets its buffer before it stops.)
  */
-static bool is_undisturbed(struct task_struct *task)
+static bool is_quiescent(struct task_struct *task)
 {
 	unsigned int state = READ_ONCE(task->__state);
 
@@ -151,29 +152,29 @@ static bool is_undisturbed(struct task_struct *task)
 	       test_tsk_thread_flag(task, TIF_NEED_FPU_LOAD);
 }
 
-struct look {
+struct scan {
 	void *pass;
 	struct xfd_owed *owed;
 	struct fpstate *taken;
 };
 
-/* The stack is unwound for those only whose buffer may go by everything else. */
-static int look_at(struct task_struct *task, void *data)
+/* Unwind the stack only of a task that passed all other checks. */
+static int try_reclaim(struct task_struct *task, void *data)
 {
-	struct look *look = data;
+	struct scan *scan = data;
 	u32 switches = task->nvcsw + task->nivcsw;
 
-	if (is_undisturbed(task) && !is_in_sigreturn(task) && xfd_is_spare(task, look->pass, switches) &&
-	    holds_no_fpstate(task) && xfd_owed_add(look->owed, task)) {
-		look->owed = NULL;
-		look->taken = xfd_take_buffer(task);
+	if (is_quiescent(task) && !is_in_sigreturn(task) && xfd_is_reclaimable(task, scan->pass, switches) &&
+	    holds_no_fpstate(task) && xfd_owed_add(scan->owed, task)) {
+		scan->owed = NULL;
+		scan->taken = xfd_take_buffer(task);
 	}
 	return 0;
 }
 
 /*
- * Whether @task is worth being held: nothing is locked, and what was read is looked at again. Its buffer is not
- * looked into: it may be gone.
+ * Whether @task is worth holding. Nothing is locked, so everything that is read here is checked again.
+ * This does not look into the buffer, which may be gone.
  */
 static bool is_candidate(struct task_struct *task)
 {
@@ -184,27 +185,27 @@ static bool is_candidate(struct task_struct *task)
 	       READ_ONCE(task->__state) != TASK_RUNNING;
 }
 
-void xfd_look_at_tasks(void *pass, const bool *stop)
+void xfd_scan_tasks(void *pass, const bool *stop)
 {
-	struct look look = { .pass = pass };
+	struct scan scan = { .pass = pass };
 	int nr = 1;
 
 	while (nr && !READ_ONCE(*stop)) {
-		struct task_struct *task = xfd_task_from(&nr, &init_pid_ns, is_candidate);
+		struct task_struct *task = xfd_next_task(&nr, &init_pid_ns, is_candidate);
 
 		cond_resched();
 		if (!task)
 			continue;
-		if (!look.owed)
-			look.owed = xfd_owed_alloc();
-		if (look.owed)
-			static_call(xfd_gate_task_call_func)(task, look_at, &look);
-		if (look.taken)
-			xfd_trace_reclaimed(task, look.taken->size);
+		if (!scan.owed)
+			scan.owed = xfd_owed_alloc();
+		if (scan.owed)
+			static_call(xfd_gate_task_call_func)(task, try_reclaim, &scan);
+		if (scan.taken)
+			xfd_trace_reclaimed(task, scan.taken->size);
 		put_task_struct(task);
-		xfd_free_buffer(look.taken);
-		look.taken = NULL;
+		xfd_free_buffer(scan.taken);
+		scan.taken = NULL;
 		nr++;
 	}
-	kfree(look.owed);
+	kfree(scan.owed);
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The call of the #NM handler in the kernel's exception stubs, and its redirection to ours.
+//! Finds the call of the #NM handler in the kernel's exception stubs, and redirects it to ours.
 //!
-//! One 5-byte instruction is exchanged for one 5-byte instruction: the kernel's text patching can
-//! make no other exchange safe while other CPUs run the stub.
+//! A 5-byte instruction is replaced by another 5-byte instruction. That is the only replacement
+//! that the kernel's text patching can make safely while other CPUs run the stub.
 
 use super::refusal::Refusal;
 use super::symbols::{extent, find, optional, variants};
@@ -19,26 +19,29 @@ struct CallSites {
     text_mutex: *mut kernel::bindings::mutex,
 }
 
-// SAFETY: addresses of kernel text, which stays; the mutex is the kernel's own.
+// SAFETY: the addresses are in kernel text, which is never freed, and the mutex is the kernel's.
 unsafe impl Send for CallSites {}
-// SAFETY: as above; writes go through `text_mutex`.
+// SAFETY: it is never written after `locate`, and kernel text is only written under `text_mutex`.
 unsafe impl Sync for CallSites {}
 
 static SITES: SetOnce<CallSites> = SetOnce::new();
 
 /// Finds the calls, and changes nothing.
+///
+/// Errors: [`Refusal::NoSymbol`], [`Refusal::NoCallSite`], [`Refusal::OutOfReach`].
 pub(crate) fn locate() -> Result<(), Refusal> {
     let original = find(c"exc_device_not_available")?;
     let stub = c"asm_exc_device_not_available";
     let idt = only(references(find(stub)?, original)).ok_or(Refusal::NoCallSite(stub))?;
-    // SAFETY: reads a CPU feature bit.
-    let has_fred = unsafe { bindings::xfd_cpu_has_fred() } || fault::looks_as_with_fred();
+    // SAFETY: only reads a CPU feature bit.
+    let has_fred = unsafe { bindings::xfd_cpu_has_fred() } || fault::pretend_fred();
     let fred = if has_fred {
         let calls = variants(c"fred_hwexc").flat_map(|stub| references(stub, original));
         Some(only(calls).ok_or(Refusal::NoCallSite(c"fred_hwexc"))?)
     } else {
-        // Nothing comes by it: not worth a look at every symbol of the kernel, which is three quarters
-        // of loading. gcc's name for it, and clang's; without CONFIG_X86_FRED there is none.
+        // Nothing enters through FRED, so this is not worth walking all symbols of the kernel,
+        // which takes three quarters of the load time. These are gcc's and clang's names of the
+        // function. Without CONFIG_X86_FRED there is none.
         only(
             [c"fred_hwexc.constprop.0", c"fred_hwexc"]
                 .into_iter()
@@ -60,15 +63,16 @@ pub(crate) fn locate() -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Makes every #NM that comes by the IDT come to this module. Sleeps.
+/// Redirects every #NM that is delivered through the IDT to this module. Sleeps.
 ///
-/// Errors: [`Refusal::NoCallSite`] if somebody else has exchanged the instruction meanwhile.
+/// Errors: [`Refusal::NoCallSite`], if somebody else has changed the instruction meanwhile.
 pub(crate) fn redirect_idt() -> Result<(), Refusal> {
     let sites = SITES.as_ref().ok_or(Refusal::NoMemory)?;
     sites.redirect(sites.idt, c"asm_exc_device_not_available")
 }
 
-/// The same for those that come by FRED; nothing on a kernel without it. Sleeps.
+/// The same for an #NM that is delivered through FRED. Does nothing on a kernel without FRED.
+/// Sleeps.
 pub(crate) fn redirect_fred() -> Result<(), Refusal> {
     let sites = SITES.as_ref().ok_or(Refusal::NoMemory)?;
     match sites.fred {
@@ -77,7 +81,7 @@ pub(crate) fn redirect_fred() -> Result<(), Refusal> {
     }
 }
 
-/// Gives #NM back to the kernel: nobody enters by the IDT any more. Sleeps.
+/// Gives the #NM back to the kernel: nobody enters through the IDT any more. Sleeps.
 ///
 /// Errors: EBUSY, if the instruction is not the one that [`redirect_idt`] wrote.
 pub(crate) fn restore_idt() -> Result {
@@ -85,7 +89,7 @@ pub(crate) fn restore_idt() -> Result {
     sites.restore(sites.idt)
 }
 
-/// The same by FRED.
+/// The same for FRED.
 pub(crate) fn restore_fred() -> Result {
     let sites = SITES.as_ref().ok_or(EINVAL)?;
     sites.fred.map_or(Ok(()), |fred| sites.restore(fred))
@@ -109,8 +113,8 @@ impl CallSites {
         let (Some(old), Some(new)) = (site.leading_to(from), site.leading_to(to)) else {
             return Err(EINVAL);
         };
-        // SAFETY: `locate` found a call or jump of 5 bytes there, and `new` is one of the same
-        // kind; `text_mutex` is the kernel's.
+        // SAFETY: `locate` found a 5-byte call or jump at this address, `new` is one of the same
+        // kind, and `text_mutex` is the kernel's.
         kernel::error::to_result(unsafe {
             bindings::xfd_gate_poke5(
                 site.address as *mut c_void,
@@ -122,21 +126,22 @@ impl CallSites {
     }
 }
 
-/// The one of these, if there is no other.
+/// The only element of `calls`, or `None` if there is not exactly one.
 fn only(mut calls: impl Iterator<Item = NearCall>) -> Option<NearCall> {
     let first = calls.next()?;
     calls.next().is_none().then_some(first)
 }
 
-/// Whether the function `caller` calls `function`: the compiler put no copy of it in its place.
+/// Whether the function `caller` calls `function`. It does not if the compiler has inlined it.
 pub(super) fn is_called_by(function: usize, caller: usize) -> bool {
     references(caller, function).next().is_some()
 }
 
 /// The near calls and jumps to `target` in the function at `start`.
 fn references(start: usize, target: usize) -> impl Iterator<Item = NearCall> {
-    // SAFETY: a function in the kernel's text, which is mapped and readable, of that many bytes. Others may
-    // patch it meanwhile; what is found is looked at again, under the kernel's lock, before it is exchanged.
+    // SAFETY: this is a function of that many bytes in kernel text, which is mapped and readable.
+    // Others may patch it meanwhile, so the instruction is compared again under `text_mutex` before
+    // it is replaced.
     let text = unsafe { core::slice::from_raw_parts(start as *const u8, extent(start)) };
-    near_call::all_in(text, start, target)
+    near_call::find_all(text, start, target)
 }

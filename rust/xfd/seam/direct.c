@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The trampoline that ftrace calls at the beginning of fpu_xstate_prctl(), and its neighbours.
+ * The trampoline that ftrace calls at the beginning of fpu_xstate_prctl(), and what belongs to it.
  *
- * A livepatch of the same function may come later: it asks direct_ops_func(), and from then on
- * everything is its own. Without an ops_func ftrace would refuse it. (A direct call and not a
- * livepatch of our own, because that costs eighty instructions a call, for queries, too.)
+ * A livepatch of the same function may come later. ftrace then asks direct_ops_func(), and from that
+ * moment the livepatch has the function to itself. Without an ops_func ftrace would refuse it. (This
+ * is a direct call and not a livepatch because a livepatch costs eighty more instructions per call,
+ * even for a query.)
  */
 #include <linux/ftrace.h>
 #include <linux/linkage.h>
@@ -19,26 +20,27 @@
 /* permission/query.c */
 long xfd_fpu_xstate_prctl(int option, unsigned long arg2);
 
-/* The kernel's function behind ftrace's call. */
+/* The kernel's function, past ftrace's call */
 DEFINE_STATIC_CALL_NULL(xfd_kernels_prctl, xfd_fpu_xstate_prctl);
 
-/* A jump, as in query.c: Kbuild checks it. */
+/* A tail call, as in query.c. Kbuild checks that. */
 notrace long xfd_gate_kernels_prctl(int option, unsigned long arg2)
 {
 	return static_call(xfd_kernels_prctl)(option, arg2);
 }
 
 /*
- * A livepatch has the function: ours stays out of its way. ftrace does not take it back if registering that
- * livepatch failed then; until another one has come and gone the kernel's own function answers, and says the same.
+ * True while a livepatch has the function, so that ours is bypassed. ftrace does not reset it if
+ * registering that livepatch fails afterwards. Until another livepatch has come and gone, the kernel's
+ * own function then answers, with the same results.
  */
 bool xfd_direct_aside;
 
 /*
- * On the stack are the way back into the kernel's function and its caller's. Ours returns to the
- * caller's. The trampoline is aligned, because ftrace takes the lowest bit of its address for
- * "jump, not call" (include/linux/ftrace.h, ftrace_is_jmp()), and only called directly or returned
- * to, so it needs no ENDBR.
+ * The stack holds the return address into the kernel's function, and above it the one into the
+ * caller. Our function returns to the caller. The trampoline is aligned because ftrace uses the lowest
+ * bit of its address for "jump, not call" (include/linux/ftrace.h, ftrace_is_jmp()). It is only
+ * reached by direct calls and returns, so it needs no ENDBR.
  */
 asm(".pushsection .text, \"ax\", @progbits\n"
     __ALIGN_STR "\n"
@@ -56,7 +58,7 @@ asm(".pushsection .text, \"ax\", @progbits\n"
     ".popsection\n");
 void xfd_direct_fpu_xstate_prctl(void);
 
-/* Under direct_mutex of ftrace.c, except for _SELF. */
+/* Called under direct_mutex of ftrace.c, except for the _SELF commands. */
 static int direct_ops_func(struct ftrace_ops *ops, unsigned long ip, enum ftrace_ops_cmd cmd)
 {
 	switch (cmd) {
@@ -67,7 +69,7 @@ static int direct_ops_func(struct ftrace_ops *ops, unsigned long ip, enum ftrace
 		WRITE_ONCE(xfd_direct_aside, false);
 		return 0;
 	default:
-		/* A livepatch was there before: loading is refused (livepatch.rs). */
+		/* A livepatch was there first: refuse to load (livepatch.rs). */
 		return -EBUSY;
 	}
 }
@@ -91,16 +93,16 @@ int xfd_direct_attach(unsigned long function)
 		return error;
 	error = register_ftrace_direct(&direct_ops, trampoline);
 	if (error) {
-		/* ftrace died on the way: what it left is not known, so this is one that cannot be detached. */
+		/* ftrace failed halfway and left an unknown state: treat this as attached, it cannot be detached. */
 		if (direct_ops.flags & FTRACE_OPS_FL_ENABLED)
 			return 0;
 		ftrace_free_filter(&direct_ops);
 		return error;
 	}
-	/* What ftrace says is attached, not what it was asked for. */
+	/* Check what ftrace has attached, rather than what it was asked to attach. */
 	if (static_call(xfd_gate_ftrace_find_rec_direct)(site) == trampoline)
 		return 0;
-	/* If it cannot be detached, it is to be tried again as long as the module is there. */
+	/* If this cannot be detached, report success, so that detaching is retried as long as the module exists. */
 	return xfd_direct_detach() ? 0 : -ENODEV;
 }
 
@@ -108,7 +110,7 @@ int xfd_direct_detach(void)
 {
 	int error = unregister_ftrace_direct(&direct_ops, (unsigned long)xfd_direct_fpu_xstate_prctl, false);
 
-	/* Of one that is attached yet it would be a WARN. */
+	/* While it is still attached, this would WARN. */
 	if (!error)
 		ftrace_free_filter(&direct_ops);
 	return error;

@@ -1,28 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0
-//! fpu_xstate_prctl(), which ftrace leads to us (direct.c).
+//! fpu_xstate_prctl(), whose calls ftrace redirects to this module (direct.c).
 
 use super::refusal::Refusal;
 use super::symbols::find;
 use crate::bindings;
 use kernel::prelude::*;
 
-/// The function.
+/// The function that is redirected.
 pub(crate) const FUNCTION: &CStr = c"fpu_xstate_prctl";
 
-/// Its calls come to this module. Sleeps.
+/// Redirects the calls of the function to this module. Sleeps.
 ///
-/// Errors: [`Refusal::NoDirectCall`], with EBUSY if a BPF program has the function.
+/// Errors: [`Refusal::NoDirectCall`], with EBUSY if a BPF program is attached to the function.
 pub(crate) fn attach() -> Result<(), Refusal> {
     let function = find(FUNCTION)?;
-    // SAFETY: the trampoline was written for this function.
+    // SAFETY: the trampoline was written for this function. This is process context.
     kernel::error::to_result(unsafe { bindings::xfd_direct_attach(function as c_ulong) })
         .map_err(|e| Refusal::NoDirectCall(FUNCTION, e))
 }
 
-/// Nobody enters by it any more. Sleeps.
+/// Stops redirecting: nobody enters through it any more. Sleeps.
 ///
-/// Errors: those of unregister_ftrace_direct(): ftrace has switched itself off, and the calls may come yet.
+/// Errors: those of unregister_ftrace_direct(). ftrace has then disabled itself, and calls may
+/// still arrive.
 pub(crate) fn detach() -> Result {
-    // SAFETY: `attach` attached it.
+    // SAFETY: the life cycle calls this only after `attach` succeeded. This is process context.
     kernel::error::to_result(unsafe { bindings::xfd_direct_detach() })
 }

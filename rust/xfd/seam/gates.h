@@ -21,9 +21,9 @@ struct fpstate;
 struct fpu;
 struct klp_ops;
 
-/* arch/x86/kernel/fpu/internal.h:26, a header that modules do not have */
+/* From arch/x86/kernel/fpu/internal.h:26, which modules cannot include */
 void fpstate_reset(struct fpu *fpu);
-/* kernel/livepatch/patch.h:28, likewise */
+/* From kernel/livepatch/patch.h:28, which modules cannot include */
 struct klp_ops *klp_find_ops(void *old_func);
 
 #define XFD_GATES(G)			\

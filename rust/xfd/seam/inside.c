@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * How many tasks are in this module where they may sleep, and waiting for them.
+ * Counts the tasks that are in this module where they may sleep, and waits for them.
  */
 #include <linux/rcupdate.h>
 #include <linux/swait.h>
 
 #include "inside.h"
 
-/* Those tasks; and one until somebody waits for them. */
+/* The number of those tasks, plus one while nobody waits for them */
 atomic64_t xfd_inside = ATOMIC64_INIT(1);
 bool xfd_waited_for;
-/* Its lock does not sleep on PREEMPT_RT: who has left and is not counted must not. */
+/* Its lock must not sleep on PREEMPT_RT, because a task that has left is no longer counted. */
 static DECLARE_SWAIT_QUEUE_HEAD(xfd_inside_wait);
 
-void xfd_last_one_left(void)
+void xfd_wake_waiter(void)
 {
 	swake_up_one(&xfd_inside_wait);
 }

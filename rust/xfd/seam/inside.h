@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Counting the tasks that may sleep in this module's code: unloading waits for them (lifecycle.rs).
+ * Counts the tasks that may sleep in this module's code. Unloading waits for them (lifecycle.rs).
  */
 #ifndef XFD_INSIDE_H
 #define XFD_INSIDE_H
@@ -10,18 +10,18 @@
 #include "seam.h"
 
 /* Wakes xfd_wait_for_inside(). Does not sleep. */
-void xfd_last_one_left(void);
+void xfd_wake_waiter(void);
 
 static __always_inline void xfd_enter(void)
 {
 	atomic64_inc(&xfd_inside);
 }
 
-/* The count is zero only when somebody waits for that. */
+/* The count becomes zero only if somebody waits for that. */
 static __always_inline void xfd_leave(void)
 {
 	if (unlikely(atomic64_dec_and_test(&xfd_inside)))
-		xfd_last_one_left();
+		xfd_wake_waiter();
 }
 
 #endif

@@ -1,65 +1,69 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The running kernel's extended-state configuration, found once at load time.
+//! The running kernel's configuration of extended state, read once when the module is loaded.
 
 use super::refusal::Refusal;
 use super::symbols::find;
 use crate::bindings;
 use crate::cpu::{cpuid, current::current_fpu, percpu::PerCpuU64};
+use crate::xstate::capacity::{Capacities, Capacity};
 use crate::xstate::facility;
 use crate::xstate::layout::{Format, Layout};
-use crate::xstate::room::{Room, Rooms};
 use crate::xstate::xfeature::{self, Xfeatures};
 use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
 use kernel::prelude::*;
 
-// The table of facilities is that of the kernel which this is built for: Documentation/facilities.rst.
+// The table of facilities is the one of the kernel that this is built for
+// (Documentation/facilities.rst).
 const _: () = {
     assert!(bindings::XFD_USER_DYNAMIC == facility::DYNAMIC.bits());
     assert!(bindings::xfeature_XFEATURE_MAX as u64 == xfeature::XFEATURE_MAX);
 };
 
-/// What the kernel keeps about extended state, by its own symbols.
+/// The kernel's data about extended state, found by symbol.
 pub(crate) struct Kernel {
     /// `fpu_user_cfg`.
     user: &'static bindings::fpu_state_config,
     /// `init_fpstate`, the initial state of every component.
     init_fpstate: *const kernel::bindings::fpstate,
-    /// `xfd_state`: what was last written to each CPU's IA32_XFD.
+    /// `xfd_state`: the value last written to each CPU's IA32_XFD.
     pub(crate) xfd_state: PerCpuU64,
-    /// What takes how much room in a buffer.
-    pub(crate) rooms: Rooms,
-    /// Room for all that a task can be permitted.
-    pub(crate) largest_room: Room,
-    /// Bytes of the machine's largest signal frame.
+    /// How large a buffer is for given components.
+    pub(crate) capacities: Capacities,
+    /// The capacity for everything that a task can be permitted.
+    pub(crate) largest_capacity: Capacity,
+    /// Size in bytes of the machine's largest signal frame.
     pub(crate) largest_frame: u64,
 }
 
-// SAFETY: the kernel's data behind the references is read-only after boot (__ro_after_init,
-// arch/x86/kernel/fpu/core.c:31-45); `xfd_state` is per CPU.
+// SAFETY: the kernel data that this points to is read-only after boot (__ro_after_init,
+// arch/x86/kernel/fpu/core.c:31-45). `xfd_state` is a per-CPU variable.
 unsafe impl Send for Kernel {}
-// SAFETY: as above.
+// SAFETY: as for `Send`: nothing that is shared is ever written.
 unsafe impl Sync for Kernel {}
 
-/// Not the kernel crate's SetOnce, which asks in a function of its own whether it is set: a first
-/// use reads this several times.
+/// Holds the [`Kernel`]. This is not the kernel crate's SetOnce, because that calls a function to
+/// check whether it is set, and a first use reads this several times.
 struct Found(UnsafeCell<MaybeUninit<Kernel>>);
 
-// SAFETY: written once, before anybody else can reach this module's code.
+// SAFETY: it is written once, before any other code of this module can run.
 unsafe impl Sync for Found {}
 
 static KERNEL: Found = Found(UnsafeCell::new(MaybeUninit::uninit()));
 
-/// The running kernel's configuration.
+/// The running kernel's configuration. Any context, once the module has been loaded.
 pub(crate) fn kernel() -> &'static Kernel {
-    // SAFETY: `Kernel::find` fills it before xfd_main makes anything call in here.
+    // SAFETY: `Kernel::find` initialises it before xfd_main.rs attaches anything that calls this.
     unsafe { (*KERNEL.0.get()).assume_init_ref() }
 }
 
 impl Kernel {
-    /// Finds it, and checks that this build's idea of the layouts is the kernel's.
+    /// Finds the configuration, and checks that this build computes the same layouts as the kernel.
+    ///
+    /// Errors: [`Refusal::NoSymbol`], [`Refusal::NoDynamicXfeature`], [`Refusal::OtherLayout`],
+    /// [`Refusal::OtherTaskLayout`].
     pub(crate) fn find() -> Result<(), Refusal> {
-        // SAFETY: gates are bound; these read CPU feature bits and a constant.
+        // SAFETY: the gates are bound. These only read CPU feature bits and a constant.
         let (compacts, largest_frame) = unsafe {
             (
                 bindings::xfd_cpu_compacts(),
@@ -73,15 +77,16 @@ impl Kernel {
         };
         let layout = Layout::new(format, cpuid::component);
 
-        // SAFETY: both symbols are `struct fpu_state_config` (arch/x86/kernel/fpu/core.c:31),
-        // never freed and constant after boot.
+        // SAFETY: both symbols are a `struct fpu_state_config` (arch/x86/kernel/fpu/core.c:31),
+        // which is never freed and is constant after boot.
         let (user, kernel) = unsafe {
             (
                 &*(find(c"fpu_user_cfg")? as *const bindings::fpu_state_config),
                 &*(find(c"fpu_kernel_cfg")? as *const bindings::fpu_state_config),
             )
         };
-        // SAFETY: `struct vcpu_fpu_config` (arch/x86/kernel/fpu/core.c:41), likewise.
+        // SAFETY: the symbol is a `struct vcpu_fpu_config` (arch/x86/kernel/fpu/core.c:41), which
+        // is never freed and is constant after boot.
         let guest = unsafe { &*(find(c"guest_default_cfg")? as *const bindings::vcpu_fpu_config) };
         if (Xfeatures::from_bits(user.max_features) & Xfeatures::USER_DYNAMIC).is_empty() {
             return Err(Refusal::NoDynamicXfeature);
@@ -102,20 +107,20 @@ impl Kernel {
             return Err(Refusal::OtherTaskLayout);
         }
 
-        // What a task has room for once everything is permitted: CET_S, say, is in the kernel's
-        // mask and in that of no task (`XFEATURE_MASK_GUEST_SUPERVISOR`).
+        // The components of a task that is permitted everything. The kernel's own mask has more:
+        // CET_S, for example, is in the mask of no task (`XFEATURE_MASK_GUEST_SUPERVISOR`).
         let dynamic = Xfeatures::from_bits(user.max_features) & Xfeatures::USER_DYNAMIC;
         let [task, vcpu] = [kernel.default_features, guest.features]
             .map(|default| Xfeatures::from_bits(default) | dynamic);
         let user_supported = Xfeatures::from_bits(bindings::XFD_USER_SUPPORTED);
-        let rooms = Rooms::new(layout, user_supported, [task, vcpu]);
+        let capacities = Capacities::new(layout, user_supported, [task, vcpu]);
         let found = Self {
             user,
             init_fpstate: find(c"init_fpstate")? as *const kernel::bindings::fpstate,
-            // SAFETY: DEFINE_PER_CPU(u64, xfd_state), arch/x86/kernel/fpu/core.c:35.
+            // SAFETY: it is DEFINE_PER_CPU(u64, xfd_state), arch/x86/kernel/fpu/core.c:35.
             xfd_state: unsafe { PerCpuU64::new(find(c"xfd_state")?) },
-            largest_room: rooms.with(task),
-            rooms,
+            largest_capacity: capacities.with(task),
+            capacities,
             largest_frame: largest_frame as u64,
         };
         // SAFETY: module initialisation runs once, and nobody reads it yet.
@@ -123,28 +128,29 @@ impl Kernel {
         Ok(())
     }
 
-    /// Bytes of the largest user-visible register image.
+    /// Size in bytes of the largest register image that user space can see.
     pub(crate) fn largest_user_size(&self) -> u32 {
         self.user.max_size
     }
 
-    /// User components of this machine.
+    /// The user components of this machine.
     pub(crate) fn user_xfeatures(&self) -> Xfeatures {
         Xfeatures::from_bits(self.user.max_features)
     }
 
-    /// The fpstate with every component in its initial state.
+    /// The fpstate in which every component is in its initial state.
     pub(crate) fn init_fpstate(&self) -> *const kernel::bindings::fpstate {
         self.init_fpstate
     }
 }
 
-/// Whether current's `struct fpu` looks as it must: a built-in fpstate of `default_size` bytes, and that or
-/// an enlarged one in place.
+/// Whether current's `struct fpu` looks as expected: the built-in fpstate has `default_size` bytes,
+/// and either that one or an enlarged one is in place.
 fn is_plausible(default_size: u32) -> bool {
     let fpu = current_fpu();
-    // SAFETY: even if the layout is another, this is within current's allocation: every
-    // task_struct is followed by at least a struct fpu. The address is not followed.
+    // SAFETY: even if the layout is different, this stays within current's allocation, because
+    // every task_struct is followed by at least a struct fpu. The pointer that is read is not
+    // followed.
     unsafe {
         let in_place = (*fpu).fpstate;
         let known = core::ptr::eq(in_place, &raw const (*fpu).__fpstate)

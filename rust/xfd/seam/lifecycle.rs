@@ -1,29 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What is attached to the kernel, in one list, and the one way to take it off again.
+//! Everything that is attached to the kernel, in one list, and the only way to detach it.
 //!
-//! Loading, disabling, unloading and each failing step of loading use the same three stages:
+//! Loading, disabling, unloading and every failed step of loading go through the same three stages:
 //!
-//! 1. [`Lifecycle::attach`] goes through the list in its order. A part that fails takes those before
-//!    it off again.
-//! 2. [`Lifecycle::detach`] goes through it in reverse. After a part is detached nobody *enters* the
-//!    module through it. It waits for no task that sleeps (text patching and ftrace's RCU tasks, as any
-//!    livepatch's functions), so it may run under `klp_mutex`.
+//! 1. [`Lifecycle::attach`] attaches the parts in order. If one fails, those before it are
+//!    detached.
+//! 2. [`Lifecycle::detach`] detaches the parts in reverse order. Once a part is detached, nobody
+//!    *enters* the module through it. This waits for text patching and RCU tasks, like ftrace does
+//!    for any livepatch, but not for a task that sleeps. So it may run under `klp_mutex`.
 //! 3. [`Lifecycle::finish`] waits until nobody is *inside*. It never runs under a lock of the
-//!    kernel's:
+//!    kernel:
 //!
 //!    ```text
-//!    each part's own end        the background pass is over, reclaimed tasks have their buffers again
-//!    synchronize_rcu_tasks()    who had entered before the detaching is counted by now, or gone
-//!    wait for the count         nobody sleeps in the module
-//!    synchronize_rcu_tasks()    who was counted last has left the module's text
+//!    finish() of each part      the background pass has ended, reclaimed tasks have their buffers
+//!    synchronize_rcu_tasks()    a task that entered before the detach is counted now, or has left
+//!    wait for the count         no task sleeps in the module
+//!    synchronize_rcu_tasks()    the task that was counted last has left the module's text
 //!    ```
 //!
-//! Nothing of the module sleeps on user memory or waits for another task's mercy: these waits are for
-//! allocations, and for tasks that can run to run.
+//! No code of the module sleeps on user memory, or for as long as another task likes. So these
+//! waits are only for allocations, and for runnable tasks to run.
 //!
 //! # Invariants
 //!
-//! - A part's flag is set from the moment that its `attach` succeeded until its `detach` did.
+//! - The flag of a part is set from the time its `attach` succeeds until its `detach` succeeds.
 //! - A module with a part that cannot be detached is never freed: it holds a reference to itself.
 
 use super::refusal::Refusal;
@@ -32,25 +32,26 @@ use crate::fault;
 use kernel::prelude::*;
 use kernel::sync::atomic::{Atomic, AtomicFlag, Full, Relaxed};
 
-/// One thing that is attached to the kernel.
+/// A thing that is attached to the kernel.
 pub(crate) struct Part {
-    /// What it is, for the log.
+    /// Its name, for the log.
     pub(crate) name: &'static CStr,
-    /// Attaches it, or changes nothing. Sleeps.
+    /// Attaches it. If this fails, it has changed nothing. Sleeps.
     pub(crate) attach: fn() -> Result<(), Refusal>,
-    /// Nobody enters through it any more, or it stays as it was. Sleeps, and waits for no task that sleeps.
+    /// Detaches it, so that nobody enters through it any more. If this fails, it has changed
+    /// nothing. Sleeps, but does not wait for a task that sleeps.
     pub(crate) detach: fn() -> Result,
-    /// Waits for what it started. Called when everything is detached, without a lock. Sleeps.
+    /// Waits for what it started. Called with every part detached and no lock held. Sleeps.
     pub(crate) finish: fn(),
 }
 
-/// Parts in the order in which they are attached.
+/// The parts, in the order in which they are attached.
 pub(crate) struct Lifecycle<const N: usize> {
     parts: [Part; N],
     attached: [AtomicFlag; N],
-    /// Something was attached since the last [`Self::finish`].
+    /// Whether something was attached after the last [`Self::finish`].
     unfinished: AtomicFlag,
-    /// A part could not be detached, and that was said.
+    /// Whether a part could not be detached. That has been logged, once.
     stuck: AtomicFlag,
 }
 
@@ -64,7 +65,10 @@ impl<const N: usize> Lifecycle<N> {
         }
     }
 
-    /// Attaches every part, or none. Sleeps; one at a time. After an error [`Self::finish`] is due.
+    /// Attaches every part, or none. After an error the caller has to call [`Self::finish`].
+    /// Sleeps; calls must not overlap.
+    ///
+    /// Errors: that of the part that could not be attached.
     pub(crate) fn attach(&self) -> Result<(), Refusal> {
         self.unfinished.store(true, Relaxed);
         for (i, part) in self.parts.iter().enumerate() {
@@ -78,8 +82,9 @@ impl<const N: usize> Lifecycle<N> {
         Ok(())
     }
 
-    /// Detaches what is attached; whether everything is. What cannot be detached keeps the module
-    /// loaded, if it is not on its way out already. Sleeps; one at a time.
+    /// Detaches whatever is attached. Returns whether nothing is attached any more. A part that
+    /// cannot be detached keeps the module loaded, unless it is being removed already. Sleeps;
+    /// calls must not overlap.
     pub(crate) fn detach(&self) -> bool {
         let mut all = true;
         for (part, attached) in self.parts.iter().zip(&self.attached).rev() {
@@ -111,17 +116,17 @@ impl<const N: usize> Lifecycle<N> {
             name,
             -error.to_errno()
         );
-        // SAFETY: its code runs, so the module is there; fails if it is on its way out.
+        // SAFETY: this code runs, so the module is there. The call fails if it is being removed.
         let _ = unsafe { bindings::xfd_get_module() };
     }
 
-    /// Whether a part could not be detached: the module's text must stay.
+    /// Whether a part could not be detached, so that the module's text must stay.
     pub(crate) fn is_stuck(&self) -> bool {
         self.stuck.load(Relaxed)
     }
 
-    /// Waits until nobody is in the module by way of a part. Does nothing if that was done already.
-    /// Sleeps; no lock of the kernel's is held; one at a time.
+    /// Waits until nobody who entered through a part is in the module. Does nothing if that was
+    /// done already. Sleeps; the caller holds no lock, and calls must not overlap.
     pub(crate) fn finish(&self) {
         if !self.unfinished.xchg(false, Full) {
             return;
@@ -129,7 +134,7 @@ impl<const N: usize> Lifecycle<N> {
         for part in self.parts.iter().rev() {
             (part.finish)();
         }
-        // SAFETY: sleeping is allowed, and no part leads into the module any more.
+        // SAFETY: this may sleep, and no part leads into the module any more.
         unsafe {
             bindings::xfd_synchronize_tasks();
             bindings::xfd_wait_for_inside();
@@ -138,14 +143,15 @@ impl<const N: usize> Lifecycle<N> {
     }
 }
 
-/// A [`Part::finish`] for those that start nothing.
+/// The [`Part::finish`] of a part that starts nothing.
 pub(crate) fn nothing_to_finish() {}
 
-/// How many tasks are inside, for debugfs.
+/// The number of tasks that are inside the module, for debugfs. Any context.
 pub(crate) fn inside() -> i64 {
-    // SAFETY: a static of inside.c that only atomic operations change; one i64, as in Rust.
+    // SAFETY: a static of inside.c, which is only changed by atomic operations. Both types are one
+    // i64.
     let count: &Atomic<i64> = unsafe { Atomic::from_ptr((&raw mut bindings::xfd_inside).cast()) };
-    // SAFETY: an aligned bool of C's; a stale one makes the number wrong by one for a moment.
+    // SAFETY: an aligned bool. If it is stale, the number is off by one for a moment.
     let waited_for = unsafe { (&raw const bindings::xfd_waited_for).read_volatile() };
     count.load(Relaxed) - i64::from(!waited_for)
 }

@@ -1,42 +1,43 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Guards: the lock around a process's permissions, being counted as inside, interrupts.
+//! Guards: the lock of a process's permissions, the count of tasks in the module, and interrupts.
 
 use crate::bindings;
 use core::marker::PhantomData;
 use kernel::prelude::*;
 
-/// `current->sighand->siglock`, interrupts off: guards the process's permissions.
+/// `current->sighand->siglock` is held, with interrupts off. It protects the process's permissions.
 pub(crate) struct Siglock(PhantomData<*const ()>);
 
 impl Siglock {
-    /// Takes the lock. Interrupts must be on: dropping the guard turns them on.
+    /// Takes the lock. Interrupts must be on, because dropping the guard turns them on. Sleeps on
+    /// PREEMPT_RT.
     pub(crate) fn lock() -> Self {
-        // SAFETY: a running user task has a sighand until it has exited.
+        // SAFETY: a running user task has a sighand until it exits.
         unsafe { bindings::xfd_siglock_current() };
         Self(PhantomData)
     }
 
-    /// Whether a thread of current's process has an alternate signal stack of less than `bytes`.
+    /// Whether a thread of current's process has an alternate signal stack smaller than `bytes`.
     pub(crate) fn altstack_below(&self, bytes: u64) -> bool {
-        // SAFETY: siglock keeps the list of threads as it is.
+        // SAFETY: siglock is held, so the list of threads does not change.
         unsafe { bindings::xfd_altstack_below(bytes as c_ulong) }
     }
 }
 
 impl Drop for Siglock {
     fn drop(&mut self) {
-        // SAFETY: this guard holds it.
+        // SAFETY: this guard holds the lock.
         unsafe { bindings::xfd_sigunlock_current() }
     }
 }
 
-/// Current is in this module's code, where it may sleep: unloading waits for it.
+/// Current is counted as being in this module's code, where it may sleep. Unloading waits for it.
 pub(crate) struct Counted(());
 
 impl Counted {
-    /// From now on.
+    /// Counts current until the guard is dropped. Any context except NMI.
     pub(crate) fn enter() -> Self {
-        // SAFETY: adds one to a counter.
+        // SAFETY: this adds one to a counter, which is possible in any context.
         unsafe { bindings::xfd_enter_counted() };
         Self(())
     }
@@ -44,17 +45,17 @@ impl Counted {
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        // SAFETY: `enter` counted it. Unloading also waits for those who have just left.
+        // SAFETY: `enter` counted current. Unloading also waits for a task that has just left.
         unsafe { bindings::xfd_leave_counted() }
     }
 }
 
-/// Runs `f` with interrupts on, in an exception that was entered with them off.
+/// Runs `f` with interrupts on, in an exception that was entered with interrupts off.
 pub(crate) fn with_interrupts<T>(f: impl FnOnce() -> T) -> T {
     // SAFETY: the exception came from user mode, where interrupts are on.
     unsafe { bindings::xfd_irq_enable() };
     let result = f();
-    // SAFETY: back to what the exit path expects.
+    // SAFETY: the exit path expects interrupts off, as on entry.
     unsafe { bindings::xfd_irq_disable() };
     result
 }

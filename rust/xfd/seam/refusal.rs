@@ -1,53 +1,53 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Why the module will not load: one line for dmesg, one errno for insmod.
+//! Why the module does not load: one line in the kernel log, and one errno for insmod.
 
 use kernel::prelude::*;
 
-/// A reason found before anything was changed.
+/// A reason not to load, found before anything was changed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Refusal {
-    /// No XFD on this CPU (or switched off on the kernel's command line): ENODEV.
+    /// This CPU has no XFD, or the kernel was told not to use it: ENODEV.
     NoXfd,
-    /// A Xen PV guest gets its #NM from the hypervisor: ENODEV.
+    /// A Xen PV guest gets #NM from the hypervisor: ENODEV.
     XenPv,
     /// The kernel has no dynamic user component on this machine: ENODEV.
     NoDynamicXfeature,
-    /// kprobes would not tell where `kallsyms_lookup_name` is: the errno of register_kprobe().
+    /// A kprobe did not return the address of `kallsyms_lookup_name`: errno of register_kprobe().
     NoKprobe(Error),
-    /// The running kernel lacks this symbol: ENOENT.
+    /// The running kernel has no such symbol: ENOENT.
     NoSymbol(&'static CStr),
-    /// The sizes the kernel uses are not those computed here: ENOEXEC.
+    /// The kernel uses other sizes than those computed here: ENOEXEC.
     OtherLayout {
-        /// Bytes, by the kernel.
+        /// The kernel's size in bytes.
         kernel: u32,
-        /// Bytes, by this module.
+        /// This module's size in bytes.
         ours: u32,
     },
-    /// `struct fpu` is not where this module was built to find it: ENOEXEC.
+    /// `struct fpu` is not where this build expects it: ENOEXEC.
     OtherTaskLayout,
-    /// Not exactly one call of the handler where this was looked for: ENOEXEC.
+    /// This stub does not have exactly one call of the handler: ENOEXEC.
     NoCallSite(&'static CStr),
-    /// The module was loaded out of reach of a near call: ENOEXEC.
+    /// The module lies out of reach of a near call: ENOEXEC.
     OutOfReach,
     /// The sysctl kernel.ftrace_enabled is 0: EBUSY.
     FtraceOff,
-    /// Nobody calls this function where it was looked for: ENOEXEC.
+    /// None of the expected callers calls this function: ENOEXEC.
     NotCalled(&'static CStr),
-    /// Another livepatch replaces this function already: EBUSY.
+    /// Another livepatch already replaces this function: EBUSY.
     OtherLivepatch(&'static CStr),
-    /// ftrace will not lead this function to us: its errno, EBUSY if somebody else has it.
+    /// ftrace does not redirect this function to us: its errno, EBUSY if somebody else uses it.
     NoDirectCall(&'static CStr, Error),
-    /// ENOMEM.
+    /// There is no memory for the module's own data: ENOMEM.
     NoMemory,
-    /// A test asked for it: ENOMEM.
+    /// A test asked for the failure of this step: ENOMEM.
     #[cfg(CONFIG_XFD_FAULTS)]
-    OnRequest(&'static CStr),
-    /// The livepatch core said no: its errno.
+    Injected(&'static CStr),
+    /// The livepatch core refused: its errno.
     NoLivepatch(Error),
 }
 
 impl Refusal {
-    /// Says why, in one line of the kernel log, and returns the errno for insmod.
+    /// Logs the reason in one line, and returns the errno for insmod.
     pub(crate) fn report(self) -> Error {
         match self {
             Self::NoXfd => {
@@ -89,7 +89,7 @@ impl Refusal {
                 ENOEXEC
             }
             Self::FtraceOff => {
-                pr_err!("not loaded: ftrace is switched off (kernel.ftrace_enabled is 0), and livepatches need it; write 1 and load it again\n");
+                pr_err!("not loaded: ftrace is switched off (kernel.ftrace_enabled is 0), and livepatches need it; set it to 1 and load the module again\n");
                 EBUSY
             }
             Self::NotCalled(name) => {
@@ -101,15 +101,15 @@ impl Refusal {
                 EBUSY
             }
             Self::NoDirectCall(name, e) => {
-                pr_err!("not loaded: ftrace will not call ours for {} (errno {}); detach the BPF program that has it\n", name, -e.to_errno());
+                pr_err!("not loaded: ftrace cannot redirect {} to this module (errno {}); detach the BPF program that uses it\n", name, -e.to_errno());
                 e
             }
             Self::NoMemory => {
-                pr_err!("not loaded: no memory for its own state; free some and load it again\n");
+                pr_err!("not loaded: no memory for its own data; free some and load it again\n");
                 ENOMEM
             }
             #[cfg(CONFIG_XFD_FAULTS)]
-            Self::OnRequest(step) => {
+            Self::Injected(step) => {
                 pr_err!("not loaded: step {} failed as fail_step asks\n", step);
                 ENOMEM
             }

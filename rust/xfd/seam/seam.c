@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Wrappers around what the kernel has only as macros and inline functions, and what makes the
- * module a livepatch.
+ * Wrappers around macros and inline functions of the kernel, and what makes this module a livepatch.
  */
 #include <linux/cpumask.h>
 #include <linux/irqflags.h>
@@ -18,11 +17,11 @@
 #include "seam.h"
 #include "task_fpu.h"
 
-/* klp_enable_patch() takes no other module. */
+/* klp_enable_patch() refuses a module without this. */
 MODULE_INFO(livepatch, "Y");
 MODULE_VERSION(XFD_VERSION);
 
-/* XFD_FPSTATE_NOTE: behind the last member before @regs, the bit-field that follows @xfd. */
+/* XFD_FPSTATE_NOTE lies after the last member before @regs, which is the bit-field that follows @xfd. */
 static_assert(offsetof(struct fpstate, regs) - sizeof(u64) >= offsetofend(struct fpstate, xfd) + sizeof(unsigned int));
 
 bool xfd_cpu_has_xfd(void)
@@ -55,7 +54,7 @@ struct fpu *xfd_task_fpu(struct task_struct *task)
 	return fpu_of(task);
 }
 
-/* Without ftrace's instruction: it stands for what C has inline. */
+/* notrace, because this stands for something that is inline in C. */
 notrace struct fpu *xfd_group_fpu(void)
 {
 	return fpu_of(current->group_leader);
@@ -66,14 +65,14 @@ bool xfd_get_module(void)
 	return try_module_get(THIS_MODULE);
 }
 
-bool xfd_is_forced_out(void)
+bool xfd_is_force_removed(void)
 {
 	return THIS_MODULE->state == MODULE_STATE_GOING && module_refcount(THIS_MODULE) > 0;
 }
 
 /*
- * The frame's trap number and error code are those of the last exception that noted some, and
- * uprobes look at the trap number (arch_uprobe_xol_was_trapped(), arch/x86/kernel/uprobes.c).
+ * Without this the signal frame would show trap number and error code of an older exception. uprobes
+ * check the trap number, too (arch_uprobe_xol_was_trapped(), arch/x86/kernel/uprobes.c).
  */
 void xfd_note_nm(void)
 {

@@ -1,48 +1,52 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Finding unexported symbols, and binding the gates to them.
+//! Looks up unexported symbols, and binds the gates to them.
 
 use super::refusal::Refusal;
 use crate::bindings;
 use core::cell::UnsafeCell;
 use kernel::prelude::*;
 
-/// Binds every gate of gates.h. Changes nothing but this module's own text.
+/// Binds every gate in gates.h. This changes only the module's own text. Sleeps.
+///
+/// Errors: [`Refusal::NoKprobe`], [`Refusal::NoSymbol`].
 pub(crate) fn bind_gates() -> Result<(), Refusal> {
     for gate in gates() {
-        // SAFETY: `gates()` yields entries with a symbol, a C string literal.
+        // SAFETY: `gates()` yields only entries with a symbol, which is a C string literal.
         let symbol = unsafe { CStr::from_char_ptr(gate.symbol) };
         let address = if symbol == c"kallsyms_lookup_name" {
             kallsyms_lookup_name()?
         } else {
             find(symbol)?
         };
-        // SAFETY: `address` is that of the function whose type the gate has (gates.h names both
-        // at once); binding sleeps, and module initialisation may.
+        // SAFETY: `address` is that of the function whose type the gate has, since gates.h declares
+        // both by one name. Module initialisation may sleep.
         unsafe { bindings::xfd_gate_bind(gate, address as c_ulong) };
     }
     Ok(())
 }
 
-/// Address of the kernel symbol `name`. The gate of `kallsyms_lookup_name` must be bound: it is
-/// the first of the list.
+/// The address of the kernel symbol `name`. The gate of `kallsyms_lookup_name` must be bound, so it
+/// is the first in the list.
+///
+/// Errors: [`Refusal::NoSymbol`].
 pub(crate) fn find(name: &'static CStr) -> Result<usize, Refusal> {
     optional(name).ok_or(Refusal::NoSymbol(name))
 }
 
-/// Address of the kernel symbol `name`, if this kernel has it.
+/// The address of the kernel symbol `name`, or `None` if this kernel does not have it.
 pub(crate) fn optional(name: &'static CStr) -> Option<usize> {
-    // SAFETY: a bound gate, and a NUL-terminated name.
+    // SAFETY: the gate is bound, and the name ends in NUL.
     match unsafe { bindings::xfd_gate_lookup(name.as_char_ptr()) } {
         0 => None,
         address => Some(address),
     }
 }
 
-/// Addresses of the functions that are called `name`, or `name` with a suffix of the compiler's
-/// (`.constprop.0`, `.cold`); no more than four. Looks at every symbol of the kernel.
+/// The addresses of at most four functions with the name `name`, or `name` and a suffix that the
+/// compiler added (`.constprop.0`, `.cold`). Walks all symbols of the kernel. Sleeps.
 pub(super) fn variants(name: &'static CStr) -> impl Iterator<Item = usize> {
     let mut found = [0; bindings::XFD_VARIANTS as usize];
-    // SAFETY: a bound gate; it writes no more than that many addresses.
+    // SAFETY: the gate is bound, and writes no more than `XFD_VARIANTS` addresses.
     unsafe { bindings::xfd_gate_find_variants(name.as_char_ptr(), found.as_mut_ptr()) };
     found
         .into_iter()
@@ -50,43 +54,45 @@ pub(super) fn variants(name: &'static CStr) -> impl Iterator<Item = usize> {
         .map(|address| address as usize)
 }
 
-/// Bytes from the start of the kernel function at `address` to the next symbol.
+/// Size in bytes of the kernel function at `address`, up to the next symbol.
 pub(super) fn extent(address: usize) -> usize {
-    // SAFETY: a bound gate.
+    // SAFETY: the gate is bound.
     unsafe { bindings::xfd_gate_size_of(address as c_ulong) as usize }
 }
 
 fn gates() -> impl Iterator<Item = &'static bindings::xfd_gate> {
     let first: *const bindings::xfd_gate = (&raw const bindings::xfd_gates).cast();
     (0..)
-        // SAFETY: `take_while` reads no further than the entry that ends it: gates.c ends the array
-        // with an entry whose symbol is NULL.
+        // SAFETY: `take_while` stops at the last entry of the array, whose symbol is NULL
+        // (gates.c), so nothing behind it is read.
         .map(move |i| unsafe { &*first.add(i) })
         .take_while(|gate| !gate.symbol.is_null())
 }
 
-/// The kernel's own list of kprobes may keep a pointer to it if something goes wrong, so it is not on
-/// a stack.
+/// The kprobe. It is not on a stack, because the kernel's list of kprobes may keep a pointer to it
+/// if something goes wrong.
 struct Probe(UnsafeCell<bindings::kprobe>);
 
-// SAFETY: only module initialisation uses it, which runs once.
+// SAFETY: only module initialisation uses it, and that runs once.
 unsafe impl Sync for Probe {}
 
-// SAFETY: zero is C's initial value of every member (static initialisation).
+// SAFETY: all members may be zero: that is how C initialises a static kprobe.
 static PROBE: Probe = Probe(UnsafeCell::new(unsafe { core::mem::zeroed() }));
 
-/// kallsyms_lookup_name() is not exported, but a kprobe on it is told its address. The probe is
-/// disabled from the start: no text is changed, and ftrace has nothing to do with it.
+/// The address of kallsyms_lookup_name(). It is not exported, but a kprobe on it learns the
+/// address. The probe is registered disabled, so no text is changed and ftrace is not involved.
+///
+/// Errors: [`Refusal::NoKprobe`].
 fn kallsyms_lookup_name() -> Result<usize, Refusal> {
     let probe = PROBE.0.get();
-    // SAFETY: nobody else knows it, and it is static.
+    // SAFETY: nobody else uses this static kprobe.
     let error = unsafe {
         (*probe).symbol_name = c"kallsyms_lookup_name".as_char_ptr();
         (*probe).flags = bindings::KPROBE_FLAG_DISABLED;
         bindings::register_kprobe(probe)
     };
     kernel::error::to_result(error).map_err(Refusal::NoKprobe)?;
-    // SAFETY: it was registered.
+    // SAFETY: the kprobe was just registered.
     unsafe {
         let address = (*probe).addr as usize;
         bindings::unregister_kprobe(probe);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * A walk over all tasks that is interrupted now and then, so that no RCU section is long.
+ * A walk over all tasks, in short RCU sections.
  */
 #ifndef XFD_WALK_H
 #define XFD_WALK_H
@@ -11,15 +11,16 @@
 #include <linux/sched/task.h>
 
 /*
- * The first task that is @wanted, from the number *@nr in @ns on, which it becomes; with a reference. NULL when so
- * many others were looked at that it is somebody else's turn, or, with *@nr 0, when there are no more. @wanted is
- * called in the RCU section in which its task was found among the living.
+ * Returns the first task at or after the number *@nr in @ns for which @wanted returns true, with a
+ * reference, and sets *@nr to its number. Returns NULL after 64 others, so that the caller can
+ * reschedule, and sets *@nr to 0 if there are no more tasks. @wanted is called in the RCU section in
+ * which the task was found alive.
  */
-static __always_inline struct task_struct *xfd_task_from(int *nr, struct pid_namespace *ns,
+static __always_inline struct task_struct *xfd_next_task(int *nr, struct pid_namespace *ns,
 							 bool (*wanted)(struct task_struct *task))
 {
 	guard(rcu)();
-	for (int looked = 0; looked < 64; looked++, ++*nr) {
+	for (int scanned = 0; scanned < 64; scanned++, ++*nr) {
 		struct pid *pid = find_ge_pid(*nr, ns);
 		struct task_struct *task;
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The files of debugfs. An open one holds the module (.owner): the kernel crate's do not
- * (rust/kernel/debugfs/file_ops.rs), and closing one after rmmod would be an Oops.
+ * The debugfs files. An open file holds a reference to the module (.owner). Files of the kernel crate
+ * do not (rust/kernel/debugfs/file_ops.rs): closing one of those after rmmod would be an Oops.
  */
 #include <linux/debugfs.h>
 #include <linux/module.h>

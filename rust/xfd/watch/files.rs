@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! /sys/kernel/debug/xfd: one decimal number a file (files.c), the same as in /proc/xfd/counters.
+//! /sys/kernel/debug/xfd: one decimal number per file (files.c), the same as in /proc/xfd/counters.
 
 use super::stats::{Counter, COUNTERS};
 use crate::bindings;
@@ -8,9 +8,9 @@ use kernel::prelude::*;
 
 /// What a file shows.
 pub(crate) enum Number {
-    /// Events since load.
+    /// The number of events since the module was loaded.
     Counter(&'static Counter),
-    /// A number that somebody keeps.
+    /// A current value.
     Gauge(fn() -> i64),
 }
 
@@ -23,10 +23,10 @@ impl Number {
     }
 }
 
-/// A file: its name, and what it shows.
+/// The name of a file, and what it shows.
 pub(crate) type Named = (&'static CStr, Number);
 
-/// The names and values of the counters and `gauges`, each read when it is its turn.
+/// The names and values of the counters and `gauges`. Each value is read when it is reached.
 pub(crate) fn numbers(gauges: &'static [Named]) -> impl Iterator<Item = (&'static CStr, i64)> {
     [&COUNTERS, gauges]
         .into_iter()
@@ -34,25 +34,25 @@ pub(crate) fn numbers(gauges: &'static [Named]) -> impl Iterator<Item = (&'stati
         .map(|(name, number)| (*name, number.value()))
 }
 
-/// The folder; it goes when this is dropped. A file that is open keeps the module loaded, so it is made
-/// when loading cannot fail any more.
+/// The debugfs folder, which exists until this is dropped. An open file keeps the module loaded, so
+/// the folder is only created when loading can no longer fail.
 pub(crate) struct Files {
     dir: *mut bindings::dentry,
 }
 
-// SAFETY: debugfs has locks of its own.
+// SAFETY: debugfs does its own locking, so a dentry may be used by any thread.
 unsafe impl Send for Files {}
-// SAFETY: as above.
+// SAFETY: debugfs does its own locking.
 unsafe impl Sync for Files {}
 
 impl Files {
-    /// Makes the folder with the counters and `gauges`. debugfs swallows its errors: without it there
-    /// are no files, and the module works. Sleeps.
+    /// Creates the folder with the counters and `gauges`. debugfs does not report errors: without
+    /// debugfs there are no files, and the module still works. Sleeps.
     pub(crate) fn new(gauges: &'static [Named]) -> Self {
-        // SAFETY: sleeping is allowed. An error is a value that debugfs takes for a folder.
+        // SAFETY: this is process context. debugfs accepts an error pointer as a folder.
         let dir = unsafe { bindings::xfd_files_make() };
         for (name, number) in [&COUNTERS, gauges].into_iter().flatten() {
-            // SAFETY: `dir` is debugfs's; name and number are statics.
+            // SAFETY: `dir` comes from debugfs. The name and the number are statics.
             unsafe { bindings::xfd_file_add(dir, name.as_char_ptr(), ptr::from_ref(number).cast()) }
         }
         Self { dir }
@@ -61,18 +61,18 @@ impl Files {
 
 impl Drop for Files {
     fn drop(&mut self) {
-        // SAFETY: `new` made it.
+        // SAFETY: `new` created it. This is process context, where it may sleep for readers.
         unsafe { bindings::xfd_files_remove(self.dir) }
     }
 }
 
-/// What a file that [`Files::new`] made shows now.
+/// The number that a file created by [`Files::new`] shows now.
 ///
 /// # Safety
 ///
-/// `number` is one that was given to `xfd_file_add()`.
+/// `number` was passed to `xfd_file_add()`.
 #[no_mangle]
 unsafe extern "C" fn xfd_number(number: *const c_void) -> i64 {
-    // SAFETY: the caller vouches for it.
+    // SAFETY: by the contract of this function it points to a static `Number`.
     unsafe { &*number.cast::<Number>() }.value()
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What the module shows of itself.
+//! What the module shows about itself.
 
 pub(crate) mod files;
 pub(crate) mod stats;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Counters since load.
+//! Counters of events since the module was loaded.
 
 use super::files::{Named, Number};
 use crate::bindings;
@@ -13,34 +13,34 @@ impl Counter {
         Self(Atomic::new(0))
     }
 
-    /// Counts one. Any context but NMI.
+    /// Adds one. Any context except NMI.
     pub(crate) fn count(&self) {
         self.0.add(1, Relaxed);
     }
 
-    /// How often.
+    /// The number of events so far.
     pub(super) fn value(&self) -> i64 {
         self.0.load(Relaxed)
     }
 }
 
-/// What the handler counts itself; entry.c counts what passes it by.
+/// The counters of the Rust code. entry.c counts what it passes to the kernel's handler.
 pub(crate) struct Stats {
-    /// First uses served: the task has its buffer and is disarmed.
+    /// First uses served: the task got a buffer and was disarmed.
     pub(crate) first_uses: Counter,
-    /// Those of them whose buffer came from the pool.
+    /// Buffers taken from the pool rather than allocated.
     pub(crate) recycled: Counter,
-    /// Enlarged buffers taken from tasks that slept and did not need them.
+    /// Enlarged buffers reclaimed from sleeping tasks that did not need them.
     pub(crate) reclaimed: Counter,
     /// Buffers that such tasks got back.
     pub(crate) regrown: Counter,
-    /// Virtual CPUs' buffers that got room for a dynamic component.
+    /// Virtual CPUs' buffers that got space for a dynamic component.
     pub(crate) guests_grown: Counter,
     /// Uses without permission: SIGILL.
     pub(crate) denied: Counter,
     /// Uses for which there was no memory: SIGSEGV.
     pub(crate) failed_allocations: Counter,
-    /// #NM of a task that had its buffer and was disarmed. Always 0, or there is a bug.
+    /// #NMs of a task that had its buffer and was disarmed. If this is not 0, there is a bug.
     pub(crate) repeated: Counter,
 }
 
@@ -55,15 +55,16 @@ pub(crate) static STATS: Stats = Stats {
     repeated: Counter::new(),
 };
 
-/// What the kernel's handler was left to do; entry.c counts it.
+/// The number of #NMs passed to the kernel's own handler. entry.c counts them.
 fn ordinary_nm() -> i64 {
-    // SAFETY: a static of C's that only atomic operations change; one i64, as in Rust.
+    // SAFETY: a static of entry.c, which is only changed by atomic operations. Both types are one
+    // i64.
     let counter: &Atomic<i64> =
         unsafe { Atomic::from_ptr((&raw mut bindings::xfd_ordinary_nm).cast()) };
     counter.load(Relaxed)
 }
 
-/// All of them, by the names of their files.
+/// All counters, by the names of their files.
 pub(super) static COUNTERS: [Named; 9] = [
     (c"first_uses", Number::Counter(&STATS.first_uses)),
     (c"recycled", Number::Counter(&STATS.recycled)),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What others see of the trace events (xfd_trace.h). Any context but NMI.
+ * Emitting the trace events (xfd_trace.h). Any context except NMI.
  */
 #ifndef XFD_TRACE_CALL_H
 #define XFD_TRACE_CALL_H
@@ -9,7 +9,7 @@
 
 struct task_struct;
 
-/* One first use, step by step. Sizes are bytes of the register image. */
+/* A first use, step by step. Sizes are those of the register image in bytes. */
 struct xfd_first_use {
 	u64 xfd_err;
 	u64 xfd_err_after;
@@ -25,10 +25,10 @@ struct xfd_first_use {
 bool xfd_trace_wanted(void);
 void xfd_trace_first_use(const struct xfd_first_use *use);
 
-/* @task lost its buffer, or has one again, the register image of which is @size bytes. */
+/* @task lost its buffer, or got one back. @size is the size of the register image in bytes. */
 void xfd_trace_reclaimed(struct task_struct *task, u32 size);
 void xfd_trace_regrown(struct task_struct *task, u32 size);
-/* A vCPU's buffer has room for @xfeatures now; bytes of the register image. */
+/* The buffer of a vCPU got space for @xfeatures. Sizes are those of the register image in bytes. */
 void xfd_trace_guest_grown(u64 xfeatures, u32 size_before, u32 size_after);
 
 #endif

@@ -4,7 +4,7 @@
 use xstate::arming;
 use xstate::xfeature::Xfeatures;
 
-/// What a CPU holds, and what the kernel remembers of it.
+/// IA32_XFD of a CPU, and the kernel's copy of it.
 #[derive(Clone, Copy)]
 pub struct Cpu {
     msr: Xfeatures,
@@ -21,7 +21,7 @@ impl Default for Cpu {
 }
 
 impl Cpu {
-    /// A thread with this value runs.
+    /// Switches to a thread with this value.
     pub fn arm(&mut self, wanted: Xfeatures) {
         if let Some(value) = arming::write_needed(self.copy, wanted) {
             (self.msr, self.copy) = (value, value);
@@ -29,12 +29,12 @@ impl Cpu {
         assert_eq!(self.msr, wanted);
     }
 
-    /// Whether an instruction that uses these does not trap.
+    /// Whether an instruction that uses these components does not trap.
     pub fn allows(&self, used: Xfeatures) -> bool {
         (self.msr & used).is_empty()
     }
 
-    /// The two agree.
+    /// Checks that the register and the copy agree.
     pub fn check(&self) {
         assert_eq!(self.msr, self.copy);
     }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What the bytes of a history mean.
+//! How the bytes of a history are read.
 
 use xstate::layout::{Component, Format, Layout, FIXED_REGION};
 
-/// Mostly 18, but anything.
+/// Mostly 18, but any number is possible.
 pub fn idx(value: u8) -> u64 {
     match value {
         0..=127 => 18,
@@ -12,7 +12,7 @@ pub fn idx(value: u8) -> u64 {
     }
 }
 
-/// Mostly 1 << 18, but anything.
+/// Mostly 1 << 18, but any value is possible.
 pub fn xfd_err(value: u8) -> u64 {
     match value {
         0..=127 => 1 << 18,
@@ -20,7 +20,7 @@ pub fn xfd_err(value: u8) -> u64 {
     }
 }
 
-/// Sizes and alignment that CPUID could report, the offsets as the standard format needs them.
+/// Sizes and alignments that CPUID could report, with the offsets that the standard format needs.
 pub fn layout(format: u8, next: &mut impl FnMut() -> Option<u8>) -> Layout {
     let kernel = if format & 1 == 0 {
         Format::Compacted

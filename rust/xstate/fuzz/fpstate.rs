@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A buffer of a thread or a virtual CPU, and what must be true of each.
+//! The buffer of a thread or a virtual CPU, and what must be true of it.
 
 use super::{DEFAULT, USER};
 use xstate::buffer::{self, Masks};
+use xstate::capacity::{Capacities, Capacity};
 use xstate::layout::{Format, Layout};
-use xstate::room::{Room, Rooms};
 use xstate::xfeature::Xfeatures;
 
-/// A buffer: what it says, and the bytes that were allocated for it.
+/// A buffer: its masks, and the bytes that were allocated for it.
 #[derive(Clone, Copy)]
 pub struct Buffer {
     pub masks: Masks,
@@ -17,26 +17,26 @@ pub struct Buffer {
 
 impl Buffer {
     /// The buffer without dynamic components, with `xfd` armed.
-    pub fn small(rooms: &Rooms, xfd: Xfeatures) -> Self {
-        let room = rooms.with(DEFAULT);
+    pub fn small(capacities: &Capacities, xfd: Xfeatures) -> Self {
+        let capacity = capacities.with(DEFAULT);
         Self {
             masks: Masks {
                 xfeatures: DEFAULT,
                 user_xfeatures: DEFAULT & USER,
                 xfd,
             },
-            bytes: room.kernel_size(),
-            user_bytes: room.user_size(),
+            bytes: capacity.kernel_size(),
+            user_bytes: capacity.user_size(),
         }
     }
 
-    /// One with `room` takes over.
-    pub fn enlarge(&mut self, used: Xfeatures, room: &Room) {
-        self.masks = buffer::commit(self.masks, used, room).expect("room");
-        (self.bytes, self.user_bytes) = (room.kernel_size(), room.user_size());
+    /// Replaces it by a buffer with `capacity`.
+    pub fn enlarge(&mut self, used: Xfeatures, capacity: &Capacity) {
+        self.masks = buffer::commit(self.masks, used, capacity).expect("enough capacity");
+        (self.bytes, self.user_bytes) = (capacity.kernel_size(), capacity.user_size());
     }
 
-    /// A save writes the components of `xfeatures`, and nothing behind the buffer's end.
+    /// Checks that a save of `xfeatures` does not write past the end of the buffer.
     pub fn check(&self, layout: &Layout) {
         let masks = self.masks;
         assert!(masks.xfeatures.contains(masks.user_xfeatures));

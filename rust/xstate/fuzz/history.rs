@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The life of a process, as any bytes tell it: requests, first uses, fork, exec, reclaim, and a
-//! virtual CPU. After each step the invariants of the whole are looked at. For the fuzzer, for its corpus, and for proptest.
+//! The life of a process, read from arbitrary bytes: requests, first uses, fork, exec, reclaim, and
+//! a virtual CPU. All invariants are checked after each step. Used by the fuzzer, for its corpus,
+//! and by proptest.
 
 mod cpu;
 mod data;
@@ -11,15 +12,15 @@ use cpu::Cpu;
 use fpstate::Buffer;
 use vcpu::Vcpu;
 use xstate::buffer::{self, Need};
+use xstate::capacity::Capacities;
 use xstate::facility;
-use xstate::idle::{look, Clock, Look, Note};
+use xstate::idle::{classify, Clock, Idleness, Note};
 use xstate::nm_event::NmEvent;
-use xstate::permission::{self, Answer, Audience, Permission, Refusal, GUEST_LOCKED};
-use xstate::room::Rooms;
+use xstate::permission::{self, Answer, Permission, PermissionKind, Refusal, GUEST_LOCKED};
 use xstate::xfeature::Xfeatures;
 
 const TILES: Xfeatures = Xfeatures::USER_DYNAMIC;
-/// Linux's defaults on a Sapphire Rapids: user components, and CET's supervisor ones.
+/// The defaults of Linux on a Sapphire Rapids: user components, and supervisor ones for CET.
 const DEFAULT: Xfeatures = Xfeatures::from_bits(0x21ae7);
 const USER: Xfeatures = Xfeatures::from_bits(0x602e7);
 
@@ -29,36 +30,36 @@ struct Thread {
     buffer: Buffer,
     /// Whether its tiles are in use.
     live: bool,
-    /// A word beside the buffer.
+    /// The word in which reclaim keeps its note.
     note: u64,
     switches: u32,
-    /// Since when it has been blocked.
+    /// The time at which it blocked.
     blocked_at: u64,
-    /// Whether its buffer was reclaimed, and not given back yet.
+    /// Whether its buffer was reclaimed and it has not got another one yet.
     reclaimed: bool,
 }
 
 struct Process {
-    rooms: Rooms,
+    capacities: Capacities,
     host: Permission,
     guest: Permission,
     threads: Vec<Thread>,
     vcpu: Option<Vcpu>,
     cpu: Cpu,
-    /// Milliseconds.
+    /// The time in milliseconds.
     now: u64,
 }
 
-/// Lives through the history that `data` tells; its end is the end of the history.
+/// Runs the history in `data`, to its end.
 ///
 /// # Panics
 ///
-/// An invariant does not hold.
+/// If an invariant is violated.
 pub fn run(data: &[u8]) {
     let mut data = data.iter().copied();
     let mut next = || data.next();
     let Some(format) = next() else { return };
-    let mut process = Process::new(Rooms::new(
+    let mut process = Process::new(Capacities::new(
         data::layout(format, &mut next),
         USER,
         [DEFAULT | TILES, DEFAULT],
@@ -79,8 +80,8 @@ pub fn run(data: &[u8]) {
 impl Process {
     fn step(&mut self, what: u8, thread: usize, value: u8) {
         match what {
-            0 => self.request(data::idx(value), Audience::Host),
-            1 => self.request(data::idx(value), Audience::Guest),
+            0 => self.request(data::idx(value), PermissionKind::Host),
+            1 => self.request(data::idx(value), PermissionKind::Guest),
             2 | 3 => self.nm(thread, data::xfd_err(value)),
             4 => self.new_thread(),
             5 => self.fork(),
@@ -89,15 +90,15 @@ impl Process {
         }
     }
 
-    fn new(rooms: Rooms) -> Self {
-        let room = rooms.with(DEFAULT);
+    fn new(capacities: Capacities) -> Self {
+        let capacity = capacities.with(DEFAULT);
         let permission = Permission {
             xfeatures: DEFAULT,
-            kernel_size: room.kernel_size(),
-            user_size: room.user_size(),
+            kernel_size: capacity.kernel_size(),
+            user_size: capacity.user_size(),
         };
         let mut process = Process {
-            rooms,
+            capacities,
             host: permission,
             guest: permission,
             threads: Vec::new(),
@@ -109,10 +110,10 @@ impl Process {
         process
     }
 
-    /// Every thread starts with the built-in buffer, armed.
+    /// A new thread, with the built-in buffer, and armed.
     fn thread(&self) -> Thread {
         Thread {
-            buffer: Buffer::small(&self.rooms, TILES),
+            buffer: Buffer::small(&self.capacities, TILES),
             live: false,
             note: 0,
             switches: 0,
@@ -127,10 +128,10 @@ impl Process {
         }
     }
 
-    /// The first virtual CPU settles what its kind may have.
+    /// Creates a virtual CPU. From the first one on, the guest permission is locked.
     fn new_vcpu(&mut self) {
         self.guest.xfeatures = self.guest.xfeatures | GUEST_LOCKED;
-        self.vcpu = Some(Vcpu::new(&self.rooms));
+        self.vcpu = Some(Vcpu::new(&self.capacities));
     }
 
     fn fork(&mut self) {
@@ -138,13 +139,13 @@ impl Process {
     }
 
     fn exec(&mut self) {
-        *self = Process::new(self.rooms);
+        *self = Process::new(self.capacities);
     }
 
-    fn request(&mut self, idx: u64, audience: Audience) {
-        let before = match audience {
-            Audience::Host => self.host,
-            Audience::Guest => self.guest,
+    fn request(&mut self, idx: u64, kind: PermissionKind) {
+        let before = match kind {
+            PermissionKind::Host => self.host,
+            PermissionKind::Guest => self.guest,
         };
         let requested = match facility::LINUX.requested(idx, USER) {
             Ok(requested) => requested,
@@ -152,33 +153,36 @@ impl Process {
             Err(refusal) => return assert!(idx < 20 && idx != 18, "{idx}: {refusal:?}"),
         };
         assert_eq!((idx, requested), (18, TILES));
-        let answer = permission::request(before.xfeatures, requested, audience, &self.rooms);
+        let answer = permission::request(before.xfeatures, requested, kind, &self.capacities);
         match answer {
             Ok(Answer::Already) => assert!(before.xfeatures.contains(TILES)),
             Ok(Answer::Grant(granted)) => {
-                // Exactly what was asked for is added, and no size shrinks.
+                // Exactly what was requested is added, and no size shrinks.
                 assert_eq!(granted.xfeatures, before.xfeatures | TILES);
                 assert!(granted.kernel_size >= before.kernel_size);
                 assert!(granted.user_size >= before.user_size);
-                match audience {
-                    Audience::Host => self.host = granted,
-                    Audience::Guest => self.guest = granted,
+                match kind {
+                    PermissionKind::Host => self.host = granted,
+                    PermissionKind::Guest => self.guest = granted,
                 }
             }
             Err(refusal) => {
-                assert_eq!((refusal, audience), (Refusal::GuestLocked, Audience::Guest));
+                assert_eq!(
+                    (refusal, kind),
+                    (Refusal::GuestLocked, PermissionKind::Guest)
+                );
                 assert!(before.xfeatures.contains(GUEST_LOCKED));
                 assert!(!before.xfeatures.contains(TILES));
             }
         }
     }
 
-    /// An #NM of a thread, as the module handles it.
+    /// Handles an #NM of a thread as the module does.
     fn nm(&mut self, thread: usize, xfd_err: u64) {
         let permitted = self.host.xfeatures;
         self.run(thread);
         let thread = &mut self.threads[thread];
-        // The context switch: the CPU runs the thread with its value.
+        // The context switch loads the thread's value.
         self.cpu.arm(thread.buffer.masks.xfd);
         let used = match NmEvent::from_xfd_err(xfd_err, facility::LINUX) {
             NmEvent::FirstUse(used) => used,
@@ -189,25 +193,25 @@ impl Process {
         if !permission::allows(permitted, used) {
             return;
         }
-        match buffer::need(thread.buffer.masks, used, permitted, &self.rooms) {
-            Need::NothingButArming => assert!((thread.buffer.masks.xfd & used).is_empty()),
-            Need::Enlarge(room) => thread.buffer.enlarge(used, &room),
+        match buffer::need(thread.buffer.masks, used, permitted, &self.capacities) {
+            Need::StaleXfd => assert!((thread.buffer.masks.xfd & used).is_empty()),
+            Need::Enlarge(capacity) => thread.buffer.enlarge(used, &capacity),
         }
         thread.live = true;
         self.cpu.arm(thread.buffer.masks.xfd);
         assert!(self.cpu.allows(used), "the instruction would trap again");
     }
 
-    /// A thread runs, and is blocked again. A reclaimed buffer is given back before it does.
+    /// A thread runs and blocks again. If its buffer was reclaimed, it gets one before it runs.
     fn run(&mut self, thread: usize) {
         let permitted = self.host.xfeatures;
         let thread = &mut self.threads[thread];
         thread.switches = thread.switches.wrapping_add(2);
         thread.blocked_at = self.now;
         if thread.reclaimed {
-            match buffer::need(thread.buffer.masks, TILES, permitted, &self.rooms) {
-                Need::Enlarge(room) => thread.buffer.enlarge(TILES, &room),
-                Need::NothingButArming => panic!("a reclaimed buffer is still there"),
+            match buffer::need(thread.buffer.masks, TILES, permitted, &self.capacities) {
+                Need::Enlarge(capacity) => thread.buffer.enlarge(TILES, &capacity),
+                Need::StaleXfd => panic!("a reclaimed buffer is still there"),
             }
             thread.reclaimed = false;
         }
@@ -219,9 +223,9 @@ impl Process {
         self.threads[thread].live = false;
     }
 
-    /// A look of the pass that reclaims buffers, at a blocked thread.
+    /// A reclaim scan finds this thread blocked.
     fn reclaim(&mut self, thread: usize, interval: u8) {
-        let small = Buffer::small(&self.rooms, TILES);
+        let small = Buffer::small(&self.capacities, TILES);
         let thread = &mut self.threads[thread];
         if !thread.buffer.masks.xfeatures.contains(TILES) {
             return;
@@ -229,14 +233,14 @@ impl Process {
         let in_use = if thread.live { TILES } else { Xfeatures::NONE };
         let noted = Note::from_word(thread.note);
         let now = Clock::at(self.now);
-        match look(in_use, noted, now, u32::from(interval), thread.switches) {
-            Look::InUse => thread.note = 0,
-            Look::IdleSince(note) => thread.note = note.word(),
-            Look::Spare => {
+        match classify(in_use, noted, now, u32::from(interval), thread.switches) {
+            Idleness::InUse => thread.note = 0,
+            Idleness::IdleSince(note) => thread.note = note.word(),
+            Idleness::Reclaimable => {
                 assert!(!thread.live, "live tiles are lost");
                 let blocked = self.now - thread.blocked_at;
                 assert!(blocked + 1 >= u64::from(interval), "too early");
-                // Frames keep their size.
+                // Signal frames keep their size.
                 thread.buffer = Buffer {
                     user_bytes: thread.buffer.user_bytes,
                     ..small
@@ -246,11 +250,11 @@ impl Process {
         }
     }
 
-    /// The hypervisor, or its guest, does something.
+    /// The hypervisor or its guest does something.
     fn guest(&mut self, what: u8, value: u8) {
         let Some(vcpu) = &mut self.vcpu else { return };
         match what {
-            8 => vcpu.set_cpuid(value, self.guest.xfeatures, &self.rooms),
+            8 => vcpu.set_cpuid(value, self.guest.xfeatures, &self.capacities),
             _ => vcpu.write_xfd(value),
         }
     }
@@ -267,12 +271,12 @@ impl Process {
             );
             assert!(
                 masks.xfeatures.contains(TILES & !masks.xfd),
-                "disarmed without room"
+                "disarmed without space"
             );
-            thread.buffer.check(self.rooms.layout());
+            thread.buffer.check(self.capacities.layout());
         }
         if let Some(vcpu) = &self.vcpu {
-            vcpu.check(self.guest.xfeatures, self.rooms.layout());
+            vcpu.check(self.guest.xfeatures, self.capacities.layout());
         }
     }
 }

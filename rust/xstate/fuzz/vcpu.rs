@@ -4,12 +4,12 @@
 use super::fpstate::Buffer;
 use super::{DEFAULT, TILES, USER};
 use xstate::buffer;
+use xstate::capacity::Capacities;
 use xstate::guest::{self, Enabling, XfdUpdate};
 use xstate::layout::Layout;
-use xstate::room::Rooms;
 use xstate::xfeature::Xfeatures;
 
-/// A virtual CPU: what the hypervisor enabled, its buffer, and XSTATE_BV of the saved image.
+/// A virtual CPU: its enabled components, its buffer, and XSTATE_BV of the saved image.
 #[derive(Clone, Copy)]
 pub struct Vcpu {
     enabled: Xfeatures,
@@ -18,17 +18,17 @@ pub struct Vcpu {
 }
 
 impl Vcpu {
-    /// With what every guest has.
-    pub fn new(rooms: &Rooms) -> Self {
+    /// A virtual CPU with what every guest has.
+    pub fn new(capacities: &Capacities) -> Self {
         Vcpu {
             enabled: DEFAULT & USER,
-            buffer: Buffer::small(rooms, Xfeatures::NONE),
+            buffer: Buffer::small(capacities, Xfeatures::NONE),
             image: Xfeatures::NONE,
         }
     }
 
-    /// KVM_SET_CPUID2: with tiles, or without.
-    pub fn set_cpuid(&mut self, value: u8, permitted: Xfeatures, rooms: &Rooms) {
+    /// KVM_SET_CPUID2, with tiles or without.
+    pub fn set_cpuid(&mut self, value: u8, permitted: Xfeatures, capacities: &Capacities) {
         let requested = if value & 1 == 0 { USER } else { DEFAULT & USER };
         match guest::enable(requested, self.enabled, permitted) {
             Enabling::Kept => assert!((requested & TILES & !self.enabled).is_empty()),
@@ -37,16 +37,17 @@ impl Vcpu {
                 assert_eq!(more, TILES);
                 let old = self.buffer.masks;
                 let all = old.xfeatures | permitted;
-                let room = rooms.with(all);
-                self.buffer.masks = buffer::enlarged_for_guest(old, more, &room).expect("room");
+                let capacity = capacities.with(all);
+                self.buffer.masks =
+                    buffer::enlarged_for_guest(old, more, &capacity).expect("enough capacity");
                 (self.buffer.bytes, self.buffer.user_bytes) =
-                    (room.kernel_size(), room.user_size());
+                    (capacity.kernel_size(), capacity.user_size());
                 self.enabled = self.enabled | more;
             }
         }
     }
 
-    /// KVM_SET_XSAVE as far as the guest may, then a value for its IA32_XFD.
+    /// KVM_SET_XSAVE with everything that the guest may have, then a write to its IA32_XFD.
     pub fn write_xfd(&mut self, value: u8) {
         self.image = self.enabled & !self.buffer.masks.xfd;
         let xfd = if value & 1 == 0 {
@@ -64,15 +65,18 @@ impl Vcpu {
         assert!((self.image & xfd).is_empty(), "#NM in the host");
     }
 
-    /// Its process's guests may have `permitted`.
+    /// Checks the invariants. `permitted` is the guest permission of its process.
     pub fn check(&self, permitted: Xfeatures, layout: &Layout) {
         let masks = self.buffer.masks;
         assert!(
             permitted.contains(masks.xfeatures),
             "more than is permitted"
         );
-        assert!(masks.xfeatures.contains(self.enabled), "enabled, no room");
-        assert!(masks.xfeatures.contains(self.image), "saved, no room");
+        assert!(
+            masks.xfeatures.contains(self.enabled),
+            "enabled without space"
+        );
+        assert!(masks.xfeatures.contains(self.image), "saved without space");
         self.buffer.check(layout);
     }
 }

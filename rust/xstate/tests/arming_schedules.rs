@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A first use and an exec, preempted wherever they can be, by whatever may run in between, and
-//! resumed on either CPU: every schedule, by exhaustive search. The steps are those of
-//! `FpstateBuffer::install()` and `xfd_fpu_flush_thread()` around the decisions of this crate.
+//! Every schedule of a first use and of an exec, by exhaustive search: the task is preempted
+//! wherever it can be, something else runs in between, and the task resumes on either CPU. The
+//! steps are those of `FpstateBuffer::install()` and `xfd_fpu_flush_thread()`, around the decisions
+//! of this crate.
 
 use xstate::arming;
 use xstate::buffer::{self, Masks, Need};
+use xstate::capacity::{Capacities, Capacity};
 use xstate::layout::{Component, Format, Layout};
-use xstate::room::{Room, Rooms};
 use xstate::xfeature::Xfeatures;
 
 const ARMED: Xfeatures = Xfeatures::USER_DYNAMIC;
@@ -19,13 +20,13 @@ const SMALL: Masks = Masks {
 
 const ALL: Xfeatures = Xfeatures::from_bits(0x602e7);
 
-/// What a first use of a thread with the small buffer allocates.
-fn room() -> Room {
+/// The capacity of what a thread with the small buffer allocates at its first use.
+fn capacity() -> Capacity {
     let layout = Layout::new(Format::Compacted, |_| Component::default());
-    let rooms = Rooms::new(layout, ALL, [ALL, NONE]);
-    match buffer::need(SMALL, ARMED, ALL, &rooms) {
-        Need::Enlarge(room) => room,
-        Need::NothingButArming => panic!("an armed thread needs a buffer"),
+    let capacities = Capacities::new(layout, ALL, [ALL, NONE]);
+    match buffer::need(SMALL, ARMED, ALL, &capacities) {
+        Need::Enlarge(capacity) => capacity,
+        Need::StaleXfd => panic!("an armed thread needs a buffer"),
     }
 }
 
@@ -36,19 +37,19 @@ enum Program {
     Exec,
 }
 
-/// What is left out, to see that it is missed.
+/// The step to leave out, to check that the search notices.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Broken {
     Nothing,
     /// The registers are not locked.
     Lock,
-    /// What the old buffer holds is not loaded before the exchange.
+    /// The contents of the old buffer are not loaded before the exchange.
     Load,
     /// IA32_XFD is not written.
     Msr,
     /// The per-CPU copy is not written.
     Copy,
-    /// exec does not say that the registers are in memory.
+    /// exec does not mark the registers as being in memory.
     Mark,
 }
 
@@ -58,7 +59,7 @@ struct Cpu {
     copy: Xfeatures,
 }
 
-/// Register contents: the task's own before and after exec, or somebody else's.
+/// Register contents: the task's own, initial ones (after exec), or another task's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Content {
     Own,
@@ -71,14 +72,14 @@ struct World {
     program: Program,
     broken: Broken,
     cpus: [Cpu; 2],
-    /// Where the task runs.
+    /// The CPU that the task runs on.
     on: usize,
     registers: Content,
-    /// What its buffer holds.
+    /// The contents of its buffer.
     buffer: Content,
     masks: Masks,
-    /// What it has allocated.
-    allocated: Option<Room>,
+    /// The buffer that it has allocated, before it is installed.
+    allocated: Option<Capacity>,
     /// TIF_NEED_FPU_LOAD.
     in_memory: bool,
 }
@@ -98,7 +99,7 @@ impl World {
         }
     }
 
-    /// `fpregs_restore_userregs()`: the context switch's lazy half.
+    /// `fpregs_restore_userregs()`: loads the registers on the way to user mode.
     fn load(&mut self) {
         if self.in_memory {
             let wanted = self.masks.xfd;
@@ -108,10 +109,10 @@ impl World {
         }
     }
 
-    /// Away from this CPU, another task there, and back on `to`.
+    /// The task leaves this CPU, another one may run there, and the task comes back on `to`.
     fn preempted(mut self, other: Option<Xfeatures>, to: usize) -> Self {
         if !self.in_memory {
-            // The state that a save goes by: xfd_validate_state().
+            // What xfd_validate_state() checks before a save.
             assert_eq!(
                 self.cpus[self.on].msr, self.masks.xfd,
                 "a save with another task's XFD"
@@ -127,21 +128,21 @@ impl World {
         self
     }
 
-    /// One step; false: there is none of this number.
+    /// Runs one step. False if there is no step with this number.
     fn step(&mut self, number: usize) -> bool {
         match (self.program, number) {
-            // `need()`; then the allocation sleeps.
-            (Program::FirstUse, 0) => self.allocated = Some(room()),
-            // fpregs_lock() to fpregs_unlock(): steps 1 to 3.
+            // `need()`. The allocation that follows sleeps.
+            (Program::FirstUse, 0) => self.allocated = Some(capacity()),
+            // Steps 1 to 3 are between fpregs_lock() and fpregs_unlock().
             (Program::FirstUse, 1) => {
                 if self.broken != Broken::Load {
                     self.load();
                 }
             }
             (Program::FirstUse, 2) => {
-                let room = self.allocated.expect("an allocated buffer");
-                self.masks = buffer::commit(self.masks, ARMED, &room).expect("room");
-                // Another layout, and zeroed.
+                let capacity = self.allocated.expect("an allocated buffer");
+                self.masks = buffer::commit(self.masks, ARMED, &capacity).expect("enough capacity");
+                // The new buffer has another layout, and is zeroed.
                 self.buffer = Content::Initial;
             }
             (Program::FirstUse, 3) => {
@@ -157,7 +158,7 @@ impl World {
                 }
             }
             (Program::Exec, 0) => {}
-            // Locked: steps 1 and 2.
+            // Steps 1 and 2 hold the lock.
             (Program::Exec, 1) => {
                 self.masks = SMALL;
                 self.buffer = Content::Initial;
@@ -184,7 +185,7 @@ impl World {
 
     fn check(&self) {
         for cpu in &self.cpus {
-            assert_eq!(cpu.msr, cpu.copy, "IA32_XFD and its copy");
+            assert_eq!(cpu.msr, cpu.copy, "IA32_XFD and its copy differ");
         }
     }
 
@@ -199,7 +200,7 @@ impl World {
     }
 }
 
-/// Every schedule from here on; how many there are.
+/// Runs every schedule from here on. Returns how many there are.
 fn explore(world: World, step: usize, preemptions: u32) -> usize {
     let mut ends = 0;
     if world.preemptible(step) {
@@ -216,7 +217,7 @@ fn explore(world: World, step: usize, preemptions: u32) -> usize {
     if next.step(step) {
         ends + explore(next, step + 1, preemptions)
     } else {
-        // Back to user mode.
+        // The task returns to user mode.
         next.load();
         next.check_end();
         ends + 1
@@ -226,7 +227,7 @@ fn explore(world: World, step: usize, preemptions: u32) -> usize {
 fn all_schedules(program: Program, broken: Broken) -> usize {
     let masks = match program {
         Program::FirstUse => SMALL,
-        Program::Exec => buffer::commit(SMALL, ARMED, &room()).expect("room"),
+        Program::Exec => buffer::commit(SMALL, ARMED, &capacity()).expect("enough capacity"),
     };
     let running = Cpu {
         msr: masks.xfd,

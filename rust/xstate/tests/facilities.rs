@@ -1,37 +1,37 @@
 // SPDX-License-Identifier: GPL-2.0
-//! One to three facilities of one or two components each, asked for and used in any order: at most one #NM
-//! for each thread and facility, and always room for what is not armed.
+//! One to three facilities of one or two components each, requested and used in any order. There is
+//! at most one #NM per thread and facility, and always space for whatever is not armed.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use xstate::arming;
 use xstate::buffer::{self, Masks, Need};
+use xstate::capacity::Capacities;
 use xstate::facility::{Facilities, Facility};
-use xstate::idle::{look, Clock, Look};
+use xstate::idle::{classify, Clock, Idleness};
 use xstate::layout::{Component, Format, Layout};
 use xstate::nm_event::NmEvent;
-use xstate::permission::{self, Answer, Audience};
-use xstate::room::Rooms;
+use xstate::permission::{self, Answer, PermissionKind};
 use xstate::xfeature::Xfeatures;
 
-/// What every process has.
+/// The components that every process has.
 const DEFAULT: Xfeatures = Xfeatures::from_bits(0x7);
-/// Free for facilities.
+/// The first component that a facility may use.
 const FIRST: u32 = 3;
 const COMPONENTS: usize = 17;
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
-    /// `ARCH_REQ_XCOMP_PERM` for the facility of this number in the table.
+    /// `ARCH_REQ_XCOMP_PERM` for this facility, an index into the table.
     Ask(usize),
-    /// An instruction that uses this component of the facility.
+    /// An instruction that uses this component of this facility.
     Use(usize, usize),
     /// The other thread runs.
     Switch,
-    /// TILERELEASE, or what it is called for this facility.
+    /// TILERELEASE, or its counterpart for this facility.
     Release(usize),
-    /// Two looks of the pass that reclaims at the thread that does not run.
+    /// Two reclaim scans, which find the thread that does not run.
     Reclaim,
 }
 
@@ -42,7 +42,7 @@ struct Thread {
     user_size: u32,
     /// Components that are not in their initial state.
     live: Xfeatures,
-    /// #NMs that were served for each facility, since the buffer was taken.
+    /// The number of #NMs served for each facility since the buffer was last reclaimed.
     served: [u32; 3],
 }
 
@@ -57,7 +57,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     vec(step, 1..40)
 }
 
-/// Disjoint facilities of one or two components.
+/// Tables of disjoint facilities with one or two components each.
 fn tables() -> impl Strategy<Value = Vec<Facility>> {
     let all: Vec<u32> = (FIRST..FIRST + COMPONENTS as u32).collect();
     (subsequence(all, 6).prop_shuffle(), vec(1usize..=2, 1..=3)).prop_map(|(numbers, sizes)| {
@@ -100,32 +100,32 @@ fn layout(format: Format, sizes: &[u32], aligned: &[bool]) -> Layout {
 }
 
 impl Thread {
-    /// With the built-in buffer: everything that can be asked for is armed.
-    fn new(dynamic: Xfeatures, rooms: &Rooms) -> Self {
-        let room = rooms.with(DEFAULT);
+    /// A thread with the built-in buffer. Everything that can be requested is armed.
+    fn new(dynamic: Xfeatures, capacities: &Capacities) -> Self {
+        let capacity = capacities.with(DEFAULT);
         Thread {
             masks: Masks {
                 xfeatures: DEFAULT,
                 user_xfeatures: DEFAULT,
                 xfd: dynamic,
             },
-            kernel_size: room.kernel_size(),
-            user_size: room.user_size(),
+            kernel_size: capacity.kernel_size(),
+            user_size: capacity.user_size(),
             live: Xfeatures::NONE,
             served: [0; 3],
         }
     }
 
-    fn check(&self, dynamic: Xfeatures, rooms: &Rooms, format: Format) {
+    fn check(&self, dynamic: Xfeatures, capacities: &Capacities, format: Format) {
         let Masks {
             xfeatures,
             user_xfeatures,
             xfd,
         } = self.masks;
-        assert!(xfeatures.contains(dynamic & !xfd), "disarmed without room");
-        assert!(xfeatures.contains(self.live), "live without room");
-        assert!(rooms.layout().size(xfeatures, format) <= self.kernel_size);
-        assert!(rooms.layout().size(user_xfeatures, Format::Standard) <= self.user_size);
+        assert!(xfeatures.contains(dynamic & !xfd), "disarmed without space");
+        assert!(xfeatures.contains(self.live), "live without space");
+        assert!(capacities.layout().size(xfeatures, format) <= self.kernel_size);
+        assert!(capacities.layout().size(user_xfeatures, Format::Standard) <= self.user_size);
         assert!(self.served.iter().all(|&n| n <= 1), "{:?}", self.served);
     }
 }
@@ -143,11 +143,11 @@ proptest! {
         let facilities = Facilities::new(&table);
         let dynamic = facilities.components();
         let supported = DEFAULT | dynamic;
-        let rooms = Rooms::new(layout(format, &sizes, &aligned), supported, [supported, DEFAULT]);
+        let capacities = Capacities::new(layout(format, &sizes, &aligned), supported, [supported, DEFAULT]);
         let mut permitted = DEFAULT;
-        let mut threads = [Thread::new(dynamic, &rooms), Thread::new(dynamic, &rooms)];
+        let mut threads = [Thread::new(dynamic, &capacities), Thread::new(dynamic, &capacities)];
         let mut running = 0;
-        // What the CPU holds, and the kernel's copy of it: one value, as they must agree.
+        // IA32_XFD and the kernel's copy of it, which must agree.
         let mut cpu = dynamic;
         for step in steps {
             match step {
@@ -155,7 +155,7 @@ proptest! {
                     let Some(facility) = table.get(n) else { continue };
                     let asked = facilities.requested(u64::from(facility.number().nr()), supported).unwrap();
                     prop_assert_eq!(asked, facility.components());
-                    match permission::request(permitted, asked, Audience::Host, &rooms).unwrap() {
+                    match permission::request(permitted, asked, PermissionKind::Host, &capacities).unwrap() {
                         Answer::Already => prop_assert!(permitted.contains(asked)),
                         Answer::Grant(granted) => {
                             prop_assert_eq!(granted.xfeatures, permitted | asked);
@@ -179,11 +179,11 @@ proptest! {
                         continue;
                     }
                     let thread = &mut threads[running];
-                    let Need::Enlarge(room) = buffer::need(thread.masks, used, permitted, &rooms) else {
+                    let Need::Enlarge(capacity) = buffer::need(thread.masks, used, permitted, &capacities) else {
                         panic!("the CPU was armed, the thread was not")
                     };
-                    thread.masks = buffer::commit(thread.masks, used, &room).unwrap();
-                    (thread.kernel_size, thread.user_size) = (room.kernel_size(), room.user_size());
+                    thread.masks = buffer::commit(thread.masks, used, &capacity).unwrap();
+                    (thread.kernel_size, thread.user_size) = (capacity.kernel_size(), capacity.user_size());
                     thread.served[n] += 1;
                     thread.live = thread.live | used;
                     cpu = arming::write_needed(cpu, thread.masks.xfd).unwrap_or(cpu);
@@ -201,20 +201,20 @@ proptest! {
                 }
                 Step::Reclaim => {
                     let blocked = &mut threads[running ^ 1];
-                    let seen = |noted| look(blocked.live, noted, Clock::at(1), 0, 0);
+                    let seen = |noted| classify(blocked.live, noted, Clock::at(1), 0, 0);
                     let noted = match seen(None) {
-                        Look::IdleSince(note) => Some(note),
-                        Look::InUse => None,
-                        Look::Spare => panic!("at the first look"),
+                        Idleness::IdleSince(note) => Some(note),
+                        Idleness::InUse => None,
+                        Idleness::Reclaimable => panic!("reclaimed at the first scan"),
                     };
-                    if seen(noted) == Look::Spare {
+                    if seen(noted) == Idleness::Reclaimable {
                         prop_assert!(blocked.live.is_empty());
-                        *blocked = Thread::new(dynamic, &rooms);
+                        *blocked = Thread::new(dynamic, &capacities);
                     }
                 }
             }
             for thread in &threads {
-                thread.check(dynamic, &rooms, format);
+                thread.check(dynamic, &capacities, format);
             }
             prop_assert_eq!(cpu, threads[running].masks.xfd);
         }

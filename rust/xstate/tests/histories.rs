@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Whole histories of a process: what the fuzzer kept, and others at random.
+//! Whole histories of a process: those in the fuzzer's corpus, and random ones.
 
 #[path = "../fuzz/history.rs"]
 mod history;
@@ -11,7 +11,8 @@ use std::path::Path;
 
 #[test]
 fn those_that_the_fuzzer_kept() {
-    // cargo runs tests in the package; a path of when it was built may be another checkout, with the same cache.
+    // Cargo runs tests in the folder of the package. A path from build time would be wrong if two
+    // checkouts share a target folder.
     let folder = Path::new("fuzz/corpus/history");
     let mut files = 0;
     for entry in fs::read_dir(folder).expect("the corpus") {

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Tasks that come, sleep in the module and go, while the module is taken off: in every order that loom finds.
-//! `Inside` is rust/xfd/seam/inside.c and inside.h, `remove` is `detach()` and `finish()` of
-//! rust/xfd/seam/lifecycle.rs, `Tasks` is as much of the kernel's RCU tasks as they count on. Change one with the
-//! other.
+//! Tasks enter the module, sleep there and leave, while the module is being removed: in every order
+//! that loom finds. `Inside` models rust/xfd/seam/inside.c and inside.h, `remove` models `detach()`
+//! and `finish()` of rust/xfd/seam/lifecycle.rs, and `Tasks` models what they need of RCU tasks.
+//! Keep the models and the code in step.
 
 use loom::cell::UnsafeCell;
 use loom::sync::atomic::{AtomicBool, AtomicI64, Ordering::AcqRel, Ordering::Relaxed};
 use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;
 
-/// What the kernel orders fully is `AcqRel` here. The removal does not rest on it: the queue's lock orders the
-/// wake-up, and RCU tasks all the rest.
+/// Operations that are fully ordered in the kernel are `AcqRel` here. Removal does not depend on
+/// that: the queue's lock orders the wake-up, and RCU tasks orders everything else.
 struct Inside {
     count: AtomicI64,
     waited_for: AtomicBool,
@@ -28,22 +28,23 @@ impl Inside {
         }
     }
 
-    /// `xfd_enter()`: atomic64_inc() orders nothing.
+    /// `xfd_enter()`: atomic64_inc() implies no ordering.
     fn enter(&self) {
         self.count.fetch_add(1, Relaxed);
     }
 
-    /// `xfd_leave()`: atomic64_dec_and_test() orders fully. `text` is the module's, which this still runs.
+    /// `xfd_leave()`: atomic64_dec_and_test() is fully ordered. The caller still runs the module's
+    /// `text`.
     fn leave(&self, text: &Text) {
         if self.count.fetch_sub(1, AcqRel) == 1 {
             text.run();
-            // `xfd_last_one_left()`: swake_up_one() takes the queue's lock.
+            // `xfd_wake_waiter()`: swake_up_one() takes the queue's lock.
             let _queue = self.queue.lock().unwrap();
             self.woken.notify_one();
         }
     }
 
-    /// `xfd_wait_for_inside()`.
+    /// `xfd_wait_for_inside()`
     fn wait(&self) {
         self.waited_for.store(true, Relaxed);
         if self.count.fetch_sub(1, AcqRel) != 1 {
@@ -53,8 +54,9 @@ impl Inside {
         self.waited_for.store(false, Relaxed);
     }
 
-    /// swait_event_idle_exclusive(): looks before it is in the queue, and again when it is. A waker takes the
-    /// queue's lock between putting the waiter in it and its look, or after both.
+    /// swait_event_idle_exclusive() checks the condition before it queues the waiter, and again
+    /// after that. The waker takes the queue's lock either between queueing and the second check,
+    /// or after both.
     fn sleep_until_zero(&self) {
         if self.count.load(Relaxed) == 0 {
             return;
@@ -65,23 +67,24 @@ impl Inside {
         }
     }
 
-    /// `inside()` of lifecycle.rs.
+    /// `inside()` of lifecycle.rs
     fn shown(&self) -> i64 {
         let waited_for = self.waited_for.load(Relaxed);
         self.count.load(Relaxed) - i64::from(!waited_for)
     }
 }
 
-/// One task, as RCU tasks sees it.
+/// A task, as RCU tasks sees it.
 #[derive(Clone, Copy)]
 struct Task {
-    /// In the kernel, and has not slept since.
+    /// It runs in the kernel and has not slept, so it holds up a grace period.
     holds_up: bool,
-    /// How often it stopped holding up.
+    /// How often it has stopped holding up a grace period.
     times: u32,
 }
 
-/// RCU tasks: waits for each task that runs in the kernel to sleep once, or to be in user mode.
+/// RCU tasks: waits until every task that runs in the kernel has slept once or returned to user
+/// mode.
 struct Tasks<const N: usize> {
     tasks: Mutex<[Task; N]>,
     changed: Condvar,
@@ -103,7 +106,7 @@ impl<const N: usize> Tasks<N> {
         self.tasks.lock().unwrap()[who].holds_up = true;
     }
 
-    /// It sleeps, or is in user mode again.
+    /// The task sleeps, or returns to user mode.
     fn is_quiet(&self, who: usize) {
         let mut tasks = self.tasks.lock().unwrap();
         tasks[who].holds_up = false;
@@ -123,23 +126,23 @@ impl<const N: usize> Tasks<N> {
     }
 }
 
-/// The module's text: loom panics if it goes while somebody runs it, or may run it.
+/// The module's text. loom panics if it is freed while somebody runs it or may still run it.
 struct Text(UnsafeCell<bool>);
 
 impl Text {
     fn run(&self) {
-        // SAFETY: loom panics if another thread writes at the same time.
+        // SAFETY: loom panics if another thread writes it at the same time.
         assert!(self.0.with(|there| unsafe { *there }), "freed text is run");
     }
 
     fn free(&self) {
-        // SAFETY: as above.
+        // SAFETY: loom panics if another thread accesses it at the same time.
         self.0.with_mut(|there| unsafe { *there = false });
     }
 }
 
 struct Module<const N: usize> {
-    /// The call of the module's code: the #NM call site, a direct call, a probe.
+    /// A way into the module: the #NM call site, a direct call, a probe.
     call: AtomicBool,
     inside: Inside,
     tasks: Tasks<N>,
@@ -156,7 +159,7 @@ impl<const N: usize> Module<N> {
         })
     }
 
-    /// A task that sleeps for memory in the module, as `xfd_nm_entry()` and `grant()` do.
+    /// A task enters and sleeps for memory, as in `xfd_nm_entry()` and `grant()`.
     fn visit(&self, who: usize) {
         self.tasks.runs(who);
         if self.call.load(Relaxed) {
@@ -185,7 +188,7 @@ impl<const N: usize> Module<N> {
     }
 }
 
-/// Nobody runs text that is gone, and nobody waits for ever.
+/// Nobody runs freed text, and nobody waits for ever.
 #[test]
 fn the_text_goes_after_all_tasks() {
     loom::model(|| {
@@ -197,7 +200,7 @@ fn the_text_goes_after_all_tasks() {
     });
 }
 
-/// The same with two tasks, of which either is the last.
+/// The same with two tasks, either of which may be the last.
 #[test]
 fn the_last_of_two_wakes_who_waits() {
     let mut model = loom::model::Builder::new();
@@ -215,7 +218,7 @@ fn the_last_of_two_wakes_who_waits() {
     });
 }
 
-/// What debugfs shows of one task is wrong by one for a moment, and never by more.
+/// The number in debugfs may be off by one for a moment, but never by more.
 #[test]
 fn the_number_shown_is_wrong_by_one_at_most() {
     loom::model(|| {
@@ -247,10 +250,11 @@ fn a_module_that_does_not_count_is_noticed() {
     });
 }
 
-/// And so it can: a task that has entered and is not counted yet is not waited for.
+/// The model can fail: the count alone does not wait for a task that has entered but is not counted
+/// yet.
 #[test]
 #[should_panic]
-fn a_count_that_is_looked_at_too_early_is_noticed() {
+fn a_count_that_is_checked_too_early_is_noticed() {
     loom::model(|| {
         let module = Module::<1>::new();
         let visited = Arc::clone(&module);

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The search for the call of the #NM handler in the text of several kernels, which
-//! `kernel_look text=FUNCTION` printed there: one file a kernel, of one line a function.
+//! The search for the call of the #NM handler, in the text of several kernels. There is one file
+//! per kernel, with one line per function, as `kernel_look text=FUNCTION` prints it.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::fs;
 use std::path::Path;
-use xstate::near_call::{all_in, LENGTH};
+use xstate::near_call::{find_all, LENGTH};
 
 const HANDLER: &str = "exc_device_not_available";
 
@@ -52,23 +52,23 @@ fn each_kernel_has_one_call_in_each_stub() {
         let handler = functions.iter().find(|f| f.name == HANDLER).unwrap().start;
         for stub in ["asm_exc_device_not_available", "fred_hwexc"] {
             let stub = functions.iter().find(|f| f.name == stub).unwrap();
-            let calls: Vec<_> = all_in(&stub.text, stub.start, handler).collect();
+            let calls: Vec<_> = find_all(&stub.text, stub.start, handler).collect();
             let [call] = calls[..] else {
                 panic!("{kernel}: {}: {calls:?}", stub.name)
             };
-            // It is what the kernel has there, and leads elsewhere when it is exchanged.
+            // It is the instruction that is there, and a new target changes it.
             let at = call.address - stub.start;
             let there = &stub.text[at..at + LENGTH];
             assert_eq!(call.leading_to(handler).unwrap(), there, "{kernel}");
             assert_ne!(call.leading_to(handler + 16).unwrap(), there);
-            // None of the other handlers' calls is taken for it.
-            assert_eq!(all_in(&stub.text, stub.start, handler + 1).count(), 0);
+            // No call of another handler is mistaken for it.
+            assert_eq!(find_all(&stub.text, stub.start, handler + 1).count(), 0);
         }
     }
 }
 
 proptest! {
-    /// Any text, with calls put into it: those are found, where they are, and lead where they should.
+    /// Calls put into random text are found at their addresses, with their targets.
     #[test]
     fn what_is_put_in_is_found(
         mut text in vec(any::<u8>(), 0..200),
@@ -89,7 +89,7 @@ proptest! {
                 put.push(place);
             }
         }
-        let found: Vec<_> = all_in(&text, start, target).collect();
+        let found: Vec<_> = find_all(&text, start, target).collect();
         for place in &put {
             prop_assert!(found.iter().any(|call| call.address == start.wrapping_add(*place)));
         }
@@ -99,11 +99,11 @@ proptest! {
         }
     }
 
-    /// What is out of reach has no instruction.
+    /// There is no instruction for a target that is out of reach.
     #[test]
     fn two_gigabytes_are_the_reach(start in 1usize << 40..1 << 41, distance in -(1i64 << 33)..1 << 33) {
         let text = [0xe8, 0, 0, 0, 0];
-        let call = all_in(&text, start, start + LENGTH).next().unwrap();
+        let call = find_all(&text, start, start + LENGTH).next().unwrap();
         let target = (start + LENGTH).wrapping_add_signed(distance as isize);
         prop_assert_eq!(call.leading_to(target).is_some(), i32::try_from(distance).is_ok());
     }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A task that is owed a buffer runs its work, while the module goes and gives it one from outside: in every order
-//! that loom finds. `Owed` and who handles it are rust/xfd/reclaim/owed.c and regrow.rs, function by function: change
-//! one with the other. Of the kernel's there is as much of task_work and task_call_func() as they count on.
+//! A task whose buffer was reclaimed runs its task_work, while the module is being removed and
+//! gives it a buffer from outside: in every order that loom finds. `Owed` and the functions that
+//! handle it model rust/xfd/reclaim/owed.c and regrow.rs, function by function, together with what
+//! these need of task_work and task_call_func(). Keep the model and the code in step.
 
 use loom::cell::UnsafeCell;
 use loom::sync::atomic::{
@@ -15,53 +16,53 @@ use loom::thread;
 enum State {
     Listed,
     Claimed,
-    Paid,
-    Disowned,
+    Done,
+    Detached,
 }
 
-/// `struct xfd_owed`. Every use of it looks at `there`.
+/// `struct xfd_owed`. Every access checks `there`.
 struct Owed {
     there: UnsafeCell<bool>,
-    /// The work's function: pay(), or the kernel's own kfree().
-    is_disowned: AtomicBool,
+    /// Which function the work has: regrow_work(), or the kernel's own kfree().
+    is_detached: AtomicBool,
     state: UnsafeCell<State>,
 }
 
 impl Owed {
     fn touch(&self) {
-        // SAFETY: loom panics if another thread writes at the same time.
+        // SAFETY: loom panics if another thread writes it at the same time.
         assert!(self.there.with(|there| unsafe { *there }), "freed already");
     }
 
     fn free(&self) {
         self.touch();
-        // SAFETY: as above.
+        // SAFETY: loom panics if another thread accesses it at the same time.
         self.there.with_mut(|there| unsafe { *there = false });
     }
 
     fn state(&self, _lock: &MutexGuard<'_, bool>) -> State {
         self.touch();
-        // SAFETY: as above.
+        // SAFETY: loom panics if another thread writes it at the same time.
         self.state.with(|state| unsafe { *state })
     }
 
     fn set(&self, to: State, _lock: &MutexGuard<'_, bool>) {
         self.touch();
-        // SAFETY: as above.
+        // SAFETY: loom panics if another thread accesses it at the same time.
         self.state.with_mut(|state| unsafe { *state = to });
     }
 
-    /// What task_work_run() calls. It loads the function plainly, and nothing that the function does comes before
-    /// that load, on which it depends: as if it acquired.
+    /// The load of the function in task_work_run(). It is a plain load, but the call depends on it,
+    /// so nothing in the function happens before it: it behaves like an acquire.
     fn function_is_kfree(&self) -> bool {
         self.touch();
-        self.is_disowned.load(Acquire)
+        self.is_detached.load(Acquire)
     }
 }
 
-/// One task and its entry.
+/// A task and its entry.
 struct World {
-    /// pi_lock and the run queue's: with it a task is held where it is. Whether the task runs.
+    /// pi_lock and the run queue's lock, which keep a task where it is. True if the task runs.
     held: Mutex<bool>,
     /// Whether the work is on the task's list.
     queued: AtomicBool,
@@ -70,7 +71,7 @@ struct World {
     is_dying: AtomicBool,
     /// Whether the task has an enlarged buffer.
     enlarged: UnsafeCell<bool>,
-    /// `xfd_owed_lock`. Whether the entry is on the list.
+    /// `xfd_owed_lock`. True if the entry is on the list.
     lock: Mutex<bool>,
     owed: Owed,
 }
@@ -87,19 +88,19 @@ impl World {
             lock: Mutex::new(true),
             owed: Owed {
                 there: UnsafeCell::new(true),
-                is_disowned: AtomicBool::new(false),
+                is_detached: AtomicBool::new(false),
                 state: UnsafeCell::new(State::Listed),
             },
         })
     }
 
     fn is_enlarged(&self) -> bool {
-        // SAFETY: loom panics if another thread writes at the same time.
+        // SAFETY: loom panics if another thread writes it at the same time.
         self.enlarged.with(|enlarged| unsafe { *enlarged })
     }
 
     fn enlarge(&self) {
-        // SAFETY: as above.
+        // SAFETY: loom panics if another thread accesses it at the same time.
         self.enlarged
             .with_mut(|enlarged| unsafe { *enlarged = true });
     }
@@ -113,14 +114,15 @@ impl World {
         self.wakes();
     }
 
-    /// The task, on its way to user mode: task_work_run(). `earlier` is a work before ours that sleeps.
+    /// The task is on its way to user mode and calls task_work_run(). If `earlier` is set, another
+    /// work runs before ours and sleeps.
     fn returns_to_user(&self, earlier: bool) {
         self.wakes();
         self.task_work_run(earlier);
         assert!(self.is_enlarged(), "in user mode without its buffer");
     }
 
-    /// The task exits, and its work is run by exit_task_work().
+    /// The task exits, and exit_task_work() runs its work.
     fn exits(&self) {
         self.wakes();
         self.exiting.store(true, Relaxed);
@@ -128,14 +130,19 @@ impl World {
         *self.held.lock().unwrap() = false;
     }
 
-    /// A signal kills the task. The kernel's FPU code writes its core, and sleeps, between the work and the exit.
+    /// A signal kills the task. Between the work and the exit, the kernel writes its core dump from
+    /// the FPU state, and sleeps.
     fn dies(&self) {
         self.wakes();
         self.is_dying.store(true, Relaxed);
         self.task_work_run(false);
         let before = self.is_enlarged();
         self.sleeps();
-        assert_eq!(self.is_enlarged(), before, "exchanged under the kernel");
+        assert_eq!(
+            self.is_enlarged(),
+            before,
+            "exchanged while the kernel uses it"
+        );
     }
 
     fn task_work_run(&self, earlier: bool) {
@@ -149,18 +156,18 @@ impl World {
         if self.owed.function_is_kfree() {
             self.owed.free();
         } else {
-            self.pay();
+            self.regrow_work();
         }
     }
 
-    /// `pay()`
-    fn pay(&self) {
+    /// `regrow_work()`
+    fn regrow_work(&self) {
         let mut lock = self.lock.lock().unwrap();
         let before = self.owed.state(&lock);
         if before == State::Listed {
             *lock = false;
         } else if before == State::Claimed {
-            self.owed.set(State::Paid, &lock);
+            self.owed.set(State::Done, &lock);
         }
         drop(lock);
         if !self.exiting.load(Relaxed) && !self.is_dying.load(Relaxed) {
@@ -179,7 +186,7 @@ impl World {
         }
     }
 
-    /// `xfd_claim_owed()`: whether there was one.
+    /// `xfd_claim_owed()`. Returns whether there was an entry.
     fn claim(&self) -> bool {
         let mut lock = self.lock.lock().unwrap();
         let listed = *lock;
@@ -190,13 +197,13 @@ impl World {
         listed
     }
 
-    /// `give()`, with task_call_func(): whether the task is served.
+    /// `give()`, called by task_call_func(). Returns whether the task needs nothing more.
     fn give(&self) -> bool {
         let runs = self.held.lock().unwrap();
         let lock = self.lock.lock().unwrap();
-        let paid = self.owed.state(&lock) == State::Paid;
+        let done = self.owed.state(&lock) == State::Done;
         drop(lock);
-        if paid || self.exiting.load(Relaxed) {
+        if done || self.exiting.load(Relaxed) {
             return true;
         }
         if *runs {
@@ -209,7 +216,7 @@ impl World {
         true
     }
 
-    /// task_work_cancel_func(): compares the functions of the works on the list.
+    /// task_work_cancel_func(): compares the function of each work on the list.
     fn cancel(&self) -> bool {
         let _held = self.held.lock().unwrap();
         self.queued.load(Relaxed)
@@ -220,13 +227,13 @@ impl World {
                 .is_ok()
     }
 
-    /// `is_over()`: whether the entry is the giver's to free.
+    /// `is_over()`. Returns whether the caller has to free the entry.
     fn is_over(&self, served: bool) -> bool {
         let mut lock = self.lock.lock().unwrap();
-        let mine = self.owed.state(&lock) == State::Paid;
+        let mine = self.owed.state(&lock) == State::Done;
         if !mine && served {
-            self.owed.set(State::Disowned, &lock);
-            self.owed.is_disowned.store(true, Release);
+            self.owed.set(State::Detached, &lock);
+            self.owed.is_detached.store(true, Release);
         } else if !mine {
             self.owed.set(State::Listed, &lock);
             *lock = true;
@@ -240,7 +247,7 @@ impl World {
         if served && self.cancel() || self.is_over(served) {
             self.owed.free();
         } else if !served {
-            // A tick.
+            // Waits one tick.
             thread::yield_now();
         }
     }
@@ -252,18 +259,18 @@ impl World {
         }
     }
 
-    /// Every entry is freed, and was once, since it cannot be twice.
+    /// Every entry has been freed. It cannot have been freed twice, because that panics.
     fn ends(&self) {
-        // SAFETY: nobody else is there.
+        // SAFETY: no other thread is left.
         assert!(
             !self.owed.there.with(|there| unsafe { *there }),
             "not freed"
         );
-        assert!(!*self.lock.lock().unwrap(), "on the list");
+        assert!(!*self.lock.lock().unwrap(), "still on the list");
     }
 }
 
-/// The task has its buffer when it is in user mode, by itself or from outside.
+/// A task in user mode has its buffer, from its own work or from outside.
 #[test]
 fn a_task_returns_while_the_module_goes() {
     loom::model(|| {
@@ -276,7 +283,7 @@ fn a_task_returns_while_the_module_goes() {
     });
 }
 
-/// Its work is off the list, and cannot be cancelled, while the task sleeps in the work of somebody else.
+/// The work has left the list and cannot be cancelled, because the task sleeps in an earlier work.
 #[test]
 fn a_task_sleeps_in_an_earlier_work() {
     loom::model(|| {
@@ -289,7 +296,7 @@ fn a_task_sleeps_in_an_earlier_work() {
     });
 }
 
-/// One that exits needs none, and is not waited for.
+/// A task that exits needs no buffer, and nobody waits for it.
 #[test]
 fn a_task_exits_while_the_module_goes() {
     loom::model(|| {
@@ -302,7 +309,8 @@ fn a_task_exits_while_the_module_goes() {
     });
 }
 
-/// One that dies is given none when its work is over: the kernel may look at the one that it has.
+/// A task that dies gets no buffer after its work has run: the kernel may be reading the one that
+/// it has.
 #[test]
 fn a_task_dies_while_the_module_goes() {
     loom::model(|| {
@@ -315,7 +323,7 @@ fn a_task_dies_while_the_module_goes() {
     });
 }
 
-/// A task that goes on sleeping has its buffer when all are given back, and no work of the module's.
+/// A task that keeps sleeping has its buffer in the end, and no work of the module's.
 #[test]
 fn a_task_that_sleeps_on_is_served() {
     loom::model(|| {

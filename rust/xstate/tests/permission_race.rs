@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Threads of a process that ask for permission and use it at the same time, in every order that
-//! loom finds: the protocol of rust/xfd/permission and rust/xfd/first_use around the decisions of
-//! this crate. The mask is read without a lock; the sizes that the kernel's own code goes by, when
-//! this module is not loaded, belong to siglock.
+//! Threads of a process request a permission and use it at the same time, in every order that loom
+//! finds: the protocol of rust/xfd/permission and rust/xfd/first_use, around the decisions of this
+//! crate. The mask is read without a lock. siglock protects the sizes, which the kernel's own code
+//! uses when this module is not loaded.
 
 use loom::cell::UnsafeCell;
 use loom::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -10,9 +10,9 @@ use loom::sync::{Arc, Mutex, MutexGuard};
 use loom::thread;
 use std::sync::atomic::AtomicBool;
 use xstate::buffer::{self, Masks, Need};
+use xstate::capacity::{Capacities, Capacity};
 use xstate::layout::{Component, Format, Layout};
-use xstate::permission::{self, Answer, Audience, Permission};
-use xstate::room::{Room, Rooms};
+use xstate::permission::{self, Answer, Permission, PermissionKind};
 use xstate::xfeature::Xfeatures;
 
 const DEFAULT: Xfeatures = Xfeatures::from_bits(0x202e7);
@@ -24,7 +24,7 @@ const SMALL: Masks = Masks {
     xfd: TILES,
 };
 
-fn rooms() -> Rooms {
+fn capacities() -> Capacities {
     let layout = Layout::new(Format::Compacted, |i| match i {
         17 => Component {
             size: 64,
@@ -38,7 +38,7 @@ fn rooms() -> Rooms {
         },
         _ => Component::default(),
     });
-    Rooms::new(layout, USER, [DEFAULT | TILES, DEFAULT])
+    Capacities::new(layout, USER, [DEFAULT | TILES, DEFAULT])
 }
 
 /// `struct fpu_state_perm` of the group leader.
@@ -50,8 +50,8 @@ struct Group {
 
 impl Group {
     fn new() -> Self {
-        let rooms = rooms();
-        let layout = rooms.layout();
+        let capacities = capacities();
+        let layout = capacities.layout();
         let sizes = (
             layout.size(DEFAULT, Format::Compacted),
             layout.size(DEFAULT, Format::Standard),
@@ -67,8 +67,8 @@ impl Group {
         Xfeatures::from_bits(self.mask.load(Relaxed))
     }
 
-    /// The kernel's own `__xfd_enable_feature()`, arch/x86/kernel/fpu/xstate.c:1781: the buffer's
-    /// size, or `None` for SIGILL.
+    /// The kernel's own `__xfd_enable_feature()`, arch/x86/kernel/fpu/xstate.c:1781. Returns the
+    /// size of the buffer, or `None` for SIGILL.
     fn first_use_in_c(&self, _siglock: &MutexGuard<'_, ()>) -> Option<u32> {
         self.first_use_in_c_unlocked()
     }
@@ -77,26 +77,27 @@ impl Group {
         if !permission::allows(self.xfeatures(), TILES) {
             return None;
         }
-        // SAFETY: loom panics if another thread writes at the same time.
+        // SAFETY: loom panics if another thread writes it at the same time.
         let (kernel_size, _) = self.sizes.with(|sizes| unsafe { *sizes });
         Some(kernel_size)
     }
 
     fn set(&self, permission: &Permission, _siglock: &MutexGuard<'_, ()>) {
         self.mask.store(permission.xfeatures.bits(), Relaxed);
-        // SAFETY: as above.
+        // SAFETY: loom panics if another thread accesses it at the same time.
         self.sizes
             .with_mut(|sizes| unsafe { *sizes = (permission.kernel_size, permission.user_size) });
     }
 
-    /// `request()` and `grant()` of prctl.rs, without the rule about signal stacks. Whether it was this thread that was
-    /// granted it.
+    /// `request()` and `grant()` of prctl.rs, without the check of signal stacks. Returns whether
+    /// this request was the one that stored the permission.
     fn request(&self) -> bool {
         if permission::allows(self.xfeatures(), TILES) {
             return false;
         }
         let siglock = self.siglock.lock().unwrap();
-        let answer = permission::request(self.xfeatures(), TILES, Audience::Host, &rooms());
+        let answer =
+            permission::request(self.xfeatures(), TILES, PermissionKind::Host, &capacities());
         match answer {
             Ok(Answer::Grant(granted)) => {
                 self.set(&granted, &siglock);
@@ -107,23 +108,26 @@ impl Group {
         }
     }
 
-    /// `first_use()` of nm_handler.rs: the buffer's room, or `None` for SIGILL.
-    fn first_use(&self) -> Option<Room> {
-        room_for(self.xfeatures())
+    /// `first_use()` of nm_handler.rs. Returns the capacity of the buffer, or `None` for SIGILL.
+    fn first_use(&self) -> Option<Capacity> {
+        capacity_for(self.xfeatures())
     }
 }
 
-/// The room for a first use by a process that is `permitted` as much.
-fn room_for(permitted: Xfeatures) -> Option<Room> {
+/// The capacity for a first use by a process that may use `permitted`.
+fn capacity_for(permitted: Xfeatures) -> Option<Capacity> {
     if !permission::allows(permitted, TILES) {
         return None;
     }
-    match buffer::need(SMALL, TILES, permitted, &rooms()) {
-        Need::Enlarge(room) => {
-            assert!(buffer::commit(SMALL, TILES, &room).is_some(), "too small");
-            Some(room)
+    match buffer::need(SMALL, TILES, permitted, &capacities()) {
+        Need::Enlarge(capacity) => {
+            assert!(
+                buffer::commit(SMALL, TILES, &capacity).is_some(),
+                "too small"
+            );
+            Some(capacity)
         }
-        Need::NothingButArming => panic!("an armed thread needs a buffer"),
+        Need::StaleXfd => panic!("an armed thread needs a buffer"),
     }
 }
 
@@ -140,8 +144,9 @@ fn one_of_two_requests_is_granted() {
     });
 }
 
-/// A first use meets a request, and a second one of its own: SIGILL or a buffer with room, never
-/// a small buffer; and once its own request was answered, no SIGILL.
+/// A first use races with a request, and this thread makes both, too. The outcome is SIGILL or a
+/// buffer that is large enough, never a small one. After this thread's own request was answered
+/// there is no SIGILL.
 #[test]
 fn a_first_use_meets_requests() {
     loom::model(|| {
@@ -159,8 +164,8 @@ fn a_first_use_meets_requests() {
     });
 }
 
-/// The kernel's own code, which serves first uses when the module goes, meets a request: a buffer
-/// of the size that was granted, never a small one. Both answers are seen.
+/// The kernel's own code, which handles first uses after the module is gone, races with a request.
+/// It allocates a buffer of the granted size, never a small one. Both outcomes occur.
 #[test]
 fn a_first_use_in_c_meets_a_request() {
     static REFUSED: AtomicBool = AtomicBool::new(false);
@@ -175,7 +180,7 @@ fn a_first_use_in_c_meets_a_request() {
         group.request();
         match uses.join().unwrap() {
             Some(size) => {
-                assert_eq!(size, rooms().with(DEFAULT | TILES).kernel_size());
+                assert_eq!(size, capacities().with(DEFAULT | TILES).kernel_size());
                 SERVED.store(true, Relaxed);
             }
             None => REFUSED.store(true, Relaxed),
@@ -184,7 +189,7 @@ fn a_first_use_in_c_meets_a_request() {
     assert!(REFUSED.load(Relaxed) && SERVED.load(Relaxed));
 }
 
-/// The model can fail: without siglock a thread finds the new mask with the old sizes.
+/// The model can fail: without siglock a thread sees the new mask with the old sizes.
 #[test]
 #[should_panic]
 fn sizes_without_siglock_are_noticed() {
@@ -197,12 +202,12 @@ fn sizes_without_siglock_are_noticed() {
     });
 }
 
-/// And so it can: one that takes the room from an older mask than the one it was allowed by
-/// allocates a small buffer, and `commit` says so.
+/// The model can fail: a thread that computes the capacity from an older mask than the one it
+/// checked allocates a small buffer, and `commit` notices.
 #[test]
-fn room_of_an_older_mask_is_noticed() {
-    let Need::Enlarge(room) = buffer::need(SMALL, TILES, DEFAULT, &rooms()) else {
+fn the_capacity_of_an_older_mask_is_noticed() {
+    let Need::Enlarge(capacity) = buffer::need(SMALL, TILES, DEFAULT, &capacities()) else {
         panic!("an armed thread needs a buffer")
     };
-    assert_eq!(buffer::commit(SMALL, TILES, &room), None);
+    assert_eq!(buffer::commit(SMALL, TILES, &capacity), None);
 }

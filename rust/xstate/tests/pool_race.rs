@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-//! First uses, exits, the shrinker, trimming and closing, all at the pool's shelves at the same time, in every order
-//! that loom finds. `Pool` is rust/xfd/buffer/pool.rs, function by function: change one with the other.
+//! First uses, exits, the shrinker, trimming and closing use the pool at the same time, in every
+//! order that loom finds. `Pool` models rust/xfd/buffer/pool.rs, function by function. Keep the
+//! model and the code in step.
 
 use loom::cell::UnsafeCell;
 use loom::sync::atomic::{
@@ -13,7 +14,7 @@ use std::ptr;
 const LIMIT: usize = 2;
 const SPARE: usize = 1;
 
-/// A register buffer; `true` is a task's contents. It must be freed once.
+/// A register buffer. The flag is true if it holds a task's state. It must be freed exactly once.
 struct Buffer(Box<UnsafeCell<bool>>);
 
 impl Buffer {
@@ -22,40 +23,40 @@ impl Buffer {
     }
 
     fn is_dirty(&self) -> bool {
-        // SAFETY: loom panics if another thread writes at the same time.
+        // SAFETY: loom panics if another thread writes it at the same time.
         self.0.with(|dirty| unsafe { *dirty })
     }
 
     fn write(&self, to: bool) {
-        // SAFETY: as above.
+        // SAFETY: loom panics if another thread accesses it at the same time.
         self.0.with_mut(|dirty| unsafe { *dirty = to });
     }
 }
 
 #[derive(Default)]
-struct Shelf {
+struct CpuCache {
     buffers: Vec<Buffer>,
-    least: usize,
+    low_water: usize,
 }
 
-impl Shelf {
+impl CpuCache {
     fn take(&mut self) -> Option<Buffer> {
         let buffer = self.buffers.pop();
-        self.least = self.least.min(self.buffers.len());
+        self.low_water = self.low_water.min(self.buffers.len());
         buffer
     }
 }
 
-struct Shelves {
-    /// Written when they are made: loom panics if somebody finds them before.
+struct CpuCaches {
+    /// Written during initialisation: loom panics if somebody sees the caches before that.
     made: UnsafeCell<bool>,
-    of_cpu: Vec<Mutex<Shelf>>,
+    of_cpu: Vec<Mutex<CpuCache>>,
 }
 
 struct Pool {
     closed: AtomicBool,
     /// NULL while there is no pool.
-    shelves: AtomicPtr<Shelves>,
+    caches: AtomicPtr<CpuCaches>,
     freed: AtomicUsize,
 }
 
@@ -63,70 +64,70 @@ impl Pool {
     fn none() -> Arc<Self> {
         Arc::new(Pool {
             closed: AtomicBool::new(false),
-            shelves: AtomicPtr::new(ptr::null_mut()),
+            caches: AtomicPtr::new(ptr::null_mut()),
             freed: AtomicUsize::new(0),
         })
     }
 
     /// `Pool::new()` for two CPUs, without spares.
     fn make(&self) {
-        let shelves = Shelves {
+        let caches = CpuCaches {
             made: UnsafeCell::new(false),
             of_cpu: (0..2).map(|_| Mutex::default()).collect(),
         };
-        // SAFETY: nobody else has them yet.
-        shelves.made.with_mut(|made| unsafe { *made = true });
-        let shelves = Box::into_raw(Box::new(shelves));
-        self.shelves.store(shelves, Release);
+        // SAFETY: no other thread can reach them yet.
+        caches.made.with_mut(|made| unsafe { *made = true });
+        let caches = Box::into_raw(Box::new(caches));
+        self.caches.store(caches, Release);
     }
 
-    /// One with so many buffers on the shelves, all of them there since the last trim.
+    /// A pool with this many buffers in its caches, none of them used since the last trim.
     fn with(counts: [usize; 2]) -> Arc<Self> {
         let pool = Pool::none();
         pool.make();
-        for (shelf, count) in pool.shelves().iter().zip(counts) {
-            let mut shelf = shelf.lock().unwrap();
-            shelf.buffers.extend((0..count).map(|_| Buffer::allocate()));
-            shelf.least = count;
+        for (cache, count) in pool.caches().iter().zip(counts) {
+            let mut cache = cache.lock().unwrap();
+            cache.buffers.extend((0..count).map(|_| Buffer::allocate()));
+            cache.low_water = count;
         }
         pool
     }
 
-    /// `shelves()`
-    fn shelves(&self) -> &[Mutex<Shelf>] {
-        // SAFETY: NULL, or a box that `end` frees, after everybody who calls this is gone.
-        let Some(shelves) = (unsafe { self.shelves.load(Acquire).as_ref() }) else {
+    /// `caches()`
+    fn caches(&self) -> &[Mutex<CpuCache>] {
+        // SAFETY: NULL, or a box that `end` frees after every caller of this is gone.
+        let Some(caches) = (unsafe { self.caches.load(Acquire).as_ref() }) else {
             return &[];
         };
-        // SAFETY: loom panics if they are not made yet.
-        assert!(shelves.made.with(|made| unsafe { *made }));
-        &shelves.of_cpu
+        // SAFETY: loom panics if another thread writes it at the same time.
+        assert!(caches.made.with(|made| unsafe { *made }));
+        &caches.of_cpu
     }
 
     /// `near()`, on the CPU `own`.
-    fn near(&self, own: usize) -> impl Iterator<Item = &Mutex<Shelf>> {
-        let shelves = self.shelves();
-        (own..own + shelves.len()).map(move |cpu| &shelves[cpu % shelves.len()])
+    fn near(&self, own: usize) -> impl Iterator<Item = &Mutex<CpuCache>> {
+        let caches = self.caches();
+        (own..own + caches.len()).map(move |cpu| &caches[cpu % caches.len()])
     }
 
     /// `take()`
     fn take(&self, cpu: usize) -> Option<Buffer> {
         self.near(cpu)
-            .find_map(|shelf| shelf.lock().unwrap().take())
+            .find_map(|cache| cache.lock().unwrap().take())
     }
 
     /// `give()`
     fn give(&self, cpu: usize, buffer: Buffer) {
-        let Some(shelf) = self.near(cpu).next() else {
+        let Some(cache) = self.near(cpu).next() else {
             return self.free(buffer);
         };
         buffer.write(false);
-        let mut shelf = shelf.lock().unwrap();
-        // With the lock: who takes it after `close` did finds the pool closed.
-        if shelf.buffers.len() < self.limit() {
-            shelf.buffers.push(buffer);
+        let mut cache = cache.lock().unwrap();
+        // Checked under the lock: after `close` has taken it, everybody sees the pool closed.
+        if cache.buffers.len() < self.limit() {
+            cache.buffers.push(buffer);
         } else {
-            drop(shelf);
+            drop(cache);
             self.free(buffer);
         }
     }
@@ -146,12 +147,12 @@ impl Pool {
     }
 
     /// `free_from_each()`
-    fn free_from_each(&self, most: impl Fn(&Shelf) -> usize) -> usize {
+    fn free_from_each(&self, most: impl Fn(&CpuCache) -> usize) -> usize {
         let mut freed = 0;
-        for shelf in self.shelves() {
-            let most = most(&shelf.lock().unwrap());
+        for cache in self.caches() {
+            let most = most(&cache.lock().unwrap());
             for _ in 0..most {
-                let buffer = shelf.lock().unwrap().take();
+                let buffer = cache.lock().unwrap().take();
                 match buffer {
                     Some(buffer) => self.free(buffer),
                     None => break,
@@ -166,21 +167,23 @@ impl Pool {
     fn trim(&self) {
         let limit = self.limit();
         let spare = SPARE.min(limit);
-        self.free_from_each(|shelf| {
-            let unused = shelf.least.min(shelf.buffers.len().saturating_sub(spare));
-            unused.max(shelf.buffers.len().saturating_sub(limit))
+        self.free_from_each(|cache| {
+            let unused = cache
+                .low_water
+                .min(cache.buffers.len().saturating_sub(spare));
+            unused.max(cache.buffers.len().saturating_sub(limit))
         });
-        for shelf in self.shelves() {
-            let mut shelf = shelf.lock().unwrap();
-            shelf.least = shelf.buffers.len();
+        for cache in self.caches() {
+            let mut cache = cache.lock().unwrap();
+            cache.low_water = cache.buffers.len();
         }
     }
 
     /// `xfd_pool_shrink()`
     fn shrink(&self, wanted: usize) -> usize {
         let left = std::cell::Cell::new(wanted);
-        self.free_from_each(|shelf| {
-            let share = left.get().min(shelf.buffers.len());
+        self.free_from_each(|cache| {
+            let share = left.get().min(cache.buffers.len());
             left.set(left.get() - share);
             share
         })
@@ -194,29 +197,29 @@ impl Pool {
 
     /// `empty()`
     fn empty(&self) {
-        self.free_from_each(|shelf| shelf.buffers.len());
+        self.free_from_each(|cache| cache.buffers.len());
     }
 
     /// `count()`
     fn count(&self) -> usize {
-        let counts = self.shelves().iter();
+        let counts = self.caches().iter();
         counts
-            .map(|shelf| shelf.lock().unwrap().buffers.len())
+            .map(|cache| cache.lock().unwrap().buffers.len())
             .sum()
     }
 
-    /// `Pool::drop()`, when nobody else is there. How many buffers were freed, all in all.
+    /// `Pool::drop()`, when nobody else is left. Returns how many buffers were freed in total.
     fn end(&self) -> usize {
         self.empty();
-        let shelves = self.shelves.swap(ptr::null_mut(), Acquire);
-        // SAFETY: `make` made it from a box, and nobody else is there.
-        let shelves = unsafe { Box::from_raw(shelves) };
-        let on_shelves = |shelf: &Mutex<Shelf>| shelf.lock().unwrap().buffers.len();
-        assert_eq!(shelves.of_cpu.iter().map(on_shelves).sum::<usize>(), 0);
+        let caches = self.caches.swap(ptr::null_mut(), Acquire);
+        // SAFETY: `make` made it from a box, and no other thread is left.
+        let caches = unsafe { Box::from_raw(caches) };
+        let cached = |cache: &Mutex<CpuCache>| cache.lock().unwrap().buffers.len();
+        assert_eq!(caches.of_cpu.iter().map(cached).sum::<usize>(), 0);
         self.freed.load(Relaxed)
     }
 
-    /// A task's life: its first use, and its exit. Whether the buffer was new.
+    /// The first use and the exit of a task. Returns whether its buffer was new.
     fn task(&self, cpu: usize) -> bool {
         let found = self.take(cpu);
         let new = found.is_none();
@@ -228,8 +231,8 @@ impl Pool {
     }
 }
 
-/// One buffer for two tasks of two CPUs, which find it on each other's shelf: nobody has it at the same time as
-/// another, it is not lost, and it does not tell of another task.
+/// Two tasks on two CPUs share one buffer, found in the other CPU's cache. Never do both have it at
+/// the same time, it is not lost, and it does not leak the other task's state.
 #[test]
 fn two_tasks_take_and_give() {
     loom::model(|| {
@@ -241,7 +244,7 @@ fn two_tasks_take_and_give() {
     });
 }
 
-/// What was given before the pool closed is emptied, and what is given after is not kept.
+/// What was given before the pool closed is freed, and what is given later is not kept.
 #[test]
 fn nothing_is_kept_in_a_closed_pool() {
     loom::model(|| {
@@ -255,7 +258,7 @@ fn nothing_is_kept_in_a_closed_pool() {
     });
 }
 
-/// Trimming frees no more than nobody needed, whoever takes meanwhile.
+/// Trimming frees only what nobody needed, even if a task takes a buffer meanwhile.
 #[test]
 fn trimming_meets_a_task() {
     loom::model(|| {
@@ -268,7 +271,7 @@ fn trimming_meets_a_task() {
     });
 }
 
-/// The shrinker frees what it says, and no more than it was asked for.
+/// The shrinker frees as many as it returns, and not more than it was asked for.
 #[test]
 fn the_shrinker_meets_a_task() {
     loom::model(|| {
@@ -283,7 +286,7 @@ fn the_shrinker_meets_a_task() {
     });
 }
 
-/// Whoever finds the shelves finds them made.
+/// Whoever sees the caches sees them initialised.
 #[test]
 fn a_task_meets_a_pool_that_is_made() {
     loom::model(|| {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What is counted: in the emulated machine its counters of the executing CPU, elsewhere cycles
 //! and nanoseconds.
-#![allow(unsafe_code, unused_unsafe)]
+#![expect(unsafe_code, reason = "CPUID and RDTSC")]
+#![allow(unused_unsafe, reason = "newer compilers have a safe __cpuid_count()")]
 
 use rustix::time::{clock_gettime, ClockId};
 use std::arch::x86_64::{__cpuid_count, _mm_lfence, _rdtsc, CpuidResult};

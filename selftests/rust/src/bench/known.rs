@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Work of which it is known what the clock must count.
-#![allow(unsafe_code)]
+#![expect(unsafe_code, reason = "inline assembly")]
 
 use crate::tile::{self, Tiles};
 use std::arch::asm;

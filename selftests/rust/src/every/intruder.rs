@@ -30,7 +30,7 @@ pub(super) const KEPT: Duration = Duration::from_millis(500);
 struct Awake(AtomicU64);
 
 // SAFETY: an atomic alone.
-#[allow(unsafe_code)]
+#[expect(unsafe_code, reason = "the marker of shared memory is an unsafe trait")]
 unsafe impl Shareable for Awake {}
 
 impl Intruder {

@@ -41,7 +41,7 @@ pub struct Shared {
 }
 
 // SAFETY: atomics alone.
-#[allow(unsafe_code)]
+#[expect(unsafe_code, reason = "the marker of shared memory is an unsafe trait")]
 unsafe impl Shareable for Shared {}
 
 /// As long as a word is waited for, before something else is looked at.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The emulator's trigger: a CPU stops between two instructions, or is interrupted there. See
 //! Documentation/machine.rst.
-#![allow(unsafe_code)]
+#![expect(unsafe_code, reason = "CPUID by inline assembly")]
 
 use std::arch::asm;
 use std::ops::RangeInclusive;

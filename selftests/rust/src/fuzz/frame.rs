@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A signal frame that its handler changes before it returns.
-#![allow(unsafe_code)]
+#![expect(unsafe_code, reason = "a signal handler that edits its frame")]
 
 use super::case::Edit;
 use super::run::{name, Report};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Runs one case in a process of its own, and says in one line what the kernel answered.
-#![allow(unsafe_code)]
+#![expect(unsafe_code, reason = "system calls with arbitrary arguments")]
 
 use super::case::{Call, Case, Edit, Pointer, Size, Start};
 use super::frame::frame;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Registers known to the last byte before a system call, and read to the last byte after it.
-#![allow(unsafe_code)]
+#![expect(unsafe_code, reason = "inline assembly")]
 
 use crate::tile;
 use std::arch::asm;

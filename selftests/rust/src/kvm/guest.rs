@@ -5,7 +5,7 @@
 //! The host writes the list into the vCPU's block (`layout.rs`); at its end the guest writes to a port,
 //! which is an exit to the host, and goes on with the next list. An exception ends its operation and
 //! is recorded, but for #NM after [`serve_nm`]: that one is handled as a kernel handles a first use.
-#![allow(unsafe_code)]
+#![expect(unsafe_code, reason = "the guest program is assembly")]
 
 use std::arch::global_asm;
 

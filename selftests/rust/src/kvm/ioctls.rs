@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The ioctls that kvm-ioctls lacks, and those on the XSAVE area with the exact number of bytes that
 //! the kernel reads or writes.
-#![allow(unsafe_code)]
+#![expect(unsafe_code, reason = "ioctls on raw memory")]
 
 use kvm_bindings::kvm_device_attr;
 use kvm_ioctls::{Kvm, VcpuFd};
@@ -15,7 +15,6 @@ use number::*;
 
 /// The numbers of the ioctls (include/uapi/linux/kvm.h).
 mod number {
-    #![allow(missing_docs)]
     use kvm_bindings::{kvm_device_attr, kvm_xsave, KVMIO};
     use vmm_sys_util::{ioctl_io_nr, ioctl_ior_nr, ioctl_iow_nr};
 

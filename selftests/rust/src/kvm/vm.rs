@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A virtual machine: its memory with page tables, descriptors and the program of `guest`.
-#![allow(unsafe_code)]
+#![expect(unsafe_code, reason = "KVM maps memory by address")]
 
 use super::guest;
 use super::layout;

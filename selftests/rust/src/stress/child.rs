@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Children of a thread: what they inherit, what they may not, and how they end.
-#![allow(unsafe_code)]
+#![expect(unsafe_code, reason = "the marker of shared memory is an unsafe trait")]
 
 use super::shared::Shared;
 use super::thread::{same, Thread};

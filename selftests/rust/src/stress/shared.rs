@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What all processes of a run share: the accounts, and the word to stop.
-#![allow(unsafe_code)]
+#![expect(unsafe_code, reason = "the marker of shared memory is an unsafe trait")]
 
 use super::plan::{Ending, Operation};
 use crate::shared_memory::{self, Shareable};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 //! First uses, and the five options of arch_prctl.
-#![allow(unsafe_code)]
+#![expect(unsafe_code, reason = "a signal handler that reads its frame")]
 
 use super::{another_has_a_first_use, Path, Prepared, Start};
 use crate::areas;

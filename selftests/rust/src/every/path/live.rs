@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What happens to a task with live tiles.
-#![allow(unsafe_code)]
 
 use super::{live, Path, Prepared, Start, EXECUTED};
 use crate::every::kind::{Kind, Kinds};

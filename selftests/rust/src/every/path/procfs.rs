@@ -31,7 +31,7 @@ struct ReadTasks {
 struct Ready(AtomicU32);
 
 // SAFETY: an atomic.
-#[allow(unsafe_code)]
+#[expect(unsafe_code, reason = "the marker of shared memory is an unsafe trait")]
 unsafe impl Shareable for Ready {}
 
 impl ReadTasks {

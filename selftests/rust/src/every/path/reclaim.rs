@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Buffers that are taken, and given again.
-#![allow(unsafe_code)]
+#![expect(unsafe_code, reason = "a signal handler that reaches shared memory")]
 
 use super::{live, Path, Prepared, Start, WOKEN};
 use crate::counters::module_is_loaded;

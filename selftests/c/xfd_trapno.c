@@ -81,7 +81,7 @@ static void breakpoint(void)
 	TRY("int3");
 }
 
-/* What a thread may have done before, and what the frame of that says. */
+/* What a thread may have done before, and the numbers in the frame of that exception. */
 static const struct {
 	const char *name;
 	void (*happen)(void);

@@ -7,7 +7,7 @@
 is_loaded && bail_out "the module is loaded: this test loads it itself"
 EVENT=/sys/kernel/tracing/events/xfd
 
-# hold FOLDERS: keeps each readable file in them open in some process, and the folder itself in use.
+# hold FOLDERS: keeps each readable file in them open in a process, and the folder itself in use.
 hold() {
 	holders=
 	for file in $(find $1 -type f -perm -400); do

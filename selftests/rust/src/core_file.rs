@@ -77,7 +77,7 @@ impl CoreFile {
         Ok(core)
     }
 
-    /// A component's bytes in an area, and whether XSTATE_BV says that they count.
+    /// A component's bytes in an area, and whether XSTATE_BV marks them as valid.
     #[must_use]
     pub fn component<'a>(&self, area: &'a [u8], number: u32) -> Option<(bool, &'a [u8])> {
         let at = self.layout.iter().find(|at| at.number == number)?;
@@ -86,7 +86,7 @@ impl CoreFile {
         Some((marked, area.get(start..start + size)?))
     }
 
-    /// An area has the size of all that the machine has, and exactly these tiles.
+    /// Checks that an area has the size of all of the machine's components, and exactly these tiles.
     ///
     /// # Errors
     ///
@@ -111,12 +111,12 @@ impl CoreFile {
             config[0]
         );
         let expected = tiles.map_or_else(|| vec![0; TILES * TILE_BYTES], bytes);
-        ensure!(data == expected, "the tiles are other ones");
+        ensure!(data == expected, "wrong tiles");
         Ok(())
     }
 }
 
-/// Tile registers, one behind the other, as in a core.
+/// Tile registers, one after the other, as in a core file.
 fn bytes(tiles: &[Tile; TILES]) -> Vec<u8> {
     tiles.iter().flat_map(|tile| tile.0).collect()
 }

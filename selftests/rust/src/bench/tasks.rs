@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Threads, processes and programs that come and go. Much of the cost of an exit comes later, from
-//! RCU or a work queue. So many tasks come and go one after the other, and the span ends when
+//! RCU or a work queue. Therefore many tasks come and go one after the other, and the span ends when
 //! the CPU has nothing left to do.
 
 use super::clock::{Clock, Values};

@@ -130,7 +130,7 @@ fn resting() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Reads standard input to its end, then says stop.
+/// Reads standard input to its end, and then stops everything.
 fn wait_for_the_end() {
     // An input that cannot be read counts as ended.
     let _ = io::stdin().read_to_end(&mut Vec::new());

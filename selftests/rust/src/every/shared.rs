@@ -34,7 +34,7 @@ pub struct Shared {
     meets: AtomicU32,
     /// Whether the victim may continue.
     wake: AtomicU32,
-    /// Whether it has done what it was woken for.
+    /// Whether it has done what it was woken for; a process may exit instead.
     finished: AtomicU32,
     /// Whether it spins.
     spinning: AtomicU32,

@@ -68,7 +68,7 @@ impl Watch {
     /// There is only one CPU; no memory.
     pub fn new() -> anyhow::Result<Self> {
         cpus::pin_to(WATCHED_FROM)?;
-        // Sleeps must take as long as requested: the slack in nanoseconds.
+        // Sleeps must take exactly as long as requested: a timer slack of 1 ns.
         sys::prctl(libc::PR_SET_TIMERSLACK, 1)?;
         let (shared, fd) = shared_memory::create()?;
         Ok(Watch {

@@ -36,7 +36,7 @@ fn main() -> anyhow::Result<()> {
             });
         }
         if number == threads {
-            let _held = end.write().expect("nobody panics");
+            let _held = end.write().expect("no thread panics");
             ready.wait();
             println!("ready");
             io::stdin().read_line(&mut String::new())?;

@@ -22,7 +22,7 @@ fn main() -> anyhow::Result<()> {
     let (used, end) = (&Barrier::new(threads + 1), &RwLock::new(()));
     in_threads(threads + 1, |number| {
         if number == threads {
-            let _held = end.write().expect("nobody panics");
+            let _held = end.write().expect("no thread panics");
             used.wait();
             println!("ready");
             io::stdin().read_line(&mut String::new())?;

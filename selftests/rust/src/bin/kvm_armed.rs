@@ -52,7 +52,7 @@ fn armed_by_the_host_over_live_tiles() -> anyhow::Result<Outcome> {
                 "round {round}: {outcomes:x?}"
             );
         }
-        ensure!(vcpu.number(layout::WRONG)? == 0, "other tiles");
+        ensure!(vcpu.number(layout::WRONG)? == 0, "wrong tiles");
         Ok(())
     })
 }

@@ -68,7 +68,7 @@ fn beside_another_thread() -> anyhow::Result<()> {
         }
         ensure!(
             vcpu.number(layout::WRONG)? == 0,
-            "the guest found other tiles"
+            "the guest found wrong tiles"
         );
         Ok(())
     })
@@ -170,7 +170,7 @@ fn signals_while_the_guest_runs() -> anyhow::Result<()> {
     })?;
     tile::expect(&tiles.store_all(), 10)?;
     let wrong = vcpu.number(layout::WRONG)?;
-    ensure!(wrong == 0, "the guest found other tiles {wrong} times");
+    ensure!(wrong == 0, "the guest found wrong tiles {wrong} times");
     let signals = SIGNALS.load(Ordering::Relaxed);
     ensure!(signals == COUNT, "{signals} signals");
     Ok(())
@@ -274,7 +274,7 @@ fn a_vcpu_that_is_waited_for() -> anyhow::Result<()> {
     })?;
     ensure!(
         vcpu.number(layout::WRONG)? == 0,
-        "the guest found other tiles"
+        "the guest found wrong tiles"
     );
     if let Some(before) = before {
         let now = Counters::now()?;

@@ -129,7 +129,7 @@ fn toggles_cost_no_exit() -> anyhow::Result<()> {
         rounds == TIMES && cost == 0,
         "{rounds} rounds, {cost} exits"
     );
-    ensure!(vcpu.number(layout::WRONG)? == 0, "other tiles");
+    ensure!(vcpu.number(layout::WRONG)? == 0, "wrong tiles");
     Ok(())
 }
 

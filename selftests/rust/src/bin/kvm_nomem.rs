@@ -122,13 +122,13 @@ fn cpuid_is_refused() -> anyhow::Result<()> {
     ensure!(set_cpuid(&vcpu, 0)? == 0, "KVM_SET_CPUID2 with memory");
     ensure!(
         Area::of(&vcpu, LARGE)?.word(XMM0) == 0x1234,
-        "another state"
+        "a different state"
     );
     vcpu.set_up()?;
     vcpu.set_tiles(&content(1))?;
     vcpu.values(&ENABLE)?;
     vcpu.values(&[does::load(), does::check()])?;
-    ensure!(vcpu.number(layout::WRONG)? == 0, "other tiles");
+    ensure!(vcpu.number(layout::WRONG)? == 0, "wrong tiles");
     Ok(())
 }
 
@@ -187,10 +187,10 @@ fn its_monitor_needs_none() -> anyhow::Result<()> {
             ensure!(vcpu.set_msr(XFD, xfd)?, "KVM_SET_MSRS {xfd:#x}");
         }
         ensure!(live.give(&vcpu)? == 0, "KVM_SET_XSAVE");
-        ensure!(Area::of(&vcpu, LARGE)? == live, "another area");
+        ensure!(Area::of(&vcpu, LARGE)? == live, "a different area");
         Ok(())
     })?;
-    ensure!(vcpu.values(&[does::check()])? == [0], "other tiles");
+    ensure!(vcpu.values(&[does::check()])? == [0], "wrong tiles");
     Ok(())
 }
 
@@ -205,7 +205,7 @@ fn a_restored_one_needs_none() -> anyhow::Result<()> {
         ensure!(live.give(&vcpu)? == 0, "KVM_SET_XSAVE");
         ensure!(Area::of(&vcpu, LARGE)? == live, "a different area is read");
         vcpu.values(&ENABLE[..2])?;
-        ensure!(vcpu.values(&[does::check()])? == [0], "other tiles");
+        ensure!(vcpu.values(&[does::check()])? == [0], "wrong tiles");
         Ok(())
     })
 }

@@ -96,7 +96,7 @@ fn goes_on(vcpu: &mut Vcpu, state: &str) -> anyhow::Result<()> {
         &values[2..]
     );
     if state == "live" {
-        ensure!(vcpu.values(&[does::check()])? == [0], "other tiles");
+        ensure!(vcpu.values(&[does::check()])? == [0], "wrong tiles");
         return Ok(());
     }
     let nm = vcpu.run(&[
@@ -111,7 +111,7 @@ fn goes_on(vcpu: &mut Vcpu, state: &str) -> anyhow::Result<()> {
     );
     ensure!(
         vcpu.values(&[does::load(), does::check()])?[1] == 0,
-        "other tiles"
+        "wrong tiles"
     );
     Ok(())
 }

@@ -83,7 +83,7 @@ fn dropped(vcpu: &mut Vcpu) -> anyhow::Result<()> {
 
 fn kept(vcpu: &mut Vcpu) -> anyhow::Result<()> {
     Area::of(vcpu, LARGE)?.expect_tile_bits(TILES)?;
-    ensure!(vcpu.values(&[does::check()])? == [0], "other tiles");
+    ensure!(vcpu.values(&[does::check()])? == [0], "wrong tiles");
     Ok(())
 }
 

@@ -112,12 +112,12 @@ fn live(vcpu: &Vcpu, number: u64) -> anyhow::Result<Area> {
 /// Checks that the guest finds tiles `number`, also after a first use of its own.
 fn guest_has(vcpu: &mut Vcpu, number: u64) -> anyhow::Result<()> {
     vcpu.set_tiles(&content(number))?;
-    ensure!(vcpu.values(&[does::check()])? == [0], "other tiles");
+    ensure!(vcpu.values(&[does::check()])? == [0], "wrong tiles");
     vcpu.set_tiles(&content(number + 1))?;
     let first_use = [does::wrmsr(XFD, TILE_DATA), does::load(), does::check()];
     vcpu.values(&[does::serve_nm(true)])?;
     ensure!(vcpu.values(&first_use)?[2] == 0, "wrong tiles later");
-    ensure!(vcpu.number(layout::WRONG)? == 0, "other tiles");
+    ensure!(vcpu.number(layout::WRONG)? == 0, "wrong tiles");
     Ok(())
 }
 

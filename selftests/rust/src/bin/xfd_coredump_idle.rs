@@ -45,7 +45,7 @@ fn die(how: &str) -> anyhow::Result<()> {
     let (tell, told) = mpsc::channel();
     thread::spawn(move || {
         Tiles::configure().load_all(&content(1));
-        tell.send(sys::tid()).expect("somebody listens");
+        tell.send(sys::tid()).expect("the receiver exists");
         let after = avx::read_with(wake.as_fd(), &Ymm::filled(1));
         if after.is_ok_and(|after| after == Ymm::filled(1)) {
             let mut tiles = Tiles::configure();
@@ -63,7 +63,7 @@ fn die(how: &str) -> anyhow::Result<()> {
     thread::sleep(Duration::from_millis(100));
     match how {
         "another_dies" => process::abort(),
-        "it_dies" => ensure!(sys::signal_thread(sleeper, libc::SIGABRT), "it has gone"),
+        "it_dies" => ensure!(sys::signal_thread(sleeper, libc::SIGABRT), "it is gone"),
         _ => ensure!(rustix::io::write(&waker, &[0])? == 1, "write"),
     }
     loop {

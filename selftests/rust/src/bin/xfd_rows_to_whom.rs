@@ -45,7 +45,7 @@ fn to_whom() -> anyhow::Result<Outcome> {
     child::passes(|| {
         sys::become_user(NOBODY)?;
         let rows = rows::all()?;
-        ensure!(!rows.contains_key(&mine), "another user's");
+        ensure!(!rows.contains_key(&mine), "another user's thread is shown");
         ensure!(rows.contains_key(&other), "the user's own");
         Ok(())
     })?;

@@ -109,18 +109,7 @@ impl Vcpu {
         Ok(self.memory.read_obj(GuestAddress(self.block + place))?)
     }
 
-    /// Writes a number in the block.
-    ///
-    /// # Errors
-    ///
-    /// As above.
-    pub fn set_number(&self, place: u64, number: u64) -> anyhow::Result<()> {
-        Ok(self
-            .memory
-            .write_obj(number, GuestAddress(self.block + place))?)
-    }
-
-    /// The guest's memory; a holder of this reference may read it while the vCPU runs.
+    /// A reference to the guest's memory, by which it can be accessed while the vCPU runs.
     #[must_use]
     pub fn memory(&self) -> GuestMemoryMmap {
         self.memory.clone()

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* A list of answers, and its comparison with a recorded one. */
+/* The list of answers, and its comparison with a recorded list. */
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +22,7 @@ static int find(const char *name)
 	return -1;
 }
 
-/* A mistake in this program, not in the processor. */
+/* For a mistake in this program, not in the processor. */
 static void bail_out(const char *why, const char *name)
 {
 	printf("Bail out! %s: %s\n", why, name);
@@ -35,7 +35,7 @@ void answer(const char *name, const char *format, ...)
 	int len;
 
 	if (count == MAX_ANSWERS || strlen(name) >= sizeof(answers[0].name))
-		bail_out("no room for an answer", name);
+		bail_out("no space for this answer", name);
 	if (find(name) >= 0)
 		bail_out("asked twice", name);
 	strcpy(answers[count].name, name);
@@ -53,7 +53,7 @@ void print_answers(FILE *to)
 		fprintf(to, "%s %s\n", answers[i].name, answers[i].value);
 }
 
-/* The next "name value" of a recording; false at its end. */
+/* Reads the next "name value" of a recording. Returns false at its end. */
 static bool next_recorded(const char **at, char name[64], char value[48])
 {
 	while (**at) {
@@ -63,12 +63,12 @@ static bool next_recorded(const char **at, char name[64], char value[48])
 		snprintf(line, sizeof(line), "%.*s", (int)len, *at);
 		*at += len + ((*at)[len] == '\n');
 		line[strcspn(line, "#")] = '\0';
-		/* '#' stands in the values of exceptions, so they are written without it */
+		/* '#' starts a comment, so exceptions are recorded without it. */
 		switch (sscanf(line, "%63s %47s", name, value)) {
 		case 2:
 			return true;
 		case 1:
-			bail_out("recorded answer without a value", name);
+			bail_out("recorded answer has no value", name);
 		}
 	}
 	return false;

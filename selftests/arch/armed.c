@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Before the process asks for permission XFD[18] is 1, and stays 1: an #NM is answered with SIGILL.
- * So it can be seen what raises #NM, and what comes before it.
+ * Until the process asks for permission, XFD[18] is and stays 1 and every #NM ends in SIGILL.
+ * That shows what raises #NM, and which checks come before it.
  */
 #include <string.h>
 #include <sys/mman.h>
@@ -35,7 +35,7 @@ static void ask_traps(void)
 	tilerelease();
 }
 
-/* #UD of the encoding and of the shapes, then #NM, then start_row and memory. */
+/* The order: #UD for the encoding and the shapes, then #NM, then start_row and memory. */
 static void ask_order(void)
 {
 	void *nowhere = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -50,11 +50,11 @@ static void ask_order(void)
 	answer("armed.empty_tile.tilezero", "%s", CONFIGURED(tilezero(7)));
 	answer("armed.empty_tile.tileloadd", "%s", CONFIGURED(tileloadd(7, memory, 64)));
 	answer("armed.empty_tile.tdpbssd", "%s", CONFIGURED(tdp(tdpbssd, 0, 1, 7)));
-	/* VEX.128.F2.0F38.W0 5E: tmm0 += tmm1 * tmm1, which no assembler writes */
+	/* VEX.128.F2.0F38.W0 5E: tmm0 += tmm1 * tmm1, which no assembler emits. */
 	answer("armed.same_tile.tdpbssd", "%s", CONFIGURED(asm volatile(".byte 0xc4,0xe2,0x73,0x5e,0xc1")));
 	cfg.rows[1] = 15;
 	answer("armed.shape.tdpbssd", "%s", CONFIGURED(tdp(tdpbssd, 0, 1, 2)));
-	/* VEX.128.F2.0F38.W0 4B with (%rax) for memory: no SIB byte */
+	/* VEX.128.F2.0F38.W0 4B with (%rax) as the memory operand: no SIB byte. */
 	answer("armed.no_sib.tileloadd", "%s",
 	       CONFIGURED(asm volatile(".byte 0xc4,0xe2,0x7b,0x4b,0x00" : : "a"(memory))));
 	cfg = uniform(4, 64);
@@ -93,7 +93,7 @@ static void ask_save(void)
 	answer("armed.xsavec.data", "%s", contents(area + EXTENDED, TILES_BYTES, 0));
 }
 
-/* An area of zeros with the two bitmaps given, loaded with @rfbm. */
+/* XRSTOR with @rfbm from an area that is zero except for the two given bitmaps. */
 static const char *restore(uint64_t xstate_bv, uint64_t xcomp_bv, uint64_t rfbm)
 {
 	memset(area, 0, sizeof(area));

@@ -56,7 +56,7 @@ static void clean_area(void)
 	memset(area, 0xaa, sizeof(area));
 }
 
-/* Where the 64 bytes of TILECFG and tile 6 are found in the area; -1: nowhere. */
+/* Where the area holds TILECFG (config_at) and the tile data (data_at); -1 if nowhere. */
 static int config_at(void)
 {
 	for (int i = EXTENDED; i <= 4096; i++)
@@ -90,7 +90,7 @@ static void ask_layout(void)
 	answer("xrstor.compacted.in_use", "%s", tiles_in(xgetbv(1)));
 	answer("xrstor.compacted.data", "%s", tile_holds(21));
 
-	/* PKRU takes 8 bytes; both tile components are aligned to 64 */
+	/* PKRU takes 8 bytes; both tile components are aligned to 64. */
 	clean_area();
 	xsavec(area, PKRU | TILES);
 	answer("xsavec.after_pkru.config_at", "%d", config_at());
@@ -99,7 +99,7 @@ static void ask_layout(void)
 	xsavec(area, PKRU | TILEDATA);
 	answer("xsavec.data_after_pkru.data_at", "%d", data_at());
 
-	/* an initial component keeps its room and is not written */
+	/* A component in its initial state keeps its space and is not written. */
 	tilerelease();
 	clean_area();
 	xsavec(area, TILES);
@@ -118,7 +118,7 @@ static void ask_partial(void)
 	clean_area();
 	memset(area + XSTATE_BV, 0, 64);
 	set_pkru(pkru | 0xc0000000);
-	set_k1(0x1122334455667788);	/* a C library may use k1 itself: nothing of it in between */
+	set_k1(0x1122334455667788);	/* the C library may use k1: call nothing of it from here to get_k1() */
 	xsavec(area, OPMASK | PKRU | TILES);
 	set_pkru(pkru);
 	tilezero(6);
@@ -136,7 +136,7 @@ static void ask_partial(void)
 	answer("xrstor.compacted.partial3.k1", "%#llx", (unsigned long long)k1);
 	answer("xrstor.compacted.partial3.pkru", "%s", get_pkru() == (pkru | 0xc0000000) ? "loaded" : "other");
 	set_pkru(pkru);
-	/* asked for, and not in the format: initial */
+	/* Requested but absent from the format: initial. */
 	clean_area();
 	memset(area + XSTATE_BV, 0, 64);
 	xsavec(area, TILECFG);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Encodings that are no instructions, and what LDTILECFG accepts (SDM vol. 2, LDTILECFG). */
+/* Invalid encodings, and which configurations LDTILECFG accepts (SDM vol. 2, LDTILECFG). */
 #include "answers.h"
 #include "faults.h"
 #include "tiles.h"
 
-/* The five bytes of a VEX instruction: map 0F38, @p the byte with W, vvvv, L and pp. */
+/* The five bytes of a VEX instruction: map 0F38; @p is the byte with W, vvvv, L and pp. */
 #define BYTES(p, opcode, modrm) \
 	TRY(ldtilecfg(&cfg); \
 	    asm volatile(".byte 0xc4,0xe2," #p "," #opcode "," #modrm : : "a"(&plain), "d"(0) : "memory"))
@@ -42,7 +42,7 @@ static const char *load(void)
 	return TRY(ldtilecfg(&cfg));
 }
 
-/* LDTILECFG of a good configuration with one thing changed. */
+/* LDTILECFG of a valid configuration with one change. */
 #define CHANGED(change) ({ cfg = uniform(16, 64); change; load(); })
 
 static void ask_limits(void)

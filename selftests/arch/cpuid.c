@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* What CPUID says about tiles. Left out: what the kernel, a hypervisor or the number of CPUs decides. */
+/* What CPUID says about tiles, except what depends on the kernel, a hypervisor or the number of CPUs. */
 #include <stdio.h>
 
 #include "answers.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The dot products of SDM vol. 2 (TDPBSSD and its kin, TDPBF16PS), beside the same in C. */
+/* The dot products of SDM vol. 2 (TDPBSSD and its siblings, TDPBF16PS), compared with the same in C. */
 #include <math.h>
 #include <string.h>
 #include <xmmintrin.h>
@@ -7,7 +7,7 @@
 #include "answers.h"
 #include "tiles.h"
 
-/* Tiles A (m x 4k bytes), B (k x 4n bytes), C (m x 4n bytes), and what C must become. */
+/* Tiles A (m x 4k bytes), B (k x 4n bytes), C (m x 4n bytes), and the expected C. */
 static uint8_t a[16][64], b[16][64], c[16][64], want[16][64];
 
 static void load(int m, int n, int k)
@@ -81,13 +81,13 @@ static float from_bf16(const uint8_t *at)
 	return value;
 }
 
-/* The same for a result: denormals become zero of their sign. */
+/* The same for a result: a denormal becomes zero of its sign. */
 static float flush(float value)
 {
 	return fpclassify(value) == FP_SUBNORMAL ? copysignf(0, value) : value;
 }
 
-/* Even and odd elements are summed apart, each with one rounding per product, then added. */
+/* Even and odd elements are summed separately, with one rounding per product, and then added. */
 static void bf16_in_c(int m, int n, int k)
 {
 	for (int i = 0; i < m; i++)
@@ -111,7 +111,7 @@ static void ask_bf16(const char *name, int m, int n, int k)
 	answer(name, "%s", compare(m, n));
 }
 
-/* Random floats between 2^-@spread and 2^@spread, of both signs, in halves of @bytes bytes. */
+/* Random bfloat16 values of both signs, with magnitudes between 2^-@spread and 2^@spread. */
 static void fill_bf16(uint8_t tile[16][64], uint32_t seed, int spread)
 {
 	uint8_t random[16][64];
@@ -149,7 +149,7 @@ void ask_dots(void)
 		for (int j = 1; j < 64; j += 2)
 			b[i][j] &= 0x8f;
 	ask_bf16("dots.tdpbf16ps.denormals", 16, 16, 16);
-	/* MXCSR does not count, and is not changed: round up, and all exceptions unmasked */
+	/* MXCSR is neither used nor changed. Here it rounds up, and all exceptions are unmasked. */
 	fill_bf16(a, 5, 10);
 	bf16_in_c(16, 16, 16);
 	load(16, 16, 16);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * How far the XSAVE family reaches: the least number of bytes, in steps of 64, that must be accessible for
- * the instruction to run. The SDM says what is loaded and stored (vol. 1, 13.7 to 13.10), not what is looked at.
+ * How far the XSAVE family reaches: the smallest number of bytes, in steps of 64, that must be accessible for
+ * the instruction to run. The SDM says what is loaded and stored (vol. 1, 13.7 to 13.10), not what is checked.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -14,16 +14,16 @@
 #include "tiles.h"
 
 #define SPACE	(4 * 4096)	/* bytes; a larger extent is reported as this */
-#define GUARD	(4 * 4096)	/* bytes that nothing can be done with, after them */
+#define GUARD	(4 * 4096)	/* inaccessible bytes after them */
 #define HEADER	(X87 | SSE | AVX | OPMASK)
 
 typedef void (*instruction)(void *area, uint64_t rfbm);
 
 static uint8_t *space;
 
-/* What the registers hold, and for XRSTOR what the area says. */
+/* What the registers hold and, for XRSTOR, what the area says. */
 struct state {
-	uint64_t live;		/* of TILES: in use before the instruction */
+	uint64_t live;		/* which of TILES are in use before the instruction */
 	uint64_t xstate_bv, xcomp_bv;
 };
 
@@ -64,7 +64,7 @@ static bool runs_with(unsigned int bytes, instruction run, uint64_t rfbm, const 
 	return !fault.signal;
 }
 
-/* From the header on, which all of them look at. */
+/* Searches from the end of the header, which all of them access. */
 static unsigned int least(instruction run, uint64_t rfbm, const struct state *s)
 {
 	unsigned int fails = EXTENDED - 64, runs = SPACE;
@@ -129,7 +129,7 @@ static void ask_compact(void)
 	    (struct state){ .xcomp_bv = COMPACTED | TILECFG, .xstate_bv = TILECFG });
 }
 
-/* What came first: @bytes can be accessed. The address is relative to the first that can not. */
+/* What a failure reports when only @bytes are accessible. The address is relative to the first inaccessible byte. */
 static void ask_failure(const char *name, unsigned int bytes, instruction run, struct state s)
 {
 	if (runs_with(bytes, run, TILES, &s))

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Linux tells the exceptions apart in si_code (arch/x86/kernel/traps.c): #UD is ILL_ILLOPN
- * (exc_invalid_op), an #NM without permission ILL_ILLOPC (handle_xfd_event), #GP SI_KERNEL.
+ * Linux distinguishes the exceptions in si_code (arch/x86/kernel/traps.c): #UD is ILL_ILLOPN
+ * (exc_invalid_op), an #NM without permission is ILL_ILLOPC (handle_xfd_event), #GP is SI_KERNEL.
  */
 #define _GNU_SOURCE
 #include <signal.h>
@@ -23,7 +23,7 @@ static void on_fault(int signal, siginfo_t *info, void *context)
 	const uint8_t *frame = (const uint8_t *)uc->uc_mcontext.fpregs;
 
 	if (!fault_expected) {
-		/* an exception where none may be: not an answer, but the end */
+		/* An exception where none may occur is not an answer: stop. */
 		printf("Bail out! signal %d, code %d, at %#llx\n", signal, info->si_code,
 		       (unsigned long long)uc->uc_mcontext.gregs[REG_RIP]);
 		fflush(stdout);

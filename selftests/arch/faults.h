@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Runs an instruction and tells which exception it raised. */
+/* Runs an instruction and reports which exception it raised. */
 #ifndef XARCH_FAULTS_H
 #define XARCH_FAULTS_H
 
 #include <setjmp.h>
 #include <stdint.h>
 
-/* What the last TRY() met. The members from the signal frame are 0 if nothing was raised. */
+/* The outcome of the last TRY(). Members that come from the signal frame are 0 if nothing was raised. */
 extern struct fault {
 	int signal;
 	int code;
@@ -23,8 +23,8 @@ void catch_faults(void);
 const char *fault_name(void);
 
 /*
- * Runs @statement; gives the name of the exception that it raised, "runs" if none. After an
- * exception the tiles are in their initial state: the kernel's signal delivery puts them there.
+ * Runs @statement and returns the name of the exception it raised, or "runs" if none. After an
+ * exception the tiles are in their initial state, because signal delivery resets them.
  */
 #define TRY(statement)					\
 	({						\

@@ -36,7 +36,7 @@ void ask_in_use(void)
 	ldtilecfg(&none);
 	note("in_use.ldtilecfg.palette0");
 
-	/* the signal frame tells what was in use when the exception came */
+	/* The signal frame shows what was in use when the exception was raised. */
 	mprotect(page + 4096, 4096, PROT_NONE);
 	TRY(ldtilecfg(&cfg); tileloadd(0, page + 4096, 64));
 	answer("in_use.page_fault.row0", "%s,%s,start_row=%d", fault_name(), tiles_in(fault.xstate_bv),

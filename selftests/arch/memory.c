@@ -39,14 +39,14 @@ static void ask_strides(void)
 	answer("memory.stride1", "%s", rows_from(7, 1, 16, 64));
 	asm volatile("tileloadd 128(%0,%1,8), %%tmm0" : : "r"(memory), "r"(24UL) : "memory");
 	answer("memory.scale8_displacement", "%s", rows_from(128, 192, 16, 64));
-	/* SIB without an index: modrm 04 (SIB follows), SIB 20h: base RAX, no index */
+	/* SIB without an index: ModRM 0x04 (SIB follows), SIB 0x20 (base RAX, no index). */
 	asm volatile(".byte 0xc4,0xe2,0x7b,0x4b,0x04,0x20" : : "a"(memory + 64) : "memory");
 	answer("memory.no_index", "%s", rows_from(64, 0, 16, 64));
-	/* the same with R12 for the index, which is one */
+	/* The same with R12, which is a valid index. */
 	asm volatile("mov %1, %%r12; tileloadd (%0,%%r12,1), %%tmm0"
 		     : : "r"(memory), "r"(256UL) : "r12", "memory");
 	answer("memory.index_r12", "%s", rows_from(0, 256, 16, 64));
-	/* FS has a base: TILELOADD %fs:(,%stride) with an absolute address */
+	/* FS has a base: TILELOADD %fs:(,%stride) with an absolute address. */
 	asm volatile("mov %%fs:0, %0" : "=r"(stride));
 	asm volatile("tileloadd %%fs:(%0,%1,1), %%tmm0" : : "r"(memory - stride), "r"(64UL) : "memory");
 	answer("memory.fs_base", "%s", rows_from(0, 64, 16, 64));
@@ -60,7 +60,7 @@ static void ask_address_size(void)
 
 	memcpy(low, memory, 4096);
 	tilezero(0);
-	/* with 67H the upper halves of base and index do not count */
+	/* With prefix 0x67 the upper halves of base and index are ignored. */
 	answer("memory.67h.tileloadd", "%s",
 	       TRY(ldtilecfg(&cfg);
 		   asm volatile(".byte 0x67; tileloadd (%0,%1,1), %%tmm0"
@@ -105,7 +105,7 @@ static void ask_start_row(void)
 	cfg.start_row = 8;
 	answer("memory.start_row.at_end.tileloadd", "%s", TRY(ldtilecfg(&cfg); tileloadd(0, memory, 64)));
 	answer("memory.start_row.at_end.tilestored", "%s", TRY(ldtilecfg(&cfg); tilestored(0, memory, 64)));
-	/* it comes before memory is looked at */
+	/* start_row is checked before memory is accessed. */
 	answer("memory.start_row.at_end.bad_address", "%s",
 	       TRY(ldtilecfg(&cfg); tileloadd(0, 1ULL << 62, 64)));
 	cfg.start_row = 3;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Beside tiles, two things that the kernel rests on: code that is written anew is what runs next,
- * and a page's protection key binds the kernel as well.
+ * Apart from tiles, two things that the kernel relies on: newly written code is what runs next, and
+ * a page's protection key applies to the kernel as well.
  */
 #define _GNU_SOURCE
 #include <errno.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Memory that the questions share. */
+/* Memory shared by the questions. */
 #include "tiles.h"
 
 uint8_t area[AREA_BYTES] __attribute__((aligned(64)));

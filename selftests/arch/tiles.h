@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Tile instructions and the XSAVE family. Encodings that no assembler writes are spelled out as bytes. */
+/* Tile instructions and the XSAVE family. Encodings that no assembler emits are spelled out in bytes. */
 #ifndef XARCH_TILES_H
 #define XARCH_TILES_H
 
@@ -70,14 +70,14 @@ static inline void tilerelease(void)
 }
 
 #define tilezero(n)	asm volatile("tilezero %%tmm" #n : : : "memory")
-/* rows of tile n from @base on, @stride bytes apart */
+/* The rows of tile n start at @base and lie @stride bytes apart. */
 #define tileloadd(n, base, stride) \
 	asm volatile("tileloadd (%0,%1,1), %%tmm" #n : : "r"(base), "r"((uint64_t)(stride)) : "memory")
 #define tileloaddt1(n, base, stride) \
 	asm volatile("tileloaddt1 (%0,%1,1), %%tmm" #n : : "r"(base), "r"((uint64_t)(stride)) : "memory")
 #define tilestored(n, base, stride) \
 	asm volatile("tilestored %%tmm" #n ", (%0,%1,1)" : : "r"(base), "r"((uint64_t)(stride)) : "memory")
-/* instruction @op on three tiles: destination d, sources a and b */
+/* Instruction @op on three tiles: destination d, sources a and b. */
 #define tdp(op, d, a, b) \
 	asm volatile(#op " %%tmm" #b ", %%tmm" #a ", %%tmm" #d : : : "memory")
 
@@ -93,7 +93,7 @@ XSAVE_INSTRUCTION(xsavec)
 XSAVE_INSTRUCTION(xsaves)
 XSAVE_INSTRUCTION(xrstors)
 
-/* Only for components that the compiler keeps nothing in. */
+/* Only for components in which the compiler keeps nothing. */
 XSAVE_INSTRUCTION(xrstor)
 
 static inline uint64_t xgetbv(uint32_t index)
@@ -133,14 +133,14 @@ static inline void set64(uint8_t *area, unsigned int offset, uint64_t value)
 	memcpy(area + offset, &value, sizeof(value));
 }
 
-/* Room for any XSAVE area of ours, and memory for tiles. */
+/* Space for any XSAVE area used here, and memory for tiles. */
 #define AREA_BYTES 16384
 extern uint8_t area[AREA_BYTES] __attribute__((aligned(64)));
 extern uint8_t memory[TILES_BYTES] __attribute__((aligned(64)));
 
-/* Bytes that look random and are the same in every run. */
+/* Pseudorandom bytes, the same in every run. */
 void fill_pattern(void *at, unsigned int bytes, uint32_t seed);
-/* "zero", "pattern" (what fill_pattern gives), "untouched" (all AAh) or "other" */
+/* Returns "zero", "pattern" (what fill_pattern() writes), "untouched" (all 0xaa) or "other". */
 const char *contents(const void *at, unsigned int bytes, uint32_t seed);
 
 #endif

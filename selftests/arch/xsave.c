@@ -8,7 +8,7 @@
 
 static struct tile_config cfg;
 
-/* All tiles loaded with the pattern of @seed; also leaves it in memory[]. */
+/* Loads all tiles with the pattern of @seed, which is left in memory[]. */
 static void live(uint32_t seed)
 {
 	cfg = uniform(16, 64);
@@ -24,7 +24,7 @@ static void live(uint32_t seed)
 	tileloadd(7, memory + 7 * TILE_BYTES, 64);
 }
 
-/* What the tiles hold, as "pattern" of @seed, "zero" or "other"; they must be configured 16 x 64. */
+/* What the tiles hold: "pattern" of @seed, "zero" or "other". They must be configured as 16 x 64. */
 static const char *tiles_hold(uint32_t seed)
 {
 	static uint8_t now[TILES_BYTES];
@@ -64,7 +64,7 @@ static void ask_standard(void)
 	answer("xrstor.in_use", "%s", tiles_in(xgetbv(1)));
 	answer("xrstor.data", "%s", tiles_hold(11));
 
-	/* only one of them asked for: the other one's bit and bytes stay */
+	/* When only one is requested, the other's bit and bytes stay. */
 	live(12);
 	clean_area();
 	set64(area, XSTATE_BV, TILECFG | PKRU);
@@ -73,7 +73,7 @@ static void ask_standard(void)
 	answer("xsave.partial.config", "%s", contents(area + at_cfg, 64, 0));
 	answer("xsave.partial.data", "%s", contents(area + at_data, TILES_BYTES, 12));
 
-	/* initial: XSAVE writes it, XSAVEOPT does not */
+	/* XSAVE writes an initial component, XSAVEOPT does not. */
 	tilerelease();
 	clean_area();
 	set64(area, XSTATE_BV, TILES);
@@ -91,7 +91,7 @@ static void ask_standard(void)
 	answer("xsaveopt.data", "%s", contents(area + at_data, TILES_BYTES, 13));
 }
 
-/* The two are restored apart. */
+/* The two components are restored separately. */
 static void ask_apart(void)
 {
 	live(14);
@@ -123,7 +123,10 @@ static const uint64_t vectors[] = { SSE, AVX, ZMM_HI256, HI16_ZMM, OPMASK };
 static const char *const vector_names[] = { "sse", "avx", "zmm_hi256", "hi16_zmm", "opmask" };
 #define VECTORS	(SSE | AVX | ZMM_HI256 | HI16_ZMM | OPMASK)
 
-/* All vector registers from @from, those of @mask made initial, and all to @to; nothing else may use one meanwhile. */
+/*
+ * Loads all vector registers from @from, initializes those of @mask, and saves all to @to. Nothing else may use
+ * a vector register meanwhile.
+ */
 static __attribute__((noinline)) void make_initial(void *from, void *none, void *to, uint64_t mask)
 {
 	uint64_t rfbm = VECTORS;
@@ -135,7 +138,7 @@ static __attribute__((noinline)) void make_initial(void *from, void *none, void 
 			 [all] "i"(VECTORS), "d"(0) : "memory");
 }
 
-/* Of the vector registers, each component is initialized alone: which of the others stay. */
+/* Initializes one component of the vector registers at a time, and reports which of the others stay. */
 static void ask_initial(void)
 {
 	static uint8_t full[4096] __attribute__((aligned(64))), none[576] __attribute__((aligned(64)));
@@ -163,7 +166,7 @@ static void ask_initial(void)
 	}
 }
 
-/* One header field spoilt (SDM vol. 1, 13.8). */
+/* XRSTOR with one invalid header field (SDM vol. 1, 13.8). */
 static const char *spoilt(unsigned int offset, uint64_t value)
 {
 	clean_area();

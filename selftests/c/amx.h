@@ -13,7 +13,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* uapi/asm/prctl.h:13-17, for C libraries that are older than they are. */
+/* uapi/asm/prctl.h:13-17, for C libraries that predate them. */
 #define XCOMP_SUPP		0x1021
 #define XCOMP_PERM		0x1022
 #define XCOMP_REQ_PERM		0x1023
@@ -25,13 +25,13 @@
 #define XFEATURE_MAX		20	/* 7.2: asm/fpu/types.h:130 */
 #define BIT_ULL(n)		(1ULL << (n))
 
-/* 0, or the negative errno: as the kernel's function returns it. */
+/* Returns 0 or the negative errno, as the kernel's function does. */
 static inline long xcomp(int option, unsigned long arg)
 {
 	return syscall(SYS_arch_prctl, option, arg) ? -errno : 0;
 }
 
-/* The mask that one of the GET options reports; no bit at all if it fails. */
+/* The mask reported by one of the GET options; 0 if the call fails. */
 static inline uint64_t xcomp_mask(int option)
 {
 	uint64_t mask = 0;
@@ -53,7 +53,7 @@ static inline uint64_t xgetbv0(void)
 	return (uint64_t)hi << 32 | lo;
 }
 
-/* XINUSE: the components that are not in their initial state. */
+/* XINUSE: the components not in their initial state. */
 static inline uint64_t in_use(void)
 {
 	uint32_t lo, hi;
@@ -62,7 +62,7 @@ static inline uint64_t in_use(void)
 	return (uint64_t)hi << 32 | lo;
 }
 
-/* Bytes of a non-compacted XSAVE area that has room for @mask (SDM vol. 1, 13.4.3). */
+/* Size in bytes of a non-compacted XSAVE area with space for @mask (SDM vol. 1, 13.4.3). */
 static inline uint32_t xsave_size(uint64_t mask)
 {
 	uint32_t size = 512 + 64, eax, ebx, ecx, edx;
@@ -111,7 +111,7 @@ static inline struct tilecfg tilecfg_full(void)
 	return cfg;
 }
 
-/* LDTILECFG, STTILECFG and TILERELEASE never raise #NM: no permission is needed. */
+/* LDTILECFG, STTILECFG and TILERELEASE never raise #NM, so they need no permission. */
 static inline void ldtilecfg(const struct tilecfg *cfg)
 {
 	asm volatile("ldtilecfg %0" :: "m"(*cfg) : "memory");
@@ -127,7 +127,7 @@ static inline void tilerelease(void)
 	asm volatile("tilerelease" ::: "memory");
 }
 
-/* Configures the tiles in full without touching their data. */
+/* Configures all tiles in full size without touching their data. */
 static inline void tiles_configure(void)
 {
 	struct tilecfg cfg = tilecfg_full();
@@ -140,7 +140,7 @@ static inline void tilezero0(void)
 	asm volatile("tilezero %%tmm0" ::: "memory");
 }
 
-/* Content that no two seeds share in any row. */
+/* Contents that differ in every row for different seeds. */
 static inline void tiles_fill(struct tiles *t, uint32_t seed)
 {
 	uint64_t x = 0x9e3779b97f4a7c15ULL * (seed + 1);
@@ -178,7 +178,7 @@ static inline bool tiles_hold(const struct tiles *expected)
 	return !memcmp(&now, expected, sizeof(now));
 }
 
-/* Runs the calling thread on this CPU alone. */
+/* Restricts the calling thread to this CPU. */
 static inline bool pin_to(int cpu)
 {
 	cpu_set_t set;

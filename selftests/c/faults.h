@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Trying one instruction, and saying exactly how it failed. */
+/* Tries one instruction and records exactly how it failed. */
 #ifndef XFD_TEST_FAULTS_H
 #define XFD_TEST_FAULTS_H
 
@@ -10,22 +10,22 @@
 #include "amx.h"
 
 struct fault {
-	int signo;		/* 0: the instruction ran */
+	int signo;		/* 0 if the instruction ran */
 	int code;
 	uintptr_t addr;		/* si_addr */
 	uintptr_t rip;		/* where the frame says the thread was */
 	uintptr_t at;		/* where the instruction is */
-	long trapno, err;	/* what the frame says of the exception */
+	long trapno, err;	/* the exception, according to the frame */
 };
 
 static __thread volatile struct fault fault;
-static __thread volatile uintptr_t fault_resume;	/* 0: no TRY() is under way */
+static __thread volatile uintptr_t fault_resume;	/* 0 outside of TRY() */
 
 static void fault_handler(int signo, siginfo_t *info, void *ucontext)
 {
 	greg_t *gregs = ((ucontext_t *)ucontext)->uc_mcontext.gregs;
 
-	/* Not from TRY(): let it come again, and kill. */
+	/* Not from TRY(): let it recur and kill. */
 	if (!fault_resume) {
 		signal(signo, SIG_DFL);
 		return;
@@ -56,8 +56,8 @@ static inline void faults_catch(void)
 }
 
 /*
- * TRY("tilezero %%tmm0"): runs it, leaves the outcome in `fault`, and goes on behind it.
- * faults_catch() first. %[mem] is the start of a full set of tiles, %[stride] their stride.
+ * TRY("tilezero %%tmm0") runs the instruction, leaves the outcome in `fault`, and continues after it.
+ * Call faults_catch() first. %[mem] is the start of a full set of tiles, %[stride] their stride.
  */
 #define TRY(insn)								\
 	do {									\

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* The tasks of xfd_held.c: one that sleeps in the handler of its first use, and its neighbour. */
+/* The tasks of xfd_held.c: one that sleeps in the handler of its first use, and a neighbour on its CPU. */
 #ifndef XFD_TEST_HELD_H
 #define XFD_TEST_HELD_H
 
@@ -30,7 +30,7 @@ static void neighbour(int ready)
 	_exit(1);
 }
 
-/* Loads all tiles and looks whether they, and a register of another component, are kept. */
+/* Loads all tiles and checks that they, and a register of another component, keep their contents. */
 static bool first_use_is_right(void)
 {
 	struct tiles mine;
@@ -71,7 +71,7 @@ static void *leave_or_execute(void *how)
 	_exit(4);
 }
 
-/* A new program has no permission; SIGILL says so. Runs before main() of a program so marked. */
+/* A new program has no permission, which SIGILL shows. Runs before main() if the environment has EXECUTED. */
 __attribute__((constructor)) static void executed(void)
 {
 	if (!getenv(EXECUTED))
@@ -95,7 +95,7 @@ static void use_tiles(void)
 	_exit(first_use_is_right() ? 0 : 1);
 }
 
-/* The first thread waits in the handler; the second does what `how` says after SIGUSR2. */
+/* The first thread waits in the handler. On SIGUSR2 the second does what @how says. */
 static void use_tiles_beside(const char *how)
 {
 	pthread_t other;

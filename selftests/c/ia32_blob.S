@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* The 32-bit program, inside of the test that runs it; empty if the compiler can not make it. */
+/* The 32-bit program, embedded in the test that runs it; empty if the compiler cannot build it. */
 	.section .rodata
 	.globl ia32_child, ia32_child_end
 ia32_child:

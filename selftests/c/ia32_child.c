@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * ia32_child COMMAND FD [PROGRAM]: a 32-bit task writes a struct ia32_report to FD.
- * look: of what it finds; use: after all it can do with tiles; fork: of what a child of a permitted
- * one finds; exec: executes PROGRAM, permitted and with live tiles.
+ * ia32_child COMMAND FD [PROGRAM]: a 32-bit task that writes a struct ia32_report to FD.
+ * look: reports what it starts with; use: reports after doing all it can with tiles; fork: reports what
+ * the child of a permitted task starts with; exec: executes PROGRAM, permitted and with live tiles.
  *
- * Tile instructions are for 64-bit mode alone. A 32-bit task can use them all the same: it jumps to
- * the 64-bit code segment.
+ * Tile instructions exist only in 64-bit mode. A 32-bit task can still use them by jumping to the
+ * 64-bit code segment.
  */
 #include "nolibc.h"
 
@@ -78,7 +78,7 @@ static uint32_t get32(const uint8_t *at)
 }
 
 static struct ia32_frame frame;
-static int change = -1;		/* which, of the next frame */
+static int change = -1;		/* what to change in the next frame */
 static struct ia32_outcome outcome;
 static uint32_t instruction, resume;
 
@@ -118,7 +118,7 @@ static void on_usr1(int signo, void *info, struct ucontext *ucontext)
 	on_frame(&ucontext->context);
 }
 
-/* Without SA_SIGINFO there is another frame: the context is the handler's second argument. */
+/* Without SA_SIGINFO the frame is different: the context is the handler's second argument. */
 static void on_usr2(int signo, struct context context)
 {
 	on_frame(&context);
@@ -162,7 +162,7 @@ static struct ia32_frame signal_now(int signo)
 		to[which] = outcome;						\
 	} while (0)
 
-/* ldtilecfg (%eax), and so on: the assembler refuses them in 32-bit code. */
+/* ldtilecfg (%eax) and so on, which the assembler refuses in 32-bit code. */
 static void try_instructions(struct ia32_outcome *to)
 {
 	TRY(LDTILECFG, ".byte 0xc4, 0xe2, 0x78, 0x49, 0x00");

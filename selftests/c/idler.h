@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The fixture of the tests of reclaim, with the shortest interval. The kernel's own code has no passes: there a
- * thread keeps its buffer, and what it is to see is the same.
+ * The fixture of the reclaim tests, with the shortest interval. The kernel's own code has no reclaim passes: a
+ * thread keeps its buffer there, and must see the same.
  */
 #ifndef XFD_TEST_IDLER_H
 #define XFD_TEST_IDLER_H
@@ -46,7 +46,7 @@ static inline bool sleeps_released(struct worker *worker)
 	return sleeps(worker);
 }
 
-/* Others that sleep show that passes have been. */
+/* Reclaim from other sleeping threads shows that passes have run. */
 #define LET_PASSES_COME()							\
 	do {									\
 		struct worker passes = { .run = sleeps_released };		\

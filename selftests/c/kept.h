@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What a user-space scheduler does: the handler keeps the register contents of the frame it was delivered with, or
- * writes kept ones into it. What the kernel says of the frame itself, bytes 464 to 511, stays.
+ * What a user-space scheduler does: its handler saves the register contents of the frame it was delivered with, or
+ * writes saved ones into it. The kernel's description of the frame itself, bytes 464 to 511, stays.
  */
 #ifndef XFD_TEST_KEPT_H
 #define XFD_TEST_KEPT_H
@@ -9,7 +9,7 @@
 #include "frame.h"
 
 struct kept {
-	uint32_t size;			/* bytes of state; magic2 is behind */
+	uint32_t size;			/* bytes of state, followed by magic2 */
 	uint8_t area[16384];
 };
 
@@ -29,13 +29,13 @@ static inline void kept_into(const struct kept *kept, uint8_t *area)
 	memcpy(area + AT_XSTATE_BV, kept->area + AT_XSTATE_BV, room - AT_XSTATE_BV);
 }
 
-/* The whole frame, as swapcontext() of a C library does it. */
+/* The whole frame, as a C library's swapcontext() does it. */
 static inline void kept_whole_into(const struct kept *kept, uint8_t *area)
 {
 	memcpy(area, kept->area, kept->size + 4);
 }
 
-/* Tiles that were in no frame. */
+/* Tiles that never were in a frame. */
 static inline void made_up_into(const struct tiles *tiles, uint8_t *area)
 {
 	struct tilecfg cfg = tilecfg_full();

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Making the module's allocations fail and its handler wait: parameters that
- * only a build with CONFIG_XFD_FAULTS has (rust/xfd/fault/faults.rs says what the knobs mean).
+ * Makes the module's allocations fail and its handler wait, by parameters that only a build with
+ * CONFIG_XFD_FAULTS has (rust/xfd/fault/faults.rs documents the knobs).
  */
 #ifndef XFD_TEST_KNOBS_H
 #define XFD_TEST_KNOBS_H
@@ -19,7 +19,7 @@
 			SKIP(return, "no " XFD_PARAMETERS "hold: xfd.ko without CONFIG_XFD_FAULTS"); \
 	} while (0)
 
-/* How many tasks wait in the handler; it is theirs to come and go, so there is nothing to wait on. */
+/* Waits until @tasks tasks wait in the handler. A parameter cannot be polled, so this yields in a loop. */
 static inline void wait_until_held(long tasks)
 {
 	while (parameter("held") != tasks)

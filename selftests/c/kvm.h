@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* One vCPU, for what the first one changes in a process. It is never run. */
+/* One vCPU, for what creating the first one changes in a process. It is never run. */
 #ifndef XFD_TEST_KVM_H
 #define XFD_TEST_KVM_H
 
@@ -8,7 +8,7 @@
 #include <linux/kvm.h>
 #include <sys/ioctl.h>
 
-/* KVM; -1 if it can not be had, and then errno says why. */
+/* Opens /dev/kvm. On failure returns -1, and errno says why. */
 static inline int kvm_open(void)
 {
 	int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
@@ -23,7 +23,7 @@ struct vcpu {
 	int kvm, vm, vcpu;
 };
 
-/* @vcpu->vcpu is negative if there is none. */
+/* Leaves @vcpu->vcpu negative on failure. */
 static inline void vcpu_create(struct vcpu *vcpu, int kvm)
 {
 	vcpu->kvm = kvm;

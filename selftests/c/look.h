@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What a new task or program finds of permission, tiles and buffer. */
+/* The permission, tiles and buffer that a new task or program starts with. */
 #ifndef XFD_TEST_LOOK_H
 #define XFD_TEST_LOOK_H
 
@@ -7,10 +7,10 @@
 #include "faults.h"
 #include "frame.h"
 
-/* What a task finds when it begins, and what its first tile instruction does. */
+/* What a task starts with, and what its first tile instruction does. */
 struct report {
 	bool done;
-	long request;			/* of the child, if it was told to ask */
+	long request;			/* result of the child's request, if it was told to make one */
 	uint64_t perm, guest, in_use, xfeatures, xfeatures_after;
 	uint32_t xstate_size, xstate_size_after;
 	struct tilecfg cfg;
@@ -66,7 +66,7 @@ static __attribute__((noinline)) int look(void *arg)
 	to->fault = fault;
 	if (!fault.signo) {
 		to->tiles_zero = tiles_hold(&zero);
-		/* A buffer with tiles in use stays. */
+		/* A buffer whose tiles are in use is not reclaimed. */
 		tilezero0();
 	}
 	signal_now(SIGUSR1);
@@ -76,7 +76,7 @@ static __attribute__((noinline)) int look(void *arg)
 	return 0;
 }
 
-/* The program that exec starts looks, too, before the harness begins. */
+/* The program started by exec reports as well, before the harness begins. */
 static __attribute__((constructor)) void look_after_exec(void)
 {
 	const char *fd = getenv("XCOMP_EXEC_FD");
@@ -101,7 +101,7 @@ static inline int exec_self(void *arg)
 	return 2;
 }
 
-/* The buffer it begins with has no room for tiles, and grows if it may. */
+/* The initial buffer has no space for tiles, and grows if that is permitted. */
 #define EXPECT_BEGINS_SMALL(ends)						\
 	do {									\
 		EXPECT_EQ(self->small, report->xfeatures);			\

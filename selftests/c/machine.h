@@ -12,13 +12,13 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* The file by which the runner tells the guest what to do: a test may change settings there. */
+/* The file through which the runner tells the guest what to do. Only there may a test change settings. */
 static inline bool in_the_machine(void)
 {
 	return !access("/job/settings", F_OK);
 }
 
-/* One write, as /proc and /sys want it. If it fails, errno says why. */
+/* A single write, as /proc and /sys require. On failure errno says why. */
 static inline bool write_setting(const char *path, const char *text)
 {
 	int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
@@ -31,7 +31,7 @@ static inline bool write_setting(const char *path, const char *text)
 	return written;
 }
 
-/* The first line; empty if it can not be read. */
+/* Reads the first line; empty if that fails. */
 static inline void read_setting(const char *path, char *text, size_t size)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -43,7 +43,7 @@ static inline void read_setting(const char *path, char *text, size_t size)
 	text[strcspn(text, "\n")] = '\0';
 }
 
-/* Loads a module of the machine's kernel, which has it, not loaded. If it fails, errno says why. */
+/* Loads a module of the machine's kernel, which ships it but does not load it. On failure errno says why. */
 static inline bool load_module(const char *name)
 {
 	char path[64];
@@ -64,7 +64,7 @@ static inline bool load_module(const char *name)
 #define IA32_XFD	0x1c4
 #define NO_MSR		UINT64_MAX
 
-/* An MSR of this CPU; NO_MSR if it can not be read: no msr.ko, or not root. */
+/* An MSR of CPU @cpu; NO_MSR if it cannot be read because msr.ko is missing or we are not root. */
 static inline uint64_t msr_of(int cpu, uint32_t msr)
 {
 	uint64_t value = NO_MSR;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Returning from a handler that changed its frame: what becomes of the thread. */
+/* What happens to a thread that returns from a handler that changed its frame. */
 #ifndef XFD_TEST_SIGRETURN_H
 #define XFD_TEST_SIGRETURN_H
 
@@ -7,10 +7,10 @@
 #include "pkru.h"
 
 #define PKRU_DEFAULT	0x55555554U	/* mm/pkeys.c:84 */
-#define PKRU_OWN	0x55555550U	/* key 1 allowed, too: neither initial (0) nor default */
+#define PKRU_OWN	0x55555550U	/* key 1 allowed as well: neither initial (0) nor default */
 
 struct outcome {
-	int signo;		/* SIGSEGV, or 0: it returned */
+	int signo;		/* SIGSEGV, or 0 if it returned */
 	int code;
 	uintptr_t addr;
 	uint64_t in_use;	/* of TILE_BITS, afterwards */
@@ -18,7 +18,7 @@ struct outcome {
 };
 
 static struct outcome outcome;
-/* What the handler does to its frame; 0: nothing. */
+/* What the handler does to its frame; NULL for nothing. */
 static void (*change)(uint8_t *area, mcontext_t *mcontext);
 
 static void change_frame(int signo, siginfo_t *info, void *ucontext)
@@ -27,7 +27,7 @@ static void change_frame(int signo, siginfo_t *info, void *ucontext)
 		change(frame_area(ucontext), &((ucontext_t *)ucontext)->uc_mcontext);
 }
 
-/* sigreturn's SIGSEGV comes with the registers of the thread that it would have gone on in. */
+/* sigreturn's SIGSEGV comes with the registers with which the thread would have continued. */
 static void note_segv(int signo, siginfo_t *info, void *ucontext)
 {
 	if (outcome.signo)
@@ -45,7 +45,7 @@ static inline bool catch_outcomes(void)
 	return !sigaction(SIGUSR1, &usr1, NULL) && !sigaction(SIGSEGV, &segv, NULL);
 }
 
-/* A signal to ourselves, whose frame @how changes. */
+/* Sends a signal to ourselves whose frame @how changes. */
 static inline bool signal_changed_by(void (*how)(uint8_t *area, mcontext_t *mcontext))
 {
 	bool sent;
@@ -71,7 +71,7 @@ static inline void outcome_answer(const char *test, const char *name)
 	       outcome.pkru);
 }
 
-/* SIGSEGV as force_sig() sends it (signal.c:382), and nothing left of the user's state. */
+/* SIGSEGV as force_sig() sends it (signal.c:382), with nothing left of the user's state. */
 #define EXPECT_SIGSEGV()							\
 	do {									\
 		EXPECT_EQ(SIGSEGV, outcome.signo);				\
@@ -81,7 +81,7 @@ static inline void outcome_answer(const char *test, const char *name)
 		EXPECT_EQ(has_pkru() ? PKRU_DEFAULT : PKRU_OWN, outcome.pkru);	\
 	} while (0)
 
-/* What the variant @expected says: segv, or the components in use and PKRU. */
+/* What the variant expects: SIGSEGV, or the components in use and PKRU. */
 #define EXPECT_OUTCOME(expected)						\
 	do {									\
 		if ((expected)->segv) {						\

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* A thread that sleeps, or does something else, while the module's passes come. */
+/* A thread that sleeps, or does something else, while reclaim passes run. */
 #ifndef XFD_TEST_SLEEPER_H
 #define XFD_TEST_SLEEPER_H
 
@@ -12,13 +12,13 @@
 static struct tiles tiles;
 static int wake[2];
 
-/* A thread of a test, beside the one that waits for the passes. */
+/* A second thread of a test, beside the one that waits for the passes. */
 struct worker {
 	pthread_t thread;
 	bool (*run)(struct worker *worker);
-	int from;		/* it sleeps until there is a byte */
+	int from;		/* sleeps until there is a byte */
 	volatile int stop;	/* or computes until this is set */
-	bool bare;		/* it begins without a first use */
+	bool bare;		/* starts without a first use */
 	atomic_bool ready;
 	bool right;
 };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Pages that are slow to come: whoever touches one sleeps until it is brought (userfaultfd). */
+/* Slow pages: a task that touches one sleeps until it is supplied (userfaultfd). */
 #ifndef XFD_TEST_SLOW_H
 #define XFD_TEST_SLOW_H
 
@@ -34,7 +34,7 @@ static inline bool slow_make(void *start, size_t size)
 	return !madvise(start, size, MADV_DONTNEED) && !ioctl(slow_faults, UFFDIO_REGISTER, &range);
 }
 
-/* Waits until somebody sleeps for a page; which one. */
+/* Waits until a task sleeps for a page, and returns the page. */
 static inline void *slow_wanted(void)
 {
 	struct uffd_msg message;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* One tile instruction at a known place, and reaching it with TF set or in a tracer's hands. */
+/* One tile instruction at a known address, reached with TF set or under a tracer. */
 #ifndef XFD_TEST_STEP_H
 #define XFD_TEST_STEP_H
 
@@ -26,7 +26,7 @@ static inline void step_run(void)
 	((void (*)(void))(uintptr_t)step_begin)();
 }
 
-/* With TF set in it; the red zone is left alone. */
+/* Runs it with TF set, and leaves the red zone alone. */
 static inline void step_run_with_tf(void)
 {
 	asm volatile("lea -128(%%rsp), %%rsp\n\t"

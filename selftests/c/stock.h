@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Bugs that the stock kernel has and the module has not. */
+/* Bugs of the stock kernel that the module fixes. */
 #ifndef XFD_TEST_STOCK_H
 #define XFD_TEST_STOCK_H
 
 #include "counters.h"
 
-/* Without the module the test is not run: the C code fails it, or does not survive. */
+/* Skips the test without the module, because the C code fails it or does not survive it. */
 #define REQUIRE_MENDED(what)							\
 	do {									\
 		if (!xfd_module())						\

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* A process stopped with its extended state as wanted, and that state through ptrace. */
+/* A process stopped with a chosen extended state, and access to that state through ptrace. */
 #ifndef XFD_TEST_TRACEE_H
 #define XFD_TEST_TRACEE_H
 
@@ -20,7 +20,7 @@ enum extent {
 	LIVE,
 };
 
-/* What the tracee finds when it goes on. */
+/* What the tracee finds when it continues. */
 struct seen {
 	uint32_t pkru;
 	struct tilecfg cfg;
@@ -29,12 +29,12 @@ struct seen {
 
 struct tracee {
 	pid_t pid;
-	uint32_t size;		/* of an XSAVE area with all that the machine has */
+	uint32_t size;		/* of an XSAVE area with all of the machine's components */
 	struct seen *seen;
-	struct tiles tiles;	/* what it has loaded, if LIVE */
+	struct tiles tiles;	/* the tiles it loaded, if LIVE */
 };
 
-/* The whole of XSAVE's standard format that any of today's machines writes. */
+/* As much of XSAVE's standard format as any current machine writes. */
 union xsave {
 	uint8_t byte[16384];
 	struct {
@@ -48,7 +48,7 @@ union xsave {
 	};
 } __attribute__((aligned(64)));
 
-#define PKRU_AT_FIRST 0x55555550U	/* keys 0 and 1 allowed: no value that Linux sets */
+#define PKRU_AT_FIRST 0x55555550U	/* keys 0 and 1 allowed, which Linux never sets by itself */
 
 static inline int tracee_run(enum extent extent, const struct tiles *tiles, struct seen *seen)
 {
@@ -71,7 +71,7 @@ static inline int tracee_run(enum extent extent, const struct tiles *tiles, stru
 	return 0;
 }
 
-/* It is stopped when this returns true. */
+/* The tracee is stopped when this returns true. */
 static inline bool tracee_start(struct tracee *tracee, enum extent extent)
 {
 	int status;
@@ -87,7 +87,7 @@ static inline bool tracee_start(struct tracee *tracee, enum extent extent)
 	       WSTOPSIG(status) == SIGSTOP;
 }
 
-/* Lets it look and end. 0: it did. */
+/* Lets it record what it finds and exit. Returns 0 if it did. */
 static inline int tracee_finish(struct tracee *tracee)
 {
 	int status;
@@ -104,7 +104,7 @@ static inline void tracee_kill(struct tracee *tracee)
 	waitpid(tracee->pid, NULL, 0);
 }
 
-/* One request with @length bytes at @buffer. Bytes moved, or the negative errno. */
+/* One request with @length bytes at @buffer. Returns the bytes moved, or the negative errno. */
 static inline long regset(struct tracee *tracee, int request, int type, void *buffer, size_t length)
 {
 	struct iovec iov = { buffer, length };

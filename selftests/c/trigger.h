@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The emulator's trigger: a CPU stops between two instructions, or is interrupted there. See
+ * The emulator's trigger: it stops a CPU between two instructions, or interrupts it there. See
  * Documentation/machine.rst.
  */
 #ifndef XFD_TEST_TRIGGER_H
@@ -11,12 +11,12 @@
 
 #define TRIGGER_LEAF	0x58464401
 
-/* Events; else an address. */
+/* Events; any other value is an address. */
 #define TRIGGER_NOW	0
 #define TRIGGER_NM	1
 #define TRIGGER_VMEXIT	2
 
-/* What happens; else an interrupt of that vector. */
+/* Actions; any other value is the vector of an interrupt. */
 #define TRIGGER_PAUSE	0
 #define TRIGGER_NMI	1
 
@@ -24,7 +24,7 @@ enum trigger_state {
 	TRIGGER_OFF, TRIGGER_AWAITS, TRIGGER_COUNTS, TRIGGER_PAUSED, TRIGGER_FIRED, TRIGGER_RETURNED
 };
 
-/* Bits of flags, beside the CPL in the lowest two. */
+/* Bits of flags, above the CPL in the lowest two. */
 #define TRIGGER_IF		(1 << 2)
 #define TRIGGER_BY_ITSELF	(1 << 3)
 
@@ -32,7 +32,7 @@ struct trigger {
 	uint64_t state, passed, rip, flags;
 };
 
-/* What arming takes beside RBX. */
+/* What arming takes in addition to RBX. */
 struct trigger_request {
 	uint64_t event, action, at_most, in_function, cpu, low, high;
 };
@@ -54,7 +54,10 @@ static inline bool trigger_is_there(void)
 	return trigger_ask(0, 0, (struct trigger_request){ 0 }).passed == 0x20646658;
 }
 
-/* After so many instructions of that CPU since the event; a pause lasts so many ticks at most, each as long as one. */
+/*
+ * Fires @after instructions of that CPU after the event. A pause ends by itself once the other CPUs have executed
+ * request.at_most instructions.
+ */
 static inline bool trigger_arm(uint64_t after, struct trigger_request request)
 {
 	return trigger_ask(1, after, request).state == 1;

@@ -14,8 +14,8 @@
 #define FRAME ((size_t)getauxval(51))
 
 /*
- * What sigaltstack() must exceed after the permission: it leaves magic2 and the 32-bit frame's
- * FSAVE area out of its account (signal.c:416, fpu/signal.c:511), the request does not.
+ * The size that sigaltstack() must exceed after the permission. It does not count magic2 and the 32-bit
+ * frame's FSAVE area (signal.c:416, fpu/signal.c:511); the request does.
  */
 #define FLOOR (FRAME - 4 - 112)
 
@@ -24,7 +24,7 @@ static char *stack_memory(void)
 	return mmap(NULL, 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 }
 
-/* 0, or the negative errno. */
+/* Returns 0 or the negative errno. */
 static long altstack(void *at, size_t size)
 {
 	stack_t stack = { .ss_sp = at, .ss_size = size };
@@ -114,7 +114,7 @@ static void *other_with_small_stack(void *arg)
 	return NULL;
 }
 
-/* pthread_join() returns a little before the kernel takes the thread off its list. */
+/* pthread_join() returns shortly before the kernel takes the thread off its list. */
 static void until_gone(long tid)
 {
 	char path[64];
@@ -170,12 +170,12 @@ static void on_usr1(int signo)
 	handler_on_stack = &here >= stack_low && &here < stack_low + 65536;
 }
 
-/* The smallest stack that is accepted really holds the frame of a thread with live tiles. */
+/* The smallest accepted stack does hold the frame of a thread with live tiles. */
 TEST_F(altstack, the_frame_fits)
 {
 	struct sigaction action = { .sa_handler = on_usr1, .sa_flags = SA_ONSTACK };
 	struct tiles *tiles = &handler_saw;
-	/* A page that must not be written lies right below the stack. */
+	/* The page right below the stack must not be written. */
 	char *low = self->memory + 4096;
 
 	ASSERT_EQ(0, mprotect(self->memory, 4096, PROT_NONE));

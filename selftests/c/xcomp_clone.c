@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Every way to make a task: which permission it begins with, and that its buffer is small and its
- * tiles are initial, whoever its parent was.
+ * Every way to create a task: the permission it starts with, and that its buffer is small and its
+ * tiles are initial whatever its parent had.
  */
 #include "kselftest_harness.h"
 #include "look.h"
@@ -22,7 +22,7 @@ static void *look_in_thread(void *arg)
 
 enum how { THREAD, FORK, VFORK, CLONE, CLONE3 };
 
-/* Looks in a new task, and waits for its end. */
+/* Runs look() in a new task, and waits for it to exit. */
 static __attribute__((noinline)) bool look_in(enum how how, unsigned long flags)
 {
 	static char stack[STACK] __attribute__((aligned(64)));
@@ -45,7 +45,7 @@ static __attribute__((noinline)) bool look_in(enum how how, unsigned long flags)
 		pid = clone(look, stack + STACK, flags | SIGCHLD, report);
 		break;
 	case CLONE3:
-		/* A child on our stack may return from no function that we are still in. */
+		/* A child on our stack must not return from a function that we are still in. */
 		asm volatile("syscall" : "=a"(pid)
 			     : "a"(SYS_clone3), "D"(&args), "S"(sizeof(args))
 			     : "rcx", "r11", "memory");
@@ -110,7 +110,7 @@ TEST_F(clone, without_permission)
 	EXPECT_COUNTED(self->before, 0, 1);
 }
 
-/* The configuration of the tiles goes with the task, the data never (fpu/core.c:695). */
+/* The new task gets the tile configuration, never the tile data (fpu/core.c:695). */
 TEST_F(clone, of_live_tiles)
 {
 	struct tilecfg full = tilecfg_full();
@@ -132,7 +132,7 @@ TEST_F(clone, of_live_tiles)
 	EXPECT_COUNTED(self->before, 2, 0);
 }
 
-/* A permission is the thread group's, whatever else parent and child share. */
+/* The permission belongs to the thread group, whatever else parent and child share. */
 TEST_F(clone, a_childs_request)
 {
 	bool shared = variant->how == THREAD;

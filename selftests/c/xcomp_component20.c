@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A CPU with a state component that Linux does not know, the first beyond XFEATURE_MAX, and that can be armed
- * by IA32_XFD as tile data can: it stays off, no request is for it, and tiles are used as on any other CPU.
+ * A CPU with a state component that Linux does not know, the first beyond XFEATURE_MAX, and that IA32_XFD can
+ * arm like tile data. It stays off, no request can name it, and tiles work as on any other CPU.
  */
 #include "kselftest_harness.h"
 #include "amx.h"
@@ -46,7 +46,7 @@ TEST_F(component20, is_off)
 			EXPECT_EQ(0, xcomp_mask(option) & ~(BIT_ULL(XFEATURE_MAX) - 1));
 }
 
-/* All other numbers, twice: before and after tiles are permitted. */
+/* Requests all other numbers twice: before and after tiles are permitted. */
 TEST_F(component20, no_request_is_for_it)
 {
 	static const int options[] = { XCOMP_REQ_PERM, XCOMP_REQ_GUEST_PERM };

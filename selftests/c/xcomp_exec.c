@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* exec by every kind of task: the new program has nothing of what the old one had. */
+/* exec by every kind of task: the new program inherits nothing of the old one's state. */
 #include "kselftest_harness.h"
 #include "look.h"
 
@@ -53,7 +53,7 @@ FIXTURE_TEARDOWN(exec)
 {
 }
 
-/* Nothing is left of what the process had: no permission, no configuration, a small buffer. */
+/* Nothing is left of the old program's state: no permission, no configuration, a small buffer. */
 #define EXPECT_NEW_PROGRAM(way)							\
 	do {									\
 		ASSERT_EQ(sizeof(*report), read(self->from, report, sizeof(*report)));	\
@@ -97,7 +97,7 @@ TEST_F(exec, after_clone_vm)
 	EXPECT_NEW_PROGRAM("after_clone_vm");
 }
 
-/* The thread becomes the leader, and its buffer, a large one, the only one there is. */
+/* The thread becomes the leader, and its large buffer the only one in the process. */
 TEST_F(exec, from_a_thread)
 {
 	pthread_t thread;

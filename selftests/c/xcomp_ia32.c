@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Permission and frames of a 32-bit task, a real one: ia32_child, which is inside of this program.
- * What it does with tiles is in ia32_child.c.
+ * Permission and frames of a real 32-bit task: ia32_child, which is embedded in this program.
+ * ia32_child.c has what it does with tiles.
  */
 #include "kselftest_harness.h"
 #include "look.h"
@@ -17,7 +17,7 @@ extern const uint8_t ia32_child[], ia32_child_end[];
 static struct ia32_report ia32;
 static uint64_t small, large;
 
-/* Executes the 32-bit program; 64-bit ones are handed to it as /proc/self/fd/N. */
+/* Executes the 32-bit program. It gets the 64-bit program to execute as /proc/self/fd/N. */
 static int exec_ia32(const char *command, int to)
 {
 	char fd[16], self[32];
@@ -37,7 +37,7 @@ static int exec_ia32(const char *command, int to)
 	return 2;
 }
 
-/* Runs it as a child of ours; @size bytes of what it reports go to @into. */
+/* Runs it as our child, and reads @size bytes of its report into @into. */
 static bool run_ia32(const char *command, void *into, size_t size)
 {
 	int fd[2], status;
@@ -64,9 +64,9 @@ FIXTURE_SETUP(ia32)
 {
 	REQUIRE_TILES();
 	if (&ia32_child[0] == &ia32_child_end[0])
-		SKIP(return, "no 32-bit program: the compiler that built this test has no -m32");
+		SKIP(return, "no 32-bit program: the compiler that built this test does not support -m32");
 	if (access("/proc/sys/abi/vsyscall32", F_OK))
-		SKIP(return, "no 32-bit tasks: the kernel is without IA32_EMULATION, or ia32_emulation=0");
+		SKIP(return, "no 32-bit tasks: the kernel lacks IA32_EMULATION, or ia32_emulation=0");
 	small = xcomp_mask(XCOMP_PERM);
 	large = small | BIT_ULL(TILE_DATA);
 	self->before = counters_now();
@@ -99,7 +99,7 @@ static void frame_ia32_answer(const char *name, const struct ia32_frame *frame)
 		EXPECT_EQ((frame).xstate_size + 4 + FSAVE, (frame).extended_size);	\
 	} while (0)
 
-/* #UD, not #NM: SIGILL with another code, at the instruction. Permission is not looked at. */
+/* #UD, not #NM: SIGILL with a different code, at the instruction. Permission is not checked. */
 #define EXPECT_UD(outcome)							\
 	do {									\
 		for (int i = 0; i < INSNS; i++) {				\
@@ -153,8 +153,8 @@ TEST_F(ia32, frames)
 }
 
 /*
- * A 64-bit sigreturn gives the frame to XRSTOR; this one reads it in the kernel first (fpu/xstate.c:1330),
- * which is stricter: about the whole header, and about a bit that there is no room for.
+ * A 64-bit sigreturn passes the frame to XRSTOR. This one copies it into the kernel first (fpu/xstate.c:1330),
+ * which is stricter about the whole header, and about a component that has no space in the buffer.
  */
 TEST_F(ia32, sigreturn_of_changed_frames)
 {

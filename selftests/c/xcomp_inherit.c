@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Who gets a permission with whom: threads share it, fork copies it, exec ends it. */
+/* How a permission spreads: threads share it, fork copies it, exec ends it. */
 #include "kselftest_harness.h"
 #include "amx.h"
 #include "counters.h"
@@ -14,7 +14,7 @@ struct report {
 	struct fault fault;
 };
 
-/* Masks, and what the first tile instruction of the calling thread does. */
+/* The masks, and what the first tile instruction of the calling thread does. */
 static struct report report_now(void)
 {
 	struct report report = {
@@ -30,7 +30,7 @@ static struct report report_now(void)
 	return report;
 }
 
-/* exec has no function to come back to: the new program reports here, before the harness. */
+/* exec does not return, so the new program reports here, before the harness starts. */
 static __attribute__((constructor)) void report_after_exec(void)
 {
 	const char *fd = getenv("XCOMP_REPORT_FD");
@@ -138,7 +138,7 @@ TEST(a_running_thread_has_it_at_once)
 	EXPECT_COUNTED(before, 1, 0);
 }
 
-/* It is the process's permission, whichever thread asks, and outlives that thread. */
+/* The permission belongs to the process, whichever thread asked, and outlives that thread. */
 TEST(a_threads_request_is_for_all)
 {
 	struct report leader;
@@ -154,7 +154,7 @@ TEST(a_threads_request_is_for_all)
 	EXPECT_EQ(0, leader.fault.signo);
 }
 
-/* Each thread starts armed, and pays for its own first use. */
+/* Each thread starts armed, and takes its own #NM. */
 TEST(each_thread_has_its_own_first_use)
 {
 	struct counters before = counters_now();
@@ -222,7 +222,7 @@ TEST(what_a_child_is_granted_stays_with_it)
 	EXPECT_COUNTED(before, 1, 1);
 }
 
-/* fork passes on the tile configuration, and leaves the tile data behind. */
+/* fork copies the tile configuration, but not the tile data. */
 TEST(fork_of_live_tiles)
 {
 	struct tiles live, seen;
@@ -277,8 +277,8 @@ TEST(exec_ends_both)
 }
 
 /*
- * exec arms XFD again. One exec after a first use: the C code of 7.2 loses the enlarged
- * fpstate, 12 KiB of vmalloc space, each time.
+ * exec arms XFD again. On each exec after a first use, the C code of 7.2 leaks the enlarged
+ * fpstate, 12 KiB of vmalloc space.
  */
 TEST(exec_after_a_first_use)
 {

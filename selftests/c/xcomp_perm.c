@@ -34,14 +34,14 @@ static struct masks masks_now(void)
 		EXPECT_EQ(_e.guest, _n.guest);					\
 	} while (0)
 
-/* What is supported is what the kernel has switched on in XCR0. */
+/* The supported components are those that the kernel has enabled in XCR0. */
 TEST(supported_is_xcr0)
 {
 	answer("supported", "%#" PRIx64, xcomp_mask(XCOMP_SUPP));
 	EXPECT_EQ(xgetbv0(), xcomp_mask(XCOMP_SUPP));
 }
 
-/* At first all of that is permitted, for both kinds, except tile data; no internal bit shows. */
+/* At first everything but tile data is permitted, to host and guest alike, and no internal bit is visible. */
 TEST(permitted_by_default)
 {
 	uint64_t expected = xcomp_mask(XCOMP_SUPP) & ~BIT_ULL(TILE_DATA);
@@ -113,7 +113,7 @@ TEST(request_einval)
 	EXPECT_MASKS(before, masks_now());
 }
 
-/* Also 17, which comes with 18, and what is on anyway; and 18 on a machine without AMX. */
+/* This includes 17, which comes with 18, the components that are always on, and 18 on a machine without AMX. */
 TEST(request_eopnotsupp)
 {
 	struct masks before = masks_now();
@@ -139,14 +139,14 @@ TEST(unknown_option_einval)
 	EXPECT_EQ(0x5a5a, mask);
 }
 
-/* The mask gains exactly one bit: 063452fd94d1 was a request that overwrote it. */
+/* The mask gains exactly one bit. Commit 063452fd94d1 fixed a request that overwrote it. */
 TEST(request_adds_its_bit_and_no_other)
 {
 	struct masks expected = masks_now();
 
 	REQUIRE_TILES();
 	expected.perm |= BIT_ULL(TILE_DATA);
-	/* The second time it is permitted already, which is no error. */
+	/* The second time it is already permitted, which is not an error. */
 	for (int i = 0; i < 2; i++) {
 		EXPECT_EQ(0, xcomp(XCOMP_REQ_PERM, TILE_DATA));
 		EXPECT_MASKS(expected, masks_now());
@@ -168,7 +168,7 @@ TEST(guest_request_leaves_the_host_alone)
 	}
 }
 
-/* A refused request neither grants nor takes anything, also once tile data is permitted. */
+/* A refused request neither grants nor revokes anything, even once tile data is permitted. */
 TEST(refusals_after_permission)
 {
 	struct masks granted;
@@ -201,7 +201,7 @@ TEST(ia32_has_the_same_options)
 
 	ASSERT_NE(MAP_FAILED, low);
 	if (access("/proc/sys/abi/vsyscall32", F_OK))
-		SKIP(return, "kernel without IA32_EMULATION");
+		SKIP(return, "the kernel lacks IA32_EMULATION");
 	REQUIRE_TILES();
 	for_each(i, get_options) {
 		*low = 0;
@@ -216,7 +216,7 @@ TEST(ia32_has_the_same_options)
 	EXPECT_FALSE(xcomp_mask(XCOMP_GUEST_PERM) & BIT_ULL(TILE_DATA));
 }
 
-/* The first vCPU settles what guests may have; that outlives the virtual machine. */
+/* The first vCPU freezes the guest permission; that outlives the virtual machine. */
 TEST(guest_request_ebusy_after_a_vcpu)
 {
 	uint64_t before = xcomp_mask(XCOMP_GUEST_PERM);
@@ -233,7 +233,7 @@ TEST(guest_request_ebusy_after_a_vcpu)
 	answer("guest.request_after_a_vcpu", "%s",
 	       strerrorname_np(-xcomp(XCOMP_REQ_GUEST_PERM, TILE_DATA)));
 	EXPECT_EQ(-EOPNOTSUPP, xcomp(XCOMP_REQ_GUEST_PERM, TILE_CFG));
-	/* The lock is kept in bit 63 of the kernel's mask, and never shown. */
+	/* The lock is bit 63 of the kernel's mask, and is never reported. */
 	EXPECT_EQ(before, xcomp_mask(XCOMP_GUEST_PERM));
 	vcpu_destroy(&vcpu);
 	EXPECT_EQ(-EBUSY, xcomp(XCOMP_REQ_GUEST_PERM, TILE_DATA));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * xfd_exec_storm COUNT: asks for tile data, uses a tile, and executes itself anew, COUNT times.
- * A helper: whoever starts it looks at what the kernel has left over afterwards.
+ * xfd_exec_storm COUNT: asks for tile data, uses a tile, and executes itself again, COUNT times.
+ * A helper: its caller checks what the kernel leaks meanwhile.
  */
 #include <stdio.h>
 #include <stdlib.h>

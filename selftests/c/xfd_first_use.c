@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The first instruction that touches tile data: refused, or served exactly once a thread. */
+/* The first instruction that touches tile data: refused, or served exactly once per thread. */
 #include "kselftest_harness.h"
 #include "amx.h"
 #include "counters.h"
@@ -7,7 +7,7 @@
 
 #include <pthread.h>
 
-/* The fault that a thread without permission gets: #NM, which is not #UD's ILL_ILLOPN. */
+/* The fault of a thread without permission: #NM, whose code is not #UD's ILL_ILLOPN. */
 #define EXPECT_DENIED()								\
 	do {									\
 		EXPECT_EQ(SIGILL, fault.signo);					\
@@ -86,7 +86,7 @@ TEST_F(first_use, an_invalid_instruction_is_not_ours)
 	EXPECT_COUNTED(self->before, 0, 0);
 }
 
-/* What a thread was refused leaves no trace in it: with permission the same one runs. */
+/* A refusal leaves no trace in the thread: once permitted, the same instruction runs. */
 TEST_F(first_use, denied_then_granted)
 {
 	TRY("tilezero %%tmm0");
@@ -105,7 +105,7 @@ TEST_F(first_use, a_guests_permission_is_not_ours)
 	EXPECT_COUNTED(self->before, 0, 1);
 }
 
-/* A child does a tile instruction, with SIGILL treated as the caller says. */
+/* A child executes a tile instruction with the given disposition of SIGILL. */
 static int child_status(void (*handler)(int), bool block)
 {
 	int status;
@@ -128,7 +128,7 @@ static int child_status(void (*handler)(int), bool block)
 TEST_F(first_use, denied_kills)
 {
 	EXPECT_EQ(SIGILL, WTERMSIG(child_status(SIG_DFL, false)));
-	/* It can be neither ignored nor blocked away. */
+	/* It can be neither ignored nor blocked. */
 	EXPECT_EQ(SIGILL, WTERMSIG(child_status(SIG_IGN, false)));
 	EXPECT_EQ(SIGILL, WTERMSIG(child_status(SIG_DFL, true)));
 	EXPECT_COUNTED(self->before, 0, 3);
@@ -153,7 +153,7 @@ TEST_F(first_use, main_thread_once)
 	EXPECT_COUNTED(self->before, 1, 0);
 }
 
-/* The trapped instruction itself takes effect: nothing is skipped, nothing runs twice. */
+/* The trapped instruction takes effect: it is neither skipped nor executed twice. */
 TEST_F(first_use, the_trapped_load_is_done)
 {
 	struct tiles tiles;
@@ -175,8 +175,8 @@ TEST_F(first_use, a_trapped_store_stores_zeros)
 }
 
 /*
- * All other registers are the same before and after the buffers were swapped. x87, SSE, AVX,
- * and AVX-512 where it is, are loaded with a pattern, and read back right behind the trap.
+ * All other registers keep their contents when the buffers are swapped. x87, SSE, AVX and, where
+ * available, AVX-512 are loaded with a pattern and read back right after the trap.
  */
 #define AREA 12288
 
@@ -207,7 +207,7 @@ static void fill_pattern(uint64_t mask)
 
 TEST_F(first_use, registers_survive)
 {
-	/* Without MPX, whose bounds have rules, and PKRU, which would cut off our memory. */
+	/* Without MPX, whose bounds have rules of their own, and PKRU, which would deny us our memory. */
 	uint64_t mask = xgetbv0() & 0xe7;
 
 	ASSERT_EQ(0, xcomp(XCOMP_REQ_PERM, TILE_DATA));
@@ -250,7 +250,7 @@ static void *use_tiles_together(void *arg)
 	tiles_configure();
 	pthread_barrier_wait(&one->crowd->start);
 	tiles_load(&tiles);
-	pthread_barrier_wait(&one->crowd->used);	/* everyone's are live now */
+	pthread_barrier_wait(&one->crowd->used);	/* all threads' tiles are live now */
 	one->crowd->good[one->number] = tiles_hold(&tiles);
 	return NULL;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Register contents with live tiles, kept from a frame, are written into a later frame of a thread that has slept
- * meanwhile, without tiles. sigreturn gives it the tiles, whether or not its buffer had been taken back.
+ * Register contents with live tiles, saved from a frame, are written into a later frame of a thread that slept
+ * without tiles in between. sigreturn loads the tiles, whether or not the thread's buffer was reclaimed.
  */
 #define _GNU_SOURCE
 #include "kselftest_harness.h"
@@ -45,7 +45,7 @@ static bool signal_to(int what)
 
 static bool handler_set(void)
 {
-	/* read() goes on behind it. */
+	/* SA_RESTART: read() continues after it. */
 	struct sigaction action = { .sa_sigaction = on_usr1, .sa_flags = SA_SIGINFO | SA_RESTART };
 
 	return !sigaction(SIGUSR1, &action, NULL);
@@ -70,7 +70,7 @@ static bool keeps(struct worker *worker)
 	return signal_to(KEEP) && tiles_hold(&tiles);
 }
 
-/* A thread that does @what has its buffer back, after @uses first uses in all. */
+/* A thread that does @what gets its buffer back; there are @uses first uses in all. */
 #define EXPECT_BACK(what, uses)							\
 	do {									\
 		struct worker worker = { .run = what };				\
@@ -114,7 +114,7 @@ TEST_F(reclaim, of_no_frame)
 	EXPECT_BACK(sleeps_and_writes, 1);
 }
 
-/* The kept contents have other registers than it sleeps with. */
+/* The saved contents differ from the registers with which the thread sleeps. */
 static bool keeps_and_sleeps(struct worker *worker)
 {
 	char byte;
@@ -184,7 +184,7 @@ static bool writes_none(struct worker *worker)
 	return tiles_hold(&zero);
 }
 
-/* Contents without tiles give none. */
+/* Contents without tiles load none. */
 TEST_F(reclaim, contents_without_tiles)
 {
 	ASSERT_TRUE(handler_set());

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A thread returns from a handler while another one changes, all the time, whether its frame has tile data. It gets
- * the tiles of the frame or none: never others, and never an #NM in the kernel's XRSTOR.
+ * A thread returns from a handler while another one keeps toggling whether its frame has tile data. It gets the
+ * frame's tiles or none, but never any others, and never an #NM in the kernel's XRSTOR.
  */
 #define _GNU_SOURCE
 #include "kselftest_harness.h"
@@ -14,7 +14,7 @@
 static struct kept kept;
 static const struct tiles zero;
 static uint8_t stack[65536];
-static uint8_t *_Atomic flipped;	/* the area that is changed */
+static uint8_t *_Atomic flipped;	/* the area to change */
 static atomic_bool over;
 static atomic_long flips;
 
@@ -29,12 +29,12 @@ static void on_usr1(int signo, siginfo_t *info, void *ucontext)
 	if (get32(area, AT_XSTATE_SIZE) == kept.size)
 		kept_into(&kept, area);
 	atomic_store(&flipped, area);
-	/* It is under way when the kernel reads the frame. */
+	/* The other thread is at it when the kernel reads the frame. */
 	for (long now = atomic_load(&flips); atomic_load(&flips) == now; )
 		sched_yield();
 }
 
-/* Only bits of XSTATE_BV and of xfeatures, as any thread may. */
+/* Flips only bits of XSTATE_BV and of xfeatures, as any thread may. */
 static void *flip(void *unused)
 {
 	while (!atomic_load(&over)) {
@@ -58,7 +58,7 @@ static void *flip(void *unused)
 enum extent { NO_BUFFER, LIVE, SLEPT };
 static enum extent extent;
 
-/* Tiles of the frame, or initial ones. */
+/* The tiles are the frame's, or initial. */
 static bool returns_right(void)
 {
 	if (extent == NO_BUFFER)
@@ -69,7 +69,7 @@ static bool returns_right(void)
 	return tiles_hold(&zero);
 }
 
-/* Handlers have a stack of their own: late changes are to nothing else. */
+/* Handlers run on their own stack, so that a late change hits nothing else. */
 static bool returns_from_handlers(struct worker *worker)
 {
 	stack_t alternate = { .ss_sp = stack, .ss_size = sizeof(stack) };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The frames of a thread that has slept without its buffer are byte for byte those that it had before, as a thread
- * that released its tiles: same size, and tile data is announced.
+ * The frames of a thread that slept without its buffer are byte for byte those that it had before, when it had just
+ * released its tiles: the same size, with tile data announced.
  */
 #define _GNU_SOURCE
 #include "kselftest_harness.h"
@@ -20,7 +20,7 @@ static void on_usr1(int signo, siginfo_t *info, void *ucontext)
 	frame_read(&frame, frame_area(ucontext));
 }
 
-/* A frame on a stack of zeros: what the kernel does not write is the same, too. */
+/* Takes a frame on a zeroed stack, so that bytes which the kernel does not write are equal as well. */
 static bool frame_into(struct kept *kept)
 {
 	stack_t alternate = { .ss_sp = stack, .ss_size = sizeof(stack) };
@@ -85,7 +85,7 @@ static bool sleeps_through_it(struct worker *worker)
 	return sleeps(worker);
 }
 
-/* The signal comes to the thread that sleeps. */
+/* The signal arrives while the thread sleeps. */
 TEST_F(reclaim, delivered_meanwhile)
 {
 	struct sigaction action = { .sa_sigaction = on_usr2, .sa_flags = SA_SIGINFO | SA_RESTART };
@@ -124,7 +124,7 @@ static bool is_interrupted(struct worker *worker)
 	return !pthread_sigqueue(pthread_self(), SIGUSR1, value) && sleeps_in_the_handler && tiles_hold(&tiles);
 }
 
-/* The handler has no tiles, and takes its time: those of the interrupted code are in the frame. */
+/* The handler sleeps without tiles, while those of the interrupted code are in the frame. */
 TEST_F(reclaim, tiles_of_the_interrupted_code)
 {
 	struct sigaction action = { .sa_sigaction = on_usr1_asleep, .sa_flags = SA_SIGINFO };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What a program can see of FRED (SDM vol. 3, chapter 8): which events its instructions are, how long the
- * processor says that they are, and where ERETU leads and does not lead.
+ * What a program can see of FRED (SDM vol. 3, chapter 8): which events its instructions raise, the instruction
+ * lengths that the processor reports, and where ERETU may and may not return to.
  */
 #include "kselftest_harness.h"
 #include "amx.h"
@@ -35,7 +35,7 @@ static bool cpuinfo_has(const char *flag)
 		EXPECT_EQ((code), fault.err);					\
 	} while (0)
 
-/* What @insn brings, and that the thread is @behind bytes behind where it begins. */
+/* What @insn raises, and that the thread is @behind bytes past its start. */
 #define EXPECT_OF(insn, signal, number, code, behind)				\
 	do {									\
 		TRY(insn);							\
@@ -65,7 +65,7 @@ FIXTURE(fred)
 FIXTURE_SETUP(fred)
 {
 	if (!cpuinfo_has(" fred"))
-		SKIP(return, "no FRED here, or the kernel does not use it");
+		SKIP(return, "no FRED, or the kernel does not use it");
 	faults_catch();
 	faults_catch_also(SIGTRAP);
 	faults_catch_also(SIGBUS);
@@ -89,7 +89,7 @@ TEST_F(fred, cpuid)
 	EXPECT_EQ(7, eax >> 17 & 7);
 }
 
-/* Nothing but the flags is exchanged on the way. */
+/* SYSCALL and the return from it change nothing here but the flags. */
 TEST_F(fred, syscall_keeps_rcx_and_r11)
 {
 	register uint64_t r11 asm("r11") = 0x1122334455667788;
@@ -115,7 +115,10 @@ TEST_F(fred, instructions_of_ring_0)
 	EXPECT_OF(".byte 0x0f, 0x01, 0xc6", SIGSEGV, GP, 0, 0);		/* WRMSRNS */
 }
 
-/* No gate says who may: each is delivered, and is no exception, whatever its number. The kernel counts back. */
+/*
+ * No gate restricts them: each is delivered, and never as an exception, whatever its number. The kernel moves RIP
+ * back to the instruction.
+ */
 TEST_F(fred, software_interrupts)
 {
 #define EXPECT_INT(prefixes, n) EXPECT_OF(prefixes ".byte 0xcd, " #n, SIGSEGV, GP, (n) << 3 | 2, 0)
@@ -156,7 +159,7 @@ static void on_step(int signo, siginfo_t *info, void *ucontext)
 		steps[offset]++;
 }
 
-/* ERETU leaves a step pending after the calls, as if each were an instruction; INT3 is none. */
+/* After a system call ERETU leaves a single step pending, as if the call were one instruction; INT3 is not one. */
 TEST_F(fred, single_steps)
 {
 	struct sigaction action = { .sa_sigaction = on_step, .sa_flags = SA_SIGINFO };
@@ -234,7 +237,7 @@ TEST_F(fred, compatibility_mode)
 
 static const struct refusal {
 	uint16_t cs, ss;
-	uint64_t rip;			/* 0: as it is */
+	uint64_t rip;			/* 0 to leave it as it is */
 	int signo;
 	long trapno, err;
 } *target;
@@ -261,7 +264,7 @@ static void on_refusal(int signo, siginfo_t *info, void *ucontext)
 	gregs[REG_CSGSFS] = good_segments;
 }
 
-/* Segments that are not the two pairs of IA32_STAR are loaded as by IRET, and so refused. */
+/* Segments other than the two pairs of IA32_STAR are loaded, and therefore refused, as by IRET. */
 TEST_F(fred, eretu_refuses)
 {
 	static const struct refusal refused[] = {

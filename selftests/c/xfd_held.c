@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * What can happen to a task that sleeps in the handler of its first use, at each point where it
- * can sleep: killed, stopped, traced, frozen, migrated, signalled, its process exiting or
- * executing something else. Another task uses tiles on the same CPU meanwhile.
+ * can sleep: it is killed, stopped, traced, frozen, migrated or signalled, or its process exits or
+ * executes another program. Meanwhile another task uses tiles on the same CPU.
  */
 #define _GNU_SOURCE
 #include <elf.h>
@@ -55,7 +55,7 @@ FIXTURE_SETUP(held)
 	ASSERT_TRUE(parameter_set("hold", variant->point));
 }
 
-/* Whatever happened: nobody is in the handler, and the neighbour's tiles are its own. */
+/* Whatever happened, no task is left in the handler, and the neighbour's tiles are its own. */
 FIXTURE_TEARDOWN(held)
 {
 	int status;
@@ -72,7 +72,7 @@ FIXTURE_TEARDOWN(held)
 	EXPECT_EQ(0, counter("repeated"));
 }
 
-/* Its process is on its way out: SIGKILL is pending for it. */
+/* Waits until the task's process is exiting, when SIGKILL is pending for the task. */
 static void wait_until_doomed(pid_t task)
 {
 	unsigned long pending = 0;
@@ -139,7 +139,7 @@ TEST_F(held, stopped)
 	EXPECT_SERVED(1);
 }
 
-/* The tracer finds it served, and about to run the instruction again. */
+/* The tracer finds it served, about to execute the instruction again. */
 TEST_F(held, traced)
 {
 	static uint8_t image[65536];
@@ -183,7 +183,7 @@ TEST_F(held, frozen)
 
 	mkdir(CGROUPS, 0700);
 	if (mount("none", CGROUPS, "cgroup2", 0, NULL))
-		SKIP(return, "cgroup v2 can not be mounted: %s", strerror(errno));
+		SKIP(return, "cannot mount cgroup v2: %s", strerror(errno));
 	mkdir(GROUP, 0700);
 	self->task = start_held(NULL);
 	snprintf(pid, sizeof(pid), "%d", self->task);
@@ -208,7 +208,7 @@ TEST_F(held, migrated)
 	cpu_set_t other;
 
 	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
-		SKIP(return, "one CPU: nowhere to migrate to");
+		SKIP(return, "only one CPU: nowhere to migrate to");
 	CPU_ZERO(&other);
 	CPU_SET(1, &other);
 	self->task = start_held(NULL);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A CPU that goes, comes back or sleeps while live tiles are, or were, in its registers.
- * CVE-2024-35801: a CPU came back with IA32_XFD reset and the per-CPU copy as it was; the next
- * XRSTOR in the kernel took #NM. 7.2 writes both (arch/x86/kernel/fpu/xstate.c:220).
+ * A CPU that goes offline, comes back or idles while its registers hold, or last held, live tiles.
+ * CVE-2024-35801: a CPU came back with IA32_XFD reset but the per-CPU copy unchanged, and the next
+ * XRSTOR in the kernel raised #NM. 7.2 writes both (arch/x86/kernel/fpu/xstate.c:220).
  */
 #include "kselftest_harness.h"
 #include "amx.h"
@@ -20,7 +20,7 @@ FIXTURE_SETUP(hotplug)
 {
 	REQUIRE_TILES();
 	if (!in_the_machine())
-		SKIP(return, "switches a CPU off: only in the emulated machine");
+		SKIP(return, "takes a CPU offline: only in the emulated machine");
 	if (access(ONLINE, W_OK))
 		SKIP(return, "needs 2 CPUs");
 	ASSERT_TRUE(pin_to(0));
@@ -31,7 +31,7 @@ FIXTURE_TEARDOWN(hotplug)
 	write_setting(ONLINE, "1");
 }
 
-/* Its tiles are the last thing that CPU 1 saw of user mode, and the first that it sees again. */
+/* The task is the last user-space task on CPU 1 before it goes, and the first when it is back. */
 TEST_F(hotplug, of_the_cpu_of_a_blocked_task)
 {
 	ASSERT_TRUE(holder_start(&self->holder, 1, 21, HOLD_BLOCKED));
@@ -42,7 +42,7 @@ TEST_F(hotplug, of_the_cpu_of_a_blocked_task)
 	EXPECT_EQ(0, holder_end(&self->holder));
 }
 
-/* It is driven to CPU 0 with its tiles, and comes back. */
+/* The task is pushed to CPU 0 with its tiles, and comes back. */
 TEST_F(hotplug, of_the_cpu_of_a_running_task)
 {
 	cpu_set_t one;
@@ -71,7 +71,7 @@ static long idle_usage(int cpu, int state)
 	return *text ? atol(text) : -1;
 }
 
-/* Entries into all states but the first, which is a busy loop. */
+/* The number of entries into all idle states but the first, which is a busy loop. */
 static long idle_entries(int cpu, int states)
 {
 	long sum = 0;
@@ -82,8 +82,8 @@ static long idle_entries(int cpu, int states)
 }
 
 /*
- * Live tiles keep a core out of its deepest sleep, so the idle driver saves and releases them
- * first (fpu_idle_fpregs(), arch/x86/kernel/fpu/core.c).
+ * Live tiles keep a core out of its deepest idle states, so the idle driver saves and releases
+ * them first (fpu_idle_fpregs(), arch/x86/kernel/fpu/core.c).
  */
 TEST(idle_with_live_tiles)
 {
@@ -96,15 +96,15 @@ TEST(idle_with_live_tiles)
 		states++;
 	if (states < 2)
 		SKIP(return, "no idle states in /sys/devices/system/cpu/cpu0/cpuidle");
-	/* CPU 0 is left to the holder: this waits elsewhere. */
+	/* CPU 0 is left to the holder; this thread waits on another. */
 	if (!pin_to(1))
-		SKIP(return, "one CPU: nowhere to watch from");
+		SKIP(return, "only one CPU: nowhere to watch from");
 	ASSERT_TRUE(holder_start(&holder, 0, 23, HOLD_BLOCKED));
 	before = idle_entries(0, states);
 	for (int tries = 0; idle_entries(0, states) == before && tries < 2000; tries++)
 		usleep(1000);
 	if (idle_entries(0, states) == before)
-		TH_LOG("CPU 0 entered no idle state in 2 s: tiles are compared all the same");
+		TH_LOG("CPU 0 entered no idle state in 2 s; comparing tiles anyway");
 	EXPECT_EQ(0, holder_end(&holder));
 }
 

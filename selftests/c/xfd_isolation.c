@@ -9,7 +9,7 @@
 
 #define ROUNDS 100
 
-/* Two or more processes that take turns, one byte through a ring of pipes. */
+/* Two or more processes that take turns by passing one byte around a ring of pipes. */
 struct turn {
 	int take, give;
 };
@@ -26,7 +26,7 @@ static bool turn_give(struct turn *turn)
 	return write(turn->give, "x", 1) == 1;
 }
 
-/* Each pipe is made before the first fork; the last member gives to the first. */
+/* All pipes are created before the first fork; the last member passes to the first. */
 static bool ring(struct turn *turns, int members)
 {
 	for (int i = 0; i < members; i++) {
@@ -41,8 +41,8 @@ static bool ring(struct turn *turns, int members)
 }
 
 /*
- * Keeps only the ends of member @self, or none. When a member dies, the one that waits for it
- * then reads the end of its pipe, and so on: no test hangs.
+ * Keeps only the pipe ends of member @self, or none. When a member dies, the one that waits for it
+ * then reads end-of-file, and so on around the ring, so that no test hangs.
  */
 static struct turn *ring_join(struct turn *turns, int members, int self)
 {
@@ -64,7 +64,7 @@ static bool ring_start(struct turn *turns, int members)
 	return started;
 }
 
-/* Live tiles, looked at after each turn of the others on the same CPU. Exit status 0: good. */
+/* Holds live tiles, checked after each turn of the others on the same CPU. Exit status 0 if they stay intact. */
 static int hold_tiles(struct turn *turn, uint32_t seed)
 {
 	struct tiles tiles;
@@ -77,14 +77,14 @@ static int hold_tiles(struct turn *turn, uint32_t seed)
 		if (i && !tiles_hold(&tiles))
 			return 3;
 		tiles_load(&tiles);
-		/* After the last round there may be nobody left to take it. */
+		/* After the last round there may be no one left to take the turn. */
 		if (!turn_give(turn) && i < ROUNDS - 1)
 			return 2;
 	}
 	return 0;
 }
 
-/* No permission: each try must be refused, whoever used tiles on this CPU just before. */
+/* Without permission each attempt must be refused, whichever task just used tiles on this CPU. */
 static int try_tiles(struct turn *turn)
 {
 	faults_catch();
@@ -95,7 +95,7 @@ static int try_tiles(struct turn *turn)
 		TRY("tilestored %%tmm0, (%[mem],%[stride],1)");
 		if (fault.signo != SIGILL || fault.code != ILL_ILLOPC || fault.addr != fault.at)
 			return 3;
-		/* After the last round there may be nobody left to take it. */
+		/* After the last round there may be no one left to take the turn. */
 		if (!turn_give(turn) && i < ROUNDS - 1)
 			return 2;
 	}
@@ -133,7 +133,7 @@ TEST(permitted_and_not_side_by_side)
 	EXPECT_COUNTED(before, 1, ROUNDS);
 }
 
-/* The same, each on a CPU of its own where there are two, and without waiting for the other. */
+/* The same without taking turns, each on its own CPU if there are two. */
 TEST(permitted_and_not_at_the_same_time)
 {
 	struct counters before = counters_now();
@@ -141,7 +141,7 @@ TEST(permitted_and_not_at_the_same_time)
 	pid_t permitted, not;
 
 	REQUIRE_TILES();
-	/* Each gives its turns to itself. */
+	/* Each passes its turns to itself. */
 	ASSERT_TRUE(ring(&turns[0], 1));
 	ASSERT_TRUE(ring(&turns[1], 1));
 	permitted = fork();
@@ -187,7 +187,7 @@ TEST(tiles_of_many_processes_on_one_cpu)
 	EXPECT_COUNTED(before, MEMBERS, 0);
 }
 
-/* A fresh process, on the CPU where another's tiles are live, finds zeros. */
+/* A fresh process on a CPU where another's tiles are live finds zeros. */
 TEST(a_fresh_process_finds_zeros)
 {
 	static const struct tiles zero;
@@ -242,7 +242,7 @@ TEST(a_fresh_thread_finds_zeros)
 	EXPECT_TRUE(tiles_hold(&secret));
 }
 
-/* The permission of a process that is gone helps nobody who comes after it. */
+/* The permission of a process that is gone is of no use to a later one. */
 TEST(after_a_permitted_process_is_gone)
 {
 	struct counters before = counters_now();

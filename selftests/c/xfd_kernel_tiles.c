@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The kernel uses tiles while programs do: samples/kernel_tiles multiplies matrices in the context of
- * whoever writes to its file, and nobody's registers change. module_kernel_tiles.sh loads it.
+ * The kernel uses tiles while programs do: samples/kernel_tiles multiplies matrices in the context of the task
+ * that writes to its file, and no task's registers change. module_kernel_tiles.sh loads it.
  */
 #define _GNU_SOURCE
 #include "kselftest_harness.h"
@@ -44,7 +44,7 @@ static void use_tiles(void)
 	tiles_load(&tiles);
 }
 
-/* One product of the kernel's, by the caller, with @before in the AVX registers. */
+/* One product computed by the kernel in the caller's context, with @before in the AVX registers. */
 static bool kernel_multiplies(int file, const struct registers *before, struct registers *after)
 {
 	long ret = SYS_write;
@@ -76,7 +76,7 @@ TEST_F(kernel_tiles, live_tiles_stay)
 	EXPECT_EQ(self->uses + 1, counter("first_uses"));
 }
 
-/* XFD is armed again: the first use is one, and what the kernel multiplied is not seen. */
+/* XFD is armed again: the first use traps, and the task does not see what the kernel multiplied. */
 TEST_F(kernel_tiles, a_task_without_tiles_is_armed_again)
 {
 	static const struct tiles zero;
@@ -112,7 +112,7 @@ static void *worker_thread(void *arg)
 	return NULL;
 }
 
-/* Threads that compute, and threads for which the kernel does, in turn on the same CPUs. */
+/* Threads that compute, and threads for which the kernel computes, take turns on the same CPUs. */
 TEST_F(kernel_tiles, beside_other_threads_tiles)
 {
 	struct worker workers[4] = {};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * No memory for the larger buffer: SIGSEGV to the task that needed it, and nothing else. Its next
- * first use, with memory there, is served.
+ * No memory for the larger buffer: SIGSEGV for the task that needed it, and nothing else happens. Its next
+ * first use, once there is memory, is served.
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -40,7 +40,7 @@ FIXTURE_TEARDOWN(nomem)
 #define EXPECT_FAILED(n)	EXPECT_EQ(n, counter("failed_allocations") - self->before.failed_allocations)
 #define EXPECT_SERVED(n)	EXPECT_EQ(n, counter("first_uses") - self->before.first_uses)
 
-/* arch/x86/kernel/traps.c:1493: force_sig(SIGSEGV), which has neither code nor address. */
+/* arch/x86/kernel/traps.c:1493: force_sig(SIGSEGV), which reports neither code nor address. */
 TEST_F(nomem, sigsegv_without_an_address)
 {
 	ASSERT_TRUE(parameter_set("fail_allocations", 1));
@@ -111,7 +111,7 @@ TEST_F(nomem, kills_a_task_that_does_not_catch_it)
 	EXPECT_FAILED(1);
 }
 
-/* Has its buffer from before the shortage, and does not notice it. */
+/* This thread got its buffer before the shortage, and does not notice it. */
 TEST_F(nomem, others_go_on)
 {
 	struct tiles tiles;

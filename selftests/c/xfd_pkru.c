@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Protection keys and tiles. PKRU is a component of frames, but not of the buffer: the kernel keeps
- * it by itself (fpu/core.c:817), and it must come through a first use and a frame with tiles.
+ * it separately (fpu/core.c:817), and it must survive a first use and a frame with tiles.
  */
 #include "kselftest_harness.h"
 #include "counters.h"
@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 
 #define KEY 2
-#define ALLOWED		0x55555544U	/* KEY, too */
+#define ALLOWED		0x55555544U	/* KEY as well */
 #define READ_ONLY	(ALLOWED | 2U << 2 * KEY)
 #define DENIED		(ALLOWED | 3U << 2 * KEY)
 
@@ -28,7 +28,7 @@ FIXTURE_SETUP(pkru)
 	REQUIRE_TILES();
 	if (!has_pkru())
 		SKIP(return, "no protection keys here: XCR0 lacks bit 9");
-	/* Keys are handed out in order. */
+	/* Keys are allocated in order. */
 	do {
 		key = pkey_alloc(0, 0);
 		ASSERT_LE(0, key);
@@ -65,11 +65,11 @@ static void note_key(int signo, siginfo_t *info, void *ucontext)
 	note_segv(signo, info, ucontext);
 	outcome.pkru = get32(frame_area(ucontext), xsave_offset(PKRU));
 	fault_key = info->si_pkey;
-	/* Let the instruction go through when it comes again. */
+	/* Lets the instruction succeed when it is executed again. */
 	put32(frame_area(ucontext), xsave_offset(PKRU), ALLOWED);
 }
 
-/* #NM comes first and makes room, then the key is looked at, then the tiles are loaded. */
+/* #NM comes first and enlarges the buffer, then the key is checked, then the tiles are loaded. */
 TEST_F(pkru, first_use_of_denied_memory)
 {
 	struct sigaction action = { .sa_sigaction = note_key, .sa_flags = SA_SIGINFO };
@@ -126,7 +126,7 @@ static void use_tiles(uint8_t *area, mcontext_t *mcontext)
 	in_handler = rdpkru();
 }
 
-/* The handler's first use keeps the handler's value, sigreturn restores the other. */
+/* A first use in the handler keeps the handler's value; sigreturn restores the interrupted one. */
 TEST_F(pkru, first_use_inside_a_handler)
 {
 	ASSERT_EQ(0, xcomp(XCOMP_REQ_PERM, TILE_DATA));
@@ -140,7 +140,7 @@ static void drop_pkru(uint8_t *area, mcontext_t *mcontext)
 	put64(area, AT_XSTATE_BV, get64(area, AT_XSTATE_BV) & ~BIT_ULL(PKRU));
 }
 
-/* Without its bit PKRU is initial, 0, and not the default. */
+/* Without its bit in the frame, PKRU becomes its initial value, 0, and not the default. */
 TEST_F(pkru, dropped_from_a_frame_with_tiles)
 {
 	ASSERT_EQ(0, xcomp(XCOMP_REQ_PERM, TILE_DATA));
@@ -159,7 +159,7 @@ static __attribute__((used)) void on_keyed_stack(int signo, siginfo_t *info, voi
 	in_frame = get32(frame_area(ucontext), xsave_offset(PKRU));
 }
 
-/* The stack is denied to the handler, too, until it opens it. */
+/* The handler has no access to its stack either until it opens the key. */
 __attribute__((naked)) static void open_stack(int signo, siginfo_t *info, void *ucontext)
 {
 	asm("mov %rdx, %r8\n\t"
@@ -169,7 +169,7 @@ __attribute__((naked)) static void open_stack(int signo, siginfo_t *info, void *
 	    "jmp on_keyed_stack");
 }
 
-/* The kernel opens all keys to write the frame (signal.c:73), the large one as well. */
+/* The kernel opens all keys to write a frame (signal.c:73), and the large one is no exception. */
 TEST_F(pkru, frame_with_tiles_on_a_denied_stack)
 {
 	struct sigaction action = {
@@ -191,7 +191,7 @@ TEST_F(pkru, frame_with_tiles_on_a_denied_stack)
 	EXPECT_TRUE(tiles_hold(&mine));
 }
 
-/* A child that has a first use of its own begins with its parent's value. */
+/* A child with a first use of its own starts with its parent's value. */
 TEST_F(pkru, inherited_by_fork)
 {
 	int status;

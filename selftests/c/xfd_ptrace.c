@@ -100,7 +100,7 @@ TEST_F(tracee, is_shown)
 	self->t.pid = 0;
 }
 
-/* The legacy view takes another way through the same copy. */
+/* The legacy view takes a different path through the same copy. */
 TEST_F(tracee, is_shown_without_extensions)
 {
 	uint8_t legacy[512];
@@ -109,7 +109,7 @@ TEST_F(tracee, is_shown_without_extensions)
 	EXPECT_EQ(0, memcmp(legacy, self->area.byte, 464));
 }
 
-/* What was read is written back: the tracee finds what it had. */
+/* The tracer writes back what it read, and the tracee finds what it had. */
 TEST_F(tracee, is_written_back)
 {
 	ASSERT_EQ(self->t.size, xstate_set(&self->t, &self->area));
@@ -122,8 +122,8 @@ TEST_F(tracee, is_written_back)
 }
 
 /*
- * Tiles that the tracer makes up. Where there is no room for them it is EINVAL, permitted or not
- * (validate_user_xstate_header(), fpu/xstate.c), and nothing has changed.
+ * Tiles that the tracer makes up. Where the buffer has no space for them the result is EINVAL, permitted or
+ * not (validate_user_xstate_header(), fpu/xstate.c), and nothing changes.
  */
 TEST_F(tracee, gets_other_tiles)
 {
@@ -143,7 +143,7 @@ TEST_F(tracee, gets_other_tiles)
 	EXPECT_EQ(0, memcmp(room ? &other : &zero_tiles, &self->t.seen->tiles, sizeof(other)));
 }
 
-/* The configuration has its room in every buffer. */
+/* Every buffer has space for the configuration. */
 TEST_F(tracee, gets_a_configuration_alone)
 {
 	struct tilecfg cfg = tilecfg_full();
@@ -171,7 +171,7 @@ TEST_F(tracee, loses_its_tiles)
 	EXPECT_EQ(0, self->t.seen->cfg.palette);
 }
 
-/* PKRU is not in the buffer but beside it; without bit 9 it is reset, as by XRSTOR. */
+/* PKRU is kept outside of the buffer; without bit 9 it is reset, as by XRSTOR. */
 TEST_F(tracee, gets_another_pkru)
 {
 	*pkru_in(&self->area) = 0x33333330;
@@ -212,7 +212,7 @@ static int use_after_a_stop(void)
 	return 0;
 }
 
-/* A step over the first use: #NM and buffer are invisible, the next stop is behind the instruction. */
+/* A step over the first use: #NM and the new buffer are invisible, and the next stop is after the instruction. */
 TEST(step_over_the_first_use)
 {
 	struct counters before = counters_now();

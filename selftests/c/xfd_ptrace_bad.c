@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Extended state that a tracer may not have or write: each refused with its errno, changing nothing. */
+/* Extended state that a tracer may not read or write: each request fails with its errno and changes nothing. */
 #include "kselftest_harness.h"
 #include "answer.h"
 #include "tracee.h"
@@ -16,12 +16,12 @@ FIXTURE_SETUP(refused)
 	ASSERT_TRUE(tracee_start(&self->t, LIVE));
 	ASSERT_EQ(self->t.size, xstate_get(&self->t, &self->area));
 	self->wrong = self->area;
-	/* Would be seen if it were taken. */
+	/* These would be visible if they were accepted. */
 	tiles_fill(tiles_in(&self->wrong), 13);
 	*pkru_in(&self->wrong) = 0x33333330;
 }
 
-/* The tracee has all that it had. */
+/* The tracee still has everything that it had. */
 FIXTURE_TEARDOWN(refused)
 {
 	union xsave now;
@@ -51,7 +51,7 @@ TEST_F(refused, sizes_to_write)
 	answer("ptrace.set.odd", "%s", strerrorname_np(-SET(self->t.size - 1)));
 }
 
-/* More is cut to what there is, as for reading. */
+/* A larger buffer is cut to the size of the state, as when reading. */
 TEST_F(refused, nothing_of_a_larger_buffer)
 {
 	EXPECT_EQ(self->t.size, regset(&self->t, PTRACE_SETREGSET, NT_X86_XSTATE, &self->area,
@@ -87,7 +87,7 @@ TEST_F(refused, unknown_set)
 	EXPECT_EQ(-EINVAL, regset(&self->t, PTRACE_SETREGSET, 0x9999, &self->wrong, 8));
 }
 
-/* XSTATE_BV: no supervisor component, none that the machine has not. */
+/* XSTATE_BV must not have supervisor components, nor any that the machine lacks. */
 TEST_F(refused, components)
 {
 	static const int bits[] = { 8, 10, 11, 12, 14, 15, 16, 62, 63 };
@@ -101,7 +101,7 @@ TEST_F(refused, components)
 	answer("ptrace.set.supervisor", "%s", strerrorname_np(-SET(self->t.size)));
 }
 
-/* The compacted format is the kernel's own affair. */
+/* The compacted format is internal to the kernel. */
 TEST_F(refused, compacted_format)
 {
 	self->wrong.xcomp_bv = BIT_ULL(63);
@@ -122,7 +122,7 @@ TEST_F(refused, reserved_bytes_of_the_header)
 	}
 }
 
-/* With each of the components that MXCSR belongs to. */
+/* Tries each of the components that MXCSR belongs to. */
 TEST_F(refused, reserved_bits_of_mxcsr)
 {
 	const uint64_t xstate_bv = self->wrong.xstate_bv & ~7ULL;
@@ -135,7 +135,7 @@ TEST_F(refused, reserved_bits_of_mxcsr)
 	}
 }
 
-/* Not stopped: nobody's business. */
+/* A running thread is not accessible. */
 TEST_F(refused, a_running_thread)
 {
 	struct tracee running = { 0 };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A thread that sleeps and needs no tiles gives its enlarged buffer back, has it again when it goes on, and
- * notices nothing. Tiles in use are kept, and so is the buffer of a thread that computes.
+ * A thread that sleeps and needs no tiles loses its enlarged buffer, gets it back when it wakes, and notices
+ * nothing. Tiles in use are kept, and so is the buffer of a thread that computes.
  */
 #define _GNU_SOURCE
 #include "kselftest_harness.h"
@@ -21,7 +21,7 @@ static bool computes(struct worker *worker)
 	return !memcmp(&before, &after, sizeof(before));
 }
 
-/* Whether the thread still has the configuration; its tiles can be loaded again. */
+/* Whether the thread still has its configuration and can load tiles again. */
 static bool uses_tiles_again(void)
 {
 	struct tilecfg want = tilecfg_full(), got;
@@ -66,7 +66,7 @@ TEST_F(reclaim, of_a_thread_that_sleeps)
 	EXPECT_REGROWN(1);
 }
 
-/* One more first use would be one too many, however often it was. */
+/* However often it happens, there must be no further first use. */
 TEST_F(reclaim, again_and_again)
 {
 	struct worker worker = { .run = sleeps_without_tiles };
@@ -81,7 +81,7 @@ TEST_F(reclaim, again_and_again)
 	}
 }
 
-/* Those that sleep without tiles show that passes have been. */
+/* Reclaim from threads that sleep without tiles shows that passes have run. */
 TEST_F(reclaim, not_of_others)
 {
 	struct worker sleeping = { .run = sleeps_with_tiles }, computing = { .run = computes_with_tiles };
@@ -128,7 +128,7 @@ static bool forks_after_sleep(struct worker *worker)
 	return waitpid(pid, &status, 0) == pid && !status;
 }
 
-/* A child of a thread that had to get its buffer back is as any other. */
+/* The child of a thread whose buffer was reclaimed is like any other. */
 TEST_F(reclaim, then_fork)
 {
 	struct worker worker = { .run = forks_after_sleep };
@@ -139,7 +139,7 @@ TEST_F(reclaim, then_fork)
 	EXPECT_USES(2);
 }
 
-/* A process that sleeps without its buffer, and is killed there or becomes another program. */
+/* A process that sleeps without its buffer, and is then killed or executes another program. */
 static pid_t sleeper(bool execs)
 {
 	char *argv[] = { "true", NULL }, byte;

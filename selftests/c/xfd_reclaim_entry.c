@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A thread waits on its way into sigreturn, for as long as somebody else likes. Its registers are initial there,
- * and its tiles are in the frame, which takes the buffer that the thread has.
+ * A thread waits on its way into sigreturn, for as long as another task likes. Its registers are initial there and
+ * its tiles are in the frame, and sigreturn needs the thread's buffer to load them.
  */
 #define _GNU_SOURCE
 #include "kselftest_harness.h"
@@ -26,7 +26,7 @@ static _Atomic int listener;
 static uint8_t selector[PAGE] __attribute__((aligned(PAGE)));
 static const uint8_t allow[PAGE];
 
-/* A signal with live tiles and a closed protection key; both are there again after it. */
+/* Takes a signal with live tiles and a closed protection key, and has both again afterwards. */
 static bool survives_a_signal(void)
 {
 	uint32_t pkru = 0;
@@ -85,7 +85,7 @@ TEST_F(reclaim, in_a_seccomp_notification)
 	close(listener);
 }
 
-/* The system call before sigreturn takes the page away; the kernel looks there before each call. */
+/* The system call before sigreturn drops the page of the selector, which the kernel reads before each call. */
 static void on_drop_the_selector(int signo)
 {
 	madvise(selector, sizeof(selector), MADV_DONTNEED);

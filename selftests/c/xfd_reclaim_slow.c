@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A thread sleeps for a page, its tiles released: in user mode, where its buffer may go meanwhile, and while its
- * frame is written or read, where the kernel counts on the buffer that it has looked at.
+ * A thread with released tiles sleeps for a page: in user mode, where its buffer may be reclaimed meanwhile, and
+ * while its frame is written or read, where the kernel relies on the buffer that it started with.
  */
 #define _GNU_SOURCE
 #include "kselftest_harness.h"
@@ -33,7 +33,7 @@ static bool reads_a_slow_page(struct worker *worker)
 	return tiles_hold(&tiles);
 }
 
-/* The page fault is an exception that returns to user mode as a system call does. */
+/* A page fault returns to user mode on the same path as a system call. */
 TEST_F(reclaim, in_a_page_fault)
 {
 	struct worker worker = { .run = reads_a_slow_page };
@@ -45,7 +45,7 @@ TEST_F(reclaim, in_a_page_fault)
 	ASSERT_TRUE(worker_start(&worker));
 	for (size_t at = 0; at < sizeof(*source); at += PAGE) {
 		ASSERT_EQ((uint8_t *)source + at, slow_wanted());
-		/* Later ones are wanted by tile instructions, with tiles in use. */
+		/* The later pages are touched by tile instructions, with tiles in use. */
 		if (!at)
 			EXPECT_RECLAIMED(1);
 		ASSERT_TRUE(slow_bring((uint8_t *)source + at, (uint8_t *)&tiles + at));
@@ -77,7 +77,7 @@ static bool is_interrupted_released(struct worker *worker)
 	return signal_now(SIGUSR1);
 }
 
-/* The frame that is begun with the large buffer is ended with it. */
+/* A frame whose writing began with the large buffer is finished with it. */
 TEST_F(reclaim, while_its_frame_is_written)
 {
 	struct worker worker = { .run = is_interrupted_released, .from = -1 };
@@ -89,7 +89,7 @@ TEST_F(reclaim, while_its_frame_is_written)
 	page = slow_wanted();
 	LET_PASSES_COME();
 	ASSERT_TRUE(slow_bring(page, saved));
-	/* The others come as they are asked for; the last one to ask is nobody. */
+	/* Supplies the other pages on demand, and does not block when no more are wanted. */
 	ASSERT_EQ(0, fcntl(slow_faults, F_SETFL, O_NONBLOCK));
 	while (pthread_tryjoin_np(worker.thread, NULL)) {
 		page = slow_wanted();
@@ -105,7 +105,7 @@ TEST_F(reclaim, while_its_frame_is_written)
 	EXPECT_USES(1 + 3);
 }
 
-/* The frame has live tiles, one page of which goes. */
+/* Drops one page of the live tiles in the frame. */
 static void on_drop_a_page(int signo, siginfo_t *info, void *ucontext)
 {
 	uint8_t *area = frame_area(ucontext), *page = area + xsave_offset(TILE_DATA) + PAGE;
@@ -124,7 +124,7 @@ static bool is_interrupted_live(struct worker *worker)
 	return signal_now(SIGUSR1) && tiles_hold(&tiles);
 }
 
-/* What sigreturn is about to load must find its room. */
+/* What sigreturn is about to load must find space in the buffer. */
 TEST_F(reclaim, while_its_frame_is_read)
 {
 	struct worker worker = { .run = is_interrupted_live, .from = -1 };

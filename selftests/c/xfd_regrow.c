@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A tracer that comes to a process which has slept without its buffer, or lies stopped: it sees what it saw of it
- * before, and can give it tiles.
+ * A tracer attaches to a process that slept without its buffer, or that is stopped. It sees the state that it saw
+ * before, and can write tiles.
  */
 #define _GNU_SOURCE
 #include "kselftest_harness.h"
@@ -11,7 +11,7 @@
 
 static union xsave before, after;
 
-/* It has gone to sleep: there is nothing else it can wait for (/proc/PID/wchan is not everybody's). */
+/* Waits until the process sleeps; it sleeps in one place only (/proc/PID/wchan may not be readable). */
 static void wait_until_asleep(pid_t pid)
 {
 	char path[64], state = 0;
@@ -28,7 +28,7 @@ static void wait_until_asleep(pid_t pid)
 	}
 }
 
-/* Looked at, left, slept, looked at again, and given tiles. */
+/* The tracer reads the state and detaches; the process sleeps; the tracer reads again and writes tiles. */
 static void look_sleep_give(struct __test_metadata *_metadata, FIXTURE_DATA(reclaim) *self, bool seize)
 {
 	struct tracee tracee = { .pid = released_start() };
@@ -63,7 +63,7 @@ TEST_F(reclaim, a_tracer_attaches)
 	look_sleep_give(_metadata, self, false);
 }
 
-/* What the tracer read while they were live can be written afterwards. */
+/* The tracer can write back later what it read while the tiles were live. */
 TEST_F(reclaim, tiles_of_a_tracer_come_back)
 {
 	pid_t pid = fork();
@@ -95,8 +95,8 @@ TEST_F(reclaim, tiles_of_a_tracer_come_back)
 }
 
 /*
- * Stopped by a signal, it goes from there into the tracer's hands without a look at anything else that was left for it to
- * do. Others that sleep show that passes have been.
+ * A process stopped by a signal goes straight into a ptrace stop, without handling any other pending work. Reclaim
+ * from other sleeping threads shows that passes have run.
  */
 TEST_F(reclaim, of_a_stopped_process)
 {
@@ -130,7 +130,7 @@ TEST_F(reclaim, of_a_stopped_process)
 	EXPECT_USES(1 + 3);
 }
 
-/* Nobody wakes it but the end of its child, and it stops for the tracer inside the system call. */
+/* Only the end of its child wakes the process, and it stops for the tracer inside the system call. */
 TEST_F(reclaim, of_a_process_that_waits_in_vfork)
 {
 	pid_t pid = fork();

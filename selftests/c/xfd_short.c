@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Memory is short when a thread that slept without its buffer goes on. In C it never gave the buffer away, so it
- * cannot be hurt: not at a tile instruction, not in sigreturn, not by a tracer.
+ * Memory is short when a thread whose buffer was reclaimed wakes. In C it would still have its buffer, so the
+ * shortage must not hurt it: not at a tile instruction, not in sigreturn, not through a tracer.
  */
 #define _GNU_SOURCE
 #include "kselftest_harness.h"
@@ -11,7 +11,7 @@
 #include "knobs.h"
 #include "released.h"
 
-#define ALL 1000000	/* allocations, so many as none makes */
+#define ALL 1000000	/* more allocations than any test makes */
 
 FIXTURE(short_of_memory)
 {
@@ -41,7 +41,7 @@ FIXTURE_TEARDOWN(short_of_memory)
 	EXPECT_TRUE(parameter_set("reclaim_ms", self->interval));
 }
 
-/* Nothing is kept for it either: it is the allocation that must not fail. */
+/* The caches are empty as well, so that the buffer has to be allocated; that must not fail. */
 #define BE_SHORT()								\
 	do {									\
 		EXPECT_RECLAIMED(1);						\

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * User shadow stacks and tiles in one process. The shadow stack's registers are a supervisor
- * component of the same buffer (CET_U, 11): a request, a larger buffer or a frame that forgot it
- * would leave the thread without protection, or with another's stack.
+ * component in the same buffer (CET_U, 11). A request, a larger buffer or a frame that dropped it
+ * would leave the thread without protection, or with another thread's stack.
  */
 #include "kselftest_harness.h"
 #include "faults.h"
@@ -19,7 +19,7 @@
 #define CET_USER	11
 #define CPERR		10	/* SEGV_CPERR, uapi/asm-generic/siginfo.h */
 
-/* No function: there is no return address on a new shadow stack. 0, or the negative errno. */
+/* Inlined, since a new shadow stack has no return address. Returns 0 or the negative errno. */
 static __always_inline long shstk(int option, unsigned long arg)
 {
 	long ret;
@@ -29,7 +29,7 @@ static __always_inline long shstk(int option, unsigned long arg)
 	return ret;
 }
 
-/* The shadow stack pointer; 0 without a shadow stack. */
+/* The shadow stack pointer, or 0 without a shadow stack. */
 static __always_inline unsigned long ssp(void)
 {
 	unsigned long value = 0;
@@ -38,7 +38,7 @@ static __always_inline unsigned long ssp(void)
 	return value;
 }
 
-/* Returns to where it was not called from: #CP, if the shadow stack is in force. */
+/* Returns to a place that it was not called from: #CP if the shadow stack is in force. */
 static __always_inline void return_elsewhere(void)
 {
 	asm volatile("call 1f\n\t"
@@ -80,7 +80,7 @@ static void load(void)
 	tiles_load(&mine);
 }
 
-/* With shadow stack, permission and tiles, in the given order, runs @body. */
+/* Sets up shadow stack, permission and tiles in the given order, and runs @body. */
 static __attribute__((noinline)) void with_both(enum order order, void (*body)(void))
 {
 	unsigned long before;
@@ -114,7 +114,7 @@ FIXTURE_VARIANT(shstk)
 	enum order order;
 };
 
-/* 0, or why there are no shadow stacks: a negative errno. */
+/* Returns 0, or a negative errno that says why there are no shadow stacks. */
 static __attribute__((noinline)) long prepare(void)
 {
 	struct sigaction usr1 = { .sa_sigaction = on_usr1, .sa_flags = SA_SIGINFO };
@@ -161,7 +161,7 @@ FIXTURE_VARIANT_ADD(shstk, use_first) { .order = USE_FIRST };
 		EXPECT_TRUE(state.tiles_kept);					\
 	} while (0)
 
-/* Others that have tiles and no shadow stack run in between. */
+/* Lets a task with tiles and without a shadow stack run in between. */
 static void yield_to_another(void)
 {
 	pid_t pid = fork();
@@ -190,7 +190,7 @@ TEST_F(shstk, kept_when_switched)
 	EXPECT_TRUE(state.done);
 }
 
-/* sigreturn takes the pointer from the shadow stack itself; the frame has user components only. */
+/* sigreturn takes the pointer from the shadow stack itself; the frame holds user components only. */
 static void three_signals(void)
 {
 	for (int i = 0; i < 3; i++)
@@ -208,7 +208,7 @@ TEST_F(shstk, kept_by_signals)
 	EXPECT_EQ(0, memcmp(&frame.tiles, &mine, sizeof(mine)));
 }
 
-/* What it is for: a return to another place is denied, also after a switch. */
+/* The purpose of it all: a return to another place is denied, even after a context switch. */
 static void denied_return(void)
 {
 	struct sigaction segv = { .sa_sigaction = on_segv, .sa_flags = SA_SIGINFO };
@@ -271,7 +271,7 @@ TEST_F(shstk, threads_have_both)
 static int kvm;
 static struct vcpu vcpu;
 
-/* A vCPU's buffer is made from the guest permission, which a request must leave as it is. */
+/* A vCPU's buffer follows the guest permission, which a request must leave alone. */
 static void make_vcpu(void)
 {
 	xcomp(XCOMP_REQ_GUEST_PERM, TILE_DATA);

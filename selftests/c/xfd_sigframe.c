@@ -51,7 +51,7 @@ FIXTURE_TEARDOWN(sigframe)
 {
 }
 
-/* One state after the other: what the frame is sized for, and what it says is in use. */
+/* Steps through the states: what the next frame is sized for, and what it says is in use. */
 #define EXPECT_NEXT(name, mask, tile_bits)					\
 	do {									\
 		ASSERT_TRUE(signal_bare(SIGUSR1));				\
@@ -118,7 +118,7 @@ static void look_for_stale_bytes(uint8_t *area)
 	data_untouched = !memcmp(area + xsave_offset(TILE_DATA), stale, sizeof(stale));
 }
 
-/* Room for initial tiles is left as it was (fpu/xstate.h:268): XSTATE_BV says what is there. */
+/* The space of initial tiles is not written (fpu/xstate.h:268); XSTATE_BV says what is valid. */
 TEST_F(sigframe, initial_tiles_are_not_written)
 {
 	stack_t stack = { .ss_sp = altstack, .ss_size = sizeof(altstack) };
@@ -173,7 +173,7 @@ static void use_tiles(uint8_t *area)
 	handler_had_tiles = tiles_hold(&handlers_tiles);
 }
 
-/* The frame was written before there were tiles: sigreturn restores the state without any. */
+/* The frame was written before there were tiles, so sigreturn restores a state without any. */
 TEST_F(sigframe, first_use_inside_the_handler)
 {
 	ASSERT_EQ(0, xcomp(XCOMP_REQ_PERM, TILE_DATA));
@@ -200,7 +200,7 @@ static void signal_then_use_then_signal(uint8_t *area)
 	handler_had_tiles = tiles_hold(&handlers_tiles);
 }
 
-/* A handler begins in the initial state, and its own tiles are as safe as its caller's. */
+/* A handler starts in the initial state, and its own tiles are as safe as those of the interrupted code. */
 TEST_F(sigframe, nested)
 {
 	ASSERT_EQ(0, xcomp(XCOMP_REQ_PERM, TILE_DATA));
@@ -222,12 +222,12 @@ static void first_use_in_the_inner(uint8_t *area)
 {
 	in_handler = use_tiles;
 	signal_now(SIGUSR1);
-	/* The inner frame was small: this handler is without tiles again. */
+	/* The inner frame was small, so this handler has no tiles again. */
 	sttilecfg(&at_entry);
 	frame_read(&nested, area);
 }
 
-/* The buffer grows under two frames that are small. */
+/* The buffer grows while two small frames are on the stack. */
 TEST_F(sigframe, first_use_in_the_inner_handler)
 {
 	struct tilecfg cfg, full = tilecfg_full();

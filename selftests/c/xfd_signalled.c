@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Signals of tasks with and without tiles on one CPU. CVE-2025-68171: a signal was delivered with
- * IA32_XFD of the task that ran before (7.2 mends it in fpu__clear_user_states(), fpu/core.c:851).
- * And what a handler, a child and a new program start with is the initial state, and nothing that
- * lies behind init_fpstate.
+ * Signals for tasks with and without tiles on one CPU. CVE-2025-68171: a signal was delivered with the
+ * IA32_XFD of the task that ran before (7.2 fixes it in fpu__clear_user_states(), fpu/core.c:851).
+ * Also: a handler, a child and a new program start in the initial state, and get nothing of the memory
+ * after init_fpstate.
  */
 #include "kselftest_harness.h"
 #include "amx.h"
@@ -25,8 +25,8 @@ static void count_it(int signo)
 }
 
 /*
- * Waits for a signal, again and again. XMM15 is looked at inside: the signal frame must bring it
- * back. Exit status 0: good.
+ * Waits for a signal, again and again, with XMM15 set: sigreturn must restore it. Exit status 0 if
+ * it always does.
  */
 static int be_signalled(int answers)
 {
@@ -54,8 +54,8 @@ static int be_signalled(int answers)
 }
 
 /*
- * The signal finds its task blocked in the kernel, and its way back to user mode begins with
- * IA32_XFD as the AMX task left it.
+ * The signal finds its task blocked in the kernel. The task starts back to user mode with the
+ * IA32_XFD that the AMX task left.
  */
 TEST(without_tiles_beside_tiles)
 {
@@ -80,7 +80,7 @@ TEST(without_tiles_beside_tiles)
 	tiles_load(&tiles);
 	for (int i = 0; i < ROUNDS; i++) {
 		ASSERT_EQ(1, read(answers[0], &byte, 1));
-		/* Lets it go on, from write() into sigsuspend(). */
+		/* Lets it get from write() into sigsuspend(). */
 		sched_yield();
 		if (!tiles_hold(&tiles))
 			break;
@@ -94,7 +94,7 @@ TEST(without_tiles_beside_tiles)
 
 static volatile bool starts_over;
 
-/* In the initial state: no configuration, and no data once there is one. */
+/* Whether the tiles are initial: no configuration, and zeros once there is one. */
 static bool tiles_are_initial(void)
 {
 	static const struct tiles zero;
@@ -121,7 +121,7 @@ static int exit_status(pid_t pid)
 	return WEXITSTATUS(status);
 }
 
-/* Signal, fork and exec, all with live tiles. */
+/* A signal, a fork and an exec, all with live tiles. */
 static int start_over(uint32_t seed, int rounds)
 {
 	struct tiles tiles;
@@ -141,7 +141,7 @@ static int start_over(uint32_t seed, int rounds)
 			return 3;
 		pid = fork();
 		if (!pid) {
-			/* The configuration is inherited; what it configures is not. */
+			/* The configuration is inherited; the tile data is not. */
 			static const struct tiles zero;
 
 			if (!tiles_hold(&zero))

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * sigreturn from a frame that the handler changed, one field a test: what the thread has then.
+ * sigreturn from a frame in which the handler changed one field per test, and what the thread has then.
  * The checks are the kernel's (fpu/signal.c:27) and those of XRSTOR in the standard format (SDM
  * vol. 1, 13.8.1).
  */
@@ -70,7 +70,7 @@ CHANGE(reserved_byte_24) { area[AT_RESERVED + 8] = 1; }
 CHANGE(reserved_last) { area[HEADER_END - 1] = 0x80; }
 CHANGE(mxcsr_reserved) { put32(area, 24, 0x80001f80); }
 
-/* XRSTOR goes by XCOMP_BV[63] alone: the kernel restores a compacted image as well. */
+/* XRSTOR goes by XCOMP_BV[63] alone, so the kernel restores a compacted image as well. */
 CHANGE(compacted)
 {
 	static struct tiles tiles;
@@ -118,7 +118,7 @@ FIXTURE_TEARDOWN(sigreturn)
 {
 }
 
-/* What comes back: everything, x87 and SSE only (all else initial, PKRU too), or SIGSEGV. */
+/* What is restored: everything, x87 and SSE only (all else initial, including PKRU), or nothing (SIGSEGV). */
 #define KEPT		.in_use = TILE_BITS, .pkru = PKRU_OWN
 #define CONFIG_KEPT	.in_use = BIT_ULL(TILE_CFG), .pkru = PKRU_OWN
 #define DATA_KEPT	.in_use = BIT_ULL(TILE_DATA), .pkru = PKRU_OWN
@@ -179,7 +179,7 @@ TEST_F(sigreturn, leaves)
 		EXPECT_TRUE(tiles_hold(&self->tiles));
 	if (outcome.in_use == BIT_ULL(TILE_CFG) && !variant->armed)
 		EXPECT_TRUE(tiles_hold(&zero));
-	/* Whatever it was, the thread can use tiles, and its next frame is whole. */
+	/* Whatever was changed, the thread can use tiles, and its next frame is complete. */
 	tiles_configure();
 	tiles_load(&self->tiles);
 	ASSERT_TRUE(signal_changed_by(NULL));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * sigreturn from a state that the handler put elsewhere: aligned or not, mapped in part, not
- * present yet, or larger than what was delivered.
+ * sigreturn from a state that the handler moved elsewhere: aligned or not, partly mapped, not yet
+ * present, or larger than what was delivered.
  */
 #include "kselftest_harness.h"
 #include "sigreturn.h"
@@ -16,7 +16,7 @@ static int arena_file;
 static uint32_t size_large, data_at;
 static struct tiles tiles;		/* what a frame has, or is given */
 
-/* Where to copy an area whose part from @at on is to begin a page of its own. */
+/* Where to copy an area so that its part from @at on begins a new page. */
 static uint8_t *page_begins_at(uint32_t at)
 {
 	return arena + 4 * PAGE - (at & ~63U);
@@ -34,7 +34,7 @@ static void protect_tail(int prot)
 	mprotect(arena + 4 * PAGE, 4 * PAGE, prot);
 }
 
-/* magic2 before the tiles' data, so that only XRSTOR comes across the tail. */
+/* Puts magic2 before the tile data, so that only XRSTOR accesses the tail. */
 static void shrink(uint8_t *area)
 {
 	uint32_t size = xsave_offset(TILE_CFG) - 8;
@@ -87,14 +87,14 @@ CHANGE(past_the_file)
 		mcontext->fpregs = NULL;
 }
 
-/* CVE-2024-26603: the kernel faulted in xstate_size bytes, and tried XRSTOR again, for ever. */
+/* CVE-2024-26603: the kernel faulted in xstate_size bytes and retried XRSTOR forever. */
 CHANGE(shrunk_tail_unmapped)
 {
 	shrink(move_area(page_begins_at(data_at + 64), area, mcontext));
 	protect_tail(PROT_NONE);
 }
 
-/* Nothing is loaded from the tail, tiles are initial; XRSTOR looks at it nevertheless. */
+/* Nothing is loaded from the tail, since tiles are initial; XRSTOR accesses it nevertheless. */
 CHANGE(shrunk_initial_tail_unmapped)
 {
 	uint8_t *to = move_area(page_begins_at(data_at + 64), area, mcontext);
@@ -104,7 +104,7 @@ CHANGE(shrunk_initial_tail_unmapped)
 	protect_tail(PROT_NONE);
 }
 
-/* A small frame made a large one, with tiles. */
+/* Makes a small frame a large one with tiles. */
 static uint8_t *grow(uint8_t *area, mcontext_t *mcontext)
 {
 	uint8_t *to = move_area(arena, area, mcontext);
@@ -120,7 +120,7 @@ static uint8_t *grow(uint8_t *area, mcontext_t *mcontext)
 
 CHANGE(grown) { grow(area, mcontext); }
 
-/* The thread has room for tiles when it comes back: the kernel looks at that, not at the frame. */
+/* The thread's buffer has space for tiles when it returns; the kernel goes by that, not by the frame. */
 CHANGE(grown_after_first_use)
 {
 	grow(area, mcontext);
@@ -194,7 +194,7 @@ TEST_F(memory, leaves)
 		EXPECT_TRUE(tiles_hold(&tiles));
 }
 
-/* Without a handler for it, the SIGSEGV kills; a blocked one is not kept waiting. */
+/* Without a handler the SIGSEGV kills, and a blocked one does not stay pending. */
 TEST(kills_without_a_handler)
 {
 	sigset_t set;
@@ -222,7 +222,7 @@ TEST(kills_without_a_handler)
 }
 
 /*
- * The loop of CVE-2024-26603 is in the kernel and looks at no signal: the thread in it can not be
+ * The loop of CVE-2024-26603 is in the kernel and never checks for signals: a thread in it cannot be
  * killed, and is left behind.
  */
 TEST(cve_2024_26603_sigreturn_ends)
@@ -244,7 +244,7 @@ TEST(cve_2024_26603_sigreturn_ends)
 	gone.fd = syscall(SYS_pidfd_open, pid, 0);
 	ASSERT_LE(0, gone.fd);
 	ASSERT_EQ(1, poll(&gone, 1, 10000)) {
-		TH_LOG("sigreturn does not come back from a frame whose tail is unmapped");
+		TH_LOG("sigreturn does not return from a frame whose tail is unmapped");
 		kill(pid, SIGKILL);
 	}
 	ASSERT_EQ(pid, waitpid(pid, &status, 0));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Frames on an alternate stack: how many bytes one takes, and what a request for permission inside
- * a handler does to the stack that the handler runs on.
+ * Frames on an alternate stack: how many bytes a frame takes, and what a permission request in a
+ * handler does to the stack that the handler runs on.
  */
 #include "kselftest_harness.h"
 #include "frame.h"
@@ -17,7 +17,7 @@
 #define MEMORY 65536
 
 /*
- * What a 64-bit frame takes at the top of a stack that begins and ends on 64 bytes: magic2 and the
+ * What a 64-bit frame takes at the top of a stack whose ends are multiples of 64: magic2 and the
  * state, at a multiple of 64; struct rt_sigframe, 440 bytes; 16 for the alignment (signal.c:132-144).
  * The stack pointer must be above the stack's lowest byte (sched/signal.h:577).
  */
@@ -38,7 +38,7 @@ static stack_t stack_now(void)
 	return sigaltstack(NULL, &stack) ? (stack_t) { .ss_flags = -1 } : stack;
 }
 
-/* The upper part of the memory, so that the handler's own calls have room below it. */
+/* Uses the upper part of the memory, which leaves space for the handler's own calls below. */
 static bool set_stack(size_t size, int flags)
 {
 	stack_t stack = { .ss_sp = memory + MEMORY / 2, .ss_size = size, .ss_flags = flags };
@@ -55,7 +55,7 @@ static void on_usr1(int signo, siginfo_t *info, void *ucontext)
 		req_in_handler = xcomp(XCOMP_REQ_PERM, TILE_DATA);
 }
 
-/* SIGSEGV if the frame of SIGUSR1 does not fit a stack of @size bytes, else 0. */
+/* Returns SIGSEGV if the frame of SIGUSR1 does not fit on a stack of @size bytes, else 0. */
 static int signal_on(size_t size)
 {
 	int status;
@@ -71,7 +71,7 @@ static int signal_on(size_t size)
 	return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
 }
 
-/* The least size that SIGUSR1 is delivered on; 0 if one byte less is not refused. */
+/* The smallest stack on which SIGUSR1 is delivered; 0 if one byte less is not refused. */
 static size_t least_stack(size_t expected)
 {
 	return signal_on(expected) == 0 && signal_on(expected - 1) == SIGSEGV ? expected : 0;
@@ -120,7 +120,7 @@ TEST_F(sigstack, boundary_before_permission)
 	answer("sigstack.least_before_permission", "%zu", least);
 }
 
-/* After it a stack that the large frame would overrun is refused before a signal can. */
+/* After the permission, a stack that the large frame would overrun is refused when it is set. */
 TEST_F(sigstack, boundary_after_permission)
 {
 	size_t floor = FRAME - 4 - 112;	/* signal.c:418: without magic2 and FSAVE */
@@ -138,7 +138,7 @@ TEST_F(sigstack, boundary_after_permission)
 	EXPECT_EQ(self->large, frame.xstate_size);
 }
 
-/* SS_DISABLE does not ask for a size. */
+/* SS_DISABLE needs no size. */
 TEST_F(sigstack, disabling_is_always_allowed)
 {
 	ASSERT_EQ(0, xcomp(XCOMP_REQ_PERM, TILE_DATA));
@@ -146,7 +146,7 @@ TEST_F(sigstack, disabling_is_always_allowed)
 	EXPECT_EQ(SS_DISABLE, stack_now().ss_flags);
 }
 
-/* While a handler runs on the small stack it is in use, and too small all the same. */
+/* While a handler runs on the small stack, that stack is in use and still too small. */
 TEST_F(sigstack, request_on_a_small_stack_is_enospc)
 {
 	ask = true;
@@ -159,9 +159,9 @@ TEST_F(sigstack, request_on_a_small_stack_is_enospc)
 }
 
 /*
- * With SS_AUTODISARM the thread has no alternate stack while the handler runs, and nothing speaks
- * against the permission. sigreturn sets the stack again, is refused it with ENOMEM, and says
- * nothing (kernel/signal.c:4546): the thread is without one.
+ * With SS_AUTODISARM the thread has no alternate stack while the handler runs, so nothing prevents
+ * the permission. sigreturn sets the stack again, gets ENOMEM, and ignores it
+ * (kernel/signal.c:4546): the thread ends up without one.
  */
 TEST_F(sigstack, request_on_a_disarmed_small_stack)
 {
@@ -182,7 +182,7 @@ TEST_F(sigstack, request_on_a_disarmed_small_stack)
 	EXPECT_EQ(NULL, after.ss_sp);
 	answer("sigstack.after_request_in_autodisarm", "flags %d size %zu", after.ss_flags,
 	       after.ss_size);
-	/* The next handler runs on the thread's own stack, which has room. */
+	/* The next handler runs on the thread's own stack, which is large enough. */
 	ask = false;
 	tiles_configure();
 	tilezero0();
@@ -191,7 +191,7 @@ TEST_F(sigstack, request_on_a_disarmed_small_stack)
 	EXPECT_EQ(self->large, frame.xstate_size);
 }
 
-/* One that is large enough comes back as it was. */
+/* A stack that is large enough is restored as it was. */
 TEST_F(sigstack, request_on_a_disarmed_large_stack)
 {
 	stack_t after;
@@ -219,7 +219,7 @@ static void use_and_nest(int signo, siginfo_t *info, void *ucontext)
 	handler_kept = tiles_hold(&handlers);
 }
 
-/* Two frames with tiles: below each other on the stack, or from its top again when disarmed. */
+/* Two frames with tiles: one below the other, or both at the top of the stack when it is disarmed. */
 static void nest(struct __test_metadata *_metadata, int flags, int expected)
 {
 	struct sigaction action = {

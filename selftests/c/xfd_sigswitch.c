@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Signal delivery and sigreturn that sleep in the middle, while a task with another IA32_XFD runs on
- * the CPU: each must go on with its own (CVE-2025-68171: it did not, and XRSTOR found the other's).
- * The sleep is a missing page of the frame, which the other task brings (userfaultfd).
+ * Signal delivery and sigreturn that sleep in the middle while a task with a different IA32_XFD runs on
+ * the CPU: each must continue with its own (CVE-2025-68171: it did not, and XRSTOR ran with the other's).
+ * They sleep for a missing page of the frame, which the other task supplies (userfaultfd).
  */
 #include "kselftest_harness.h"
 #include "counters.h"
@@ -17,7 +17,7 @@
 #define PAGE 4096UL
 #define ROUNDS 5
 
-static uint8_t *stack;		/* 16 pages; the state begins with the 9th, the rest of the frame is below */
+static uint8_t *stack;		/* 16 pages; the state begins on the 9th, with the rest of the frame below */
 #define STATE (stack + 8 * PAGE)
 #define CONTEXT (stack + 7 * PAGE)
 
@@ -45,7 +45,7 @@ static void on_usr1(int signo, siginfo_t *info, void *ucontext)
 	madvise(last_page, PAGE, MADV_DONTNEED);
 }
 
-/* The other task: brings each page that the first one misses, having used its own registers. */
+/* The other task: uses its own registers, then supplies each page that the first one misses. */
 static void bring_pages(bool live)
 {
 	struct uffd_msg message;
@@ -115,7 +115,7 @@ FIXTURE_SETUP(switched)
 	ASSERT_NE(MAP_FAILED, shared);
 	ASSERT_NE(MAP_FAILED, stack);
 
-	/* The state is put at the highest multiple of 64 that leaves room for it and magic2. */
+	/* The kernel puts the state at the highest multiple of 64 that leaves space for it and magic2. */
 	size = xsave_size(xcomp_mask(XCOMP_PERM) & ~(variant->live ? 0 : BIT_ULL(TILE_DATA)));
 	last_page = STATE + (size & -PAGE);
 	alternate = (stack_t) { .ss_sp = stack, .ss_size = STATE + size + 4 - stack };
@@ -144,7 +144,7 @@ FIXTURE_TEARDOWN(switched)
 FIXTURE_VARIANT_ADD(switched, armed_by_live) { .live = false, .other_live = true };
 FIXTURE_VARIANT_ADD(switched, live_by_armed) { .live = true, .other_live = false };
 
-/* Nobody lost a tile, nobody was served a #NM that another task's IA32_XFD raised. */
+/* No task lost a tile, and none was served an #NM raised by another task's IA32_XFD. */
 #define EXPECT_OWN_XFD(pages)							\
 	do {									\
 		EXPECT_EQ(ROUNDS, delivered);					\
@@ -162,7 +162,7 @@ TEST_F(switched, cve_2025_68171_in_delivery)
 		if (variant->live)
 			EXPECT_TRUE(tiles_hold(&mine));
 	}
-	/* The state's last page once, and the context's each time. */
+	/* The state's last page was supplied once, the context's page each time. */
 	shared->brought--;
 	EXPECT_OWN_XFD(1);
 }
@@ -175,7 +175,7 @@ TEST_F(switched, in_sigreturn)
 		if (variant->live)
 			EXPECT_TRUE(tiles_hold(&mine));
 	}
-	/* The context's once, and of the last page it is the first delivery's and each return's. */
+	/* The context's page was supplied once; the last page once in the first delivery and in each return. */
 	shared->brought -= 2;
 	EXPECT_OWN_XFD(1);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Single steps over the first tile instruction of a thread: by TF of its own, and by a tracer. What is
- * served is one step, although the processor begins it twice; what is refused is none.
+ * Single steps over the first tile instruction of a thread, by its own TF and by a tracer. A served
+ * instruction is one step, although the processor starts it twice; a refused one is no step.
  */
 #include "kselftest_harness.h"
 #include "amx.h"
@@ -19,7 +19,7 @@
 static struct {
 	int at_tilezero, behind;	/* single steps that ended there */
 	int refused;
-	uintptr_t rip, addr;		/* of the refusal */
+	uintptr_t rip, addr;		/* of the refused instruction */
 	long trapno;
 } seen;
 
@@ -75,7 +75,7 @@ TEST_F(step, by_itself_when_served)
 	EXPECT_COUNTED(self->before, 1, 0);
 }
 
-/* The handler's return sets TF again: the next step ends behind the next instruction. */
+/* The return from the handler sets TF again, so the next step ends after the next instruction. */
 TEST_F(step, by_itself_when_refused)
 {
 	step_run_with_tf();
@@ -84,13 +84,13 @@ TEST_F(step, by_itself_when_refused)
 	EXPECT_EQ(1, seen.refused);
 	EXPECT_EQ((uintptr_t)step_tilezero, seen.rip);
 	EXPECT_EQ((uintptr_t)step_tilezero, seen.addr);
-	/* The stock kernel says that it was the step before. */
+	/* The stock kernel reports the step before. */
 	if (xfd_module())
 		EXPECT_EQ(NM, seen.trapno);
 	EXPECT_COUNTED(self->before, 0, 1);
 }
 
-/* The child does it when it goes on; it is stopped, and has @permission or not. */
+/* A stopped child, with or without @permission, that executes the instruction when it continues. */
 static pid_t stopped_child(bool permission)
 {
 	pid_t pid = fork();
@@ -109,7 +109,7 @@ static pid_t stopped_child(bool permission)
 	return waitpid(pid, &status, 0) == pid && WIFSTOPPED(status) ? pid : -1;
 }
 
-/* Its next stop, @request from here: the signal; where it is is left in @rip. */
+/* Resumes it by @request and returns the signal of its next stop, with its position in @rip. */
 static int next_stop(pid_t pid, int request, uintptr_t *rip)
 {
 	struct user_regs_struct regs;
@@ -122,7 +122,7 @@ static int next_stop(pid_t pid, int request, uintptr_t *rip)
 	return WSTOPSIG(status);
 }
 
-/* Steps until it is before the tile instruction. */
+/* Steps it up to the tile instruction. */
 static bool step_there(pid_t pid)
 {
 	uintptr_t rip = 0;
@@ -149,7 +149,7 @@ TEST_F(step, by_a_tracer_when_served)
 	EXPECT_COUNTED(self->before, 1, 0);
 }
 
-/* The tracer takes the signal away as often as it likes. */
+/* The tracer can suppress the signal as often as it likes. */
 TEST_F(step, by_a_tracer_when_refused)
 {
 	pid_t pid = stopped_child(false);

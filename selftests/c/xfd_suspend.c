@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Suspend and resume. fpu__resume_cpu() (7.2: arch/x86/kernel/fpu/xstate.c:989) writes IA32_XFD
- * for the task that asked for the suspend, and not the per-CPU copy. If another task's value is
- * in the copy, the two disagree, and that task's next XRSTOR faults in the kernel.
+ * for the task that requested the suspend, but not the per-CPU copy. If the copy holds another
+ * task's value, the two disagree, and that task's next XRSTOR faults in the kernel.
  */
 #include "kselftest_harness.h"
 #include "amx.h"
@@ -20,8 +20,8 @@ static int suspend_to_ram(void)
 }
 
 /*
- * Half of a hibernation: the image is made, there is no swap to write it to, and all goes on. The
- * processor's state is saved and restored on the way (7.2: kernel/power/hibernate.c:356).
+ * Half of a hibernation: the image is created, there is no swap to write it to, and the system
+ * continues. Processor state is saved and restored on the way (7.2: kernel/power/hibernate.c:356).
  */
 static int make_an_image(void)
 {
@@ -42,8 +42,8 @@ static bool swap_is_on(void)
 }
 
 /*
- * Every other process of user space to these CPUs: coming back on CPU 0 before the holder, it
- * would write its own value to register and copy, and mend what is to be seen.
+ * Moves every other user-space process to these CPUs. If one ran on CPU 0 before the holder did, it
+ * would write its own value to both the register and the copy, and hide the bug.
  */
 static void everybody_else_to(const cpu_set_t *cpus)
 {
@@ -87,11 +87,11 @@ FIXTURE_SETUP(suspend)
 	if (!in_the_machine())
 		SKIP(return, "suspends: only in the emulated machine");
 	if (swap_is_on())
-		SKIP(return, "would hibernate: there is swap");
+		SKIP(return, "would really hibernate: there is swap");
 	if (!access("/sys/kernel/debug/kcsan", F_OK))
 		SKIP(return, "a kernel with KCSAN does not resume: __restore_processor_state() is instrumented, without %%gs");
 	if (variant->how == make_an_image && access("/sys/power/disk", F_OK))
-		SKIP(return, "kernel without HIBERNATION");
+		SKIP(return, "the kernel lacks HIBERNATION");
 	ASSERT_EQ(0, sched_getaffinity(getppid(), sizeof(self->all), &self->all));
 	if (!pin_to(1))
 		SKIP(return, "needs 2 CPUs");
@@ -110,11 +110,11 @@ TEST_F(suspend, by_a_task_without_tiles)
 	struct holder holder;
 	int end;
 
-	/* The kernel may die of it in the holder's context: only the holder is to go then. */
+	/* The kernel may oops in the holder's context; let that kill only the holder. */
 	ASSERT_TRUE(write_setting("/proc/sys/kernel/panic_on_oops", "0"));
 	ASSERT_TRUE(holder_start(&holder, 0, 7, HOLD_SPINNING));
 	EXPECT_EQ(0, msr_of(0, IA32_XFD));
-	/* This task, too, is moved to CPU 0 when CPU 1 is switched off: there the holder goes first. */
+	/* This task moves to CPU 0 as well when CPU 1 goes offline; the holder must run first there. */
 	ASSERT_EQ(0, sched_setscheduler(holder.pid, SCHED_FIFO, &first));
 	EXPECT_EQ(0, variant->how());
 	sched_setscheduler(holder.pid, SCHED_OTHER, &(struct sched_param) { 0 });

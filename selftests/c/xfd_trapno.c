@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The frame of a refused tile instruction says which exception it was: 7, #NM, with no error code. The
- * C code sets neither, so that a handler reads those of an older exception of its thread, and takes a
- * refused tile for a page fault or for an instruction that this processor does not have.
+ * The frame of a refused tile instruction says which exception it was: 7, #NM, with no error code. The C
+ * code sets neither, so a handler reads the numbers of an older exception of its thread, and mistakes the
+ * refusal for a page fault or for an instruction that this processor lacks.
  */
 #include "kselftest_harness.h"
 #include "amx.h"
@@ -60,7 +60,7 @@ static void page_not_present(void)
 	TRY("movb $1, 8");
 }
 
-/* As if it were not there: whether it is must not be told (mm/fault.c:758). */
+/* Reported as if the page were not present, since the kernel must not reveal whether it is (mm/fault.c:758). */
 static void page_of_the_kernel(void)
 {
 	TRY("movb -8, %%al");
@@ -81,7 +81,7 @@ static void breakpoint(void)
 	TRY("int3");
 }
 
-/* What a thread may have done before, and what the frame says then. */
+/* What a thread may have done before, and the numbers in the frame of that exception. */
 static const struct {
 	const char *name;
 	void (*happen)(void);
@@ -98,7 +98,7 @@ static const struct {
 	{ "breakpoint", breakpoint, SIGTRAP, 3, 0 },
 };
 
-/* In turn: what comes after a refused tile is not taken for one either. */
+/* Alternates, so that an exception after a refused tile instruction is not mistaken for one either. */
 TEST_F(trapno, after_another_exception)
 {
 	for (int i = 0; i < 2 * ARRAY_SIZE(older); i++) {
@@ -124,7 +124,7 @@ static void *fault_elsewhere(void *done)
 	return NULL;
 }
 
-/* The numbers are a thread's own: one faults while another is refused. */
+/* Each thread has its own numbers: one faults while another is refused. */
 TEST_F(trapno, of_another_thread)
 {
 	pthread_barrier_t done;

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * The emulator's trigger fires before the very instruction that it is asked for.
- */
+/* The emulator's trigger fires right before the requested instruction. */
 #define _GNU_SOURCE
 #include "kselftest_harness.h"
 #include "amx.h"
@@ -16,7 +14,7 @@
 #define WATCHING	1
 #define STEPS		64
 #define AT_MOST		5000000
-#define RESCHEDULE	0xfd	/* asm/irq_vectors.h: does nothing when nothing is to be done */
+#define RESCHEDULE	0xfd	/* asm/irq_vectors.h: has no effect when no reschedule is due */
 
 static volatile uint32_t steps;
 extern const char first_step[], second_step[];
@@ -66,7 +64,7 @@ static void *watch(void *place)
 	return NULL;
 }
 
-/* Pauses after so many steps, watched. */
+/* Pauses after that many steps while another CPU watches. */
 static bool paused_after(uint64_t after, struct seen *seen)
 {
 	pthread_t watcher;
@@ -93,7 +91,7 @@ FIXTURE_SETUP(trigger)
 	if (!trigger_is_there())
 		SKIP(return, "only the emulated machine has a trigger");
 	if (!pin_to(WATCHING) || !pin_to(STOPPED))
-		SKIP(return, "it takes two CPUs");
+		SKIP(return, "needs two CPUs");
 }
 
 FIXTURE_TEARDOWN(trigger)
@@ -137,7 +135,7 @@ TEST_F(trigger, rep_is_one_instruction)
 	struct trigger seen;
 
 	memset(from, 7, sizeof(from));
-	/* Never reaches 200 if the copy is one. */
+	/* The count never reaches 200 if the whole copy is one instruction. */
 	asm volatile("cpuid\n"
 		     "	mov %[size], %%ecx\n"
 		     "	lea %[from], %%rsi\n"
@@ -197,7 +195,7 @@ TEST_F(trigger, ends_with_its_function)
 	EXPECT_GE(100, seen.passed);
 }
 
-/* Of what function() does, what is in function() alone: it is entered and left in another. */
+/* Counts only the instructions inside function(), which is called from and returns to another function. */
 static void __attribute__((noipa)) calls_function(void)
 {
 	function(0);
@@ -254,7 +252,7 @@ TEST_F(trigger, counts_from_the_next_nm)
 	ASSERT_TRUE(trigger_arm(0, (struct trigger_request){
 		.event = TRIGGER_NM, .at_most = 1000, .cpu = STOPPED }));
 	EXPECT_EQ(TRIGGER_AWAITS, trigger_look(STOPPED).state);
-	/* Without permission: refused. */
+	/* Refused, for lack of permission. */
 	asm volatile("tilezero %tmm0");
 	seen = trigger_disarm(STOPPED);
 	EXPECT_EQ(TRIGGER_FIRED, seen.state);

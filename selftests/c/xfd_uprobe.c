@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A uprobe on the first tile instruction of a thread. Its copy is run elsewhere, in a single step; if it
- * is refused there, the thread has to learn that of the instruction itself. The C code's handler does not tell the
- * uprobe that there was an exception, so that the signal is put off and the copy begun again, for ever.
+ * A uprobe on the first tile instruction of a thread. A copy of the instruction is single-stepped elsewhere. If it
+ * is refused there, the thread must see the refusal at the instruction itself. The C code's handler does not tell
+ * the uprobe about the exception, so the signal is deferred and the copy is started again, forever.
  */
 #include "kselftest_harness.h"
 #include "amx.h"
@@ -21,8 +21,8 @@
 #include <ucontext.h>
 
 #define THREADS		4
-#define MILLISECONDS	500	/* of the machine: a thousand times what it takes */
-#define WITHOUT_END	"never ends a refused instruction under a uprobe"
+#define MILLISECONDS	500	/* of the machine's time: a thousand times what it takes */
+#define WITHOUT_END	"single-steps a refused instruction under a uprobe forever"
 
 /* What the handlers of a child saw; shared. */
 struct seen {
@@ -66,7 +66,7 @@ FIXTURE_TEARDOWN(uprobe)
 	EXPECT_TRUE(uprobe_remove());
 }
 
-/* A child, permitted or not, that catches signals or not, does the probed instruction @times. */
+/* A child, permitted or not, catching signals or not, executes the probed instruction @times times. */
 static pid_t child(bool permitted, bool catches, int times)
 {
 	struct sigaction action = { .sa_sigaction = note_signal, .sa_flags = SA_SIGINFO };
@@ -84,7 +84,7 @@ static pid_t child(bool permitted, bool catches, int times)
 	_exit(0);
 }
 
-/* Its status. -1: it did not end in time, and was killed. */
+/* Returns its wait status, or -1 if it did not exit in time and was killed. */
 static int ends(pid_t pid)
 {
 	int status;
@@ -108,13 +108,13 @@ TEST_F(uprobe, refused_kills)
 	REQUIRE_MENDED(WITHOUT_END);
 	status = ends(child(false, false, 1));
 	ASSERT_NE(-1, status)
-		TH_LOG("it does not end");
+		TH_LOG("it does not exit");
 	EXPECT_EQ(SIGILL, WTERMSIG(status));
 	EXPECT_EQ(1, uprobe_hits());
 	EXPECT_COUNTED(self->before, 0, 1);
 }
 
-/* What the handler is told is the probed address, not that of the copy. */
+/* The handler gets the probed address, not that of the copy. */
 TEST_F(uprobe, refused_is_at_the_probed_address)
 {
 	REQUIRE_MENDED(WITHOUT_END);
@@ -164,7 +164,7 @@ static void *use_in_a_thread(void *unused)
 	return (void *)(long)tiles_hold(&tiles);
 }
 
-/* All of them step through the same copy. */
+/* All threads step through the same copy. */
 TEST_F(uprobe, served_in_many_threads)
 {
 	pthread_t threads[THREADS];
@@ -181,7 +181,7 @@ TEST_F(uprobe, served_in_many_threads)
 	EXPECT_COUNTED(self->before, THREADS, 0);
 }
 
-/* A tracee that is stopped before it does it. */
+/* A tracee stopped before it executes the probed instruction. */
 static pid_t tracee(bool permitted)
 {
 	pid_t pid = fork();
@@ -233,7 +233,7 @@ TEST_F(uprobe, refused_under_a_tracer)
 	EXPECT_COUNTED(self->before, 0, 1);
 }
 
-/* It can be killed while it steps, whatever it steps over. */
+/* The process can be killed while it steps, whatever it steps over. */
 TEST_F(uprobe, refused_and_killed)
 {
 	int status;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Tasks that the kernel starts in the name of one with live tiles: io_uring's workers, threads of
- * the process that never see user mode, and the helper that a core dump is piped into, which is
- * nobody's child. None has the tiles, none disturbs them.
+ * Tasks that the kernel starts on behalf of one with live tiles: io_uring's workers, which are threads
+ * of the process that never run in user mode, and the helper that a core dump is piped into, which is
+ * not a child of any process. They neither have the tiles nor disturb them.
  */
 #include "kselftest_harness.h"
 #include "amx.h"
@@ -20,7 +20,7 @@
 
 #define WORKERS 4
 
-/* Just enough of a ring: each entry is submitted by itself. */
+/* A minimal ring that submits one entry at a time. */
 struct ring {
 	int fd;
 	struct io_uring_params params;
@@ -35,7 +35,7 @@ static bool ring_open(struct ring *ring)
 	ring->fd = syscall(SYS_io_uring_setup, WORKERS, &ring->params);
 	if (ring->fd < 0)
 		return false;
-	/* One mapping holds both queues, this one behind the other (IORING_FEAT_SINGLE_MMAP). */
+	/* One mapping holds both queues, the submission queue last (IORING_FEAT_SINGLE_MMAP). */
 	ring->queues = mmap(NULL, ring->params.sq_off.array + WORKERS * sizeof(uint32_t),
 			    PROT_READ | PROT_WRITE, MAP_SHARED, ring->fd, IORING_OFF_SQ_RING);
 	ring->sqe = mmap(NULL, WORKERS * sizeof(*ring->sqe), PROT_READ | PROT_WRITE, MAP_SHARED,
@@ -44,8 +44,8 @@ static bool ring_open(struct ring *ring)
 }
 
 /*
- * Opens a FIFO for reading in a worker, which waits there for a writer: nothing that the ring
- * could poll for instead.
+ * Opens a FIFO for reading in a worker, which waits there for a writer; the ring cannot poll for
+ * that instead.
  */
 static bool ring_open_fifo(struct ring *ring, const char *path)
 {
@@ -117,7 +117,7 @@ TEST(io_uring_workers)
 	for (int i = 0; i < WORKERS; i++) {
 		snprintf(path[i], sizeof(path[i]), "%s/%d", folder, i);
 		ASSERT_EQ(0, mkfifo(path[i], 0600));
-		/* Born while the tiles are live. */
+		/* The workers start while the tiles are live. */
 		ASSERT_TRUE(ring_open_fifo(&ring, path[i]));
 		while (workers() < i + 1)
 			sched_yield();
@@ -142,12 +142,12 @@ TEST(io_uring_workers)
 }
 
 #define CORE_PATTERN	"/proc/sys/kernel/core_pattern"
-/* The kernel waits for so many helpers before the process that dumps is gone. */
+/* A dumping process waits for its helper while at most this many dumps are in progress. */
 #define CORE_PIPE_LIMIT	"/proc/sys/kernel/core_pipe_limit"
 #define HELPER		"--core-helper"
 #define HELPER_SAYS	"/tmp/xfd-core-helper"
 
-/* What the helper tells of itself. */
+/* What the helper reports about itself. */
 struct helper_says {
 	uint32_t begins_with;		/* the core */
 	uint32_t refused, granted;	/* permission before, and after asking */
@@ -155,7 +155,7 @@ struct helper_says {
 	int tiles_are_zero, tiles_hold;
 };
 
-/* Started by the kernel: no environment, standard input is the core, and nothing else is open. */
+/* Started by the kernel with no environment, the core as standard input, and nothing else open. */
 static int help(void)
 {
 	static const struct tiles zero;
@@ -195,7 +195,7 @@ static void die_with_tiles(void)
 	abort();
 }
 
-/* In the process that dumps, the helper's state would be a leak; in the helper, the process's. */
+/* It would be a leak if the dumping process had the helper's state, or the helper the process's. */
 TEST(core_helper)
 {
 	char pattern[256], was[256];

@@ -1,7 +1,7 @@
 #!/bin/busybox sh
 # SPDX-License-Identifier: GPL-2.0
-# The stock kernel as a guest under KVM, in Debian's QEMU. The guest has the machine's own init: what it says of its tests is
-# relayed as subtests. At its end the VM exits for first uses are compared with the guest's count of first uses.
+# The stock kernel as a guest under KVM, in Debian's QEMU. The guest runs the machine's own init, whose test results are
+# relayed as subtests. At the end the VM exits for first uses are compared with the guest's count of first uses.
 . /tests/xfd_lib.sh
 module='' tests=''
 . /guest/settings
@@ -17,7 +17,7 @@ XFD_ERR=1c5
 
 # --- the guest ---------------------------------------------------------------------------------
 
-# Its console goes to the machine's own: the runner judges both. Its second port has the output of its tests.
+# Its console goes to the machine's, and the runner judges both. Its second port carries the output of its tests.
 guest() {
 	$QEMU -no-user-config -nodefaults -display none -M microvm,rtc=on -accel kvm -cpu host -m 512 -no-reboot \
 		-kernel /guest/vmlinuz -initrd /guest/initramfs -append "$CMDLINE" \
@@ -26,7 +26,7 @@ guest() {
 	printf '%sexit %s\n' "$RS" $?
 }
 
-# record NAME ARGS...: what init says, or the end of QEMU.
+# record NAME ARGS...: handles one record from init, or the end of QEMU.
 record() {
 	what=$1
 	shift
@@ -44,21 +44,21 @@ record() {
 }
 
 says() { echo "$*" && false; }
-at_most() { [ "$1" -le "$2" ] || says "$1, before it was $2"; }
-ended() { [ "$1 $is_done" = "0 1" ] || says "QEMU ended with $1, the guest's init came to its end: ${is_done:-0}; $(cat "$WORK/qemu")"; }
+at_most() { [ "$1" -le "$2" ] || says "$1, before: $2"; }
+ended() { [ "$1 $is_done" = "0 1" ] || says "QEMU exited with $1, the guest's init finished: ${is_done:-0}; $(cat "$WORK/qemu")"; }
 passed_with() { [ "$1" = 0 ] && [ -z "$2" ] || says "exit status $1 $2"; }
 
 # result TEST STATUS: the kernel's own x86 tests hide failures from the exit status.
 result() {
 	running=''
 	if [ "$2" = 4 ]; then
-		skip "$1" "it says so"
+		skip "$1" "the test skipped itself"
 	else
 		check "$1" passed_with "$2" "$bad"
 	fi
 }
 
-# line TEXT: of a test's output.
+# line TEXT: handles one line of a test's output.
 line() {
 	case $1 in
 	'# first_uses '*) first_uses=${1##* } ;;
@@ -69,24 +69,24 @@ line() {
 
 # --- the exits ---------------------------------------------------------------------------------
 
-# count EVENT KEY VALUE: how often.
+# count EVENT KEY VALUE: how often KEY had this VALUE.
 count() {
 	seen=$(sed -n "s/^{ $2: *$3 *} hitcount: *//p" $EVENTS/"$1"/hist)
 	echo "${seen:-0}"
 }
 
-# total EVENT KEY: of all values.
+# total EVENT KEY: the sum over all values.
 total() { sed -n "s/^{ $2: .*hitcount: *//p" $EVENTS/"$1"/hist | awk '{ sum += $1 } END { print sum }'; }
 
 exits_are() { same "exits, first uses in the guest: $2" "$2" "$1"; }
 
-# --- one boot of it ----------------------------------------------------------------------------
+# --- one boot ----------------------------------------------------------------------------------
 
 set -- $tests
 counts=''
 case " $tests " in *' guest_first_uses.sh '*) counts=2 ;; esac
 plan $(($# + ${module:+3} + 0 + 1 + ${counts:-0}))
-# Opened to be written anew, the file loses its triggers.
+# These append, since opening the file for writing removes its triggers.
 echo 'hist:keys=exit_reason' >>$EVENTS/kvm_exit/trigger
 echo 'hist:keys=intr_info.hex if exit_reason==0' >>$EVENTS/kvm_exit/trigger
 echo 'hist:keys=ecx.hex if write==1' >>$EVENTS/kvm_msr/trigger

@@ -1,9 +1,9 @@
 #!/bin/busybox sh
 # SPDX-License-Identifier: GPL-2.0
-# Loads KVM for the tests that come after it, and says what of the processor KVM uses.
+# Loads KVM for the tests that follow, and reports which processor features KVM uses.
 echo "TAP version 13"
 echo 1..1
-# The prefix lets a guest have an instruction emulated: fastops_test and nested_emulation_test need it.
+# The prefix lets a guest force emulation of an instruction, which fastops_test and nested_emulation_test need.
 for module in irqbypass "kvm force_emulation_prefix=1" kvm-intel; do
 	# shellcheck disable=SC2086
 	if ! insmod /lib/modules/${module%% *}.ko ${module#"${module%% *}"}; then

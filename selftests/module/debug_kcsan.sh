@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# The last test on the kernel with KCSAN: it looked for data races to the end, in the module as well.
+# The last test on the kernel with KCSAN: KCSAN was still checking for data races, in the module as well.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 
 KCSAN=/sys/kernel/debug/kcsan
@@ -8,7 +8,7 @@ KCSAN=/sys/kernel/debug/kcsan
 
 plan 4
 
-says() { dmesg | grep -q "$1" || { echo "the kernel log has no $1"; return 1; }; }
+says() { dmesg | grep -q "$1" || { echo "not in the kernel log: $1"; return 1; }; }
 check "kcsan_passed_its_own_tests" says "kcsan: selftest: 3/3 tests passed"
 
 # "enabled: 1" and so on

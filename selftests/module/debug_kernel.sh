@@ -1,14 +1,14 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# The last test on the debug kernel: what finds mistakes was at work to the end. lockdep switches itself off at
-# its first finding, and when its tables are full.
+# The last test on the debug kernel: its checkers were still at work. lockdep turns itself off at its first
+# report, and when its tables are full.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 
 grep -q " kasan_report$" /proc/kallsyms || skip_all "this is not the debug kernel"
 
 plan 4
 
-says() { dmesg | grep -q "$1" || { echo "the kernel log has no $1"; return 1; }; }
+says() { dmesg | grep -q "$1" || { echo "not in the kernel log: $1"; return 1; }; }
 check "kasan_is_there" says "KernelAddressSanitizer initialized (generic)"
 check "lockdep_passed_its_own_tests" says "Good, all .* testcases passed"
 

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# The debug kernel sees a mistake when one is made: the kernel's own crash test makes it.
+# The debug kernel detects a bug, which the kernel's own crash test (LKDTM) causes.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 
 CRASH=/sys/kernel/debug/provoke-crash/DIRECT

@@ -4,7 +4,7 @@
 DOCTOR="$HERE/xfdctl doctor"
 DIES=$HERE/amx_dies
 
-# What is wrong has a line behind it that says what to do.
+# Each finding is followed by a line that says what to do.
 has_cures() {
 	awk '/^WRONG / { if (wants) exit; wants = 1; next }
 	     /^ *do this: +[^ ]/ { wants = 0; next }
@@ -12,19 +12,19 @@ has_cures() {
 	     END { exit wants }' "$WORK/doctor"
 }
 
-# says STATUS PATTERN ARGS...: it exits so, and has a line like this; it is shown if not.
+# says STATUS PATTERN ARGS...: the doctor exits with STATUS and prints a matching line; if not, its output is shown.
 says() {
 	status=$1 pattern=$2
 	shift 2
 	$DOCTOR "$@" >"$WORK/doctor" 2>&1
 	seen=$?
 	grep -q -e "$pattern" "$WORK/doctor" && same "exit status" "$status" "$seen" && has_cures && return
-	echo "no such line, or none behind it that says what to do: $pattern"
+	echo "no such line, or not followed by a line that says what to do: $pattern"
 	cat "$WORK/doctor"
 	return 1
 }
 
-# cure PATTERN: what says() has found is to be mended so.
+# cure PATTERN: the remedy printed for what says() matched.
 cure() {
 	grep -A1 -e "$pattern" "$WORK/doctor" | grep -q -e "^ *do this: .*$1" && return
 	echo "no such cure: $1"
@@ -32,7 +32,7 @@ cure() {
 	return 1
 }
 
-# no_line PATTERN: there was none.
+# no_line PATTERN: no line matches.
 no_line() { ! grep -e "$1" "$WORK/doctor"; }
 
 # dies HOW PATTERN CURE

@@ -1,22 +1,22 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# What the module costs beside the C code, in one boot, by the emulator's counters: the least that was
-# counted of each. `machine bench` measures more, and more often.
+# What the module costs compared with the C code, in one boot, by the emulator's counters: the minimum
+# counted for each. `machine bench` measures more, and more often.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 
 BENCH="$HERE/amx_bench brief"
-# Per cent of the C code's.
+# Percent of the C code's cost.
 WARM=15
 EQUAL=101
 
-$BENCH >"$WORK/stock" || bail_out "the measuring program failed"
-grep -q "^bench first_use.warm stock instructions " "$WORK/stock" || skip_all "no emulated machine: it has no counters"
+$BENCH >"$WORK/stock" || bail_out "amx_bench failed"
+grep -q "^bench first_use.warm stock instructions " "$WORK/stock" || skip_all "only the emulated machine has instruction counters"
 plan 5
 
 measured() { load && $BENCH >"$WORK/module" && unload; }
 check "measured_with_the_module" measured
 
-# least PATH ROW UNIT: values are in the order of size, VALUExTIMES.
+# least PATH ROW UNIT: the smallest value; values are sorted and have the form VALUExTIMES.
 least() {
 	set -- $(grep "^bench $2 $1 $3 " "$WORK/$1")
 	echo "${5%x*}"

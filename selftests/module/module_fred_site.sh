@@ -1,23 +1,23 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# Every way that leads to the kernel's handler of #NM leads to the module's while it is enabled, FRED's too:
-# read from the kernel's text, since not every machine has FRED.
+# While the module is enabled, every path to the kernel's #NM handler leads to the module's instead, FRED's as
+# well. The test reads the kernel's text, since not every machine has FRED.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 
 is_loaded && bail_out "the module is loaded: this test loads it itself"
-grep -q " fred_hwexc" /proc/kallsyms || skip_all "a kernel without FRED"
+grep -q " fred_hwexc" /proc/kallsyms || skip_all "the kernel lacks FRED"
 [ -n "$("$HERE/kernel_look" calls=asm_exc_device_not_available)" ] || skip_all "the kernel's text cannot be read (/proc/kcore)"
 KERNELS=exc_device_not_available
 OURS=xfd_nm_entry
 FAULTS=${XFD_KO_FAULTS:-/lib/xfd_faults.ko}
 
-# all_lead TARGET: the one reference that each of the two has to the kernel's handler or to ours.
+# all_lead TARGET: each of the two functions has one reference to a handler, the kernel's or ours, and it is TARGET.
 all_lead() {
 	same "references" "asm_exc_device_not_available: call $1
 fred_hwexc: jmp $1" "$("$HERE/kernel_look" calls=asm_exc_device_not_available calls=fred_hwexc | grep -E " ($KERNELS|$OURS)$")"
 }
 
-# A CPU with FRED is served only if no other function leads there.
+# On a CPU with FRED the module loads only if no other function refers to the handler.
 load_as_with_fred() {
 	[ -f "$FAULTS" ] || { echo "no $FAULTS"; return 1; }
 	insmod "$FAULTS" fred=1 && until_true 30 is_settled

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# ftrace switched off (kernel.ftrace_enabled=0), which can be done up to Linux 7.2: loading is refused, and leaves
-# no trace; what comes later works.
+# With ftrace turned off (kernel.ftrace_enabled=0), which is possible up to Linux 7.2, loading is refused and leaves
+# no trace; later loads work.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 
 is_loaded && bail_out "the module is loaded: this test loads it itself"
@@ -30,7 +30,7 @@ kprobes() {
 }
 loads_then() { load && module_serves; }
 
-# The kernel refuses to switch off what a livepatch needs.
+# The kernel refuses to turn ftrace off while a livepatch needs it.
 stays_on() {
 	! echo 0 >$FTRACE && same "$FTRACE" 1 "$(cat $FTRACE)" && module_serves
 }
@@ -40,8 +40,8 @@ if echo 0 2>/dev/null >$FTRACE; then
 	check "refused" refused
 	check "the_line_says_why" says_ftrace
 else
-	skip "refused" "this kernel's ftrace cannot be switched off"
-	skip "the_line_says_why" "this kernel's ftrace cannot be switched off"
+	skip "refused" "this kernel's ftrace cannot be turned off"
+	skip "the_line_says_why" "this kernel's ftrace cannot be turned off"
 fi
 check "tracers_work_then" traces
 check "kprobes_too" kprobes

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# The module comes and goes while virtual CPUs exist, made by whom, grown by whom: it does not matter, and
-# none of them keeps it there. Nor does it keep KVM.
+# The module comes and goes while virtual CPUs exist. Which code created or grew them makes no difference, and
+# none of them pins the module. Nor does the module pin KVM.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 
 plan 13
@@ -15,7 +15,8 @@ kvm_modules() {
 }
 kvm_goes() { rmmod kvm_intel && rmmod kvm; }
 
-# begin: a program with a virtual CPU. tell WORDS...: it obeys each. end: it ends; its status.
+# begin: starts a program with a virtual CPU. tell WORDS...: gives it one command after the other. end: ends it and
+# returns its status.
 begin() {
 	rm -f "$WORK/words" "$WORK/done"
 	mkfifo "$WORK/words" "$WORK/done" || return
@@ -38,7 +39,7 @@ end() {
 }
 
 grown() { same guests_grown "$1" "$(counter guests_grown)"; }
-# The vCPU has nothing of the module's but its buffer, and that is the kernel's to free.
+# All that the vCPU has from the module is its buffer, which the kernel can free.
 goes() { unload && nothing_remains; }
 
 made() { load && begin && tell make && grown 0; }

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# Tiles in the kernel: the sample module gets them where it may and is refused where it may not, and
-# keeps the module that it uses loaded.
+# Tiles in the kernel: the sample module gets them where that is allowed and is refused where it is not, and
+# keeps xfd.ko loaded while it uses it.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 
 SAMPLE=${SAMPLE_KO:-/lib/kernel_tiles.ko}
@@ -13,7 +13,7 @@ is_loaded || skip_all "no module"
 loads() { insmod "$SAMPLE" && grep -x "products 1" /proc/xfd_kernel_tiles; }
 programs_keep_theirs() { "$HERE/xfd_kernel_tiles"; }
 module_is_held() {
-	rmmod xfd 2>"$WORK/error" && echo "rmmod took the module away" && return 1
+	rmmod xfd 2>"$WORK/error" && echo "rmmod removed the module" && return 1
 	[ -d /sys/module/xfd ]
 }
 multiplied() {

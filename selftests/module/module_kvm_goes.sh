@@ -1,23 +1,23 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# KVM's modules come and go while the module is loaded, at the same moment: nothing of theirs is hooked, and their
-# guests have their tiles. XFD_TRIES tries, each with another delay.
+# KVM's modules come and go at the very moment at which the module is loaded: none of their functions is hooked,
+# and their guests have their tiles. XFD_TRIES attempts, each with a different delay.
 . "$(dirname "$(readlink -f "$0")")/neighbours_lib.sh"
 
 is_loaded && bail_out "the module is loaded: this test loads it itself"
-[ "$(nproc)" -ge 2 ] || skip_all "one CPU: nothing is at the same moment"
+[ "$(nproc)" -ge 2 ] || skip_all "only one CPU: nothing happens at the same time"
 kvm_modules || skip_all "no KVM"
 TRIES=${XFD_TRIES:-12}
 
-# Of KVM's functions none is hooked, by whomever.
+# None of KVM's functions is hooked by anyone.
 nothing_of_kvm() {
 	! grep -E "\[kvm(_intel)?\]" /sys/kernel/tracing/enabled_functions || return
 	until_true 5 no_reference
 }
-# "xfd" does not hold them, nor they it.
+# Neither xfd nor KVM's modules hold a reference to the other.
 no_reference() { ! awk '$1 ~ /^kvm/ && $4 ~ /xfd/ || $1 == "xfd" && $4 ~ /kvm/' /proc/modules | grep .; }
 
-# at_once MILLISECONDS: kvm-intel begins to go, and so long later the module is loaded.
+# at_once MILLISECONDS: the removal of kvm-intel starts, and the module is loaded that much later.
 at_once() {
 	taskset -c 0 rmmod kvm_intel &
 	going=$!

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# Loading, unloading, and again: who is in charge, what the log says, what is left behind.
+# Loading, unloading, and both again: which code is in charge, what the log says, what is left behind.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 
 ROUNDS=2
@@ -33,13 +33,13 @@ refuses_a_second() {
 	is_loaded && is_settled
 }
 
-# While it is enabled its reference keeps it.
+# While it is enabled, its own reference keeps it loaded.
 refuses_rmmod() {
 	rmmod xfd && return 1
 	is_loaded && same enabled 1 "$(cat $PATCH/enabled)"
 }
 
-# Who has a file of /proc/xfd open keeps the module, and can read on; the C code is in charge meanwhile.
+# A reader that has a file of /proc/xfd open keeps the module loaded and can go on reading, with the C code in charge.
 held_by_a_reader() {
 	load || return
 	for file in counters tasks; do
@@ -49,7 +49,7 @@ held_by_a_reader() {
 			echo 0 >$PATCH/enabled && until_true 30 is_unpatched || return
 			same "in charge since" 0 "$(sed -n 's/^in_charge_since_ms //p' /proc/xfd/counters)" || return
 		fi
-		rmmod xfd && echo "removed while $file is open" && return 1
+		rmmod xfd && echo "removed while $file was open" && return 1
 		cat <&3 >/dev/null || return
 		exec 3<&-
 	done

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# Livepatches of the functions that the module hooks, and of their neighbours: those that come later work, and
-# it is their version that runs; one that was there before is not undone.
+# Livepatches of the functions that the module hooks, and of their neighbours: those that come later take effect,
+# and one that was there before is not undone.
 . "$(dirname "$(readlink -f "$0")")/neighbours_lib.sh"
 
 RIVAL=${RIVAL_KO:-/lib/rival.ko}
@@ -19,7 +19,7 @@ rival() {
 }
 rival_away() { echo 0 >$RIVAL_PATCH/enabled && until_true 30 rival_gone && rmmod rival; }
 
-# each_is_called FUNCTION...: the rival's version of each of them, by what uses them all.
+# each_is_called FUNCTION...: a run that uses all of them calls the rival's version of each.
 calls() { tr , '\n' </sys/module/rival/parameters/calls | head -n "$1"; }
 each_is_called() {
 	calls $# >"$WORK/before" && uses_everything && calls $# >"$WORK/after" || return
@@ -29,7 +29,7 @@ each_is_called() {
 	! awk '$2 == $3' "$WORK/all" | grep .
 }
 
-# With a livepatch of $1 there before. busybox's insmod tries twice.
+# The module is refused while a livepatch of $1 is loaded. busybox's insmod tries twice.
 refused_behind() {
 	rival "$1" || return
 	log_mark
@@ -46,18 +46,18 @@ beside() {
 	unload && each_is_called $NEIGHBOURS && rival_away && return $outcome
 }
 
-# Of all of them, and who is there later goes first.
+# A later livepatch of all of them, which goes first.
 later() {
 	load && rival $HOOKED $NEIGHBOURS && each_is_called $HOOKED $NEIGHBOURS || return
 	rival_away && uses_everything && module_serves && unload && nothing_remains
 }
-# Or last.
+# The same, and it goes last.
 later_and_stays() {
 	load && rival $HOOKED $NEIGHBOURS && unload && nothing_remains && each_is_called $HOOKED $NEIGHBOURS &&
 		rival_away && kernel_serves
 }
 
-# Nothing of a request is answered by ours.
+# The module answers no request while a later livepatch does.
 denied() {
 	load && insmod "$RIVAL" how=denies && until_true 30 rival_settled || return
 	! "$HERE/xfd_exec_storm" 1

@@ -1,13 +1,13 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# Whoever has a file of the module's open keeps it loaded, or is not harmed when it goes: a monitor that reads a
-# counter, a shell in a folder of the trace event's.
+# A process with a file of the module open either keeps the module loaded or is not harmed when it goes: a monitor
+# that reads a counter, a shell whose working directory is that of the trace event.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 
 is_loaded && bail_out "the module is loaded: this test loads it itself"
 EVENT=/sys/kernel/tracing/events/xfd
 
-# hold FOLDERS: each file of it that can be read is open in somebody; so is the folder.
+# hold FOLDERS: keeps each readable file in them open in a process, and the folder itself in use.
 hold() {
 	holders=
 	for file in $(find $1 -type f -perm -400); do
@@ -26,7 +26,8 @@ let_go() {
 	true
 } 2>/dev/null
 
-# held_open FOLDER: a pattern for it as it is when the module is there. That is disabled, and removal is tried; then the files are closed, and it goes, if it has not.
+# held_open FOLDER: a pattern that is expanded while the module is loaded. The module is disabled and its removal
+# attempted with the files open; then they are closed, and it is removed if it still exists.
 held_open() {
 	load && hold "$1" && echo 0 >$PATCH/enabled && until_true 30 is_unpatched || return
 	rmmod xfd 2>/dev/null
@@ -35,7 +36,7 @@ held_open() {
 	nothing_remains && no_splat
 }
 
-# Removal is refused, and the number is to be had as before.
+# Removal is refused, and the counter can still be read.
 is_refused_with_a_counter_open() {
 	load && exec 5<$COUNTERS/first_uses && echo 0 >$PATCH/enabled && until_true 30 is_unpatched || return
 	! rmmod xfd 2>"$WORK/refused" || { echo "removed"; return 1; }
@@ -54,6 +55,6 @@ check "trace_event" held_open $EVENT
 if [ -d /sys/kernel/debug/shrinker ]; then
 	check "shrinker" held_open "/sys/kernel/debug/shrinker/xfd-*"
 else
-	skip "shrinker" "a kernel without CONFIG_SHRINKER_DEBUG"
+	skip "shrinker" "the kernel lacks CONFIG_SHRINKER_DEBUG"
 fi
 finish

@@ -12,12 +12,12 @@ log_mark
 
 # Its loading always fails with EAGAIN, once CR0.TS is set.
 insmod /lib/cr0_ts.ko 2>/dev/null
-# Floating point: the trap comes here at the latest.
+# Floating point, which takes the trap at the latest.
 awk 'BEGIN { exit !(1.5 * 2 == 3) }'
 computed=$?
 
 check "the_program_goes_on" same "status of a computation" 0 $computed
-# Every one of them, from user mode or from the kernel: it warned as often as it was handed one.
+# The kernel warned as often as it was handed an #NM, whether from user mode or from kernel mode.
 warnings=$(dmesg | grep -c "WARNING: .* at exc_device_not_available")
 check "each_was_handed_over" same ordinary_nm $((handed_over + warnings)) "$(counter ordinary_nm)"
 check "none_was_a_first_use" same first_uses $first_uses "$(counter first_uses)"

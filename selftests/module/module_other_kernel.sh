@@ -1,20 +1,20 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# A module that was built for another kernel: copies of the real one, with a name in them changed
-# into one of the same length.
+# A module built for another kernel: copies of the real one in which a name was replaced by one of the
+# same length.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 
 is_loaded && bail_out "the module is loaded: this test loads it itself"
 COPY=$WORK/xfd.ko
 
-# changed OLD NEW: makes the copy.
+# changed OLD NEW: creates the copy.
 changed() {
 	sed "s/$1/$2/g" "$MODULE" >"$COPY"
 	same "size" "$(wc -c <"$MODULE")" "$(wc -c <"$COPY")" || return
-	! cmp -s "$MODULE" "$COPY" || { echo "the module has no $1"; return 1; }
+	! cmp -s "$MODULE" "$COPY" || { echo "the module does not contain $1"; return 1; }
 }
 
-# refused ERRNO PATTERN: what insmod says of the copy, and one line of the log.
+# refused ERRNO PATTERN: insmod of the copy fails with ERRNO, and the log has one line, which matches.
 refused() {
 	log_mark
 	if error=$(insmod "$COPY" 2>&1); then
@@ -29,7 +29,7 @@ refused() {
 	nothing_remains
 }
 
-# modprobe and insmod of kmod say the same.
+# kmod's modprobe and insmod say the same.
 other_version() {
 	release=$(uname -r)
 	changed "vermagic=$release" "vermagic=$(echo "$release" | tr '[0-9]' 9)" &&
@@ -46,13 +46,13 @@ without_a_function() {
 		"xfd: not loaded: this kernel has no symbol get_sigframe_sizX; build the module for this kernel, with CONFIG_KALLSYMS_ALL"
 }
 
-# Data, which kallsyms has with KALLSYMS_ALL only.
+# A data symbol, which kallsyms lists only with KALLSYMS_ALL.
 without_data() {
 	changed fpu_user_cfg fpu_user_cfX && refused "$1" \
 		"xfd: not loaded: this kernel has no symbol fpu_user_cfX; build the module for this kernel, with CONFIG_KALLSYMS_ALL"
 }
 
-# Any other function with a name of that length has no call of the handler.
+# No other function with a name of that length calls the handler.
 other_stub() {
 	stub=asm_exc_device_not_available
 	other=$(awk -v n=${#stub} '$2 ~ /[tT]/ && length($3) == n && $3 !~ /[.]/ && $3 !~ /_exc_/ { print $3; exit }' /proc/kallsyms)

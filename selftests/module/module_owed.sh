@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# Threads whose buffers were taken while they slept, and that are owed one: they are killed, replaced by another
-# program, or held up on their way to it, while the module stays or goes. No memory is lost, and nothing of the
-# module runs when it has gone.
+# Threads whose buffers were reclaimed while they slept: they are killed, execute another program, or are held up on
+# the way to getting them back, while the module stays or goes. No memory leaks, and no module code runs once the
+# module is gone.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 
 SLEEPERS=3
@@ -13,7 +13,7 @@ baseline=$(fpstate_areas)
 
 areas_are() { [ "$(fpstate_areas)" = "$1" ]; }
 areas_come_to() { until_true 2 areas_are "$1" || same "fpstate areas" "$1" "$(fpstate_areas)"; }
-# All of them sleep, none has a buffer, and none was given one back yet.
+# All threads sleep, none has a buffer, and none has got one back yet.
 begins() {
 	insmod "$MODULE" reclaim_ms=1 && until_true 30 is_settled || return
 	loaded=$(fpstate_areas)
@@ -32,7 +32,7 @@ none_left() { fpstate_areas_back_to "$baseline"; }
 go_on() { land 5 && grep -q "^right" "$WORK/says.5"; }
 given_back() { same "buffers given back" "$1" "$(counter regrown)"; }
 
-# ends COMMAND ARGS...: whatever happened, nobody and nothing is left.
+# ends COMMAND ARGS...: runs it, and leaves neither threads nor the module behind, whatever happened.
 ends() {
 	"$@" && no_splat
 	outcome=$?
@@ -41,7 +41,7 @@ ends() {
 	return $outcome
 }
 
-# while_loaded HOW END COUNT: so many ask for a buffer; who dies needs none.
+# while_loaded HOW END COUNT: COUNT buffers are given back; a thread that dies needs none.
 while_loaded() { begins "$1" && "$2" && none_left && given_back "$3" && goes; }
 # after_it_went HOW END: the module gives each thread a buffer from outside.
 after_it_went() { begins "$1" && goes && areas_come_to $((baseline + SLEEPERS)) && "$2" && none_left; }

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# The pool: buffers are kept and used again, clean, within bounds, and go when memory is short.
+# The pool: buffers are kept, wiped and reused, within limits, and are freed when memory is short.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 
 PARAMETERS=/sys/module/xfd/parameters
@@ -14,19 +14,19 @@ pooled_is() { same pooled "$1" "$(pooled)"; }
 pooled_at_most() { [ "$(pooled)" -le "$1" ]; }
 drop_buffers() { echo 2 >/proc/sys/vm/drop_caches; }
 
-# Three threads that end with live tiles.
+# Three threads that exit with live tiles.
 use_tiles() { amx_start && amx_stop; }
 killed_with_tiles() { amx_start && kill -KILL "$amx_pid" && ! amx_stop >/dev/null 2>&1; }
 
 kept_and_used_again() {
 	use_tiles && kept=$(pooled) || return
-	[ "$kept" -ge 3 ] || { echo "three threads ended, $kept buffers are kept"; return 1; }
+	[ "$kept" -ge 3 ] || { echo "three threads exited, but only $kept buffers are kept"; return 1; }
 	recycled=$(counter recycled) uses=$(counter first_uses)
 	use_tiles || return
 	recycled=$(($(counter recycled) - recycled)) uses=$(($(counter first_uses) - uses))
-	[ $recycled -ge 3 ] || { echo "$uses first uses, of which $recycled recycled"; return 1; }
-	# More threads at once than before need more buffers.
-	same "buffers more than before" $((uses - recycled)) $(($(pooled) - kept))
+	[ $recycled -ge 3 ] || { echo "only $recycled of $uses first uses got a recycled buffer"; return 1; }
+	# More concurrent threads than before need more buffers.
+	same "additional buffers" $((uses - recycled)) $(($(pooled) - kept))
 }
 
 clean() {
@@ -37,12 +37,12 @@ clean() {
 }
 
 goes_under_pressure() {
-	[ "$(pooled)" -ge 1 ] || { echo "nothing is kept"; return 1; }
+	[ "$(pooled)" -ge 1 ] || { echo "no buffer is kept"; return 1; }
 	before=$(fpstate_areas)
 	drop_buffers && pooled_is 0 && same "areas in use" "$before" "$(fpstate_areas)"
 }
 
-# Freed after the next pass, but for one on each shelf.
+# Freed after the next pass, except for one in each per-CPU cache.
 trimmed() {
 	use_tiles || return
 	interval=$(cat $PARAMETERS/reclaim_ms)

@@ -1,11 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# pool=0: no buffer is kept, not one a CPU.
+# pool=0: no buffer is kept, not even one per CPU.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 
 is_loaded && bail_out "the module is loaded: this test loads it itself"
 
-# Whatever came before: threads that end, an exec, a pass that looks for spare ones, a change of the parameter.
+# Whatever happened before: threads that exit, an exec, a pass that looks for spare buffers, a change of the parameter.
 pooled_is_zero() { same "pooled" 0 "$(pooled)"; }
 loads() { insmod "$MODULE" pool=0 reclaim_ms=1 && until_true 30 is_settled && pooled_is_zero; }
 used() { amx_start && pooled_is_zero && amx_stop && "$HERE/xfd_exec_storm" 3 && pooled_is_zero; }

@@ -1,18 +1,18 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# A real-time thread with live tiles never leaves its CPU, and the module does not wait for it: other threads give
-# their buffers back, the parameter can be set. The livepatch core itself, whosever livepatch it disables, wants a
-# worker to run on each CPU (klp_synchronize_transition(), kernel/livepatch/transition.c): that wait ends with the
-# thread, and nothing of the module is on its stack.
+# A real-time thread with live tiles never leaves its CPU, and the module does not wait for it: buffers of other
+# threads are reclaimed, the parameter can be set. The livepatch core itself, whichever livepatch it disables, needs
+# a worker to run on each CPU (klp_synchronize_transition(), kernel/livepatch/transition.c). That wait ends when the
+# thread does, and no module function is on the waiter's stack.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 
 is_loaded && bail_out "the module is loaded: this test loads it itself"
-[ "$(nproc)" -ge 2 ] || skip_all "one CPU: it would be its alone"
+[ "$(nproc)" -ge 2 ] || skip_all "only one CPU: the real-time thread would take all of it"
 SERVERS=/sys/kernel/debug/sched
 RT_RUNTIME=/proc/sys/kernel/sched_rt_runtime_us
 PATIENCE=4
 
-# Nothing of CPU 1 is left to others: the fair server would give them 5 %.
+# Leaves nothing of CPU 1 to other tasks; the fair server would give them 5 %.
 take_all() {
 	for server in $SERVERS/*_server/cpu1/runtime; do
 		[ ! -e "$server" ] || echo 0 >"$server" || return
@@ -27,7 +27,7 @@ give_back() {
 }
 
 reclaimed() { [ "$(counter reclaimed)" -gt "$1" ]; }
-# The three of amx_idle.
+# The three threads of amx_idle.
 others_give_back() {
 	before=$(counter reclaimed)
 	launch_until ready 5 taskset -c 0 "$HERE/amx_idle" && until_true $PATIENCE reclaimed $((before + 2))
@@ -37,7 +37,7 @@ others_give_back() {
 }
 set_interval() { echo "$1" >/sys/module/xfd/parameters/reclaim_ms; }
 disable() { echo 0 >$PATCH/enabled; }
-# Whoever disables it is not in the module's text.
+# The task that disables the module is not in the module's text.
 the_livepatch_core_alone_waits() {
 	within 1 disable
 	until_true $PATIENCE is_unpatched && return
@@ -49,7 +49,7 @@ goes() { until_true 30 is_unpatched && within $PATIENCE rmmod xfd && nothing_rem
 
 plan 6
 taskset -p 1 $$ >/dev/null
-load && take_all || bail_out "not loaded, or no real-time thread can be had"
+load && take_all || bail_out "cannot load the module, or cannot give all of CPU 1 to a real-time thread"
 set_interval 5
 launch_until ready 6 "$HERE/amx_spin" 1 || bail_out "no real-time thread"
 check "others_give_their_buffers_back" others_give_back

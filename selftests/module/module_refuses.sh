@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# What the module can not work with it refuses at insmod: one line in the log, an errno that
-# fits, and everything as before. Which refusal is to be seen, the kernel's command line tells.
+# Where it cannot work, the module refuses to load: one line in the log, a fitting errno, and
+# everything as before. The kernel's command line determines which refusal to expect.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 
 is_loaded && bail_out "the module is loaded: this test loads it itself"
@@ -9,7 +9,7 @@ is_loaded && bail_out "the module is loaded: this test loads it itself"
 no_xfd="xfd: not loaded: this CPU has no XFD (CPUID 0DH.1:EAX[4]), or the kernel was told not to use it; it needs a CPU with AMX"
 read -r cmdline </proc/cmdline
 case " $cmdline " in
-*" clearcpuid=324 "*)	# X86_FEATURE_XFD, bit 4 of the kernel's word 10; it has no name there
+*" clearcpuid=324 "*)	# X86_FEATURE_XFD, bit 4 of the kernel's word 10, which has no name there
 	errno="No such device"
 	line=$no_xfd
 	;;
@@ -17,7 +17,7 @@ case " $cmdline " in
 	errno="No such device"
 	line="xfd: not loaded: the kernel offers no dynamic xfeature here; boot without noxsave, noxsaves and clearcpuid"
 	;;
-*" lockdown="*)	# the kernel itself refuses what is not signed
+*" lockdown="*)	# the kernel itself refuses unsigned modules
 	errno="Operation not permitted"
 	line=""
 	;;
@@ -30,7 +30,7 @@ case " $cmdline " in
 	;;
 esac
 
-# insmod's complaint ends with the errno, in words.
+# insmod's error message ends with the text of the errno.
 refused() {
 	if error=$(insmod "$MODULE" 2>&1); then
 		rmmod xfd
@@ -40,14 +40,14 @@ refused() {
 	same "errno" "$errno" "${error##*: }"
 }
 
-# busybox's insmod tries both of the system calls for it, and so is refused twice.
+# busybox's insmod tries both system calls, and so is refused twice.
 says_why() {
 	same "kernel log" "$line" "$(log_of_module | uniq)"
 }
 
 nothing_changed() {
 	nothing_remains && XFD_MODULE='' "$HERE/xcomp_api" || return
-	# Status 4: it was skipped, where there are no tiles.
+	# Status 4: skipped, because there are no tiles.
 	XFD_MODULE='' "$HERE/amx_matmul" || [ $? -eq 4 ]
 }
 

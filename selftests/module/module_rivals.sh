@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# Others who patch the kernel: what they hold is not taken from them, and if they take it from
-# the module, unloading still gives #NM back to the kernel.
+# Other modules that patch the kernel: ours takes nothing from them, and if they take a function
+# from ours, unloading still gives #NM back to the kernel.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 
 RIVAL=${RIVAL_KO:-/lib/rival.ko}
@@ -16,7 +16,7 @@ rival_gone() { [ ! -d $RIVAL_PATCH ]; }
 rival_livepatch() { insmod "$RIVAL" how="$1" && until_true 30 rival_settled; }
 rival_livepatch_away() { echo 0 >$RIVAL_PATCH/enabled && until_true 30 rival_gone && rmmod rival; }
 
-# refused ERRNO LINE: what insmod says, and the last line of the module's own in the log.
+# refused ERRNO LINE: insmod fails with ERRNO, and the module's last line in the log is LINE.
 refused() {
 	if error=$(insmod "$MODULE" 2>&1); then
 		unload
@@ -36,7 +36,7 @@ livepatch_in_the_way() {
 	rival_livepatch_away && nothing_remains && return $outcome
 }
 
-# The livepatch core finds out after our callback has redirected #NM.
+# The livepatch core notices only after our callback has redirected #NM.
 tracer_in_the_way() {
 	insmod "$RIVAL" how=ftrace || return
 	log_mark

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# Tasks that sleep in the kernel on memory that does not come: nobody waits for them, and what they come back
-# to is there.
+# Tasks that sleep in the kernel for memory that does not arrive: nothing waits for them, and the code that they
+# return to still exists.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 
 RIVAL=${RIVAL_KO:-/lib/rival.ko}
@@ -10,12 +10,12 @@ OTHER=$(find /lib/modules -name msr.ko)
 LAST_STEP=12
 
 is_loaded && bail_out "the module is loaded: this test loads it itself"
-[ "$(nproc)" -ge 2 ] || skip_all "one CPU"
+[ "$(nproc)" -ge 2 ] || skip_all "only one CPU"
 for file in "$RIVAL" "$FAULTS" "$OTHER"; do
 	[ -f "$file" ] || skip_all "no $file"
 done
 
-# asleep CALL COMMAND ARGS...: while four threads sleep in it, and their memory comes afterwards.
+# asleep CALL COMMAND ARGS...: runs COMMAND while four threads sleep in CALL; their memory arrives afterwards.
 asleep() {
 	call=$1
 	shift
@@ -30,15 +30,15 @@ asleep() {
 disable() { echo 0 >$PATCH/enabled; }
 functions_are_back() { ! grep -q fpu_flush_thread /sys/kernel/tracing/enabled_functions; }
 another_module() { insmod "$OTHER" && rmmod msr; }
-# The livepatch core has given its functions back, and what is ours comes next.
+# The livepatch core has given its functions back, and detaching our hooks is next.
 goes() {
 	within 8 disable
 	until_true 8 functions_are_back && usleep 500000 && within 8 another_module || return
 	until_true 8 is_unpatched && within 8 rmmod xfd && nothing_remains
 }
 
-# A call begins every two milliseconds while it loads, and they end when it is over. busybox's insmod tries
-# twice.
+# A call starts every two milliseconds while the module loads, and all of them return afterwards. busybox's
+# insmod tries twice.
 refused_while_called() {
 	launch_until waiting 5 taskset -c 1 "$HERE/slow_page" "$1" --threads 150 --every 2 || return
 	shift
@@ -49,7 +49,7 @@ refused_while_called() {
 	land 5 && return $outcome
 }
 
-# behind FUNCTION CALL: while it has a BPF program, which takes the place of a direct call.
+# behind FUNCTION CALL: while a BPF program is attached to FUNCTION, where the module needs its direct call.
 behind() {
 	launch_until ready 6 "$HERE/bpf_fentry" "$1" || return
 	refused_while_called "$2" "$MODULE"
@@ -73,7 +73,7 @@ for function in fpu_swap_kvm_fpstate fpu_xstate_prctl; do
 	if [ -e /sys/kernel/btf/vmlinux ]; then
 		check "refused_for_$function" behind $function query
 	else
-		skip "refused_for_$function" "a kernel without type information for BPF"
+		skip "refused_for_$function" "the kernel lacks type information for BPF"
 	fi
 done
 check "refused_for_fpu_flush_thread" behind_a_tracer fpu_flush_thread query

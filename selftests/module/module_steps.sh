@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# Each step of loading fails once (CONFIG_XFD_FAULTS): one line that says so, ENOMEM, the kernel
-# as it was, and the next load works.
+# Each step of loading fails once (CONFIG_XFD_FAULTS): one line in the log says so, insmod gets ENOMEM,
+# the kernel is as before, and the next load works.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 
 MODULE=${XFD_KO_FAULTS:-/lib/xfd_faults.ko}
@@ -10,17 +10,17 @@ LAST=12
 is_loaded && bail_out "the module is loaded: this test loads it itself"
 [ -f "$MODULE" ] || skip_all "no $MODULE: the module with CONFIG_XFD_FAULTS"
 
-# What is attached anywhere: hooks, probes, lists of callbacks, pending work.
+# Everything that is attached anywhere: hooks, probes, lists of callbacks, pending work.
 attached() {
 	cat /sys/kernel/tracing/enabled_functions /sys/kernel/debug/kprobes/list
-	# The tracepoint's users: struct tracepoint begins with its name and then has a static key.
+	# The tracepoint's users: struct tracepoint starts with its name, followed by a static key.
 	"$HERE/kernel_look" list=shrinker_list list=syscore_list list=klp_patches word=__tracepoint_sched_process_exit+8 \
 		calls=asm_exc_device_not_available calls=fred_hwexc
 	ls /sys/kernel/debug /sys/kernel/tracing/events /sys/kernel/livepatch
 }
 as_before() { same "what is attached" "$(cat "$WORK/attached")" "$(attached)"; }
 
-# busybox's insmod tries both of the system calls for it, and so fails twice.
+# busybox's insmod tries both system calls, and so fails twice.
 fails_at() {
 	if error=$(insmod "$MODULE" "fail_step=$1" 2>&1); then
 		unload
@@ -30,7 +30,7 @@ fails_at() {
 	same errno "Cannot allocate memory" "${error##*: }" || return
 	same "lines in the log" 1 "$(log_of_module | grep -c '^xfd: not loaded: step .* failed as fail_step asks$' | sed 's/2/1/')" || return
 	nothing_remains || return
-	# What any of them has left is there to the end; to look takes long.
+	# Whatever any step leaves behind is still there at the end; checking each time would take long.
 	[ "$1" -lt $LAST ] || as_before
 }
 

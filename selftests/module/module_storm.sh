@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# The life-cycle storm: XFD_ROUNDS rounds of loading, disabling, the same reversed half way, unloading and loads
-# that are refused, beside first uses, execs, signals, tracers, guests, KVM that comes and goes, livepatches and
-# tracers of the same functions. A third of the rounds is without execs that the kernel's own code loses buffers
-# by, and after these all memory is back.
+# The life-cycle storm: XFD_ROUNDS rounds of loading, disabling, both reversed half way, unloading and refused
+# loads, beside first uses, execs, signals, tracers, guests, KVM that comes and goes, livepatches and tracers of
+# the same functions. The last third of the rounds avoids the execs at which the kernel's own code leaks buffers;
+# after these all memory is back.
 . "$(dirname "$(readlink -f "$0")")/storm_lib.sh"
 
 ROUNDS=${XFD_ROUNDS:-12}
@@ -11,7 +11,7 @@ SHARE=$XFD_SHARE
 FAULTS=${XFD_KO_FAULTS:-/lib/xfd_faults.ko}
 STEPS=12
 
-exec 9>&1 # past check, which keeps what is said: a long run is not silent
+exec 9>&1 # Bypasses check(), which captures output, so that a long run is not silent.
 is_loaded && bail_out "the module is loaded: this test loads it itself"
 for file in "$RIVAL" "$FAULTS"; do
 	[ -f "$file" ] || skip_all "no $file"
@@ -22,7 +22,7 @@ kvm_modules || skip_all "no KVM"
 
 loads=0 refusals=0
 
-# comes FILE ARGS...: or is refused, because somebody else has a function: then nothing is there.
+# comes FILE ARGS...: loads it, or is refused because someone else has a function; then it must be gone.
 comes() {
 	if insmod "$@" 2>/dev/null; then
 		loads=$((loads + 1))
@@ -30,7 +30,7 @@ comes() {
 	fi
 	refusals=$((refusals + 1))
 	if is_loaded; then
-		echo "refused, and still there"
+		echo "refused, but still loaded"
 	fi
 	return 1
 }
@@ -43,7 +43,7 @@ goes() {
 }
 settled_or_gone() { is_settled || is_unpatched; }
 settles() { until_true 60 settled_or_gone; }
-# Not while it is settled again: the other livepatch is in its transition.
+# May fail while another livepatch is in its transition.
 turned() { echo "$1" >$PATCH/enabled; } 2>/dev/null
 counts() { same repeated 0 "$(counter repeated)" && same failed_allocations 0 "$(counter failed_allocations)"; }
 
@@ -70,14 +70,14 @@ round() {
 rounds() {
 	for nth in $(seq "$1" "$2"); do
 		round "$nth" || { echo "round $nth"; goes; return 1; }
-		! is_loaded || { echo "round $nth: it is still there"; goes; return 1; }
+		! is_loaded || { echo "round $nth: still loaded"; goes; return 1; }
 		[ $((nth % 10)) -ne 0 ] || echo "# $nth rounds, $loads loads, $refusals refused" >&9
 	done
 }
 
-# --- what goes on beside it -----------------------------------------------------------------------
+# --- what runs beside it --------------------------------------------------------------------------
 
-# beside FIRST LAST OPTION: rounds, with everything beside them.
+# beside FIRST LAST OPTION: runs these rounds with everything else beside them.
 beside() {
 	rm -f "$WORK/enough"
 	share_begins && amx_start --light || return

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# Nothing can be detached (CONFIG_XFD_FAULTS, fail_detach): the module says so, stays, serves on, and does not let
-# itself be removed. The last test of its boot.
+# Nothing can be detached (CONFIG_XFD_FAULTS, fail_detach): the module says so, stays, goes on serving, and cannot
+# be removed. The last test of its boot.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 
 MODULE=${XFD_KO_FAULTS:-/lib/xfd_faults.ko}
@@ -16,7 +16,7 @@ says_so() {
 	return 1
 }
 stays() { ! rmmod xfd && is_loaded; }
-# It has lost the functions that were the livepatch core's to give back.
+# Its livepatch is gone: the livepatch core has given those functions back.
 disabled() { echo 1 >$FAIL && echo 0 >$PATCH/enabled && until_true 30 is_unpatched; }
 served() { "$HERE/amx_round" && module_serves; }
 no_second() { ! insmod "$MODULE" 2>/dev/null && is_loaded; }

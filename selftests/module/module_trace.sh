@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# The trace event shows the five steps of every #NM as they were done, read back from the MSRs.
+# The trace event shows the five steps of every #NM as they were taken, read back from the MSRs.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 
 TRACING=/sys/kernel/tracing
@@ -16,7 +16,7 @@ echo 1 >$EVENT/enable
 echo 0 >$EVENT/enable
 grep ' xfd_first_use: ' $TRACING/trace >"$WORK/events"
 
-# How many events have all of the fields $*, each as "name=value ".
+# The number of events that have all of the fields $*, each as "name=value ".
 events_with() {
 	cp "$WORK/events" "$WORK/left"
 	for field in "$@"; do

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# Tracers of the functions that the module hooks, and of their neighbours: each sees them, and first uses go on;
-# those that were there before, and those that come later.
+# Tracers of the functions that the module hooks, and of their neighbours: each sees the calls, and first uses keep
+# working, whether the tracer was there before the module or came later.
 . "$(dirname "$(readlink -f "$0")")/neighbours_lib.sh"
 
 is_loaded && bail_out "the module is loaded: this test loads it itself"
@@ -9,7 +9,7 @@ kvm_modules || skip_all "no KVM"
 TRACING=/sys/kernel/tracing
 ALL="$HOOKED $NEIGHBOURS"
 
-# Each tracer: on, sees all of FUNCTIONs, off.
+# Each tracer has three functions: on, sees (all of the functions), off.
 
 function_on() {
 	for function in $ALL; do
@@ -56,7 +56,7 @@ stack_on() {
 stack_sees() { [ "$(cat $TRACING/stack_max_size)" -gt 0 ]; }
 stack_off() { echo 0 >/proc/sys/kernel/stack_tracer_enabled && echo >$TRACING/stack_trace_filter; }
 
-# BPF has nothing to say of what it saw. It cannot be where a direct call is.
+# The BPF programs do not report what they saw. They cannot be attached where a direct call is.
 fentry_on() {
 	launch_until ready 7 "$HERE/bpf_fentry" $ALL || return
 	same "refused to BPF" "${1:-}" "$(sed -n 's/^refused \([^:]*\): .*/\1/p' "$WORK/says.7")" && return
@@ -67,13 +67,13 @@ fentry_on() {
 fentry_sees() { :; }
 fentry_off() { land 7; }
 
-# later TRACER: after the module, and both orders of going.
+# later TRACER: attached after the module, in both orders of detaching.
 later() {
 	load && ${1}_on ${2:-} && uses_everything && ${1}_sees && ${1}_off && uses_everything && module_serves || return
 	${1}_on ${2:-} && unload && nothing_remains && uses_everything && ${1}_sees && ${1}_off && kernel_serves
 }
 
-# before TRACER...: all of them at once; they go one by one while the module is there.
+# before TRACER...: all attached before the module, and detached one by one while it is loaded.
 before() {
 	for tracer in "$@"; do
 		${tracer}_on || return
@@ -86,7 +86,7 @@ before() {
 	unload && nothing_remains
 }
 
-# refused_behind FUNCTION: that has a BPF program, with the reason.
+# refused_behind FUNCTION: the module is refused, and says why, while a BPF program is attached to FUNCTION.
 refused_behind() {
 	launch_until "attached $1" 7 "$HERE/bpf_fentry" "$1" || return
 	log_mark

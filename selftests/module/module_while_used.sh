@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# Loading and unloading while programs use tiles all the time, and fresh threads come and go:
-# each product and each tile stays right, and each buffer is freed by whoever is in charge then.
+# Loading and unloading while programs use tiles all the time and new threads come and go: every
+# product and every tile stays right, and each buffer is freed by the code in charge at the time.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 
 # Rounds of loading and unloading: beside one program, and beside everything.
@@ -9,7 +9,7 @@ ROUNDS=2
 ROUNDS_BESIDE_ALL=${XFD_ROUNDS:-1}
 
 plan 8
-exec 9>&1 # past check, which keeps what is said: a long run is not silent
+exec 9>&1 # Bypasses check(), which captures output, so that a long run is not silent.
 is_loaded && bail_out "the module is loaded: this test loads it itself"
 baseline=$(fpstate_areas)
 
@@ -24,7 +24,7 @@ load_and_unload() {
 	done
 }
 
-# Fresh threads of the background program were served since the counter stood at $1.
+# New threads of the background program were served since the counter was $1.
 served_since() { [ "$(counter first_uses)" -gt "$1" ]; }
 
 started_before_loading() {
@@ -33,13 +33,13 @@ started_before_loading() {
 	amx_stop && return $outcome
 }
 
-# Forks, execs, signals, threads, each time checked. The kernel's own exec loses buffers, so none are
+# Forks, execs, signals and threads, checked each time. The kernel's own exec leaks buffers, so they are not
 # counted here.
 everything() {
 	while :; do
 		for program in xcomp_inherit xfd_sigframe "xfd_exec_storm 5"; do
 			[ ! -e "$WORK/enough" ] || return 0
-			usleep 5000 # the processor is not for them alone
+			usleep 5000 # Leaves some CPU time to the others.
 			"$HERE"/$program >"$WORK/program" 2>&1 && continue
 			echo "$program failed:"
 			cat "$WORK/program"
@@ -64,10 +64,10 @@ started_while_loaded() {
 	amx_stop && return $outcome
 }
 
-# Its threads' buffers come from the module, and are freed after it is gone.
+# The threads' buffers come from the module, and are freed after it is gone.
 outlives_the_module() {
 	load && amx_start || return
-	same in_flight 0 "$(counter in_flight)" || echo "(some thread is in the handler: allowed)"
+	same in_flight 0 "$(counter in_flight)" || echo "(a thread is in the handler, which is allowed)"
 	unload && XFD_MODULE='' "$HERE/xfd_first_use" >"$WORK/first_use" 2>&1
 	outcome=$?
 	[ $outcome -eq 0 ] || cat "$WORK/first_use"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# Sourced by module_neighbours.sh and module_tracers.sh: the functions, and a use of all of them.
+# Sourced by the tests with other users of the same functions: the functions, and a run that uses all of them.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 
 HOOKED="fpu_xstate_prctl fpu_flush_thread fpu_enable_guest_xfd_features fpu_update_guest_xfd"
@@ -12,7 +12,7 @@ kvm_modules() {
 	done
 }
 
-# Permission, first uses, signals, a tracer, exec, and a guest that does the same as a kernel that comes up.
+# Permission, first uses, signals, a tracer, exec, and a guest that does what a booting kernel does.
 uses_everything() {
 	"$HERE/amx_round" && printf '%s\n' make show arm enable load check | "$HERE/kvm_obey" >"$WORK/obeyed" && return
 	cat "$WORK/obeyed"

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 # Sourced by the tests of this folder, for busybox's sh: results in KTAP, loading and unloading,
-# the kernel's log since a mark, AMX programs in the background, memory left behind.
+# the kernel log since a mark, AMX programs in the background, memory left behind.
 
 MODULE=${XFD_KO:-/lib/xfd.ko}
 PATCH=/sys/kernel/livepatch/xfd
@@ -18,7 +18,7 @@ plan() {
 	echo "1..$1"
 }
 
-# check NAME COMMAND ARGS...: passes if the command succeeds; shows what it said if not.
+# check NAME COMMAND ARGS...: passes if the command succeeds; shows its output if not.
 check() {
 	checked=$1
 	shift
@@ -39,7 +39,7 @@ skip() {
 	echo "ok $number $1 # SKIP $2"
 }
 
-# skip_all WHY: 4 is how kselftest says so.
+# skip_all WHY: exits with 4, kselftest's status for a skipped test.
 skip_all() {
 	rm -rf "$WORK"
 	echo "TAP version 13"
@@ -60,21 +60,21 @@ finish() {
 	exit
 }
 
-# same WHAT EXPECTED SEEN: succeeds if the two are equal, says how they differ if not.
+# same WHAT EXPECTED SEEN: succeeds if the two are equal, and prints both if not.
 same() {
 	[ "$2" = "$3" ] && return
 	printf '%s\nexpected:\n%s\nseen:\n%s\n' "$1" "$2" "$3"
 	return 1
 }
 
-# --- waiting for what has no event ----------------------------------------------------------
+# --- waiting for what cannot be waited on ---------------------------------------------------
 
 uptime_seconds() {
 	read -r up _ </proc/uptime
 	echo "${up%.*}"
 }
 
-# until_true SECONDS COMMAND ARGS...: tries until it succeeds, for so long at most. The steps
+# until_true SECONDS COMMAND ARGS...: retries until it succeeds, for at most SECONDS. The pauses
 # are short at first because an emulated clock runs slowly.
 until_true() {
 	deadline=$(($(uptime_seconds) + $1))
@@ -104,44 +104,44 @@ unload() {
 	echo 0 >$PATCH/enabled && until_true 30 is_unpatched && rmmod xfd
 }
 
-# A program passes that compares the counters, and a probe on the C function, with its own
-# count of first uses.
+# Passes if a program that compares the counters, and a probe on the C function, with its own
+# count of first uses does.
 module_serves() { XFD_MODULE=1 "$HERE/xcomp_api" && XFD_MODULE=1 "$HERE/amx_matmul"; }
 kernel_serves() { XFD_MODULE='' "$HERE/xcomp_api" && XFD_MODULE='' "$HERE/amx_matmul"; }
 
-# Succeeds if there is no sign of the module in the kernel.
+# Succeeds if the kernel shows no sign of the module.
 nothing_remains() {
 	grep "^xfd " /proc/modules && return 1
 	for path in /sys/module/xfd $PATCH $COUNTERS /proc/xfd /sys/kernel/tracing/events/xfd; do
 		[ -e $path ] && echo "$path is still there" && return 1
 	done
 	grep kallsyms_lookup_name /sys/kernel/debug/kprobes/list && return 1
-	# Functions of the kernel's that others have may be called so, too.
+	# The first column is ignored: others may trace kernel functions with such names.
 	sed 's/^[^ ]* //' /sys/kernel/tracing/enabled_functions | grep xfd_ && return 1
 	return 0
 }
 
 counter() { cat "$COUNTERS/$1"; }
 
-# --- the kernel's log -----------------------------------------------------------------------
+# --- the kernel log -------------------------------------------------------------------------
 
 marks=0
 
-# From here on log_of_module counts.
+# log_of_module() starts here.
 log_mark() {
 	marks=$((marks + 1))
 	mark="selftest $$ mark $marks"
 	echo "$mark" >/dev/kmsg
 }
 
-# What the module, and livepatch about it, said since the mark; without what the kernel says
-# about any module that is not its own, and that only once a boot.
+# The log lines of the module, and of livepatch about it, since the mark; without those that the
+# kernel prints once per boot about out-of-tree modules.
 log_of_module() {
 	dmesg | sed 's/^<[0-9]*>//; s/^\[[^]]*\] //' | sed "1,/^$mark\$/d" |
 		grep -E "^(xfd|livepatch): " | grep -vE "taint|module verification"
 }
 
-# In the whole boot; shows those there are.
+# Covers the whole boot; shows those it finds.
 no_splat() { ! dmesg | grep -A10 -E "WARNING: |BUG: |Oops: |INFO: task "; }
 
 # --- AMX programs meanwhile -------------------------------------------------------------------
@@ -155,7 +155,7 @@ amx_begin() {
 	rm "$WORK/stop" "$WORK/says"
 }
 
-# Returns when all its threads have live tiles.
+# Waits until all its threads have live tiles.
 amx_is_ready() {
 	read -r line <&4
 	same "amx_load, first line" ready "$line"
@@ -164,7 +164,7 @@ amx_is_ready() {
 # Both; the arguments are those of amx_begin.
 amx_start() { amx_begin "$@" && amx_is_ready; }
 
-# Stops it; succeeds if it computed nothing wrong from its start to now.
+# Stops it; succeeds if all that it computed since its start was right.
 amx_stop() {
 	exec 3>&-
 	cat <&4
@@ -174,42 +174,42 @@ amx_stop() {
 
 # --- memory left behind -----------------------------------------------------------------------
 
-# Areas of the size of an enlarged fpstate, three pages, also those that the module keeps for the next first
-# use. The terminals' buffers are as large, and parts of modules.
+# Areas of the size of an enlarged fpstate, three pages, including those that the module keeps for the next first
+# use. Terminal buffers and parts of modules have the same size, and are left out.
 list_fpstate_areas() { grep "pages=3 vmalloc" /proc/vmallocinfo | grep -vE " (n_tty_open|execmem_alloc)"; }
 
-# Those that tasks have.
+# Those that belong to tasks.
 fpstate_areas() { echo $(($(list_fpstate_areas | wc -l) - $(pooled))); }
 
 # Buffers without a task that the module keeps; none without it.
 pooled() { cat $COUNTERS/pooled 2>/dev/null || echo 0; }
 
-# Programs that have ended are not counted: nothing goes any more, for longer than a grace period of RCU.
+# Succeeds once programs that have exited no longer count: nothing changes for longer than an RCU grace period.
 fpstate_areas_stay() {
 	before=$(fpstate_areas)
 	usleep 300000
 	[ "$(fpstate_areas)" = "$before" ]
 }
 
-# at_most COUNT: so many of them are left. The last ones go after a grace period of RCU.
+# At most that many are left. The last ones are freed after an RCU grace period.
 fpstate_areas_at_most() { [ "$(fpstate_areas)" -le "$1" ]; }
 
 fpstate_areas_back_to() {
 	until_true 2 fpstate_areas_at_most "$1" && return
-	echo "fpstate areas: $(fpstate_areas), at the beginning $1"
+	echo "fpstate areas: $(fpstate_areas), at the start $1"
 	list_fpstate_areas
 	return 1
 }
 
 # --- programs that are told to end --------------------------------------------------------------
 
-# launch FD PROGRAM ARGS...: starts it in the background; it ends when FD, one digit, gives it a line. What it
-# says is in $WORK/says.FD.
+# launch FD PROGRAM ARGS...: starts it in the background; it ends when it reads a line from FD, one digit. Its
+# output goes to $WORK/says.FD.
 launch() {
 	fd=$1
 	shift
 	mkfifo "$WORK/line.$fd" && : >"$WORK/says.$fd" || return
-	# It must not hold the pipes of others.
+	# It must not inherit the pipes of others.
 	"$@" <"$WORK/line.$fd" >"$WORK/says.$fd" 2>&1 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&- &
 	eval "pid_$fd=$! ; exec $fd>\"$WORK/line.$fd\""
 	rm "$WORK/line.$fd"
@@ -217,7 +217,7 @@ launch() {
 
 said() { grep -q "^$2" "$WORK/says.$1"; }
 
-# launch_until WORD FD PROGRAM ARGS...: returns when it has said so.
+# launch_until WORD FD PROGRAM ARGS...: launches it and waits until it has printed WORD.
 launch_until() {
 	word=$1
 	shift
@@ -226,16 +226,16 @@ launch_until() {
 	return 1
 }
 
-# land FD: its status; what it said.
+# land FD: ends it, shows its output, and returns its status.
 land() {
-	# In a shell of its own: it may have ended before.
+	# In a subshell, because the program may have exited before (SIGPIPE).
 	eval "(echo >&$1) 2>/dev/null; exec $1>&-; wait \$pid_$1"
 	ended=$?
 	cat "$WORK/says.$1"
 	return $ended
 }
 
-# within SECONDS COMMAND ARGS...: in the background; fails if it is not done in time, and does not wait for it.
+# within SECONDS COMMAND ARGS...: runs it in the background; fails without waiting any longer if it takes too long.
 within() {
 	patience=$1
 	shift

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# `xfdctl doctor` on a machine where all is well: it says so, and why programs die nevertheless.
+# `xfdctl doctor` on a machine where everything works: it says so, and why programs die nevertheless.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 . "$HERE/doctor_lib.sh"
 
@@ -21,7 +21,7 @@ wrong_use() {
 	says 3 "cannot run /no/such/program" -- /no/such/program && says 2 "unexpected argument" no-such-argument
 }
 
-# Whoever outlives the program goes on untraced, also if it was made at the last moment.
+# A process that outlives the program goes on untraced, even if it was forked at the last moment.
 none_left() { ! pgrep -f "sleep 0.37" >/dev/null; }
 lets_go() {
 	for i in 1 2 3 4 5 6 7 8 9 10; do
@@ -33,13 +33,13 @@ lets_go() {
 caught() { says 1 "^WRONG *program .*ended with status 7 after SIGILL.*never asked" -- "$DIES" caught; }
 falls_back() { says 0 "^note *program .* was refused tiles: .*EPERM" -- "$DIES" falls-back && cure "allow arch_prctl"; }
 
-# Signals beyond those with names, and a stop by job control that is one.
+# Signals without a name, and a real job-control stop.
 others() {
 	says 1 "^WRONG *program .*died of signal 34: AMX is not the reason" -- sh -c 'kill -34 $$; sleep 600' &&
 		says 0 "^ok *program " -- sh -c 'sh -c "kill -STOP \$\$; exit 0" & usleep 300000; grep -qi "^State:.t" /proc/$!/status || exit 9; kill -CONT $!; wait $!'
 }
 
-# It loads KVM, and leaves it.
+# The doctor loads KVM, and leaves it loaded.
 vcpu_first() {
 	for module in irqbypass kvm kvm-intel; do
 		insmod /lib/modules/$module.ko || return

@@ -1,14 +1,14 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# `xfdctl doctor` in places where something is forbidden or short, and on kernels that are too old: their answers are
-# given by a filter, and their release by a file over the kernel's own.
+# `xfdctl doctor` where something is forbidden or scarce, and on kernels that are too old. A filter gives the answers
+# of such a kernel, and a file mounted over the kernel's own gives its release.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 . "$HERE/doctor_lib.sh"
 
 FREE=$DOCTOR
 RELEASE=/proc/sys/kernel/osrelease
 
-# confined PLACE COMMAND ARGS...: with the doctor there.
+# confined PLACE COMMAND ARGS...: runs COMMAND with the doctor confined to PLACE.
 confined() {
 	DOCTOR="$HERE/amx_confined $1 $FREE"
 	shift
@@ -40,17 +40,17 @@ not_so_old() { wrong kernel "refused with EINVAL, which is not this kernel's ans
 before_5_17() { says 0 "^note *guests *Linux 5.16.9 gives no tiles to virtual machines: it does from 5.17 on"; }
 guests_filtered() { wrong guests "refused with EINVAL, which is not" "allow arch_prctl"; }
 
-# What a program asked for cannot be seen, its end can.
+# What a program asked for cannot be seen, but how it ended can.
 before_5_3() {
 	dies no-permission "tilezero tmm0: it has no permission; whether it asked, Linux before 5.3 does not show" "ARCH_REQ_XCOMP_PERM" &&
 		says 0 "^ok *program .*whether it asked for tiles, Linux before 5.3 does not show" -- "$DIES" not
 }
 no_ptrace() {
 	says 3 "^xfdctl: .*amx_dies cannot be watched (ptrace): EPERM.*where ptrace is allowed" -- "$DIES" not &&
-		same "lines of complaint" 1 "$(grep -c ^xfdctl: "$WORK/doctor")"
+		same "lines of error messages" 1 "$(grep -c ^xfdctl: "$WORK/doctor")"
 }
 
-# limited COMMAND ARGS...: in a shell in a cgroup with 12 MiB.
+# limited COMMAND ARGS...: runs it in a shell in a cgroup with 12 MiB.
 GROUP=/sys/fs/cgroup/small
 limited() {
 	mkdir -p $GROUP && echo 12M >$GROUP/memory.max || return
@@ -67,7 +67,7 @@ little_address_space() (
 )
 
 mkdir -p /sys/fs/cgroup && { [ -e /sys/fs/cgroup/cgroup.procs ] || mount -t cgroup2 none /sys/fs/cgroup; } &&
-	echo +memory >/sys/fs/cgroup/cgroup.subtree_control || bail_out "no cgroups with memory.max here"
+	echo +memory >/sys/fs/cgroup/cgroup.subtree_control || bail_out "no cgroups with memory.max"
 plan 12
 check "a_filter_that_knows_no_tiles" confined unknown-calls unknown_calls
 check "a_filter_refuses_permission" confined no-permission no_permission

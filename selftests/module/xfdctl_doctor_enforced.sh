@@ -1,11 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# `xfdctl doctor` on a kernel that is locked down further, and where module.sig_enforce is set. There is no way back: the
-# last test of its boot.
+# `xfdctl doctor` on a kernel that is locked down further, and where module.sig_enforce is set. Neither can be undone, so
+# this is the last test of its boot.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 . "$HERE/doctor_lib.sh"
 
-grep -q "lockdown=integrity" /proc/cmdline || skip_all "for the boot that is locked down for good: boot with lockdown=integrity"
+grep -q "lockdown=integrity" /proc/cmdline || skip_all "changes lockdown for good: boot with lockdown=integrity"
 LOCKDOWN=/sys/kernel/security/lockdown
 [ -e $LOCKDOWN ] || mount -t securityfs securityfs /sys/kernel/security
 

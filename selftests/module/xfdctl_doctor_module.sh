@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# What `xfdctl doctor` says of the module: whether it is there, and why it is not, or not in charge.
+# What `xfdctl doctor` says about the module: whether it is loaded and in charge, and if not, why.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 . "$HERE/doctor_lib.sh"
 
@@ -10,13 +10,13 @@ RIVAL_PATCH=/sys/kernel/livepatch/rival
 is_loaded && bail_out "the module is loaded: this test loads it itself"
 [ -f "$RIVAL" ] || skip_all "no $RIVAL"
 
-# module_is STATE PATTERN; a module that is not needed is no fault.
+# module_is STATE PATTERN; a module that is not needed is not an error.
 module_is() { says 0 "^$1 *module .*$2"; }
 module_is_wrong() { says 1 "^WRONG *module .*$1" && cure "$2"; }
 
 not_installed() { module_is note "xfd is not installed"; }
 
-# installed RELEASE PATTERN: among the modules of this one.
+# installed RELEASE PATTERN: with xfd.ko among the modules of that kernel release.
 installed() {
 	mkdir -p "/lib/modules/$1" && echo "updates/xfd.ko.xz:" >"/lib/modules/$1/modules.dep" || return
 	module_is note "$2"
@@ -39,7 +39,7 @@ rival_gone() { [ ! -d $RIVAL_PATCH ]; }
 rival_livepatch() { insmod "$RIVAL" how="$1" && until_true 30 rival_settled; }
 rival_livepatch_away() { echo 0 >$RIVAL_PATCH/enabled && until_true 30 rival_gone && rmmod rival; }
 
-# The cure is followed, and is one.
+# Following the advice works.
 replaced() {
 	load && rival_livepatch cumulative && until_true 30 is_unpatched &&
 		module_is_wrong "not in charge: the cumulative livepatch rival has replaced it" "rmmod xfd, then modprobe xfd" &&
@@ -48,7 +48,7 @@ replaced() {
 	rival_livepatch_away && return $outcome
 }
 
-# Another livepatch's function; the module's own words have the cure behind a semicolon.
+# Another livepatch has the function; in the module's own message the advice follows a semicolon.
 in_the_way() {
 	rival_livepatch livepatch || return
 	! insmod "$MODULE" 2>/dev/null &&
@@ -58,7 +58,7 @@ in_the_way() {
 }
 mended() { in_charge && unload && module_is note "own code handles first uses"; }
 
-# changed OLD NEW PATTERN: a copy of the module, as built for another kernel, is refused.
+# changed OLD NEW PATTERN: a copy of the module, as if built for another kernel, is refused.
 changed() {
 	sed "s/$1/$2/g" "$MODULE" >"$WORK/xfd.ko" && ! insmod "$WORK/xfd.ko" 2>/dev/null && module_is_wrong "$3" "make host"
 }

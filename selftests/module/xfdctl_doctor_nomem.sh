@@ -1,13 +1,14 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# `xfdctl doctor` when there is no memory for a buffer: no limit reaches it, so the module, built with faults, finds none.
+# `xfdctl doctor` when there is no memory for a buffer. No limit applies to buffers, so a module built with
+# CONFIG_XFD_FAULTS fails the allocation.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 . "$HERE/doctor_lib.sh"
 
 PARAMETERS=/sys/module/xfd/parameters
-[ -w $PARAMETERS/fail_allocations ] || skip_all "this module is built without faults"
+[ -w $PARAMETERS/fail_allocations ] || skip_all "this module was built without CONFIG_XFD_FAULTS"
 
-# without_memory COMMAND ARGS...: there is none, and no buffer is kept for the next first use.
+# without_memory COMMAND ARGS...: runs it while allocations fail and no buffer is kept for the next first use.
 without_memory() {
 	pool=$(cat $PARAMETERS/pool)
 	echo 0 >$PARAMETERS/pool && until_true 30 none_is_kept && echo 100 >$PARAMETERS/fail_allocations || return
@@ -17,7 +18,7 @@ without_memory() {
 }
 none_is_kept() { [ "$(pooled)" = 0 ]; }
 
-# The doctor's own.
+# The doctor's own first use.
 first_use() { says 1 "^WRONG *first use .*died of SIGSEGV.*no memory for its buffer" && cure "free memory"; }
 ends_well() { says 0 "^ok *program .* asked for tiles and got them" -- "$DIES" not; }
 

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# `xfdctl doctor` on a CPU of which CPUID shows AMX in part, as some hypervisors do, or not at all: XFD_SHOWN says what is
-# missing.
+# `xfdctl doctor` on a CPU whose CPUID shows AMX only in part, as with some hypervisors, or not at all: XFD_SHOWN says
+# what is missing.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 . "$HERE/doctor_lib.sh"
 
@@ -18,7 +18,7 @@ no_amx)
 	check "a_program_that_did_not_look" program_did_not_look
 	;;
 no_palettes)
-	# The kernel does not look at them, and tiles work for who knows their shapes.
+	# The kernel does not check them, and tiles work for a program that knows their shapes.
 	plan 4
 	check "no_palettes" wrong palettes "CPUID leaf 1DH is empty" "QEMU does from 7.0 on"
 	check "first_use" says 1 "^ok *first use "
@@ -38,6 +38,6 @@ no_xfd)
 	check "nothing_is_said_to_work" nothing_works
 	check "a_program_that_did_not_look" program_did_not_look
 	;;
-*) skip_all "CPUID shows all of AMX here" ;;
+*) skip_all "CPUID shows all of AMX" ;;
 esac
 finish

@@ -1,14 +1,14 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# `xfdctl doctor` where the kernel was told to leave AMX or what XFD takes alone: what is wrong, and the word on its
-# command line.
+# `xfdctl doctor` where the kernel was told not to use AMX or what XFD needs: it says what is wrong, and which word of
+# the command line is to blame.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 . "$HERE/doctor_lib.sh"
 
 lines() { says 1 "^WRONG *XCR0 .*has not switched tiles on" && cure "boot without $word on the kernel's command line"; }
 no_first_use() { no_line "^ok *permission" && no_line "^ok *first use"; }
 
-word=$(grep -o -w -e 'clearcpuid=[^ ]*' -e noxsaves /proc/cmdline) || skip_all "this kernel was not told to leave anything alone"
+word=$(grep -o -w -e 'clearcpuid=[^ ]*' -e noxsaves /proc/cmdline) || skip_all "this kernel's command line turns off neither AMX nor what XFD needs"
 plan 3
 check "the_reason_and_the_cure" lines
 check "nothing_is_said_to_work" no_first_use

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# `xfdctl trace`, `record` and `report`: what programs do with tiles is shown as it happens and afterwards, and nothing
-# stays behind, however they end.
+# `xfdctl trace`, `record` and `report` show what programs do with tiles, live and afterwards, and leave nothing
+# behind, however they end.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 
 is_loaded && bail_out "the module is loaded: this test loads it itself"
@@ -11,7 +11,7 @@ INSTANCES=/sys/kernel/tracing/instances
 
 # --- running it ------------------------------------------------------------------------------
 
-# runs STATUS ARGS...: it exits so; what it says is in $WORK/out and $WORK/err.
+# runs STATUS ARGS...: xfdctl exits with STATUS; its output is in $WORK/out and $WORK/err.
 runs() {
 	expected=$1
 	shift
@@ -21,7 +21,7 @@ runs() {
 	return 1
 }
 
-# has FILE COUNT PATTERN: so many lines of $WORK/FILE are like this.
+# has FILE COUNT PATTERN: COUNT lines of $WORK/FILE match PATTERN.
 has() {
 	same "lines with $3 in $1" "$2" "$(grep -c -e "$3" "$WORK/$1")" && return
 	cat "$WORK/$1"
@@ -30,7 +30,7 @@ has() {
 
 no_instance() { same "instances" "" "$(ls $INSTANCES)"; }
 
-# begins ARGS...: in the background; returns when its events are on.
+# begins ARGS...: starts it in the background, and waits until its events are enabled.
 begins() {
 	"$XFDCTL" "$@" >"$WORK/out" 2>"$WORK/err" &
 	xfdctl=$!
@@ -38,7 +38,7 @@ begins() {
 }
 is_on() { grep -qs 1 "$INSTANCES/xfdctl-$1/events/xfd/xfd_first_use/enable"; }
 
-# ends SIGNAL STATUS: by it, and leaves no instance.
+# ends SIGNAL STATUS: SIGNAL makes it exit with STATUS, and it leaves no instance.
 ends() {
 	kill "-$1" $xfdctl
 	wait $xfdctl
@@ -64,7 +64,7 @@ denied() {
 		has out 1 "still 0x40000, armed" && has out 1 "^     SIGILL, after [0-9]* ticks$" && no_instance
 }
 
-# Others use tiles meanwhile, all the time.
+# Other programs keep using tiles meanwhile.
 the_programs_tree() {
 	runs 132 trace --short -- sh -c "'$DIES' not; '$DIES' in-a-thread; '$DIES' not; kill -ILL \$\$" &&
 		has out 2 " amx_dies .* resume " && has out 1 " worker .* sigill " && has out 3 .
@@ -112,12 +112,12 @@ signals() { for signal in INT TERM HUP; do begins trace && ends $signal 0 || ret
 unread() {
 	begins trace && "$DIES" not && "$DIES" not
 	ends TERM 0 || return
-	# Two lines are too many for who reads one.
+	# The reader wants one line, and there are two.
 	amx_start --light
 	"$XFDCTL" trace --short | head -n 1 >"$WORK/out"
 	amx_stop >/dev/null && has out 1 amx_load && no_instance
 }
-# Nobody empties the pipe.
+# Nothing empties the pipe.
 stuck() {
 	mkfifo "$WORK/full"
 	amx_start --light
@@ -173,7 +173,7 @@ cut() {
 	wait $xfdctl
 	runs 1 report "$WORK/cut" && has out 1 "^amx_dies" && has err 1 "it has no end: it was cut"
 }
-# A full disk ends it in the middle of a line.
+# A full disk stops it in the middle of a line.
 full() {
 	mkdir -p "$WORK/small" && mount -t tmpfs -o size=4k tmpfs "$WORK/small" || return
 	amx_start --light
@@ -190,7 +190,7 @@ through_a_pipe() {
 	"$XFDCTL" record -o - -- "$DIES" not 2>/dev/null | "$XFDCTL" report - >"$WORK/out" && has out 1 "^amx_dies .* 8192$"
 }
 
-# --- buffers that are taken and given back --------------------------------------------------------
+# --- buffers that are reclaimed and given back ----------------------------------------------------
 
 reclaim() {
 	mkfifo "$WORK/idle" && echo 1 >/sys/module/xfd/parameters/reclaim_ms || return
@@ -205,7 +205,7 @@ reclaim() {
 
 plan 19
 check "without_the_module" without_the_module
-load || bail_out "the module cannot be loaded"
+load || bail_out "cannot load the module"
 check "five_steps" five_steps
 check "denied" denied
 check "of_those_that_are_asked_for" busy

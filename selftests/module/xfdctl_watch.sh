@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# `xfdctl status`, `top` and `metrics` show what real threads do with tiles: to root all of them, to an ordinary user
-# his own.
+# `xfdctl status`, `top` and `metrics` show what real threads do with tiles: all threads to root, their own to an
+# ordinary user.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 
 is_loaded && bail_out "the module is loaded: this test loads it itself"
@@ -9,11 +9,11 @@ PARAMETERS=/sys/module/xfd/parameters
 CGROUPS=/sys/fs/cgroup
 PERSON=1000
 
-# as_person COMMAND: in a shell of an ordinary user's.
+# as_person COMMAND: runs it in a shell of an ordinary user.
 grep -q "^person:" /etc/passwd 2>/dev/null || echo "person::$PERSON:$PERSON::/tmp:/bin/sh" >>/etc/passwd
 as_person() { su person -c "$1"; }
 
-# exits STATUS COMMAND ARGS...: what it prints is in $WORK/out.
+# exits STATUS COMMAND ARGS...: COMMAND exits with STATUS; its output is in $WORK/out.
 exits() {
 	status=$1
 	shift
@@ -24,7 +24,7 @@ exits() {
 	return 1
 }
 
-# has PATTERN: in $WORK/out.
+# has PATTERN: a line of $WORK/out matches.
 has() {
 	grep -q -e "$1" "$WORK/out" && return
 	echo "no such line: $1"
@@ -47,10 +47,10 @@ loaded() {
 		! grep "not known to this xfdctl" "$WORK/out"
 }
 
-# rows FILE: one row of `top --json` a line; the keys are in the order of the alphabet.
+# rows FILE: prints one row of `top --json` per line; the keys are in alphabetical order.
 rows() { sed 's/},{/}\n{/g' "$1"; }
 
-# row STATE BYTES PID: `top` has such a row, and no other of that process.
+# row STATE BYTES PID: `top` has this row, and no other for that process.
 row() {
 	"$HERE/xfdctl" top --once --json >"$WORK/top" || return
 	rows "$WORK/top" | grep "\"pid\":$3," >"$WORK/row"
@@ -79,7 +79,7 @@ of_a_process() {
 	exits 0 "$HERE/xfdctl" top --by process && has "^ *$pid_5  *1  *0  *0  *1  *0 .* amx_stages$"
 }
 
-# The unified hierarchy is mounted for it.
+# Mounts the unified hierarchy for this.
 of_a_cgroup() {
 	mount -t cgroup2 none $CGROUPS && mkdir $CGROUPS/tiles && echo "$pid_5" >$CGROUPS/tiles/cgroup.procs || return
 	exits 0 "$HERE/xfdctl" top --by cgroup && has "^ *1  *0  *0  *1  *0 .* /tiles$" &&
@@ -96,7 +96,7 @@ metrics() {
 		has "^xfd_first_uses_total $(sed -n 's/^first_uses //p' /proc/xfd/counters)$" && ! grep "^xfd_unknown" "$WORK/out"
 }
 
-# He sees the numbers, his own thread, and that this is not all.
+# The user sees the totals, their own thread, and that this is not all.
 ordinary_user() {
 	cp "$HERE/amx_stages" "$HERE/xfdctl" /tmp && chmod 755 /tmp/amx_stages /tmp/xfdctl || return
 	launch_until permitted 6 su person -c "exec /tmp/amx_stages" && shows permitted 0 "$pid_6" || return
@@ -117,7 +117,7 @@ reclaimed() {
 again() { echo >&5 && until_true 30 said 5 again && shows live "[1-9][0-9]*" "$pid_5"; }
 gone() { land 5 && no_row "$pid_5"; }
 
-# 500 threads that stay and as many that come and go: each reading has all that stay, and nobody twice.
+# 500 threads stay, and as many come and go: each reading has all that stay, and none twice.
 beside_a_thousand() {
 	echo 600000 >$PARAMETERS/reclaim_ms && launch_until ready 5 "$HERE/amx_crowd" --threads 500 || return
 	for round in 1 2 3 4 5; do
@@ -133,14 +133,14 @@ beside_a_thousand() {
 	[ "$always" -ge 500 ] && [ "$ever" -gt "$((always + 50))" ] && land 5
 }
 
-# One writes a file while the module goes; neither keeps the other.
+# One xfdctl writes a file while the module goes; neither holds up the other.
 watched() { grep -q "^xfd_up $1$" "$WORK/xfd.prom" 2>/dev/null; }
 watch() {
 	"$HERE/xfdctl" metrics --watch 0.05 --output "$WORK/xfd.prom" 3>&- 4>&- 5>&- 6>&- &
 	watcher=$!
 	until_true 30 watched 1 && echo 0 >$PATCH/enabled && until_true 30 is_unpatched || return
 	exits 1 "$HERE/xfdctl" status && has "^in charge *no: the kernel's own code is$" || return
-	# It may be reading just now.
+	# It may be reading at this moment.
 	until_true 30 rmmod xfd && until_true 30 watched 0 && kill $watcher && wait $watcher && watched 0 &&
 		same "files" xfd.prom "$(cd "$WORK" && ls -A | grep prom)"
 }

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# xfd-dkms on a host with the headers and compilers of the kernel RELEASE, of Debian's package SOURCE. It is in /xfd/packages.
+# xfd-dkms on a host with the headers and compilers for kernel RELEASE of Debian's package SOURCE. The package is in /xfd/packages.
 release=$1 source=$2
 module=/usr/lib/modules/$release/updates/dkms/xfd.ko
 . "$(dirname "$0")/packages_lib.sh"
@@ -8,7 +8,7 @@ module=/usr/lib/modules/$release/updates/dkms/xfd.ko
 dkms_of_xfd() { find /usr/src/xfd-* /var/lib/dkms/xfd /var/tmp/xfd* /tmp/xfd* "$module"* -maxdepth 0 2>/dev/null; }
 
 apt update >/dev/null && apt install dkms "linux-headers-$release" || exit
-# As the kernel's own package leaves it.
+# As the kernel's own package does.
 depmod "$release"
 
 says_what_is_missing() {
@@ -24,7 +24,7 @@ serves_this_kernel() {
 		modprobe -n -S "$release" xfd
 }
 keeps_no_tree() { same "" "$(find / -xdev -name libkernel.rmeta -not -path '/xfd/*')"; }
-# RELEASE CONFIGURATION: 77 is DKMS's for a kernel that the module is not for.
+# RELEASE CONFIGURATION: DKMS uses status 77 for a kernel that the module does not support.
 is_passed_over() {
 	mkdir -p "/usr/lib/modules/$1/build" && echo "$2" >"/usr/lib/modules/$1/build/.config"
 	dkms build -m xfd -v "$(cat /usr/src/xfd-*/VERSION)" -k "$1"

@@ -5,7 +5,7 @@
 cd / || exit
 number=0
 
-# check NAME COMMAND ARGS...: passes if the command succeeds; shows what it said if not.
+# check NAME COMMAND ARGS...: passes if the command succeeds; shows its output if not.
 check() {
 	number=$((number + 1))
 	name=$1

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What a debugger is attached to: two threads with live tiles, one asleep in read(), one counting.
- *   gdb_target         says "ready PID", goes on when it can read a line, says whether the tiles
- *                      of each thread are as they were; 0 if they are
+ * The target of the debugger: two threads with live tiles, one asleep in read(), one counting.
+ *   gdb_target         prints "ready PID", waits for a line, and prints whether each thread's tiles
+ *                      are intact; exits with 0 if they are
  *   gdb_target crash   uses tiles at first_tile_use, and dies of SIGSEGV at last_store with live tiles
  */
 #include <pthread.h>
@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include "../c/amx.h"
 
-/* What gdb is to find in ZMM20 of each thread. */
+/* What gdb must find in ZMM20 of each thread. */
 static const uint64_t zmm_content[8] __attribute__((aligned(64))) = {
 	11, 22, 33, 44, 55, 66, 77, 88,
 };
@@ -23,7 +23,7 @@ static void fill_registers(struct tiles *t, uint32_t seed)
 	tiles_fill(t, seed);
 	tiles_configure();
 	tiles_load(t);
-	/* The compiler does not know of ZMM20, and leaves it alone. */
+	/* The compiler does not use ZMM20 here, and leaves it alone. */
 	asm volatile("vmovdqu64 %0, %%zmm20" :: "m"(zmm_content));
 }
 
@@ -45,7 +45,7 @@ static void *count(void *unused)
 	return (void *)(long)tell("counting", tiles_hold(&t));
 }
 
-/* One system call with the registers as they are, without the C library in between. */
+/* A bare system call that leaves all registers as they are, without the C library in between. */
 static long read_line(char *line, size_t size)
 {
 	long result = SYS_read;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Matrix products by Debian's ggml, the tensor library of language models, compared with a plain loop. It
- * chooses the build for this processor and asks for the permission to use AMX itself.
- * A line each: NAME BUFFER, elements right and computed. BUFFER is where ggml keeps the weights: what
- * it computes with follows from that.
+ * Matrix products by Debian's ggml, the tensor library for language models, compared with a plain loop. ggml
+ * itself picks the build for this processor and asks for permission to use AMX.
+ * One line each: NAME BUFFER, elements right and computed. BUFFER is where ggml keeps the weights, which
+ * determines what it computes with.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -25,8 +25,8 @@ static void die(const char *what)
 }
 
 /*
- * Integers up to @limit in size. Each block has one of that size, so that the block's scale is 1 and
- * quantising loses nothing.
+ * Integers of magnitude up to @limit. Each block has one of that magnitude, so that the block's scale is 1
+ * and quantization is lossless.
  */
 static void fill(int8_t *to, size_t count, int limit)
 {
@@ -72,7 +72,7 @@ static int right_elements(const float *result)
 	return right;
 }
 
-/* The product with the weights as q8_0, kept in a buffer of @where. */
+/* The product with the weights as q8_0, kept in a buffer of type @where. */
 static int product(ggml_backend_buffer_type_t where)
 {
 	size_t size = ggml_row_size(GGML_TYPE_Q8_0, INPUTS) * OUTPUTS;
@@ -123,7 +123,7 @@ int main(int argc, char **argv)
 	set_threads = (ggml_backend_set_n_threads_t)ggml_backend_reg_get_proc_address(reg, "ggml_backend_set_n_threads");
 	more = (ggml_backend_dev_get_extra_bufts_t)ggml_backend_reg_get_proc_address(reg, "ggml_backend_dev_get_extra_bufts");
 	if (!set_threads || !more)
-		die("no way to set threads, or to ask for buffers");
+		die("cannot set the number of threads, or query the buffers");
 	set_threads(backend, argc > 1 ? atoi(argv[1]) : 1);
 
 	fill(&weights[0][0], sizeof(weights), 127);

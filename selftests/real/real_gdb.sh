@@ -1,12 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# Debian's gdb at threads with live tiles, and at their core files. It need not know tile registers: it
+# Debian's gdb on threads with live tiles, and on their core files. It need not know tile registers, but it
 # must not disturb them, and everything else must work.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 
 ZMM20='$zmm20.v8_int64[0], $zmm20.v8_int64[3], $zmm20.v8_int64[7]'
 
-# debug NAME ARGS...: what gdb says goes to $WORK/NAME.
+# debug NAME ARGS...: runs gdb with its output in $WORK/NAME.
 debug() {
 	output=$WORK/$1
 	shift
@@ -14,14 +14,14 @@ debug() {
 	grep '^said ' "$output" | sed "s/^/# ${output##*/}: /"
 }
 
-# says NAME LINES: gdb was made to print exactly these lines.
+# says NAME LINES: gdb printed exactly these lines.
 says() {
 	same "gdb, $1" "$2" "$(sed -n 's/^said //p' "$WORK/$1")" && return
 	cat "$WORK/$1"
 	return 1
 }
 
-# answer NAME PATTERN FILE YES NO: what this gdb can do.
+# answer NAME PATTERN FILE YES NO: reports what this gdb can do.
 answer() {
 	if grep -q "$2" "$WORK/$3"; then
 		echo "# answer $1 $4"
@@ -32,7 +32,7 @@ answer() {
 
 counted() { ! is_loaded || counter first_uses; }
 
-# counts BEFORE USES: so many first uses since then, if the module is there to count.
+# counts BEFORE USES: there were USES first uses since BEFORE, if the module is loaded.
 counts() {
 	is_loaded || return 0
 	same "first uses" "$(($1 + $2))" "$(counted)" &&
@@ -105,7 +105,7 @@ debug stepped -ex 'set startup-with-shell off' -ex 'break *first_tile_use' -ex '
 	-ex 'kill' "$HERE/gdb_target"
 check "steps_over_the_first_use" stepped_over
 
-# --- a core file of the kernel's ---
+# --- a core file from the kernel ---
 before=$(counted)
 pattern=$(cat /proc/sys/kernel/core_pattern)
 echo "$WORK/core" >/proc/sys/kernel/core_pattern

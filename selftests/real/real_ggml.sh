@@ -1,11 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# Debian's ggml uses AMX by itself, in the buffers that it has for that.
+# Debian's ggml uses AMX by itself, in its special buffers.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 
 counted() { ! is_loaded || counter first_uses; }
 
-# computes THREADS: both kinds of buffer give the right product, and each thread had one first use.
+# computes THREADS: both kinds of buffer give the right product, and each thread has one first use.
 computes() {
 	before=$(counted)
 	"$HERE/ggml_products" "$1" || return
@@ -14,7 +14,7 @@ computes() {
 		same "served twice, in the handler" "0 0" "$(counter repeated) $(counter in_flight)"
 }
 
-# computed LINES: what computes() said of the products.
+# computed LINES: what computes() printed about the products.
 computed() { same "the products" "$1" "$(grep '^q8_0 ' "$WORK/shown")"; }
 
 products="q8_0 CPU right 1920 of 1920

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# Debian's oneDNN uses AMX by itself, and computes what it computes without.
+# Debian's oneDNN uses AMX by itself, and gets the same results as without.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 
 OPERATIONS="matmul.int8 matmul.bf16 convolution.int8 convolution.bf16"
@@ -14,7 +14,7 @@ run() {
 	grep -E '^(oneDNN|matmul|convolution)' "$WORK/$1" | sed "s/^/# $1: /"
 }
 
-# first uses, refused, served twice
+# Prints the counts of first uses, refusals, and uses served twice.
 counted() {
 	is_loaded || return
 	echo "$(counter first_uses) $(counter denied) $(counter repeated)"
@@ -25,13 +25,13 @@ all_right() {
 	same "exit status" 0 "$(cat "$WORK/$1.status")"
 }
 
-# The kernels of the four operations, as oneDNN itself reports each execution.
+# The kernels of the four operations, as oneDNN reports them for each execution.
 kernels() {
 	sed -n 's/^onednn_verbose,v1,primitive,exec,cpu,\(matmul\|convolution\),\([^,]*\),.*/\2/p' "$WORK/$1"
 }
 
-# on_tiles NAME COUNT USES: so many of the operations ran on an AMX kernel; so many first uses were counted,
-# if the module is there to count, and no refusal.
+# on_tiles NAME COUNT USES: COUNT of the operations ran on an AMX kernel and, if the module is loaded, it counted
+# USES first uses and no refusal.
 on_tiles() {
 	kernels "$1"
 	same "operations on AMX kernels" "$2" "$(kernels "$1" | grep -c '_amx$')" || return

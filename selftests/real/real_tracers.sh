@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# Debian's perf and bpftrace use the module's trace events as any others: the lines here are those of
+# Debian's perf and bpftrace use the module's trace events like any others; the command lines are those of
 # Documentation/xfdctl.rst.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 
@@ -10,19 +10,19 @@ done
 is_loaded || bail_out "the module is not loaded"
 export HOME="$WORK" PATH="$PATH:/usr/bin"
 
-# Three first uses, of two programs that may and one that may not.
+# Three first uses, by two permitted programs and one that is not.
 cat >"$WORK/programs" <<END
 "$HERE/amx_dies" not; "$HERE/amx_dies" no-permission; "$HERE/amx_dies" not
 END
 
-# says COMMAND ARGS...: what it says is in $WORK/output.
+# says COMMAND ARGS...: runs it with its output in $WORK/output.
 says() {
 	"$@" >"$WORK/output" 2>&1 </dev/null && return
 	echo "exit status $?: $*"
 	cat "$WORK/output"
 	return 1
 }
-# shown COUNT PATTERN: so many lines of that are like this.
+# shown COUNT PATTERN: COUNT lines of that output match PATTERN.
 shown() {
 	same "lines with $2" "$1" "$(grep -c -e "$2" "$WORK/output")" && return
 	cat "$WORK/output"
@@ -44,7 +44,7 @@ perf_filter() {
 	says perf record -q -o "$WORK/data" -e xfd:xfd_first_use --filter 'verdict == 1' -- sh "$WORK/programs" &&
 		says perf script -i "$WORK/data" -F trace:comm,event,trace && shown 1 "amx_dies .*verdict=sigill" && shown 1 .
 }
-# It leaves out what is zero.
+# perf trace leaves out fields that are zero.
 perf_trace() {
 	says perf trace -e 'xfd:*' -- sh "$WORK/programs" && shown 3 "amx_dies.* xfd:xfd_first_use(xfd_err: 0x40000, " &&
 		shown 2 "size_after: 10752" && shown 1 "size_after: 2560, .*verdict: 1, "
@@ -56,7 +56,7 @@ bpftrace_list() {
 	says bpftrace -lv 'tracepoint:xfd:*' && shown 1 "^tracepoint:xfd:xfd_first_use" && shown 1 "^ *u32 verdict" &&
 		shown 1 "^ *u64 tsc"
 }
-# Of the whole system, while the programs run.
+# Traces the whole system while the programs run.
 bpftrace_counts() {
 	says bpftrace -e 'tracepoint:xfd:xfd_first_use { @[comm, args.verdict] = count(); @size = max(args.size_after); }' \
 		-c "/bin/sh $WORK/programs" &&

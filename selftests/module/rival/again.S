@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What a livepatch of ours replaces a function with: the call is counted, and the function itself goes on after
- * its call of ftrace. main.c fills in where that is. ftrace comes here by a return, too.
+ * What our livepatch replaces a function with: it counts the call, and continues in the function itself after its
+ * ftrace call, the address of which main.c fills in. ftrace gets here by a return.
  */
 #include <linux/annotate.h>
 #include <linux/linkage.h>

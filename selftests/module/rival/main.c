@@ -2,9 +2,9 @@
 /*
  * Stands in the way of xfd.ko, as other people's modules may. For the emulated machine only.
  *
- * how=livepatch   a livepatch of `functions`, each of which goes on as before, but is counted in `calls`
- * how=denies      a livepatch of fpu_xstate_prctl() by which no permission can be had: ENOSYS
- * how=cumulative  a livepatch of something else that replaces all others, as distributions make them
+ * how=livepatch   a livepatch of `functions`, each of which works as before but is counted in `calls`
+ * how=denies      a livepatch of fpu_xstate_prctl() that refuses all permissions with ENOSYS
+ * how=cumulative  a livepatch of something else that replaces all others, as distributions ship them
  * how=ftrace      an ftrace user of the first of `functions` that claims its instruction pointer
  */
 #include <linux/ftrace.h>
@@ -57,7 +57,7 @@ static struct klp_func functions[MOST + 1];
 static struct klp_object objects[] = { { .funcs = functions }, { } };
 static struct klp_patch patch = { .mod = THIS_MODULE, .objs = objects };
 
-/* The functions are found, and not yet replaced: behind ENDBR, if there is one, is the call of ftrace. */
+/* Called when the functions are found but not yet replaced. The ftrace call follows ENDBR, if there is one. */
 static int find_ways_on(struct klp_object *object)
 {
 	unsigned int i;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A process whose threads stand still, each with its tiles in another state.
+//! A process whose threads stand still, each with its tiles in a different state.
 
 use crate::shared_memory::{self, Shareable};
 use crate::tile::{content, Tiles};
@@ -31,27 +31,27 @@ struct Shared {
     tids: [AtomicI32; 8],
 }
 
-// SAFETY: atomics alone.
-#[allow(unsafe_code)]
+// SAFETY: it consists of atomics, for which any value is valid.
+#[expect(unsafe_code, reason = "the marker of shared memory is an unsafe trait")]
 unsafe impl Shareable for Shared {}
 
-/// A process of its own, one thread a role, until this is dropped.
+/// A separate process with one thread per role, which lives until this is dropped.
 pub struct Process {
-    /// Its number.
+    /// Its PID.
     pub pid: i32,
-    /// Of its threads, in the order of their roles.
+    /// Its threads' TIDs, in the order of their roles.
     pub tids: Vec<i32>,
-    /// Of each thread, which sleeps until it can read a byte.
+    /// One for each thread, which sleeps until it can read a byte.
     pipes: Vec<(OwnedFd, OwnedFd)>,
 }
 
 impl Process {
-    /// `before` is run in it first, and asks for permission if it has to. Returns when each thread does what its role says,
-    /// or is about to sleep.
+    /// Starts it. `before` runs in it first, and asks for permission if necessary. Returns when each thread plays its
+    /// role, or is about to sleep.
     ///
     /// # Errors
     ///
-    /// EAGAIN, ENOMEM; it has ended.
+    /// EAGAIN, ENOMEM; the process has exited.
     pub fn begin(
         roles: &[Role],
         before: impl FnOnce() -> anyhow::Result<()>,
@@ -79,31 +79,31 @@ impl Process {
         Ok(process)
     }
 
-    /// One that may use tiles.
+    /// Starts one that may use tiles.
     ///
     /// # Errors
     ///
-    /// As of [`Self::begin`].
+    /// As for [`Self::begin`].
     pub fn permitted(roles: &[Role]) -> anyhow::Result<Self> {
         Self::begin(roles, || Ok(xcomp::request(Feature::TILE_DATA)?))
     }
 
-    /// The thread's number, when it has done what it does first.
+    /// The thread's TID, once it has done the first part of its role.
     fn wait_for(&self, tid: &AtomicI32) -> anyhow::Result<i32> {
         loop {
             match tid.load(SeqCst) {
-                0 => ensure!(!child::has_ended(self.pid), "the process has ended"),
+                0 => ensure!(!child::has_ended(self.pid), "the process has exited"),
                 tid => return Ok(tid),
             }
             thread::sleep(Duration::from_millis(1));
         }
     }
 
-    /// Lets the thread of that number in the list of roles do again what it does.
+    /// Wakes the thread with that index in the list of roles, which then plays its role again.
     ///
     /// # Errors
     ///
-    /// It has ended.
+    /// The process has exited.
     pub fn wake(&self, number: usize) -> anyhow::Result<()> {
         ensure!(
             rustix::io::write(&self.pipes[number].1, &[0])? == 1,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The calling thread's alternate signal stack, which a permission depends on.
-#![allow(unsafe_code)]
+//! The calling thread's alternate signal stack, which permission depends on.
+#![expect(unsafe_code, reason = "sigaltstack()")]
 
 use anyhow::ensure;
 use std::{io, mem, ptr};
@@ -8,15 +8,15 @@ use std::{io, mem, ptr};
 /// Bytes of the largest signal frame of this kernel (AT_MINSIGSTKSZ, asm/auxvec.h).
 #[must_use]
 pub fn largest_frame() -> usize {
-    // SAFETY: only reads what the kernel gave the program at its start.
+    // SAFETY: only reads the auxiliary vector, which the kernel passed to the program.
     unsafe { libc::getauxval(libc::AT_MINSIGSTKSZ) as usize }
 }
 
-/// Runs `work` with an alternate signal stack of `bytes`, and puts the former one back.
+/// Runs `work` with an alternate signal stack of `bytes` bytes, and then restores the previous one.
 ///
 /// # Errors
 ///
-/// What `sigaltstack` says: ENOMEM for less than 2,048 bytes.
+/// Those of `sigaltstack`: ENOMEM for less than 2,048 bytes.
 pub fn with<T>(bytes: usize, work: impl FnOnce() -> T) -> anyhow::Result<T> {
     let mut memory = vec![0_u8; bytes];
     let stack = libc::stack_t {
@@ -26,11 +26,11 @@ pub fn with<T>(bytes: usize, work: impl FnOnce() -> T) -> anyhow::Result<T> {
     };
     // SAFETY: all zeros is a valid stack_t.
     let mut former: libc::stack_t = unsafe { mem::zeroed() };
-    // SAFETY: both structures outlive the call, and `memory` the time it is the stack.
+    // SAFETY: both structures outlive the call, and `memory` outlives its use as the stack.
     let set = unsafe { libc::sigaltstack(&raw const stack, &raw mut former) };
     ensure!(set == 0, "sigaltstack: {}", io::Error::last_os_error());
     let result = work();
-    // SAFETY: `former` is what the kernel itself returned; `memory` is unused from here on.
+    // SAFETY: `former` is what the kernel returned; `memory` is unused from here on.
     let back = unsafe { libc::sigaltstack(&raw const former, ptr::null_mut()) };
     ensure!(
         back == 0,

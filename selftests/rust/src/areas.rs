@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The kernel memory of fpstates that are allocated: of tasks with an enlarged one, and of vCPUs.
+//! The kernel memory of allocated fpstates: those of tasks with an enlarged one, and of vCPUs.
 
 use anyhow::{ensure, Context};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
-/// Bytes of the areas of addresses in /proc/vmallocinfo, each with its guard page, that were
-/// allocated for an fpstate, without those that the module keeps for the next first use.
+/// The size in bytes of the areas in /proc/vmallocinfo, each with its guard page, that were
+/// allocated for fpstates, without those that the module keeps for the next first use.
 ///
 /// # Errors
 ///
@@ -15,8 +15,8 @@ pub fn bytes() -> anyhow::Result<u64> {
     let text = fs::read_to_string("/proc/vmallocinfo").context("/proc/vmallocinfo")?;
     let mut sum = 0;
     for line in text.lines() {
-        // fpu_alloc_guest_fpstate() and xfd_enable_feature() of the C code, and all that the module allocates; a module
-        // that has gone has no name.
+        // fpu_alloc_guest_fpstate() and xfd_enable_feature() of the C code, and all that the module allocates; once the
+        // module is gone, its functions have no name.
         let nameless = || {
             line.split_whitespace()
                 .nth(2)
@@ -34,11 +34,11 @@ pub fn bytes() -> anyhow::Result<u64> {
     Ok(sum - pooled()?)
 }
 
-/// Waits until there are no more than `before`: the last ones go after a grace period of RCU.
+/// Waits until there are no more than `before`: the last ones are freed after an RCU grace period.
 ///
 /// # Errors
 ///
-/// There are more after two seconds.
+/// There are still more after two seconds.
 pub fn wait_until_back_to(before: u64) -> anyhow::Result<()> {
     let begin = Instant::now();
     loop {
@@ -48,17 +48,17 @@ pub fn wait_until_back_to(before: u64) -> anyhow::Result<()> {
         }
         ensure!(
             begin.elapsed() < Duration::from_secs(2),
-            "bytes of buffers: {now}, at the beginning {before}"
+            "bytes of buffers: {now}, at the start {before}"
         );
         thread::sleep(Duration::from_millis(10));
     }
 }
 
-/// Bytes that the module keeps: three pages each, and a guard page.
+/// The bytes of the buffers that the module keeps: three pages each, and a guard page.
 ///
 /// # Errors
 ///
-/// What it says is no number.
+/// The counter is not a number.
 pub fn pooled() -> anyhow::Result<u64> {
     match fs::read_to_string("/sys/kernel/debug/xfd/pooled") {
         Ok(text) => Ok(text.trim().parse::<u64>()? * 4 * 4096),

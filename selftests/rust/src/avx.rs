@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The calling thread's other registers while it sleeps: AVX, and MXCSR.
-#![allow(unsafe_code)]
+//! The calling thread's other registers while it sleeps: AVX and MXCSR.
+#![expect(unsafe_code, reason = "inline assembly")]
 
 use std::arch::asm;
 use std::io::{Error, ErrorKind, Result};
@@ -9,34 +9,34 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 /// Bytes of a register.
 pub const BYTES: usize = 32;
 
-/// What is in YMM0 to YMM15.
+/// The contents of YMM0 to YMM15.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[repr(C, align(32))]
 pub struct Ymm(pub [[u8; BYTES]; 16]);
 
-/// As at the start of a program, but rounding to zero.
+/// The value at the start of a program, but rounding to zero.
 pub const MXCSR: u32 = 0x7f80;
 
-/// As at the start of a program.
+/// The value at the start of a program.
 pub const INITIAL_MXCSR: u32 = 0x1f80;
 
 /// MXCSR of the calling thread.
 #[must_use]
 pub fn mxcsr() -> u32 {
     let mut value = 0_u32;
-    // SAFETY: writes `value` alone.
+    // SAFETY: writes only `value`.
     unsafe { asm!("stmxcsr [{}]", in(reg) &raw mut value, options(nostack)) };
     value
 }
 
-/// Writes [`MXCSR`] to it: for a program that is about to be replaced, whose arithmetic does not matter any more.
+/// Writes [`MXCSR`] to it, for a program that is about to exec, whose arithmetic no longer matters.
 pub fn round_to_zero() {
-    // SAFETY: reads `MXCSR` alone; all exceptions stay masked.
+    // SAFETY: reads only `MXCSR`; all exceptions stay masked.
     unsafe { asm!("ldmxcsr [{}]", in(reg) &MXCSR, options(nostack, readonly)) };
 }
 
 impl Ymm {
-    /// Content that two numbers do not share.
+    /// Contents that are different for each number.
     #[must_use]
     pub fn filled(number: u8) -> Self {
         Ymm(std::array::from_fn(|register| {
@@ -50,17 +50,17 @@ impl Ymm {
     }
 }
 
-/// Reads one byte, sleeping until there is one, with `before` in the registers, and [`MXCSR`] in MXCSR. What
-/// is in them afterwards.
+/// Reads one byte, sleeping until there is one, with `before` in the registers and [`MXCSR`] in MXCSR. Returns
+/// their contents afterwards.
 ///
 /// # Errors
 ///
-/// What read says; nothing came.
+/// Those of read; end of file.
 pub fn read_with(from: BorrowedFd, before: &Ymm) -> Result<Ymm> {
     let (mut after, mut byte, mut mxcsr) = (Ymm([[0; BYTES]; 16]), 0_u8, [0_u32, MXCSR]);
     let mut result = libc::SYS_read;
-    // SAFETY: reads `before`, writes one byte, `after` and `mxcsr`, and leaves MXCSR as it was. The registers are
-    // given up.
+    // SAFETY: reads `before`, writes one byte, `after` and `mxcsr`, and leaves MXCSR as it was. All registers that it
+    // changes are declared as clobbered.
     unsafe {
         asm!(
             "stmxcsr [{mxcsr}]",

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A BPF program on the entry of a kernel function, by bpf(2) alone. It does nothing; being there is enough.
-#![allow(unsafe_code)]
+//! A BPF program on the entry of a kernel function, attached by bpf(2). It does nothing; being attached is enough.
+#![expect(unsafe_code, reason = "bpf()")]
 
 use anyhow::Context;
 use btf_rs::{Backend, Btf, Type};
@@ -18,7 +18,7 @@ const TRACE_FENTRY: u32 = 24;
 /// r0 = 0; exit
 const INSNS: [u64; 2] = [0xb7, 0x95];
 
-/// `union bpf_attr` of BPF_PROG_LOAD, as far as it is needed.
+/// `union bpf_attr` of BPF_PROG_LOAD, as far as needed.
 #[repr(C)]
 #[derive(Default)]
 struct Load {
@@ -55,12 +55,12 @@ struct Open {
     pad: u32,
 }
 
-/// A program in its place, until this is dropped.
+/// An attached program, until this is dropped.
 pub struct Fentry {
     _link: OwnedFd,
 }
 
-/// The functions of the kernel by their types.
+/// The functions of the kernel, from its type information.
 pub struct Functions(Btf);
 
 impl Functions {
@@ -74,11 +74,11 @@ impl Functions {
         Ok(Functions(types))
     }
 
-    /// Puts a program on the entry of `function`; the error inside is what the kernel says to that.
+    /// Attaches a program to the entry of `function`; the inner error is the kernel's refusal.
     ///
     /// # Errors
     ///
-    /// There is no such function, or BPF is not to be had here.
+    /// There is no such function, or BPF is not available.
     pub fn enter(&self, function: &str) -> anyhow::Result<Result<Fentry>> {
         let ids = self
             .0
@@ -88,7 +88,7 @@ impl Functions {
         let id = ids
             .into_iter()
             .find(is_function)
-            .with_context(|| format!("{function} is no function"))?;
+            .with_context(|| format!("{function} is not a function"))?;
         let load = Load {
             prog_type: TRACING,
             insn_cnt: INSNS.len() as u32,
@@ -98,14 +98,14 @@ impl Functions {
             attach_btf_id: id,
             ..Load::default()
         };
-        // SAFETY: the structure is that of the command, and what it points to is static.
+        // SAFETY: the structure is the one that the command reads, and everything it points to is static.
         let program = unsafe { bpf(PROG_LOAD, &load) }
             .with_context(|| format!("a program for {function}"))?;
         let open = Open {
             prog_fd: program.as_raw_fd() as u32,
             ..Open::default()
         };
-        // SAFETY: as above; it points to nothing.
+        // SAFETY: the structure is the one that the command reads, and it has no pointers.
         let link = unsafe { bpf(RAW_TRACEPOINT_OPEN, &open) };
         Ok(link.map(|link| Fentry { _link: link }))
     }
@@ -113,9 +113,9 @@ impl Functions {
 
 /// # Safety
 ///
-/// `attributes` is what `command` reads.
+/// `attributes` must be the structure that `command` reads.
 unsafe fn bpf<T>(command: u32, attributes: &T) -> Result<OwnedFd> {
-    // SAFETY: as the caller says; these commands only read.
+    // SAFETY: the caller passes the structure of the command, and these commands only read it.
     let result = unsafe {
         libc::syscall(
             libc::SYS_bpf,
@@ -127,6 +127,6 @@ unsafe fn bpf<T>(command: u32, attributes: &T) -> Result<OwnedFd> {
     if result < 0 {
         return Err(Error::last_os_error());
     }
-    // SAFETY: a new file descriptor.
+    // SAFETY: a new file descriptor, which nothing else owns.
     Ok(unsafe { OwnedFd::from_raw_fd(result as i32) })
 }

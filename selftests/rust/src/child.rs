@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A test in a process of its own: permissions can not be given back.
+//! Runs a test in a separate process, since permission cannot be given back.
 
 use crate::sys::{self, End};
 use crate::{cpus, ktap};
@@ -9,8 +9,8 @@ use rustix::thread::{sched_getaffinity, sched_setaffinity};
 use std::io::{stdout, Write};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 
-/// Forks; in the child runs `work`, and ends with 0 if it did not fail. What failed is printed there.
-/// The child's number.
+/// Forks, and runs `work` in the child, which exits with 0 if that succeeds; otherwise it prints the error.
+/// Returns the child's PID.
 ///
 /// # Errors
 ///
@@ -33,8 +33,8 @@ pub fn begin(work: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<i32> {
     sys::exit_now(status);
 }
 
-/// [`begin`], of a process that may run on `cpu` only, and never ran elsewhere: a TLB flush of its does not wait for
-/// another CPU. The caller may run where it might before.
+/// [`begin`] for a process that may run on `cpu` only and never ran elsewhere, so that its TLB flushes do not wait for
+/// another CPU. The caller's own affinity does not change.
 ///
 /// # Errors
 ///
@@ -47,7 +47,7 @@ pub fn begin_on(cpu: usize, work: impl FnOnce() -> anyhow::Result<()>) -> anyhow
     Ok(pid)
 }
 
-/// Whether a child has ended that nobody has waited for; one that is not there has not.
+/// Whether a child has exited and was not waited for; false if there is no such child.
 #[must_use]
 pub fn has_ended(pid: i32) -> bool {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
@@ -55,7 +55,7 @@ pub fn has_ended(pid: i32) -> bool {
     child.is_some_and(|child| waitid(child, options).is_ok_and(|end| end.is_some()))
 }
 
-/// [`begin`], and waits for its end.
+/// [`begin`], and waits for it to exit.
 ///
 /// # Errors
 ///
@@ -64,7 +64,7 @@ pub fn passes(work: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
     let pid = begin(work)?;
     match sys::wait(pid, 0).context("waitpid")? {
         (_, End::Exit(0)) => Ok(()),
-        (_, End::Exit(1)) => bail!("in a process of its own: see above"),
-        (_, end) => bail!("a process of its own ended with {end:?}"),
+        (_, End::Exit(1)) => bail!("in a separate process: see above"),
+        (_, end) => bail!("a separate process ended with {end:?}"),
     }
 }

@@ -7,25 +7,25 @@ use object::elf::{FileHeader64, PT_NOTE};
 use object::read::elf::{FileHeader, ProgramHeader};
 use object::Endianness;
 
-/// NT_X86_XSTATE: one a thread, the registers as XSAVE's standard format (uapi/linux/elf.h).
+/// NT_X86_XSTATE: one per thread, the registers in XSAVE's standard format (uapi/linux/elf.h).
 const NT_X86_XSTATE: u32 = 0x202;
-/// NT_X86_XSAVE_LAYOUT: one a process, where each component is in those.
+/// NT_X86_XSAVE_LAYOUT: one per process, the place of each component in those.
 const NT_X86_XSAVE_LAYOUT: u32 = 0x205;
 /// XSTATE_BV, the first field of the header of an XSAVE area (SDM vol. 1, 13.4.2).
 const XSTATE_BV: usize = 512;
-/// The component of the tiles' configuration.
+/// The component with the tile configuration.
 pub const TILE_CFG: u32 = 17;
-/// That of what they hold.
+/// The component with the tile data.
 pub const TILE_DATA: u32 = 18;
 
-/// Where a component is: a record of NT_X86_XSAVE_LAYOUT (struct x86_xfeat_component).
+/// The place of a component: a record of NT_X86_XSAVE_LAYOUT (struct x86_xfeat_component).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Component {
     /// Its number.
     pub number: u32,
-    /// Its bytes.
+    /// Its size in bytes.
     pub size: u32,
-    /// Where they begin.
+    /// Where it starts.
     pub offset: u32,
     /// None are defined.
     pub flags: u32,
@@ -33,24 +33,24 @@ pub struct Component {
 
 /// What a core file says about extended state.
 pub struct CoreFile {
-    /// The areas, a thread each, the one that died first.
+    /// The areas, one per thread, starting with the thread that died.
     pub areas: Vec<Vec<u8>>,
     /// The layout.
     pub layout: Vec<Component>,
 }
 
 impl CoreFile {
-    /// Reads it.
+    /// Parses a core file.
     ///
     /// # Errors
     ///
-    /// It is no core file of x86-64, or its notes do not hang together.
+    /// It is not an x86-64 core file, or its notes are inconsistent.
     pub fn read(bytes: &[u8]) -> anyhow::Result<Self> {
         let header = FileHeader64::<Endianness>::parse(bytes)?;
         let endian = header.endian()?;
         ensure!(
             header.e_type(endian) == object::elf::ET_CORE,
-            "no core file"
+            "not a core file"
         );
         let mut core = CoreFile {
             areas: Vec::new(),
@@ -67,7 +67,7 @@ impl CoreFile {
                 match (note.name(), note.n_type(endian)) {
                     (b"LINUX", NT_X86_XSTATE) => core.areas.push(note.desc().to_vec()),
                     (b"LINUX", NT_X86_XSAVE_LAYOUT) => {
-                        ensure!(core.layout.is_empty(), "two notes of the layout");
+                        ensure!(core.layout.is_empty(), "two layout notes");
                         core.layout = components(note.desc())?;
                     }
                     _ => {}
@@ -77,7 +77,7 @@ impl CoreFile {
         Ok(core)
     }
 
-    /// A component's bytes in an area, and whether XSTATE_BV says that they count.
+    /// A component's bytes in an area, and whether XSTATE_BV marks them as valid.
     #[must_use]
     pub fn component<'a>(&self, area: &'a [u8], number: u32) -> Option<(bool, &'a [u8])> {
         let at = self.layout.iter().find(|at| at.number == number)?;
@@ -86,7 +86,7 @@ impl CoreFile {
         Some((marked, area.get(start..start + size)?))
     }
 
-    /// An area has the size of all that the machine has, and exactly these tiles.
+    /// Checks that an area has the size of all of the machine's components, and exactly these tiles.
     ///
     /// # Errors
     ///
@@ -111,12 +111,12 @@ impl CoreFile {
             config[0]
         );
         let expected = tiles.map_or_else(|| vec![0; TILES * TILE_BYTES], bytes);
-        ensure!(data == expected, "the tiles are other ones");
+        ensure!(data == expected, "wrong tiles");
         Ok(())
     }
 }
 
-/// Tile registers, one behind the other, as in a core.
+/// Tile registers, one after the other, as in a core file.
 fn bytes(tiles: &[Tile; TILES]) -> Vec<u8> {
     tiles.iter().flat_map(|tile| tile.0).collect()
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The module's own account of what it did: one decimal number a file in debugfs.
+//! The module's own counters: one decimal number per file in debugfs.
 
 use anyhow::Context;
 use std::{env, fs};
@@ -9,9 +9,9 @@ const FOLDER: &str = "/sys/kernel/debug/xfd";
 /// The counters since the module was loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counters {
-    /// First uses that were served: one a thread.
+    /// First uses that were served: one per thread.
     pub first_uses: u64,
-    /// Buffers that were taken from threads that slept without live tiles.
+    /// Buffers that were reclaimed from threads that slept without live tiles.
     pub reclaimed: u64,
     /// Uses without permission, answered by SIGILL.
     pub denied: u64,
@@ -21,17 +21,17 @@ pub struct Counters {
     pub ordinary_nm: u64,
     /// Threads in the handler now.
     pub in_flight: u64,
-    /// Second first uses of one thread, which must not be.
+    /// Second first uses of one thread, which must not happen.
     pub repeated: u64,
 }
 
-/// Whether whoever runs the tests has loaded the module (XFD_MODULE=1 in the environment).
+/// Whether the runner of the tests has loaded the module (XFD_MODULE=1 in the environment).
 #[must_use]
 pub fn module_is_loaded() -> bool {
     env::var_os("XFD_MODULE").is_some_and(|value| value == "1")
 }
 
-/// Which build of the module is loaded, in hexadecimal, as `readelf -n xfd.ko` says it.
+/// The build ID of the loaded module in hexadecimal, as `readelf -n xfd.ko` shows it.
 ///
 /// # Errors
 ///
@@ -39,8 +39,8 @@ pub fn module_is_loaded() -> bool {
 pub fn build_id() -> anyhow::Result<String> {
     let path = "/sys/module/xfd/notes/.note.gnu.build-id";
     let note = fs::read(path).context(path)?;
-    // Lengths of name and content, type, the name "GNU"; then the content.
-    let id = note.get(16..).context("a note without content")?;
+    // The lengths of name and contents, the type, the name "GNU"; then the contents.
+    let id = note.get(16..).context("empty build ID note")?;
     Ok(id.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
@@ -62,7 +62,7 @@ impl Counters {
         })
     }
 
-    /// Each with its name and what it counts, in the order of the flow.
+    /// Each counter with its name and what it counts, in the order of the flow.
     #[must_use]
     pub fn named(&self) -> [(&'static str, u64, &'static str); 7] {
         [
@@ -85,7 +85,7 @@ impl Counters {
     }
 }
 
-/// One of them.
+/// Reads one counter.
 ///
 /// # Errors
 ///

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Processes that dump core: a test starts its own program again, which dies as it is told.
+//! Processes that dump core: a test starts its own program again, which dies as told.
 
 use crate::core_file::CoreFile;
 use crate::ktap::{self, Outcome, Test};
@@ -11,14 +11,14 @@ use std::process::{Command, ExitCode};
 use std::{fs, process};
 use xcomp::Feature;
 
-/// More than any of our cores has, in bytes.
+/// More bytes than any of our core files has.
 const ROOM: u64 = 16 << 20;
-/// As first argument: die, the second says how.
+/// As the first argument: die in the way that the second one says.
 const DIE: &str = "--die";
 /// SIGABRT, a core was dumped.
 const DUMPED: i32 = 6 | 0x80;
 
-/// The whole program: its tests, or the death of one of its processes, for as small a core as can be.
+/// The main function of such a program: runs its tests, or dies, with as small a core as possible.
 pub fn run(tests: &[Test], die: fn(&str) -> anyhow::Result<()>) -> ExitCode {
     let mut args = std::env::args().skip(1);
     if args.next().as_deref() != Some(DIE) {
@@ -43,11 +43,11 @@ fn small_core() -> anyhow::Result<()> {
     Ok(setrlimit(Resource::Core, most)?)
 }
 
-/// The reason why no core of ours can be found, if there is one. No setting is changed.
+/// The reason why we cannot get at our core files, if there is one. Changes no setting.
 ///
 /// # Errors
 ///
-/// The kernel does not say.
+/// The kernel's settings cannot be read.
 pub fn without_cores() -> anyhow::Result<Option<Outcome>> {
     let skip = |why: String| Ok(Some(Outcome::Skipped(why)));
     if !xcomp::supported()?.contains(Feature::TILE_DATA) {
@@ -62,13 +62,13 @@ pub fn without_cores() -> anyhow::Result<Option<Outcome>> {
     }
     if let Some(most @ ..ROOM) = getrlimit(Resource::Core).maximum {
         return skip(format!(
-            "cores may have {most} bytes here (ulimit -H -c): they need {ROOM}"
+            "core files are limited to {most} bytes (ulimit -H -c): they need {ROOM}"
         ));
     }
     Ok(None)
 }
 
-/// A folder that goes with its contents.
+/// A folder that is removed with its contents when this is dropped.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -89,11 +89,11 @@ impl Drop for Folder {
     }
 }
 
-/// The core of a process that died as `how` says.
+/// The core file of a process that dies as `how` says.
 ///
 /// # Errors
 ///
-/// It ended otherwise, or left no core.
+/// It ended in another way, or left no core file.
 pub fn core_of(how: &str) -> anyhow::Result<CoreFile> {
     let folder = Folder::new(how)?;
     let status = Command::new(std::env::current_exe()?)

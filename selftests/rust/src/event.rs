@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The trace event `xfd:xfd_first_use`: one line for each #NM that was the module's.
+//! The trace event `xfd:xfd_first_use`: one line for each #NM that the module handled.
 
 use crate::tracefs;
 use anyhow::Context;
 use std::collections::HashMap;
 use std::fs;
 
-/// The kernel's tracing instance of this program, so that nobody else's tracing is disturbed.
+/// This program's own tracing instance, so that other users of tracing are not disturbed.
 const INSTANCE: &str = "instances/xfd_demo";
 const NAME: &str = "xfd_first_use";
 
@@ -15,7 +15,7 @@ const NAME: &str = "xfd_first_use";
 pub struct FirstUse {
     /// The thread.
     pub tid: u32,
-    /// The CPU on which it ended.
+    /// The CPU on which the handler finished.
     pub cpu: u32,
     /// `IA32_XFD_ERR` on entry.
     pub xfd_err: u64,
@@ -38,7 +38,7 @@ pub struct FirstUse {
 }
 
 impl FirstUse {
-    /// Whether the process may use all that `IA32_XFD_ERR` named.
+    /// Whether the process may use all features that `IA32_XFD_ERR` named.
     #[must_use]
     pub fn is_permitted(&self) -> bool {
         self.xfd_err & !self.permitted == 0
@@ -49,7 +49,7 @@ impl FirstUse {
 pub struct Recording(());
 
 impl Recording {
-    /// Starts to record.
+    /// Starts recording.
     ///
     /// # Errors
     ///
@@ -67,7 +67,7 @@ impl Recording {
     ///
     /// # Errors
     ///
-    /// The record can not be read, or a line of it not understood.
+    /// The record cannot be read, or one of its lines not parsed.
     pub fn read(&self) -> anyhow::Result<Vec<FirstUse>> {
         let text = tracefs::read(&format!("{INSTANCE}/trace"))?;
         text.lines().filter_map(parse).collect()
@@ -76,16 +76,16 @@ impl Recording {
 
 impl Drop for Recording {
     fn drop(&mut self) {
-        // An instance that will not go is harmless; the next start says so.
+        // An instance that cannot be removed is harmless, and the next start will report it.
         let _ = tracefs::write_line(&format!("{INSTANCE}/events/xfd/{NAME}/enable"), "0\n");
         let _ = fs::remove_dir(tracefs::path(INSTANCE));
     }
 }
 
-/// The first use that this line of the record tells of; `None` for any other line.
+/// The first use that this line of the record describes; `None` for any other line.
 fn parse(line: &str) -> Option<anyhow::Result<FirstUse>> {
     let (who, what) = line.split_once(&format!(": {NAME}: "))?;
-    Some(parse_fields(who, what).with_context(|| format!("not understood: {line}")))
+    Some(parse_fields(who, what).with_context(|| format!("cannot parse: {line}")))
 }
 
 fn parse_fields(who: &str, what: &str) -> anyhow::Result<FirstUse> {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Waiting until threads sleep, and until the module has taken their buffers. The kernel's own code takes none:
-//! there a thread that sleeps is all that is waited for.
+//! Waits until threads sleep, and until the module has reclaimed their buffers. The kernel's own code reclaims none,
+//! so without the module only the sleep is waited for.
 
 use crate::counters::{self, module_is_loaded};
 use crate::module;
@@ -8,15 +8,15 @@ use anyhow::{ensure, Context};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
-/// The parameter: milliseconds from one pass to the next.
+/// The parameter with the milliseconds from one pass to the next.
 pub const INTERVAL: &str = "/sys/module/xfd/parameters/reclaim_ms";
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Until it is dropped, passes come often.
+/// Until this is dropped, passes run often.
 pub struct Passes(Option<String>);
 
 impl Passes {
-    /// From here on as often as can be.
+    /// Runs passes as often as possible.
     ///
     /// # Errors
     ///
@@ -25,7 +25,7 @@ impl Passes {
         Self::each(Duration::from_millis(1))
     }
 
-    /// The same, with so long from one to the next.
+    /// Runs passes at the given interval.
     ///
     /// # Errors
     ///
@@ -48,11 +48,11 @@ impl Drop for Passes {
     }
 }
 
-/// How many buffers were taken up to now.
+/// The number of buffers reclaimed so far.
 ///
 /// # Errors
 ///
-/// The module is loaded and has no counters.
+/// The module is loaded but has no counters.
 pub fn reclaimed() -> anyhow::Result<u64> {
     match module_is_loaded() {
         true => counters::read("reclaimed"),
@@ -60,21 +60,21 @@ pub fn reclaimed() -> anyhow::Result<u64> {
     }
 }
 
-/// Waits until `more` buffers were taken since there were `before`.
+/// Waits until `more` buffers were reclaimed since the count was `before`.
 ///
 /// # Errors
 ///
-/// They are not.
+/// It takes too long.
 pub fn wait_until_reclaimed(before: u64, more: u64) -> anyhow::Result<()> {
     let begin = Instant::now();
     while module_is_loaded() && reclaimed()? < before + more {
-        ensure!(begin.elapsed() < PATIENCE, "no buffer is taken");
+        ensure!(begin.elapsed() < PATIENCE, "no buffer was reclaimed");
         thread::sleep(Duration::from_millis(1));
     }
     Ok(())
 }
 
-/// Whether more buffers were taken than `before`, or the module has gone, which gives all of them back.
+/// Whether more buffers than `before` were reclaimed, or the module is gone, which gives all of them back.
 #[must_use]
 pub fn taken_since(before: u64) -> bool {
     reclaimed().is_ok_and(|now| now > before) || !module::is_there()
@@ -84,12 +84,12 @@ pub fn taken_since(before: u64) -> bool {
 ///
 /// # Errors
 ///
-/// It does not, or there is no such thread.
+/// It never does, or there is no such thread.
 pub fn wait_until_asleep(tid: i32) -> anyhow::Result<()> {
     let (path, begin) = (format!("/proc/{tid}/stat"), Instant::now());
     loop {
         let stat = fs::read_to_string(&path).context(path.clone())?;
-        // After the name, which is in brackets.
+        // The state follows the name, which is in parentheses.
         if stat
             .rsplit(") ")
             .next()

@@ -9,25 +9,25 @@ use std::ops::RangeInclusive;
 
 /// Symbols and memory.
 pub struct KernelText {
-    /// /proc/kallsyms: long, so it is read once, and made into nothing else.
+    /// /proc/kallsyms, which is long, so it is read once and searched as text.
     symbols: String,
     core: ReadCache<File>,
 }
 
-/// A call or jump with a distance of four bytes.
+/// A call or jump with a four-byte displacement.
 pub struct Reference {
     /// `call` or `jmp`.
     pub kind: &'static str,
-    /// Where it leads.
+    /// Its target.
     pub target: String,
 }
 
 impl KernelText {
-    /// That of now: modules come and go.
+    /// The current ones: modules come and go.
     ///
     /// # Errors
     ///
-    /// Not root, or a kernel without them.
+    /// Not root, or the kernel lacks these files.
     pub fn now() -> anyhow::Result<Self> {
         let symbols = fs::read_to_string("/proc/kallsyms").context("/proc/kallsyms")?;
         let core = ReadCache::new(File::open("/proc/kcore").context("/proc/kcore")?);
@@ -42,7 +42,7 @@ impl KernelText {
         })
     }
 
-    /// The address of a symbol; if there is none, of one with a suffix of the compiler's.
+    /// The address of a symbol or, if there is none, of the one with a suffix added by the compiler.
     ///
     /// # Errors
     ///
@@ -60,8 +60,8 @@ impl KernelText {
         Ok(u64::from_str_radix(address, 16)?)
     }
 
-    /// In which function an address is: its name, `+`, and the distance, or the address itself if it is not the
-    /// kernel's.
+    /// Describes an address as its function's name, `+` and the offset, or as a plain number if it is not in the
+    /// kernel.
     #[must_use]
     pub fn place(&self, address: u64) -> String {
         let wanted = format!("{address:016x}");
@@ -79,7 +79,7 @@ impl KernelText {
         place.unwrap_or_else(|| format!("{address:#x}"))
     }
 
-    /// From where to where the code of a module's is, to the end of its last page.
+    /// The address range of a module's code, up to the end of its last page.
     ///
     /// # Errors
     ///
@@ -103,7 +103,7 @@ impl KernelText {
     ///
     /// # Errors
     ///
-    /// There is nothing.
+    /// There is nothing at that address.
     pub fn bytes(&self, address: u64, length: u64) -> anyhow::Result<&[u8]> {
         let file: ElfFile64<'_, Endianness, _> = ElfFile64::parse(&self.core)?;
         let segment = file
@@ -111,7 +111,7 @@ impl KernelText {
             .find(|s| (s.address()..s.address() + s.size()).contains(&address))
             .with_context(|| format!("{address:#x} is not in /proc/kcore"))?;
         let bytes = segment.data_range(address, length)?.context("not there")?;
-        ensure!(bytes.len() as u64 == length, "too short");
+        ensure!(bytes.len() as u64 == length, "short read");
         Ok(bytes)
     }
 
@@ -133,16 +133,16 @@ impl KernelText {
         Ok((start, self.bytes(start, next - start)?))
     }
 
-    /// A pointer, or another number of eight bytes.
+    /// A pointer, or another eight-byte number.
     ///
     /// # Errors
     ///
-    /// As of [`KernelText::bytes`].
+    /// As for [`KernelText::bytes`].
     pub fn word(&self, address: u64) -> anyhow::Result<u64> {
         Ok(u64::from_le_bytes(self.bytes(address, 8)?.try_into()?))
     }
 
-    /// All near calls and jumps in a function that lead to the beginning of another.
+    /// All near calls and jumps in a function to the start of another.
     ///
     /// # Errors
     ///
@@ -173,17 +173,17 @@ impl KernelText {
             .collect())
     }
 
-    /// The members of a list of the kernel's, by the addresses of their `struct list_head`.
+    /// The members of a kernel list, by the addresses of their `struct list_head`.
     ///
     /// # Errors
     ///
-    /// It is no list, or changes too fast.
+    /// It is not a list, or changes too fast.
     pub fn list(&self, head: &str) -> anyhow::Result<Vec<u64>> {
         let head = self.find(head)?;
         let mut members = Vec::new();
         let mut next = self.word(head)?;
         while next != head {
-            ensure!(members.len() < 10_000, "a list without end");
+            ensure!(members.len() < 10_000, "endless list");
             members.push(next);
             next = self.word(next)?;
         }

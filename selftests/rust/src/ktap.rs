@@ -5,26 +5,26 @@ use std::fmt::Display;
 use std::panic;
 use std::process::ExitCode;
 
-/// How a test ended, if it did not fail.
+/// The result of a test that did not fail.
 pub enum Outcome {
-    /// It did what it says.
+    /// It passed.
     Passed,
-    /// It could not run here, for this reason.
+    /// It could not run, for this reason.
     Skipped(String),
 }
 
-/// One test: its name, and what it does.
+/// A test: its name and its function.
 pub type Test = (&'static str, fn() -> anyhow::Result<Outcome>);
 
-/// The exit status by which kselftest programs say that all of them were skipped.
+/// The exit status of a kselftest program that skipped all of its tests.
 const KSFT_SKIP: u8 = 4;
 
-/// Runs the tests in order and prints their results. A panic is a failure of its test.
+/// Runs the tests in order and prints their results. A panic fails its test.
 pub fn run(tests: &[Test]) -> ExitCode {
     run_named(tests.iter().copied())
 }
 
-/// The same for tests whose names are made while the program runs.
+/// The same for tests whose names are generated at run time.
 pub fn run_named<N, T>(tests: impl ExactSizeIterator<Item = (N, T)>) -> ExitCode
 where
     N: Display,
@@ -63,13 +63,13 @@ where
     }
 }
 
-/// Says that none of the tests can run here, for this reason.
+/// Reports that none of the tests can run, for this reason.
 pub fn skip_all(why: impl Display) -> ExitCode {
     println!("TAP version 13\n1..0 # SKIP {why}");
     ExitCode::from(KSFT_SKIP)
 }
 
-/// Says that no test can give a result any more, for this reason.
+/// Reports that no test can give a result any more, for this reason.
 pub fn bail_out(why: impl Display) -> ExitCode {
     println!("Bail out! {why}");
     ExitCode::FAILURE
@@ -82,8 +82,8 @@ pub fn remark(text: impl Display) {
     }
 }
 
-/// Prints an exact value that two machines or two kernels can be compared by. `name` is of `[a-z0-9_.]`;
-/// the value is the same in each run.
+/// Prints an exact value by which two machines or two kernels can be compared. `name` consists of
+/// `[a-z0-9_.]`; the value is the same in each run.
 pub fn answer(name: &str, value: impl Display) {
     remark(format!("answer {name} {value}"));
 }

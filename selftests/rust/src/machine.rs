@@ -8,13 +8,13 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-/// Whether this is the machine: there the runner left a file that tells the guest what to do.
+/// Whether this is the emulated machine, where the runner left a file that tells the guest what to do.
 #[must_use]
 pub fn is_here() -> bool {
     Path::new("/job/settings").exists()
 }
 
-/// Loads modules of the machine's kernel, which has them, not loaded. Nothing happens elsewhere.
+/// Loads modules that the machine's kernel ships but does not load. Does nothing elsewhere.
 ///
 /// # Errors
 ///

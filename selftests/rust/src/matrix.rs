@@ -1,32 +1,32 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A product of two square matrices, on tiles and by plain arithmetic, for bytes and for bf16.
 //!
-//! The values are chosen so that every sum is exact, in any order: the two ways must agree to
+//! The values are chosen so that every sum is exact in any order, so the two results must agree to
 //! the bit.
 
 use crate::tile::{Tile, Tiles, ROWS, ROW_BYTES};
 
-/// Rows and columns of all matrices here: two blocks of two tiles each way.
+/// Rows and columns of all matrices here: two blocks of two tiles in each direction.
 pub const SIZE: usize = 64;
 
-/// A matrix by rows.
+/// A matrix, by rows.
 pub type Matrix<T> = Vec<[T; SIZE]>;
 
 /// What differs between the kinds of elements that the tile unit multiplies.
 pub trait Element: Copy + Send + 'static {
     /// The type of the sums, four bytes.
     type Sum: Copy + PartialEq + Send + std::fmt::Debug;
-    /// Bytes of an element: so many fit a four-byte group, times this.
+    /// The size of an element in bytes; a four-byte group holds 4 / BYTES of them.
     const BYTES: usize;
-    /// The element that this random number makes.
+    /// The element made from a random number.
     fn from_random(random: u64) -> Self;
     /// The element in memory, little-endian.
     fn bytes(self) -> [u8; 4];
     /// `sum` + `self` × `other`.
     fn add_product(self, other: Self, sum: Self::Sum) -> Self::Sum;
-    /// The sum of nothing.
+    /// The empty sum.
     fn zero() -> Self::Sum;
-    /// The sum that these bytes are.
+    /// The sum with these bytes.
     fn sum_from_bytes(bytes: [u8; 4]) -> Self::Sum;
     /// Tile `C` += tile `A` × tile `B`.
     fn tile_product<const C: u8, const A: u8, const B: u8>(tiles: &mut Tiles);
@@ -107,7 +107,7 @@ impl Element for Bf16 {
     }
 }
 
-/// A matrix of random elements, another one for each seed.
+/// A matrix of random elements, different for each seed.
 #[must_use]
 pub fn random<E: Element>(seed: u64) -> Matrix<E> {
     let mut state = (seed + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -131,7 +131,7 @@ pub fn plain_product<E: Element>(a: &Matrix<E>, b: &Matrix<E>) -> Matrix<E::Sum>
         .collect()
 }
 
-/// `a` × `b` on tiles. `between` runs between tile instructions, while all eight tiles live:
+/// `a` × `b` on tiles. `between` runs between tile instructions while all eight tiles are live, which is
 /// the place to be preempted or moved to another CPU.
 #[must_use]
 pub fn tile_product<E: Element>(
@@ -180,7 +180,7 @@ pub fn tile_product<E: Element>(
     product
 }
 
-/// The tile of left factors: 16 rows from `row`, and as many columns from `k` as fit a row.
+/// The tile of left factors: 16 rows from `row`, and as many columns from `k` as fit in a row.
 fn left_tile<E: Element>(a: &Matrix<E>, row: usize, k: usize) -> Tile {
     let mut tile = Tile::ZERO;
     for (r, bytes) in tile.0.chunks_exact_mut(ROW_BYTES).enumerate() {
@@ -191,7 +191,7 @@ fn left_tile<E: Element>(a: &Matrix<E>, row: usize, k: usize) -> Tile {
     tile
 }
 
-/// The tile of right factors, as TDP* wants it: four bytes of one column side by side.
+/// The tile of right factors in the layout of TDP*: four bytes of one column side by side.
 fn right_tile<E: Element>(b: &Matrix<E>, k: usize, column: usize) -> Tile {
     let group = 4 / E::BYTES;
     let mut tile = Tile::ZERO;
@@ -204,7 +204,7 @@ fn right_tile<E: Element>(b: &Matrix<E>, k: usize, column: usize) -> Tile {
     tile
 }
 
-/// Puts a tile of sums into its place in the product.
+/// Stores a tile of sums in its place in the product.
 fn put<E: Element>(product: &mut Matrix<E::Sum>, sums: &Tile, row: usize, column: usize) {
     for (r, bytes) in sums.0.chunks_exact(ROW_BYTES).enumerate() {
         for (c, sum) in bytes.chunks_exact(4).enumerate() {
@@ -213,7 +213,7 @@ fn put<E: Element>(product: &mut Matrix<E::Sum>, sums: &Tile, row: usize, column
     }
 }
 
-/// How many elements of `product` are what they should be.
+/// The number of correct elements in `product`.
 #[must_use]
 pub fn right_elements<S: PartialEq>(product: &Matrix<S>, expected: &Matrix<S>) -> usize {
     let pairs = product.iter().flatten().zip(expected.iter().flatten());

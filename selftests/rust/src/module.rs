@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The module's own life: it is loaded, disabled, removed. In the machine only.
+//! Loads, disables and removes the module. In the machine only.
 
 use crate::machine;
 use anyhow::{bail, ensure, Context};
@@ -14,25 +14,25 @@ const PATCH: &str = "/sys/kernel/livepatch/xfd";
 const FOLDER: &str = "/sys/module/xfd";
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Whether any build of it is loaded now.
+/// Whether any build of it is loaded.
 #[must_use]
 pub fn is_there() -> bool {
     Path::new(FOLDER).exists()
 }
 
-/// Whether it is in charge: it is loaded, and no task is on its way in.
+/// Whether it is in charge: loaded and enabled, with no task still in transition.
 #[must_use]
 pub fn is_in_charge() -> bool {
     fs::read_to_string(format!("{PATCH}/transition")).is_ok_and(|text| text.trim() == "0")
 }
 
-/// Whether it is disabled, and no task is on its way out; or it is not loaded.
+/// Whether it is disabled, with no task still in transition, or not loaded.
 #[must_use]
 pub fn is_disabled() -> bool {
     !Path::new(PATCH).exists()
 }
 
-/// Where its code begins.
+/// The address of its code.
 ///
 /// # Errors
 ///
@@ -42,7 +42,7 @@ pub fn address() -> anyhow::Result<String> {
     fs::read_to_string(&path).context(path)
 }
 
-/// Loads a build of it: when this returns it may not be in charge yet.
+/// Loads a build of it. When this returns, it may not be in charge yet.
 ///
 /// # Errors
 ///
@@ -56,12 +56,12 @@ pub fn insert(path: &str, parameters: &CStr) -> anyhow::Result<()> {
 ///
 /// # Errors
 ///
-/// It is not loaded, or the kernel does not come to it.
+/// It is not loaded, or the transition does not finish.
 pub fn wait_until_in_charge() -> anyhow::Result<()> {
     wait_until("the module is not in charge", is_in_charge)
 }
 
-/// Loads the build that the tests are for, if none is loaded, and waits until it is in charge.
+/// Loads the build under test unless one is loaded, and waits until it is in charge.
 ///
 /// # Errors
 ///
@@ -73,13 +73,13 @@ pub fn load() -> anyhow::Result<()> {
     wait_until_in_charge()
 }
 
-/// The build that the tests are for.
+/// The build under test.
 #[must_use]
 pub fn path() -> String {
     std::env::var("XFD_KO").unwrap_or_else(|_| "/lib/xfd.ko".into())
 }
 
-/// Disables it: when this returns tasks may still be on their way out of it.
+/// Disables it. When this returns, tasks may still be in transition.
 ///
 /// # Errors
 ///
@@ -89,22 +89,22 @@ pub fn disable() -> anyhow::Result<()> {
     fs::write(&path, "0").context(path)
 }
 
-/// Disables and removes it, if it is there.
+/// Disables and removes it, if it is loaded.
 ///
 /// # Errors
 ///
-/// Somebody holds it.
+/// Something keeps a reference to it.
 pub fn remove() -> anyhow::Result<()> {
     if !is_disabled() {
-        // It may be on its way in; then this turns it around.
+        // If it is still being enabled, this reverses the transition.
         disable()?;
-        wait_until("the livepatch does not end", is_disabled)?;
+        wait_until("the livepatch is not disabled", is_disabled)?;
     }
     let begin = Instant::now();
     loop {
         match rustix::system::delete_module(c"xfd", libc::O_NONBLOCK) {
             Ok(()) | Err(Errno::NOENT) => return Ok(()),
-            // A virtual CPU waits for room; a livepatch that has just ended still holds it.
+            // EAGAIN while a virtual CPU waits for its reservation, EBUSY right after the livepatch has ended.
             Err(Errno::AGAIN | Errno::BUSY) if begin.elapsed() < PATIENCE => {
                 thread::sleep(Duration::from_millis(1));
             }
@@ -118,7 +118,7 @@ fn wait_until(what: &str, mut is_true: impl FnMut() -> bool) -> anyhow::Result<(
     while !is_true() {
         ensure!(begin.elapsed() < PATIENCE, "{what}");
         thread::sleep(pause);
-        // It may take seconds.
+        // This may take seconds.
         pause = (pause * 5 / 4).min(Duration::from_millis(20));
     }
     Ok(())

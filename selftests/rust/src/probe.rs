@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Counting how often a function of the kernel is entered, by a kprobe event.
+//! Counts how often a kernel function is entered, with a kprobe event.
 
 use crate::tracefs;
 use anyhow::Context;
@@ -17,7 +17,7 @@ impl Probe {
     ///
     /// # Errors
     ///
-    /// Not root, tracefs not mounted, kernel without KPROBE_EVENTS, or no such function.
+    /// Not root, tracefs not mounted, no KPROBE_EVENTS in the kernel, or no such function.
     pub fn set(function: &str) -> anyhow::Result<Self> {
         let event = format!("{function}_{}", process::id());
         tracefs::write_line("kprobe_events", &format!("p:{GROUP}/{event} {function}\n"))?;
@@ -30,20 +30,20 @@ impl Probe {
     ///
     /// # Errors
     ///
-    /// The kernel's table of probes can not be read or lacks this one.
+    /// The kernel's table of probes cannot be read or lacks this one.
     pub fn hits(&self) -> anyhow::Result<u64> {
         let profile = tracefs::read("kprobe_profile")?;
         let mut lines = profile.lines().map(str::split_whitespace);
         let mut fields = lines
             .find_map(|mut fields| (fields.next()? == self.event).then_some(fields))
             .with_context(|| format!("kprobe_profile lacks {}", self.event))?;
-        let hits = fields.next().context("kprobe_profile without hits")?;
+        let hits = fields.next().context("no hit count in kprobe_profile")?;
         Ok(hits.parse()?)
     }
 
-    /// Takes the probe back.
+    /// Removes the probe.
     pub fn remove(&self) {
-        // Nothing can be done about a probe that will not go, and nothing depends on it.
+        // Nothing can be done about a probe that cannot be removed, and nothing depends on it.
         let _ = tracefs::write_line(&self.enable_file(), "0\n");
         let _ = tracefs::write_line("kprobe_events", &format!("-:{GROUP}/{}\n", self.event));
     }

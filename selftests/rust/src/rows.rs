@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! /proc/xfd/tasks: what the module shows of each thread (Documentation/ABI/procfs-xfd).
+//! /proc/xfd/tasks: what the module shows about each thread (Documentation/ABI/procfs-xfd).
 
 use anyhow::{bail, ensure, Context};
 use std::collections::BTreeMap;
@@ -22,17 +22,17 @@ pub struct Row {
     pub pid: i32,
     /// The thread.
     pub tid: i32,
-    /// One of the six words.
+    /// One of the six states.
     pub state: String,
     /// The process's permission.
     pub permitted: u64,
-    /// That for its guests.
+    /// Its permission for guests.
     pub guest_permitted: u64,
-    /// Memory of its own buffer.
+    /// The size of the thread's own buffer.
     pub bytes: u64,
-    /// That of the vCPU that it runs.
+    /// The size of the buffer of the vCPU that it runs.
     pub guest_bytes: u64,
-    /// Milliseconds since it was put on a CPU.
+    /// Milliseconds since it was last scheduled in.
     pub since_ms: u64,
     /// The inode of its cgroup's folder.
     pub cgroup: u64,
@@ -51,7 +51,7 @@ impl FromStr for Row {
             bail!("{} columns: {line:?}", fields.len());
         };
         ensure!(STATES.contains(&state), "state {state:?}");
-        ensure!(pid != "0" && tid != "0", "a thread that has gone");
+        ensure!(pid != "0" && tid != "0", "a thread that is gone");
         Ok(Row {
             pid: pid.parse()?,
             tid: tid.parse()?,
@@ -76,7 +76,7 @@ fn mask(text: &str) -> anyhow::Result<u64> {
 ///
 /// # Errors
 ///
-/// It cannot be read, its first line is another, a line is not one, or a thread is there twice.
+/// It cannot be read, its header line is different, a line cannot be parsed, or a thread appears twice.
 pub fn parsed(text: &str) -> anyhow::Result<BTreeMap<i32, Row>> {
     let mut lines = text.lines();
     ensure!(lines.next() == Some(COLUMNS), "the first line: {text:.100}");
@@ -94,16 +94,16 @@ pub fn parsed(text: &str) -> anyhow::Result<BTreeMap<i32, Row>> {
 ///
 /// # Errors
 ///
-/// As of [`parsed`].
+/// As for [`parsed`].
 pub fn all() -> anyhow::Result<BTreeMap<i32, Row>> {
     parsed(&fs::read_to_string(PATH).context(PATH)?)
 }
 
-/// What `file` shows, read `at_once` bytes at a time from where it is.
+/// What `file` shows, read `at_once` bytes at a time from its current position.
 ///
 /// # Errors
 ///
-/// As of [`parsed`].
+/// As for [`parsed`].
 pub fn in_pieces(mut file: File, at_once: usize) -> anyhow::Result<BTreeMap<i32, Row>> {
     let (mut text, mut piece) = (Vec::new(), vec![0; at_once]);
     loop {
@@ -114,11 +114,11 @@ pub fn in_pieces(mut file: File, at_once: usize) -> anyhow::Result<BTreeMap<i32,
     }
 }
 
-/// That of `tid`, when it has `state`.
+/// Waits until the row of `tid` has `state`, and returns it.
 ///
 /// # Errors
 ///
-/// It never has.
+/// It never does.
 pub fn wait_for(tid: i32, state: &str) -> anyhow::Result<Row> {
     let begin = Instant::now();
     loop {

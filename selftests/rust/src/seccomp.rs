@@ -1,32 +1,32 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Seccomp filters, as container runtimes set them: a system call comes to something else from now on.
-#![allow(unsafe_code)]
+//! Seccomp filters, as container runtimes set them: from now on a system call fails or kills.
+#![expect(unsafe_code, reason = "seccomp filters by prctl()")]
 
 use std::io;
 use std::ops::RangeInclusive;
 
-/// What it comes to.
+/// What happens to a filtered system call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// This errno.
+    /// It fails with this errno.
     Errno(i32),
-    /// The end of the process, by SIGSYS.
+    /// It kills the process with SIGSYS.
     Killed,
 }
 
-/// That is what the system call `number` comes to for this process, and for those that it makes, if its first argument is
-/// among `first`.
+/// From now on the system call `number` meets this fate, in this process and in those that it creates, if its first
+/// argument is in `first`.
 ///
 /// # Errors
 ///
-/// The kernel's: no filter can be set.
+/// The kernel's, if no filter can be set.
 pub fn forbid(number: libc::c_long, first: RangeInclusive<u32>, fate: Fate) -> io::Result<()> {
     const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
     const IF_EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
     const IF_FROM: u16 = (libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K) as u16;
     const IF_ABOVE: u16 = (libc::BPF_JMP | libc::BPF_JGT | libc::BPF_K) as u16;
     const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
-    // struct seccomp_data: the low half of its first argument.
+    // The offset in struct seccomp_data of the low half of the first argument.
     const FIRST: u32 = 16;
     let action = match fate {
         Fate::Errno(errno) => libc::SECCOMP_RET_ERRNO | errno as u32,
@@ -46,7 +46,7 @@ pub fn forbid(number: libc::c_long, first: RangeInclusive<u32>, fate: Fate) -> i
         len: steps.len() as u16,
         filter: steps.as_mut_ptr(),
     };
-    // SAFETY: both only restrict this process; the filter is there until it was copied.
+    // SAFETY: both calls only restrict this process, and the filter lives until the kernel has copied it.
     let done = unsafe {
         libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
             && libc::prctl(

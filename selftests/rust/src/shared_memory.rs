@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Memory that processes share, in a memfd, so that it outlives every one of them, and exec.
-#![allow(unsafe_code)]
+#![expect(unsafe_code, reason = "shared mappings")]
 
 use std::io::{Error, ErrorKind, Result};
 use std::{mem, ptr};
@@ -9,52 +9,53 @@ use std::{mem, ptr};
 ///
 /// # Safety
 ///
-/// Any content is a value, zeros too, and others may change it at any time: atomics, and arrays of them.
+/// Any bytes, including zeros, must be a valid value, and other processes may change them at any time: the type must
+/// consist of atomics and arrays of atomics.
 pub unsafe trait Shareable: Sync {}
 
-/// New memory, all zero, for a process and those that it forks.
+/// New zeroed memory, for this process and those that it forks.
 ///
 /// # Errors
 ///
 /// ENOMEM, ENOSYS.
 pub fn anonymous<T: Shareable>() -> Result<&'static T> {
     let (memory, fd) = create()?;
-    // SAFETY: a descriptor that is ours; the mapping stays.
+    // SAFETY: the descriptor is ours, and the mapping does not need it.
     unsafe { libc::close(fd) };
     Ok(memory)
 }
 
-/// New memory, all zero, and the file descriptor by which [`attach`] finds it.
+/// New zeroed memory, and the file descriptor by which [`attach`] finds it.
 ///
 /// # Errors
 ///
 /// ENOMEM, ENOSYS.
 pub fn create<T: Shareable>() -> Result<(&'static T, i32)> {
-    // SAFETY: creates a file without a name; it stays open over exec.
+    // SAFETY: creates an unnamed file, and the name is a valid C string. It stays open across exec.
     let fd = unsafe { libc::memfd_create(c"shared".as_ptr(), 0) };
-    // SAFETY: a file that is ours.
+    // SAFETY: the file is ours, and not mapped yet.
     if fd < 0 || unsafe { libc::ftruncate(fd, size_of::<T>() as i64) } != 0 {
         return Err(Error::last_os_error());
     }
     Ok((attach(fd)?, fd))
 }
 
-/// The memory behind `fd`, which is of the same type.
+/// The memory behind `fd`, which must hold the same type.
 ///
 /// # Errors
 ///
-/// There is none behind this descriptor.
+/// This descriptor has no such memory.
 pub fn attach<T: Shareable>(fd: i32) -> Result<&'static T> {
-    // SAFETY: all zeros is a valid stat, which fstat writes.
+    // SAFETY: all zeros is a valid stat.
     let mut stat: libc::stat = unsafe { mem::zeroed() };
-    // SAFETY: as above.
+    // SAFETY: fstat only writes `stat`.
     if unsafe { libc::fstat(fd, &raw mut stat) } != 0 {
         return Err(Error::last_os_error());
     }
     if (stat.st_size as u64) < size_of::<T>() as u64 {
         return Err(ErrorKind::InvalidInput.into());
     }
-    // SAFETY: a new shared mapping wherever there is room.
+    // SAFETY: a new shared mapping at an address that the kernel chooses.
     let memory = unsafe {
         libc::mmap(
             ptr::null_mut(),
@@ -68,6 +69,6 @@ pub fn attach<T: Shareable>(fd: i32) -> Result<&'static T> {
     if memory == libc::MAP_FAILED {
         return Err(Error::last_os_error());
     }
-    // SAFETY: page-aligned, long enough as was looked at, never unmapped, and any content is valid: Shareable.
+    // SAFETY: page-aligned, long enough as checked above, never unmapped, and any content is valid: Shareable.
     Ok(unsafe { &*memory.cast::<T>() })
 }

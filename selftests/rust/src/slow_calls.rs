@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! System calls that sleep on memory of the caller's: a query of permissions, and the end of a signal handler.
-#![allow(unsafe_code)]
+//! System calls that sleep on the caller's memory: a query of permissions, and the return from a signal handler.
+#![expect(unsafe_code, reason = "system calls on memory that arrives late")]
 
 use crate::slow_memory::PAGE;
 use crate::{sys, worker};
@@ -9,20 +9,20 @@ use std::cell::Cell;
 use std::io::Error;
 use std::ptr;
 
-/// Pages that one call may sleep on: a signal frame with tiles has three.
+/// The number of pages that one call may sleep on: a signal frame with tiles has three.
 pub const PAGES: usize = 4;
 
-/// Where a call's frame is kept until its memory comes.
+/// Keeps a call's frame until the memory for it arrives.
 pub struct Frame(Box<[[u8; PAGE]; PAGES]>);
 
 impl Frame {
-    /// Room for one.
+    /// An empty one.
     #[must_use]
     pub fn new() -> Self {
         Frame(Box::new([[0; PAGE]; PAGES]))
     }
 
-    /// Where its content is; it changes with each call of [`sigreturn`].
+    /// The address of its contents, which change with each call of [`sigreturn`].
     #[must_use]
     pub fn address(&self) -> usize {
         self.0.as_ptr() as usize
@@ -39,10 +39,10 @@ impl Default for Frame {
 ///
 /// # Safety
 ///
-/// There is a [`Frame`], and its thread waits for that page, or has not called [`sigreturn`] yet.
+/// `address` must be that of a [`Frame`] whose thread waits for that page, or has not called [`sigreturn`] yet.
 #[must_use]
 pub unsafe fn page_of(address: usize, page: usize) -> [u8; PAGE] {
-    // SAFETY: as the caller says.
+    // SAFETY: the caller guarantees that the frame exists and that its thread does not write to it now.
     unsafe { ptr::read((address as *const [u8; PAGE]).add(page)) }
 }
 
@@ -54,54 +54,55 @@ const GET_GUEST_PERMITTED: i32 = 0x1024;
 ///
 /// # Safety
 ///
-/// `to` is eight bytes of the caller's own, which may come late.
+/// `to` must be eight bytes that only the caller uses; they may arrive late.
 ///
 /// # Errors
 ///
-/// The call failed, or the answer lacks the components that everybody has.
+/// The call failed, or the answer lacks the components that every process has.
 pub unsafe fn query(number: usize, to: usize) -> anyhow::Result<()> {
     let option = [GET_PERMITTED, GET_SUPPORTED, GET_GUEST_PERMITTED][number % 3];
-    // SAFETY: the kernel writes eight bytes to `to`.
+    // SAFETY: the kernel writes eight bytes to `to`, which the caller vouches for.
     let result = unsafe { libc::syscall(libc::SYS_arch_prctl, option, to) };
     ensure!(result == 0, "arch_prctl: {}", Error::last_os_error());
-    // SAFETY: they are there now.
+    // SAFETY: the call has succeeded, so the eight bytes are present.
     let answer = unsafe { ptr::read(to as *const u64) };
     ensure!(answer & 3 == 3, "the answer is {answer:#x}");
     Ok(())
 }
 
 thread_local! {
-    /// Where the handler puts the frame's registers, and where it says they are.
+    /// Where the handler keeps the frame's registers, and where it makes the frame say they are.
     static PLACES: Cell<(usize, usize)> = const { Cell::new((0, 0)) };
 }
 
-/// Handles a signal over live tiles, and returns from it with the registers of the frame at `to`. What is to
-/// come there is kept in `frame`.
+/// Handles a signal with live tiles, and returns from it with the frame's registers at `to`. `frame` keeps the
+/// contents that must arrive there.
 ///
 /// # Safety
 ///
-/// `to` is [`PAGES`] pages of the caller's own, which may come late; `frame` is of [`Frame::address`].
+/// `to` must be [`PAGES`] pages that only the caller uses, which may arrive late; `frame` must be from
+/// [`Frame::address`].
 ///
 /// # Errors
 ///
-/// The tiles are others afterwards.
+/// The tiles are different afterwards.
 pub unsafe fn sigreturn(number: u64, frame: usize, to: usize) -> anyhow::Result<()> {
     PLACES.set((frame, to));
     worker::checked_tiles(number, || {
         if !sys::signal_thread(sys::tid(), libc::SIGUSR1) {
-            bail!("no signal to itself");
+            bail!("cannot signal itself");
         }
         Ok(())
     })
 }
 
-/// Has SIGUSR1 handled as [`sigreturn`] needs it.
+/// Installs the handler of SIGUSR1 that [`sigreturn`] needs.
 ///
 /// # Errors
 ///
-/// None that is known.
+/// Those of sigaction(); none is expected.
 pub fn handle_signals() -> anyhow::Result<()> {
-    // SAFETY: all zeros is a valid sigaction, and the handler is one with three arguments.
+    // SAFETY: all zeros is a valid sigaction, and the handler has three arguments, as SA_SIGINFO requires.
     let set = unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
         action.sa_sigaction = move_registers as *const () as usize;
@@ -118,7 +119,7 @@ const EXTENDED_SIZE: usize = 464 + 4;
 extern "C" fn move_registers(_: i32, _: *mut libc::siginfo_t, context: *mut libc::c_void) {
     let (kept, to) = PLACES.get();
     let context = context.cast::<libc::ucontext_t>();
-    // SAFETY: the kernel's frame, as long as it says, and the thread's own room for one.
+    // SAFETY: the kernel's frame, with the size that it states, and the thread's own memory for a copy.
     unsafe {
         let registers = (*context).uc_mcontext.fpregs.cast::<u8>();
         let size = ptr::read_unaligned(registers.add(EXTENDED_SIZE).cast::<u32>()) as usize;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Memory that comes when told: userfaultfd(2).
-#![allow(unsafe_code)]
+//! Memory that arrives on command: userfaultfd(2).
+#![expect(unsafe_code, reason = "userfaultfd() and its mapping")]
 
 use anyhow::{ensure, Context};
 use std::io::{Error, Result};
@@ -11,7 +11,7 @@ use std::time::Duration;
 /// Bytes of a page.
 pub const PAGE: usize = 4096;
 
-/// Pages of which each use waits until [`SlowMemory::give`].
+/// Pages whose every use waits until [`SlowMemory::give`].
 pub struct SlowMemory {
     faults: OwnedFd,
     base: usize,
@@ -27,19 +27,19 @@ const MODE_MISSING: u64 = 1;
 const EVENT_PAGEFAULT: u64 = 0x12;
 
 impl SlowMemory {
-    /// So many pages, none of which has come.
+    /// New pages, none of which has arrived.
     ///
     /// # Errors
     ///
-    /// No memory, or not root: faults of the kernel's own are among them.
+    /// No memory, or not root, which handling the kernel's own faults requires.
     pub fn new(pages: usize) -> anyhow::Result<Self> {
-        // SAFETY: no memory is touched.
+        // SAFETY: the call accesses no memory.
         let fd =
             unsafe { libc::syscall(libc::SYS_userfaultfd, libc::O_CLOEXEC | libc::O_NONBLOCK) };
         ensure!(fd >= 0, "userfaultfd: {}", Error::last_os_error());
-        // SAFETY: a new file descriptor.
+        // SAFETY: a new file descriptor, which nothing else owns.
         let faults = unsafe { OwnedFd::from_raw_fd(fd as i32) };
-        // SAFETY: a new mapping, which nobody else knows.
+        // SAFETY: a new mapping at an address that the kernel chooses.
         let base = unsafe {
             let (access, kind) = (
                 libc::PROT_READ | libc::PROT_WRITE,
@@ -63,30 +63,30 @@ impl SlowMemory {
         Ok(memory)
     }
 
-    /// Where page `page` is, or will be.
+    /// The address of page `page`.
     #[must_use]
     pub fn address(&self, page: usize) -> usize {
         assert!(page < self.pages);
         self.base + page * PAGE
     }
 
-    /// The number of a page that somebody has begun to wait for; `None` if nobody does within `patience`.
+    /// The number of a page that a task has started to wait for; `None` if none does within `patience`.
     ///
     /// # Errors
     ///
-    /// The kernel says something else.
+    /// The kernel reports anything else.
     pub fn next_fault(&self, patience: Duration) -> anyhow::Result<Option<usize>> {
         let mut poll = libc::pollfd {
             fd: self.faults.as_raw_fd(),
             events: libc::POLLIN,
             revents: 0,
         };
-        // SAFETY: one structure, which is there.
+        // SAFETY: poll writes only the one structure it is given.
         if unsafe { libc::poll(&raw mut poll, 1, patience.as_millis() as i32) } <= 0 {
             return Ok(None);
         }
         let mut message = [0_u64; 4];
-        // SAFETY: as many bytes as `message` has.
+        // SAFETY: read writes at most the 32 bytes of `message`.
         let read = unsafe { libc::read(self.faults.as_raw_fd(), message.as_mut_ptr().cast(), 32) };
         if read < 0 {
             return Ok(None);
@@ -99,11 +99,11 @@ impl SlowMemory {
         Ok(Some((message[2] as usize - self.base) / PAGE))
     }
 
-    /// Lets page `page` come, with this content; who waits for it goes on.
+    /// Supplies page `page` with these contents, and wakes the tasks that wait for it.
     ///
     /// # Errors
     ///
-    /// EEXIST: it is there.
+    /// EEXIST: it is already present.
     pub fn give(&self, page: usize, content: &[u8; PAGE]) -> Result<()> {
         let to = self.address(page) as u64;
         self.ask(
@@ -113,7 +113,7 @@ impl SlowMemory {
     }
 
     fn ask<const N: usize>(&self, request: u64, argument: &mut [u64; N]) -> Result<()> {
-        // SAFETY: the number of words is in the request; UFFDIO_COPY reads a page that `give` borrows.
+        // SAFETY: the request number encodes the size of `argument`; UFFDIO_COPY reads a page that `give` borrows.
         match unsafe { libc::ioctl(self.faults.as_raw_fd(), request as _, argument.as_mut_ptr()) } {
             0 => Ok(()),
             _ => Err(Error::last_os_error()),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A process that stays in user mode on one CPU: its registers are in that CPU, whatever the kernel does
-//! there for others. It does what it is told through shared memory.
-#![allow(unsafe_code)]
+//! A process that stays in user mode on one CPU, so that its registers stay in that CPU, whatever the kernel does
+//! there for others. It takes orders through shared memory.
+#![expect(unsafe_code, reason = "the marker of shared memory is an unsafe trait")]
 
 use crate::shared_memory::{self, Shareable};
 use crate::sys::{self, End};
@@ -12,17 +12,17 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 use xcomp::Feature;
 
-/// What it is told to do.
+/// An order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Order {
-    /// Look at its tiles, or use some without permission.
+    /// Check its tiles, or use some without permission.
     Look = 1,
-    /// Leave the CPU for a moment, and look.
+    /// Leave the CPU for a moment, and check.
     SleepAndLook,
 }
 
-/// What the two share; all zero at the start.
+/// What the two processes share; all zero at the start.
 #[repr(C)]
 struct Page {
     rounds: AtomicU64,
@@ -30,7 +30,7 @@ struct Page {
     answer: AtomicU32,
 }
 
-// SAFETY: atomics alone.
+// SAFETY: it consists of atomics, for which any value is valid.
 unsafe impl Shareable for Page {}
 
 const RIGHT: u32 = 1;
@@ -43,7 +43,7 @@ pub struct Spinner {
 }
 
 impl Spinner {
-    /// On `cpu`, with permission and content `number` in its tiles, or with none of them.
+    /// Starts one on `cpu`, with permission and content `number` in its tiles, or without both.
     ///
     /// # Errors
     ///
@@ -56,11 +56,11 @@ impl Spinner {
         Ok(spinner)
     }
 
-    /// Returns when it has been in user mode since this was called.
+    /// Waits until it has run in user mode since this was called.
     ///
     /// # Errors
     ///
-    /// It has ended.
+    /// It has exited.
     pub fn has_the_cpu(&self) -> anyhow::Result<()> {
         let before = self.page.rounds.load(SeqCst);
         while self.page.rounds.load(SeqCst) < before + 100 {
@@ -72,11 +72,11 @@ impl Spinner {
         Ok(())
     }
 
-    /// Whether it found its tiles as they were.
+    /// Whether it found its tiles unchanged.
     ///
     /// # Errors
     ///
-    /// It has ended.
+    /// It has exited.
     pub fn finds_its_tiles(&self, order: Order) -> anyhow::Result<bool> {
         self.page.answer.store(0, SeqCst);
         self.page.order.store(order as u32, SeqCst);
@@ -86,7 +86,7 @@ impl Spinner {
         Ok(self.page.answer.load(SeqCst) == RIGHT)
     }
 
-    /// How it ends when it, without permission, uses a tile.
+    /// How it ends when it uses a tile without permission.
     ///
     /// # Errors
     ///
@@ -106,7 +106,7 @@ impl Drop for Spinner {
     }
 }
 
-/// No system call but by order, and nothing that may need one.
+/// Makes no system call except by order, and does nothing that may need one.
 fn spin(page: &Page, cpu: usize, number: Option<u64>) -> anyhow::Result<()> {
     cpus::pin_to(cpu)?;
     let mut tiles = Tiles::configure();

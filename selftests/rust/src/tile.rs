@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The eight tile registers of the calling thread. All inline assembly is here.
-#![allow(unsafe_code)]
+//! The eight tile registers of the calling thread, and the inline assembly that accesses them.
+#![expect(unsafe_code, reason = "tile instructions")]
 
 use crate::sys;
 use std::arch::asm;
 use std::marker::PhantomData;
 
-/// Number of tile registers.
+/// The number of tile registers.
 pub const TILES: usize = 8;
-/// Rows of a tile in full size.
+/// Rows of a full-size tile.
 pub const ROWS: usize = 16;
-/// Bytes in a row of a tile in full size.
+/// Bytes in a row of a full-size tile.
 pub const ROW_BYTES: usize = 64;
-/// Bytes of a tile in full size.
+/// Bytes of a full-size tile.
 pub const TILE_BYTES: usize = ROWS * ROW_BYTES;
 
-/// One tile's content in memory, row by row.
+/// The contents of one tile in memory, row by row.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(C, align(64))]
 pub struct Tile(pub [u8; TILE_BYTES]);
@@ -25,7 +25,7 @@ impl Tile {
     pub const ZERO: Tile = Tile([0; TILE_BYTES]);
 }
 
-/// Content for all tiles that no other number has; its first eight bytes are the number.
+/// Contents for all tiles that are unique to this number; the first eight bytes are the number itself.
 #[must_use]
 pub fn content(number: u64) -> [Tile; TILES] {
     let mut x = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
@@ -43,10 +43,10 @@ pub fn content(number: u64) -> [Tile; TILES] {
     content
 }
 
-/// Where two contents differ first: tile, byte, and the byte's two values.
+/// The first difference between two contents: tile, byte, and the two values of the byte.
 #[must_use]
 pub fn first_difference(a: &[Tile; TILES], b: &[Tile; TILES]) -> Option<(usize, usize, u8, u8)> {
-    // Whole tiles first: that is one memcmp each.
+    // Compares whole tiles first, which is one memcmp each.
     a.iter()
         .zip(b)
         .enumerate()
@@ -57,11 +57,11 @@ pub fn first_difference(a: &[Tile; TILES], b: &[Tile; TILES]) -> Option<(usize, 
         })
 }
 
-/// Expects the content `number`.
+/// Expects the contents of `number`.
 ///
 /// # Errors
 ///
-/// Where it differs first.
+/// The first difference.
 pub fn expect(is: &[Tile; TILES], number: u64) -> anyhow::Result<()> {
     let difference = first_difference(is, &content(number));
     anyhow::ensure!(
@@ -90,14 +90,14 @@ struct Config {
     rows: [u8; 16],
 }
 
-/// Permission to use the calling thread's tiles: they are configured, all in full size, from
-/// [`Tiles::configure`] until this is dropped. It can not leave its thread.
+/// Access to the calling thread's tiles: all are configured in full size from
+/// [`Tiles::configure`] until this is dropped. It cannot leave its thread.
 ///
-/// Without the kernel's permission the first method that touches tile data dies of SIGILL.
+/// Without the kernel's permission, the first method that touches tile data dies of SIGILL.
 pub struct Tiles(PhantomData<*const ()>);
 
 impl Tiles {
-    /// Configures the tiles; none of this touches tile data, so it needs no permission.
+    /// Configures the tiles, which does not touch tile data and so needs no permission.
     #[must_use]
     pub fn configure() -> Self {
         let mut config = Config {
@@ -115,7 +115,7 @@ impl Tiles {
         Tiles(PhantomData)
     }
 
-    /// The tiles as they are configured already, as in a child of fork; `None` if they are not.
+    /// The tiles if they are already configured, as in a child of fork; otherwise `None`.
     #[must_use]
     pub fn inherited() -> Option<Self> {
         configured().then_some(Tiles(PhantomData))
@@ -200,7 +200,7 @@ impl Drop for Tiles {
     }
 }
 
-/// Components that are not in their initial state: XGETBV with ECX = 1 (SDM vol. 1, 13.2).
+/// The components that are not in their initial state: XGETBV with ECX = 1 (SDM vol. 1, 13.2).
 #[must_use]
 pub fn in_use() -> u64 {
     // SAFETY: a machine with AMX has XGETBV with ECX = 1.

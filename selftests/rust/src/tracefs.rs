@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Reading and writing the kernel's tracing files.
+//! Reads and writes the kernel's tracing files.
 
 use anyhow::Context;
 use std::fs::{self, OpenOptions};
@@ -12,21 +12,21 @@ pub fn path(relative: &str) -> PathBuf {
     Path::new("/sys/kernel/tracing").join(relative)
 }
 
-/// The content of a file.
+/// The contents of a file.
 ///
 /// # Errors
 ///
-/// It is not there (tracefs not mounted?), or not ours to read.
+/// It does not exist (tracefs not mounted?), or we may not read it.
 pub fn read(relative: &str) -> anyhow::Result<String> {
     let path = path(relative);
     fs::read_to_string(&path).with_context(|| path.display().to_string())
 }
 
-/// Gives one line to a file that takes commands, such as `kprobe_events`: what it holds stays.
+/// Writes one line to a file that takes commands, such as `kprobe_events`, and leaves its contents alone.
 ///
 /// # Errors
 ///
-/// It is not there, not ours to write, or the kernel refuses the line.
+/// It does not exist, we may not write it, or the kernel refuses the line.
 pub fn write_line(relative: &str, line: &str) -> anyhow::Result<()> {
     let path = path(relative);
     let write = || {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The last line of a program that a test in shell starts and watches.
+//! The last line of output of a program that a shell test starts and watches.
 
 use std::process::ExitCode;
 
-/// Prints `right`, or `wrong: ` and why; the program's status.
+/// Prints `right`, or `wrong: ` and the reason, and returns the program's exit status.
 pub fn say(result: anyhow::Result<()>) -> ExitCode {
     match result {
         Ok(()) => {

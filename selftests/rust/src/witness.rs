@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Who served the first uses: the module, or the kernel's C code?
 //!
-//! Two accounts that have nothing to do with each other are compared: the module's counters,
-//! and a probe on `xfd_enable_feature()` (arch/x86/kernel/fpu/xstate.c), which the C path
-//! enters once for each use it serves or refuses. Without the module it is the probe that must
-//! count: that shows that it can.
+//! Two independent counts are compared: the module's counters, and a probe on
+//! `xfd_enable_feature()` (arch/x86/kernel/fpu/xstate.c), which the C path enters once for each use
+//! that it serves or refuses. Without the module the probe must count, which shows that it works.
 
 use crate::counters::{module_is_loaded, Counters};
 use crate::ktap;
@@ -12,13 +11,13 @@ use crate::probe::Probe;
 use anyhow::{bail, ensure};
 use std::sync::OnceLock;
 
-/// The accounts at the beginning of what is to be proved.
+/// The counts at the start of the interval under test.
 pub struct Witness {
     counters: Option<Counters>,
     entered: Option<u64>,
 }
 
-/// One probe for the whole program: it takes the kernel a while to set one.
+/// One probe for the whole program, since it takes the kernel a while to set one.
 static PROBE: OnceLock<Option<Probe>> = OnceLock::new();
 
 fn probe() -> Option<&'static Probe> {
@@ -26,7 +25,7 @@ fn probe() -> Option<&'static Probe> {
         .get_or_init(|| match Probe::set("xfd_enable_feature") {
             Ok(probe) => Some(probe),
             Err(error) => {
-                ktap::remark(format!("the C path is not watched: {error:#}"));
+                ktap::remark(format!("the C path is not probed: {error:#}"));
                 None
             }
         })
@@ -34,12 +33,12 @@ fn probe() -> Option<&'static Probe> {
 }
 
 impl Witness {
-    /// Notes the accounts.
+    /// Records the counts.
     ///
     /// # Errors
     ///
-    /// XFD_MODULE=1, and an account can not be had. Without the module it may be missing: an
-    /// ordinary user can set no probe.
+    /// XFD_MODULE=1, and a count is not available. Without the module it may be missing, since an
+    /// ordinary user cannot set a probe.
     pub fn begin() -> anyhow::Result<Self> {
         let entered = probe().map(Probe::hits).transpose()?;
         if !module_is_loaded() {
@@ -49,7 +48,7 @@ impl Witness {
             });
         }
         if entered.is_none() {
-            bail!("XFD_MODULE=1, but xfd_enable_feature() can not be watched");
+            bail!("XFD_MODULE=1, but xfd_enable_feature() cannot be probed");
         }
         Ok(Witness {
             counters: Some(Counters::now()?),
@@ -63,12 +62,12 @@ impl Witness {
         self.entered.is_none()
     }
 
-    /// Proves that since [`Witness::begin`] exactly so many first uses were served and refused,
-    /// once each, by the module alone if it is loaded, else by the C code.
+    /// Verifies that since [`Witness::begin`] exactly these numbers of first uses were served and
+    /// refused, once each, and only by the module if it is loaded, else by the C code.
     ///
     /// # Errors
     ///
-    /// An account says something else.
+    /// A count differs.
     pub fn end(&self, first_uses: u64, denied: u64) -> anyhow::Result<()> {
         let entered = match (self.entered, probe()) {
             (Some(before), Some(probe)) => Some(probe.hits()? - before),
@@ -109,7 +108,7 @@ impl Witness {
     }
 }
 
-/// Takes the probe back, if one was set. Before the program's end: a static is never dropped.
+/// Removes the probe, if one was set. Must be called before the program exits, since a static is never dropped.
 pub fn dismiss() {
     if let Some(Some(probe)) = PROBE.get() {
         probe.remove();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A thread's work: a product, or tiles, that must be right, whatever happens to the thread meanwhile.
+//! A thread's work: a product, or tile contents, that must be right whatever happens to the thread meanwhile.
 
 use crate::matrix::{self, Element, SIZE};
 use crate::tile::{Tile, Tiles, TILES, TILE_BYTES};
@@ -31,13 +31,13 @@ pub fn checked_product<E: Element>(
     let right = matrix::right_elements(&product, &matrix::plain_product(&a, &b));
     ensure!(
         right == SIZE * SIZE,
-        "{right} of {} elements are right",
+        "only {right} of {} elements are right",
         SIZE * SIZE
     );
     Ok(())
 }
 
-/// Loads all tiles with bytes that `seed` gives, and compares what is in them afterwards. `between`
+/// Loads all tiles with bytes that depend on `seed`, and compares their contents afterwards. `between`
 /// runs while they are live.
 ///
 /// # Errors
@@ -64,12 +64,12 @@ pub fn checked_tiles(
     Ok(())
 }
 
-/// Runs `work` in `threads` threads of their own, started together, and waits for all. `work`
+/// Runs `work` in `threads` new threads, started together, and waits for all of them. `work`
 /// gets its thread's number, from 0.
 ///
 /// # Errors
 ///
-/// That of the first thread that failed, with its number.
+/// The error of the first thread that failed, with its number.
 pub fn in_threads(
     threads: usize,
     work: impl Fn(usize) -> anyhow::Result<()> + Sync,

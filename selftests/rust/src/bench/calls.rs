@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! System calls and signals: from before the call to after it.
+//! System calls and signals, measured from before the call to after it.
 
 use super::clock::{Clock, Values};
 use super::report;
@@ -12,7 +12,7 @@ use std::thread;
 use xcomp::Feature;
 
 fn times(clock: &Clock, times: usize, mut call: impl FnMut()) -> Vec<Values> {
-    // The first ones find pages and lines that later ones have.
+    // The first calls fault in pages and cache lines that later ones find.
     for _ in 0..4 {
         call();
     }
@@ -24,7 +24,7 @@ fn times(clock: &Clock, times: usize, mut call: impl FnMut()) -> Vec<Values> {
     (0..times).map(one).collect()
 }
 
-/// `getppid`: a call that nothing of this touches.
+/// `getppid`: a call that has nothing to do with AMX.
 pub fn control(clock: &Clock, count: usize) {
     let spans = times(clock, count, || {
         let _ = getppid();
@@ -32,8 +32,8 @@ pub fn control(clock: &Clock, count: usize) {
     report::spans("getppid", clock, &spans);
 }
 
-/// `permission.request` in a fresh process each; then in one that has it `permission.repeated`,
-/// and `permission.query`.
+/// `permission.request`, each in a new process; then, in one that has it, `permission.repeated` and
+/// `permission.query`.
 ///
 /// # Errors
 ///
@@ -41,7 +41,7 @@ pub fn control(clock: &Clock, count: usize) {
 pub fn permission(clock: &Clock, count: usize) -> anyhow::Result<()> {
     let first = || {
         in_child(|| {
-            // Not the request itself: it can be had once.
+            // A warm-up call; the request itself can be made only once.
             xcomp::permitted()?;
             let _ = clock.since(&clock.mark());
             let mark = clock.mark();
@@ -68,12 +68,12 @@ pub fn permission(clock: &Clock, count: usize) -> anyhow::Result<()> {
 
 extern "C" fn do_nothing(_: i32) {}
 
-/// `signal.plain`, `signal.amx`: a thread signals itself; delivery, an empty handler, sigreturn.
+/// `signal.plain`, `signal.amx`: a thread signals itself: delivery, an empty handler, sigreturn.
 /// In the second, eight tiles are live.
 ///
 /// # Errors
 ///
-/// The handler can not be installed.
+/// The handler cannot be installed.
 pub fn signals(clock: &Clock, count: usize) -> anyhow::Result<()> {
     sys::on_signal(SIGUSR1, do_nothing)?;
     let own = sys::tid();

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What is counted: in the emulated machine its counters of the executing CPU, elsewhere cycles
+//! What is counted: in the emulated machine the counters of the executing CPU, elsewhere cycles
 //! and nanoseconds.
-#![allow(unsafe_code, unused_unsafe)]
+#![expect(unsafe_code, reason = "CPUID and RDTSC")]
+#![allow(unused_unsafe, reason = "newer compilers have a safe __cpuid_count()")]
 
 use rustix::time::{clock_gettime, ClockId};
 use std::arch::x86_64::{__cpuid_count, _mm_lfence, _rdtsc, CpuidResult};
@@ -9,7 +10,7 @@ use std::arch::x86_64::{__cpuid_count, _mm_lfence, _rdtsc, CpuidResult};
 /// The leaf of the emulator's counters: see Documentation/machine.rst.
 const LEAF: u32 = 0x5846_4400;
 
-/// What subleaf 0 says in EBX, ECX and EDX.
+/// What subleaf 0 returns in EBX, ECX and EDX.
 const SIGNATURE: &[u8; 12] = b"Xfd counters";
 
 /// The emulator's counters, in the order of their subleaves from 1.
@@ -30,32 +31,32 @@ const EMULATED: &[&str] = &[
 /// What a processor offers.
 const REAL: &[&str] = &["cycles", "nanoseconds"];
 
-/// As many as there are at most.
+/// The largest number of units.
 const MOST: usize = EMULATED.len();
 
 /// One value for each unit of the clock; the rest is 0.
 pub type Values = [u64; MOST];
 
-/// A way to count, and what the counting itself costs.
+/// A way to count, and the cost of the counting itself.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     emulated: bool,
     own: Values,
 }
 
-/// Where a span began.
+/// The start of a span.
 #[derive(Clone, Copy, Debug)]
 pub struct Mark(Values);
 
 impl Clock {
-    /// The best that there is on this machine.
+    /// The best clock of this machine.
     #[must_use]
     pub fn best() -> Self {
         let mut clock = Clock {
             emulated: is_emulated(),
             own: [0; MOST],
         };
-        // The least of some: an interrupt may come.
+        // The minimum of several, since an interrupt may arrive.
         let mut own = [u64::MAX; MOST];
         for _ in 0..32 {
             let mark = clock.mark();
@@ -68,7 +69,7 @@ impl Clock {
         clock
     }
 
-    /// What is counted; the first is what matters most.
+    /// The units; the first one matters most.
     #[must_use]
     pub fn units(&self) -> &'static [&'static str] {
         if self.emulated {
@@ -84,19 +85,19 @@ impl Clock {
         self.emulated
     }
 
-    /// Whether an interrupt came in a span, as far as that is known.
+    /// Whether an interrupt arrived in a span, as far as that is known.
     #[must_use]
     pub fn disturbed(&self, values: &Values) -> bool {
         self.emulated && values[1] != 0
     }
 
-    /// The beginning of a span. Both ends must be on one CPU.
+    /// Starts a span. It must end on the same CPU.
     #[inline(never)]
     #[must_use]
     pub fn mark(&self) -> Mark {
         let mut values = [0; MOST];
         if self.emulated {
-            // Instructions last, and first at the other end.
+            // Reads instructions last here, and first at the other end.
             for number in (0..MOST).rev() {
                 values[number] = counter(number);
             }
@@ -107,7 +108,7 @@ impl Clock {
         Mark(values)
     }
 
-    /// What was counted since.
+    /// What was counted since the mark.
     #[inline(never)]
     #[must_use]
     pub fn since(&self, mark: &Mark) -> Values {
@@ -132,7 +133,7 @@ fn cpuid(subleaf: u32) -> CpuidResult {
     unsafe { __cpuid_count(LEAF, subleaf) }
 }
 
-/// Whether the counters are there, all of them. A processor answers an unknown leaf with
+/// Whether all of the counters exist. A processor answers an unknown leaf with
 /// something else.
 fn is_emulated() -> bool {
     let answer = cpuid(0);
@@ -157,7 +158,7 @@ fn cycles() -> u64 {
     }
 }
 
-/// The time since some moment.
+/// The time since an arbitrary moment.
 #[must_use]
 pub fn nanoseconds() -> u64 {
     let time = clock_gettime(ClockId::Monotonic);

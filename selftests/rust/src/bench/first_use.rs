@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The first tile instruction of a thread: from before TILEZERO to after it.
+//! The first tile instruction of a thread, measured from before TILEZERO to after it.
 
 use super::clock::{Clock, Values};
 use super::report;
@@ -15,17 +15,17 @@ use std::sync::Barrier;
 use std::thread;
 use xcomp::Feature;
 
-/// The first use of the calling thread, which has none behind it.
+/// The first use of the calling thread, which must not have had one.
 #[must_use]
 pub fn once(clock: &Clock) -> Values {
     once_or_not(clock, true)
 }
 
-/// The same, or all around it.
+/// The same or, without the tile instruction, everything around it.
 #[must_use]
 pub fn once_or_not(clock: &Clock, uses: bool) -> Values {
     let mut tiles = Tiles::configure();
-    // What this touches itself is there from here on.
+    // Faults in what the measurement itself touches.
     let _ = clock.since(&clock.mark());
     let mark = clock.mark();
     if uses {
@@ -38,11 +38,11 @@ fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> anyhow::Result<T> {
     thread.join().map_err(|_| anyhow!("a thread panicked"))
 }
 
-/// In so many threads, each of which has gone when the next begins.
+/// Measures in this many threads, each of which is gone when the next one starts.
 ///
 /// # Errors
 ///
-/// A thread can not be created.
+/// A thread cannot be created.
 pub fn one_by_one(clock: &Clock, threads: usize) -> anyhow::Result<Vec<Values>> {
     (0..threads)
         .map(|_| thread::scope(|scope| joined(scope.spawn(|| once(clock)))))
@@ -53,20 +53,20 @@ pub fn one_by_one(clock: &Clock, threads: usize) -> anyhow::Result<Vec<Values>> 
 ///
 /// # Errors
 ///
-/// A process can not be created, or gets no permission.
+/// A process cannot be created, or gets no permission.
 pub fn process(clock: &Clock, processes: usize) -> anyhow::Result<()> {
     let spans: anyhow::Result<Vec<_>> = (0..processes).map(|_| in_process(clock)).collect();
     report::spans("first_use.process", clock, &spans?);
     Ok(())
 }
 
-/// `first_use.cold`: the same when the kernel has dropped what it keeps for later.
+/// `first_use.cold`: the same after the kernel has dropped its caches.
 ///
 /// # Errors
 ///
-/// A process can not be created, or gets no permission.
+/// A process cannot be created, or gets no permission.
 pub fn cold(clock: &Clock, processes: usize) -> anyhow::Result<()> {
-    // 2: the shrinkers alone (Documentation/admin-guide/sysctl/vm.rst).
+    // 2: only the shrinkers (Documentation/admin-guide/sysctl/vm.rst).
     let drop_all = || fs::write("/proc/sys/vm/drop_caches", "2");
     if let Err(error) = drop_all() {
         report::skip("first_use.cold", format!("drop_caches: {error}"));
@@ -92,19 +92,19 @@ fn in_process(clock: &Clock) -> anyhow::Result<Values> {
 ///
 /// # Errors
 ///
-/// A thread can not be created.
+/// A thread cannot be created.
 pub fn warm(clock: &Clock, threads: usize) -> anyhow::Result<()> {
     one_by_one(clock, 4)?;
     report::spans("first_use.warm", clock, &one_by_one(clock, threads)?);
     Ok(())
 }
 
-/// `first_use.unread` and `first_use.read`: as `first_use.warm`, without and with somebody who reads
-/// /proc/xfd/tasks on another CPU all the time.
+/// `first_use.unread` and `first_use.read`: like `first_use.warm`, without and with a process that keeps reading
+/// /proc/xfd/tasks on another CPU.
 ///
 /// # Errors
 ///
-/// A thread can not be created, or not be moved to its CPU.
+/// A thread cannot be created, or not be moved to its CPU.
 pub fn beside_a_reader(clock: &Clock, threads: usize) -> anyhow::Result<()> {
     let cpus = cpus::allowed()?;
     let &[here, there, ..] = cpus.as_slice() else {
@@ -144,12 +144,12 @@ pub fn beside_a_reader(clock: &Clock, threads: usize) -> anyhow::Result<()> {
     })
 }
 
-/// `first_use.pool64`: 64 threads that all hold tiles before the first of them goes; created and
-/// joined so many times.
+/// `first_use.pool64`: 64 threads that all hold tiles before the first of them exits; created and
+/// joined `times` times.
 ///
 /// # Errors
 ///
-/// A thread can not be created.
+/// A thread cannot be created.
 pub fn pool(clock: &Clock, times: usize) -> anyhow::Result<()> {
     const THREADS: usize = 64;
     let mut spans = Vec::new();
@@ -169,11 +169,11 @@ pub fn pool(clock: &Clock, times: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// `first_use.at_once.N`: N threads, each alone on its CPU, that begin together; so many times.
+/// `first_use.at_once.N`: N threads, each alone on its CPU, that start together; `times` times.
 ///
 /// # Errors
 ///
-/// A thread can not be created, or not be moved to its CPU.
+/// A thread cannot be created, or not be moved to its CPU.
 pub fn at_once(clock: &Clock, threads: usize, times: usize) -> anyhow::Result<()> {
     let cpus = cpus::allowed()?;
     let row = format!("first_use.at_once.{threads}");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Virtual CPUs: what they cost when they are made, when they leave the guest, and when the guest
-//! uses tiles first. What the guest itself does is in it, and is the same by both paths.
+//! Virtual CPUs: what they cost when they are created, when they leave the guest, and when the guest
+//! first uses tiles. The guest's own instructions are included, and are the same on both paths.
 
 use super::clock::{Clock, Values};
 use super::report;
@@ -10,11 +10,11 @@ use crate::kvm::{self, vm::Vm, ENABLE, TILE_DATA, XFD};
 use anyhow::Context;
 use xcomp::Feature;
 
-/// How often a list repeats what is measured.
+/// How often a list repeats the measured operation.
 const TIMES: u64 = 100;
 
 /// `kvm.create`, `kvm.cpuid`: KVM_CREATE_VCPU, and KVM_SET_CPUID2 that shows tiles. `kvm.life`: both, a
-/// guest that enables tiles and uses them, and the end of its machine.
+/// guest that enables tiles and uses them, and the destruction of its machine.
 ///
 /// # Errors
 ///
@@ -46,7 +46,7 @@ pub fn lives(clock: &Clock, count: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// As a kernel with AMX comes up, and its first thread that uses tiles.
+/// Does what a booting kernel with AMX does, and its first thread that uses tiles.
 fn use_tiles(vcpu: &mut Vcpu) -> anyhow::Result<()> {
     vcpu.values(&[does::serve_nm(true), does::wrmsr(XFD, TILE_DATA)])?;
     vcpu.values(&ENABLE)?;
@@ -55,8 +55,8 @@ fn use_tiles(vcpu: &mut Vcpu) -> anyhow::Result<()> {
 }
 
 /// `kvm.run`: KVM_RUN with one exit, which is to user space. `kvm.exits.plain`: a hundred exits of a guest that
-/// knows no XFD; `.armed`, of one that has armed it and used no tiles; `.tiles`, of one with live tiles.
-/// `kvm.first_uses`: a hundred times XFD armed and a tile used.
+/// does not use XFD; `.armed`: of one that has armed it and used no tiles; `.tiles`: of one with live tiles.
+/// `kvm.first_uses`: XFD armed and a tile used, a hundred times.
 ///
 /// # Errors
 ///
@@ -87,7 +87,7 @@ pub fn exits(clock: &Clock, count: usize) -> anyhow::Result<()> {
 /// Has the guest carry out `ops`, `count` times.
 fn lists(clock: &Clock, vcpu: &mut Vcpu, ops: &[Op], count: usize) -> anyhow::Result<Vec<Values>> {
     let mut spans = Vec::with_capacity(count);
-    // The first ones fill what later ones find.
+    // The first runs warm up what later ones find.
     for number in 0..count + 2 {
         vcpu.give(ops)?;
         let mark = clock.mark();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Sections of kernel code that has the FPU registers: the sample module begins and ends them for
-//! whoever writes to its file. Its text file says the ticks of the last begin and end.
+//! Sections of kernel code that own the FPU registers: the sample module begins and ends one for the
+//! task that writes to its file. Reading the file shows the ticks of the last begin and end.
 
 use super::clock::{Clock, Values};
 use super::report;
@@ -14,15 +14,15 @@ use std::thread;
 
 const SAMPLE: &str = "/proc/xfd_kernel_tiles";
 
-/// What to write for a section, who offers it, and its group of rows.
+/// What to write for a section, which code offers it, and its group of rows.
 const SECTIONS: [(&str, &str, &str); 2] = [
     ("fpu", "stock", "kernel_fpu"),
     ("tiles", "module", "kernel_tiles"),
 ];
 
-/// What a section costs: `plain` in the context of a thread without tiles, `amx` of one with eight live
-/// ones, from the begin to where the thread has its registers again; of the first, `begin` and
-/// `end` alone. As `kernel_tiles` the module's, as `kernel_fpu` the kernel's own, without tiles.
+/// What a section costs, from its begin until the thread has its registers again: `plain` in the context of a
+/// thread without tiles, `amx` in that of one with eight live tiles; `begin` and `end` are the parts of the
+/// former. `kernel_tiles` is the module's section, `kernel_fpu` the kernel's own, without tiles.
 ///
 /// # Errors
 ///
@@ -44,14 +44,14 @@ pub fn sections(clock: &Clock, count: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Of one kind of section: all of each, and the ticks of each begin and end.
+/// The results for one kind of section: its whole cost, and the ticks of each begin and end.
 struct Measured {
     spans: Vec<Values>,
     begins: Vec<u64>,
     ends: Vec<u64>,
 }
 
-/// The same number of writes without a section is taken off.
+/// Subtracts the cost of the same number of writes without a section.
 fn one_kind(clock: &Clock, section: &str, count: usize) -> anyhow::Result<Measured> {
     let nothing = writes(clock, "nothing", count)?;
     let mut with = writes(clock, section, count)?;
@@ -78,7 +78,7 @@ fn writes(clock: &Clock, what: &str, count: usize) -> anyhow::Result<Measured> {
         begins: Vec::new(),
         ends: Vec::new(),
     };
-    // The first ones find pages and lines that later ones have.
+    // The first rounds fault in pages and cache lines that later ones find.
     for round in 0..count + 4 {
         let mark = clock.mark();
         let written = file.write(what.as_bytes());

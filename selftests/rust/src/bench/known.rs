@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Work of which it is known what the clock must count.
-#![allow(unsafe_code)]
+//! Work for which the expected counts are known.
+#![expect(unsafe_code, reason = "inline assembly")]
 
 use crate::tile::{self, Tiles};
 use std::arch::asm;
 
-/// Bytes of a component's area, with room for the header.
+/// The bytes of an XSAVE area with header and tile data.
 #[repr(C, align(64))]
 struct Area([u8; 12 << 10]);
 
-/// Exactly 1,000 instructions, and what is around them.
+/// Exactly 1,000 instructions, plus those around them.
 pub fn thousand() {
-    // SAFETY: they do nothing.
+    // SAFETY: NOPs have no effect.
     unsafe { asm!(".rept 1000", "nop", ".endr", options(nomem, nostack)) };
 }
 
@@ -28,7 +28,7 @@ pub fn fill(to: &mut [u8]) {
 ///
 /// # Panics
 ///
-/// The two are not equally long.
+/// The two differ in length.
 pub fn copy(from: &[u8], to: &mut [u8]) {
     assert_eq!(from.len(), to.len());
     // SAFETY: reads exactly `from` and writes exactly `to`, which do not overlap.
@@ -38,8 +38,8 @@ pub fn copy(from: &[u8], to: &mut [u8]) {
     }
 }
 
-/// Saves eight live tiles, 8,192 bytes, and restores them, once each; `between` runs before each of
-/// the two and after them.
+/// Saves eight live tiles, 8,192 bytes, and restores them, once each; `between` runs before, between
+/// and after the two.
 pub fn save_and_restore(mut between: impl FnMut()) {
     let mut area = Box::new(Area([0; 12 << 10]));
     let mut tiles = Tiles::configure();
@@ -50,7 +50,7 @@ pub fn save_and_restore(mut between: impl FnMut()) {
     // bytes of TILEDATA: all in `area` (CPUID 0DH). The header was zero.
     unsafe { asm!("xsave64 [{}]", in(reg) at, in("eax") 1 << 18, in("edx") 0, options(nostack)) };
     between();
-    // SAFETY: it holds what XSAVE wrote; the tiles are not used by the compiler.
+    // SAFETY: the area holds what XSAVE wrote, and the compiler does not use tiles.
     unsafe { asm!("xrstor64 [{}]", in(reg) at, in("eax") 1 << 18, in("edx") 0, options(nostack)) };
     between();
     drop(tiles);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What the kernel keeps for threads that used tiles once: pages of all vmalloc areas, and all
-//! pages that are not free any more.
+//! The memory that the kernel keeps for threads that used tiles once: pages in all vmalloc areas, and all
+//! pages that are no longer free.
 
 use super::report;
 use crate::tile::Tiles;
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 const RECLAIM: &str = "/sys/module/xfd/parameters/reclaim_ms";
 const PAGE: u64 = 4096;
 
-/// Bytes of pages in vmalloc areas, and of free pages.
+/// The bytes in pages of vmalloc areas, and in free pages.
 #[derive(Clone, Copy)]
 struct Memory {
     vmalloc: u64,
@@ -24,7 +24,7 @@ struct Memory {
 impl Memory {
     fn now() -> anyhow::Result<Self> {
         let areas = fs::read_to_string("/proc/vmallocinfo")
-            .context("/proc/vmallocinfo (root alone may read it)")?;
+            .context("/proc/vmallocinfo (only root may read it)")?;
         let zones = fs::read_to_string("/proc/zoneinfo").context("/proc/zoneinfo")?;
         Ok(Memory {
             vmalloc: pages(&areas) * PAGE,
@@ -41,7 +41,7 @@ fn pages(vmallocinfo: &str) -> u64 {
         .sum()
 }
 
-/// The free pages of all zones, with those that a CPU keeps at hand: MemFree is without them.
+/// The free pages of all zones, including those in per-CPU lists, which MemFree leaves out.
 fn free(zoneinfo: &str) -> u64 {
     let number = |line: &str| {
         let line = line.trim();
@@ -65,12 +65,12 @@ fn report(row: &str, before: Memory) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// `memory.live`, `memory.idle`, `memory.reclaimed`: of so many threads that wait, first with live
-/// tiles, then after TILERELEASE, then after the module had the time to take the memory back.
+/// `memory.live`, `memory.idle`, `memory.reclaimed`: for `count` waiting threads, first with live
+/// tiles, then after TILERELEASE, then after the module had time to reclaim the memory.
 ///
 /// # Errors
 ///
-/// A thread can not be created; /proc/vmallocinfo can not be read.
+/// A thread cannot be created; /proc/vmallocinfo cannot be read.
 pub fn of_threads(count: usize) -> anyhow::Result<()> {
     if let Err(error) = Memory::now() {
         for row in ["memory.live", "memory.idle", "memory.reclaimed"] {
@@ -118,7 +118,7 @@ pub fn of_threads(count: usize) -> anyhow::Result<()> {
     })
 }
 
-/// Has the module look often, and waits until it takes no more.
+/// Has the module run passes often, and waits until it reclaims no more.
 fn reclaimed(before: Memory) -> anyhow::Result<()> {
     let row = "memory.reclaimed";
     if report::path() == "stock" {

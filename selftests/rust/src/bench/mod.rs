@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What AMX costs in the kernel, counted: each row of `machine bench`.
+//! Counts what AMX costs in the kernel: each row of `machine bench`.
 //!
 //! ```text
 //! clock      what is counted: the emulator's counters, or cycles and nanoseconds
 //! report     the lines that the runner reads
-//! known      work to check that with
+//! known      work to check the clock with
 //! guests     virtual CPUs
 //! first_use  the first tile instruction of a thread
 //! calls      system calls and signals
-//! tasks      threads, processes and images that come and go
+//! tasks      threads, processes and programs that come and go
 //! switch     context switches
 //! kernel_tiles  FPU sections of kernel code
 //! memory     what the kernel keeps for threads that used tiles once

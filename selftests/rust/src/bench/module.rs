@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The module's coming and going, and its size.
+//! Loading and unloading the module, and its size.
 
 use super::clock::{nanoseconds, Clock};
 use super::report;
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 const SIZES: &str = "/sys/module/xfd";
 
-/// Runs a program, and reports its instructions and its time. Those of its start are in it.
+/// Runs a program, and reports its instructions and its time, including those of starting it.
 fn timed(clock: &Clock, row: &str, program: &str, argument: &Path) -> anyhow::Result<()> {
     let (mark, begin) = (clock.mark(), nanoseconds());
     let status = Command::new(program)
@@ -26,7 +26,7 @@ fn timed(clock: &Clock, row: &str, program: &str, argument: &Path) -> anyhow::Re
         "{program} {} failed: {status}",
         argument.display()
     );
-    // Other CPUs have their part in it.
+    // With more CPUs, part of the work runs on the others.
     if cpus::allowed()?.len() == 1 {
         report::values_of("module", row, clock.units()[0], &values[..1]);
     }
@@ -39,7 +39,9 @@ fn wait(row: &str, mut is_so: impl FnMut() -> bool) -> anyhow::Result<()> {
     let begin = nanoseconds();
     while !is_so() {
         if nanoseconds() - begin > 60_000_000_000 {
-            bail!("{row}: the transition does not end: see /sys/kernel/livepatch/xfd/transition");
+            bail!(
+                "{row}: the transition does not finish: see /sys/kernel/livepatch/xfd/transition"
+            );
         }
         thread::sleep(Duration::from_micros(500));
     }
@@ -51,7 +53,7 @@ fn wait(row: &str, mut is_so: impl FnMut() -> bool) -> anyhow::Result<()> {
 ///
 /// # Errors
 ///
-/// What insmod says.
+/// Those of insmod.
 pub fn load(clock: &Clock, file: &Path) -> anyhow::Result<()> {
     timed(clock, "module.insmod", "insmod", file)?;
     wait("module.enable", module::is_in_charge)?;
@@ -65,7 +67,7 @@ pub fn load(clock: &Clock, file: &Path) -> anyhow::Result<()> {
 ///
 /// # Errors
 ///
-/// What rmmod says.
+/// Those of rmmod.
 pub fn unload(clock: &Clock) -> anyhow::Result<()> {
     module::disable()?;
     wait("module.disable", module::is_disabled)?;

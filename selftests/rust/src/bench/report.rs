@@ -2,12 +2,12 @@
 //! The lines that the runner reads.
 //!
 //! ```text
-//! bench ROW PATH UNIT VALUE[xTIMES]...    what was measured, in the order of size
+//! bench ROW PATH UNIT VALUE[xTIMES]...    what was measured, sorted by value
 //! bench ROW PATH skip WHY
 //! ```
 //!
-//! PATH is `stock` or `module`: who handles the first use. The lines are kept until the end: a
-//! serial port that sends disturbs what is measured.
+//! PATH is `stock` or `module`: which code handles first uses. The lines are kept until the end, because
+//! output on the serial port disturbs the measurement.
 
 use super::clock::{Clock, Values};
 use std::fmt::{Display, Write};
@@ -22,12 +22,12 @@ fn keep(line: &str) {
     lines.push('\n');
 }
 
-/// Prints all that was reported.
+/// Prints everything that was reported.
 pub fn print() {
     print!("{}", LINES.lock().unwrap_or_else(PoisonError::into_inner));
 }
 
-/// Who handles the first use now.
+/// Which code handles first uses now.
 #[must_use]
 pub fn path() -> &'static str {
     match fs::read_to_string("/sys/kernel/livepatch/xfd/enabled") {
@@ -41,23 +41,23 @@ pub fn values(row: &str, unit: &str, values: &[u64]) {
     values_of(path(), row, unit, values);
 }
 
-/// The same, by a path that is not there now.
+/// The same for a path that is not the current one.
 pub fn values_of(path: &str, row: &str, unit: &str, values: &[u64]) {
     keep(&format!("bench {row} {path} {unit}{}", run_lengths(values)));
 }
 
-/// Says why a row is not measured.
+/// Reports why a row is not measured.
 pub fn skip(row: &str, why: impl Display) {
     keep(&format!("bench {row} {} skip {why}", path()));
 }
 
-/// Reports all units of a row, without the spans in which an interrupt came if half of
-/// them are without.
+/// Reports all units of a row. If at least half of the spans had no interrupt, the others are
+/// left out.
 pub fn spans(row: &str, clock: &Clock, all: &[Values]) {
     spans_of(path(), row, clock, all);
 }
 
-/// The same, by a path that is not the one that is there now.
+/// The same for a path that is not the current one.
 pub fn spans_of(path: &str, row: &str, clock: &Clock, all: &[Values]) {
     let quiet: Vec<_> = all.iter().filter(|v| !clock.disturbed(v)).collect();
     let chosen = if 2 * quiet.len() < all.len() {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Context switches: a byte to another thread on the same CPU and one back, through two pipes.
-//! Two switches, two reads, two writes. Both have the same real-time priority where that is allowed,
+//! Context switches: a byte to another thread on the same CPU and one back, through two pipes: two
+//! switches, two reads, two writes. Both threads have the same real-time priority where that is allowed,
 //! so that each runs until it waits; otherwise the scheduler sometimes switches earlier.
 
 use super::clock::{Clock, Values};
@@ -55,8 +55,8 @@ fn round_trips(clock: &Clock, one: bool, other: bool, count: usize) -> anyhow::R
                 write(&to_write, &byte)?;
                 let got = read(&back_read, &mut byte)?;
                 let values = clock.since(&mark);
-                ensure!(got == 1, "the other thread has gone");
-                // The first ones find the other thread still on its way.
+                ensure!(got == 1, "the other thread is gone");
+                // In the first trips the other thread may not be waiting yet.
                 if trip >= 4 {
                     spans.push(values);
                 }
@@ -69,7 +69,7 @@ fn round_trips(clock: &Clock, one: bool, other: bool, count: usize) -> anyhow::R
     })
 }
 
-/// `switch.plain_plain`, `switch.amx_plain`, `switch.amx_amx`: which of the two threads has live
+/// `switch.plain_plain`, `switch.amx_plain`, `switch.amx_amx`, by which of the two threads have live
 /// tiles.
 ///
 /// # Errors

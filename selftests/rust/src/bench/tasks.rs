@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Threads, processes and images that come and go. Much of what an end costs comes later: from
-//! RCU, from a work queue. So many tasks come and go one after the other, and the span ends when
+//! Threads, processes and programs that come and go. Much of the cost of an exit comes later, from
+//! RCU or a work queue. Therefore many tasks come and go one after the other, and the span ends when
 //! the CPU has nothing left to do.
 
 use super::clock::{Clock, Values};
@@ -16,11 +16,11 @@ use std::thread;
 use std::time::Duration;
 use xcomp::Feature;
 
-/// Measures in a child process of this one, with `work`'s answer passed back.
+/// Measures in a child process, which passes back the result of `work`.
 ///
 /// # Errors
 ///
-/// What `work` says, or no process.
+/// Those of `work`, or no process can be created.
 pub fn in_child(work: impl FnOnce() -> anyhow::Result<Values>) -> anyhow::Result<Values> {
     let (from, to) = pipe()?;
     let child = sys::fork()?;
@@ -43,18 +43,18 @@ pub fn in_child(work: impl FnOnce() -> anyhow::Result<Values>) -> anyhow::Result
     let got = read(&from, &mut bytes)?;
     let (_, end) = sys::wait(child, 0)?;
     ensure!(end == End::Exit(0), "a child process ended with {end:?}");
-    ensure!(got == bytes.len(), "a child process said nothing");
+    ensure!(got == bytes.len(), "a child process gave no result");
     for (value, bytes) in values.iter_mut().zip(bytes.chunks_exact(8)) {
         *value = u64::from_le_bytes(bytes.try_into()?);
     }
     Ok(values)
 }
 
-/// Waits until the CPU does next to nothing, 10 ms at a time and so many times.
+/// Waits until the CPU was almost idle for 10 ms, this many times in a row.
 pub fn drain(clock: &Clock, times: usize) {
     const IDLE: u64 = 40_000;
     let mut quiet = 0;
-    // Where there are no counters, this is just a while.
+    // Without the counters, this merely waits for a while.
     for _ in 0..200 {
         let mark = clock.mark();
         thread::sleep(Duration::from_millis(10));
@@ -69,7 +69,7 @@ pub fn drain(clock: &Clock, times: usize) {
     }
 }
 
-/// One after the other, until all that they left has been done; for each of them.
+/// The cost per task of running them one after the other, until all deferred work is done.
 fn each(
     clock: &Clock,
     count: usize,
@@ -86,7 +86,7 @@ fn each(
     Ok(values.map(|value| value / count as u64))
 }
 
-/// The difference, unit by unit; 0 if it is less.
+/// The difference, unit by unit, but not below 0.
 #[must_use]
 pub fn less(a: &Values, b: &Values) -> Values {
     let mut difference = *a;
@@ -96,8 +96,8 @@ pub fn less(a: &Values, b: &Values) -> Values {
     difference
 }
 
-/// Reports `plain`, `amx`, `use` and `release` of a group. `run` tells what each of some tasks costs,
-/// with a tile or without, and how much of that is the first use itself.
+/// Reports `plain`, `amx`, `use` and `release` of a group. `run` measures what each of some tasks costs,
+/// with or without a tile, and how much of that is the first use itself.
 fn side_by_side(
     clock: &Clock,
     group: &str,
@@ -109,7 +109,7 @@ fn side_by_side(
         ("use", vec![]),
         ("release", vec![]),
     ];
-    // Now and then something else is going on.
+    // Now and then something else runs.
     for _ in 0..3 {
         let (plain, nothing) = run(false)?;
         let (amx, first_use) = run(true)?;
@@ -125,13 +125,13 @@ fn side_by_side(
     Ok(())
 }
 
-/// `thread.plain`: a thread from its creation to the last that is done for it after its end.
-/// `thread.amx`: the same if it uses a tile. `thread.use`: what more that is; `thread.release`:
-/// without the first use itself.
+/// `thread.plain`: a thread, from its creation to the last work deferred after its exit.
+/// `thread.amx`: the same if it uses a tile. `thread.use`: the difference; `thread.release`: the
+/// difference without the first use itself.
 ///
 /// # Errors
 ///
-/// A thread can not be created.
+/// A thread cannot be created.
 pub fn threads(clock: &Clock, count: usize) -> anyhow::Result<()> {
     let run = |uses: bool| {
         let mut spans = Vec::with_capacity(count + 1);
@@ -146,7 +146,7 @@ pub fn threads(clock: &Clock, count: usize) -> anyhow::Result<()> {
     side_by_side(clock, "thread", run)
 }
 
-/// The mean of those in which no interrupt came.
+/// The mean of the spans without an interrupt.
 #[must_use]
 pub fn typical(clock: &Clock, spans: &[Values]) -> Values {
     let quiet: Vec<_> = spans.iter().filter(|span| !clock.disturbed(span)).collect();
@@ -159,16 +159,16 @@ pub fn typical(clock: &Clock, spans: &[Values]) -> Values {
     sum.map(|sum| sum / quiet.len().max(1) as u64)
 }
 
-/// The program that becomes itself so many times.
+/// The program that executes itself again and again.
 const CHAIN: &str = "xfd_exec_chain";
 
-/// `exec.plain`: a tiny program that asks for permission and becomes itself, per time, with all that
-/// is done later. `exec.amx`: the same if it uses a tile before. `exec.use`: what more
-/// that is; `exec.release`: without the first use itself.
+/// `exec.plain`: a tiny program that asks for permission and executes itself, per exec, with all deferred
+/// work. `exec.amx`: the same if it uses a tile before. `exec.use`: the difference; `exec.release`: the
+/// difference without the first use itself.
 ///
 /// # Errors
 ///
-/// A process can not be created, or gets no permission.
+/// A process cannot be created, or gets no permission.
 pub fn execs(clock: &Clock, count: usize) -> anyhow::Result<()> {
     let chain = std::env::current_exe()?.with_file_name(CHAIN);
     if !chain.exists() {
@@ -204,7 +204,7 @@ pub fn execs(clock: &Clock, count: usize) -> anyhow::Result<()> {
             anyhow::Ok(clock.since(&mark))
         };
         start(8)?;
-        // The rest that is in both, is no exec.
+        // What both have in common is not the exec.
         let least = spent(0)?;
         anyhow::Ok(less(&spent(count)?, &least).map(|value| value / count as u64))
     };
@@ -213,12 +213,12 @@ pub fn execs(clock: &Clock, count: usize) -> anyhow::Result<()> {
     })
 }
 
-/// `fork.plain`, `fork.amx`: fork, the child's end, and waiting for it. In the second the parent
+/// `fork.plain`, `fork.amx`: fork, the child's exit, and waiting for it. In the second, the parent
 /// has live tiles.
 ///
 /// # Errors
 ///
-/// A process can not be created.
+/// A process cannot be created.
 pub fn forks(clock: &Clock, count: usize) -> anyhow::Result<()> {
     let run = || {
         let spans = (0..count + 2).map(|_| {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Asks the kernel what nobody asks it, and prints its answers, to be compared with another
+//! Asks the kernel what no program asks it, and prints the answers for comparison with another
 //! kernel's. See Documentation/stress.rst.
 
 use anyhow::{ensure, Context};
@@ -15,7 +15,7 @@ use xfd_selftests::ktap::{self, Outcome};
 use xfd_selftests::stress::plan::Choice;
 use xfd_selftests::stress::Place;
 
-/// Cases whose answers make one value.
+/// The number of cases whose answers form one value.
 const BLOCK: u64 = 10;
 const CORPUS: &str = include_str!("../../corpus/cases.txt");
 
@@ -25,10 +25,10 @@ struct Arguments {
     /// Chooses the random cases
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// How many
+    /// Number of random cases
     #[arg(long, default_value_t = 200)]
     cases: u64,
-    /// Only this one, as the output shows it
+    /// Run only this case, in the form in which the output shows it
     #[arg(long)]
     case: Option<String>,
 }
@@ -58,7 +58,7 @@ fn arguments() -> anyhow::Result<&'static Arguments> {
     ARGUMENTS.get().context("no arguments")
 }
 
-/// Runs one case; a hang or an answer that cannot be is an error.
+/// Runs one case; a hang or an impossible answer is an error.
 fn answer(runner: &mut Runner, case: &Case) -> anyhow::Result<String> {
     let answer = runner.answer(case).with_context(|| case.to_string())?;
     ensure!(!answer.contains(WRONG), "{case} -> {answer}");
@@ -88,7 +88,7 @@ fn choice(seed: u64) -> Choice {
     })
 }
 
-/// Each with a line of its own, for whoever looks for a difference; a value for each ten.
+/// One line for each case, to find differences by, and one value for every ten.
 fn random_cases() -> anyhow::Result<Outcome> {
     let Arguments { seed, cases, .. } = arguments()?;
     let (mut runner, mut choice) = (Runner::new()?, choice(*seed));
@@ -110,7 +110,7 @@ fn random_cases() -> anyhow::Result<Outcome> {
     Ok(Outcome::Passed)
 }
 
-/// What is compared between kernels must not differ on one.
+/// What is compared between kernels must not vary on a single one.
 fn answers_repeat() -> anyhow::Result<Outcome> {
     let (mut runner, mut choice) = (Runner::new()?, choice(arguments()?.seed));
     for _ in 0..20 {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Counts what AMX costs in the kernel, whoever handles the first use at the moment. The lines it
-//! prints are for the runner; `machine bench` makes a table of them.
+//! Counts what AMX costs in the kernel, whichever code handles first uses at the moment. The lines it
+//! prints are for the runner; `machine bench` turns them into a table.
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
@@ -24,15 +24,15 @@ struct Arguments {
 enum What {
     /// All rows for one thread at a time
     Rows,
-    /// First uses alone
+    /// First uses only
     FirstUse,
-    /// A little of everything that needs no long time
+    /// A little of everything that does not take long
     Brief,
     /// Virtual CPUs
     Guests,
     /// First uses on several CPUs at once
     AtOnce,
-    /// Sections of kernel code with FPU registers; the sample module must be loaded
+    /// Sections of kernel code that use FPU registers; the sample module must be loaded
     KernelTiles,
     /// Load this module
     Load { file: PathBuf },
@@ -67,10 +67,10 @@ fn measure(what: &What) -> anyhow::Result<()> {
     }
 }
 
-/// In this order: a process asks for permission once, and then has it.
+/// The order matters: a process asks for permission once, and then has it.
 fn rows(clock: &Clock) -> anyhow::Result<()> {
     cpus::pin_to(cpus::allowed()?[0])?;
-    // What a boot or a load has left to do.
+    // Lets pending work of the boot or the load finish.
     tasks::drain(clock, 10);
     calls::control(clock, 40);
     first_use::cold(clock, 16)?;

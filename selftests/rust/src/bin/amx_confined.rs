@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Executes a program in a place where something of what AMX takes is forbidden (`amx_confined WHERE PROGRAM ARGS`).
+//! Executes a program where something that AMX needs is forbidden (`amx_confined WHERE PROGRAM ARGS`).
 
 use clap::{Parser, ValueEnum};
 use std::ffi::OsString;
@@ -10,7 +10,7 @@ use xfd_selftests::seccomp::{forbid, Fate};
 /// Executes a program where something is forbidden.
 #[derive(Parser)]
 struct Arguments {
-    /// What
+    /// What is forbidden
     #[arg(value_enum)]
     place: Place,
     /// The program, and its arguments
@@ -22,9 +22,9 @@ struct Arguments {
 enum Place {
     /// A filter does not know the options of arch_prctl for tiles, and answers ENOSYS
     UnknownCalls,
-    /// A filter answers EPERM to whoever asks for tiles
+    /// A filter answers requests for tiles with EPERM
     NoPermission,
-    /// A filter kills whoever asks for tiles
+    /// A filter kills processes that ask for tiles
     NoMercy,
     /// arch_prctl answers as it did before Linux 5.16
     OldKernel,
@@ -32,7 +32,7 @@ enum Place {
     NoGuests,
     /// ptrace answers as it did before Linux 5.3
     OldPtrace,
-    /// Nobody may be traced
+    /// No process may be traced
     NoPtrace,
 }
 
@@ -55,7 +55,7 @@ fn main() -> anyhow::Result<()> {
         Place::NoPtrace => forbid(ptrace, 0..=u32::MAX, Fate::Errno(libc::EPERM)),
     }?;
     let [program, args @ ..] = arguments.program.as_slice() else {
-        unreachable!("it is required")
+        unreachable!("clap requires it")
     };
     Err(Command::new(program).args(args).exec().into())
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! That the emulated machine's counters, by which `machine bench` measures, count what they say; and
-//! that a first use takes one #NM and no more accesses to MSRs than there must be.
+//! Checks that the emulated machine's counters, by which `machine bench` measures, count what they claim, and
+//! that a first use takes one #NM and no more MSR accesses than necessary.
 
 use anyhow::{ensure, Context};
 use std::process::ExitCode;
@@ -32,7 +32,7 @@ fn clock() -> anyhow::Result<Clock> {
     Ok(Clock::best())
 }
 
-/// What `unit` counts while `work` runs and no interrupt comes.
+/// What `unit` counts while `work` runs without an interrupt.
 fn count(clock: &Clock, unit: &str, mut work: impl FnMut()) -> anyhow::Result<u64> {
     for _ in 0..100 {
         let mark = clock.mark();
@@ -42,7 +42,7 @@ fn count(clock: &Clock, unit: &str, mut work: impl FnMut()) -> anyhow::Result<u6
             return value(clock, &values, unit);
         }
     }
-    anyhow::bail!("an interrupt in each of 100 spans")
+    anyhow::bail!("an interrupt in each of 100 attempts")
 }
 
 fn value(clock: &Clock, values: &Values, unit: &str) -> anyhow::Result<u64> {
@@ -62,7 +62,7 @@ fn instructions() -> anyhow::Result<Outcome> {
         known::thousand();
         known::thousand();
     })?;
-    // Beside them a call or a return may come or go.
+    // A call or a return more or less is possible.
     ensure!((990..1010).contains(&once), "once: {once}");
     ensure!(
         (1000..1010).contains(&(twice - once)),
@@ -76,12 +76,15 @@ fn repeated() -> anyhow::Result<Outcome> {
     let mut to = vec![1; 3 * 4096];
     let one = count(&clock, "instructions", || known::fill(&mut to[..1]))?;
     let all = count(&clock, "instructions", || known::fill(&mut to))?;
-    // The slices may differ in an instruction.
+    // The two slices may differ by an instruction.
     ensure!(
         one.abs_diff(all) <= 2,
         "{all} instructions for all, {one} for one byte"
     );
-    ensure!(to.iter().all(|&byte| byte == 7), "not all was stored");
+    ensure!(
+        to.iter().all(|&byte| byte == 7),
+        "not all bytes were stored"
+    );
     Ok(Outcome::Passed)
 }
 
@@ -134,14 +137,14 @@ fn saved() -> anyhow::Result<Outcome> {
         )?;
         return Ok(Outcome::Passed);
     }
-    anyhow::bail!("an interrupt in each of 100 spans")
+    anyhow::bail!("an interrupt in each of 100 attempts")
 }
 
 fn first_use_exits() -> anyhow::Result<Outcome> {
     xcomp::request(Feature::TILE_DATA)?;
     let clock = clock()?;
     for span in first_use::one_by_one(&clock, 8)? {
-        // A thread that is preempted in the handler has its MSR written again.
+        // If a thread is preempted in the handler, its MSR is written again.
         if clock.disturbed(&span) {
             continue;
         }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Threads that stay asleep with live tiles, and as many again that come, use tiles and go, all the time. Prints `ready`
-//! when all that stay have theirs; ends when standard input has a line or ends.
+//! Threads that sleep with live tiles all the time, and as many again that keep coming, using tiles and going. Prints
+//! `ready` when all that stay have theirs; exits when standard input has a line or ends.
 
 use anyhow::Context;
 use clap::Parser;
@@ -14,7 +14,7 @@ use xfd_selftests::worker::{checked_tiles, in_threads};
 /// A process of many threads.
 #[derive(Parser)]
 struct Arguments {
-    /// So many stay; as many come and go.
+    /// Number of threads that stay; as many come and go.
     #[arg(long, default_value_t = 500)]
     threads: usize,
 }
@@ -36,7 +36,7 @@ fn main() -> anyhow::Result<()> {
             });
         }
         if number == threads {
-            let _held = end.write().expect("nobody panics");
+            let _held = end.write().expect("no thread panics");
             ready.wait();
             println!("ready");
             io::stdin().read_line(&mut String::new())?;
@@ -48,7 +48,7 @@ fn main() -> anyhow::Result<()> {
             in_threads(threads, |number| {
                 checked_tiles(number as u64, || {
                     all.wait();
-                    // They are to be seen, and others to have the CPUs as well.
+                    // Stays long enough to be seen, and leaves the CPUs to others.
                     thread::sleep(Duration::from_millis(100));
                     Ok(())
                 })

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Shows what the module does: a program without permission, one with, and for each of its
-//! threads what happened at the first tile instruction, as the kernel recorded it.
+//! Shows what the module does: a program without permission, one with it, and for each of its
+//! threads what happened at the first tile instruction, as recorded by the kernel.
 
 use anyhow::{ensure, Context};
 use clap::{Parser, ValueEnum};
@@ -24,7 +24,7 @@ struct Arguments {
     /// What the time-stamp counter counts on this machine.
     #[arg(long, value_enum, default_value_t = Clock::Ticks)]
     clock: Clock,
-    /// Uses a tile without permission, and dies of it: a part of what is shown.
+    /// Uses a tile without permission, and dies of it, as part of the demo.
     #[arg(long, hide = true)]
     unpermitted: bool,
 }
@@ -33,7 +33,7 @@ struct Arguments {
 enum Clock {
     /// Its own ticks, as on real processors.
     Ticks,
-    /// Instructions: an emulated machine with one CPU.
+    /// Instructions, as on an emulated machine with one CPU.
     Instructions,
 }
 
@@ -78,7 +78,7 @@ fn show(arguments: &Arguments) -> anyhow::Result<()> {
         let mut own = events.iter().filter(|event| event.tid == tid);
         let event = own
             .next()
-            .with_context(|| format!("nothing was recorded of thread {tid}"))?;
+            .with_context(|| format!("nothing was recorded for thread {tid}"))?;
         ensure!(
             own.next().is_none(),
             "thread {tid} was in the handler twice"
@@ -109,7 +109,7 @@ fn heading(text: &str) {
     println!("\n{text}\n");
 }
 
-/// Starts this program anew, without permission, and tells how it ended. Its thread id.
+/// Starts this program again, without permission, and prints how it ended. Returns its TID.
 fn show_unpermitted() -> anyhow::Result<u32> {
     let mut child = Command::new(std::env::current_exe()?)
         .arg("--unpermitted")
@@ -125,7 +125,7 @@ fn show_unpermitted() -> anyhow::Result<u32> {
     Ok(tid)
 }
 
-/// Asks, and computes a product in each of so many threads. Their thread ids.
+/// Asks for permission, and computes a product in each thread. Returns the TIDs.
 fn show_permitted(threads: usize) -> anyhow::Result<Vec<u32>> {
     let before = xcomp::permitted()?;
     xcomp::request(Feature::TILE_DATA).context("asking for tile data")?;
@@ -158,7 +158,7 @@ fn show_permitted(threads: usize) -> anyhow::Result<Vec<u32>> {
     Ok(reports.iter().map(|&(_, tid, _)| tid).collect())
 }
 
-/// The five steps of one first use. Of tile data, the only such facility that there is.
+/// Prints the five steps of one first use, always of tile data, which is the only such facility.
 fn show_event(name: &str, event: &FirstUse, clock: Clock) {
     let step = |number: usize, what: &str, outcome: String| {
         println!("     {number}  {what:<15}{outcome}");
@@ -207,7 +207,7 @@ fn show_event(name: &str, event: &FirstUse, clock: Clock) {
     println!("        {end}, after {} {unit}", event.tsc);
 }
 
-/// A change, or what stayed as it was.
+/// A change, or the value that did not change.
 fn arrow(before: u64, after: u64) -> String {
     if before == after {
         format!("still {after}")

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Uses tiles in a way that goes wrong, for whoever has to say why (`xfdctl doctor -- amx_dies HOW`).
-#![allow(unsafe_code)]
+//! Uses tiles in a way that goes wrong, so that another program can say why (`xfdctl doctor -- amx_dies HOW`).
+#![expect(unsafe_code, reason = "instructions and system calls that kill")]
 
 use anyhow::{bail, ensure, Context};
 use clap::{Parser, ValueEnum};
@@ -17,34 +17,34 @@ use xfd_selftests::tile::Tiles;
 /// Dies, mostly.
 #[derive(Parser)]
 struct Arguments {
-    /// Of what
+    /// What it dies of
     #[arg(value_enum)]
     how: How,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum How {
-    /// Not at all: it asks, and uses a tile
+    /// Nothing: it asks, and uses a tile
     Not,
     /// It never asks
     NoPermission,
-    /// Another thread than the first
+    /// It never asks, and a second thread uses a tile
     InAThread,
-    /// It asks for its guests alone
+    /// It asks only for its guests
     ForGuests,
-    /// It asks, and executes itself
+    /// It asks, and then executes itself
     Executed,
     /// Its alternate signal stack is too small for a frame with tiles
     SmallStack,
     /// A seccomp filter answers EPERM
     Filtered,
-    /// As before, and it ends by itself
+    /// As before, and it exits by itself
     FilteredAndEnds,
     /// As before, and it does without tiles
     FallsBack,
-    /// A seccomp filter kills whoever asks
+    /// A seccomp filter kills it when it asks
     KilledByFilter,
-    /// It never asks, and a handler ends it
+    /// It never asks, and its handler exits
     Caught,
     /// No tiles are configured
     NotConfigured,
@@ -52,17 +52,17 @@ enum How {
     NoPalette,
     /// The alternate signal stack of another thread is too small
     SmallStackOfAThread,
-    /// The same, but it asks again when that has gone
+    /// The same, but it asks again when that thread is gone
     AsksAgain,
     /// A signal frame does not fit on what is left of its alternate signal stack
     SignalInAHandler,
-    /// It asks for its guests when it has a virtual CPU
+    /// It asks for its guests when it already has a virtual CPU
     VcpuFirst,
-    /// It takes the last palette that CPUID shows
+    /// It configures the last palette that CPUID shows
     LastPalette,
-    /// It takes all memory
+    /// It uses up all memory
     EatsMemory,
-    /// Of something else
+    /// Something unrelated to tiles
     NullPointer,
 }
 
@@ -82,15 +82,15 @@ fn main() -> anyhow::Result<()> {
         }
         How::SmallStack => {
             let refused = altstack::with(8192, ask)?;
-            ensure!(refused.is_err(), "8192 bytes are enough here");
+            ensure!(refused.is_err(), "8192 bytes are enough on this kernel");
             return altstack::with(8192, use_a_tile);
         }
         How::Caught => {
             extern "C" fn end(_: libc::c_int) {
-                // SAFETY: ends the process at once.
+                // SAFETY: _exit() is async-signal-safe, and ends the process at once.
                 unsafe { libc::_exit(7) }
             }
-            // SAFETY: the handler does what a handler may.
+            // SAFETY: the handler is async-signal-safe.
             unsafe { libc::signal(libc::SIGILL, end as *const () as libc::sighandler_t) };
         }
         How::KilledByFilter => {
@@ -99,7 +99,7 @@ fn main() -> anyhow::Result<()> {
         }
         How::Filtered | How::FilteredAndEnds | How::FallsBack => {
             filter_requests(Fate::Errno(libc::EPERM))?;
-            ensure!(ask().is_err(), "the filter lets it through");
+            ensure!(ask().is_err(), "the filter does not stop the request");
             match how {
                 How::FilteredAndEnds => bail!("no tiles"),
                 How::FallsBack => return Ok(()),
@@ -108,7 +108,7 @@ fn main() -> anyhow::Result<()> {
         }
         How::SmallStackOfAThread | How::AsksAgain => {
             let refused = beside_a_small_stack(ask)?;
-            ensure!(refused.is_err(), "4096 bytes are enough here");
+            ensure!(refused.is_err(), "4096 bytes are enough on this kernel");
             if how == How::AsksAgain {
                 ask()?;
             }
@@ -126,7 +126,7 @@ fn main() -> anyhow::Result<()> {
         How::EatsMemory => eat_memory(),
         How::NotConfigured => {
             ask()?;
-            // SAFETY: #UD.
+            // SAFETY: raises #UD, which kills the process.
             unsafe { asm!("tilezero tmm0", options(nostack, nomem)) };
         }
         How::NoPalette => {
@@ -135,7 +135,7 @@ fn main() -> anyhow::Result<()> {
             struct Config([u8; 64]);
             let mut config = Config([0; 64]);
             config.0[0] = 2;
-            // SAFETY: reads 64 bytes; #GP.
+            // SAFETY: reads the 64 bytes of `config` at most; raises #GP, which kills the process.
             unsafe {
                 asm!("ldtilecfg [{}]", in(reg) &raw const config, options(nostack, readonly))
             };
@@ -148,7 +148,7 @@ fn main() -> anyhow::Result<()> {
                 .spawn(use_a_tile)?;
             user.join().ok().context("the thread panicked")?;
         }
-        // SAFETY: a page fault.
+        // SAFETY: raises a page fault, which kills the process.
         How::NullPointer => unsafe { asm!("mov {0}, [0]", out(reg) _, options(nostack, readonly)) },
         _ => use_a_tile(),
     }
@@ -159,7 +159,7 @@ fn use_a_tile() {
     Tiles::configure().zero::<0>();
 }
 
-/// That is what a request for tiles comes to from now on.
+/// From now on requests for tiles meet this fate.
 fn filter_requests(fate: Fate) -> io::Result<()> {
     const REQUEST: u32 = 0x1023;
     forbid(libc::SYS_arch_prctl, REQUEST..=REQUEST, fate)
@@ -184,10 +184,10 @@ fn beside_a_small_stack<T>(work: impl FnOnce() -> T) -> anyhow::Result<T> {
     })
 }
 
-/// A signal comes while the handler of another one is on the alternate stack, which has room for one frame.
+/// A signal arrives while the handler of another one runs on the alternate stack, which has space for one frame.
 fn signal_in_a_handler() -> anyhow::Result<()> {
     extern "C" fn first(_: libc::c_int) {
-        // SAFETY: raise() may be called in a handler.
+        // SAFETY: raise() is async-signal-safe.
         unsafe { libc::raise(libc::SIGUSR2) };
     }
     extern "C" fn second(_: libc::c_int) {}
@@ -195,7 +195,7 @@ fn signal_in_a_handler() -> anyhow::Result<()> {
         (libc::SIGUSR1, first as extern "C" fn(_)),
         (libc::SIGUSR2, second),
     ] {
-        // SAFETY: all zeros is a valid sigaction, and the handlers do what handlers may.
+        // SAFETY: all zeros is a valid sigaction, and the handlers are async-signal-safe.
         let set = unsafe {
             let mut action: libc::sigaction = mem::zeroed();
             action.sa_sigaction = handler as *const () as libc::sighandler_t;
@@ -206,12 +206,12 @@ fn signal_in_a_handler() -> anyhow::Result<()> {
     }
     use_a_tile();
     let enough_for_one = altstack::largest_frame() + 1024;
-    // SAFETY: sends a signal that has a handler.
+    // SAFETY: sends this thread a signal that has a handler.
     altstack::with(enough_for_one, || unsafe { libc::raise(libc::SIGUSR1) })?;
-    bail!("two frames fit")
+    bail!("two frames fit on the stack")
 }
 
-/// Its guests are to have tiles, when the first of their CPUs is there.
+/// Asks for tiles for its guests after creating the first virtual CPU.
 fn ask_behind_a_vcpu() -> anyhow::Result<()> {
     let kvm = kvm_ioctls::Kvm::new().context("/dev/kvm")?;
     let vm = kvm.create_vm().context("KVM_CREATE_VM")?;
@@ -219,9 +219,9 @@ fn ask_behind_a_vcpu() -> anyhow::Result<()> {
     Ok(xcomp::request_guest(Feature::TILE_DATA)?)
 }
 
-/// As programs do that ask the CPU for the shapes of its tiles: palette 0 configures none.
+/// Does as programs do that ask the CPU for the shapes of its tiles; palette 0 configures none.
 fn use_a_tile_of_the_last_palette() {
-    // SAFETY: CPUID is there; LDTILECFG reads 64 bytes.
+    // SAFETY: every x86-64 processor has CPUID; LDTILECFG reads the 64 bytes of `config`.
     unsafe {
         let last = std::arch::x86_64::__cpuid_count(0x1d, 0).eax;
         let mut config = [0_u8; 64];
@@ -235,7 +235,7 @@ fn use_a_tile_of_the_last_palette() {
     }
 }
 
-/// Takes memory until there is none.
+/// Allocates memory until none is left.
 fn eat_memory() -> ! {
     let mut eaten = Vec::new();
     loop {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Threads that have used tiles, need them no more, and sleep until standard input has a line or ends. Then they
+//! Threads that have used tiles, no longer need them, and sleep until standard input has a line or ends. Then they
 //! use tiles again. Prints `ready` when all sleep, or are about to.
 
 use anyhow::Context;
@@ -8,10 +8,10 @@ use std::io;
 use std::sync::{Barrier, RwLock};
 use xfd_selftests::worker::{checked_tiles, in_threads};
 
-/// Sleeps, with buffers for tiles that are not used.
+/// Sleeps with buffers for unused tiles.
 #[derive(Parser)]
 struct Arguments {
-    /// How many threads.
+    /// Number of threads.
     #[arg(long, default_value_t = 3)]
     threads: usize,
 }
@@ -22,7 +22,7 @@ fn main() -> anyhow::Result<()> {
     let (used, end) = (&Barrier::new(threads + 1), &RwLock::new(()));
     in_threads(threads + 1, |number| {
         if number == threads {
-            let _held = end.write().expect("nobody panics");
+            let _held = end.write().expect("no thread panics");
             used.wait();
             println!("ready");
             io::stdin().read_line(&mut String::new())?;

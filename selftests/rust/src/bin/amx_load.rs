@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-//! AMX in use for as long as something else goes on: some threads whose tiles live all the
-//! time, and always fresh ones. Prints `ready` once all have tiles; ends when its standard
-//! input ends; status 0 only if every product and every tile was right.
+//! Keeps AMX in use while something else goes on: some threads whose tiles are live all the
+//! time, and a steady supply of new ones. Prints `ready` once all have tiles; exits when standard
+//! input ends, with status 0 only if every product and every tile was right.
 
 use anyhow::{anyhow, ensure, Context};
 use clap::Parser;
@@ -16,10 +16,10 @@ use xfd_selftests::cpus;
 use xfd_selftests::matrix::{Bf16, I8};
 use xfd_selftests::worker::{checked_product, checked_tiles, in_threads};
 
-/// Uses AMX tiles until standard input ends, and says whether all went right.
+/// Uses AMX tiles until standard input ends, and reports whether everything went right.
 #[derive(Parser)]
 struct Arguments {
-    /// Threads whose tiles live all the time; as many fresh ones come and go.
+    /// Threads whose tiles are live all the time; as many new ones come and go.
     #[arg(long, default_value_t = 2)]
     threads: usize,
 
@@ -52,7 +52,7 @@ fn work(arguments: &Arguments) -> anyhow::Result<()> {
             .map(|number| scope.spawn(move || work_on(number, arguments.light, ready, products)))
             .collect();
         ready.wait();
-        // Not one of the scope: when something goes wrong nobody waits for the input's end.
+        // Not a scoped thread: if something goes wrong, nothing waits for the end of the input.
         thread::spawn(wait_for_the_end);
         println!("ready");
         let fresh = fresh_threads(arguments.threads, arguments.light);
@@ -64,7 +64,7 @@ fn work(arguments: &Arguments) -> anyhow::Result<()> {
         fresh
     })?;
     println!(
-        "right: {} {} in {} threads, and those of {fresh} fresh ones",
+        "right: {} {} in {} threads, and those of {fresh} new ones",
         products.load(Ordering::Relaxed),
         if arguments.light {
             "sets of tiles"
@@ -76,7 +76,7 @@ fn work(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Product after product in the calling thread, until it is time to stop.
+/// Computes product after product in the calling thread, until it is time to stop.
 fn work_on(
     number: u64,
     light: bool,
@@ -102,8 +102,8 @@ fn work_on(
     Ok(())
 }
 
-/// A product in each of so many fresh threads, again and again until it is time to stop. How
-/// many threads that were.
+/// Computes a product in each of `at_a_time` new threads, again and again until it is time to stop. Returns
+/// the number of threads.
 fn fresh_threads(at_a_time: usize, light: bool) -> anyhow::Result<usize> {
     let mut threads = 0;
     while !STOP.load(Ordering::Relaxed) {
@@ -130,9 +130,9 @@ fn resting() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Reads standard input to its end, then says stop.
+/// Reads standard input to its end, and then stops everything.
 fn wait_for_the_end() {
-    // An input that can not be read has ended as well.
+    // An input that cannot be read counts as ended.
     let _ = io::stdin().read_to_end(&mut Vec::new());
     STOP.store(true, Ordering::Relaxed);
 }

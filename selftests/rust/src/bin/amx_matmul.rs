@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Matrix products on tiles that must be right to the bit, while the threads that compute them
-//! take turns on a CPU, and move from one CPU to the next, with live tiles.
+//! Matrix products on tiles that must be right to the bit while the threads that compute them
+//! take turns on a CPU, or move from one CPU to the next, with live tiles.
 
 use anyhow::ensure;
 use std::process::ExitCode;
@@ -36,7 +36,7 @@ fn main() -> ExitCode {
     code
 }
 
-/// Runs `work` in so many fresh threads: each has one first use, and no more.
+/// Runs `work` in new threads, each of which has exactly one first use.
 fn each_once(
     threads: usize,
     work: impl Fn(usize) -> anyhow::Result<()> + Sync,
@@ -68,7 +68,7 @@ fn yielding() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// That the calling thread lost its CPU at least so often while `work` ran.
+/// Runs `work`, and checks that the calling thread lost its CPU at least `times` times meanwhile.
 fn preempted(times: u64, work: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
     let before = cpus::switches()?;
     work()?;
@@ -88,7 +88,7 @@ fn products_in_turns_on_one_cpu() -> anyhow::Result<Outcome> {
     })
 }
 
-/// More threads than CPUs, where the scheduler likes.
+/// More threads than CPUs, placed by the scheduler.
 fn products_on_all_cpus() -> anyhow::Result<Outcome> {
     let threads = 2 * cpus::allowed()?.len() + 1;
     each_once(threads, |number| both_products(20 + number, yielding))
@@ -100,7 +100,9 @@ fn several_cpus() -> anyhow::Result<Result<Vec<usize>, Outcome>> {
     Ok(if cpus.len() > 1 {
         Ok(cpus)
     } else {
-        Err(Outcome::Skipped("one CPU: nowhere to migrate to".into()))
+        Err(Outcome::Skipped(
+            "only one CPU: nowhere to migrate to".into(),
+        ))
     })
 }
 
@@ -117,7 +119,7 @@ fn products_that_migrate() -> anyhow::Result<Outcome> {
     })
 }
 
-/// Content for all tiles that no other number has.
+/// Contents for all tiles that are unique to this number.
 fn content(number: usize) -> [Tile; TILES] {
     std::array::from_fn(|tile| {
         Tile(std::array::from_fn(|i| {
@@ -126,7 +128,7 @@ fn content(number: usize) -> [Tile; TILES] {
     })
 }
 
-/// Loads the tiles, does `step` so many times, and looks at the tiles after each.
+/// Loads the tiles, runs `step` that many times, and checks the tiles after each.
 fn held_through(
     steps: usize,
     number: usize,
@@ -166,12 +168,10 @@ fn tiles_that_migrate() -> anyhow::Result<Outcome> {
     })
 }
 
-/// The accounts that all of the above were compared with were there.
+/// The counts with which all of the above were compared did exist.
 fn the_witness_sees() -> anyhow::Result<Outcome> {
     if Witness::begin()?.is_blind() {
-        return Ok(Outcome::Skipped(
-            "xfd_enable_feature() can not be watched here".into(),
-        ));
+        return Ok(Outcome::Skipped("cannot probe xfd_enable_feature()".into()));
     }
     Ok(Outcome::Passed)
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Threads that released their tiles and sleep, and whose buffers the module has taken. Prints `asleep` when it
-//! has them all, and goes on when standard input has a line or ends: the threads use tiles, and `right` is
-//! printed if everything is as it was.
+//! Threads that released their tiles and sleep, and whose buffers the module has reclaimed. Prints `asleep` when all
+//! buffers are reclaimed, and continues when standard input has a line or ends: the threads use tiles, and it prints
+//! `right` if everything is as before.
 
 use anyhow::{ensure, Context};
 use clap::{Parser, ValueEnum};
@@ -25,21 +25,21 @@ struct Arguments {
     /// What becomes of the threads.
     how: How,
 
-    /// How many.
+    /// Number of threads.
     #[arg(long, default_value_t = 3)]
     threads: usize,
 }
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
 enum How {
-    /// They go on.
+    /// They continue.
     GoOn,
-    /// One more thread executes this program again, which ends them all; the first thread is one of them.
+    /// A further thread executes this program again, which ends them all, including the first thread.
     Exec,
-    /// Each has to write to memory first that does not come (io_uring), ahead of what gives it its buffer. That is
-    /// so when `asleep` is printed.
+    /// Each must first write to memory that does not arrive (io_uring), before the work that gives it its buffer. It
+    /// is at that point when `asleep` is printed.
     Write,
-    /// They are of the program that was executed.
+    /// They belong to the program that was executed.
     Executed,
 }
 
@@ -59,7 +59,7 @@ fn work(arguments: &Arguments) -> anyhow::Result<()> {
             .map(|number| scope.spawn(move || stage.sleep(number)))
             .collect();
         scope.spawn(|| {
-            // They may sleep for good.
+            // The threads may sleep forever.
             if let Err(error) = stage.conduct() {
                 println!("wrong: {error:#}");
                 sys::exit_now(1);
@@ -78,9 +78,9 @@ struct Stage {
     how: How,
     before: u64,
     begun: Barrier,
-    /// They sleep until there is a byte.
+    /// They sleep until it has a byte.
     wake: Pipe,
-    /// What each has to write comes from here; a reader has a pipe for itself while it waits for a page.
+    /// The source of what each has to write; a reader holds the pipe's lock while it waits for a page, so each has one.
     bytes: Vec<Pipe>,
     pages: SlowMemory,
 }
@@ -121,7 +121,7 @@ impl Stage {
         Ok(())
     }
 
-    /// Lets the bytes come, until each thread waits for its page.
+    /// Supplies the bytes, until each thread waits for its page.
     fn begin_to_write(&self) -> anyhow::Result<()> {
         for (_, into) in &self.bytes {
             rustix::io::write(into, &[7])?;
@@ -129,16 +129,16 @@ impl Stage {
         let mut waited_for = BTreeSet::new();
         while waited_for.len() < self.bytes.len() {
             let page = self.pages.next_fault(Duration::from_secs(20))?;
-            waited_for.insert(page.context("nobody waits for a page")?);
+            waited_for.insert(page.context("no thread waits for a page")?);
         }
         Ok(())
     }
 
     /// One thread: it has used tiles, and sleeps until it is woken.
-    #[allow(unsafe_code)]
+    #[expect(unsafe_code, reason = "a read into memory that arrives late")]
     fn sleep(&self, number: usize) -> anyhow::Result<()> {
         let (from, to) = (self.bytes[number].0.as_fd(), self.pages.address(number));
-        // SAFETY: a page that is this thread's alone, and nothing refers to.
+        // SAFETY: only this thread uses the page, and nothing in Rust refers to it.
         let read = (self.how == How::Write)
             .then(|| unsafe { SlowRead::begin(from, to) })
             .transpose()?;
@@ -146,7 +146,10 @@ impl Stage {
         checked_tiles(number as u64, || Ok(()))?;
         self.begun.wait();
         let after = avx::read_with(self.wake.0.as_fd(), &registers).context("read")?;
-        ensure!(after == registers, "thread {number}: other registers");
+        ensure!(
+            after == registers,
+            "thread {number}: registers have changed"
+        );
         ensure!(!tile::configured(), "thread {number}: it has tiles");
         if let Some(read) = read {
             ensure!(read.result() == Some(1), "its read: {:?}", read.result());

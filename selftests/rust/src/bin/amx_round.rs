@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Once through everything that the module has a hand in, in a few processes: permission, first use, a signal
-//! over live tiles, a tracer that writes them, exec, exit. Again and again with `--until-line`.
+//! One round through everything that the module takes part in, in a few processes: permission, first use, a signal
+//! with live tiles, a tracer that writes them, exec, exit. Round after round with `--until-line`.
 
 use anyhow::{bail, ensure, Context};
 use clap::Parser;
@@ -15,15 +15,15 @@ use xfd_selftests::worker::checked_tiles;
 /// Uses tiles in many ways, each once.
 #[derive(Parser)]
 struct Arguments {
-    /// Goes on until standard input has a line or ends, resting in between.
+    /// Repeats until standard input has a line or ends, resting in between.
     #[arg(long)]
     until_line: bool,
 
-    /// Execs only from processes without tiles: the kernel's own exec loses a buffer that was enlarged.
+    /// Execs only from processes without tiles, since the kernel's own exec leaks enlarged buffers.
     #[arg(long)]
     small_exec: bool,
 
-    /// What exec starts: asks, uses tiles, and ends.
+    /// What exec starts: asks, uses tiles, and exits.
     #[arg(long, hide = true)]
     after_exec: bool,
 }
@@ -58,14 +58,14 @@ fn first_use(number: u64) -> anyhow::Result<()> {
     xcomp::request(Feature::TILE_DATA).context("permission")?;
     ensure!(
         xcomp::permitted()?.contains(Feature::TILE_DATA),
-        "permitted, and it does not say so"
+        "permitted, but not reported as such"
     );
     checked_tiles(number, || Ok(()))
 }
 
 extern "C" fn nothing(_: i32) {}
 
-/// A child with tiles that a signal interrupts and a tracer writes.
+/// A child whose tiles are interrupted by a signal and written by a tracer.
 fn traced() -> anyhow::Result<()> {
     let child = sys::fork()?;
     if child == 0 {
@@ -89,14 +89,14 @@ fn stops() -> anyhow::Result<()> {
     sys::on_signal(libc::SIGUSR1, nothing)?;
     ensure!(
         sys::signal_thread(sys::tid(), libc::SIGUSR1),
-        "no signal to itself"
+        "cannot signal itself"
     );
     sys::ptrace(libc::PTRACE_TRACEME, 0, 0)?;
     ensure!(sys::signal_thread(sys::tid(), libc::SIGSTOP), "no stop");
     Ok(())
 }
 
-/// A child that becomes another program, with tiles or before it has any.
+/// A child that executes another program, with tiles or before it has any.
 fn execs(small: bool) -> anyhow::Result<()> {
     let after = Exec::this_program(&["--after-exec"]);
     let child = sys::fork()?;

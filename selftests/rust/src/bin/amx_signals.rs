@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Signals to many threads at once, whose tiles live: a permission needs siglock, and so does
-//! each delivery and each sigreturn. Prints how many there were and what they took.
+//! Signals to many threads with live tiles at once: permission needs siglock, and so does each
+//! delivery and each sigreturn. Prints how many there were and how long they took.
 
 use anyhow::ensure;
 use std::cell::Cell;
@@ -20,7 +20,7 @@ thread_local! {
     static HANDLED: Cell<u64> = const { Cell::new(0) };
 }
 
-/// Signals that found tiles of the thread they interrupted, or of another one.
+/// Handlers that found tiles of the interrupted thread, or of another one.
 static NOT_INITIAL: AtomicU64 = AtomicU64::new(0);
 
 fn main() -> ExitCode {
@@ -41,7 +41,7 @@ extern "C" fn count(_: i32) {
 
 extern "C" fn count_and_use_tiles(_: i32) {
     count(0);
-    // A handler finds the tiles in their initial state (7.2: fpu__clear_user_states()).
+    // A handler must find the tiles in their initial state (7.2: fpu__clear_user_states()).
     if xfd_selftests::tile::configured() {
         NOT_INITIAL.fetch_add(1, Relaxed);
     }
@@ -52,7 +52,7 @@ extern "C" fn count_and_use_tiles(_: i32) {
     tiles.load_all(&content(HANDLED.get()));
 }
 
-/// Each of twice as many threads as CPUs signals itself. All signals arrive, and no content is
+/// Twice as many threads as CPUs signal themselves. All signals arrive, and no contents are
 /// lost.
 fn signals(tiles: bool, in_handler: bool) -> anyhow::Result<Outcome> {
     sys::on_signal(
@@ -74,7 +74,7 @@ fn signals(tiles: bool, in_handler: bool) -> anyhow::Result<Outcome> {
         for sent in 1..=SIGNALS {
             ensure!(
                 sys::signal_thread(sys::tid(), libc::SIGUSR1),
-                "no signal to itself"
+                "cannot signal itself"
             );
             let handled = HANDLED.get();
             ensure!(handled == sent, "{handled} signals handled of {sent}");

@@ -7,7 +7,7 @@ use std::hint;
 use xfd_selftests::tile::{content, Tiles};
 use xfd_selftests::{cpus, sys};
 
-/// Keeps a CPU with tiles.
+/// Keeps a CPU busy with live tiles.
 #[derive(Parser)]
 struct Arguments {
     /// The CPU.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Hundreds of threads that do everything a thread with tiles can do, at random, with every
-//! content checked. See Documentation/stress.rst.
+//! Hundreds of threads that do everything that a thread with tiles can do, at random, with all
+//! contents checked. See Documentation/stress.rst.
 
 use anyhow::{bail, ensure, Context};
 use clap::Parser;
@@ -17,19 +17,19 @@ use xfd_selftests::stress::supervisor::Supervisor;
 use xfd_selftests::stress::{child, process, Place};
 use xfd_selftests::sys;
 
-/// Uses AMX tiles in many threads, in every way at once, and checks each content
+/// Uses AMX tiles in many threads, in every way at once, and checks all contents
 #[derive(Clone, Parser)]
 struct Arguments {
     /// Chooses the operations of each thread [default: from the clock]
     #[arg(long)]
     seed: Option<u64>,
-    /// Ends after so many operations of all threads together [default: 20000]
+    /// Ends after this many operations of all threads together [default: 20000]
     #[arg(long)]
     operations: Option<u64>,
-    /// Ends after so many seconds
+    /// Ends after this many seconds
     #[arg(long)]
     seconds: Option<u64>,
-    /// Ends with standard input, and prints `ready` when all processes were started
+    /// Ends when standard input does, and prints `ready` when all processes have started
     #[arg(long)]
     until_end: bool,
     /// Processes at a time
@@ -38,7 +38,7 @@ struct Arguments {
     /// Threads in each
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
     threads: u32,
-    /// Switches CPUs off and on meanwhile
+    /// Takes CPUs offline and online meanwhile
     #[arg(long)]
     hotplug: bool,
     /// Only this process, as a failure names it: PROCESS.GENERATION
@@ -47,7 +47,7 @@ struct Arguments {
     /// What a child does after exec
     #[arg(long, hide = true)]
     child: Option<String>,
-    /// Goes on as this process after exec
+    /// Continues as this process after exec
     #[arg(long, hide = true)]
     image: Option<String>,
 }
@@ -121,7 +121,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let (shared, fd) = Shared::create().context("shared memory")?;
     let _ = RUN.set(shared);
     if module_is_loaded() {
-        // A failure must be traceable to what ran, which is not always what the sources say now.
+        // A failure must be traceable to the build that ran, which need not match the current sources.
         let build = build_id().unwrap_or_else(|e| format!("unknown: {e:#}"));
         println!("# the module's build ID {build}");
         BEFORE.get_or_init(|| Counters::now().expect("the module's counters"));
@@ -142,7 +142,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     sys::on_signal(libc::SIGTERM, stop)?;
     sys::on_signal(libc::SIGINT, stop)?;
-    // Children that outlive their parents become ours, and are judged too.
+    // Children that outlive their parents become ours, and are judged as well.
     sys::prctl(libc::PR_SET_CHILD_SUBREAPER, 1)?;
 
     let start = Instant::now();
@@ -151,7 +151,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if arguments.until_end {
         println!("ready");
         std::thread::spawn(|| {
-            // An input that can not be read has ended as well.
+            // An input that cannot be read counts as ended.
             let _ = io::stdin().read_to_end(&mut Vec::new());
             stop(0);
         });
@@ -190,12 +190,12 @@ fn the_run() -> anyhow::Result<&'static Shared> {
     RUN.get().copied().context("there was no run")
 }
 
-/// Every content was what it must be, every process and child ended as it must.
+/// All contents were right, and every process and child ended as it must.
 fn contents_and_ends() -> anyhow::Result<Outcome> {
     let failures = the_run()?.failures();
     ensure!(
         failures == 0,
-        "{failures} failures; each has a line above that begins with `wrong`"
+        "{failures} failures; each has a line above that starts with `wrong`"
     );
     Ok(Outcome::Passed)
 }
@@ -217,7 +217,7 @@ fn every_kind_was_done() -> anyhow::Result<Outcome> {
     Ok(Outcome::Passed)
 }
 
-/// At least those first uses and denials that were seen, and nothing that must not be.
+/// The module counted at least the first uses and denials that were seen, and nothing that must not happen.
 fn the_module_counted_them() -> anyhow::Result<Outcome> {
     let shared = the_run()?;
     let Some(before) = BEFORE.get() else {

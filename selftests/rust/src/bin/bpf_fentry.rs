@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Holds a BPF program on the entry of each of these functions of the kernel until its standard input has a
-//! line or ends. Says for each `attached FUNCTION` or `refused FUNCTION: WHY`, then `ready`.
+//! Attaches a BPF program to the entry of each of the given kernel functions until standard input has a
+//! line or ends. Prints `attached FUNCTION` or `refused FUNCTION: WHY` for each, then `ready`.
 
 use clap::Parser;
 use std::io;
 use xfd_selftests::bpf::Functions;
 
-/// Puts BPF programs on the entries of kernel functions.
+/// Attaches BPF programs to the entries of kernel functions.
 #[derive(Parser)]
 struct Arguments {
     /// Names of functions.

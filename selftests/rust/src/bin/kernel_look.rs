@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Looks at the running kernel, for tests that compare before and after: one question an argument.
+//! Inspects the running kernel, for tests that compare before and after: one question per argument.
 //!
 //! ```text
 //! calls=FUNCTION   its calls and jumps to other functions: FUNCTION: call TARGET
-//! list=HEAD        how many members a list has: HEAD: NUMBER
+//! list=HEAD        the number of members of a list: HEAD: NUMBER
 //! word=SYMBOL+N    the four bytes there: SYMBOL+N: NUMBER
-//! text=FUNCTION    where it is, and its bytes: FUNCTION ADDRESS BYTES (for rust/xstate/tests/near_calls/)
+//! text=FUNCTION    its address and bytes: FUNCTION ADDRESS BYTES (for rust/xstate/tests/near_calls/)
 //! ```
 
 use anyhow::{bail, Context};
@@ -15,7 +15,7 @@ use xfd_selftests::kernel_text::KernelText;
 /// Shows parts of the running kernel.
 #[derive(Parser)]
 struct Arguments {
-    /// What to look at: calls=FUNCTION, list=HEAD, word=SYMBOL+N, text=FUNCTION.
+    /// What to show: calls=FUNCTION, list=HEAD, word=SYMBOL+N, text=FUNCTION.
     #[arg(required = true)]
     questions: Vec<String>,
 }

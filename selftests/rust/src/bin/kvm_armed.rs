@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Tiles of a vCPU whose XFD is armed: they are not loaded, and not given away.
+//! Tiles of a vCPU whose XFD is armed: they are neither loaded nor handed out.
 
 use anyhow::ensure;
 use std::process::ExitCode;
@@ -29,7 +29,7 @@ fn main() -> ExitCode {
     ktap::run(TESTS)
 }
 
-/// The host arms XFD over live tiles that are in memory: XRSTORS must not find them there. The C code clears
+/// The host arms XFD while the guest's live tiles are in memory, where XRSTORS must not find them. The C code clears
 /// them only if the calling thread's own registers are in memory (arch/x86/kernel/fpu/core.c:338).
 fn armed_by_the_host_over_live_tiles() -> anyhow::Result<Outcome> {
     if !module_is_loaded() {
@@ -43,7 +43,7 @@ fn armed_by_the_host_over_live_tiles() -> anyhow::Result<Outcome> {
         vcpu.values(&ENABLE)?;
         for round in 0..3 {
             vcpu.values(&[does::wrmsr(XFD, 0), does::load(), does::check()])?;
-            ensure!(vcpu.set_msr(XFD, TILE_DATA)?, "XFD is not taken");
+            ensure!(vcpu.set_msr(XFD, TILE_DATA)?, "XFD was refused");
             let now = Area::of(&vcpu, LARGE)?;
             now.expect_tile_bits(TILE_CFG)?;
             let outcomes = vcpu.run(&[does::zero(), does::wrmsr(XFD_ERR, 0)])?;
@@ -52,13 +52,13 @@ fn armed_by_the_host_over_live_tiles() -> anyhow::Result<Outcome> {
                 "round {round}: {outcomes:x?}"
             );
         }
-        ensure!(vcpu.number(layout::WRONG)? == 0, "other tiles");
+        ensure!(vcpu.number(layout::WRONG)? == 0, "wrong tiles");
         Ok(())
     })
 }
 
-/// The guest armed XFD over live tiles: in the area they are not in use, and no byte of them is there.
-/// Once by a write that is intercepted, and once by one that is not.
+/// The guest armed XFD over live tiles: the area shows them as not in use, and holds none of their bytes.
+/// Once with a write that is intercepted, and once with one that is not.
 fn armed_tiles_are_not_given() -> anyhow::Result<()> {
     let (_vm, mut vcpu) = kvm::with_tiles()?;
     vcpu.set_tiles(&content(1))?;
@@ -73,13 +73,13 @@ fn armed_tiles_are_not_given() -> anyhow::Result<()> {
         area.expect_tile_bits(TILE_CFG)?;
         ensure!(
             area.0[DATA..].iter().all(|&byte| byte == 0),
-            "round {round}: bytes of tiles"
+            "round {round}: the area holds tile bytes"
         );
     }
     Ok(())
 }
 
-/// CVE-2026-23005: tiles that came in while XFD is armed would be #NM in the host when it loads them.
+/// CVE-2026-23005: tiles set while XFD is armed would raise #NM in the host when it loads them.
 fn tiles_for_an_armed_guest_are_dropped() -> anyhow::Result<()> {
     let (_vm, mut vcpu) = kvm::with_tiles()?;
     vcpu.set_tiles(&content(2))?;
@@ -95,7 +95,7 @@ fn tiles_for_an_armed_guest_are_dropped() -> anyhow::Result<()> {
         let xmm0 = now.word(XMM0);
         ensure!(
             xmm0 == 0x1234 + round,
-            "round {round}: XMM0 {xmm0:#x}, not what was given"
+            "round {round}: XMM0 is {xmm0:#x}, not what was set"
         );
         ktap::answer(
             &format!("kvm.set_xsave.armed.{round}.tile_bits"),
@@ -107,7 +107,7 @@ fn tiles_for_an_armed_guest_are_dropped() -> anyhow::Result<()> {
             outcomes[0] == Ended::Exception(NM, 0),
             "round {round}: {outcomes:x?}"
         );
-        // What the guest finds is the initial state.
+        // The guest must find the initial state.
         vcpu.set_tiles(&[Tile::ZERO; 8])?;
         let values = vcpu.values(&[does::wrmsr(XFD, 0), does::xgetbv(1), does::check()])?;
         ensure!(
@@ -117,7 +117,7 @@ fn tiles_for_an_armed_guest_are_dropped() -> anyhow::Result<()> {
         );
         ensure!(
             values[2] == 0,
-            "round {round}: tiles that were dropped are there"
+            "round {round}: dropped tiles are still there"
         );
     }
     Ok(())

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Guests with tiles beside threads with tiles on the same CPU, through signals, and in other threads.
+//! Guests with tiles beside threads with tiles on the same CPU, with signals, and across threads.
 
 use anyhow::ensure;
 use std::process::ExitCode;
@@ -27,7 +27,7 @@ fn main() -> ExitCode {
     ktap::run(TESTS)
 }
 
-/// Uses tiles on this CPU, until told to stop; how often it did.
+/// Uses tiles on this CPU until told to stop, and returns how often it did.
 fn use_tiles(stop: &AtomicBool) -> anyhow::Result<u64> {
     let mut rounds = 0;
     let mut tiles = Tiles::configure();
@@ -68,14 +68,14 @@ fn beside_another_thread() -> anyhow::Result<()> {
         }
         ensure!(
             vcpu.number(layout::WRONG)? == 0,
-            "the guest found other tiles"
+            "the guest found wrong tiles"
         );
         Ok(())
     })
 }
 
-/// The guest writes XFD over live tiles, without an exit; what interrupts it finds them in the
-/// registers, XFD set, and the kernel's copy behind (CVE-2026-23005).
+/// The guest writes XFD over live tiles without an exit. An interrupt then finds the tiles in the
+/// registers, XFD set, and the kernel's copy out of date (CVE-2026-23005).
 fn arming_while_others_use_the_cpu() -> anyhow::Result<()> {
     beside(|| {
         let (_vm, mut vcpu) = kvm::configured(8)?;
@@ -94,7 +94,7 @@ fn arming_while_others_use_the_cpu() -> anyhow::Result<()> {
         let (rounds, wrong) = (vcpu.number(layout::ROUNDS)?, vcpu.number(layout::WRONG)?);
         ensure!(
             (rounds, wrong) == (2000, 0),
-            "{rounds} rounds, {wrong} times other tiles"
+            "wrong tiles in {wrong} of {rounds} rounds"
         );
         Ok(())
     })
@@ -110,8 +110,8 @@ extern "C" fn handler(_: i32) {
     assert!(tiles.store_all() == content(number), "tiles in a handler");
 }
 
-/// Sends `count` signals to a thread, each when the one before was handled and the guest has made a round
-/// since; then stops the guest. Goes at once if the guest has ended.
+/// Sends `count` signals to a thread, each after the previous one was handled and the guest has completed a round
+/// since, and then stops the guest. Returns at once if the guest has ended.
 fn disturb(vcpu: &Guest, tid: i32, count: u64) -> anyhow::Result<()> {
     let mut seen = 0;
     for sent in 0..count {
@@ -131,7 +131,7 @@ fn disturb(vcpu: &Guest, tid: i32, count: u64) -> anyhow::Result<()> {
     Ok(vcpu.memory.write_obj(1_u64, vcpu.stop)?)
 }
 
-/// What another thread sees of a guest that runs.
+/// What another thread sees of a running guest.
 struct Guest {
     memory: GuestMemoryMmap,
     rounds: GuestAddress,
@@ -139,7 +139,7 @@ struct Guest {
     ended: AtomicBool,
 }
 
-/// Each takes the vCPU out of the guest; a frame with the thread's own tiles, and back.
+/// Each signal makes the vCPU exit, and takes a frame with the thread's own tiles and back.
 fn signals_while_the_guest_runs() -> anyhow::Result<()> {
     const COUNT: u64 = 50;
     xcomp::request(Feature::TILE_DATA)?;
@@ -170,13 +170,13 @@ fn signals_while_the_guest_runs() -> anyhow::Result<()> {
     })?;
     tile::expect(&tiles.store_all(), 10)?;
     let wrong = vcpu.number(layout::WRONG)?;
-    ensure!(wrong == 0, "the guest found other tiles {wrong} times");
+    ensure!(wrong == 0, "the guest found wrong tiles {wrong} times");
     let signals = SIGNALS.load(Ordering::Relaxed);
     ensure!(signals == COUNT, "{signals} signals");
     Ok(())
 }
 
-/// Each time another thread enters it, one that has tiles or one that has none.
+/// A different thread enters it each time, one with tiles or one without.
 fn a_vcpu_that_changes_threads() -> anyhow::Result<()> {
     xcomp::request(Feature::TILE_DATA)?;
     let (_vm, mut vcpu) = kvm::configured(11)?;
@@ -194,7 +194,7 @@ fn a_vcpu_that_changes_threads() -> anyhow::Result<()> {
                 }
                 ensure!(
                     vcpu.values(&[does::check()])? == [0],
-                    "round {round}: other tiles"
+                    "round {round}: wrong tiles"
                 );
                 tiles.map_or(Ok(()), |mut tiles| {
                     tile::expect(&tiles.store_all(), round as u64)
@@ -206,7 +206,7 @@ fn a_vcpu_that_changes_threads() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Reclaim looks often, until this is dropped; nothing without the module.
+/// Reclaim passes run often until this is dropped; no effect without the module.
 struct Shortest(Option<String>);
 
 const INTERVAL: &str = "/sys/module/xfd/parameters/reclaim_ms";
@@ -230,8 +230,8 @@ impl Drop for Shortest {
     }
 }
 
-/// A thread sleeps until the vCPU is free, without its buffer; then it enters the guest, and has its own tiles
-/// afterwards, with no second first use.
+/// A thread sleeps without its buffer until the vCPU is free. Then it enters the guest, and afterwards has its own
+/// tiles without a second first use.
 fn a_vcpu_that_is_waited_for() -> anyhow::Result<()> {
     xcomp::request(Feature::TILE_DATA)?;
     let (_vm, mut vcpu) = kvm::configured(12)?;
@@ -274,7 +274,7 @@ fn a_vcpu_that_is_waited_for() -> anyhow::Result<()> {
     })?;
     ensure!(
         vcpu.number(layout::WRONG)? == 0,
-        "the guest found other tiles"
+        "the guest found wrong tiles"
     );
     if let Some(before) = before {
         let now = Counters::now()?;
@@ -284,7 +284,7 @@ fn a_vcpu_that_is_waited_for() -> anyhow::Result<()> {
         );
         ensure!(
             (uses, taken) == (1, 1),
-            "{uses} first uses, {taken} buffers were taken"
+            "{uses} first uses, {taken} buffers were reclaimed"
         );
     }
     Ok(())

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A vCPU's XSAVE area: how large it is, what is in it in each state, and what is refused.
+//! A vCPU's XSAVE area: its size, its contents in each state, and what is refused.
 
 use anyhow::{ensure, Context};
 use kvm_bindings::KVM_CAP_XSAVE2;
@@ -36,7 +36,7 @@ fn main() -> ExitCode {
     ktap::run(TESTS)
 }
 
-/// arch/x86/kvm/x86.c:4552: what the process may use, not what a vCPU has.
+/// arch/x86/kvm/x86.c:4552: the size depends on what the process may use, not on what a vCPU has.
 fn capability() -> anyhow::Result<()> {
     let size = || -> anyhow::Result<i32> {
         let kvm = kvm::open()?;
@@ -57,7 +57,7 @@ fn capability() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// All three ioctls take and give exactly `size` bytes; GET_XSAVE only if that is its own size.
+/// All three ioctls read or write exactly `size` bytes; GET_XSAVE only if that is its own size.
 fn has_size(vcpu: &Vcpu, size: usize) -> anyhow::Result<()> {
     let old = errno(ioctls::get_xsave(&vcpu.fd, &mut Fenced::new(&[0; SMALL])?));
     let expected = if size == SMALL { 0 } else { libc::EINVAL };
@@ -97,7 +97,7 @@ fn cpuid_with_tiles() -> anyhow::Result<()> {
     has_size(&vcpu, LARGE)
 }
 
-/// The C code never makes it smaller again (arch/x86/kernel/fpu/core.c:311).
+/// The C code never shrinks the buffer again (arch/x86/kernel/fpu/core.c:311).
 fn cpuid_given_and_taken_back() -> anyhow::Result<()> {
     let (_vm, vcpu) = kvm::hiding(0)?;
     let cpuid = with_xcr0(&kvm::supported_cpuid(&kvm::open()?)?, 0, TILES)?;
@@ -105,10 +105,10 @@ fn cpuid_given_and_taken_back() -> anyhow::Result<()> {
         .set_cpuid2(&cpuid)
         .context("KVM_SET_CPUID2 without tiles")?;
     has_size(&vcpu, LARGE)?;
-    ensure!(!vcpu.set_msr(XFD, TILE_DATA)?, "XFD[18] is taken");
+    ensure!(!vcpu.set_msr(XFD, TILE_DATA)?, "XFD[18] was accepted");
     ensure!(
         vcpu.set_xcr0(kvm::XCR0_WITH_TILES) == Err(libc::EINVAL),
-        "XCR0 is taken"
+        "XCR0 was accepted"
     );
     let live = Area::of(&vcpu, LARGE)?.with(XSTATE_BV, TILES);
     let taken = live.give(&vcpu)?;
@@ -135,7 +135,7 @@ fn what_a_new_vcpu_has() -> anyhow::Result<()> {
     expect(&area, 0, None)
 }
 
-/// Which of the two components are there, and their bytes: zeros if they are not.
+/// Checks which of the two components are present, and their bytes, which are zero if they are not.
 fn expect(area: &Area, components: u64, tiles: Option<&[Tile; 8]>) -> anyhow::Result<()> {
     area.expect_tile_bits(components)?;
     let xcomp_bv = area.word(XCOMP_BV);
@@ -149,7 +149,7 @@ fn expect(area: &Area, components: u64, tiles: Option<&[Tile; 8]>) -> anyhow::Re
         || vec![0; LARGE - DATA],
         |t| t.iter().flat_map(|t| t.0).collect(),
     );
-    ensure!(area[DATA..] == expected, "the tiles are other ones");
+    ensure!(area[DATA..] == expected, "wrong tiles");
     Ok(())
 }
 
@@ -175,7 +175,7 @@ fn released() -> anyhow::Result<()> {
     expect(&Area::of(&vcpu, LARGE)?, 0, None)
 }
 
-/// Other tiles are written over the guest's, and then none.
+/// Writes different tiles over the guest's, and then none.
 fn written_tiles_are_the_guests() -> anyhow::Result<()> {
     let (_vm, mut vcpu) = kvm::hiding(0)?;
     vcpu.set_tiles(&content(4))?;
@@ -189,7 +189,7 @@ fn written_tiles_are_the_guests() -> anyhow::Result<()> {
     vcpu.set_tiles(&content(5))?;
     ensure!(
         vcpu.values(&[guest::check()])? == [0],
-        "the guest has other tiles"
+        "the guest has wrong tiles"
     );
     let bv = written.word(XSTATE_BV);
     written = written.with(XSTATE_BV, bv & !TILE_DATA);
@@ -201,7 +201,7 @@ fn written_tiles_are_the_guests() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// As after a live migration: XCR0 is still 1 when the tiles come.
+/// As after a live migration: XCR0 is still 1 when the tiles are written.
 fn written_before_the_guest_runs() -> anyhow::Result<()> {
     let (vm, mut source) = kvm::hiding(0)?;
     source.set_tiles(&content(6))?;
@@ -212,7 +212,7 @@ fn written_before_the_guest_runs() -> anyhow::Result<()> {
     ensure!(written.give(&vcpu)? == 0, "KVM_SET_XSAVE");
     ensure!(
         Area::of(&vcpu, LARGE)? == written,
-        "another area is read than was written"
+        "the area read differs from the one written"
     );
     vcpu.set_tiles(&content(6))?;
     let values = vcpu.values(&[
@@ -222,12 +222,12 @@ fn written_before_the_guest_runs() -> anyhow::Result<()> {
         guest::check(),
     ])?;
     ensure!(values[2] & TILES == TILES, "XINUSE {:#x}", values[2]);
-    ensure!(values[3] == 0, "the guest has other tiles");
+    ensure!(values[3] == 0, "the guest has wrong tiles");
     Ok(())
 }
 
-/// The larger buffer is made at KVM_SET_CPUID2. The C code copies nothing to it (arch/x86/kernel/fpu/xstate.c:1587), the module
-/// does: what was written before is not lost.
+/// KVM_SET_CPUID2 allocates the larger buffer. The C code copies nothing to it (arch/x86/kernel/fpu/xstate.c:1587); the
+/// module does, so what was written before is not lost.
 fn written_before_cpuid() -> anyhow::Result<()> {
     const XMM: std::ops::Range<usize> = XMM0..XMM0 + 256;
     xcomp::request_guest(Feature::TILE_DATA)?;
@@ -246,7 +246,7 @@ fn written_before_cpuid() -> anyhow::Result<()> {
     );
     let initial = read.0[XMM].iter().all(|&byte| byte == 0);
     if module_is_loaded() {
-        ensure!(kept, "what was written is lost");
+        ensure!(kept, "what was written was lost");
     }
     ensure!(
         kept || initial,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The same as `xfd_every` for what KVM asks of the kernel's FPU code.
+//! Like `xfd_every`, for the kernel FPU code that KVM calls.
 
 use clap::Parser;
 use std::process::ExitCode;

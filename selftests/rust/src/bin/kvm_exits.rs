@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! How many exits it costs that a guest uses tiles.
+//! How many exits a guest's use of tiles costs.
 
 use anyhow::ensure;
 use std::fs;
@@ -21,15 +21,15 @@ const TESTS: &[ktap::Test] = kvm_tests![
 
 fn main() -> ExitCode {
     match fs::read_to_string("/proc/sys/kernel/osrelease") {
-        // Two or three more in a test, seen on the kernel of machine/debug.config; not explained.
+        // The kernel of machine/debug.config shows two or three more per test, for unknown reasons.
         Ok(release) if release.contains("-debug") => {
-            ktap::skip_all("a debug kernel: a vCPU leaves for other reasons as well")
+            ktap::skip_all("a debug kernel: a vCPU exits for other reasons as well")
         }
         _ => ktap::run(TESTS),
     }
 }
 
-/// A vCPU that has run each operation once, so that its memory is there, and its counters.
+/// A vCPU that has run each operation once, so that its memory is mapped, and its counters.
 fn warm() -> anyhow::Result<(kvm::vm::Vm, Vcpu, Stats)> {
     let (vm, mut vcpu) = kvm::with_tiles()?;
     let stats = Stats::of(&vcpu.fd)?;
@@ -44,14 +44,14 @@ fn warm() -> anyhow::Result<(kvm::vm::Vm, Vcpu, Stats)> {
     Ok((vm, vcpu, stats))
 }
 
-/// How many exits `ops` cost, without that at the end of the list.
+/// How many exits `ops` cost, without the one at the end of the list.
 fn cost(vcpu: &mut Vcpu, stats: &Stats, ops: &[Op]) -> anyhow::Result<u64> {
     let before = stats.exits()?;
     vcpu.run(ops)?;
     Ok(stats.exits()? - before - 1)
 }
 
-/// arch/x86/kvm/vmx/vmx.c:2356: intercepted up to the first write that is not 0.
+/// arch/x86/kvm/vmx/vmx.c:2356: writes are intercepted up to the first one that is not 0.
 fn exits() -> anyhow::Result<()> {
     let (_vm, mut vcpu, stats) = warm()?;
     let steps = [
@@ -91,7 +91,7 @@ fn exits() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// #NM, and the write of XFD_ERR.
+/// Two each: #NM, and the write of XFD_ERR.
 fn exits_of_first_uses() -> anyhow::Result<()> {
     const USES: u64 = 200;
     let (_vm, mut vcpu, stats) = warm()?;
@@ -129,16 +129,16 @@ fn toggles_cost_no_exit() -> anyhow::Result<()> {
         rounds == TIMES && cost == 0,
         "{rounds} rounds, {cost} exits"
     );
-    ensure!(vcpu.number(layout::WRONG)? == 0, "other tiles");
+    ensure!(vcpu.number(layout::WRONG)? == 0, "wrong tiles");
     Ok(())
 }
 
-/// A guest that arms XFD before it sets XCR0, as Linux does on all CPUs but the first: its first one is as any other.
+/// A guest arms XFD before it sets XCR0, as Linux does on all CPUs but the first; its first use costs what any other does.
 fn first_use_of_a_vcpu() -> anyhow::Result<()> {
     let (_vm, mut vcpu) = kvm::with_tiles()?;
     let stats = Stats::of(&vcpu.fd)?;
     vcpu.values(&[ENABLE[0], does::wrmsr(XFD, TILE_DATA), ENABLE[1], ENABLE[2]])?;
-    // An exception, so that the stack is there.
+    // Takes an exception, so that the stack is mapped.
     vcpu.run(&[does::serve_nm(true), does::wrmsr(XFD, u64::MAX)])?;
     let first = cost(&mut vcpu, &stats, &[does::zero()])?;
     ktap::answer("kvm.exits.first_use_of_a_vcpu", first);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A guest uses tiles: what it needs for that, and its first use.
+//! A guest uses tiles: what that requires, and its first use.
 
 use anyhow::ensure;
 use std::process::ExitCode;
@@ -27,7 +27,7 @@ fn main() -> ExitCode {
     ktap::run(TESTS)
 }
 
-/// What each operation is to end with; `None`: any value.
+/// Runs the operations and checks their outcomes; `None` stands for any value.
 fn expect(vcpu: &mut Vcpu, steps: &[(Op, Option<Outcome>)]) -> anyhow::Result<()> {
     let ops: Vec<_> = steps.iter().map(|(op, _)| *op).collect();
     for ((op, expected), outcome) in steps.iter().zip(vcpu.run(&ops)?) {
@@ -90,7 +90,7 @@ fn no_xfd_no_exception() -> anyhow::Result<()> {
     )
 }
 
-/// The registers that a guest's #NM handler reads, and the tiles after it let the guest go on.
+/// The registers that a guest's #NM handler reads, and the tiles after it has let the guest continue.
 fn first_use_is_nm() -> anyhow::Result<()> {
     let (_vm, mut vcpu) = kvm::with_tiles()?;
     vcpu.set_tiles(&content(2))?;
@@ -120,7 +120,7 @@ fn first_use_is_nm() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// As Linux does it on all CPUs but the first: what XCR0 enables is disabled already.
+/// As Linux does on all CPUs but the first: what XCR0 enables is already armed.
 fn xfd_before_xcr0() -> anyhow::Result<()> {
     let (_vm, mut vcpu) = kvm::with_tiles()?;
     vcpu.set_tiles(&content(3))?;
@@ -150,7 +150,7 @@ fn xfd_before_xcr0() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Through all that enables, arms and uses tiles.
+/// Other registers keep their contents while tiles are enabled, armed and used.
 fn other_registers_stay() -> anyhow::Result<()> {
     let (_vm, mut vcpu) = kvm::with_tiles()?;
     vcpu.set_tiles(&content(3))?;
@@ -167,16 +167,16 @@ fn other_registers_stay() -> anyhow::Result<()> {
     ];
     for op in steps {
         let values = vcpu.values(&[op, does::check_xmm()])?;
-        ensure!(values[1] == 0, "{op:x?}: other XMM registers");
+        ensure!(values[1] == 0, "{op:x?}: XMM registers have changed");
         ensure!(
             vcpu.values(&[does::check_xmm()])? == [0],
-            "{op:x?} and an exit: other XMM registers"
+            "{op:x?} and an exit: XMM registers have changed"
         );
     }
     Ok(())
 }
 
-/// As a kernel does it, a hundred times, each with an exit to this process in between.
+/// Serves first uses as a kernel does, a hundred times with an exit to this process in between.
 fn served_first_use() -> anyhow::Result<()> {
     let (_vm, mut vcpu) = kvm::with_tiles()?;
     vcpu.values(&ENABLE)?;
@@ -190,7 +190,7 @@ fn served_first_use() -> anyhow::Result<()> {
             does::rdmsr(XFD),
         ];
         let values = vcpu.values(&ops)?;
-        ensure!(values[2] == 0, "round {round}: other tiles");
+        ensure!(values[2] == 0, "round {round}: wrong tiles");
         ensure!(values[3] == 0, "round {round}: XFD {:#x}", values[3]);
         let (count, err) = (vcpu.number(layout::NM_COUNT)?, vcpu.number(layout::NM_ERR)?);
         ensure!(
@@ -201,7 +201,7 @@ fn served_first_use() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The host's permission is not asked for: this process has none for itself.
+/// The host's permission does not matter: this process has none for itself.
 fn nm_is_the_guests_own() -> anyhow::Result<()> {
     let host = xcomp::permitted()?;
     ensure!(!host.contains(xcomp::Feature::TILE_DATA), "host {host}");
@@ -229,7 +229,7 @@ fn vcpus_have_their_own() -> anyhow::Result<()> {
         let (wrong, served) = (vcpu.number(layout::WRONG)?, vcpu.number(layout::NM_COUNT)?);
         ensure!(
             (wrong, served) == (0, 200),
-            "{wrong} times other tiles, {served} #NM"
+            "wrong tiles {wrong} times, {served} #NM"
         );
         Ok(())
     })

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A guest's IA32_XFD and IA32_XFD_ERR: who may write what, and tiles whose component XFD disables.
+//! A guest's IA32_XFD and IA32_XFD_ERR: which values guest and host may write, and tiles that XFD has armed.
 
 use anyhow::{ensure, Context};
 use kvm_bindings::CpuId;
@@ -43,7 +43,7 @@ fn listed() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Which of these values KVM_SET_MSRS takes; what is refused changes nothing.
+/// Checks which of these values KVM_SET_MSRS accepts; a refused one changes nothing.
 fn takes(vcpu: &Vcpu, values: &[(u64, bool)]) -> anyhow::Result<()> {
     for msr in [XFD, XFD_ERR] {
         ensure!(
@@ -68,7 +68,7 @@ fn takes(vcpu: &Vcpu, values: &[(u64, bool)]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// arch/x86/kvm/x86.c:3851: components of the guest's XCR0 that XFD can disable.
+/// arch/x86/kvm/x86.c:3851: the components that XFD can arm and that the guest may have.
 fn written_by_the_host() -> anyhow::Result<()> {
     let (_vm, vcpu) = kvm::with_tiles()?;
     let bad = [TILES, TILE_CFG, 4, 1 << 63, u64::MAX].map(|value| (value, false));
@@ -78,7 +78,7 @@ fn written_by_the_host() -> anyhow::Result<()> {
     )
 }
 
-/// A vCPU in a process that may use tiles, with other leaves than all that KVM supports.
+/// A vCPU in a process that may use tiles, with CPUID leaves changed from those that KVM supports.
 fn permitted(change: impl FnOnce(&CpuId) -> anyhow::Result<CpuId>) -> anyhow::Result<(Vm, Vcpu)> {
     xcomp::request_guest(Feature::TILE_DATA)?;
     let kvm = kvm::open()?;
@@ -94,7 +94,7 @@ fn written_by_the_host_without_tiles() -> anyhow::Result<()> {
     takes(&vm.bare_vcpu(0)?, &[(TILE_DATA, false), (0, true)])
 }
 
-/// Each of these ends in #GP.
+/// Checks that each of these ends in #GP.
 fn faults(vcpu: &mut Vcpu, ops: &[Op]) -> anyhow::Result<()> {
     for (op, outcome) in ops.iter().zip(vcpu.run(ops)?) {
         ensure!(
@@ -105,7 +105,7 @@ fn faults(vcpu: &mut Vcpu, ops: &[Op]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// While WRMSR is intercepted, and when it is not.
+/// Both while WRMSR is intercepted, and when it no longer is.
 fn written_by_the_guest() -> anyhow::Result<()> {
     let (_vm, mut vcpu) = kvm::with_tiles()?;
     vcpu.values(&ENABLE)?;
@@ -161,7 +161,7 @@ fn a_guest_without_xfd_has_neither() -> anyhow::Result<()> {
     )
 }
 
-/// KVM sees no write of the guest any more.
+/// Once KVM no longer intercepts the guest's writes.
 fn what_the_guest_wrote_is_read() -> anyhow::Result<()> {
     let (_vm, mut vcpu) = kvm::with_tiles()?;
     vcpu.values(&ENABLE)?;
@@ -180,8 +180,8 @@ fn what_the_host_wrote_is_in_force() -> anyhow::Result<()> {
     let (_vm, mut vcpu) = kvm::with_tiles()?;
     vcpu.values(&ENABLE)?;
     for round in 0..3 {
-        ensure!(vcpu.set_msr(XFD, TILE_DATA)?, "XFD is not taken");
-        ensure!(vcpu.set_msr(XFD_ERR, TILE_DATA)?, "XFD_ERR is not taken");
+        ensure!(vcpu.set_msr(XFD, TILE_DATA)?, "XFD was refused");
+        ensure!(vcpu.set_msr(XFD_ERR, TILE_DATA)?, "XFD_ERR was refused");
         let outcomes = vcpu.run(&[
             does::rdmsr(XFD),
             does::rdmsr(XFD_ERR),
@@ -202,14 +202,14 @@ fn what_the_host_wrote_is_in_force() -> anyhow::Result<()> {
         );
         let is = vcpu.msr(XFD_ERR)?;
         ensure!(is == Some(TILE_DATA), "XFD_ERR after #NM: {is:x?}");
-        ensure!(vcpu.set_msr(XFD, 0)?, "XFD is not taken");
+        ensure!(vcpu.set_msr(XFD, 0)?, "XFD was refused");
         // Without live tiles: see the next test.
         vcpu.values(&[does::zero(), does::release(), does::configure()])?;
     }
     Ok(())
 }
 
-/// 3ef0df3f760f: the guest has XFD armed, so #NM is KVM's first.
+/// 3ef0df3f760f: the guest has XFD armed, so KVM intercepts #NM.
 fn nm_by_ts_leaves_xfd_err() -> anyhow::Result<()> {
     let (_vm, mut vcpu) = kvm::with_tiles()?;
     vcpu.values(&ENABLE)?;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Guests with tiles beside a host with tiles: in the same thread.
+//! Guests with tiles and a host with tiles, in the same thread.
 
 use anyhow::{ensure, Context};
 use std::process::ExitCode;
@@ -24,7 +24,7 @@ fn main() -> ExitCode {
     ktap::run(TESTS)
 }
 
-/// The guest's lists: tiles used, armed over live ones, first uses, and nothing.
+/// The guest's lists: tiles used, XFD armed over live ones, first uses, and nothing.
 fn lists() -> [Vec<Op>; 5] {
     [
         vec![does::wrmsr(XFD, 0), does::load(), does::check()],
@@ -48,7 +48,7 @@ fn lists() -> [Vec<Op>; 5] {
     ]
 }
 
-/// A thread with live tiles enters a guest, which has its own, and finds its tiles again.
+/// A thread with live tiles enters a guest that has its own, and still has its tiles afterwards.
 fn a_vmms_own_tiles() -> anyhow::Result<()> {
     xcomp::request(Feature::TILE_DATA)?;
     let (_vm, mut vcpu) = kvm::configured(1)?;
@@ -63,12 +63,12 @@ fn a_vmms_own_tiles() -> anyhow::Result<()> {
     }
     ensure!(
         vcpu.number(layout::WRONG)? == 0,
-        "the guest found other tiles"
+        "the guest found wrong tiles"
     );
     Ok(())
 }
 
-/// The thread's first use comes after the guest's, in either state of the guest's XFD.
+/// The thread's first use follows the guest's, in either state of the guest's XFD.
 fn first_use_of_a_vmm() -> anyhow::Result<()> {
     xcomp::request(Feature::TILE_DATA)?;
     for list in lists() {
@@ -84,7 +84,7 @@ fn first_use_of_a_vmm() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Its own first use is still denied, whatever the guest's XFD.
+/// The monitor's own first use is still denied, whatever the guest's XFD.
 fn a_vmm_without_permission() -> anyhow::Result<()> {
     for list in lists() {
         let pid = child::begin(|| {
@@ -99,7 +99,7 @@ fn a_vmm_without_permission() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A thread that has used no tiles has none after a guest with live ones.
+/// A thread that has not used tiles has none after running a guest with live ones.
 fn nothing_of_the_guest_stays() -> anyhow::Result<()> {
     xcomp::request(Feature::TILE_DATA)?;
     let (_vm, mut vcpu) = kvm::configured(5)?;
@@ -120,7 +120,7 @@ fn nothing_of_the_guest_stays() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// arch/x86/kvm/x86.c:11057: what a guest has in XFD_ERR, the host's next #NM would take for its own.
+/// arch/x86/kvm/x86.c:11057: the host's next #NM would take a guest's value of XFD_ERR for its own.
 fn xfd_err_does_not_stay() -> anyhow::Result<()> {
     let (_vm, mut vcpu) = kvm::configured(6)?;
     let cpu = cpus::allowed()?[0];

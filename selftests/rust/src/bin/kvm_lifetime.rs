@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What a vCPU's fpstate takes at each point of its life, and that nothing of it is left, however it ends.
+//! How much memory a vCPU's fpstate takes at each point of its life, and that none is left, however it ends.
 
 use anyhow::{ensure, Context};
 use std::fs::File;
@@ -30,7 +30,7 @@ const TESTS: &[ktap::Test] = &[
     ("running", || kvm::apart(|| none_is_left("running"))),
 ];
 
-/// As argument: do nothing. What a process becomes by exec.
+/// As an argument: do nothing. The program that a process executes.
 const NOTHING: &str = "--nothing";
 
 fn main() -> ExitCode {
@@ -40,7 +40,7 @@ fn main() -> ExitCode {
     ktap::run(TESTS)
 }
 
-/// vfree() may be done later, by a work queue, which says nothing: as long as that may last.
+/// Waits as long as vfree() may take: a work queue may do it later, and does not report it.
 fn settles_at(expected: u64) -> anyhow::Result<()> {
     let begin = Instant::now();
     loop {
@@ -49,7 +49,7 @@ fn settles_at(expected: u64) -> anyhow::Result<()> {
             return Ok(());
         }
         let lasts = begin.elapsed() > Duration::from_secs(5);
-        ensure!(!lasts, "{now} bytes of fpstates, {expected} before");
+        ensure!(!lasts, "{now} bytes of fpstates, {expected} expected");
         thread::sleep(Duration::from_millis(2));
     }
 }
@@ -61,7 +61,7 @@ fn bare() -> anyhow::Result<(Vm, Vcpu)> {
     Ok((vm, vcpu))
 }
 
-/// One vCPU from its creation on: it grows when its CPUID shows tiles, and not after that.
+/// One vCPU from its creation on: it grows when its CPUID shows tiles, and not again.
 fn seen_while_it_lives() -> anyhow::Result<()> {
     let baseline = areas::bytes()?;
     let now = |name| -> anyhow::Result<u64> {
@@ -71,7 +71,7 @@ fn seen_while_it_lives() -> anyhow::Result<()> {
     };
     let (vm, mut vcpu) = bare()?;
     let created = now("after_create")?;
-    ensure!(created >= 4096, "{created} bytes of a vCPU");
+    ensure!(created >= 4096, "{created} bytes for a vCPU");
     let shown = kvm::supported_cpuid(&kvm::open()?)?;
     vcpu.fd.set_cpuid2(&with_xcr0(&shown, 0, TILES)?)?;
     let without = now("after_cpuid_without_tiles")?;
@@ -98,7 +98,7 @@ fn seen_while_it_lives() -> anyhow::Result<()> {
     settles_at(baseline)
 }
 
-/// -EPERM, at each of many vCPUs.
+/// -EPERM, for each of many vCPUs.
 fn refused_cpuid() -> anyhow::Result<()> {
     let baseline = areas::bytes()?;
     child::passes(|| {
@@ -113,7 +113,7 @@ fn refused_cpuid() -> anyhow::Result<()> {
     settles_at(baseline)
 }
 
-/// The buffer is made once.
+/// The buffer is allocated once.
 fn cpuid_twice() -> anyhow::Result<()> {
     let baseline = areas::bytes()?;
     child::passes(|| {
@@ -129,7 +129,7 @@ fn cpuid_twice() -> anyhow::Result<()> {
     settles_at(baseline)
 }
 
-/// A vCPU that is so far.
+/// A vCPU that has come to this point.
 fn at(point: &str) -> anyhow::Result<(Vm, Vcpu)> {
     let (vm, mut vcpu) = bare()?;
     if point == "created" {
@@ -150,7 +150,7 @@ fn at(point: &str) -> anyhow::Result<(Vm, Vcpu)> {
     Ok((vm, vcpu))
 }
 
-/// Enters the guest in another thread, for good, and returns when it is there: first uses and live tiles.
+/// Enters the guest in another thread, for good, and returns when it runs there with first uses and live tiles.
 fn keep_running(mut vcpu: Vcpu) -> anyhow::Result<()> {
     use vm_memory::Bytes;
     let (memory, rounds) = (vcpu.memory(), vcpu.address(layout::ROUNDS));
@@ -167,10 +167,10 @@ fn keep_running(mut vcpu: Vcpu) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// How it ends: the process is killed, leaves, becomes another, or closes it all in either order.
+/// How it ends: the process is killed, exits, execs, or closes everything in either order.
 const WAYS: [&str; 5] = ["kill", "exit", "exec", "vcpu_first", "vm_first"];
 
-/// In a process that has a vCPU at `point`; says so, and ends.
+/// In a process of its own: brings a vCPU to `point`, reports it, and ends it in this way.
 fn end(point: &str, way: &str, mut says: File) -> anyhow::Result<()> {
     let (vm, vcpu) = at(point)?;
     let vcpu = if point == "running" {
@@ -204,7 +204,7 @@ fn end(point: &str, way: &str, mut says: File) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Each way three times, and then no byte is left.
+/// Ends it three times in each way, after which no byte is left.
 fn none_is_left(point: &str) -> anyhow::Result<()> {
     let baseline = areas::bytes()?;
     for way in WAYS {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! XSAVE areas that a vCPU must not be given.
+//! XSAVE areas that KVM must refuse to load into a vCPU.
 
 use anyhow::ensure;
 use std::process::ExitCode;
@@ -15,7 +15,7 @@ fn main() -> ExitCode {
     ktap::run(TESTS)
 }
 
-/// Each is -EINVAL, and changes nothing: arch/x86/kernel/fpu/core.c:450, xstate.c:1334.
+/// Each gets -EINVAL and changes nothing: arch/x86/kernel/fpu/core.c:450, xstate.c:1334.
 fn malformed(vcpu: &Vcpu, size: usize) -> anyhow::Result<()> {
     let good = Area::of(vcpu, size)?;
     let bv = good.word(XSTATE_BV) | 3;
@@ -38,10 +38,10 @@ fn malformed(vcpu: &Vcpu, size: usize) -> anyhow::Result<()> {
         ensure!(errno == libc::EINVAL, "{name}: errno {errno}");
         ensure!(
             Area::of(vcpu, size)? == good,
-            "{name}: it has changed the state"
+            "{name}: the state has changed"
         );
     }
-    // MXCSR is looked at only if something is loaded that it belongs to.
+    // MXCSR is checked only if a component that it belongs to is loaded.
     let unused = change(MXCSR, 1 << 16).with(XSTATE_BV, 0);
     ensure!(unused.give(vcpu)? == 0, "MXCSR of no component");
     Ok(())

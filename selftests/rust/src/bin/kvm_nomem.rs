@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! No memory for a vCPU's larger buffer: KVM_SET_CPUID2 fails, as in C, and changes nothing. Once it has succeeded
-//! nothing that the guest or its monitor does fails for memory.
+//! No memory for a vCPU's larger buffer: KVM_SET_CPUID2 fails, as in C, and changes nothing. Once it has succeeded,
+//! nothing that the guest or its monitor does fails for lack of memory.
 
 use anyhow::{ensure, Context};
 use std::fs;
@@ -32,7 +32,7 @@ const TESTS: &[ktap::Test] = &[
 ];
 
 const KNOB: &str = "/sys/module/xfd/parameters/fail_allocations";
-/// More than any test makes.
+/// More allocations than any test makes.
 const ALL: u32 = 1_000_000;
 
 fn main() -> ExitCode {
@@ -53,25 +53,25 @@ fn with_knobs(test: fn() -> anyhow::Result<()>) -> anyhow::Result<Outcome> {
     result
 }
 
-/// The next `count` allocations fail.
+/// Makes the next `count` allocations fail.
 fn fail(count: u32) -> anyhow::Result<()> {
     fs::write(KNOB, format!("{count}\n")).context(KNOB)
 }
 
-/// How many of them are left to fail; no other will.
+/// How many of them have yet to fail; resets that to none.
 fn left() -> anyhow::Result<u32> {
     let left = fs::read_to_string(KNOB).context(KNOB)?;
     fail(0)?;
     Ok(left.trim().parse()?)
 }
 
-/// Runs `steps` while no allocation succeeds; none is tried.
+/// Runs `steps` while every allocation would fail, and checks that none was attempted.
 fn in_shortage(steps: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
     fail(ALL)?;
     let result = steps();
     let tried = ALL - left()?;
     result?;
-    ensure!(tried == 0, "{tried} allocations were tried");
+    ensure!(tried == 0, "{tried} allocations were attempted");
     Ok(())
 }
 
@@ -82,14 +82,14 @@ fn bare() -> anyhow::Result<(Vm, Vcpu)> {
     Ok((vm, vcpu))
 }
 
-/// The errno of KVM_SET_CPUID2 with all that KVM supports, but these components.
+/// The errno of KVM_SET_CPUID2 with all that KVM supports except these components.
 fn set_cpuid(vcpu: &Vcpu, without: u64) -> anyhow::Result<i32> {
     let cpuid = with_xcr0(&kvm::supported_cpuid(&kvm::open()?)?, 0, without)?;
     let result = vcpu.fd.set_cpuid2(&cpuid);
     Ok(result.map_or_else(|error| error.errno(), |()| 0))
 }
 
-/// arch/x86/kernel/fpu/xstate.c:1780. What the vCPU had stays, and the next try is served.
+/// arch/x86/kernel/fpu/xstate.c:1780. The vCPU keeps what it had, and the next attempt succeeds.
 fn cpuid_is_refused() -> anyhow::Result<()> {
     let (_vm, mut vcpu) = bare()?;
     ensure!(
@@ -105,34 +105,34 @@ fn cpuid_is_refused() -> anyhow::Result<()> {
     for round in 0..3 {
         fail(1)?;
         let errno = set_cpuid(&vcpu, 0)?;
-        ensure!(left()? == 0, "no allocation was tried");
+        ensure!(left()? == 0, "no allocation was attempted");
         ktap::answer("kvm.nomem.set_cpuid2", errno);
         ensure!(errno == libc::EFAULT, "round {round}: errno {errno}");
         let now = vcpu.fd.get_cpuid2(kvm_bindings::KVM_MAX_CPUID_ENTRIES)?;
-        ensure!(now == leaves, "round {round}: other leaves");
+        ensure!(now == leaves, "round {round}: the leaves have changed");
         ensure!(
             Area::of(&vcpu, SMALL)?.word(XMM0) == 0x1234 && areas::bytes()? == bytes,
-            "round {round}: another state, or memory is left"
+            "round {round}: the state has changed, or memory is left"
         );
         ensure!(
             vcpu.set_xcr0(XCR0_WITH_TILES) == Err(libc::EINVAL),
-            "round {round}: XCR0 with tiles is taken"
+            "round {round}: XCR0 with tiles was accepted"
         );
     }
     ensure!(set_cpuid(&vcpu, 0)? == 0, "KVM_SET_CPUID2 with memory");
     ensure!(
         Area::of(&vcpu, LARGE)?.word(XMM0) == 0x1234,
-        "another state"
+        "a different state"
     );
     vcpu.set_up()?;
     vcpu.set_tiles(&content(1))?;
     vcpu.values(&ENABLE)?;
     vcpu.values(&[does::load(), does::check()])?;
-    ensure!(vcpu.number(layout::WRONG)? == 0, "other tiles");
+    ensure!(vcpu.number(layout::WRONG)? == 0, "wrong tiles");
     Ok(())
 }
 
-/// One without tiles does not, nor does one that shows what there is room for.
+/// A CPUID without tiles needs no memory, nor does one whose components already have space.
 fn another_cpuid_needs_none() -> anyhow::Result<()> {
     let (_vm, vcpu) = bare()?;
     in_shortage(|| {
@@ -151,7 +151,7 @@ fn another_cpuid_needs_none() -> anyhow::Result<()> {
     })
 }
 
-/// In either order of XCR0 and XFD: the registers of before stay, and first uses are served.
+/// In either order of XCR0 and XFD, earlier registers keep their contents, and first uses are served.
 fn the_guest_needs_none() -> anyhow::Result<()> {
     let arm = does::wrmsr(XFD, TILE_DATA);
     let [cr4, xsetbv, configure] = ENABLE;
@@ -187,14 +187,14 @@ fn its_monitor_needs_none() -> anyhow::Result<()> {
             ensure!(vcpu.set_msr(XFD, xfd)?, "KVM_SET_MSRS {xfd:#x}");
         }
         ensure!(live.give(&vcpu)? == 0, "KVM_SET_XSAVE");
-        ensure!(Area::of(&vcpu, LARGE)? == live, "another area");
+        ensure!(Area::of(&vcpu, LARGE)? == live, "a different area");
         Ok(())
     })?;
-    ensure!(vcpu.values(&[does::check()])? == [0], "other tiles");
+    ensure!(vcpu.values(&[does::check()])? == [0], "wrong tiles");
     Ok(())
 }
 
-/// One that gets live tiles before it has run.
+/// A vCPU that gets live tiles before it has run.
 fn a_restored_one_needs_none() -> anyhow::Result<()> {
     let (vm, mut source) = kvm::configured(4)?;
     source.values(&[does::load()])?;
@@ -203,9 +203,9 @@ fn a_restored_one_needs_none() -> anyhow::Result<()> {
     vcpu.set_tiles(&content(4))?;
     in_shortage(|| {
         ensure!(live.give(&vcpu)? == 0, "KVM_SET_XSAVE");
-        ensure!(Area::of(&vcpu, LARGE)? == live, "another area is read");
+        ensure!(Area::of(&vcpu, LARGE)? == live, "a different area is read");
         vcpu.values(&ENABLE[..2])?;
-        ensure!(vcpu.values(&[does::check()])? == [0], "other tiles");
+        ensure!(vcpu.values(&[does::check()])? == [0], "wrong tiles");
         Ok(())
     })
 }

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A virtual CPU that does what it is told, a word a line, and says `done WORD` after each:
+//! A virtual CPU that obeys commands, one word per line, and prints `done WORD` after each:
 //!
 //! ```text
-//! make     makes it; it has no CPUID yet
+//! make     creates it, without CPUID
 //! show     shows it tiles in its CPUID
-//! arm      writes IA32_XFD, as a kernel does when it comes up
+//! arm      writes IA32_XFD, as a kernel does when it boots
 //! enable   writes XCR0, and configures tiles
 //! load     fills eight tiles; #NM is served as by a kernel
-//! check    looks whether they are as they were
+//! check    checks that they are unchanged
 //! ```
 //!
-//! Ends when its standard input ends. Status 0 if all went as it should.
+//! Exits when standard input ends, with status 0 if everything went as it should.
 
 use anyhow::{bail, ensure, Context};
 use std::io::{self, BufRead};
@@ -53,14 +53,14 @@ fn obey(word: &str, guest: &mut Option<(Vm, Vcpu)>) -> anyhow::Result<()> {
         }
         "check" => {
             vcpu.values(&[does::check()])?;
-            ensure!(vcpu.number(layout::WRONG)? == 0, "the tiles are others");
+            ensure!(vcpu.number(layout::WRONG)? == 0, "wrong tiles");
         }
-        _ => bail!("no such word"),
+        _ => bail!("no such command"),
     }
     Ok(())
 }
 
-/// With permission, and no CPUID yet.
+/// One with permission, and no CPUID yet.
 fn made() -> anyhow::Result<(Vm, Vcpu)> {
     xcomp::request_guest(Feature::TILE_DATA)?;
     let vm = Vm::new(&kvm::open()?)?;

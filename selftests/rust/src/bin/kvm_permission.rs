@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Permission for guests: what KVM shows and takes with and without it, and when it can be asked for.
+//! Permission for guests: what KVM shows and accepts with and without it, and when it can be requested.
 
 use anyhow::{ensure, Context};
 use kvm_bindings::KVM_X86_XCOMP_GUEST_SUPP;
@@ -30,7 +30,7 @@ const TESTS: &[ktap::Test] = kvm_tests![
     host_and_guest_are_independent,
 ];
 
-/// As argument: ask for guests, as a program of its own. The exit status is the errno.
+/// As an argument: a separate program that requests it for guests. The exit status is the errno.
 const REQUEST: &str = "--request";
 const ENXIO: i32 = 6;
 
@@ -46,7 +46,7 @@ fn request() -> Result<(), Error> {
     xcomp::request_guest(Feature::TILE_DATA)
 }
 
-/// arch/x86/kvm/x86.c:4588: not what is permitted, but what may be asked for.
+/// arch/x86/kvm/x86.c:4588: not what is permitted, but what may be requested.
 fn attribute_is_what_kvm_can() -> anyhow::Result<()> {
     let kvm = kvm::open()?;
     let can = ioctls::attribute(&kvm, 0, KVM_X86_XCOMP_GUEST_SUPP.into())?;
@@ -71,7 +71,7 @@ fn attribute_is_what_kvm_can() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Rows of what KVM shows of AMX: all that depends on the permission.
+/// Prints rows for what KVM shows of AMX, as far as it depends on the permission.
 fn answer_cpuid(state: &str) -> anyhow::Result<kvm_bindings::CpuId> {
     let cpuid = kvm::supported_cpuid(&kvm::open()?)?;
     for (function, index) in [
@@ -99,7 +99,7 @@ fn answer_cpuid(state: &str) -> anyhow::Result<kvm_bindings::CpuId> {
     Ok(cpuid)
 }
 
-/// 55cd57b596e8: component 17 without 18 is of no use, and is not shown either.
+/// 55cd57b596e8: component 17 is useless without 18, and is not shown either.
 fn cpuid_without_permission() -> anyhow::Result<()> {
     let cpuid = answer_cpuid("without")?;
     let shown = shown_xcr0(&cpuid);
@@ -127,7 +127,7 @@ fn cpuid_with_permission() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// arch/x86/kvm/cpuid.c:169, arch/x86/kernel/fpu/xstate.c:1778. Component 17 alone is nobody's matter.
+/// arch/x86/kvm/cpuid.c:169, arch/x86/kernel/fpu/xstate.c:1778. Component 17 alone needs no permission.
 fn cpuid_of_a_vcpu_is_refused() -> anyhow::Result<()> {
     let kvm = kvm::open()?;
     let vm = Vm::new(&kvm)?;
@@ -167,11 +167,11 @@ fn a_refused_vcpu_stays_as_it_was() -> anyhow::Result<()> {
         "taken"
     );
     let after = vcpu.fd.get_cpuid2(kvm_bindings::KVM_MAX_CPUID_ENTRIES)?;
-    ensure!(before == after, "its leaves have changed");
+    ensure!(before == after, "the leaves have changed");
     vcpu.values(&[kvm::guest::set_cr4(1 << 18), kvm::guest::xsetbv(7)])?;
     ensure!(
         vcpu.set_xcr0(kvm::XCR0_WITH_TILES) == Err(libc::EINVAL),
-        "XCR0 with tiles is taken"
+        "XCR0 with tiles was accepted"
     );
     Ok(())
 }
@@ -201,7 +201,7 @@ fn a_vm_locks_nothing() -> anyhow::Result<()> {
     Ok(request()?)
 }
 
-/// virt/kvm/kvm_main.c refuses the number before the FPU's part is made.
+/// virt/kvm/kvm_main.c refuses the number before the FPU part is created.
 fn a_bad_vcpu_locks_nothing() -> anyhow::Result<()> {
     let kvm = kvm::open()?;
     let vm = Vm::new(&kvm)?;
@@ -211,7 +211,7 @@ fn a_bad_vcpu_locks_nothing() -> anyhow::Result<()> {
     Ok(request()?)
 }
 
-/// A virtual machine with a vCPU in a process that has asked for nothing: now it is too late.
+/// A virtual machine with a vCPU in a process that has requested nothing, so that it is now too late.
 fn too_late() -> anyhow::Result<(Vm, kvm::vcpu::Vcpu)> {
     let vm = Vm::new(&kvm::open()?)?;
     let vcpu = vm.bare_vcpu(0)?;
@@ -261,7 +261,7 @@ fn the_lock_ends_with_exec() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Asking for what is permitted already is answered before the lock is looked at.
+/// A request for what is already permitted succeeds before the lock is checked.
 fn what_is_permitted_stays() -> anyhow::Result<()> {
     request()?;
     let _machine = too_late()?;

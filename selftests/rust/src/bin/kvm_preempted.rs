@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A vCPU's IA32_XFD is written while the CPU's registers are another task's: its thread had the vCPU's
-//! registers loaded, slept, and goes on when others have run. That task's IA32_XFD must stay what it is.
+//! A vCPU's IA32_XFD is written while the CPU holds another task's registers: the vCPU's thread had the vCPU's
+//! registers loaded, slept, and continues after others have run. That task's IA32_XFD must not change.
 //!
-//! KVM_SET_MSRS: an MSR of CET, for which KVM loads the vCPU's registers; a wall clock in a page that is slow to
-//! come; IA32_XFD; a wall clock in another slow page. The other task spins in user mode on the same CPU, so what
-//! is in the CPU when the first page has come is its own.
+//! KVM_SET_MSRS gets an MSR of CET, for which KVM loads the vCPU's registers; a wall clock in a page that is slow to
+//! arrive; IA32_XFD; and a wall clock in another slow page. The other task spins in user mode on the same CPU, so the
+//! CPU holds that task's registers when the first page has arrived.
 
 use anyhow::{ensure, Context};
 use kvm_bindings::{kvm_msr_entry, Msrs};
@@ -36,7 +36,7 @@ const TESTS: &[ktap::Test] = &[
 /// MSR_KVM_WALL_CLOCK_NEW: KVM writes the time to this address, at once.
 const WALL_CLOCK: u32 = 0x4b56_4d00;
 const ROUNDS: usize = 5;
-/// A guest's page is asked for within this time.
+/// A guest's page must be requested within this time.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn main() -> ExitCode {
@@ -59,7 +59,7 @@ fn mended(test: fn() -> anyhow::Result<()>) -> anyhow::Result<Outcome> {
     Ok(Outcome::Passed)
 }
 
-/// The vCPU's thread: the list, with `xfd`, from a thread on `cpu`; pages `page` and the next are slow.
+/// The vCPU's thread, on `cpu`: sets the list with `xfd`; the two `pages` are slow.
 fn set(vcpu: &Vcpu, cpu: usize, xfd: u64, pages: [u64; 2]) -> anyhow::Result<()> {
     cpus::pin_to(cpu)?;
     let list = [
@@ -74,11 +74,11 @@ fn set(vcpu: &Vcpu, cpu: usize, xfd: u64, pages: [u64; 2]) -> anyhow::Result<()>
         ..Default::default()
     });
     let taken = vcpu.fd.set_msrs(&Msrs::from_entries(&entries)?)?;
-    ensure!(taken == list.len(), "KVM_SET_MSRS: {taken} are taken");
+    ensure!(taken == list.len(), "KVM_SET_MSRS accepted {taken}");
     Ok(())
 }
 
-/// Runs `look` at the moment when `spinner`, on `cpu`, has the CPU again and the vCPU's XFD has become `xfd`.
+/// Runs `look` when `spinner` has `cpu` again and the vCPU's XFD has become `xfd`.
 fn write_between<R>(
     vcpu: &Vcpu,
     slow: &SlowMemory,
@@ -93,7 +93,7 @@ fn write_between<R>(
         let result = (|| {
             for expected in [page, page + 1] {
                 let wanted = slow.next_fault(PATIENCE)?;
-                let wanted = wanted.context("nobody waits for a page")?;
+                let wanted = wanted.context("no thread waits for a page")?;
                 ensure!(wanted == expected, "page {wanted}, not {expected}");
                 spinner.has_the_cpu()?;
                 if wanted == page {
@@ -102,7 +102,7 @@ fn write_between<R>(
             }
             look(spinner)
         })();
-        // Whatever went wrong, it is not to sleep for ever.
+        // Whatever went wrong, the thread must not sleep forever.
         let _ = slow.give(page, &[0; PAGE]);
         let _ = slow.give(page + 1, &[0; PAGE]);
         writes
@@ -113,14 +113,14 @@ fn write_between<R>(
     })
 }
 
-/// The CPU of vCPU and spinning process; this thread is on another.
+/// The CPU for the vCPU and the spinning process; this thread moves to another.
 fn places() -> anyhow::Result<usize> {
     let cpus = cpus::allowed()?;
     cpus::pin_to(cpus[1])?;
     Ok(cpus[0])
 }
 
-/// With its XFD armed it would have a second first use, and if its registers are saved meanwhile, no tiles.
+/// With XFD armed the other task would have a second first use, and lose its tiles if its registers were saved meanwhile.
 fn armed_over_tiles(order: Order) -> anyhow::Result<()> {
     let cpu = places()?;
     let before = Counters::now()?.repeated;
@@ -141,7 +141,7 @@ fn armed_over_tiles(order: Order) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// With its XFD disarmed it would use tiles.
+/// With XFD disarmed the other task could use tiles.
 fn disarmed_without_permission() -> anyhow::Result<()> {
     let cpu = places()?;
     let (vm, mut vcpu) = kvm::configured(2)?;

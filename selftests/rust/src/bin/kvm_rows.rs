@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! /proc/xfd/tasks of threads that run a vCPU: the guest's registers are in the place of their own.
+//! /proc/xfd/tasks for threads that run a vCPU: the guest's registers are loaded in place of their own.
 
 use anyhow::{ensure, Context};
 use std::process::ExitCode;
@@ -17,7 +17,7 @@ use xfd_selftests::tile::{content, Tiles};
 use xfd_selftests::{cpus, ktap, kvm_tests, sys};
 
 const TESTS: &[ktap::Test] = kvm_tests![running, tiles_of_both, tiles_of_the_guest];
-/// Bytes of tile data, of which a buffer has more than these.
+/// The size of tile data; a buffer is larger than that.
 const TILE_DATA_BYTES: u64 = 8192;
 
 fn main() -> ExitCode {
@@ -27,8 +27,8 @@ fn main() -> ExitCode {
     ktap::run(TESTS)
 }
 
-/// What is shown, when it has `state`, of a thread that runs a guest with tiles, and was put off its CPU by the one
-/// that looks; `before` is what the thread does first.
+/// The row, once it has `state`, of a thread that runs a guest with tiles and was preempted by the reader; `before`
+/// is what the thread does first.
 fn off_its_cpu(state: &str, before: impl FnOnce() + Send) -> anyhow::Result<Row> {
     let _passes = Passes::each(Duration::ZERO)?;
     cpus::pin_to(cpus::allowed()?[0])?;
@@ -80,7 +80,7 @@ fn tiles_of_both() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Live tiles of the guest's are none of the thread's.
+/// The guest's live tiles do not count as the thread's.
 fn tiles_of_the_guest() -> anyhow::Result<()> {
     let row = off_its_cpu("none", || ())?;
     ensure!(
@@ -90,7 +90,8 @@ fn tiles_of_the_guest() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Who enters the guest and stays there is shown with the vCPU's memory, and was not before; nobody else is.
+/// A thread that enters the guest and stays there is shown with the vCPU's memory; before that, and for all other
+/// threads, it is not.
 fn running() -> anyhow::Result<()> {
     let mine = || -> anyhow::Result<Vec<_>> {
         let all = rows::all()?.into_values();
@@ -121,7 +122,7 @@ fn running() -> anyhow::Result<()> {
             match inside.as_slice() {
                 [row] => break (*row).clone(),
                 _ if begin.elapsed() < Duration::from_secs(20) => (),
-                _ => break rows.first().cloned().context("no row at all")?,
+                _ => break rows.first().cloned().context("no row")?,
             }
         };
         memory.write_obj(1_u64, stop)?;

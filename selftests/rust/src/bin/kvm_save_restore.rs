@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A vCPU saved in one process and restored in another, with the same permissions and with others.
+//! A vCPU saved in one process and restored in another, with the same and with different permissions.
 
 use anyhow::{bail, ensure, Context};
 use kvm_bindings::CpuId;
@@ -29,8 +29,8 @@ const TESTS: &[ktap::Test] = kvm_tests![
     a_small_area_for_a_large_vcpu,
 ];
 
-/// As first argument: be the target. The others: whether it has permission, whether it hides tiles,
-/// and the state that it is to find.
+/// As the first argument: be the target. The others say whether it has permission, whether it hides tiles,
+/// and which state it must find.
 const TARGET: &str = "--target";
 /// The number of the tiles' content.
 const CONTENT: u64 = 77;
@@ -47,7 +47,7 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Brings a guest, whose CPUID shows tiles, into a state.
+/// Brings a guest whose CPUID shows tiles into a state.
 fn into_state(vcpu: &mut Vcpu, state: &str) -> anyhow::Result<()> {
     vcpu.set_tiles(&content(CONTENT))?;
     if state == "unused" {
@@ -66,7 +66,7 @@ fn into_state(vcpu: &mut Vcpu, state: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What the guest finds in that state; then it uses tiles, if it has enabled them.
+/// Checks what the guest finds in that state, and then has it use tiles, if it has enabled them.
 fn goes_on(vcpu: &mut Vcpu, state: &str) -> anyhow::Result<()> {
     if matches!(state, "unused" | "unknown") {
         return vcpu.values(&[does::xgetbv(0)]).map(drop);
@@ -96,7 +96,7 @@ fn goes_on(vcpu: &mut Vcpu, state: &str) -> anyhow::Result<()> {
         &values[2..]
     );
     if state == "live" {
-        ensure!(vcpu.values(&[does::check()])? == [0], "other tiles");
+        ensure!(vcpu.values(&[does::check()])? == [0], "wrong tiles");
         return Ok(());
     }
     let nm = vcpu.run(&[
@@ -111,7 +111,7 @@ fn goes_on(vcpu: &mut Vcpu, state: &str) -> anyhow::Result<()> {
     );
     ensure!(
         vcpu.values(&[does::load(), does::check()])?[1] == 0,
-        "other tiles"
+        "wrong tiles"
     );
     Ok(())
 }
@@ -123,7 +123,7 @@ fn source(state: &str) -> anyhow::Result<Moved> {
     Moved::from(&mut vcpu, LARGE)
 }
 
-/// Reads a guest from standard input, and goes on with it.
+/// Reads a guest from standard input, and continues it.
 fn target(permission: &str, tiles: &str, state: &str) -> anyhow::Result<String> {
     let mut bytes = Vec::new();
     std::io::stdin().read_to_end(&mut bytes)?;
@@ -144,7 +144,7 @@ fn target(permission: &str, tiles: &str, state: &str) -> anyhow::Result<String> 
     Ok("ok".into())
 }
 
-/// Carries a guest to a new process; what that says.
+/// Carries a guest to a new process, and returns what that prints.
 fn carry(moved: &Moved, permission: &str, tiles: &str, state: &str) -> anyhow::Result<String> {
     let mut process = Command::new(std::env::current_exe()?)
         .args([TARGET, permission, tiles, state])
@@ -173,7 +173,7 @@ fn to_another_process() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// XSAVE before XCR0 or behind it, XFD first or last: each gives the whole state.
+/// XSAVE before or after XCR0, XFD first or last: each order restores the whole state.
 fn in_any_order() -> anyhow::Result<()> {
     use Part::{Msrs, Regs, Sregs, Xcrs, Xsave};
     let orders = [
@@ -197,7 +197,7 @@ fn in_any_order() -> anyhow::Result<()> {
             let as_read = Area::of(&vcpu, LARGE)?;
             ensure!(
                 as_read.0 == moved.xsave,
-                "{state} in the order {order:?}: another area is read"
+                "{state} in the order {order:?}: a different area is read"
             );
             goes_on(&mut vcpu, state).with_context(|| format!("{state} in the order {order:?}"))?;
         }
@@ -205,7 +205,7 @@ fn in_any_order() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The same vCPU again and again in new virtual machines: nothing is lost on the way.
+/// Moves the same vCPU to new virtual machines again and again, and nothing is lost on the way.
 fn there_and_back() -> anyhow::Result<()> {
     let mut moved = source("live")?;
     for round in 0..10 {
@@ -221,7 +221,7 @@ fn there_and_back() -> anyhow::Result<()> {
         ])?;
         ensure!(
             vcpu.number(layout::WRONG)? == 0,
-            "round {round}: other tiles"
+            "round {round}: wrong tiles"
         );
         moved = Moved::from(&mut vcpu, LARGE)?;
     }
@@ -240,7 +240,7 @@ fn to_one_without_permission() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Its CPUID has no tiles: live ones, or an XCR0 that has them, do not pass.
+/// Its CPUID has no tiles, so live ones, or an XCR0 that has them, are refused.
 fn to_one_that_hides_tiles() -> anyhow::Result<()> {
     for permission in ["unpermitted", "permitted"] {
         for (state, ioctl) in [("live", "KVM_SET_XSAVE"), ("released", "KVM_SET_XCRS")] {
@@ -254,7 +254,7 @@ fn to_one_that_hides_tiles() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The guest had them, and never enabled them.
+/// The guest had tiles, but never enabled them.
 fn unused_tiles_may_be_hidden() -> anyhow::Result<()> {
     for permission in ["unpermitted", "permitted"] {
         let said = carry(&source("unused")?, permission, "hidden", "unused")?;
@@ -263,7 +263,7 @@ fn unused_tiles_may_be_hidden() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The guest never had tiles; the target need not know.
+/// The guest never had tiles, so the target need not hide them.
 fn from_one_without_permission() -> anyhow::Result<()> {
     let kvm = kvm::open()?;
     let vm = Vm::new(&kvm)?;
@@ -277,8 +277,8 @@ fn from_one_without_permission() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A target that shows tiles to a guest that came without: 4,096 bytes are too few, zeros behind
-/// them do.
+/// A target that shows tiles to a guest that arrives without: 4,096 bytes are too few, but with zeros
+/// appended they suffice.
 fn a_small_area_for_a_large_vcpu() -> anyhow::Result<()> {
     let (vm, _unused) = kvm::with_tiles()?;
     let kvm = kvm::open()?;
@@ -295,7 +295,7 @@ fn a_small_area_for_a_large_vcpu() -> anyhow::Result<()> {
         ensure!(restored == refused, "{restored:?}");
         moved.xsave.resize(LARGE, 0);
         let restored = moved.restore(&mut vcpu, &AS_QEMU)?;
-        ensure!(restored.is_ok(), "with zeros behind: {restored:?}");
+        ensure!(restored.is_ok(), "with zeros appended: {restored:?}");
         vcpu.values(&ENABLE)?;
         goes_on(&mut vcpu, "released")
     })

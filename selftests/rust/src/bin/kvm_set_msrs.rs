@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! IA32_XFD in a list of KVM_SET_MSRS, over live tiles. For an MSR of CET KVM loads the vCPU's registers in the middle
-//! of the list: with no KVM_RUN the kernel meets what the list has armed before.
+//! IA32_XFD in a list of KVM_SET_MSRS, over live tiles. For an MSR of CET, KVM loads the vCPU's registers in the middle
+//! of the list, so the kernel loads what the list has just armed, without a KVM_RUN.
 
 use anyhow::{bail, ensure, Context};
 use kvm_bindings::{kvm_msr_entry, Msrs};
@@ -33,7 +33,7 @@ fn main() -> ExitCode {
     ktap::run(TESTS)
 }
 
-/// One that the stock kernel does not survive: arch/x86/kernel/fpu/core.c:338.
+/// For a test that the stock kernel does not survive: arch/x86/kernel/fpu/core.c:338.
 fn mended(test: fn() -> anyhow::Result<()>) -> anyhow::Result<Outcome> {
     if !module_is_loaded() {
         return Ok(Outcome::Skipped(
@@ -43,14 +43,14 @@ fn mended(test: fn() -> anyhow::Result<()>) -> anyhow::Result<Outcome> {
     kvm::apart(test)
 }
 
-/// A guest with live tiles, content `number`, and an exit.
+/// A guest that has loaded contents `number` into its tiles, and has exited.
 fn live(number: u64) -> anyhow::Result<(Vm, Vcpu)> {
     let (vm, mut vcpu) = kvm::configured(number)?;
     vcpu.values(&[does::load()])?;
     Ok((vm, vcpu))
 }
 
-/// The whole list is taken.
+/// Sets the list, all of which must be accepted.
 fn set(vcpu: &Vcpu, list: &[(u32, u64)]) -> anyhow::Result<()> {
     let entries: Vec<_> = list
         .iter()
@@ -64,11 +64,14 @@ fn set(vcpu: &Vcpu, list: &[(u32, u64)]) -> anyhow::Result<()> {
         .fd
         .set_msrs(&Msrs::from_entries(&entries)?)
         .context("KVM_SET_MSRS")?;
-    ensure!(taken == list.len(), "{taken} of {list:x?} are taken");
+    ensure!(
+        taken == list.len(),
+        "only {taken} of {list:x?} were accepted"
+    );
     Ok(())
 }
 
-/// What was armed is not there: the guest's tile instruction is #NM, and then its tiles are initial.
+/// What was armed is gone: the guest's tile instruction raises #NM, and then its tiles are initial.
 fn dropped(vcpu: &mut Vcpu) -> anyhow::Result<()> {
     Area::of(vcpu, LARGE)?.expect_tile_bits(TILE_CFG)?;
     let outcomes = vcpu.run(&[does::zero(), does::wrmsr(XFD_ERR, 0)])?;
@@ -80,11 +83,11 @@ fn dropped(vcpu: &mut Vcpu) -> anyhow::Result<()> {
 
 fn kept(vcpu: &mut Vcpu) -> anyhow::Result<()> {
     Area::of(vcpu, LARGE)?.expect_tile_bits(TILES)?;
-    ensure!(vcpu.values(&[does::check()])? == [0], "other tiles");
+    ensure!(vcpu.values(&[does::check()])? == [0], "wrong tiles");
     Ok(())
 }
 
-/// The shortest way: one ioctl.
+/// The shortest case: one ioctl.
 fn cet_after_arming() -> anyhow::Result<()> {
     let (_vm, mut vcpu) = live(1)?;
     for msr in [U_CET, PL0_SSP] {
@@ -95,7 +98,7 @@ fn cet_after_arming() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Armed and disarmed in one list, each time with the registers loaded behind it.
+/// Armed and disarmed in one list, with the registers loaded after each.
 fn cet_after_each() -> anyhow::Result<()> {
     let (_vm, mut vcpu) = live(2)?;
     let list = [
@@ -112,7 +115,7 @@ fn cet_after_each() -> anyhow::Result<()> {
     dropped(&mut vcpu)
 }
 
-/// In the thread that did not run it, which has tiles of its own in its registers.
+/// Set by a thread that did not run the vCPU, and that has its own tiles in its registers.
 fn armed_by_another_thread() -> anyhow::Result<()> {
     use xfd_selftests::tile::{expect, Tiles};
     xcomp::request(xcomp::Feature::TILE_DATA)?;
@@ -141,7 +144,7 @@ fn armed_and_written() -> anyhow::Result<()> {
     kept(&mut vcpu)
 }
 
-/// KVM_GET_MSRS loads the registers, too.
+/// KVM_GET_MSRS loads the registers as well.
 fn read_after_arming() -> anyhow::Result<()> {
     let (_vm, mut vcpu) = live(5)?;
     set(&vcpu, &[(XFD, TILE_DATA)])?;
@@ -151,14 +154,14 @@ fn read_after_arming() -> anyhow::Result<()> {
     }
 }
 
-/// The registers are in the CPU when it is armed: XSAVES drops the tiles.
+/// The registers are loaded when XFD is armed, so XSAVES drops the tiles.
 fn cet_before_arming() -> anyhow::Result<()> {
     let (_vm, mut vcpu) = live(6)?;
     set(&vcpu, &[(U_CET, 0), (XFD, TILE_DATA), (PL0_SSP, 0)])?;
     dropped(&mut vcpu)
 }
 
-/// With nothing armed nothing is lost.
+/// With nothing left armed, nothing is lost.
 fn disarmed_again() -> anyhow::Result<()> {
     let (_vm, mut vcpu) = live(7)?;
     set(&vcpu, &[(XFD, 0), (U_CET, 0), (XFD, 0)])?;

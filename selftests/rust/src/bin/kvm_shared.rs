@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A vCPU in the hands of another process than the one that made it. KVM asks only whether the memory is the
-//! same; the permission is the maker's alone.
+//! A vCPU used by a process other than the one that created it. KVM checks only that the memory is the same; the
+//! permission is the creator's alone.
 
 use anyhow::{bail, ensure, Context};
 use std::io::{Read, Write};
@@ -35,18 +35,18 @@ fn main() -> ExitCode {
     ktap::run(TESTS)
 }
 
-/// A virtual machine with a vCPU, its maker permitted.
+/// A virtual machine with a vCPU, whose creator has permission.
 type Machine = (Vm, Vcpu);
 /// What the other process does with it.
 type Work = fn(&mut Machine) -> anyhow::Result<()>;
 
-/// In the other process: it has no permission, neither for itself nor for guests, and does `work`.
+/// Runs in the other process: checks that it has no permission, neither for itself nor for guests, and does `work`.
 fn unpermitted(machine: &Mutex<Option<Machine>>, work: Work) -> i32 {
     let result = catch_unwind(AssertUnwindSafe(|| {
         let permitted = [xcomp::permitted()?, xcomp::guest_permitted()?];
         let has = |set: &xcomp::FeatureSet| set.contains(Feature::TILE_DATA);
         ensure!(!permitted.iter().any(has), "it has permission");
-        let mut machine = machine.lock().expect("nobody else has it");
+        let mut machine = machine.lock().expect("no other thread has it");
         work(machine.as_mut().context("there is no vCPU")?)?;
         denied_as_ever()
     }));
@@ -60,7 +60,7 @@ fn unpermitted(machine: &Mutex<Option<Machine>>, work: Work) -> i32 {
     }
 }
 
-/// Whatever it did with the guest, tiles are not its own.
+/// Whatever the process did with the guest, it still may not use tiles itself.
 fn denied_as_ever() -> anyhow::Result<()> {
     let pid = sys::fork()?;
     if pid == 0 {
@@ -72,7 +72,7 @@ fn denied_as_ever() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The other process is there before this one asks for permission and makes the vCPU.
+/// Starts the other process before this one asks for permission and creates the vCPU.
 fn beside(make: fn() -> anyhow::Result<Machine>, work: Work) -> anyhow::Result<Machine> {
     let machine = Arc::new(Mutex::new(None));
     let (mut go, mut told) = UnixStream::pair()?;
@@ -109,15 +109,15 @@ fn live(vcpu: &Vcpu, number: u64) -> anyhow::Result<Area> {
     Ok(area)
 }
 
-/// The guest finds tiles `number`, with a first use of its own between.
+/// Checks that the guest finds tiles `number`, also after a first use of its own.
 fn guest_has(vcpu: &mut Vcpu, number: u64) -> anyhow::Result<()> {
     vcpu.set_tiles(&content(number))?;
-    ensure!(vcpu.values(&[does::check()])? == [0], "other tiles");
+    ensure!(vcpu.values(&[does::check()])? == [0], "wrong tiles");
     vcpu.set_tiles(&content(number + 1))?;
     let first_use = [does::wrmsr(XFD, TILE_DATA), does::load(), does::check()];
     vcpu.values(&[does::serve_nm(true)])?;
-    ensure!(vcpu.values(&first_use)?[2] == 0, "other tiles later");
-    ensure!(vcpu.number(layout::WRONG)? == 0, "other tiles");
+    ensure!(vcpu.values(&first_use)?[2] == 0, "wrong tiles later");
+    ensure!(vcpu.number(layout::WRONG)? == 0, "wrong tiles");
     Ok(())
 }
 
@@ -127,14 +127,14 @@ fn gives_it_live_tiles() -> anyhow::Result<()> {
         let live = live(vcpu, 5)?;
         ensure!(live.give(vcpu)? == 0, "KVM_SET_XSAVE");
         let is = Area::of(vcpu, LARGE)?;
-        ensure!(is == live, "another area is read than was written");
+        ensure!(is == live, "the area read differs from the one written");
         Ok(())
     })?;
     vcpu.values(&ENABLE[..2])?;
     guest_has(&mut vcpu, 5)
 }
 
-/// KVM_SET_XCRS; the guest runs on both sides.
+/// KVM_SET_XCRS; the guest runs in both processes.
 fn enables_its_tiles() -> anyhow::Result<()> {
     let (_vm, mut vcpu) = beside(kvm::with_tiles, |(_, vcpu)| {
         let set = vcpu.set_xcr0(kvm::XCR0_WITH_TILES);
@@ -152,11 +152,11 @@ fn arms_and_disarms_it() -> anyhow::Result<()> {
         || kvm::configured(7),
         |(_, vcpu)| {
             for xfd in [TILE_DATA, 0] {
-                ensure!(vcpu.set_msr(XFD, xfd)?, "XFD is not taken");
+                ensure!(vcpu.set_msr(XFD, xfd)?, "XFD was refused");
             }
             vcpu.values(&[does::load(), does::check(), does::release()])?;
             for xfd in [TILE_DATA, 0] {
-                ensure!(vcpu.set_msr(XFD, xfd)?, "XFD is not taken");
+                ensure!(vcpu.set_msr(XFD, xfd)?, "XFD was refused");
             }
             vcpu.values(&[does::configure(), does::load()])?;
             Ok(())
@@ -182,7 +182,7 @@ fn set_cpuid(vcpu: &Vcpu, cpuid: &kvm_bindings::CpuId) -> i32 {
         .map_or_else(|error| error.errno(), |()| 0)
 }
 
-/// What it has room for already needs no permission (arch/x86/kernel/fpu/core.c:311).
+/// What already has space in the buffer needs no permission (arch/x86/kernel/fpu/core.c:311).
 fn sets_its_cpuid_again() -> anyhow::Result<()> {
     let (_vm, mut vcpu) = beside(kvm::with_tiles, |(_, vcpu)| {
         let cpuid = vcpu.fd.get_cpuid2(kvm_bindings::KVM_MAX_CPUID_ENTRIES)?;
@@ -201,7 +201,7 @@ fn bare() -> anyhow::Result<Machine> {
     Ok((vm, vcpu))
 }
 
-/// Room is what needs permission, and of whoever asks for it (xstate.c:1778).
+/// Growing the buffer needs permission, and it is the caller's that counts (xstate.c:1778).
 fn sets_its_first_cpuid() -> anyhow::Result<()> {
     let (_vm, mut vcpu) = beside(bare, |(_, vcpu)| {
         let own = supported_cpuid(&kvm::open()?)?;
@@ -213,7 +213,7 @@ fn sets_its_first_cpuid() -> anyhow::Result<()> {
     })?;
     ensure!(
         set_cpuid(&vcpu, &supported_cpuid(&kvm::open()?)?) == 0,
-        "KVM_SET_CPUID2 by its maker"
+        "KVM_SET_CPUID2 by its creator"
     );
     vcpu.set_up()?;
     ensure!(live(&vcpu, 10)?.give(&vcpu)? == 0, "KVM_SET_XSAVE");
@@ -221,7 +221,7 @@ fn sets_its_first_cpuid() -> anyhow::Result<()> {
     guest_has(&mut vcpu, 10)
 }
 
-/// The maker was a child that shared memory and files, and has ended: this process goes on with its vCPU.
+/// The creator was a child that shared memory and files and has exited; this process continues with its vCPU.
 fn of_one_that_has_gone() -> anyhow::Result<()> {
     let machine = Mutex::new(None);
     let pid = sys::vfork_sharing(libc::CLONE_FILES, || match kvm::with_tiles() {
@@ -230,25 +230,25 @@ fn of_one_that_has_gone() -> anyhow::Result<()> {
             0
         }
         Err(error) => {
-            ktap::remark(format!("the maker: {error:#}"));
+            ktap::remark(format!("the creator: {error:#}"));
             1
         }
     })?;
     let (_, end) = sys::wait(pid, 0)?;
-    ensure!(end == End::Exit(0), "the maker: {end:?}");
+    ensure!(end == End::Exit(0), "the creator: {end:?}");
     let status = unpermitted(&machine, |(_, vcpu)| {
         ensure!(live(vcpu, 11)?.give(vcpu)? == 0, "KVM_SET_XSAVE");
         vcpu.values(&ENABLE[..2])?;
         guest_has(vcpu, 11)?;
         let armed = vcpu.set_msr(XFD, TILE_DATA)? && vcpu.set_msr(XFD, 0)?;
-        ensure!(armed, "XFD is not taken");
+        ensure!(armed, "XFD was refused");
         Ok(())
     });
     ensure!(status == 0, "see above");
     Ok(())
 }
 
-/// Passed on to a process with other memory, by fork or through a socket: EIO, and nothing has changed.
+/// Passed on to a process with different memory, by fork or through a socket: EIO, and nothing changes.
 fn of_other_memory() -> anyhow::Result<()> {
     use vmm_sys_util::sock_ctrl_msg::ScmSocket;
     let (ours, theirs) = UnixStream::pair()?;

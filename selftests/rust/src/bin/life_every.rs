@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The same as `xfd_every` for the module's own life: it loads, fails to, and goes. The module is not loaded before.
+//! Like `xfd_every`, for the module's own life cycle: it loads, fails to load, and goes. It must not be loaded before.
 
 use clap::Parser;
 use std::process::ExitCode;
@@ -19,7 +19,7 @@ fn main() -> ExitCode {
         return ktap::bail_out("the module is loaded: this test loads it itself");
     }
     if !std::path::Path::new(&module::path()).exists() {
-        return ktap::skip_all(format!("no {}: the module", module::path()));
+        return ktap::skip_all(format!("no module {}", module::path()));
     }
     table::run(&path::of_module(), &choice)
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Threads in system calls whose memory is slow to come. They sleep in the kernel, each in one call, until
+//! Threads in system calls whose memory is slow to arrive. Each sleeps in the kernel in one call until
 //! standard input has a line or ends. Prints `waiting` when all of them sleep, or with `--every` when the first
 //! does, and `right` at the end.
 
@@ -14,17 +14,17 @@ use xfd_selftests::slow_calls::{self, Frame, PAGES};
 use xfd_selftests::slow_memory::SlowMemory;
 use xfd_selftests::verdict;
 
-/// Sleeps in the kernel on memory that does not come.
+/// Sleeps in the kernel on memory that does not arrive.
 #[derive(Parser)]
 struct Arguments {
     /// The system call.
     call: Call,
 
-    /// How many sleep at once.
+    /// How many threads sleep at once.
     #[arg(long, default_value_t = 4)]
     threads: usize,
 
-    /// Milliseconds from one thread's call to the next one's.
+    /// Milliseconds between the calls of successive threads.
     #[arg(long)]
     every: Option<u64>,
 }
@@ -33,7 +33,7 @@ struct Arguments {
 enum Call {
     /// arch_prctl(ARCH_GET_XCOMP_*)
     Query,
-    /// The end of a signal handler, with tiles in the frame.
+    /// The return from a signal handler, with tiles in the frame.
     Sigreturn,
 }
 
@@ -87,10 +87,10 @@ fn work(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 /// One thread's call.
-#[allow(unsafe_code)]
+#[expect(unsafe_code, reason = "system calls on memory that arrives late")]
 fn call(call: Call, number: usize, slow: &SlowMemory, frame: usize) -> anyhow::Result<()> {
     let to = slow.address(number * PAGES);
-    // SAFETY: these pages and this frame are this thread's alone, and nothing refers to them but the call.
+    // SAFETY: only this thread uses these pages and this frame, and only the call refers to them.
     unsafe {
         match call {
             Call::Query => slow_calls::query(number, to),
@@ -99,8 +99,8 @@ fn call(call: Call, number: usize, slow: &SlowMemory, frame: usize) -> anyhow::R
     }
 }
 
-/// Lets pages come when it is time, until no thread runs any more.
-#[allow(unsafe_code)]
+/// Supplies pages when it is time, until no thread runs any more.
+#[expect(unsafe_code, reason = "system calls on memory that arrives late")]
 fn give(enough: usize, slow: &SlowMemory, frames: &[usize]) -> anyhow::Result<()> {
     let mut waiting = Vec::new();
     let mut told = false;
@@ -117,7 +117,7 @@ fn give(enough: usize, slow: &SlowMemory, frames: &[usize]) -> anyhow::Result<()
             // SAFETY: the thread of that frame waits for the page.
             let content = unsafe { slow_calls::page_of(frames[page / PAGES], page % PAGES) };
             match slow.give(page, &content) {
-                // Somebody asked twice.
+                // It was requested twice.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 other => other.with_context(|| format!("page {page}"))?,
             }

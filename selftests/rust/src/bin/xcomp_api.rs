@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The xcomp crate against a kernel with AMX: what each call reports, refuses and changes.
+//! The xcomp crate on a kernel with AMX: what each call reports, refuses and changes.
 //!
-//! A permission can not be given back: the tests run in this order, from none to both.
+//! Permission cannot be given back, so the tests run in this order, from none to both.
 
 use anyhow::{ensure, Context};
 use std::os::unix::process::ExitStatusExt;
@@ -24,7 +24,7 @@ const TESTS: &[ktap::Test] = &[
     ("exec_ends_the_permission", exec_ends_the_permission),
 ];
 
-/// As argument: use a tile, without asking. As a program of its own: it is to die of it.
+/// As an argument: a separate program that uses a tile without asking, and must die of it.
 const USE_A_TILE: &str = "--use-a-tile";
 const SIGILL: i32 = 4;
 
@@ -38,7 +38,7 @@ fn main() -> ExitCode {
     code
 }
 
-/// The reason to skip a test that needs AMX, where there is none.
+/// The reason to skip a test that needs AMX, if there is no AMX.
 fn without_amx() -> anyhow::Result<Option<Outcome>> {
     if xcomp::supported()?.contains(Feature::TILE_DATA) {
         return Ok(None);
@@ -65,7 +65,7 @@ fn permitted_by_default() -> anyhow::Result<Outcome> {
     );
     ensure!(
         !permitted.contains(Feature::TILE_DATA),
-        "tile data in {permitted}, unasked"
+        "tile data in {permitted} without a request"
     );
     ensure!(
         permitted.with(Feature::TILE_DATA) == supported,
@@ -75,7 +75,7 @@ fn permitted_by_default() -> anyhow::Result<Outcome> {
     Ok(Outcome::Passed)
 }
 
-/// Both kinds of request answer `expected` for each of `numbers`, and change nothing.
+/// Checks that both kinds of request fail with `expected` for each of `numbers`, and change nothing.
 fn refused(numbers: impl Iterator<Item = u64>, expected: Error) -> anyhow::Result<Outcome> {
     let before = masks()?;
     for number in numbers {
@@ -86,7 +86,7 @@ fn refused(numbers: impl Iterator<Item = u64>, expected: Error) -> anyhow::Resul
     }
     ensure!(
         masks()? == before,
-        "masks were {before:?}, are {:?}",
+        "masks were {before:?}, now {:?}",
         masks()?
     );
     Ok(Outcome::Passed)
@@ -133,7 +133,7 @@ fn alt_stack_too_small() -> anyhow::Result<Outcome> {
     ensure!(answer == Err(Error::AltStackTooSmall), "{answer:?}");
     ensure!(
         masks()? == before,
-        "masks were {before:?}, are {:?}",
+        "masks were {before:?}, now {:?}",
         masks()?
     );
     Ok(Outcome::Passed)
@@ -160,7 +160,7 @@ fn request() -> anyhow::Result<Outcome> {
     }
     let [supported, permitted, guest] = masks()?;
     let expected = [supported, permitted.with(Feature::TILE_DATA), guest];
-    // The second time it is permitted already.
+    // The second time it is already permitted.
     for _ in 0..2 {
         xcomp::request(Feature::TILE_DATA)?;
         ensure!(

@@ -23,7 +23,7 @@ fn main() -> ExitCode {
     dumped::run(TESTS, die)
 }
 
-/// With its state as `how` says, a process dumps core.
+/// Dumps core with the state that `how` says.
 fn die(how: &str) -> anyhow::Result<()> {
     if how != "unpermitted" {
         xcomp::request(Feature::TILE_DATA)?;
@@ -65,7 +65,7 @@ fn dumped(how: &str) -> anyhow::Result<Outcome> {
     Ok(Outcome::Passed)
 }
 
-/// Each thread has its own; the one that died comes first.
+/// Each thread has its own note; the thread that died comes first.
 fn of_two_threads() -> anyhow::Result<Outcome> {
     if let Some(skip) = without_cores()? {
         return Ok(skip);
@@ -79,7 +79,7 @@ fn of_two_threads() -> anyhow::Result<Outcome> {
     Ok(Outcome::Passed)
 }
 
-/// The layout is what CPUID says of each component of XCR0 behind the legacy ones.
+/// The layout is what CPUID says about each component of XCR0 beyond the legacy ones.
 fn layout() -> anyhow::Result<Outcome> {
     if let Some(skip) = without_cores()? {
         return Ok(skip);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Core dumps with a thread that released its tiles and slept. The module has taken its buffer by then, the
-//! kernel's own code has not; what is in the core is the same.
+//! Core dumps with a thread that released its tiles and slept. The module has reclaimed its buffer by then, the
+//! kernel's own code has not; the core file is the same.
 
 use anyhow::{bail, ensure, Context};
 use std::os::fd::AsFd;
@@ -23,12 +23,12 @@ const TESTS: &[ktap::Test] = &[
     ("of_a_sleeper_that_goes_on", || slept("it_goes_on_and_dies")),
 ];
 
-/// Bits of XSTATE_BV that tiles have.
+/// The bits of tiles in XSTATE_BV.
 const TILE_BITS: u64 = 1 << TILE_CFG | 1 << TILE_DATA;
 /// SSE and AVX.
 const OTHER_BITS: u64 = 1 << 1 | 1 << AVX;
 const AVX: u32 = 2;
-/// In an XSAVE area (SDM vol. 1, 13.4.1), and where Linux writes XCR0 (asm/user.h, `USER_XSTATE_XCR0_WORD`).
+/// Offsets in an XSAVE area (SDM vol. 1, 13.4.1), and where Linux writes XCR0 (asm/user.h, `USER_XSTATE_XCR0_WORD`).
 const MXCSR_AT: usize = 24;
 const XMM_AT: usize = 160;
 const XCR0_AT: usize = 464;
@@ -37,7 +37,7 @@ fn main() -> ExitCode {
     dumped::run(TESTS, die)
 }
 
-/// One thread sleeps, without tiles; the other one, with live tiles, sees to it that the process dies.
+/// One thread sleeps without tiles; the other one, with live tiles, makes the process die.
 fn die(how: &str) -> anyhow::Result<()> {
     xcomp::request(Feature::TILE_DATA)?;
     let reclaimed = idle::reclaimed()?;
@@ -45,7 +45,7 @@ fn die(how: &str) -> anyhow::Result<()> {
     let (tell, told) = mpsc::channel();
     thread::spawn(move || {
         Tiles::configure().load_all(&content(1));
-        tell.send(sys::tid()).expect("somebody listens");
+        tell.send(sys::tid()).expect("the receiver exists");
         let after = avx::read_with(wake.as_fd(), &Ymm::filled(1));
         if after.is_ok_and(|after| after == Ymm::filled(1)) {
             let mut tiles = Tiles::configure();
@@ -59,11 +59,11 @@ fn die(how: &str) -> anyhow::Result<()> {
     let sleeper = told.recv()?;
     idle::wait_until_asleep(sleeper)?;
     idle::wait_until_reclaimed(reclaimed, 1)?;
-    // Passes come to this thread, too.
+    // Passes inspect this thread as well.
     thread::sleep(Duration::from_millis(100));
     match how {
         "another_dies" => process::abort(),
-        "it_dies" => ensure!(sys::signal_thread(sleeper, libc::SIGABRT), "it has gone"),
+        "it_dies" => ensure!(sys::signal_thread(sleeper, libc::SIGABRT), "it is gone"),
         _ => ensure!(rustix::io::write(&waker, &[0])? == 1, "write"),
     }
     loop {
@@ -78,7 +78,7 @@ fn slept(how: &str) -> anyhow::Result<Outcome> {
     let passes = Passes::begin()?;
     let core = core_of(how)?;
     drop(passes);
-    // The one that dies comes first.
+    // The thread that dies comes first.
     let (sleeper, other) = match (core.areas.as_slice(), how) {
         ([other, sleeper], "another_dies") => (sleeper, other),
         ([sleeper, other], _) => (sleeper, other),
@@ -114,7 +114,7 @@ fn number(area: &[u8], at: usize) -> anyhow::Result<u64> {
     Ok(u64::from_le_bytes(bytes.try_into()?))
 }
 
-/// What it slept with is there.
+/// Checks the registers with which the thread slept.
 fn expect_registers(core: &CoreFile, area: &[u8]) -> anyhow::Result<()> {
     ensure!(
         bits(area)? & OTHER_BITS == OTHER_BITS,
@@ -128,7 +128,7 @@ fn expect_registers(core: &CoreFile, area: &[u8]) -> anyhow::Result<()> {
         let low = &area[XMM_AT + 16 * i..][..16];
         ensure!(
             [low, &high[16 * i..][..16]].concat() == expected,
-            "YMM{i} is another"
+            "YMM{i} has changed"
         );
     }
     Ok(())

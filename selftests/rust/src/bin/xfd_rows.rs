@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! /proc/xfd: each state of a thread is shown as what it is, while others come and go.
+//! /proc/xfd: each state of a thread is shown correctly, while other threads come and go.
 
 use anyhow::{ensure, Context};
 use rustix::thread::set_name;
@@ -34,7 +34,7 @@ const TESTS: &[ktap::Test] = &[
 ];
 
 const PAGE: u64 = 4096;
-/// Bytes of tile data, of which a buffer has more than these.
+/// The size of tile data; a buffer is larger than that.
 const TILE_DATA_BYTES: u64 = 8192;
 
 fn main() -> ExitCode {
@@ -65,7 +65,7 @@ fn each_state() -> anyhow::Result<Outcome> {
     thread::sleep(Duration::from_millis(20));
     let asked_before = asked.elapsed();
     let rows = rows::all()?;
-    let of = |tid: i32| rows.get(&tid).with_context(|| format!("no row of {tid}"));
+    let of = |tid: i32| rows.get(&tid).with_context(|| format!("no row for {tid}"));
     let permission = xcomp::supported()?.bits();
     for tid in [process.pid, unused, live, released, busy] {
         let row = of(tid)?;
@@ -89,7 +89,7 @@ fn each_state() -> anyhow::Result<Outcome> {
     }
     ensure!(of(unused)?.bytes == 0, "{:?}", of(unused)?);
     for row in [live, released] {
-        // Two clocks of the kernel's.
+        // These come from two different kernel clocks.
         let (least, most) = (
             asked_before.as_millis() as u64 - 1,
             begun.elapsed().as_millis() as u64 + 1,
@@ -126,7 +126,7 @@ fn reclaimed_and_back() -> anyhow::Result<Outcome> {
     Ok(Outcome::Passed)
 }
 
-/// With exec a process loses buffer and permission, and so its row.
+/// On exec a process loses its buffer and permission, and therefore its row.
 fn exec_and_exit() -> anyhow::Result<Outcome> {
     let mut program = Command::new("/proc/self/exe")
         .arg("executed")
@@ -150,7 +150,8 @@ fn exec_and_exit() -> anyhow::Result<Outcome> {
     Ok(Outcome::Passed)
 }
 
-/// What [`exec_and_exit`] executes: uses tiles, and at a line executes what waits until standard input ends.
+/// What [`exec_and_exit`] executes: uses tiles and, on a line of input, executes a program that waits for the end of
+/// standard input.
 fn executed(again: bool) -> anyhow::Result<()> {
     if again {
         println!("executed");
@@ -211,13 +212,13 @@ fn cgroup() -> anyhow::Result<Outcome> {
         ensure!(row.cgroup == inode, "{inode}: {row:?}");
         Ok(())
     })();
-    // Who was in it is gone when its zombie is.
+    // The cgroup is empty once its process's zombie is gone.
     let _ = fs::remove_dir(&group);
     let _ = Command::new("umount").arg(folder).status();
     result.map(|()| Outcome::Passed)
 }
 
-/// What [`come_and_go`] executes: the second thread executes it again, and has the first one's number then.
+/// What [`come_and_go`] executes: the second thread executes it again, and then has the first one's number.
 fn replaced() -> anyhow::Result<()> {
     xcomp::request(Feature::TILE_DATA)?;
     thread::spawn(|| Command::new("/proc/self/exe").arg("replaced").exec());
@@ -226,7 +227,7 @@ fn replaced() -> anyhow::Result<()> {
     }
 }
 
-/// Those that stay are shown once in each reading, whatever comes and goes beside them, and however it is read.
+/// Threads that stay are shown once in each reading, whatever comes and goes beside them, and however it is read.
 fn come_and_go() -> anyhow::Result<Outcome> {
     let _passes = Passes::begin()?;
     let stay = Process::permitted(&[Unused, Live, Released, Live, Released, Busy])?;
@@ -254,7 +255,7 @@ fn come_and_go() -> anyhow::Result<Outcome> {
         for tid in &stay.tids {
             ensure!(
                 rows.contains_key(tid),
-                "round {round}: {tid} is not there: {rows:?}"
+                "round {round}: {tid} is missing: {rows:?}"
             );
         }
         seen.extend(rows.into_keys());
@@ -266,8 +267,8 @@ fn come_and_go() -> anyhow::Result<Outcome> {
     let _ = program.wait()?;
     result?;
     let passers_by = seen.len() - stay.tids.len();
-    ktap::remark(format!("{passers_by} that came and went"));
-    ensure!(passers_by > 20, "nobody came and went");
+    ktap::remark(format!("{passers_by} threads came and went"));
+    ensure!(passers_by > 20, "no threads came and went");
     Ok(Outcome::Passed)
 }
 

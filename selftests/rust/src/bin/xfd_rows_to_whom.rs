@@ -30,12 +30,12 @@ fn main() -> ExitCode {
     ktap::run(TESTS)
 }
 
-/// An ordinary user sees own threads alone.
+/// An ordinary user sees only their own threads.
 fn to_whom() -> anyhow::Result<Outcome> {
     let roots = Process::permitted(&[Live])?;
     let theirs = Process::begin(&[Live], || {
         sys::become_user(NOBODY)?;
-        // Whoever has changed users can be read by root alone until it executes, or says so.
+        // After a change of user, only root can read a process until it execs, or makes itself dumpable.
         sys::prctl(libc::PR_SET_DUMPABLE, 1)?;
         Ok(xcomp::request(Feature::TILE_DATA)?)
     })?;
@@ -45,14 +45,14 @@ fn to_whom() -> anyhow::Result<Outcome> {
     child::passes(|| {
         sys::become_user(NOBODY)?;
         let rows = rows::all()?;
-        ensure!(!rows.contains_key(&mine), "another user's");
+        ensure!(!rows.contains_key(&mine), "another user's thread is shown");
         ensure!(rows.contains_key(&other), "the user's own");
         Ok(())
     })?;
     Ok(Outcome::Passed)
 }
 
-/// Whoever reads, it is the opener that must be allowed to.
+/// Whichever task reads, it is the opener that must be allowed to.
 fn as_the_opener() -> anyhow::Result<Outcome> {
     let process = Process::permitted(&[Live])?;
     let tid = process.tids[0];
@@ -62,11 +62,11 @@ fn as_the_opener() -> anyhow::Result<Outcome> {
         sys::become_user(NOBODY)?;
         ensure!(
             rows::in_pieces(file, 4096)?.contains_key(&tid),
-            "root opened it"
+            "root opened it, but the thread is not shown"
         );
         Ok(())
     })?;
-    // The other way round: who is an ordinary user opens it, and a child that is root again reads it.
+    // The other way round: an ordinary user opens it, and a child that is root again reads it.
     child::passes(|| {
         sys::become_user_for_now(NOBODY)?;
         let file = File::open(rows::PATH)?;
@@ -74,14 +74,14 @@ fn as_the_opener() -> anyhow::Result<Outcome> {
         ensure!(rows::all()?.contains_key(&tid), "root does not see it");
         ensure!(
             !rows::in_pieces(file, 4096)?.contains_key(&tid),
-            "nobody opened it"
+            "an ordinary user opened it, but root's thread is shown"
         );
         Ok(())
     })?;
     Ok(Outcome::Passed)
 }
 
-/// In a namespace the numbers are its own, and who is outside has none.
+/// In a PID namespace the numbers are that namespace's, and tasks outside of it have none.
 fn in_a_pid_namespace() -> anyhow::Result<Outcome> {
     let outside = Process::permitted(&[Live])?;
     let tid = outside.tids[0];
@@ -99,7 +99,7 @@ fn in_a_pid_namespace() -> anyhow::Result<Outcome> {
     Ok(Outcome::Passed)
 }
 
-/// Whoever reads, the numbers are those of the namespace in which it was opened.
+/// Whichever task reads, the numbers are those of the namespace in which the file was opened.
 fn of_the_openers_namespace() -> anyhow::Result<Outcome> {
     let process = Process::permitted(&[Live])?;
     let tid = process.tids[0];
@@ -118,7 +118,7 @@ fn of_the_openers_namespace() -> anyhow::Result<Outcome> {
     Ok(Outcome::Passed)
 }
 
-/// A namespace that was read in goes with its last process, and there may be as many again.
+/// A namespace in which the file was read goes with its last process, so that new ones can be created.
 fn namespaces_go() -> anyhow::Result<Outcome> {
     const MOST: &str = "/proc/sys/user/max_pid_namespaces";
     let before = fs::read_to_string(MOST)?;
@@ -126,7 +126,7 @@ fn namespaces_go() -> anyhow::Result<Outcome> {
     let result = (0..12).try_for_each(|round| {
         let begun = Instant::now();
         child::passes(|| {
-            // The one before is gone after a grace period of RCU.
+            // The previous one is gone after an RCU grace period.
             while let Err(error) = sys::new_pid_namespace() {
                 ensure!(
                     begun.elapsed() < Duration::from_secs(10),

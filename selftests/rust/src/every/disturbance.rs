@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What is done to a process while it stands between two instructions of its path. All of it is done by a
-//! process on the other CPU that runs ahead of everybody there, so it is done, or waits for the CPU that stands still, when
-//! [`Disturber::disturb`] returns.
+//! What is done to a process while it stands still between two instructions of its path. A process on the other CPU
+//! does it, with the highest priority there, so that by the time [`Disturber::disturb`] returns it is done, or waits for
+//! the stopped CPU.
 
 use super::intruder::{Intruder, KEPT};
 use super::kind::Kind;
@@ -18,7 +18,7 @@ use std::fs;
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
 
-/// How often a kind came, for those that are counted elsewhere.
+/// How often a kind of disturbance occurred, for those that are counted elsewhere.
 fn came(kind: Kind) -> anyhow::Result<Option<u64>> {
     let counters: &[&str] = match kind {
         Kind::Nmi => &["nmis"],
@@ -32,44 +32,44 @@ fn came(kind: Kind) -> anyhow::Result<Option<u64>> {
     sum.map(Some)
 }
 
-/// A counter of interrupts.ko's.
+/// A counter of interrupts.ko.
 fn count(name: &str) -> anyhow::Result<u64> {
     let path = format!("/sys/module/interrupts/parameters/{name}");
     let text = fs::read_to_string(&path).with_context(|| path.clone())?;
     text.trim().parse().context(path)
 }
 
-/// Interrupts of interrupts.ko, by writing to its parameters.
+/// The interrupts of interrupts.ko, sent by writing to its parameters.
 const NMI: &str = "/sys/module/interrupts/parameters/nmi";
 const FPU: &str = "/sys/module/interrupts/parameters/fpu";
 
-/// A process that waits to disturb.
+/// A process that waits for the order to disturb.
 pub struct Disturber {
     kind: Kind,
     pid: i32,
     socket: UnixDatagram,
     outstanding: usize,
     ended: bool,
-    /// How often it has disturbed, and how often it had come before.
+    /// How often it has disturbed, and the count at the start.
     times: u64,
     came_before: Option<u64>,
     used_before: u64,
     _passes: Option<Passes>,
 }
 
-/// So often an interrupt has met a place where it may use the FPU.
+/// After this many interrupts, at least one must have met a place where it may use the FPU.
 const MANY: u64 = 100;
 
-/// What the process is told, with the number of another one.
+/// The orders to the process, each followed by the PID of another one.
 const DISTURB: u8 = 0;
 const END: u8 = 1;
 
 impl Disturber {
-    /// For a process that runs on the other CPU.
+    /// Starts one for a path on the other CPU.
     ///
     /// # Errors
     ///
-    /// Not root; no permission for tiles; interrupts.ko is not there.
+    /// Not root; no permission for tiles; interrupts.ko is not loaded.
     pub fn new(kind: Kind, shared: &'static Shared) -> anyhow::Result<Self> {
         if matches!(kind, Kind::Nmi | Kind::FpuInIrq) {
             ensure!(fs::exists(NMI)?, "interrupts.ko is not loaded");
@@ -91,21 +91,21 @@ impl Disturber {
             },
             _passes: (kind == Kind::Wait).then(Passes::begin).transpose()?,
         };
-        disturber.finish().context("beginning to disturb")?;
+        disturber.finish().context("starting the disturber")?;
         Ok(disturber)
     }
 
-    /// What it does.
+    /// Its kind of disturbance.
     #[must_use]
     pub fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// Begins to disturb a process that stands still.
+    /// Starts disturbing a process that stands still.
     ///
     /// # Errors
     ///
-    /// The process that disturbs has gone.
+    /// The disturber is gone.
     pub fn disturb(&mut self, pid: i32) -> anyhow::Result<()> {
         self.times += 1;
         self.order(DISTURB, pid)
@@ -118,7 +118,7 @@ impl Disturber {
         Ok(())
     }
 
-    /// Waits for the end of all that was begun.
+    /// Waits until everything that was started is done.
     ///
     /// # Errors
     ///
@@ -130,7 +130,7 @@ impl Disturber {
             let size = self
                 .socket
                 .recv(&mut text)
-                .context("the process that disturbs says nothing")?;
+                .context("the disturber does not answer")?;
             ensure!(
                 text[..size] == *DONE,
                 "{}",
@@ -140,11 +140,11 @@ impl Disturber {
         Ok(())
     }
 
-    /// After a trial: what it took away is there again.
+    /// After a trial, restores what the disturbance took away.
     ///
     /// # Errors
     ///
-    /// It cannot be.
+    /// That fails.
     pub fn put_back(&mut self) -> anyhow::Result<()> {
         match self.kind.unloads() {
             true => module::load(),
@@ -152,27 +152,24 @@ impl Disturber {
         }
     }
 
-    /// For good.
+    /// Ends the disturber.
     ///
     /// # Errors
     ///
-    /// Whoever preempts was disturbed itself; an interrupt did not come.
+    /// The preempting process was disturbed itself; an interrupt did not arrive.
     pub fn end(mut self) -> anyhow::Result<()> {
         if let (Some(before), Some(now)) = (self.came_before, came(self.kind)?) {
             let (came, times) = (now - before, self.times);
-            ensure!(came == times, "it came {came} times, and should {times}");
+            ensure!(came == times, "it occurred {came} times, expected {times}");
             let used = self.kind != Kind::FpuInIrq || count("fpu_uses")? > self.used_before;
-            ensure!(
-                used || times < MANY,
-                "in an interrupt the FPU could never be used"
-            );
+            ensure!(used || times < MANY, "no interrupt could use the FPU");
         }
         self.order(END, 0)?;
         self.finish()?;
         self.ended = true;
         match sys::wait(self.pid, 0)? {
             (_, End::Exit(0)) => Ok(()),
-            (_, end) => bail!("the process that disturbs ended with {end:?}"),
+            (_, end) => bail!("the disturber ended with {end:?}"),
         }
     }
 }
@@ -187,10 +184,10 @@ impl Drop for Disturber {
 }
 
 const DONE: &[u8] = b"done";
-/// As long as anything takes that is told to end.
+/// The longest that anything takes to exit when told to.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The process: does what it is told, and says `done` or what went wrong.
+/// The process: follows orders, and answers `done` or what went wrong.
 fn serve(kind: Kind, shared: &Shared, orders: &UnixDatagram) -> anyhow::Result<()> {
     let answer = |result: anyhow::Result<()>| -> anyhow::Result<()> {
         let text = result.map_or_else(|error| format!("{error:#}").into_bytes(), |()| DONE.into());
@@ -243,7 +240,7 @@ fn disturb(
         Kind::FirstUse => another_has_a_first_use(),
         Kind::Nmi => fs::write(NMI, TAKEN_ON.to_string()).context(NMI),
         Kind::FpuInIrq => fs::write(FPU, TAKEN_ON.to_string()).context(FPU),
-        // A pass with the next tick: the interval is set again.
+        // Setting the interval again makes a pass run with the next tick.
         Kind::Wait if module::is_there() => fs::write(INTERVAL, "1").context(INTERVAL),
         Kind::Wait => Ok(()),
         Kind::Wake => {
@@ -257,10 +254,10 @@ fn disturb(
     }
 }
 
-/// Waits until the victim has done what it has to: it says so, or is a process that ends.
+/// Waits until the victim has done its part: it says so, or is a process and exits.
 fn wait_for_victim(shared: &Shared, pid: i32) -> anyhow::Result<()> {
     let pid = Pid::from_raw(pid).context("no victim")?;
-    // A thread has none.
+    // A thread has no pidfd.
     let pidfd = pidfd_open(pid, PidfdFlags::empty()).ok();
     let (begin, moment) = (Instant::now(), Timespec::try_from(MOMENT)?);
     loop {
@@ -278,23 +275,23 @@ fn wait_for_victim(shared: &Shared, pid: i32) -> anyhow::Result<()> {
     }
 }
 
-/// Little beside a pause.
+/// Short compared with a pause.
 const MOMENT: Duration = Duration::from_micros(100);
-/// As long as that takes.
+/// The longest that this takes.
 const LONG: Duration = Duration::from_secs(20);
 
 fn wake(intruder: Option<&mut Intruder>) -> anyhow::Result<()> {
     intruder.context("no intruder")?.wake()
 }
 
-/// Who keeps the CPU gets it before the victim, which gets it back when the module has gone, or was not to be removed in
+/// The intruder keeps the CPU from the victim, which gets it back when the module is gone, or could not be removed in
 /// time. Fails if the victim ran meanwhile.
 fn unload_meanwhile(intruder: Option<&mut Intruder>, pid: i32) -> anyhow::Result<()> {
     let there = |result: std::io::Result<()>| match result {
         Err(error) if error.raw_os_error() != Some(libc::ESRCH) => Err(error),
         _ => Ok(()),
     };
-    // Unloading needs them.
+    // Unloading needs these workers.
     let workers = workers(TAKEN_ON)?;
     for worker in &workers {
         there(sys::let_run_before_first(*worker)).context("SCHED_FIFO")?;
@@ -307,12 +304,12 @@ fn unload_meanwhile(intruder: Option<&mut Intruder>, pid: i32) -> anyhow::Result
     for worker in workers {
         there(sys::let_run_as_others(worker)).context("SCHED_OTHER")?;
     }
-    // Up to its next tick nobody takes the CPU from it.
+    // Until its next tick nothing takes the CPU from the victim.
     let kept = stood < KEPT || ran < A_TICK + (stood - KEPT);
     removed.and_then(|()| {
         ensure!(
             kept,
-            "it ran for {ran:?} of {stood:?} in which somebody else had its CPU"
+            "it ran for {ran:?} of the {stood:?} in which another process had its CPU"
         );
         Ok(())
     })
@@ -321,7 +318,7 @@ fn unload_meanwhile(intruder: Option<&mut Intruder>, pid: i32) -> anyhow::Result
 /// A tick of a kernel with CONFIG_HZ=250.
 const A_TICK: Duration = Duration::from_millis(4);
 
-/// For how long a process has run; if it has gone, never.
+/// For how long a process has run; zero if it is gone.
 fn time_on_cpu(pid: i32) -> anyhow::Result<Duration> {
     let Ok(text) = fs::read_to_string(format!("/proc/{pid}/schedstat")) else {
         return Ok(Duration::ZERO);
@@ -353,7 +350,7 @@ fn workers(cpu: usize) -> anyhow::Result<Vec<i32>> {
     Ok(found)
 }
 
-/// Waits until it has moved; if it has gone it cannot.
+/// Waits until the process has moved; one that is gone cannot.
 fn move_away(pid: i32) -> anyhow::Result<()> {
     let mut set = CpuSet::new();
     set.set(WATCHED_FROM);
@@ -363,17 +360,17 @@ fn move_away(pid: i32) -> anyhow::Result<()> {
     }
 }
 
-/// Stops it, reads and writes back its registers, and lets it go on untraced.
+/// Stops the process, reads and writes back its registers, and lets it continue untraced.
 fn trace(pid: i32) -> anyhow::Result<()> {
     match sys::ptrace(libc::PTRACE_SEIZE, pid, 0) {
         Ok(()) => {}
-        // It has ended: exit_state is set.
+        // It has exited: exit_state is set.
         Err(error) if matches!(error.raw_os_error(), Some(libc::EPERM | libc::ESRCH)) => {
             return Ok(())
         }
         Err(error) => return Err(error).context("PTRACE_SEIZE"),
     }
-    // If it ends before, waitpid says so.
+    // If it exits before, waitpid reports that.
     let _ = sys::ptrace(libc::PTRACE_INTERRUPT, pid, 0);
     let (_, stop) = sys::wait(pid, 0).context("waitpid")?;
     let End::Stopped(why) = stop else {
@@ -383,7 +380,7 @@ fn trace(pid: i32) -> anyhow::Result<()> {
     let same = sys::get_xstate(pid, &mut area)
         .and_then(|size| sys::set_xstate(pid, &area[..size]))
         .context("PTRACE_GETREGSET, PTRACE_SETREGSET");
-    // A signal on its way is delivered; the stop that was asked for has none.
+    // A pending signal is delivered; the requested stop has none.
     let signal = if why >> 8 == 0 { why & 0x7f } else { 0 };
     let detached = sys::ptrace(libc::PTRACE_DETACH, pid, signal as usize);
     same.and(detached.context("PTRACE_DETACH"))

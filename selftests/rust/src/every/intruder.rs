@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Who preempts.
+//! The process that preempts.
 
 use super::path::live;
 use super::shared::TAKEN_ON;
@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A process on the CPU where the path is taken, which runs first whenever it has something to do. It keeps live
-/// tiles all the time, and each time that it wakes up other data in the AVX registers.
+/// A process on the CPU where the path is taken, which preempts whenever it has something to do. It has live
+/// tiles all the time, and different data in the AVX registers each time that it wakes.
 pub(super) struct Intruder {
     pid: i32,
     wake: OwnedFd,
@@ -23,18 +23,18 @@ pub(super) struct Intruder {
     awake: &'static Awake,
 }
 
-/// Longer than unloading takes that waits for nobody.
+/// Longer than unloading takes if it waits for nothing.
 pub(super) const KEPT: Duration = Duration::from_millis(500);
 
-/// How often it has been awake, and found its registers as they were.
+/// How often it has been awake, and found its registers unchanged.
 struct Awake(AtomicU64);
 
-// SAFETY: an atomic alone.
-#[allow(unsafe_code)]
+// SAFETY: it consists of an atomic, for which any value is valid.
+#[expect(unsafe_code, reason = "the marker of shared memory is an unsafe trait")]
 unsafe impl Shareable for Awake {}
 
 impl Intruder {
-    /// `then` is what it does each time after that.
+    /// Starts it; `then` is what it does each time after checking its registers.
     pub(super) fn start(then: fn() -> anyhow::Result<()>) -> anyhow::Result<Self> {
         let (reads, wake) = rustix::pipe::pipe()?;
         let (ready, says) = rustix::pipe::pipe()?;
@@ -48,7 +48,7 @@ impl Intruder {
             for number in (0..=u8::MAX).cycle() {
                 let registers = Ymm::filled(number);
                 let after = avx::read_with(reads.as_fd(), &registers)?;
-                ensure!(after == registers, "AVX registers have changed");
+                ensure!(after == registers, "the AVX registers have changed");
                 expect(&tiles.store_all(), 1)?;
                 awake.0.fetch_add(1, SeqCst);
                 then()?;
@@ -57,7 +57,10 @@ impl Intruder {
         })?;
         drop((says, reads));
         let mut byte = [0];
-        ensure!(rustix::io::read(&ready, &mut byte)? == 1, "it says nothing");
+        ensure!(
+            rustix::io::read(&ready, &mut byte)? == 1,
+            "it does not answer"
+        );
         Ok(Intruder {
             pid,
             wake,
@@ -66,12 +69,12 @@ impl Intruder {
         })
     }
 
-    /// One that keeps the CPU until the module has gone, or for long; the kernel's workers there come before it.
+    /// Starts one that keeps the CPU until the module is gone, or for a long time; the kernel's workers there go first.
     pub(super) fn start_to_keep() -> anyhow::Result<Self> {
         Self::start(|| {
             let begin = Instant::now();
             while module::is_there() && begin.elapsed() < KEPT {
-                // A look costs more than a moment.
+                // Checking costs more than a moment.
                 (0..20).for_each(|_| sys::keep_cpu());
             }
             Ok(())
@@ -80,11 +83,11 @@ impl Intruder {
 
     pub(super) fn wake(&mut self) -> anyhow::Result<()> {
         self.woken += 1;
-        rustix::io::write(&self.wake, &[1]).context("waking who preempts")?;
+        rustix::io::write(&self.wake, &[1]).context("waking the intruder")?;
         Ok(())
     }
 
-    /// Nothing of its own was disturbed, and it was awake each time.
+    /// Checks that nothing of its own was disturbed, and that it was awake each time.
     pub(super) fn end(self) -> anyhow::Result<()> {
         let begin = Instant::now();
         while self.awake.0.load(SeqCst) < self.woken && begin.elapsed() < Duration::from_secs(2) {
@@ -93,7 +96,7 @@ impl Intruder {
         sys::signal_process(self.pid, libc::SIGKILL);
         match sys::wait(self.pid, 0)? {
             (_, End::Signal(libc::SIGKILL)) => {}
-            (_, end) => bail!("who preempts ended with {end:?}: see above"),
+            (_, end) => bail!("the intruder ended with {end:?}: see above"),
         }
         let awake = self.awake.0.load(SeqCst);
         ensure!(

@@ -1,46 +1,46 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What can be done to a process that stands between two instructions.
+//! What can be done to a process that stands still between two instructions.
 
-/// What is done.
+/// A kind of disturbance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A process that runs first on its CPU wakes up: it has live tiles, and other data in all registers.
+    /// A process with higher priority wakes on its CPU; it has live tiles, and different data in all registers.
     Preempt,
-    /// The same, and it has to go on on the other CPU.
+    /// The same, and the process must continue on the other CPU.
     Migrate,
     /// SIGKILL.
     Kill,
     /// It is stopped and traced; its registers are read, and written back.
     Trace,
-    /// The kernel's caches are asked for their memory.
+    /// The kernel's shrinkers run.
     Shrink,
-    /// A process on the other CPU has its first use, ends, and leaves its buffer to whoever comes next.
+    /// A process on the other CPU has its first use, exits, and leaves its buffer to the next user.
     FirstUse,
-    /// Its CPU takes an NMI that looks at the stack, as perf does.
+    /// Its CPU takes an NMI that walks the stack, as perf does.
     Nmi,
-    /// Its CPU takes an interrupt that uses the FPU, if it may there.
+    /// Its CPU takes an interrupt that uses the FPU, if it may.
     FpuInIrq,
-    /// The kernel's own threads have time on the other CPU, and reclaim makes a pass each millisecond.
+    /// The kernel's own threads get time on the other CPU, and a reclaim pass runs each millisecond.
     Wait,
-    /// The path's victim goes on on the other CPU, and does what it has to, to its end.
+    /// The path's victim continues on the other CPU, and does its part to the end.
     Wake,
     /// The other CPU reads /proc/xfd/tasks to its end.
     Read,
     /// The module is disabled and removed.
     Unload,
-    /// The same, and somebody else has the task's CPU until the module has gone, or for long: it stands inside all the
-    /// time.
+    /// The same, while another process has the task's CPU until the module is gone, or for a long time: the task stays
+    /// inside the module meanwhile.
     UnloadMeanwhile,
 }
 
-/// When its CPU may go on.
+/// When the stopped CPU may continue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Until {
-    /// When the disturbance has begun: it waits for that CPU, or is done.
+    /// When the disturbance has started, and waits for that CPU or is done.
     Begun,
-    /// When it is done.
+    /// When the disturbance is done.
     Done,
-    /// When the time is over.
+    /// When the pause times out.
     TimeIsOver,
 }
 
@@ -62,7 +62,7 @@ impl Kind {
         Kind::UnloadMeanwhile,
     ];
 
-    /// What it is called.
+    /// Its name.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -82,26 +82,26 @@ impl Kind {
         }
     }
 
-    /// For how many ticks of the trigger its victim's CPU stands still at most. If it waits for a lock that the victim
-    /// holds, it is late.
+    /// The maximum number of trigger ticks for which its victim's CPU stands still. If it waits for a lock that the
+    /// victim holds, it is late.
     #[must_use]
     pub fn ticks(self) -> u64 {
         match self {
             Kind::Shrink => 20_000_000,
-            // A pass is asked for, and comes with the next tick but one at the latest: 4 ms each.
+            // A pass is requested, and runs within two ticks of 4 ms each.
             Kind::Wait => 24_000_000,
             Kind::Unload | Kind::UnloadMeanwhile => 500_000,
             _ => 3_000_000,
         }
     }
 
-    /// Whether it happens to a victim, or takes the module away from under it.
+    /// Whether it happens to a victim, or removes the module underneath it.
     #[must_use]
     pub fn meets_victim(self) -> bool {
         matches!(self, Kind::Kill | Kind::Trace | Kind::Wake) || self.unloads()
     }
 
-    /// When its victim's CPU may go on.
+    /// When its victim's CPU may continue.
     #[must_use]
     pub fn until(self) -> Until {
         match self {
@@ -112,25 +112,25 @@ impl Kind {
         }
     }
 
-    /// Whether the module goes: that is tried at its own instructions only, nothing else of the kernel's cares, and it
-    /// takes long.
+    /// Whether it removes the module. That takes long and matters to nothing else in the kernel, so it is tried only at
+    /// the module's own instructions.
     #[must_use]
     pub fn unloads(self) -> bool {
         matches!(self, Kind::Unload | Kind::UnloadMeanwhile)
     }
 }
 
-/// A set of them.
+/// A set of kinds.
 #[derive(Clone, Copy)]
 pub struct Kinds(u16);
 
 impl Kinds {
     /// All of them.
     pub const ALL: Kinds = Kinds::of(&Kind::ALL);
-    /// Those that any path of a task can meet.
+    /// Those that apply to any path of a task.
     pub const USUAL: Kinds = Kinds::ALL.without(Kind::Wake).without_unloading();
 
-    /// These.
+    /// The set of these.
     #[must_use]
     pub const fn of(kinds: &[Kind]) -> Self {
         let (mut set, mut i) = (Kinds(0), 0);
@@ -141,19 +141,19 @@ impl Kinds {
         set
     }
 
-    /// The same, and this one.
+    /// The same plus this one.
     #[must_use]
     pub const fn with(self, kind: Kind) -> Self {
         Kinds(self.0 | 1 << kind as u16)
     }
 
-    /// The same, but for this one.
+    /// The same without this one.
     #[must_use]
     pub const fn without(self, kind: Kind) -> Self {
         Kinds(self.0 & !(1 << kind as u16))
     }
 
-    /// The same, but for those with which the module goes.
+    /// The same without those that remove the module.
     #[must_use]
     pub const fn without_unloading(self) -> Self {
         self.without(Kind::Unload).without(Kind::UnloadMeanwhile)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The paths.
+//! The paths through the kernel.
 
 mod first_use;
 pub mod guest;
@@ -19,76 +19,78 @@ use crate::child;
 use crate::tile::{content, expect, Tiles};
 use xcomp::Feature;
 
-/// A way through the kernel.
+/// A path through the kernel.
 pub struct Path {
-    /// What it is called.
+    /// Its name.
     pub name: &'static str,
-    /// What it is in words.
+    /// Its description.
     pub about: &'static str,
-    /// Where its first instruction is.
+    /// Where it starts.
     pub start: Start,
-    /// Prepares it, in the process that is to take it.
+    /// Prepares it, in the process that will take it.
     pub prepare: Prepare,
-    /// What disturbs it.
+    /// The disturbances that apply to it.
     pub by: Kinds,
     /// Whether it fails for lack of memory.
     pub starves: bool,
     /// Whether all of it is under a lock that its victim needs.
     pub locked: bool,
-    /// For how many ticks of the trigger its CPU stands still at most, if not as long as the disturbance usually needs.
+    /// The maximum number of trigger ticks for which its CPU stands still, if it differs from what the disturbance
+    /// usually needs.
     pub ticks: Option<u64>,
-    /// What the kernel's own code does wrong there, whatever disturbs it (bugs.rst): it is not tried then.
+    /// What the kernel's own code does wrong there, whatever disturbs it (bugs.rst); then it is not tried without the
+    /// module.
     pub not_without_module: Option<&'static str>,
     /// A file without which there is no such path.
     pub needs: Option<&'static str>,
 }
 
-/// Where a path begins.
+/// Where a path starts, and with that where it ends.
 #[derive(Clone, Copy)]
 pub enum Start {
-    /// With [`Prepared::take`]. It ends when that has returned.
+    /// At [`Prepared::take`]. It ends when that has returned.
     Arming,
-    /// The same; only the module's own instructions count, whoever executes them on this CPU.
+    /// The same, but only the module's own instructions count, whichever task executes them on this CPU.
     Module,
-    /// The same in this function of its, until it returns.
+    /// The same in this function of the module, until it returns.
     ModuleIn(&'static str),
-    /// With the next #NM. The same end.
+    /// At the next #NM. It ends when [`Prepared::take`] has returned.
     NextNm,
-    /// With this function of the program's. The same end.
+    /// At this function of the program. It ends when [`Prepared::take`] has returned.
     Mark(extern "C" fn()),
-    /// With this function of the kernel's. It ends when that returns.
+    /// At this function of the kernel. It ends when that returns.
     Function(&'static str),
 }
 
 impl Start {
-    /// Whether it is a function of the module's.
+    /// Whether it is a function of the module.
     pub(super) fn is_in_module(self) -> bool {
         matches!(self, Start::Function(name) | Start::ModuleIn(name) if name.starts_with("xfd_"))
     }
 }
 
-/// What both sides share, and the file descriptor behind it.
+/// Prepares a path, given what both sides share and the file descriptor behind it.
 pub type Prepare = fn(&'static Shared, i32) -> anyhow::Result<Box<dyn Prepared>>;
 
-/// A path that can be taken.
+/// A path that is ready to be taken.
 pub trait Prepared {
-    /// Takes it. What does not return calls [`Shared::is_over`] itself.
+    /// Takes it. An implementation that does not return calls [`Shared::is_over`] itself.
     fn take(&mut self);
-    /// Whether it led where it should. `disturbed` if the trigger fired.
+    /// Checks that it led where it should. `disturbed` says whether the trigger fired.
     ///
     /// # Errors
     ///
     /// It did not.
     fn check(&mut self, disturbed: bool) -> anyhow::Result<()>;
-    /// After that, prepares the path to be taken by this process again; whether it can.
+    /// After that, prepares the path for another round in this process; false if there cannot be one.
     ///
     /// # Errors
     ///
-    /// It should, and cannot.
+    /// There should be one, but preparing it failed.
     fn again(&mut self) -> anyhow::Result<bool> {
         Ok(false)
     }
-    /// After the last time: whether all is well.
+    /// After the last round, checks that all is well.
     ///
     /// # Errors
     ///
@@ -99,7 +101,7 @@ pub trait Prepared {
 }
 
 impl Path {
-    /// Of a task, disturbed by whatever can disturb one.
+    /// A path of a task, with all disturbances that apply to any.
     const fn new(name: &'static str, about: &'static str, start: Start, prepare: Prepare) -> Self {
         Path {
             name,
@@ -155,7 +157,7 @@ impl Path {
     }
 }
 
-/// Those of tasks.
+/// The paths of tasks.
 #[must_use]
 pub fn of_tasks() -> Vec<&'static Path> {
     let groups = [
@@ -168,24 +170,24 @@ pub fn of_tasks() -> Vec<&'static Path> {
     groups.into_iter().flatten().collect()
 }
 
-/// Those of the module itself.
+/// The paths of the module's own life cycle.
 #[must_use]
 pub fn of_module() -> Vec<&'static Path> {
     life::PATHS.iter().chain(life::FAILS).collect()
 }
 
-/// Those of hypervisors.
+/// The paths of hypervisors.
 #[must_use]
 pub fn of_guests() -> Vec<&'static Path> {
     guest::PATHS.iter().collect()
 }
 
-/// The argument of a program that was executed on a path; the next one is the file descriptor.
+/// The argument of a program that is executed on a path; the next argument is the file descriptor.
 pub const EXECUTED: &str = "executed";
-/// The same for a victim.
+/// The same for a program that a victim executes.
 pub const WOKEN: &str = "woken";
 
-/// With permission, and live tiles.
+/// Asks for permission, and loads live tiles.
 pub(super) fn live(number: u64) -> anyhow::Result<Tiles> {
     xcomp::request(Feature::TILE_DATA)?;
     let mut tiles = Tiles::configure();
@@ -193,7 +195,7 @@ pub(super) fn live(number: u64) -> anyhow::Result<Tiles> {
     Ok(tiles)
 }
 
-/// Another process has its first use, whoever serves it, and ends.
+/// Another process has its first use, whichever code serves it, and exits.
 pub(super) fn another_has_a_first_use() -> anyhow::Result<()> {
     child::passes(|| expect(&live(3)?.store_all(), 3))
 }

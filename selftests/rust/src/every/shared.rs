@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What the processes of a trial share: who takes the path, who watches, who disturbs, and a victim.
+//! What the processes of a trial share: the taker of the path, the watcher, the disturber, and a victim.
 
 use super::kind::Kind;
 use super::trigger::{self, State, Words};
@@ -7,44 +7,44 @@ use crate::shared_memory::Shareable;
 use rustix::thread::futex::{self, Flags, Timespec};
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering::SeqCst};
 
-/// Where the path is taken.
+/// The CPU on which the path is taken.
 pub const TAKEN_ON: usize = 0;
-/// Where the disturbance, and who watches, run.
+/// The CPU of the disturber and the watcher.
 pub const WATCHED_FROM: usize = 1;
 
 /// All zero at the start.
 #[repr(C)]
 pub struct Shared {
-    /// The number of the round that can begin, of the one that may, and of the last that went well.
+    /// The numbers of the round that is ready, of the one that may begin, and of the last that went well.
     ready: AtomicU32,
     go: AtomicU32,
     done: AtomicU32,
-    /// Whether there can be another one after that.
+    /// Whether there can be another round after that.
     stays: AtomicU32,
     /// What arms the trigger for it.
     request: [AtomicU64; 8],
     pub(super) over: AtomicU32,
     pub(super) passed: AtomicU64,
-    /// Whether the trigger had fired then.
+    /// Whether the trigger had fired by then.
     fired: AtomicU32,
-    /// Who is disturbed, if it is not who takes the path.
+    /// The process that is disturbed, if it is not the taker.
     victim: AtomicI32,
-    /// Whether that one may end by SIGKILL, and whether anything happens to it.
+    /// Whether the victim may be killed, and whether anything happens to it.
     kills: AtomicU32,
     meets: AtomicU32,
-    /// Whether the victim is to go on.
+    /// Whether the victim may continue.
     wake: AtomicU32,
-    /// Whether it has done what it was woken for; or it has ended.
+    /// Whether it has done what it was woken for; a process may exit instead.
     finished: AtomicU32,
     /// Whether it spins.
     spinning: AtomicU32,
 }
 
-// SAFETY: atomics alone.
-#[allow(unsafe_code)]
+// SAFETY: it consists of atomics, for which any value is valid.
+#[expect(unsafe_code, reason = "the marker of shared memory is an unsafe trait")]
 unsafe impl Shareable for Shared {}
 
-/// As long as a word is waited for, before something else is looked at.
+/// How long to wait for a word before something else is checked.
 const A_WHILE: Timespec = Timespec {
     tv_sec: 0,
     tv_nsec: 20_000_000,
@@ -56,7 +56,7 @@ fn set(word: &AtomicU32, value: u32) {
     let _ = futex::wake(word, Flags::empty(), u32::MAX);
 }
 
-/// Sleeps until it is `value` or more; false if it is not yet.
+/// Sleeps until the word is `value` or more; false if it is not there yet.
 fn wait(word: &AtomicU32, value: u32, at_most: Option<&Timespec>) -> bool {
     let now = word.load(SeqCst);
     if now < value {
@@ -69,7 +69,7 @@ fn wait(word: &AtomicU32, value: u32, at_most: Option<&Timespec>) -> bool {
 const NONE: u32 = u32::MAX;
 
 impl Shared {
-    /// For a new process.
+    /// Resets everything for a new process.
     pub(super) fn begin(&self, kind: Kind) {
         for word in [
             &self.ready,
@@ -86,7 +86,7 @@ impl Shared {
         self.meets.store(kind.meets_victim().into(), SeqCst);
     }
 
-    /// For a new round.
+    /// Resets everything for a new round.
     pub(super) fn begin_round(&self) {
         self.over.store(0, SeqCst);
         self.passed.store(0, SeqCst);
@@ -106,25 +106,26 @@ impl Shared {
         set(&self.go, NONE);
     }
 
-    /// Sleeps until a round may begin: what arms the trigger. None if there is none.
+    /// Sleeps until a round may begin, and returns what arms the trigger; `None` if there is no further round.
     pub(super) fn wait_until_it_may_begin(&self, round: u32) -> Option<Words> {
         while !wait(&self.go, round, None) {}
         (self.go.load(SeqCst) != NONE)
             .then(|| self.request.each_ref().map(|word| word.load(SeqCst)))
     }
 
-    /// A round went well, and there can be another one, or not.
+    /// Reports that a round went well; `stays` says whether there can be another one.
     pub(super) fn is_done(&self, round: u32, stays: bool) {
         self.stays.store(stays.into(), SeqCst);
         self.done.store(round, SeqCst);
     }
 
-    /// Whether a round has gone well; if so, whether there can be another one.
+    /// Whether a round went well and, if so, whether there can be another one.
     pub(super) fn was_done(&self, round: u32) -> Option<bool> {
         (self.done.load(SeqCst) >= round).then(|| self.stays.load(SeqCst) != 0)
     }
 
-    /// The path has been taken, by this process: disarms the trigger. Once, from whatever CPU. Whether it had fired.
+    /// Called by the process that has taken the path, once and on any CPU: disarms the trigger, and returns whether it
+    /// had fired.
     pub fn is_over(&self) -> bool {
         let seen = trigger::disarm(TAKEN_ON);
         let fired = matches!(seen.state, State::Fired | State::Paused);
@@ -134,28 +135,28 @@ impl Shared {
         fired
     }
 
-    /// Whether the trigger had fired when the path had been taken.
+    /// Whether the trigger had fired by the time the path had been taken.
     pub(super) fn has_fired(&self) -> bool {
         self.fired.load(SeqCst) != 0
     }
 
-    /// Whether it has been taken.
+    /// Whether the path has been taken.
     #[must_use]
     pub fn was_taken(&self) -> bool {
         self.over.load(SeqCst) != 0
     }
 
-    /// Says that a round can begin.
+    /// Reports that a round can begin.
     pub(super) fn is_ready(&self, round: u32) {
         set(&self.ready, round);
     }
 
-    /// Sleeps until it can; false if it cannot yet.
+    /// Sleeps until a round can begin; false if it cannot yet.
     pub(super) fn wait_until_ready(&self, round: u32) -> bool {
         wait(&self.ready, round, Some(&A_WHILE))
     }
 
-    /// Says who is disturbed.
+    /// Sets the process that is disturbed.
     pub fn set_victim(&self, pid: i32) {
         self.victim.store(pid, SeqCst);
     }
@@ -170,23 +171,23 @@ impl Shared {
         self.kills.load(SeqCst) != 0
     }
 
-    /// Whether the disturbance is one that happens to the victim itself, or takes the module away.
+    /// Whether the disturbance happens to the victim itself, or removes the module.
     #[must_use]
     pub fn meets_victim(&self) -> bool {
         self.meets.load(SeqCst) != 0
     }
 
-    /// Lets the victim go on.
+    /// Lets the victim continue.
     pub fn wake_victim(&self) {
         set(&self.wake, 1);
     }
 
-    /// The victim sleeps until then, and is not awake in between.
+    /// The victim sleeps until then, without waking in between.
     pub fn sleep_until_woken(&self) {
         while !wait(&self.wake, 1, None) {}
     }
 
-    /// Says that the victim has done what it was woken for, and does not end.
+    /// Reports that the victim has done what it was woken for, and does not exit.
     pub fn victim_has_finished(&self) {
         set(&self.finished, 1);
     }
@@ -201,17 +202,17 @@ impl Shared {
         self.finished.load(SeqCst) != 0
     }
 
-    /// Says that this process begins to spin.
+    /// Reports that this process starts spinning.
     pub fn spins(&self) {
         set(&self.spinning, 1);
     }
 
-    /// Sleeps until a process does; false if it has not yet.
+    /// Sleeps until a process spins; false if none does yet.
     pub fn wait_until_spinning(&self) -> bool {
         wait(&self.spinning, 1, Some(&A_WHILE))
     }
 
-    /// Whether the victim is to go on: for one that does not sleep.
+    /// Whether the victim may continue, for a victim that does not sleep.
     #[must_use]
     pub fn is_woken(&self) -> bool {
         self.wake.load(SeqCst) != 0

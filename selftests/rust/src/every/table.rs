@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! All paths by all disturbances: a result for each pair.
+//! All paths by all disturbances, with a result for each pair.
 
 use super::disturbance::Disturber;
 use super::kind::{Kind, Until};
@@ -21,19 +21,19 @@ use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::SystemTime;
 
-/// What is tried.
+/// What to try.
 #[derive(clap::Args)]
 pub struct Choice {
-    /// Only about so many instructions of each path, at equal distances.
+    /// Only about this many instructions of each path, at equal distances.
     #[arg(long, env = "XFD_TRIALS", default_value_t = u64::MAX, hide_default_value = true,
           value_parser = clap::value_parser!(u64).range(1..))]
     trials: u64,
 
-    /// Only this instruction of each path, or these; says of each where it is.
+    /// Only this instruction of each path, or this range; prints where each is.
     #[arg(long, value_name = "FIRST-LAST", env = "XFD_INSTRUCTIONS")]
     instructions: Option<Instructions>,
 
-    /// Which of them; else the time says so.
+    /// Chooses which of them [default: from the clock].
     #[arg(long, env = "XFD_SEED")]
     seed: Option<u64>,
 
@@ -70,7 +70,7 @@ pub struct Choice {
     list: bool,
 }
 
-/// From one instruction of a path to another.
+/// A range of a path's instructions.
 #[derive(Clone, Copy)]
 struct Instructions {
     first: u64,
@@ -91,12 +91,12 @@ impl FromStr for Instructions {
         let (first, last) = text.split_once('-').unwrap_or((text, text));
         match (first.parse(), last.parse()) {
             (Ok(first), Ok(last)) if first <= last => Ok(Instructions { first, last }),
-            _ => Err("it is like 311 or 300-320"),
+            _ => Err("expected a number or a range, such as 311 or 300-320"),
         }
     }
 }
 
-/// One of so many equal parts.
+/// One of several equal parts.
 #[derive(Clone, Copy)]
 struct Part {
     number: usize,
@@ -112,14 +112,14 @@ impl FromStr for Part {
             .and_then(|(number, of)| Some((number.parse().ok()?, of.parse().ok()?)));
         match numbers {
             Some((number, of)) if (1..=of).contains(&number) => Ok(Part { number, of }),
-            _ => Err("it is like 1/4"),
+            _ => Err("expected K/N, such as 1/4"),
         }
     }
 }
 
 const INTERRUPTS: &str = "/lib/interrupts.ko";
 
-/// Tries what is chosen of `paths`, and prints the results.
+/// Tries what was chosen from `paths`, and prints the results.
 pub fn run(paths: &[&Path], choice: &Choice) -> ExitCode {
     if choice.list {
         for path in paths {
@@ -134,10 +134,10 @@ pub fn run(paths: &[&Path], choice: &Choice) -> ExitCode {
         return ktap::skip_all("only the emulated machine has a trigger");
     }
     if cpus::allowed().is_ok_and(|cpus| cpus.len() < 2) {
-        return ktap::skip_all("it takes two CPUs");
+        return ktap::skip_all("needs two CPUs");
     }
     if !fs::exists(INTERRUPTS).is_ok_and(|is| is) {
-        return ktap::skip_all(format!("no {INTERRUPTS}: it comes with the module"));
+        return ktap::skip_all(format!("no {INTERRUPTS}: it is built with the module"));
     }
     let prepared = KernelText::now().and_then(|symbols| {
         let copy = format!("xfd_state={:#x}", symbols.find("xfd_state")?);
@@ -176,7 +176,7 @@ fn run_pairs<'a>(paths: &[&Path], choice: &Choice, each: impl FnOnce(u64) -> Eac
     }
     for name in &choice.by {
         if !Kind::ALL.iter().any(|kind| kind.name() == name) {
-            return ktap::bail_out(format!("nothing disturbs by {name}: see --list"));
+            return ktap::bail_out(format!("no disturbance {name}: see --list"));
         }
     }
     let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
@@ -199,30 +199,30 @@ struct Each<'a> {
     trials: u64,
     instructions: Option<Instructions>,
     seed: u64,
-    /// Where a path is, and how many instructions it has when nothing disturbs it; all of them, or the module's only.
+    /// Where a path is, and how many instructions it has when undisturbed: all of them, or only the module's.
     lengths: RefCell<HashMap<Which, (Place, u64)>>,
-    /// Where the module was when that was found out.
+    /// Where the module was when that was determined.
     module: RefCell<Option<String>>,
 }
 
 /// A path's name, and whether only the module's instructions count.
 type Which = (&'static str, bool);
 
-/// What paths and disturbances set, and does not stay so.
+/// Settings that paths and disturbances change, and that are restored.
 const SETTINGS: [&str; 4] = [
     "/sys/module/xfd/parameters/reclaim_ms",
     "/sys/module/xfd/parameters/pool",
     "/sys/module/xfd/parameters/fail_allocations",
     "/sys/devices/virtual/workqueue/cpumask",
 ];
-/// Where the kernel puts modules: whatever is counted there is the one that is loaded on the path.
+/// Where the kernel puts modules: what is counted there is the one that is loaded on the path.
 const MODULES: RangeInclusive<u64> = 0xffff_ffff_c000_0000..=0xffff_ffff_feff_ffff;
 const KERNEL_LOG: &str = "/dev/kmsg";
-/// So many trials with one line in it: the console is slow.
+/// The number of trials per log line, since the console is slow.
 const SAID: u64 = 32;
-/// As often as an instruction is tried that the path did not get to.
+/// How often to retry an instruction that the path did not reach.
 const AGAIN: u32 = 3;
-/// So many are shown.
+/// How many failures are shown.
 const SHOWN: u64 = 5;
 
 impl Each<'_> {
@@ -245,7 +245,7 @@ impl Each<'_> {
         Ok(Place { event, within })
     }
 
-    /// Looks whether the module was loaded to another place, and if so at the kernel's symbols again.
+    /// If the module was loaded to another place, reads the kernel's symbols again.
     fn follow_module(&self) -> anyhow::Result<()> {
         let there = module::is_there().then(module::address).transpose()?;
         if there.is_some() && *self.module.borrow() != there {
@@ -256,8 +256,8 @@ impl Each<'_> {
         Ok(())
     }
 
-    /// Where `path` is, and how many instructions it has: the fewest of some times, since another thread may have the
-    /// CPU meanwhile.
+    /// Where `path` is, and how many instructions it has: the minimum of several runs, since another thread may have
+    /// the CPU meanwhile.
     fn undisturbed(&self, path: &Path, disturber: &mut Disturber) -> anyhow::Result<(Place, u64)> {
         self.follow_module()?;
         let key = (path.name, disturber.kind().unloads());
@@ -278,7 +278,7 @@ impl Each<'_> {
         Ok(found)
     }
 
-    /// `path` disturbed by `kind` at each instruction, or at so many.
+    /// Takes `path` disturbed by `kind` at each instruction, or at the chosen ones.
     fn run(&self, path: &Path, kind: Kind) -> anyhow::Result<ktap::Outcome> {
         if let Some(file) = path.needs.filter(|file| !File::new(file).exists()) {
             return Ok(ktap::Outcome::Skipped(format!("no {file}")));
@@ -287,7 +287,7 @@ impl Each<'_> {
             return Ok(ktap::Outcome::Skipped(why.into()));
         }
         if kind.unloads() && !module::is_there() {
-            return Ok(ktap::Outcome::Skipped("no module is loaded".into()));
+            return Ok(ktap::Outcome::Skipped("the module is not loaded".into()));
         }
         let pair = format!("{} by {}", path.name, kind.name());
         let settings = Settings::now();
@@ -295,13 +295,17 @@ impl Each<'_> {
         let mut disturber = Disturber::new(kind, self.watch.shared())?;
         let (mut place, expected) = match self.undisturbed(path, &mut disturber) {
             Err(_) if !module_is_loaded() && path.start.is_in_module() => {
-                return Ok(ktap::Outcome::Skipped("there is no such path here".into()))
+                return Ok(ktap::Outcome::Skipped(
+                    "this kernel has no such path".into(),
+                ))
             }
             found => found?,
         };
         if expected == 0 {
-            ensure!(!module_is_loaded(), "the path is not taken: {place:x?}");
-            return Ok(ktap::Outcome::Skipped("there is no such path here".into()));
+            ensure!(!module_is_loaded(), "the path was not taken: {place:x?}");
+            return Ok(ktap::Outcome::Skipped(
+                "this kernel has no such path".into(),
+            ));
         }
         let Instructions { first, last } = self.instructions.unwrap_or(Instructions::ALL);
         let tried = expected.min(last.saturating_add(1)).saturating_sub(first);
@@ -314,7 +318,7 @@ impl Each<'_> {
                 break longest;
             }
             if kind.unloads() {
-                // It was loaded again, maybe to another place.
+                // The module was loaded again, maybe to another place.
                 (place, _) = self.undisturbed(path, &mut disturber)?;
             }
             if after >= unsaid {
@@ -334,7 +338,7 @@ impl Each<'_> {
                         _ => false,
                     };
                     again += 1;
-                    // It is not always the same way: one short one is no end.
+                    // The path varies, so a single short run does not mean that its end was reached.
                     if again > AGAIN {
                         if ended && after >= expected {
                             break longest;
@@ -359,7 +363,7 @@ impl Each<'_> {
             if let Err(error) = trial.wrong {
                 sum.fell += 1;
                 say(&format!("{}: {error:#}", place()))?;
-                ensure!(sum.fell < SHOWN, "it falls again and again");
+                ensure!(sum.fell < SHOWN, "it fails again and again");
             }
             after += stride;
         };
@@ -374,7 +378,8 @@ impl Each<'_> {
     }
 }
 
-/// What [`SETTINGS`] were, and are again whatever comes of a pair: a process that was killed has not put them back.
+/// The values of [`SETTINGS`], which are restored whatever happens to a pair: a process that was killed does not
+/// restore them.
 struct Settings(Vec<(&'static str, String)>);
 
 impl Settings {
@@ -402,18 +407,18 @@ impl Drop for Settings {
     }
 }
 
-/// Writes `line` to the kernel's log: after an Oops that is the machine's last word.
+/// Writes `line` to the kernel log, which is the machine's last output after an oops.
 fn log(line: &str) -> anyhow::Result<()> {
     fs::write(KERNEL_LOG, format!("<4>{line}\n")).context(KERNEL_LOG)
 }
 
-/// The same, and among the results, which are seen at the end only.
+/// The same, and also among the results, which are only seen at the end.
 fn say(line: &str) -> anyhow::Result<()> {
     ktap::remark(line);
     log(&line.replace('\n', " "))
 }
 
-/// What came of all trials of a pair.
+/// The results of all trials of a pair.
 #[derive(Default)]
 struct Sum {
     instructions: u64,
@@ -441,13 +446,13 @@ impl Display for Sum {
 }
 
 impl Sum {
-    /// If it was `all` instructions, the disturbance did not wait for its victim at each.
+    /// Checks the results. If it was `all` instructions, the disturbance must not have waited for its victim at each.
     fn check(&self, all: bool) -> anyhow::Result<ktap::Outcome> {
         let Sum {
             tried, late, fell, ..
         } = self;
         ensure!(*tried > 0, "nothing was tried");
-        ensure!(!all || late < tried, "each disturbance was late");
+        ensure!(!all || late < tried, "every disturbance was late");
         ensure!(*fell == 0, "{fell} of {tried} fell");
         Ok(ktap::Outcome::Passed)
     }

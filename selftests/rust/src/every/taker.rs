@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The process that takes a path, in rounds: again and again, if the path can be taken again.
+//! The process that takes a path, in rounds if the path can be taken repeatedly.
 
 use super::kind::Kind;
 use super::path::Path;
@@ -13,9 +13,9 @@ use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// So many rounds, then a new process.
+/// The number of rounds before a new process is started.
 const ROUNDS: u32 = 500;
-/// As long as a round takes.
+/// The longest that a round takes.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The process, from outside.
@@ -24,11 +24,11 @@ pub(super) struct Taker {
     pub(super) pid: i32,
     path: &'static str,
     round: u32,
-    /// Whether its end was seen.
+    /// Whether its exit was seen.
     gone: Cell<bool>,
 }
 
-/// Nobody takes the path behind the back of the next one.
+/// Kills the process, so that it does not take the path beside the next one.
 impl Drop for Taker {
     fn drop(&mut self) {
         if !self.gone.get() {
@@ -43,12 +43,12 @@ impl Drop for Taker {
 pub(super) enum RoundEnd {
     /// Well, and the process goes on.
     Done,
-    /// With the process.
+    /// The process ended.
     Ended(End),
 }
 
 impl Taker {
-    /// The process, before its first round.
+    /// Starts the process, before its first round.
     pub(super) fn start(
         shared: &'static Shared,
         fd: i32,
@@ -86,7 +86,7 @@ impl Taker {
         Ok(())
     }
 
-    /// Lets it begin.
+    /// Lets the round begin.
     pub(super) fn go(&self, request: Words) {
         self.shared.go(self.round, request);
     }
@@ -100,7 +100,7 @@ impl Taker {
         }
     }
 
-    /// Waits until it has.
+    /// Waits until the round has ended.
     pub(super) fn wait_for_round(&self) -> anyhow::Result<RoundEnd> {
         match in_time(|| self.round_ended())? {
             Some(end) => Ok(end),
@@ -108,7 +108,7 @@ impl Taker {
         }
     }
 
-    /// No further round: waits for its end.
+    /// There is no further round: waits for the process to exit.
     pub(super) fn end(self) -> anyhow::Result<()> {
         self.shared.end();
         let end = self.wait_for_end()?;
@@ -128,13 +128,13 @@ impl Taker {
         }
     }
 
-    /// Waits for its end; one that has not come by then is killed, and is none that is right.
+    /// Waits for it to exit. If it does not in time it is killed, which is an error.
     fn wait_for_end(&self) -> anyhow::Result<End> {
         if let Some(end) = in_time(|| self.ended())? {
             return Ok(end);
         }
         let stack = fs::read_to_string(format!("/proc/{}/stack", self.pid)).unwrap_or_default();
-        ktap::remark(format!("it does not end:\n{stack}"));
+        ktap::remark(format!("it does not exit:\n{stack}"));
         sys::signal_process(self.pid, libc::SIGKILL);
         let (_, end) = sys::wait(self.pid, 0).context("waitpid")?;
         self.gone.set(true);
@@ -145,7 +145,7 @@ impl Taker {
     }
 }
 
-/// What `look` finds, if it does within [`PATIENCE`].
+/// What `look` finds, if it finds it within [`PATIENCE`].
 fn in_time<T>(look: impl Fn() -> anyhow::Result<Option<T>>) -> anyhow::Result<Option<T>> {
     let begin = Instant::now();
     while begin.elapsed() < PATIENCE {
@@ -172,7 +172,7 @@ fn take_rounds(shared: &'static Shared, fd: i32, path: &Path) -> anyhow::Result<
         let armed = trigger::arm(request);
         taken.take();
         let fired = shared.is_over();
-        ensure!(armed, "the trigger can not be armed");
+        ensure!(armed, "the trigger cannot be armed");
         taken.check(fired)?;
         let stays = round < ROUNDS && taken.again()?;
         shared.is_done(round, stays);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! One trial: a process takes the path on one CPU, and stops at one of its instructions until the disturbance has
-//! done its work from the other CPU.
+//! One trial: a process takes the path on one CPU, and stands still at one of its instructions until the disturbance
+//! has been done from the other CPU.
 
 use super::disturbance::Disturber;
 use super::kind::{Kind, Until};
@@ -24,51 +24,51 @@ use std::time::{Duration, Instant};
 pub struct Place {
     /// From where they are counted.
     pub event: Event,
-    /// Only these count.
+    /// Only instructions at these addresses count.
     pub within: Option<RangeInclusive<u64>>,
 }
 
-/// What came of a trial.
+/// The outcome of a trial.
 #[derive(Clone, Copy, Debug)]
 pub enum Outcome {
-    /// It was disturbed, there.
+    /// The path was disturbed there.
     Disturbed(Seen),
-    /// The path ended before, after so many instructions.
+    /// The path ended before that, after this many instructions.
     TooLate(u64),
-    /// Its CPU stood still there, and went on before anybody saw it.
+    /// Its CPU stood still there, but continued before the watcher saw it.
     NotSeen,
 }
 
-/// A trial that was made.
+/// A completed trial.
 pub struct Trial {
-    /// What came of it.
+    /// Its outcome.
     pub outcome: Outcome,
-    /// What is not as it would be without the disturbance.
+    /// What differs from an undisturbed path.
     pub wrong: anyhow::Result<()>,
 }
 
-/// Between two looks: a fraction of the path's length, at least this, and at most this part of a pause.
+/// The polling interval: a fraction of the path's length, at least this, and at most this part of a pause.
 const SOON: Duration = Duration::from_micros(20);
 const PART: u64 = 4;
 
-/// What all trials of a program share.
+/// What all trials of a program share: the watcher.
 pub struct Watch {
     shared: &'static Shared,
     fd: i32,
     taker: RefCell<Option<Taker>>,
-    /// After the last trial.
+    /// The state after the last trial.
     account: RefCell<Option<Account>>,
 }
 
 impl Watch {
-    /// For a process that has an enabled second CPU, and stays on it from here on.
+    /// Moves the calling process to the second CPU, where it stays.
     ///
     /// # Errors
     ///
-    /// There is one CPU only; no memory.
+    /// There is only one CPU; no memory.
     pub fn new() -> anyhow::Result<Self> {
         cpus::pin_to(WATCHED_FROM)?;
-        // A sleep is to take as long as it says: nanoseconds that it may be longer.
+        // Sleeps must take exactly as long as requested: a timer slack of 1 ns.
         sys::prctl(libc::PR_SET_TIMERSLACK, 1)?;
         let (shared, fd) = shared_memory::create()?;
         Ok(Watch {
@@ -79,32 +79,32 @@ impl Watch {
         })
     }
 
-    /// After the last trial of a path.
+    /// Call it after the last trial of a path.
     ///
     /// # Errors
     ///
-    /// Whoever took it did not end as it should.
+    /// The taker did not end as it should.
     pub fn end(&self) -> anyhow::Result<()> {
         self.taker.take().map_or(Ok(()), Taker::end)
     }
 
-    /// After a pair that ended early.
+    /// Call it after a pair that ended early.
     pub fn forget(&self) {
         drop(self.taker.take());
         self.account.take();
     }
 
-    /// For a [`Disturber`].
+    /// What a [`Disturber`] needs.
     #[must_use]
     pub fn shared(&self) -> &'static Shared {
         self.shared
     }
 
-    /// Takes `path` once, which is at `place`, disturbed by `disturber` after `after` instructions.
+    /// Takes `path`, which is at `place`, once, disturbed by `disturber` after `after` instructions.
     ///
     /// # Errors
     ///
-    /// It could not be prepared, or not be disturbed.
+    /// It could not be prepared or disturbed.
     pub fn take(
         &self,
         path: &Path,
@@ -140,7 +140,7 @@ impl Watch {
         let (end, fired) = loop {
             let seen = trigger::look(TAKEN_ON);
             if seen.state == State::Paused {
-                // Who takes the path is moved, whoever else is disturbed.
+                // It is always the taker that is moved, whichever process is disturbed otherwise.
                 let victim = victim.filter(|_| kind != Kind::Migrate);
                 disturber.disturb(victim.unwrap_or(taker.pid))?;
                 if kind.until() == Until::Done {
@@ -157,7 +157,7 @@ impl Watch {
             if begin.elapsed() > PATIENCE {
                 break (taker.wait_for_round()?, None);
             }
-            // Who is paused waits, and a CPU with nothing to do costs the emulator nothing.
+            // The paused CPU waits, and an idle CPU costs the emulator nothing.
             thread::sleep((begin.elapsed() / 8).clamp(SOON, later));
         };
         let last = trigger::disarm(TAKEN_ON);
@@ -167,7 +167,7 @@ impl Watch {
             false => last.passed,
         };
         let outcome = match fired {
-            // What is known afterwards is more: whether it was let go.
+            // Afterwards more is known: whether it was let go.
             Some(seen) => Outcome::Disturbed(Seen {
                 flags: seen.flags | last.flags,
                 ..seen
@@ -175,7 +175,7 @@ impl Watch {
             None if shared.has_fired() => Outcome::NotSeen,
             None => Outcome::TooLate(passed),
         };
-        // Whatever went wrong: the next trial is to begin as this one did.
+        // Whatever went wrong, the next trial must start from the same state.
         let put_back = disturber.put_back();
         let wrong = disturbed
             .and_then(|()| {
@@ -185,7 +185,7 @@ impl Watch {
                     (Kind::Kill, Some(_)) if path.name != "exit" && !last.went_by_itself() => {
                         end == KILLED
                     }
-                    // What ends by itself may have ended before.
+                    // A process that exits by itself may have done so before.
                     (Kind::Kill, Some(_)) => end == KILLED || well,
                     _ => well,
                 };
@@ -208,12 +208,12 @@ impl Watch {
 
 const KILLED: RoundEnd = RoundEnd::Ended(End::Signal(libc::SIGKILL));
 
-/// The kernel's taint by a livepatch: it comes with the first load.
+/// The kernel's livepatch taint, which the first load sets.
 const LIVEPATCH: u64 = 1 << 15;
 
 const WARN_AGAIN: &str = "/sys/kernel/debug/clear_warn_once";
 
-/// What the kernel and the module say of themselves. Each trial looks, so it is not much.
+/// What the kernel and the module report about themselves. It is little, since every trial reads it.
 struct Account {
     tainted: u64,
     warnings: u64,
@@ -247,11 +247,11 @@ impl Account {
         })
     }
 
-    /// Nothing has gone wrong since `before`.
+    /// Checks that nothing has gone wrong since `before`.
     fn check(&self, before: &Account, starves: bool) -> anyhow::Result<()> {
         check_xfd()?;
         if self.warnings != before.warnings {
-            // The next warning at the same place is one, too.
+            // Makes the next warning at the same place appear as well.
             let _ = fs::write(WARN_AGAIN, "1");
         }
         ensure!(
@@ -275,7 +275,7 @@ impl Account {
     }
 }
 
-/// On each CPU the copy of IA32_XFD says what is in the register, and no #NM is reported any more.
+/// Checks that on each CPU the copy of IA32_XFD equals the register, and that IA32_XFD_ERR is 0.
 fn check_xfd() -> anyhow::Result<()> {
     let path = "/sys/module/interrupts/parameters/xfd";
     let text = fs::read_to_string(path).context(path)?;

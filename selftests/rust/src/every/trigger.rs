@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The emulator's trigger: a CPU stops between two instructions, or is interrupted there. See
+//! The emulator's trigger: it stops a CPU between two instructions, or interrupts it there. See
 //! Documentation/machine.rst.
-#![allow(unsafe_code)]
+#![expect(unsafe_code, reason = "CPUID by inline assembly")]
 
 use std::arch::asm;
 use std::ops::RangeInclusive;
 
 const LEAF: u64 = 0x5846_4401;
-/// What command 0 says in EBX, ECX and EDX.
+/// What command 0 returns in EBX, ECX and EDX.
 const SIGNATURE: [u64; 3] = [0x2064_6658, 0x6769_7274, 0x2e72_6567];
 
 const SIGNS: u64 = 0;
@@ -25,9 +25,9 @@ pub enum Event {
     NextNm,
     /// Its next VM exit.
     NextVmExit,
-    /// When it arrives at this address, in whatever address space.
+    /// When it reaches this address, in any address space.
     Address(u64),
-    /// The same, at the beginning of a function, and only until that returns.
+    /// The same at the start of a function, and only until that returns.
     Function(u64),
 }
 
@@ -36,7 +36,7 @@ pub enum Event {
 pub enum Action {
     /// The CPU executes nothing until it is let go.
     Pause {
-        /// Ticks, each as long as an instruction takes, after which it goes on by itself.
+        /// After this many instructions of the other CPUs it continues by itself.
         at_most: u64,
     },
     /// A non-maskable interrupt.
@@ -45,46 +45,46 @@ pub enum Action {
     Interrupt(u8),
 }
 
-/// What has become of a trigger.
+/// The state of a trigger.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum State {
     /// Disarmed.
     #[default]
     Off,
-    /// Its event has not come.
+    /// Waits for its event.
     Awaits,
-    /// It counts.
+    /// Counts.
     Counts,
     /// Its CPU stands still.
     Paused,
     /// It has fired.
     Fired,
-    /// The function has returned before.
+    /// The function returned before it could fire.
     Returned,
 }
 
-/// A trigger as it was at one moment.
+/// A snapshot of a trigger.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
-    /// What has become of it.
+    /// Its state.
     pub state: State,
-    /// Instructions since the event; when it has fired, as many as were asked for.
+    /// Instructions since the event; once it has fired, as many as were requested.
     pub passed: u64,
     /// The address of the instruction before which it fired.
     pub at: u64,
-    /// CPL (bits 0 and 1), IF (bit 2), whether nobody let it go on in time (bit 3).
+    /// CPL (bits 0 and 1), IF (bit 2), whether the pause timed out (bit 3).
     pub flags: u64,
 }
 
 impl Seen {
-    /// Whether nobody let the CPU go in time.
+    /// Whether the pause timed out.
     #[must_use]
     pub fn went_by_itself(&self) -> bool {
         self.flags & 1 << 3 != 0
     }
 }
 
-/// The machine's clock goes at this rate.
+/// The rate of the machine's clock.
 pub const TICKS_PER_NANOSECOND: u64 = 2;
 
 /// Whether this is a CPU of the machine with a trigger. A guest of the machine's guest has none.
@@ -94,23 +94,23 @@ pub fn is_there() -> bool {
     signature == SIGNATURE
 }
 
-/// What a trigger is armed for.
+/// What to arm a trigger for.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// Of which CPU.
+    /// The CPU.
     pub cpu: usize,
     /// From where instructions are counted.
     pub event: Event,
-    /// After so many it fires.
+    /// After how many instructions it fires.
     pub after: u64,
-    /// What then happens.
+    /// What happens then.
     pub action: Action,
     /// Only instructions at these addresses count.
     pub within: Option<RangeInclusive<u64>>,
 }
 
 impl Request {
-    /// As CPUID takes it: RBX, RSI, RDI, and R8 to R12.
+    /// The registers for CPUID: RBX, RSI, RDI, and R8 to R12.
     #[must_use]
     pub fn words(&self) -> Words {
         let from = match self.event {
@@ -144,7 +144,7 @@ impl Request {
 /// A [`Request`] in registers.
 pub type Words = [u64; 8];
 
-/// Arms a trigger; false if there is no such thing, or it cannot pause.
+/// Arms a trigger; false if there is no such CPU or action, or no other CPU to pause for.
 #[must_use]
 pub fn arm([after, more @ ..]: Words) -> bool {
     ask(ARM, after, more)[0] == 1
@@ -156,12 +156,12 @@ pub fn look(cpu: usize) -> Seen {
     seen(LOOK, cpu)
 }
 
-/// Lets a CPU that is paused go on. Its trigger before that.
+/// Lets a paused CPU continue, and returns its trigger as it was before.
 pub fn let_go(cpu: usize) -> Seen {
     seen(LET_GO, cpu)
 }
 
-/// Disarms a CPU's trigger; if it is paused, it goes on. Its trigger before that.
+/// Disarms a CPU's trigger, which lets a paused CPU continue, and returns it as it was before.
 pub fn disarm(cpu: usize) -> Seen {
     seen(DISARM, cpu)
 }
@@ -184,10 +184,10 @@ fn seen(command: u64, cpu: usize) -> Seen {
     }
 }
 
-/// The rest in RSI, RDI, and R8 to R12.
+/// Issues a command with its arguments in RBX, RSI, RDI, and R8 to R12.
 fn ask(command: u64, b: u64, [si, di, r8, r9, r10, r11, r12]: [u64; 7]) -> [u64; 4] {
     let (a, rbx, c, d): (u64, u64, u64, u64);
-    // SAFETY: every x86-64 processor has CPUID, which touches no memory; RBX is the compiler's, and given back.
+    // SAFETY: every x86-64 processor has CPUID, which accesses no memory; RBX belongs to the compiler, and is restored.
     unsafe {
         asm!("xchg {b}, rbx", "cpuid", "xchg {b}, rbx", b = inout(reg) b => rbx,
              inout("rax") LEAF => a, inout("rcx") command => c, out("rdx") d, in("rsi") si, in("rdi") di,

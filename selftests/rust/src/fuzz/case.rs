@@ -1,46 +1,46 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A case: what a process does, and what of it the kernel answers.
+//! A case: what a process does to get the kernel's answers.
 
-/// What a process does, whose answers are the case's result.
+/// What a process does; the kernel's answers are the case's result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Case {
     /// Calls about permission, one after the other.
     Calls(Vec<Call>),
     /// A signal handler changes its frame and returns.
     Frame(Start, Vec<Edit>),
-    /// A tracer changes the XSAVE area and writes so many bytes of it back.
+    /// A tracer changes the XSAVE area and writes part of it back.
     Regset(Start, Size, Vec<Edit>),
     /// clone with these flags.
     Clone(Start, u64),
 }
 
-/// What the thread has done with tiles before.
+/// What the thread has done with tiles before that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
-    /// Nothing; it may not.
+    /// Nothing, and it has no permission.
     None,
-    /// Nothing, but it may.
+    /// Nothing, but it has permission.
     Permitted,
-    /// They are live.
+    /// Its tiles are live.
     Live,
-    /// They were, and are released.
+    /// Its tiles were live, and are released.
     Released,
 }
 
 /// One call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Call {
-    /// arch_prctl with an option that writes a mask, to such a place.
+    /// arch_prctl with an option that writes a mask, to this kind of address.
     Get(u32, Pointer),
     /// arch_prctl with any other option and argument.
     Prctl(u32, u64),
-    /// sigaltstack of so many bytes.
+    /// sigaltstack with this many bytes.
     Altstack(u64),
     /// TILEZERO.
     Use,
 }
 
-/// Where a mask is to be written.
+/// Where a mask is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pointer {
     /// To eight bytes.
@@ -53,16 +53,16 @@ pub enum Pointer {
     ReadOnly,
     /// To the last four bytes of a mapping.
     End,
-    /// To the kernel's half.
+    /// To the kernel's half of the address space.
     Kernel,
-    /// To no half.
+    /// To neither half.
     NonCanonical,
 }
 
 /// A change of an area or a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Edit {
-    /// So many bytes, up to eight, at this offset.
+    /// This many bytes, up to eight, at this offset.
     Bytes(u32, u8, u64),
     /// The frame's pointer to the area is replaced.
     Area(u64),
@@ -71,8 +71,8 @@ pub enum Edit {
 /// How many bytes are written back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Size {
-    /// As many as were read, and so many more or fewer.
+    /// As many as were read, plus or minus this many.
     Read(i32),
-    /// So many.
+    /// Exactly this many.
     Bytes(u32),
 }

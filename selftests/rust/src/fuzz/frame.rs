@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A signal frame that its handler changes before it returns.
-#![allow(unsafe_code)]
+#![expect(unsafe_code, reason = "a signal handler that edits its frame")]
 
 use super::case::Edit;
 use super::run::{name, Report};
@@ -16,7 +16,7 @@ static EDITS: OnceLock<Vec<Edit>> = OnceLock::new();
 
 extern "C" fn change_frame(_signal: c_int, _info: *mut libc::siginfo_t, context: *mut c_void) {
     let context = context.cast::<libc::ucontext_t>();
-    // SAFETY: the kernel's frame, with so many bytes of area as it says itself.
+    // SAFETY: the kernel's frame, whose area has the size that it states.
     unsafe {
         let area = (*context).uc_mcontext.fpregs.cast::<u8>();
         let bytes = area.add(468).cast::<u32>().read_unaligned() as usize;
@@ -40,14 +40,15 @@ extern "C" fn change_frame(_signal: c_int, _info: *mut libc::siginfo_t, context:
     }
 }
 
-/// The kernel does not write tiles that are not in use (7.2: arch/x86/kernel/fpu/xstate.h:310):
-/// there is what the stack held, addresses for example, and no two boots have the same.
+/// Clears tiles that are not in use. The kernel does not write them (7.2:
+/// arch/x86/kernel/fpu/xstate.h:310), so they hold whatever was on the stack, such as addresses,
+/// which differs in each boot.
 ///
 /// # Safety
 ///
-/// `area` is the area of a frame, of so many `bytes`.
+/// `area` must be the area of a frame, with this many `bytes`.
 unsafe fn clear_unwritten(area: *mut u8, bytes: usize) {
-    // SAFETY: the header is part of every area; a component is cleared if all of it is within.
+    // SAFETY: the header is part of every area, and a component is cleared only if all of it is within the area.
     unsafe {
         let in_use = area.add(HEADER).cast::<u64>().read_unaligned();
         for range in state::components(TILES & !in_use).filter(|range| range.end <= bytes) {
@@ -63,11 +64,11 @@ pub(super) fn frame(before: &Area, edits: &[Edit], report: &mut Report) -> Resul
     let mut action: libc::sigaction = unsafe { mem::zeroed() };
     action.sa_sigaction = change_frame as *const () as usize;
     action.sa_flags = libc::SA_SIGINFO;
-    // SAFETY: `action` is complete.
+    // SAFETY: `action` is complete, and its handler has the signature that its flags announce.
     unsafe { libc::sigaction(libc::SIGUSR1, &raw const action, ptr::null_mut()) };
     let mut after = Area::zero();
     let arguments = [sys::pid() as u64, sys::tid() as u64, libc::SIGUSR1 as u64];
-    // SAFETY: sends a signal to this thread.
+    // SAFETY: the call only sends a signal to this thread.
     let result = unsafe { state::around(before, &mut after, libc::SYS_tgkill, arguments) };
     report.say(format_args!("{} {after}", name(result)));
     Ok(())

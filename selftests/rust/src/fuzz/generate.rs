@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Cases at random: mostly near what is valid, sometimes anything.
+//! Generates random cases: mostly close to what is valid, sometimes anything.
 
 use super::case::{Call, Case, Edit, Size, Start};
 use super::text::POINTERS;
@@ -55,7 +55,7 @@ fn call(choice: &mut Choice) -> Call {
             };
             Call::Prctl(pick(choice, &[0x1023, 0x1023, 0x1025]), facility)
         }
-        // Below and above the five options; nothing else is numbered so in 7.2.
+        // Around the five options; 7.2 has no others with such numbers.
         8 => Call::Prctl(
             pick(choice, &[0x1020, 0x1026, 0x1027, 0x1030, 0x10ff]),
             choice.below(20),
@@ -68,7 +68,7 @@ fn call(choice: &mut Choice) -> Call {
     }
 }
 
-/// Values that mean something to somebody, or nothing to anybody.
+/// Values with a meaning for some field, or with none.
 fn value(choice: &mut Choice) -> u64 {
     match choice.below(8) {
         0 => 0,
@@ -109,7 +109,7 @@ fn edit(choice: &mut Choice, frame: bool) -> Edit {
         ));
     }
     // magic1, extended_size, xfeatures, xstate_size; XSTATE_BV, XCOMP_BV, reserved; MXCSR;
-    // magic2 without and with tiles; TILECFG; TILEDATA; the first component behind the header.
+    // magic2 without and with tiles; TILECFG; TILEDATA; the first component after the header.
     let (offset, bytes) = match choice.below(16) {
         0 => (464, 4),
         1 => (468, 4),
@@ -130,7 +130,7 @@ fn edit(choice: &mut Choice, frame: bool) -> Edit {
 }
 
 fn clone_flags(choice: &mut Choice) -> u64 {
-    // Not among them: what writes through pointers, sets the TLS, or makes a namespace.
+    // Leaves out flags that write through pointers, set the TLS, or create a namespace.
     const FLAGS: [i32; 11] = [
         libc::CLONE_VM,
         libc::CLONE_FS,

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What the kernel answers to anything a program may say about extended state: permission calls,
-//! signal frames, ptrace, clone. Nobody predicts most of the answers; they are the same on every
+//! How the kernel answers anything that a program may do with extended state: permission calls,
+//! signal frames, ptrace, clone. Most answers are not predicted, but they are the same on every
 //! kernel that keeps the ABI, so those of two kernels are compared.
 //!
-//! A case (case) is one line of text (text); it runs in a process of its own (run), whose registers are
+//! A case (case) is one line of text (text). It runs in a separate process (run), whose registers are
 //! loaded and stored around one system call (state).
 
 pub mod case;

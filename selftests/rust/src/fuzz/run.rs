@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Runs one case in a process of its own, and says in one line what the kernel answered.
-#![allow(unsafe_code)]
+//! Runs one case in a separate process, and gives the kernel's answers in one line.
+#![expect(unsafe_code, reason = "system calls with arbitrary arguments")]
 
 use super::case::{Call, Case, Edit, Pointer, Size, Start};
 use super::frame::frame;
@@ -14,7 +14,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use xcomp::Feature;
 
-/// Begins an answer that must not be.
+/// Starts an answer that must not occur.
 pub const WRONG: &str = "!";
 
 /// What the processes of a case share.
@@ -28,7 +28,7 @@ pub(super) struct Report {
 pub struct Runner(*mut Report);
 
 impl Runner {
-    /// One, for a program with a single thread. It becomes the parent of all that is left of a case.
+    /// Creates one, for a program with a single thread, which becomes the parent of all processes that a case leaves.
     ///
     /// # Errors
     ///
@@ -44,7 +44,7 @@ impl Runner {
     ///
     /// The process cannot be started.
     pub fn answer(&mut self, case: &Case) -> Result<String> {
-        // SAFETY: no process of a case is left; zero bytes are a valid report.
+        // SAFETY: no process of an earlier case is left, and zero bytes are a valid report.
         let report = unsafe {
             ptr::write_bytes(self.0, 0, 1);
             &mut *self.0
@@ -67,7 +67,7 @@ impl Runner {
             End::Signal(libc::SIGALRM) => write!(text, " {WRONG} hangs"),
             other => write!(text, " {other:?}"),
         };
-        // Tracees and children that were given to us.
+        // Reaps tracees, and children that were reparented to us.
         while sys::wait(-1, libc::__WALL).is_ok() {}
         Ok(text.trim().to_owned())
     }
@@ -85,7 +85,7 @@ impl Report {
 
 fn map(bytes: usize, how: c_int) -> Result<*mut c_void> {
     let access = libc::PROT_READ | libc::PROT_WRITE;
-    // SAFETY: a new mapping wherever there is room.
+    // SAFETY: a new mapping at an address that the kernel chooses.
     let memory = unsafe {
         libc::mmap(
             ptr::null_mut(),
@@ -102,9 +102,9 @@ fn map(bytes: usize, how: c_int) -> Result<*mut c_void> {
     Ok(memory)
 }
 
-/// Two seconds from now this process dies of SIGALRM, unless it has ended.
+/// Kills this process with SIGALRM in two seconds, unless it has exited by then.
 fn limit_time() {
-    // SAFETY: no memory is touched.
+    // SAFETY: the call accesses no memory.
     unsafe { libc::alarm(2) };
 }
 
@@ -139,7 +139,7 @@ fn perform(case: &Case, report: &mut Report) -> Result<()> {
     }
 }
 
-/// What comes before, and the registers at the beginning.
+/// Does what precedes the case, and returns the registers to start with.
 fn begin(start: Start) -> Box<Area> {
     if start != Start::None {
         let _ = xcomp::request(Feature::TILE_DATA);
@@ -154,10 +154,10 @@ fn perform_call(call: Call, report: &mut Report) -> Result<()> {
     match call {
         Call::Get(option, to) => {
             let page = map(8192, libc::MAP_PRIVATE)?;
-            // SAFETY: the two pages above; the second goes, the first stays.
+            // SAFETY: unmaps the second of the two pages above, which nothing uses.
             unsafe { libc::munmap(page.byte_add(4096), 4096) };
             if to == Pointer::ReadOnly {
-                // SAFETY: nobody writes to it.
+                // SAFETY: nothing in this process writes to the page.
                 unsafe { libc::mprotect(page, 4096, libc::PROT_READ) };
             }
             let address = match to {
@@ -179,7 +179,7 @@ fn perform_call(call: Call, report: &mut Report) -> Result<()> {
         }
         Call::Prctl(option, argument) => {
             let answer = name(arch_prctl(option, argument));
-            // Each errno comes before any other reason (7.2: xstate.c:1729-1739).
+            // These errors take precedence over any other (7.2: xstate.c:1729-1739).
             let must = match (option, argument) {
                 (0x1023 | 0x1025, 18) => None,
                 (0x1023 | 0x1025, 0..=19) => Some("EOPNOTSUPP"),
@@ -216,8 +216,8 @@ fn perform_call(call: Call, report: &mut Report) -> Result<()> {
 }
 
 fn arch_prctl(option: u32, argument: u64) -> i64 {
-    // SAFETY: of all options that a case can have, three write eight bytes, to memory that is
-    // nobody's.
+    // SAFETY: of all options that a case can have, three write eight bytes, to memory that
+    // nothing else uses.
     let result = unsafe { libc::syscall(libc::SYS_arch_prctl, option as c_int, argument) };
     if result == 0 {
         0
@@ -232,7 +232,7 @@ fn regset(before: &Area, size: Size, edits: &[Edit], report: &mut Report) -> Res
         let _ = sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as u64);
         sys::ptrace(libc::PTRACE_TRACEME, 0, 0)?;
         let arguments = [sys::pid() as u64, libc::SIGSTOP as u64, 0];
-        // SAFETY: stops this process.
+        // SAFETY: the call only stops this process.
         unsafe { state::around(before, &mut report.area, libc::SYS_kill, arguments) };
         sys::exit_now(0);
     }
@@ -277,7 +277,7 @@ fn regset(before: &Area, size: Size, edits: &[Edit], report: &mut Report) -> Res
 
 fn clone(before: &Area, flags: u64, report: &mut Report) -> Result<()> {
     let mut after = Area::zero();
-    // SAFETY: the report outlives this process; no flag that a case has takes a pointer.
+    // SAFETY: the report outlives this process, and no flag that a case can have takes a pointer.
     let pid = unsafe { state::around_clone(before, &mut after, &mut report.area, flags) };
     if pid < 0 {
         report.say(format_args!("{} {after}", name(pid)));

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Registers known to the last byte before a system call, and read to the last byte after it.
-#![allow(unsafe_code)]
+//! Registers whose every byte is known before a system call and read after it.
+#![expect(unsafe_code, reason = "inline assembly")]
 
 use crate::tile;
 use std::arch::asm;
 use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Bytes of an area, which is more than any component needs; the rest is [`Area::extra`].
+/// The bytes of an area, more than the components need; the rest is [`Area::extra`].
 const BYTES: usize = 16 << 10;
-/// Where the header is.
+/// The offset of the header.
 pub(super) const HEADER: usize = 512;
 
 /// A standard-format XSAVE area.
@@ -18,17 +18,17 @@ pub struct Area {
     bytes: [u8; BYTES],
     /// What ARCH_GET_XCOMP_PERM wrote.
     pub permitted: u64,
-    /// Not 0 once all else is there.
+    /// Not 0 once everything else is written.
     pub done: AtomicU32,
 }
 
-/// Components whose contents are compared: SSE, AVX, AVX-512, tiles. Not PKRU, which would take
+/// Components whose contents are compared: SSE, AVX, AVX-512, tiles. Not PKRU, which would deny
 /// the program its memory.
 pub const COMPARED: u64 = 0x600e6;
 pub(super) const TILES: u64 = 0x60000;
 
 impl Area {
-    /// Nothing in it.
+    /// An empty area.
     #[must_use]
     pub fn zero() -> Box<Self> {
         Box::new(Area {
@@ -38,8 +38,8 @@ impl Area {
         })
     }
 
-    /// A content for every component in use that no other thread of the program has; tiles only
-    /// if `live`, else they are initial.
+    /// Contents for every component in use that no other thread of the program has; tiles are
+    /// initial unless `live`.
     #[must_use]
     pub fn prepared(live: bool) -> Box<Self> {
         let mut area = Self::zero();
@@ -84,8 +84,8 @@ impl Area {
     }
 }
 
-/// What is compared of an area: whether tiles are in use (XSTATE_BV[18:17]), MXCSR, and a number
-/// for the contents of TILECFG, of TILEDATA, and of the rest.
+/// The parts of an area that are compared: whether tiles are in use (XSTATE_BV[18:17]), MXCSR, and
+/// hashes of TILECFG, of TILEDATA, and of the rest.
 impl fmt::Display for Area {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let in_use = self.number(HEADER) & TILES;
@@ -110,7 +110,7 @@ pub fn digest(bytes: impl Iterator<Item = u8>) -> u64 {
     })
 }
 
-/// Where these components are.
+/// The places of these components.
 pub(super) fn components(mask: u64) -> impl Iterator<Item = std::ops::Range<usize>> {
     (1..64)
         .filter(move |i| mask & 1 << i != 0)
@@ -128,23 +128,23 @@ pub fn supported() -> u64 {
 }
 
 fn save(to: &mut Area) {
-    // SAFETY: the area has room for every component, and is aligned.
+    // SAFETY: the area has space for every component, and is aligned.
     unsafe {
         asm!("xsave64 [{}]", in(reg) to, in("eax") -1, in("edx") -1, options(nostack));
     }
 }
 
-/// Loads the compared components from `before`, does one system call, and stores everything to
-/// `after`. What the call returned.
+/// Loads the compared components from `before`, makes one system call, and stores everything to
+/// `after`. Returns what the call returned.
 ///
 /// # Safety
 ///
-/// The call does nothing to this process's memory that Rust may not know of.
+/// The call must not do anything to this process's memory behind Rust's back.
 pub unsafe fn around(before: &Area, after: &mut Area, call: i64, arguments: [u64; 3]) -> i64 {
     let result;
-    // SAFETY: both areas have room for every component and are aligned; afterwards x87 and MXCSR
-    // are as the ABI wants them, and the compiler knows that all others have changed. For the
-    // call the caller vouches.
+    // SAFETY: both areas have space for every component and are aligned. Afterwards x87 and MXCSR
+    // are as the ABI requires, and all other registers are declared as clobbered. The caller
+    // vouches for the call.
     unsafe {
         asm!(
             "mov rax, {mask}",
@@ -170,17 +170,17 @@ pub unsafe fn around(before: &Area, after: &mut Area, call: i64, arguments: [u64
     result
 }
 
-/// As [`around`] for clone: the parent stores to `after`, the child to `child`, with its
-/// permission, and ends. The child has no stack and needs none.
+/// Like [`around`], for clone: the parent stores to `after`; the child stores to `child`, with its
+/// permission, and exits. The child has no stack and needs none.
 ///
 /// # Safety
 ///
-/// `child` stays until it is done; `flags` ask for nothing by pointer.
+/// `child` must live until it is done, and `flags` must not use pointers.
 pub unsafe fn around_clone(before: &Area, after: &mut Area, child: &mut Area, flags: u64) -> i64 {
     let result;
     let places = [&raw mut child.permitted as u64, child.done.as_ptr() as u64];
-    // SAFETY: as in `around`. The child touches its area alone, no stack and no other memory; it
-    // ends by exit, which leaves the other threads alone.
+    // SAFETY: as in `around`. The child accesses only its area, no stack and no other memory, and
+    // ends with exit, which leaves the other threads alone.
     unsafe {
         asm!(
             "mov rax, {mask}",
@@ -203,7 +203,7 @@ pub unsafe fn around_clone(before: &Area, after: &mut Area, child: &mut Area, fl
             "jz 2f",
             "xsave64 [r9]",
             "jmp 3f",
-            // The child. r12: its area; r13: where its permission goes, and that it is done.
+            // The child. r12: its area; r13: the places for its permission and for the mark that it is done.
             "2:",
             "xsave64 [r12]",
             "mov edi, 0x1022",

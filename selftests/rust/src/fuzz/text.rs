@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The line of text of a case, and a file of such lines.
+//! A case as a line of text, and a file of such lines.
 
 use super::case::{Call, Case, Edit, Pointer, Size, Start};
 use anyhow::{bail, Context};
@@ -80,7 +80,7 @@ fn number(text: &str) -> anyhow::Result<u64> {
         Some(digits) => u64::from_str_radix(digits, 16),
         None => text.parse(),
     };
-    number.with_context(|| format!("{text} is no number"))
+    number.with_context(|| format!("{text} is not a number"))
 }
 
 impl FromStr for Edit {
@@ -160,7 +160,7 @@ impl FromStr for Case {
     }
 }
 
-/// The lines of a corpus: `NAME: CASE`, empty, or a remark that begins with `#`.
+/// The lines of a corpus: `NAME: CASE`, empty, or a comment that starts with `#`.
 ///
 /// # Errors
 ///
@@ -175,7 +175,7 @@ pub fn corpus(text: &str) -> anyhow::Result<Vec<(&str, Case)>> {
             .split_once(": ")
             .with_context(|| format!("{line}: no name"))?;
         if cases.iter().any(|(other, _)| *other == name) {
-            bail!("{name} is there twice");
+            bail!("{name} appears twice");
         }
         cases.push((name, case.parse().with_context(|| name.to_owned())?));
     }

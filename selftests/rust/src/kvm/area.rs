@@ -8,22 +8,22 @@ use anyhow::{ensure, Context};
 use std::io;
 use std::ops::Range;
 
-/// Which components it has.
+/// Offset of the bitmap of components in use.
 pub const XSTATE_BV: usize = 512;
-/// The format, if it is compacted: here it is 0.
+/// Offset of the compacted format's bitmap, which is 0 here.
 pub const XCOMP_BV: usize = 520;
 /// The rest of the header.
 pub const RESERVED: Range<usize> = 528..576;
-/// MXCSR, and the mask of its bits behind it.
+/// MXCSR, followed by the mask of its valid bits.
 pub const MXCSR: usize = 24;
-/// XMM0, and behind it the other 15.
+/// XMM0, followed by the other 15.
 pub const XMM0: usize = 160;
 /// Component 17.
 pub const CONFIG: usize = 2752;
 /// Component 18.
 pub const DATA: usize = 2816;
 
-/// The errno of an ioctl; 0 if it did what it should.
+/// The errno of an ioctl; 0 if it succeeded.
 #[must_use]
 pub fn errno(result: io::Result<()>) -> i32 {
     result.map_or_else(|error| error.raw_os_error().unwrap_or(-1), |()| 0)
@@ -34,7 +34,7 @@ pub fn errno(result: io::Result<()>) -> i32 {
 pub struct Area(pub Vec<u8>);
 
 impl Area {
-    /// The vCPU's, into `size` bytes.
+    /// Reads the vCPU's area into `size` bytes.
     ///
     /// # Errors
     ///
@@ -45,11 +45,11 @@ impl Area {
         Ok(Area(place.bytes()))
     }
 
-    /// Gives it to a vCPU; the errno.
+    /// Sets it in a vCPU, and returns the errno.
     ///
     /// # Errors
     ///
-    /// ENOMEM, of this process.
+    /// ENOMEM in this process.
     pub fn give(&self, vcpu: &Vcpu) -> anyhow::Result<i32> {
         Ok(errno(ioctls::set_xsave(&vcpu.fd, &Fenced::new(&self.0)?)))
     }
@@ -63,7 +63,7 @@ impl Area {
             .fold(0, |word, &byte| word << 8 | u64::from(byte))
     }
 
-    /// The same with other eight bytes.
+    /// The same area with eight bytes replaced.
     #[must_use]
     pub fn with(&self, at: usize, word: u64) -> Self {
         let mut changed = self.clone();
@@ -71,17 +71,17 @@ impl Area {
         changed
     }
 
-    /// Which of AMX's two components it has.
+    /// Which of AMX's two components are in use.
     #[must_use]
     pub fn tile_bits(&self) -> u64 {
         self.word(XSTATE_BV) & TILES
     }
 
-    /// It has these of AMX's two components.
+    /// Checks which of AMX's two components are in use.
     ///
     /// # Errors
     ///
-    /// It has others.
+    /// Different ones are.
     pub fn expect_tile_bits(&self, expected: u64) -> anyhow::Result<()> {
         let is = self.tile_bits();
         ensure!(

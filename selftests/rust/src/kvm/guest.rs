@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What runs in the virtual machine: one small program that carries out a list of operations, each
-//! of them about one instruction, and says of each how it ended.
+//! What runs in the virtual machine: a small program that carries out a list of operations, each
+//! about one instruction long, and records how each of them ended.
 //!
-//! The host writes the list into the vCPU's block (`layout.rs`); at its end the guest writes to a port,
-//! which is an exit to the host, and goes on with the next list. An exception ends its operation and
-//! is recorded, but for #NM after [`serve_nm`]: that one is handled as a kernel handles a first use.
-#![allow(unsafe_code)]
+//! The host writes the list into the vCPU's block (`layout.rs`). At its end the guest writes to a port,
+//! which is an exit to the host, and continues with the next list. An exception ends its operation and
+//! is recorded, except for #NM after [`serve_nm`], which is handled as a kernel handles a first use.
+#![expect(unsafe_code, reason = "the guest program is assembly")]
 
 use std::arch::global_asm;
 
-/// Bytes of an operation, and of a result.
+/// The size in bytes of an operation, and of a result.
 pub const RECORD: usize = 32;
 /// The port at the end of a list.
 pub const PORT: u16 = 0x10;
 
-/// One operation, as it is in memory.
+/// One operation, as laid out in memory.
 #[derive(Clone, Copy, Debug)]
 pub struct Op {
     code: Code,
@@ -37,8 +37,8 @@ impl Op {
     }
 }
 
-/// Defines the operations: their numbers, and the guest's code for each. R8 and R9 have the two
-/// operands, R15 the block, RBX and R12 operation and result; RAX is the value at the end.
+/// Defines the operations: their numbers, and the guest's code for each. R8 and R9 hold the two
+/// operands, R15 the block, RBX and R12 the addresses of operation and result; RAX is the value at the end.
 macro_rules! operations {
     ($($name:ident = $code:literal;)*) => {
         #[derive(Clone, Copy, Debug)]
@@ -50,7 +50,7 @@ macro_rules! operations {
             ".balign 16",
             ".globl kvm_guest_begin, kvm_guest_exceptions, kvm_guest_end",
             "kvm_guest_begin:",
-            // Entered with R15 only.
+            // Only R15 is set on entry.
             "lea rsp, [r15 + 0x4000]",
             "kvm_guest_list:",
             "lea rbx, [r15 + 0x1000]",
@@ -75,7 +75,7 @@ macro_rules! operations {
             ".balign 4",
             "kvm_guest_table:",
             $(concat!(".long kvm_guest_", stringify!($name), " - kvm_guest_table"),)*
-            // A stub of 16 bytes for each exception: error code, if the CPU pushes none, and number.
+            // A 16-byte stub for each exception pushes an error code, if the CPU does not, and the number.
             ".balign 16",
             "kvm_guest_exceptions:",
             ".irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31",
@@ -93,7 +93,7 @@ macro_rules! operations {
             "inc qword ptr [r15 + 0x08]",
             "cmp qword ptr [r15], 0",
             "je 2f",
-            // As a kernel: why, not any more, and now it may.
+            // As a kernel does: read XFD_ERR, clear it, clear XFD.
             "mov ecx, 0x1c5",
             "rdmsr",
             "mov [r15 + 0x10], eax",
@@ -103,7 +103,7 @@ macro_rules! operations {
             "mov ecx, 0x1c4",
             "wrmsr",
             "add rsp, 16",
-            // The operation from its beginning: the registers that it set have other values.
+            // Restart the operation from its beginning, since the registers that it set have changed.
             "lea rax, [rip + kvm_guest_step]",
             "mov [rsp], rax",
             "iretq",
@@ -163,15 +163,15 @@ extern "C" {
     static kvm_guest_end: u8;
 }
 
-/// The program's bytes; it begins with its first instruction.
+/// The program's bytes, starting with its first instruction.
 #[must_use]
 pub fn code() -> &'static [u8] {
     let (begin, end) = (&raw const kvm_guest_begin, &raw const kvm_guest_end);
-    // SAFETY: the assembler put the two labels around bytes that nobody writes.
+    // SAFETY: the two labels surround the program's code, which is never written.
     unsafe { std::slice::from_raw_parts(begin, end.addr() - begin.addr()) }
 }
 
-/// Where in the program the handler of exception `number` begins.
+/// The offset in the program of the handler for exception `number`.
 #[must_use]
 pub fn exception(number: u64) -> u64 {
     let (begin, table) = (&raw const kvm_guest_begin, &raw const kvm_guest_exceptions);
@@ -284,19 +284,19 @@ pub const fn check_xmm() -> Op {
     op(Code::CheckXmm, 0, 0)
 }
 
-/// Whether #NM is served from here on: XFD_ERR read and cleared, XFD cleared, and the operation again.
+/// Whether #NM is served from here on: XFD_ERR is read and cleared, XFD cleared, and the operation repeated.
 #[must_use]
 pub const fn serve_nm(yes: bool) -> Op {
     op(Code::ServeNm, yes as u64, 0)
 }
 
-/// The last `back` operations again, until they have been done `times` times.
+/// Repeats the last `back` operations, until they have been done `times` times.
 #[must_use]
 pub const fn repeat(back: usize, times: u64) -> Op {
     op(Code::Repeat, times, (back * RECORD) as u64)
 }
 
-/// The last `back` operations again, until the host sets [`super::layout::STOP`].
+/// Repeats the last `back` operations, until the host sets [`super::layout::STOP`].
 #[must_use]
 pub const fn until_stopped(back: usize) -> Op {
     op(Code::UntilStopped, 0, (back * RECORD) as u64)

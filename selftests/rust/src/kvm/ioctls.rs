@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The ioctls that kvm-ioctls lacks, and those on the XSAVE area with the exact number of bytes that
+//! The ioctls that kvm-ioctls lacks, and those on the XSAVE area with exactly the number of bytes that
 //! the kernel reads or writes.
-#![allow(unsafe_code)]
+#![expect(unsafe_code, reason = "ioctls on raw memory")]
 
 use kvm_bindings::kvm_device_attr;
 use kvm_ioctls::{Kvm, VcpuFd};
@@ -15,7 +15,6 @@ use number::*;
 
 /// The numbers of the ioctls (include/uapi/linux/kvm.h).
 mod number {
-    #![allow(missing_docs)]
     use kvm_bindings::{kvm_device_attr, kvm_xsave, KVMIO};
     use vmm_sys_util::{ioctl_io_nr, ioctl_ior_nr, ioctl_iow_nr};
 
@@ -35,8 +34,8 @@ fn checked(result: i32) -> Result<i32> {
     }
 }
 
-/// So many accessible bytes, right before a page that is not: the kernel gets EFAULT at the first
-/// byte behind them.
+/// Accessible bytes right before an inaccessible page: the kernel gets EFAULT at the first byte after
+/// them.
 pub struct Fenced {
     map: *mut u8,
     pages: usize,
@@ -57,7 +56,7 @@ impl Fenced {
             libc::PROT_READ | libc::PROT_WRITE,
             libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
         );
-        // SAFETY: a new mapping, and part of it: nobody else knows it.
+        // SAFETY: a new mapping at an address that the kernel chooses.
         let map =
             unsafe { libc::mmap(ptr::null_mut(), pages + PAGE, libc::PROT_NONE, flags, -1, 0) };
         if map == libc::MAP_FAILED {
@@ -68,9 +67,9 @@ impl Fenced {
             pages,
             size,
         };
-        // SAFETY: the same.
+        // SAFETY: changes part of that mapping, which nothing else uses yet.
         checked(unsafe { libc::mprotect(map, pages, rw) })?;
-        // SAFETY: the last `size` bytes in front of the last page are there and writable.
+        // SAFETY: the last `size` bytes before the last page are mapped and writable.
         unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), fenced.start(), size) };
         Ok(fenced)
     }
@@ -89,7 +88,7 @@ impl Fenced {
 
 impl Drop for Fenced {
     fn drop(&mut self) {
-        // SAFETY: nothing refers to the mapping any more.
+        // SAFETY: nothing refers to the mapping any longer.
         unsafe { libc::munmap(self.map.cast(), self.pages + PAGE) };
     }
 }
@@ -100,7 +99,7 @@ impl Drop for Fenced {
 ///
 /// EINVAL: the vCPU's state is larger than this call's 4,096 bytes. EFAULT: `place` is smaller.
 pub fn get_xsave(vcpu: &VcpuFd, place: &mut Fenced) -> Result<()> {
-    // SAFETY: behind `place` nothing is accessible to the kernel.
+    // SAFETY: the kernel writes at most all of `place`, since the page after it is inaccessible.
     checked(unsafe { ioctl_with_mut_ptr(vcpu, KVM_GET_XSAVE(), place.start()) }).map(drop)
 }
 
@@ -110,7 +109,7 @@ pub fn get_xsave(vcpu: &VcpuFd, place: &mut Fenced) -> Result<()> {
 ///
 /// EFAULT: `place` is smaller than the vCPU's state.
 pub fn get_xsave2(vcpu: &VcpuFd, place: &mut Fenced) -> Result<()> {
-    // SAFETY: as above.
+    // SAFETY: the kernel writes at most all of `place`, since the page after it is inaccessible.
     checked(unsafe { ioctl_with_mut_ptr(vcpu, KVM_GET_XSAVE2(), place.start()) }).map(drop)
 }
 
@@ -120,7 +119,7 @@ pub fn get_xsave2(vcpu: &VcpuFd, place: &mut Fenced) -> Result<()> {
 ///
 /// EFAULT: `place` is smaller than the vCPU's state. EINVAL: this state is not valid for this vCPU.
 pub fn set_xsave(vcpu: &VcpuFd, place: &Fenced) -> Result<()> {
-    // SAFETY: the kernel only reads, and what is behind `place` it can not.
+    // SAFETY: the kernel only reads, and cannot read past `place`.
     checked(unsafe { ioctl_with_mut_ptr(vcpu, KVM_SET_XSAVE(), place.start()) }).map(drop)
 }
 
@@ -140,19 +139,19 @@ pub const OF_A_VCPU: [(&str, u64); 8] = [
 ///
 /// # Errors
 ///
-/// What the kernel says.
+/// Those of the ioctl.
 pub fn bare(fd: i32, number: u64, place: &mut Fenced) -> Result<()> {
-    // SAFETY: what is behind `place` the kernel can not touch.
+    // SAFETY: the kernel cannot access anything past `place`.
     checked(unsafe { ioctl_with_mut_ptr(&fd, number, place.start()) }).map(drop)
 }
 
-/// KVM_RUN, once, of a vCPU that another thread may be running: waits until it has left it.
+/// KVM_RUN, once, of a vCPU that another thread may be running: waits until that thread has left it.
 ///
 /// # Errors
 ///
 /// EINTR.
 pub fn run(vcpu: &VcpuFd) -> Result<()> {
-    // SAFETY: what the kernel writes is its own mapping of the vCPU.
+    // SAFETY: the kernel writes only to its own mapping of the vCPU.
     checked(unsafe { ioctl(vcpu, KVM_RUN()) }).map(drop)
 }
 
@@ -162,9 +161,9 @@ pub fn run(vcpu: &VcpuFd) -> Result<()> {
 ///
 /// EMFILE.
 pub fn stats(vcpu: &VcpuFd) -> Result<File> {
-    // SAFETY: no memory is touched.
+    // SAFETY: the ioctl accesses no memory.
     let fd = checked(unsafe { ioctl(vcpu, KVM_GET_STATS_FD()) })?;
-    // SAFETY: new, and ours.
+    // SAFETY: a new file descriptor, which nothing else owns.
     Ok(unsafe { File::from_raw_fd(fd) })
 }
 
@@ -181,7 +180,7 @@ pub fn attribute(kvm: &Kvm, group: u32, attr: u64) -> Result<u64> {
         attr,
         addr: (&raw mut value).expose_provenance() as u64,
     };
-    // SAFETY: the kernel writes the eight bytes of `value`.
+    // SAFETY: the kernel writes only the eight bytes of `value`.
     checked(unsafe { ioctl_with_ref(&kvm.as_raw_fd(), KVM_GET_DEVICE_ATTR(), &request) })?;
     Ok(value)
 }

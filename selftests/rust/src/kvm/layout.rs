@@ -1,33 +1,33 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Where things are in guest memory. Places in a block are relative to it.
+//! The layout of guest memory. Places in a block are relative to its start.
 
 /// All guest memory, one 2 MiB page from address 0.
 pub const MEMORY: usize = 2 << 20;
-/// Memory the pages of which are slow to come, in virtual machines that have some.
+/// Memory whose pages are slow to arrive, in virtual machines that have some.
 pub const SLOW: u64 = 1 << 30;
-/// Page tables, each a page: PML4, PDPT, PD.
+/// Page tables, one page each: PML4, PDPT, PD.
 pub const TABLES: [u64; 3] = [0x1000, 0x2000, 0x3000];
-/// The segments' descriptors.
+/// The segment descriptors.
 pub const GDT: u64 = 0x4000;
-/// The exceptions' descriptors.
+/// The interrupt descriptors.
 pub const IDT: u64 = 0x5000;
 /// The program.
 pub const CODE: u64 = 0x8000;
 /// The first vCPU's block.
 pub const BLOCKS: u64 = 0x10000;
-/// What one vCPU has for itself.
+/// The size of a vCPU's block.
 pub const BLOCK: u64 = 0x10000;
-/// In a block: whether #NM is served; how many came; XFD_ERR of the last that was served.
+/// In a block: whether #NM is served.
 pub const NM_SERVED: u64 = 0x00;
-/// See above.
+/// In a block: the number of #NM.
 pub const NM_COUNT: u64 = 0x08;
-/// See above.
+/// In a block: XFD_ERR of the last #NM that was served.
 pub const NM_ERR: u64 = 0x10;
-/// In a block: not 0 ends an [`super::guest::until_stopped`].
+/// In a block: a nonzero value ends an [`super::guest::until_stopped`].
 pub const STOP: u64 = 0x18;
 /// In a block: rounds of all loops.
 pub const ROUNDS: u64 = 0x20;
-/// In a block: how often [`super::guest::check`] found other tiles.
+/// In a block: how often [`super::guest::check`] found wrong tiles.
 pub const WRONG: u64 = 0x28;
 /// In a block: the operations.
 pub const OPS: u64 = 0x1000;

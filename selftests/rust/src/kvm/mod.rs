@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A small virtual machine monitor, for tests of what KVM asks of the kernel's FPU code.
+//! A small virtual machine monitor, for tests of the kernel FPU code that KVM calls.
 
 pub mod area;
 pub mod guest;
@@ -26,9 +26,9 @@ pub const XFD: u32 = 0x1c4;
 pub const XFD_ERR: u32 = 0x1c5;
 /// IA32_XSS.
 pub const XSS: u32 = 0xda0;
-/// IA32_U_CET: an MSR that KVM reads and writes with the vCPU's registers loaded.
+/// IA32_U_CET, an MSR that KVM reads and writes with the vCPU's registers loaded.
 pub const U_CET: u32 = 0x6a0;
-/// IA32_PL0_SSP: another.
+/// IA32_PL0_SSP, another one.
 pub const PL0_SSP: u32 = 0x6a4;
 /// Component 17.
 pub const TILE_CFG: u64 = 1 << 17;
@@ -42,12 +42,12 @@ pub const XCR0_WITH_TILES: u64 = 7 | TILES;
 pub const NM: u8 = 7;
 /// General protection.
 pub const GP: u8 = 13;
-/// Bytes of struct kvm_xsave, and so the least that GET_XSAVE2 writes.
+/// The size of struct kvm_xsave, and so the minimum that GET_XSAVE2 writes.
 pub const SMALL: usize = 4096;
-/// Bytes of an XSAVE area with tile data, not compacted.
+/// The size of an uncompacted XSAVE area with tile data.
 pub const LARGE: usize = 11008;
 
-/// Opens KVM; in the machine, where its modules are there but not loaded, loads them first.
+/// Opens KVM. In the machine, which ships KVM's modules but does not load them, loads them first.
 ///
 /// # Errors
 ///
@@ -59,7 +59,7 @@ pub fn open() -> anyhow::Result<Kvm> {
     Kvm::new().context("/dev/kvm")
 }
 
-/// Runs a test that needs KVM and AMX in a process of its own, which begins with no permission.
+/// Runs a test that needs KVM and AMX in a separate process, which starts without permission.
 ///
 /// # Errors
 ///
@@ -72,7 +72,7 @@ pub fn apart(test: fn() -> anyhow::Result<()>) -> anyhow::Result<Outcome> {
     Ok(Outcome::Passed)
 }
 
-/// The tests of these names, each [`apart`].
+/// The tests with these names, each run [`apart`].
 #[macro_export]
 macro_rules! kvm_tests {
     ($($test:ident),* $(,)?) => {
@@ -80,11 +80,11 @@ macro_rules! kvm_tests {
     };
 }
 
-/// Why tests with guests that use tiles can not run here; `None` if they can.
+/// Why tests with guests that use tiles cannot run here; `None` if they can.
 ///
 /// # Errors
 ///
-/// The kernel does not know of permissions.
+/// The kernel does not know permissions.
 pub fn missing() -> anyhow::Result<Option<String>> {
     if !xcomp::supported()?.contains(Feature::TILE_DATA) {
         return Ok(Some("no AMX on this machine".into()));
@@ -92,20 +92,20 @@ pub fn missing() -> anyhow::Result<Option<String>> {
     Ok(open().err().map(|error| format!("no KVM: {error:#}")))
 }
 
-/// A virtual machine with one vCPU, for which this process has asked for permission: its CPUID shows AMX.
+/// A virtual machine with one vCPU whose CPUID shows AMX, after asking for permission.
 ///
 /// # Errors
 ///
-/// What KVM says.
+/// Those of KVM.
 pub fn with_tiles() -> anyhow::Result<(Vm, Vcpu)> {
     hiding(0)
 }
 
-/// The same, but for these components of XCR0: its CPUID does not show them.
+/// The same, except that its CPUID does not show these components of XCR0.
 ///
 /// # Errors
 ///
-/// What KVM says.
+/// Those of KVM.
 pub fn hiding(xcr0: u64) -> anyhow::Result<(Vm, Vcpu)> {
     xcomp::request_guest(Feature::TILE_DATA)?;
     let kvm = open()?;
@@ -114,11 +114,11 @@ pub fn hiding(xcr0: u64) -> anyhow::Result<(Vm, Vcpu)> {
     Ok((vm, vcpu))
 }
 
-/// The same, with tiles configured, and content `number` for [`guest::load`].
+/// The same, with tiles configured, and contents `number` for [`guest::load`].
 ///
 /// # Errors
 ///
-/// What KVM says.
+/// Those of KVM.
 pub fn configured(number: u64) -> anyhow::Result<(Vm, Vcpu)> {
     let (vm, mut vcpu) = with_tiles()?;
     vcpu.set_tiles(&crate::tile::content(number))?;
@@ -126,7 +126,7 @@ pub fn configured(number: u64) -> anyhow::Result<(Vm, Vcpu)> {
     Ok((vm, vcpu))
 }
 
-/// What a guest does to be able to use tiles.
+/// What a guest does to enable tiles.
 pub const ENABLE: [guest::Op; 3] = [
     guest::set_cr4(1 << 18),
     guest::xsetbv(XCR0_WITH_TILES),
@@ -158,7 +158,7 @@ pub fn shown_xcr0(cpuid: &CpuId) -> u64 {
     leaf(cpuid, 0xd, 0).map_or(0, |leaf| u64::from(leaf.edx) << 32 | u64::from(leaf.eax))
 }
 
-/// The same leaves with the components of `set` shown, and those of `clear` not.
+/// The same leaves with the components of `set` shown, and those of `clear` hidden.
 ///
 /// # Errors
 ///

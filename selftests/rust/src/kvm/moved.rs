@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! All that a vCPU and its memory are, as bytes, and a vCPU made from them: live migration.
+//! Live migration: the state of a vCPU and its memory as bytes, and a vCPU restored from them.
 
 use super::ioctls::{self, Fenced};
 use super::layout;
@@ -10,7 +10,7 @@ use kvm_bindings::{kvm_cpuid_entry2, kvm_regs, kvm_sregs, kvm_xcrs, CpuId, KVM_M
 use serde::{Deserialize, Serialize};
 use vm_memory::{Bytes, GuestAddress};
 
-/// What is carried from one process to another.
+/// What is transferred from one process to another.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Moved {
     /// The vCPU's CPUID leaves.
@@ -20,12 +20,12 @@ pub struct Moved {
     /// Its XSAVE area.
     pub xsave: Vec<u8>,
     xcrs: kvm_xcrs,
-    /// XFD, XFD_ERR and XSS, those that it has.
+    /// XFD, XFD_ERR and XSS, as far as it has them.
     pub msrs: Vec<(u32, u64)>,
     memory: Vec<u8>,
 }
 
-/// What is restored by one ioctl.
+/// A part that is restored by one ioctl.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Part {
     /// KVM_SET_SREGS.
@@ -40,24 +40,24 @@ pub enum Part {
     Msrs,
 }
 
-/// The order of QEMU: XSAVE before XCRS, MSRs last (target/i386/kvm/kvm.c, kvm_arch_put_registers()).
+/// QEMU's order: XSAVE before XCRS, MSRs last (target/i386/kvm/kvm.c, kvm_arch_put_registers()).
 pub const AS_QEMU: [Part; 5] = [Part::Sregs, Part::Regs, Part::Xsave, Part::Xcrs, Part::Msrs];
 
 /// Why a vCPU could not be restored: the ioctl, and its errno.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refused(pub &'static str, pub i32);
 
-/// The blocks of two vCPUs, and all below them.
+/// The blocks of two vCPUs, and everything below them.
 const CARRIED: usize = (layout::BLOCKS + 2 * layout::BLOCK) as usize;
 
 impl Moved {
-    /// Takes it from a vCPU that has reached the end of a list. `size` bytes of XSAVE area.
+    /// Saves a vCPU that has reached the end of a list, with `size` bytes of XSAVE area.
     ///
     /// # Errors
     ///
-    /// What KVM says.
+    /// Those of KVM.
     pub fn from(vcpu: &mut Vcpu, size: usize) -> anyhow::Result<Self> {
-        // The OUT is done when KVM_RUN has been entered once more (api.rst, KVM_EXIT_IO).
+        // The OUT is complete only after KVM_RUN has been entered once more (api.rst, KVM_EXIT_IO).
         vcpu.fd.set_kvm_immediate_exit(1);
         let error = vcpu.fd.run().err().map(|error| error.errno());
         ensure!(
@@ -88,11 +88,11 @@ impl Moved {
         })
     }
 
-    /// Makes `vcpu`, which has no CPUID yet, what this one was. What KVM refuses is the inner error.
+    /// Restores this state in `vcpu`, which has no CPUID yet. The inner error is a refusal by KVM.
     ///
     /// # Errors
     ///
-    /// Guest memory can not be written.
+    /// Guest memory cannot be written.
     pub fn restore(&self, vcpu: &mut Vcpu, order: &[Part]) -> anyhow::Result<Result<(), Refused>> {
         vcpu.memory().write_slice(&self.memory, GuestAddress(0))?;
         let cpuid = CpuId::from_entries(&self.cpuid)?;

@@ -15,7 +15,7 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// Of this vCPU.
+    /// Opens those of this vCPU.
     ///
     /// # Errors
     ///
@@ -31,11 +31,11 @@ impl Stats {
         })
     }
 
-    /// Exits until now, without those by which the host's own interrupts came in.
+    /// Exits so far, without those for the host's own interrupts.
     ///
     /// # Errors
     ///
-    /// The file can not be read.
+    /// The file cannot be read.
     pub fn exits(&self) -> anyhow::Result<u64> {
         let read = |at| number(&self.file, at, 8).context("KVM's counters");
         Ok(read(self.exits)? - read(self.interrupts)?)
@@ -48,7 +48,7 @@ fn number(file: &File, at: u64, bytes: usize) -> std::io::Result<u64> {
     Ok(u64::from_le_bytes(number))
 }
 
-/// Where the counter `name` is: struct kvm_stats_header, then struct kvm_stats_desc each with its name.
+/// The offset of the counter `name`. After struct kvm_stats_header, each has a struct kvm_stats_desc and its name.
 fn place(file: &File, name: &str) -> anyhow::Result<u64> {
     let header = |field| number(file, field, 4);
     let (name_size, count) = (header(4)?, header(8)?);

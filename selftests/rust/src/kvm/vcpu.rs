@@ -20,25 +20,25 @@ pub enum Outcome {
 
 /// A virtual CPU.
 pub struct Vcpu {
-    /// KVM's.
+    /// KVM's handle.
     pub fd: VcpuFd,
     memory: GuestMemoryMmap,
     block: u64,
 }
 
 impl Vcpu {
-    /// The vCPU `number`, as KVM made it.
+    /// The vCPU `number`, as KVM created it.
     #[must_use]
     pub fn new(fd: VcpuFd, memory: GuestMemoryMmap, number: u64) -> Self {
         let block = layout::BLOCKS + number * layout::BLOCK;
         Vcpu { fd, memory, block }
     }
 
-    /// Puts it into 64-bit mode, before the program's first instruction.
+    /// Puts it into 64-bit mode, at the program's first instruction.
     ///
     /// # Errors
     ///
-    /// What KVM says.
+    /// Those of KVM.
     pub fn set_up(&mut self) -> anyhow::Result<()> {
         let segment = |selector, type_, l, db| kvm_segment {
             base: 0,
@@ -85,11 +85,11 @@ impl Vcpu {
         Ok(())
     }
 
-    /// What the operation `load` loads from now on.
+    /// Sets what the operation `load` loads from now on.
     ///
     /// # Errors
     ///
-    /// None, unless the block is out of memory.
+    /// The block is outside of guest memory.
     pub fn set_tiles(&self, tiles: &[Tile; TILES]) -> anyhow::Result<()> {
         for (tile, at) in tiles
             .iter()
@@ -100,7 +100,7 @@ impl Vcpu {
         Ok(())
     }
 
-    /// A number of the block.
+    /// Reads a number in the block.
     ///
     /// # Errors
     ///
@@ -109,41 +109,30 @@ impl Vcpu {
         Ok(self.memory.read_obj(GuestAddress(self.block + place))?)
     }
 
-    /// Changes a number of the block.
-    ///
-    /// # Errors
-    ///
-    /// As above.
-    pub fn set_number(&self, place: u64, number: u64) -> anyhow::Result<()> {
-        Ok(self
-            .memory
-            .write_obj(number, GuestAddress(self.block + place))?)
-    }
-
-    /// The guest's memory; what has a share in it may look at it while the vCPU runs.
+    /// A reference to the guest's memory, by which it can be accessed while the vCPU runs.
     #[must_use]
     pub fn memory(&self) -> GuestMemoryMmap {
         self.memory.clone()
     }
 
-    /// The guest's address of a number of the block.
+    /// The guest address of a number in the block.
     #[must_use]
     pub fn address(&self, place: u64) -> GuestAddress {
         GuestAddress(self.block + place)
     }
 
-    /// Has the guest carry out `ops`; how each ended.
+    /// Has the guest carry out `ops`, and returns how each ended.
     ///
     /// # Errors
     ///
-    /// It left the guest in another way than at the end of the list.
+    /// It left the guest other than at the end of the list.
     pub fn run(&mut self, ops: &[Op]) -> anyhow::Result<Vec<Outcome>> {
         self.give(ops)?;
         self.enter()?;
         self.outcomes(ops.len())
     }
 
-    /// [`Vcpu::run`]; every operation has to be done. Their values.
+    /// Like [`Vcpu::run`], but every operation must succeed. Returns their values.
     ///
     /// # Errors
     ///
@@ -157,7 +146,7 @@ impl Vcpu {
         values.collect()
     }
 
-    /// The next list, for [`Vcpu::enter`].
+    /// Sets the next list, for [`Vcpu::enter`].
     ///
     /// # Errors
     ///
@@ -171,7 +160,7 @@ impl Vcpu {
         Ok(())
     }
 
-    /// Runs the guest until the end of its list; signals of this thread do not disturb that.
+    /// Runs the guest until the end of its list; signals to this thread do not end the run.
     ///
     /// # Errors
     ///
@@ -187,7 +176,7 @@ impl Vcpu {
         }
     }
 
-    /// How the first `count` operations of the last list ended.
+    /// Returns how the first `count` operations of the last list ended.
     ///
     /// # Errors
     ///
@@ -204,11 +193,11 @@ impl Vcpu {
         .collect()
     }
 
-    /// KVM_GET_MSRS of one; `None` if KVM does not give it.
+    /// KVM_GET_MSRS of one MSR; `None` if KVM refuses it.
     ///
     /// # Errors
     ///
-    /// What KVM says.
+    /// Those of KVM.
     pub fn msr(&self, index: u32) -> anyhow::Result<Option<u64>> {
         let mut msrs = Msrs::from_entries(&[kvm_msr_entry {
             index,
@@ -218,11 +207,11 @@ impl Vcpu {
         Ok((given == 1).then(|| msrs.as_slice()[0].data))
     }
 
-    /// KVM_SET_MSRS of one; false if KVM does not take it.
+    /// KVM_SET_MSRS of one MSR; false if KVM refuses it.
     ///
     /// # Errors
     ///
-    /// What KVM says.
+    /// Those of KVM.
     pub fn set_msr(&self, index: u32, data: u64) -> anyhow::Result<bool> {
         let msrs = Msrs::from_entries(&[kvm_msr_entry {
             index,

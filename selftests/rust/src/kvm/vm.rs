@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A virtual machine: its memory with page tables, descriptors and the program of `guest`.
-#![allow(unsafe_code)]
+//! A virtual machine: its memory, with page tables, descriptors and the program of `guest`.
+#![expect(unsafe_code, reason = "KVM maps memory by address")]
 
 use super::guest;
 use super::layout;
@@ -13,17 +13,17 @@ use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryMmap};
 
 /// A virtual machine with 2 MiB of memory and no devices.
 pub struct Vm {
-    /// KVM's.
+    /// KVM's handle.
     pub fd: VmFd,
     memory: GuestMemoryMmap,
 }
 
 impl Vm {
-    /// Makes one.
+    /// Creates one.
     ///
     /// # Errors
     ///
-    /// What KVM says.
+    /// Those of KVM.
     pub fn new(kvm: &Kvm) -> anyhow::Result<Self> {
         let fd = kvm.create_vm().context("KVM_CREATE_VM")?;
         let memory = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), layout::MEMORY)])
@@ -35,9 +35,9 @@ impl Vm {
             memory_size: layout::MEMORY as u64,
             userspace_addr: memory.get_host_address(GuestAddress(0))?.addr() as u64,
         };
-        // SAFETY: all of the region is mapped, and every vCPU has a share in the mapping.
+        // SAFETY: all of the region is mapped, and every vCPU holds a reference to the mapping.
         unsafe { fd.set_user_memory_region(region) }.context("KVM_SET_USER_MEMORY_REGION")?;
-        // Below the top of 4 GiB: only a processor without unrestricted guests uses it.
+        // Just below 4 GiB; only used by a processor without unrestricted guests.
         fd.set_tss_address(0xfffb_d000)
             .context("KVM_SET_TSS_ADDR")?;
         let vm = Vm { fd, memory };
@@ -45,11 +45,11 @@ impl Vm {
         Ok(vm)
     }
 
-    /// Adds memory the pages of which are slow to come, at [`layout::SLOW`].
+    /// Adds memory whose pages are slow to arrive, at [`layout::SLOW`].
     ///
     /// # Errors
     ///
-    /// No such memory; what KVM says.
+    /// No such memory; those of KVM.
     pub fn slow_memory(&self, pages: usize) -> anyhow::Result<SlowMemory> {
         let slow = SlowMemory::new(pages)?;
         let region = kvm_userspace_memory_region {
@@ -59,17 +59,17 @@ impl Vm {
             memory_size: (pages * PAGE) as u64,
             userspace_addr: slow.address(0) as u64,
         };
-        // SAFETY: all of the region is mapped, for good.
+        // SAFETY: all of the region is mapped, and stays mapped.
         unsafe { self.fd.set_user_memory_region(region) }.context("KVM_SET_USER_MEMORY_REGION")?;
         Ok(slow)
     }
 
-    /// Adds the vCPU of this number, with these CPUID leaves, in 64-bit mode before the program's
-    /// first instruction.
+    /// Adds the vCPU with this number and these CPUID leaves, in 64-bit mode at the program's first
+    /// instruction.
     ///
     /// # Errors
     ///
-    /// What KVM says.
+    /// Those of KVM.
     pub fn vcpu(&self, number: u64, cpuid: &CpuId) -> anyhow::Result<Vcpu> {
         let mut vcpu = self.bare_vcpu(number)?;
         vcpu.fd.set_cpuid2(cpuid).context("KVM_SET_CPUID2")?;
@@ -77,11 +77,11 @@ impl Vm {
         Ok(vcpu)
     }
 
-    /// Adds a vCPU as KVM makes it: no CPUID, at its reset vector.
+    /// Adds a vCPU as KVM creates it: without CPUID, at its reset vector.
     ///
     /// # Errors
     ///
-    /// What KVM says.
+    /// Those of KVM.
     pub fn bare_vcpu(&self, number: u64) -> anyhow::Result<Vcpu> {
         let fd = self.fd.create_vcpu(number).context("KVM_CREATE_VCPU")?;
         Ok(Vcpu::new(fd, self.memory.clone(), number))
@@ -92,9 +92,9 @@ impl Vm {
         let words = [
             (pml4, pdpt | 3),
             (pdpt, pd | 3),
-            // One page of 2 MiB, writable.
+            // One writable 2 MiB page.
             (pd, 0x83),
-            // Code, 64 bits; data.
+            // 64-bit code; data.
             (layout::GDT + 8, 0x00af_9b00_0000_ffff),
             (layout::GDT + 16, 0x00cf_9300_0000_ffff),
         ];
@@ -103,7 +103,7 @@ impl Vm {
         }
         for number in 0..32 {
             let handler = layout::CODE + guest::exception(number);
-            // An interrupt gate of segment 8.
+            // An interrupt gate to segment 8.
             let low = handler & 0xffff | 8 << 16 | 0x8e00 << 32 | (handler >> 16 & 0xffff) << 48;
             let gate = GuestAddress(layout::IDT + 16 * number);
             self.memory.write_obj([low, handler >> 32], gate)?;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Children of a thread: what they inherit, what they may not, and how they end.
-#![allow(unsafe_code)]
+//! Children of a thread: what they inherit, what they must not, and how they end.
+#![expect(unsafe_code, reason = "the marker of shared memory is an unsafe trait")]
 
 use super::shared::Shared;
 use super::thread::{same, Thread};
@@ -21,7 +21,7 @@ use xcomp::Feature;
 const RIGHT: i32 = 42;
 const WRONG: i32 = 1;
 
-/// Whether a child whose parent has gone ended as one may.
+/// Whether a child whose parent is gone ended in a valid way.
 #[must_use]
 pub fn is_an_end(end: End) -> bool {
     matches!(
@@ -30,7 +30,7 @@ pub fn is_an_end(end: End) -> bool {
     )
 }
 
-/// Waits for the child `pid`, which must end so.
+/// Waits for the child `pid`, which must end as expected.
 fn ends(pid: i32, expected: End) -> anyhow::Result<()> {
     let (_, end) = sys::wait(pid, 0)?;
     ensure!(
@@ -40,8 +40,8 @@ fn ends(pid: i32, expected: End) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What a new process finds: the tiles' configuration is its parent's, their data is initial.
-/// Then a content of its own.
+/// Checks that a new process has its parent's tile configuration and initial tile data, and then
+/// loads contents of its own.
 fn inherit_and_use(number: u64) -> anyhow::Result<Tiles> {
     if let Some(mut tiles) = Tiles::inherited() {
         same(&tiles.store_all(), &[Tile::ZERO; TILES])?;
@@ -67,13 +67,13 @@ fn judge(shared: &Shared, place: Place, result: anyhow::Result<Tiles>) -> i32 {
     }
 }
 
-/// Makes sure of permission, so that the child inherits it.
+/// Makes sure that there is permission for the child to inherit.
 fn prepare(thread: &mut Thread) -> anyhow::Result<(&'static Shared, Place, u64)> {
     thread.load()?;
     Ok((thread.siblings.shared, thread.place, thread.choice.number()))
 }
 
-/// fork: the child uses tiles and ends with them live, by exit or by a signal.
+/// fork: the child uses tiles and exits, or is killed by a signal, with live tiles.
 ///
 /// # Errors
 ///
@@ -103,16 +103,16 @@ pub fn fork(thread: &mut Thread) -> anyhow::Result<()> {
 ///
 /// # Errors
 ///
-/// As [`fork`].
+/// As for [`fork`].
 pub fn exec(thread: &mut Thread) -> anyhow::Result<()> {
     become_this_program(thread, "use", End::Exit(RIGHT))
 }
 
-/// fork and exec; the new image has no permission, and uses tiles nevertheless.
+/// fork and exec; the new program has no permission, and uses tiles nevertheless.
 ///
 /// # Errors
 ///
-/// As [`fork`].
+/// As for [`fork`].
 pub fn denied(thread: &mut Thread) -> anyhow::Result<()> {
     become_this_program(thread, "denied", End::Signal(libc::SIGILL))?;
     thread.siblings.shared.denied.fetch_add(1, Relaxed);
@@ -133,11 +133,11 @@ fn become_this_program(thread: &mut Thread, how: &str, end: End) -> anyhow::Resu
     ends(pid, end)
 }
 
-/// What `--child HOW` does after exec: nothing of the old image is left.
+/// What `--child HOW` does after exec: checks that none of the old program's state is left.
 ///
 /// # Errors
 ///
-/// Something is, or the tiles are wrong.
+/// Some is, or the tiles are wrong.
 pub fn after_exec(how: &str) -> anyhow::Result<i32> {
     fresh_image()?;
     match how {
@@ -148,17 +148,17 @@ pub fn after_exec(how: &str) -> anyhow::Result<i32> {
         }
         "denied" => {
             Tiles::configure().zero::<0>();
-            bail!("TILEZERO without permission went well")
+            bail!("TILEZERO succeeded without permission")
         }
         _ => bail!("no such child: {how}"),
     }
 }
 
-/// Neither permission nor configured tiles, as after every exec.
+/// Checks that there is neither permission nor a tile configuration, as after every exec.
 ///
 /// # Errors
 ///
-/// There is something.
+/// There is.
 pub fn fresh_image() -> anyhow::Result<()> {
     ensure!(!configured(), "tiles are configured after exec");
     let permitted = xcomp::permitted()?;
@@ -169,11 +169,11 @@ pub fn fresh_image() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A child with the parent's memory: the tiles are its own.
+/// vfork: the child shares the parent's memory, but has its own tiles.
 ///
 /// # Errors
 ///
-/// As [`fork`].
+/// As for [`fork`].
 pub fn vfork(thread: &mut Thread) -> anyhow::Result<()> {
     let (shared, place, number) = prepare(thread)?;
     let pid = sys::vfork(|| judge(shared, place, inherit_and_use(number)))?;
@@ -183,24 +183,24 @@ pub fn vfork(thread: &mut Thread) -> anyhow::Result<()> {
 /// How often the child of [`ptrace`] gets new tiles.
 const EXCHANGES: u64 = 3;
 
-/// What a child and its tracer both know. Each is 0, and from when on the child's tiles are what they should be
-/// one more than a number of times that the tracer wrote others.
+/// What a child and its tracer both know. Each starts at 0, and once the child's tiles are right it is 1 plus the number
+/// of times that the tracer wrote new tiles.
 #[repr(C)]
 struct Exchange {
-    /// That it wrote them.
+    /// What the tracer wrote.
     written: AtomicU64,
-    /// That the child found them.
+    /// What the child found.
     found: AtomicU64,
 }
 
-// SAFETY: atomics alone.
+// SAFETY: it consists of atomics, for which any value is valid.
 unsafe impl Shareable for Exchange {}
 
-/// A child checks its tiles again and again; ptrace reads them, and writes others.
+/// A child checks its tiles again and again, while its tracer reads them and writes others.
 ///
 /// # Errors
 ///
-/// The tiles that ptrace shows are not the child's, or what it wrote is not what the child has.
+/// The tiles that ptrace shows are not the child's, or the child does not have what was written.
 pub fn ptrace(thread: &mut Thread) -> anyhow::Result<()> {
     let (shared, place, number) = prepare(thread)?;
     let number = number >> 8;
@@ -218,7 +218,7 @@ pub fn ptrace(thread: &mut Thread) -> anyhow::Result<()> {
             end
         }
     };
-    // At the end of the run the child ends by itself.
+    // At the end of the run the child exits by itself.
     let may_be = end == End::Exit(RIGHT) && shared.over();
     ensure!(
         may_be || end == End::Signal(libc::SIGKILL),
@@ -227,9 +227,9 @@ pub fn ptrace(thread: &mut Thread) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The child: what it finds is what it loaded, or what its tracer wrote last.
+/// The child: checks that its tiles are what it loaded, or what its tracer wrote last.
 fn check_until_killed(shared: &Shared, place: Place, number: u64, exchange: &Exchange) -> ! {
-    // Its parent may end before it: then it is killed.
+    // If its parent exits first, the child is killed.
     let _ = sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as u64);
     let mut tiles = Tiles::configure();
     tiles.load_all(&content(number));
@@ -237,7 +237,7 @@ fn check_until_killed(shared: &Shared, place: Place, number: u64, exchange: &Exc
     while !shared.over() {
         let before = exchange.written.load(SeqCst);
         let now = tiles.store_all();
-        // Eight instructions store them: the tracer may have come between two.
+        // Eight instructions store the tiles, and the tracer may have come between two of them.
         if exchange.written.load(SeqCst) != before {
             continue;
         }
@@ -246,20 +246,20 @@ fn check_until_killed(shared: &Shared, place: Place, number: u64, exchange: &Exc
             sys::exit_now(WRONG);
         }
         exchange.found.store(before, SeqCst);
-        // Asleep, not in a queue: the run's other threads have more use for the CPU.
+        // Sleeps instead of yielding, since the run's other threads have more use for the CPU.
         std::thread::sleep(Duration::from_micros(100));
     }
     sys::exit_now(RIGHT)
 }
 
-/// The tracer: how the child ended, if it did before all was exchanged. What is written is looked at by the
-/// child before it is stopped again, or killed.
+/// The tracer: returns how the child ended, if it did before everything was exchanged. The child checks what is
+/// written before it is stopped again, or killed.
 fn exchange_tiles(pid: i32, number: u64, exchange: &Exchange) -> anyhow::Result<Option<End>> {
     const TILEDATA: u64 = 1 << 18;
     let mut area = vec![0; 16 << 10];
     let offset = sys::xstate_offset(18);
     if let Err(refused) = sys::ptrace(libc::PTRACE_SEIZE, pid, 0) {
-        // Who has ended already is refused with EPERM.
+        // For a process that has already exited the kernel returns EPERM.
         let ended = sys::wait(pid, libc::__WALL | libc::WNOHANG);
         return ended.map(|(_, end)| Some(end)).map_err(|_| refused.into());
     }
@@ -295,7 +295,8 @@ fn exchange_tiles(pid: i32, number: u64, exchange: &Exchange) -> anyhow::Result<
     until_found(pid, EXCHANGES, exchange)
 }
 
-/// Waits until the child, which runs, has found what was written to it `exchanged` times; how it ended, if it did before.
+/// Waits until the running child has found the tiles of write number `exchanged`; returns how it ended, if it did so
+/// before.
 fn until_found(pid: i32, exchanged: u64, exchange: &Exchange) -> anyhow::Result<Option<End>> {
     while exchange.found.load(SeqCst) != exchanged + 1 {
         match sys::wait(pid, libc::__WALL | libc::WNOHANG) {
@@ -310,7 +311,7 @@ fn until_found(pid: i32, exchanged: u64, exchange: &Exchange) -> anyhow::Result<
     Ok(None)
 }
 
-/// A tracee that was killed is no error of its tracer.
+/// It is not the tracer's error if a tracee was killed.
 fn gone(error: io::Error) -> io::Result<()> {
     if error.raw_os_error() == Some(libc::ESRCH) {
         Ok(())

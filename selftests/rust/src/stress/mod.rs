@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Everything that can happen to a thread with tiles, at random, in hundreds of threads at once,
-//! with every content checked.
+//! with all contents checked.
 //!
 //! ```text
 //! supervisor                            starts processes, judges how they ended, counts
@@ -24,11 +24,11 @@ use std::fmt;
 /// Which thread of which process of the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// Of the run.
+    /// The seed of the run.
     pub seed: u64,
-    /// The process's number: so many run at a time.
+    /// The number of the process among those that run at a time.
     pub slot: u32,
-    /// How many processes, or images after exec, had this number before.
+    /// How many processes, or programs after exec, had this number before.
     pub generation: u32,
     /// The thread's number in it.
     pub thread: u32,
@@ -46,7 +46,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// Counts a failure, says it at once, and has the run end.
+/// Counts a failure, prints it at once, and ends the run.
 pub fn failure(shared: &Shared, place: Place, what: fmt::Arguments<'_>) {
     // No allocation: this may be a signal handler.
     let mut line = Line {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Disturbance from outside: a process that traces threads at any point, and one that switches
-//! CPUs off and on.
+//! Disturbance from outside: a process that traces threads at any point, and one that takes
+//! CPUs offline and online.
 
 use super::plan::Choice;
 use super::shared::Shared;
@@ -18,8 +18,8 @@ const TRACER: Place = Place {
     thread: 0,
 };
 
-/// Attaches to threads of the run wherever they are, writes back what their registers hold, and
-/// lets them go, until the run is over.
+/// Attaches to threads of the run wherever they are, writes back the contents of their registers, and
+/// detaches, until the run is over.
 pub fn trace(shared: &Shared) {
     let place = Place {
         seed: shared.seed.load(Relaxed),
@@ -33,7 +33,7 @@ pub fn trace(shared: &Shared) {
         if tid == 0 || sys::ptrace(libc::PTRACE_SEIZE, tid, 0).is_err() {
             continue;
         }
-        // The number may be somebody else's by now.
+        // The TID may belong to another program by now.
         let ours = fs::read_link(format!("/proc/{tid}/exe")).is_ok_and(|exe| exe == program);
         if let Err(e) = stop_and_go(tid, ours) {
             match e.raw_os_error() {
@@ -47,7 +47,7 @@ pub fn trace(shared: &Shared) {
     }
 }
 
-/// Tracees that ended before they stopped, and those that took another number by exec.
+/// Reaps tracees that exited before they stopped, and detaches those whose TID changed on exec.
 fn let_go() {
     while let Ok((tid, end)) = sys::wait(-1, libc::__WALL | libc::WNOHANG) {
         if let End::Stopped(why) = end {
@@ -56,7 +56,7 @@ fn let_go() {
     }
 }
 
-/// The signal that a stop keeps from its thread; 0 if it is a stop by PTRACE_INTERRUPT.
+/// The signal that a stop withholds from its thread; 0 if it is a stop by PTRACE_INTERRUPT.
 fn signal_of(why: i32) -> usize {
     const PTRACE_EVENT_STOP: i32 = 128;
     if why >> 8 == PTRACE_EVENT_STOP {
@@ -72,7 +72,7 @@ fn stop_and_go(tid: i32, ours: bool) -> std::io::Result<()> {
         match sys::wait(tid, libc::__WALL | libc::WNOHANG) {
             Ok((_, End::Stopped(why))) => break why,
             Ok(_) => return Ok(()),
-            // No blocking wait: a thread that execs takes another number, and is never reported.
+            // Does not block, since a thread that execs changes its TID and is never reported under this one.
             Err(e) if e.raw_os_error() == Some(libc::EAGAIN) => {
                 std::thread::sleep(Duration::from_micros(200));
             }
@@ -85,13 +85,13 @@ fn stop_and_go(tid: i32, ours: bool) -> std::io::Result<()> {
         result =
             sys::get_xstate(tid, &mut area).and_then(|size| sys::set_xstate(tid, &area[..size]));
     }
-    // A signal that was about to be delivered still is.
+    // A signal that was about to be delivered is still delivered.
     sys::ptrace(libc::PTRACE_DETACH, tid, signal_of(stopped))?;
     result
 }
 
-/// Switches a CPU other than the first off and on again, for each 100 operations, until the run
-/// is over. All are on at the end.
+/// Takes a CPU other than the first offline and online again, for each 100 operations, until the run
+/// is over. All are online at the end.
 pub fn hotplug(shared: &Shared) {
     let place = Place {
         seed: shared.seed.load(Relaxed),
@@ -104,11 +104,7 @@ pub fn hotplug(shared: &Shared) {
         .take_while(|path| path.exists())
         .collect();
     if cpus.is_empty() {
-        failure(
-            shared,
-            place,
-            format_args!("no CPU can be switched off here"),
-        );
+        failure(shared, place, format_args!("no CPU can be taken offline"));
         return;
     }
     while !shared.over() {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What each process and thread does, as a pure function of the seed and its place: the same
-//! seed chooses the same again, whatever the scheduler makes of it.
+//! seed makes the same choices again, whatever the scheduler does.
 
 use super::Place;
 use rand_xoshiro::rand_core::{RngCore, SeedableRng};
@@ -11,33 +11,33 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 pub enum Operation {
     /// Asks for permission.
     Request,
-    /// Loads all tiles with a new content.
+    /// Loads all tiles with new contents.
     Load,
-    /// Stores all tiles and compares.
+    /// Stores and compares all tiles.
     Check,
     /// TILERELEASE.
     Release,
-    /// Gives the CPU away.
+    /// Yields the CPU.
     Yield,
     /// Moves to another CPU.
     Migrate,
-    /// Sleeps for a moment, tiles live.
+    /// Sleeps for a moment with live tiles.
     Sleep,
     /// Sends itself a signal whose handler uses tiles.
     SignalSelf,
-    /// Sends one to another thread of the process, wherever that is.
+    /// Sends one to another thread of the process, whatever that is doing.
     SignalOther,
     /// Starts a thread that loads its tiles and exits with them live.
     Thread,
     /// Forks; the child uses tiles.
     Fork,
-    /// Forks; the child becomes this program again, and uses tiles.
+    /// Forks; the child executes this program again, and uses tiles.
     Exec,
-    /// As Fork, with memory shared until the child is done.
+    /// Like Fork, with memory shared until the child is done.
     Vfork,
     /// Forks, and reads and writes the child's tiles by ptrace while it checks them.
     Ptrace,
-    /// As Exec, but the new image does not ask: it dies of SIGILL.
+    /// Like Exec, but the new program does not ask, and dies of SIGILL.
     Denied,
 }
 
@@ -47,9 +47,9 @@ use Operation::{
 };
 
 impl Operation {
-    /// How many there are.
+    /// The number of operations.
     pub const COUNT: usize = 15;
-    /// Each with its name and how often it is chosen, of 1,000.
+    /// Each with its name and how often it is chosen, out of 1,000.
     pub const ALL: [(Operation, &'static str, u64); Self::COUNT] = [
         (Request, "request", 40),
         (Load, "load", 230),
@@ -69,25 +69,25 @@ impl Operation {
     ];
 }
 
-/// How a process, or its image, ends.
+/// How a process, or its program, ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
     /// When all threads are done.
     Return,
-    /// One thread ends all, tiles live.
+    /// One thread calls exit_group with live tiles.
     ExitGroup,
-    /// One thread becomes this program again; the others end.
+    /// One thread executes this program again, which ends the others.
     Exec,
     /// One thread has the process killed.
     Kill,
     /// One thread dies of a signal that has no handler.
     Abort,
-    /// The first thread, which holds the permission, ends at once; the others go on.
+    /// The first thread, which holds the permission, exits at once; the others continue.
     LeaderLeaves,
 }
 
 impl Ending {
-    /// How many there are.
+    /// The number of endings.
     pub const COUNT: usize = 6;
     /// Each with its name.
     pub const ALL: [(Ending, &'static str); Self::COUNT] = [
@@ -99,7 +99,7 @@ impl Ending {
         (Ending::LeaderLeaves, "leader_leaves"),
     ];
 
-    /// Whether one thread brings it about while others still run.
+    /// Whether one thread causes it while others still run.
     #[must_use]
     pub fn is_sudden(self) -> bool {
         !matches!(self, Ending::Return | Ending::LeaderLeaves)
@@ -111,12 +111,12 @@ impl Ending {
 pub struct Plan {
     /// How it ends.
     pub ending: Ending,
-    /// The thread that brings a sudden ending about, when its own steps are done.
+    /// The thread that causes a sudden ending when its own steps are done.
     pub by: u32,
 }
 
 impl Plan {
-    /// The plan of the process of `place`; its thread does not matter.
+    /// The plan of the process of `place`, whose thread does not matter.
     #[must_use]
     pub fn of(place: Place, threads: u32) -> Self {
         let mut choice = Choice::of(Place {
@@ -124,7 +124,7 @@ impl Plan {
             ..place
         });
         let chosen = choice.below(Ending::COUNT as u64);
-        // Among the first ones each comes, so that a short run has them all.
+        // The first processes cover all endings, so that a short run has them all.
         let ending = if place.generation == 0 {
             u64::from(place.slot)
         } else {
@@ -136,8 +136,8 @@ impl Plan {
         }
     }
 
-    /// Steps of one of its threads. The one that ends it suddenly has fewer, so that the others
-    /// are in the middle of theirs.
+    /// The number of steps of one of its threads. The one that ends it suddenly has fewer, so that
+    /// the others are in the middle of theirs.
     #[must_use]
     pub fn steps(self, thread: u32, choice: &mut Choice) -> u64 {
         let steps = 8 + choice.below(24);
@@ -171,7 +171,7 @@ impl Choice {
         Choice(Xoshiro256PlusPlus::seed_from_u64(mixed))
     }
 
-    /// A number.
+    /// The next random number.
     pub fn number(&mut self) -> u64 {
         self.0.next_u64()
     }

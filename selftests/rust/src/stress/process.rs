@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! One process of a run, or one image of it after exec: its threads, and its end.
+//! One process of a run, or its program after exec: its threads, and its end.
 
 use super::plan::{Ending, Plan};
 use super::shared::Shared;
@@ -14,7 +14,7 @@ const EXIT_GROUP: i32 = 7;
 const LEADER_LEFT: i32 = 9;
 const WRONG: i32 = 1;
 
-/// How the process that began as `place` must end, and the generation of its last image.
+/// How the process that started as `place` must end, and the generation of its last program.
 #[must_use]
 pub fn expected_end(place: Place, threads: u32) -> (End, u32) {
     let mut place = place;
@@ -36,7 +36,7 @@ pub fn expected_end(place: Place, threads: u32) -> (End, u32) {
 
 struct Process {
     shared: &'static Shared,
-    /// The descriptor of `shared`, for the image after exec.
+    /// The descriptor of `shared`, for the program after exec.
     fd: i32,
     place: Place,
     plan: Plan,
@@ -44,7 +44,7 @@ struct Process {
     left: AtomicU32,
 }
 
-/// Lives through the process of `place`. `fd` is the descriptor of `shared`.
+/// Runs the process of `place` to its end. `fd` is the descriptor of `shared`.
 pub fn run(shared: &'static Shared, fd: i32, place: Place, after_exec: bool) -> ! {
     let threads = shared.threads.load(Relaxed);
     if let Err(e) = prepare(shared, place, after_exec) {
@@ -74,7 +74,7 @@ pub fn run(shared: &'static Shared, fd: i32, place: Place, after_exec: bool) -> 
         let builder = std::thread::Builder::new().stack_size(256 << 10);
         match builder.spawn(move || own.thread(thread)) {
             Ok(thread) => running.push(thread),
-            // One of the others is in execve already, and ends this thread.
+            // Another thread is already in execve, and ends this one.
             Err(e) if may_exec && e.raw_os_error() == Some(libc::EAGAIN) => break,
             Err(e) => {
                 failure(shared, place, format_args!("thread {thread}: {e}"));
@@ -87,7 +87,7 @@ pub fn run(shared: &'static Shared, fd: i32, place: Place, after_exec: bool) -> 
     }
     process.thread(0);
     for thread in running {
-        // It reports itself.
+        // The thread reports its own failures.
         let _ = thread.join();
     }
     shared.count_ending(Ending::Return);
@@ -98,13 +98,13 @@ fn prepare(shared: &'static Shared, place: Place, after_exec: bool) -> anyhow::R
     if after_exec {
         child::fresh_image()?;
     }
-    // Where Yama lets only parents trace.
+    // In case Yama lets only parents trace.
     let _ = sys::prctl(libc::PR_SET_PTRACER, u64::MAX);
     handle_signals(shared, place)
 }
 
 impl Process {
-    /// All that one thread does.
+    /// Everything that one thread does.
     fn thread(&self, number: u32) {
         let place = Place {
             thread: number,
@@ -139,7 +139,7 @@ impl Process {
         Ok(())
     }
 
-    /// Ends the process with its other threads in the middle of something.
+    /// Ends the process while its other threads are in the middle of something.
     fn end(&self) -> anyhow::Result<()> {
         self.shared.count_ending(self.plan.ending);
         match self.plan.ending {

@@ -1,29 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What all processes of a run share: the accounts, and the word to stop.
-#![allow(unsafe_code)]
+//! What all processes of a run share: the counts, and the order to stop.
+#![expect(unsafe_code, reason = "the marker of shared memory is an unsafe trait")]
 
 use super::plan::{Ending, Operation};
 use crate::shared_memory::{self, Shareable};
 use std::io::Result;
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering::Relaxed};
 
-/// The most processes at a time.
+/// The maximum number of concurrent processes.
 pub const MAX_PROCESSES: usize = 256;
 
-/// One run's accounts. All zero at the start.
+/// One run's counts. All zero at the start.
 #[repr(C)]
 pub struct Shared {
-    /// Of the run.
+    /// The seed of the run.
     pub seed: AtomicU64,
-    /// Threads a process.
+    /// Threads per process.
     pub threads: AtomicU32,
-    /// Processes at a time.
+    /// Concurrent processes.
     pub processes: AtomicU32,
-    /// CPUs come and go.
+    /// Whether CPUs come and go.
     pub hotplug: AtomicU32,
-    /// Operations after which the run ends; 0: none.
+    /// Operations after which the run ends; 0 for no limit.
     pub limit: AtomicU64,
-    /// A thread of each process that does something now, for the tracer.
+    /// A currently active thread of each process, for the tracer.
     pub tids: [AtomicI32; MAX_PROCESSES],
     /// First uses that were seen to succeed.
     pub first_uses: AtomicU64,
@@ -31,7 +31,7 @@ pub struct Shared {
     pub denied: AtomicU64,
     /// Stops by the tracer.
     pub traces: AtomicU64,
-    /// CPUs switched off and on again.
+    /// CPUs taken offline and online again.
     pub hotplugs: AtomicU64,
     operations: [AtomicU64; Operation::COUNT],
     endings: [AtomicU64; Ending::COUNT],
@@ -39,11 +39,11 @@ pub struct Shared {
     failures: AtomicU32,
 }
 
-// SAFETY: atomics alone.
+// SAFETY: it consists of atomics, for which any value is valid.
 unsafe impl Shareable for Shared {}
 
 impl Shared {
-    /// New accounts, and the file descriptor by which [`Shared::attach`] finds them.
+    /// Creates the counts, and the file descriptor by which [`Shared::attach`] finds them.
     ///
     /// # Errors
     ///
@@ -52,16 +52,16 @@ impl Shared {
         shared_memory::create()
     }
 
-    /// The accounts of the run that this process belongs to.
+    /// The counts of the run that this process belongs to.
     ///
     /// # Errors
     ///
-    /// There are none behind this descriptor.
+    /// This descriptor has none.
     pub fn attach(fd: i32) -> Result<&'static Self> {
         shared_memory::attach(fd)
     }
 
-    /// Counts one operation; the run may be over by it.
+    /// Counts one operation, which may end the run.
     pub fn count(&self, operation: Operation) {
         self.operations[operation as usize].fetch_add(1, Relaxed);
     }
@@ -71,12 +71,12 @@ impl Shared {
         self.operations[operation as usize].load(Relaxed)
     }
 
-    /// Counts the end of a process, or of its image.
+    /// Counts the end of a process, or of its program.
     pub fn count_ending(&self, ending: Ending) {
         self.endings[ending as usize].fetch_add(1, Relaxed);
     }
 
-    /// How many ended so.
+    /// How many ended in this way.
     pub fn ended(&self, ending: Ending) -> u64 {
         self.endings[ending as usize].load(Relaxed)
     }
@@ -95,7 +95,7 @@ impl Shared {
         self.stop.load(Relaxed) != 0
     }
 
-    /// Ends the run: each thread looks before its next operation.
+    /// Ends the run; each thread checks before its next operation.
     pub fn stop(&self) {
         self.stop.store(1, Relaxed);
     }

@@ -15,13 +15,13 @@ pub struct Supervisor {
     fd: i32,
     /// Only this process: PROCESS.GENERATION.
     only: Option<String>,
-    /// pid -> as which process it was started; none: tracer, hotplug.
+    /// Maps PIDs to the processes that they were started as; `None` for tracer and hotplug.
     processes: HashMap<i32, Option<Place>>,
 }
 
 impl Supervisor {
-    /// Of a run whose numbers are in `shared`, memory of descriptor `fd`; `only` one process of it,
-    /// as a failure names it.
+    /// For a run whose counts are in `shared`, which is the memory of descriptor `fd`; `only` is one of
+    /// its processes, as a failure names it.
     #[must_use]
     pub fn new(shared: &'static Shared, fd: i32, only: Option<String>) -> Self {
         Supervisor {
@@ -32,11 +32,11 @@ impl Supervisor {
         }
     }
 
-    /// Starts all of them.
+    /// Starts all processes.
     ///
     /// # Errors
     ///
-    /// `only` is no process, or one cannot be started.
+    /// `only` names no process, or one cannot be started.
     pub fn begin(&mut self) -> anyhow::Result<()> {
         if let Some(only) = &self.only {
             let (slot, generation) = only.split_once('.').context("--only PROCESS.GENERATION")?;
@@ -79,7 +79,7 @@ impl Supervisor {
     ///
     /// # Errors
     ///
-    /// What wait says.
+    /// Those of wait.
     pub fn until_all_have_ended(&mut self) -> anyhow::Result<()> {
         let (mut said, start) = (0, Instant::now());
         loop {
@@ -93,7 +93,7 @@ impl Supervisor {
                 Some(Some(place)) => {
                     let (expected, last) =
                         process::expected_end(place, self.shared.threads.load(Relaxed));
-                    // When the run ends, threads end before their plan does.
+                    // At the end of the run, threads stop before their plan is done.
                     if end != expected && !(over && end == End::Exit(0)) {
                         let what = format_args!("ended by {end:?}, must be {expected:?}");
                         failure(
@@ -133,7 +133,7 @@ impl Supervisor {
     }
 }
 
-/// Tasks and free memory: what is lost little by little shows here.
+/// The number of tasks and the free memory, in which slow leaks show.
 fn load() -> String {
     let read = |path| std::fs::read_to_string(path).unwrap_or_default();
     let (load, memory) = (read("/proc/loadavg"), read("/proc/meminfo"));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! One thread: its operations, and what its tiles must hold after each.
+//! One thread: its operations, and what its tiles must contain after each.
 
 use super::plan::{Choice, Operation};
 use super::shared::Shared;
@@ -13,22 +13,22 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use xcomp::Feature;
 
-/// Set once this image of the process has permission.
+/// Set once the current program of the process has permission.
 static PERMITTED: AtomicBool = AtomicBool::new(false);
 
 /// What all threads of a process share.
 pub struct Siblings {
-    /// The run's accounts.
+    /// The run's counts.
     pub shared: &'static Shared,
     /// The CPUs it may run on.
     pub cpus: Vec<usize>,
-    /// One of them execs: meanwhile the others can start no thread.
+    /// Whether one of them will exec; while it does, the others cannot start threads.
     pub may_exec: bool,
-    /// Each thread's number; 0 before it runs.
+    /// Each thread's TID; 0 before it runs.
     pub tids: Vec<AtomicI32>,
 }
 
-/// One thread. What its tiles hold is known at any time.
+/// One thread. The contents of its tiles are known at all times.
 pub struct Thread {
     /// What the process's threads share.
     pub siblings: Arc<Siblings>,
@@ -38,7 +38,7 @@ pub struct Thread {
     pub choice: Choice,
     /// Present while the tiles are configured.
     tiles: Option<Tiles>,
-    /// What they hold then.
+    /// Their contents.
     held: Box<[Tile; TILES]>,
     used: bool,
     tid: i32,
@@ -59,7 +59,7 @@ impl Thread {
         }
     }
 
-    /// Does so many steps, or fewer if the run is over.
+    /// Does this many steps, or fewer if the run ends.
     ///
     /// # Errors
     ///
@@ -122,11 +122,11 @@ impl Thread {
         Ok(())
     }
 
-    /// Loads a new content.
+    /// Loads new contents.
     ///
     /// # Errors
     ///
-    /// No permission to be had.
+    /// No permission.
     pub fn load(&mut self) -> anyhow::Result<()> {
         if !PERMITTED.load(Relaxed) {
             self.request()?;
@@ -142,7 +142,7 @@ impl Thread {
         Ok(())
     }
 
-    /// Compares the tiles with what they must hold.
+    /// Compares the tiles with their expected contents.
     fn check(&mut self) -> anyhow::Result<()> {
         match &mut self.tiles {
             Some(tiles) => same(&tiles.store_all(), &self.held).with_context(|| {
@@ -156,7 +156,7 @@ impl Thread {
             None => {
                 ensure!(
                     !crate::tile::configured(),
-                    "tiles are configured that were released"
+                    "tiles are configured after their release"
                 );
                 Ok(())
             }
@@ -167,19 +167,19 @@ impl Thread {
         let cpus = &self.siblings.cpus;
         let cpu = cpus[self.choice.below(cpus.len() as u64) as usize];
         match cpus::pin_to(cpu) {
-            // The CPU is, or was a moment ago, switched off.
+            // The CPU is, or just was, offline.
             Err(_) if self.siblings.shared.hotplug.load(Relaxed) != 0 => Ok(()),
             other => other,
         }
     }
 
-    /// To a thread of this process, which may have gone.
+    /// Signals a thread of this process, which may be gone.
     fn signal(&mut self, thread: u32) -> anyhow::Result<()> {
         let signal = [libc::SIGUSR1, libc::SIGUSR2][self.choice.below(2) as usize];
         let tid = self.siblings.tids[thread as usize].load(Relaxed);
         if tid != 0 {
             let sent = sys::signal_thread(tid, signal);
-            ensure!(sent || thread != self.place.thread, "no signal to itself");
+            ensure!(sent || thread != self.place.thread, "cannot signal itself");
         }
         Ok(())
     }
@@ -214,17 +214,17 @@ impl Thread {
             .map_err(|_| anyhow::anyhow!("the thread panicked"))?
     }
 
-    /// Leaves the tiles as they are when this is dropped.
+    /// Keeps the tiles live when this is dropped.
     pub fn leave_live(&mut self) {
         std::mem::forget(self.tiles.take());
     }
 }
 
-/// Whether the tiles hold what they must.
+/// Checks the contents of the tiles.
 ///
 /// # Errors
 ///
-/// Where they do not.
+/// The first difference.
 pub fn same(now: &[Tile; TILES], expected: &[Tile; TILES]) -> anyhow::Result<()> {
     if let Some((tile, byte, is, must)) = first_difference(now, expected) {
         let zero = if now == &[Tile::ZERO; TILES] {
@@ -239,11 +239,11 @@ pub fn same(now: &[Tile; TILES], expected: &[Tile; TILES]) -> anyhow::Result<()>
 
 static HANDLERS_PLACE: OnceLock<(&'static Shared, Place)> = OnceLock::new();
 
-/// Has SIGUSR1 and SIGUSR2 handled by using tiles, in whatever thread.
+/// Installs a handler that uses tiles for SIGUSR1 and SIGUSR2, whichever thread gets them.
 ///
 /// # Errors
 ///
-/// What sigaction says.
+/// Those of sigaction.
 pub fn handle_signals(shared: &'static Shared, place: Place) -> anyhow::Result<()> {
     HANDLERS_PLACE.get_or_init(|| {
         (
@@ -259,8 +259,8 @@ pub fn handle_signals(shared: &'static Shared, place: Place) -> anyhow::Result<(
     Ok(())
 }
 
-/// Uses tiles: interrupts a thread that may be using them, or is about to for the first time.
-/// SIGUSR1 releases them, SIGUSR2 leaves them to sigreturn.
+/// Uses tiles, interrupting a thread that may be using them, or may be about to for the first time.
+/// SIGUSR1 releases them, SIGUSR2 leaves that to sigreturn.
 extern "C" fn on_signal(signal: c_int) {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     if !PERMITTED.load(Relaxed) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 //! First uses, and the five options of arch_prctl.
-#![allow(unsafe_code)]
+#![expect(unsafe_code, reason = "a signal handler that reads its frame")]
 
 use super::{another_has_a_first_use, Path, Prepared, Start};
 use crate::areas;
@@ -38,7 +38,7 @@ pub(super) const PATHS: &[Path] = &[
         Start::NextNm,
         |_, _| Refused::starved(),
     )
-    // Whose allocation fails is not said: another first use may take it.
+    // The failing allocation is not tied to a task, so another first use could get it.
     .by(Kinds::USUAL.without(Kind::FirstUse))
     .starves()
     .needs(FAIL),
@@ -88,7 +88,7 @@ pub(super) const PATHS: &[Path] = &[
     .by(Kinds::USUAL.with(Kind::Unload)),
 ];
 
-/// Memory is asked for, and buffers are kept.
+/// Memory is requested while buffers are kept.
 struct Shrink(anyhow::Result<()>);
 
 impl Shrink {
@@ -107,15 +107,15 @@ impl Prepared for Shrink {
         another_has_a_first_use()
     }
     fn again(&mut self) -> anyhow::Result<bool> {
-        // The check has left a buffer.
+        // The check has left a buffer in the pool.
         Ok(true)
     }
 }
 
-/// How many buffers the module may keep; who calls for a path puts it back.
+/// How many buffers the module may keep; the caller restores it.
 const POOL: &str = "/sys/module/xfd/parameters/pool";
 
-/// The module keeps none from here on.
+/// From now on the module keeps none.
 fn keep_no_buffers() -> anyhow::Result<()> {
     fs::write(POOL, "0").context(POOL)?;
     if areas::pooled()? > 0 {
@@ -124,7 +124,7 @@ fn keep_no_buffers() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// How many allocations of buffers are to fail, in a build with faults.
+/// How many buffer allocations must fail, in a build with CONFIG_XFD_FAULTS.
 const FAIL: &str = "/sys/module/xfd/parameters/fail_allocations";
 
 struct FirstUse(Tiles);
@@ -141,9 +141,9 @@ impl Prepared for FirstUse {
         self.0.zero::<0>();
     }
     fn check(&mut self, _: bool) -> anyhow::Result<()> {
-        ensure!(tile::configured(), "the tiles are not configured any more");
+        ensure!(tile::configured(), "the tiles are no longer configured");
         let initial = self.0.store_all().iter().all(|tile| *tile == Tile::ZERO);
-        ensure!(initial, "the tiles have content");
+        ensure!(initial, "the tiles are not initial");
         self.0.load_all(&content(2));
         expect(&self.0.store_all(), 2)
     }
@@ -152,26 +152,26 @@ impl Prepared for FirstUse {
 /// A use of tiles that ends in a signal.
 struct Refused {
     tiles: Tiles,
-    /// The trap number that the frame says, in the upper half, and the error code.
+    /// The trap number expected in the frame, in the upper half, and the error code.
     trap: u64,
     /// Whether the process may use tiles.
     permitted: bool,
 }
 
-/// What the signal said: trap number in the upper half, error code below; and that there was one.
+/// What the signal frame said: trap number in the upper half, error code in the lower; and a bit that says it came.
 static TRAP: AtomicU64 = AtomicU64::new(0);
 const SIGNALLED: u64 = 1 << 63;
 /// TILEZERO TMM0.
 const TILEZERO: [u8; 5] = [0xc4, 0xe2, 0x7b, 0x49, 0xc0];
 
 extern "C" fn on_refused(_: c_int, _: *mut libc::siginfo_t, context: *mut libc::c_void) {
-    // SAFETY: SA_SIGINFO: the third argument is a ucontext_t that is ours.
+    // SAFETY: with SA_SIGINFO the third argument is a ucontext_t, which the handler owns.
     let registers = unsafe { &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs };
     let (trap, error) = (
         registers[libc::REG_TRAPNO as usize],
         registers[libc::REG_ERR as usize],
     );
-    // SAFETY: the instruction there has just been executed.
+    // SAFETY: RIP is readable, since the instruction there has just been executed, and it has five bytes.
     let bytes = unsafe { *(registers[libc::REG_RIP as usize] as *const [u8; 5]) };
     if bytes != TILEZERO || TRAP.load(SeqCst) != 0 {
         sys::exit_now(102);
@@ -187,7 +187,7 @@ impl Refused {
         Self::warm(false)
     }
 
-    /// In a build with faults the next allocations fail, and no buffer is kept.
+    /// In a build with CONFIG_XFD_FAULTS, the next allocations fail and no buffer is kept.
     fn starved() -> anyhow::Result<Box<dyn Prepared>> {
         sys::on_signal_with_context(libc::SIGSEGV, on_refused)?;
         xcomp::request(Feature::TILE_DATA)?;
@@ -196,7 +196,7 @@ impl Refused {
         Self::warm(true)
     }
 
-    /// Once before, so that no page has to be fetched on the path.
+    /// Runs it once before, so that there are no page faults on the path.
     fn warm(permitted: bool) -> anyhow::Result<Box<dyn Prepared>> {
         let mut refused = Refused {
             tiles: Tiles::configure(),
@@ -216,13 +216,13 @@ impl Prepared for Refused {
     fn check(&mut self, _: bool) -> anyhow::Result<()> {
         let trap = TRAP.load(SeqCst);
         ensure!(trap & SIGNALLED != 0, "no signal came");
-        // The kernel's own code says none of a denied one: bugs.rst.
+        // The kernel's own code does not set them for a denied use: bugs.rst.
         let said = trap == self.trap || !module_is_loaded();
         ensure!(said, "trap number and error code: {trap:#x}");
         let permitted = xcomp::permitted()?.contains(Feature::TILE_DATA);
         ensure!(permitted == self.permitted, "permitted: {permitted}");
         if permitted {
-            // There is memory again.
+            // Memory is available again.
             self.tiles.load_all(&content(23));
             expect(&self.tiles.store_all(), 23)?;
         }

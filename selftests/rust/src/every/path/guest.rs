@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The paths of a hypervisor. Its thread has live tiles of its own all the time.
+//! The paths of a hypervisor. Its thread has its own live tiles all the time.
 
 use super::{live, Path, Prepared, Start};
 use crate::every::kind::{Kind, Kinds};
@@ -106,10 +106,10 @@ pub(super) const PATHS: &[Path] = &[
     .ticks(A_VCPUS_LIFE),
 ];
 
-/// Ticks of the trigger in which a vCPU is made, and runs twice.
+/// Ticks of the trigger that suffice for creating a vCPU and running it twice.
 const A_VCPUS_LIFE: u64 = 20_000_000;
 
-/// What can meet KVM_RUN; nothing is allocated or freed there but at the first use.
+/// What applies to KVM_RUN; it allocates and frees nothing except at the first use.
 const RUNS: Kinds = Kinds::of(&[
     Kind::Preempt,
     Kind::Migrate,
@@ -118,7 +118,7 @@ const RUNS: Kinds = Kinds::of(&[
     Kind::Nmi,
     Kind::FpuInIrq,
 ]);
-/// The same, and the module has a part in it.
+/// The same for runs in which the module takes part.
 const RUNS_OR_UNLOAD: Kinds = RUNS.with(Kind::Unload);
 
 const FIRST_USE: [Op; 5] = [
@@ -131,7 +131,7 @@ const FIRST_USE: [Op; 5] = [
 const ARMS: [Op; 2] = [does::wrmsr(XFD, TILE_DATA), does::wrmsr(XFD, 0)];
 const SERVED: [Op; 3] = [does::serve_nm(true), does::load(), does::check()];
 
-/// To XFD armed and no tiles in use.
+/// Gets back to XFD armed and no tiles in use.
 const ARM_AGAIN: [Op; 4] = [
     does::release(),
     does::serve_nm(false),
@@ -140,26 +140,27 @@ const ARM_AGAIN: [Op; 4] = [
 ];
 const ZERO: [Op; 1] = [does::zero()];
 
-/// What was live when XFD was armed may be gone: a save while it is armed takes it for initial (SDM 1, 13.14).
+/// Tiles that were live when XFD was armed may be lost: a save while it is armed treats them as initial (SDM vol. 1,
+/// 13.14).
 const LOADED: [Op; 2] = [does::load(), does::check()];
 const STILL: [Op; 1] = [does::check()];
 
 type Step = fn(&mut Guest) -> anyhow::Result<()>;
 
-/// How far a virtual machine has come before the path.
+/// The state of the virtual machine before the path.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Made {
     /// It has no vCPU.
     Empty,
-    /// It has one as KVM makes it.
+    /// It has one as KVM creates it.
     Bare,
-    /// One that may enable tiles, and has run.
+    /// It has one that may enable tiles, and has run.
     Fresh,
-    /// One that has armed XFD, and no tiles in use.
+    /// It has one that has armed XFD, with no tiles in use.
     Armed,
-    /// One that has live tiles.
+    /// It has one with live tiles.
     Loaded,
-    /// The same, and an image with other tiles than it has.
+    /// The same, and an image with different tiles.
     Zeroed,
 }
 
@@ -174,7 +175,7 @@ struct Guest {
     step: Step,
     /// What the guest does after the path.
     after: &'static [Op],
-    /// What makes it as it was before; else there has to be another one.
+    /// What restores the state before the path; without it a new machine is needed.
     resets: &'static [Op],
     result: Option<anyhow::Result<()>>,
 }
@@ -243,7 +244,7 @@ impl Guest {
                     _ => Ok(()),
                 }
             }
-            // So that not all of its memory has to be found on the path.
+            // Maps part of its memory before the path.
             _ => self.run(&[does::set_cr4(1 << 18)]),
         }
     }
@@ -304,7 +305,7 @@ impl Prepared for Guest {
     fn take(&mut self) {
         self.result = Some((self.step)(self));
     }
-    /// Its own tiles are as they were, and the guest can use its own.
+    /// The hypervisor's own tiles are unchanged, and the guest can use its tiles.
     fn check(&mut self, _: bool) -> anyhow::Result<()> {
         self.result.take().context("not taken")??;
         expect(&self.tiles.store_all(), OWN).context("the hypervisor's own tiles")?;
@@ -316,7 +317,7 @@ impl Prepared for Guest {
                 .0
                 .get(DATA..)
                 .is_some_and(|data| data.starts_with(tiles.as_flattened()));
-            ensure!(is, "the image has other tiles");
+            ensure!(is, "the image has wrong tiles");
         }
         if self.made == Made::Bare {
             let vcpu = self.vcpu()?;
@@ -326,7 +327,7 @@ impl Prepared for Guest {
         if self.vcpu.is_some() && !self.after.is_empty() {
             self.run(self.after)?;
             let wrong = self.vcpu()?.number(layout::WRONG)?;
-            ensure!(wrong == 0, "the guest found other tiles");
+            ensure!(wrong == 0, "the guest found wrong tiles");
         }
         Ok(())
     }
@@ -340,7 +341,7 @@ impl Prepared for Guest {
     }
 }
 
-/// A vCPU that runs, and a thread that is to make another one beside it: the victim.
+/// A running vCPU, and a thread that will create another one beside it: the victim.
 struct Beside {
     shared: &'static Shared,
     guest: Guest,
@@ -348,7 +349,7 @@ struct Beside {
 }
 
 struct Other {
-    /// It may end when that is gone.
+    /// The thread may exit when this is dropped.
     stays: Sender<()>,
     thread: JoinHandle<anyhow::Result<[Vcpu; 2]>>,
 }
@@ -361,8 +362,8 @@ impl Beside {
         let (stays, ended) = mpsc::channel();
         let thread = thread::spawn(move || {
             cpus::pin_to(WATCHED_FROM)?;
-            // A TLB flush on all CPUs waits for the one that stands still: writing to a page for the first time since
-            // fork(), giving memory back, the thread's own end.
+            // A TLB flush on all CPUs would wait for the stopped one, so there must be none: no first write to a page
+            // since fork(), no freeing of memory, no exit of the thread.
             let first = make_another(&vm, 1, &cpuid)?;
             says.send(sys::tid())?;
             shared.sleep_until_woken();
@@ -371,7 +372,7 @@ impl Beside {
             let _ = ended.recv();
             Ok([first, second?])
         });
-        let tid = hears.recv().context("the other thread has not begun")?;
+        let tid = hears.recv().context("the other thread has not started")?;
         idle::wait_until_asleep(tid)?;
         shared.set_victim(tid);
         Ok(Box::new(Beside {
@@ -390,7 +391,7 @@ fn make_another(vm: &Vm, number: u64, cpuid: &CpuId) -> anyhow::Result<Vcpu> {
     }
     ensure!(
         vcpu.number(layout::WRONG)? == 0,
-        "the other vCPU found other tiles"
+        "the other vCPU found wrong tiles"
     );
     Ok(vcpu)
 }

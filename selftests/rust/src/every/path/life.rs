@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The module comes and goes.
+//! Loading and unloading the module.
 
 use super::{another_has_a_first_use, live, Path, Prepared, Start};
 use crate::every::kind::{Kind, Kinds};
@@ -44,10 +44,10 @@ pub(super) const PATHS: &[Path] = &[
     .by(LIVES),
 ];
 
-/// Loading fails at each of the steps that attach something, in a build with faults.
+/// Loading fails at each of the steps that attach something, in a build with CONFIG_XFD_FAULTS.
 pub(super) const FAILS: &[Path] = &fails_at!(7, 8, 9, 10, 11, 12);
 
-/// Before the kernel is in this function, loading changes nothing.
+/// Until the kernel calls this function, loading changes nothing.
 const ENABLE: &str = "klp_enable_patch";
 
 const LIVES: Kinds = Kinds::of(&[
@@ -60,7 +60,7 @@ const LIVES: Kinds = Kinds::of(&[
     Kind::FpuInIrq,
 ]);
 
-/// With CONFIG_XFD_FAULTS.
+/// The module built with CONFIG_XFD_FAULTS.
 const WITH_FAULTS: &str = "/lib/xfd_faults.ko";
 
 fn nothing_is_left() -> anyhow::Result<()> {
@@ -70,7 +70,7 @@ fn nothing_is_left() -> anyhow::Result<()> {
         "/sys/kernel/debug/xfd",
         "/sys/kernel/tracing/events/xfd",
     ] {
-        ensure!(!File::new(path).exists(), "{path} is left");
+        ensure!(!File::new(path).exists(), "{path} is left behind");
     }
     Ok(())
 }
@@ -113,7 +113,7 @@ impl Prepared for Load {
                 result?;
                 module::wait_until_in_charge()?;
             }
-            (true, Ok(())) => bail!("it is loaded"),
+            (true, Ok(())) => bail!("it was loaded"),
             (true, Err(error)) => {
                 let why = error.downcast_ref::<rustix::io::Errno>();
                 ensure!(why == Some(&rustix::io::Errno::NOMEM), "{error:#}");
@@ -127,7 +127,7 @@ impl Prepared for Load {
     }
 }
 
-/// The buffer of a process that sleeps was taken: it is given one again before the module goes.
+/// The buffer of a sleeping process was reclaimed; the process gets one again before the module goes.
 struct UnloadOwed {
     unload: Box<dyn Prepared>,
     sleeper: i32,
@@ -154,10 +154,10 @@ impl UnloadOwed {
         fs::write(INTERVAL, "20").context(INTERVAL)?;
         let begin = Instant::now();
         while counters::read("reclaimed")? == before {
-            ensure!(begin.elapsed() < PATIENCE, "no buffer is taken");
+            ensure!(begin.elapsed() < PATIENCE, "no buffer was reclaimed");
             thread::sleep(Duration::from_millis(10));
         }
-        // It is the only one, and no pass is to come in between.
+        // It must be the only one, and no pass may run in between.
         fs::write(INTERVAL, "10000").context(INTERVAL)?;
         Ok(Box::new(UnloadOwed {
             unload,
@@ -167,7 +167,7 @@ impl UnloadOwed {
     }
 }
 
-/// As long as a pass takes to come.
+/// The longest that it takes until a pass runs.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Prepared for UnloadOwed {
@@ -177,7 +177,7 @@ impl Prepared for UnloadOwed {
     fn check(&mut self, disturbed: bool) -> anyhow::Result<()> {
         rustix::io::write(&self.wake, &[1])?;
         let (_, end) = sys::wait(self.sleeper, 0).context("waitpid")?;
-        ensure!(end == End::Exit(0), "who slept ended with {end:?}");
+        ensure!(end == End::Exit(0), "the sleeper ended with {end:?}");
         self.unload.check(disturbed)
     }
 }

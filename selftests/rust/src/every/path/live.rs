@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What happens to a task with live tiles.
-#![allow(unsafe_code)]
 
 use super::{live, Path, Prepared, Start, EXECUTED};
 use crate::every::kind::{Kind, Kinds};
@@ -65,7 +64,7 @@ struct Signal(Tiles);
 
 static HANDLED: AtomicU64 = AtomicU64::new(0);
 
-/// What the handler loads.
+/// The tiles that the handler loads.
 static HANDLERS: OnceLock<Box<[Tile; TILES]>> = OnceLock::new();
 
 extern "C" fn on_signal(_: c_int) {
@@ -81,7 +80,7 @@ extern "C" fn on_signal(_: c_int) {
 }
 
 impl Signal {
-    /// The signal has come once before, so that no page has to be fetched on the path.
+    /// Handles the signal once before, so that there are no page faults on the path.
     fn prepare() -> anyhow::Result<Box<dyn Prepared>> {
         HANDLERS.get_or_init(|| Box::new(content(5)));
         sys::on_signal(libc::SIGUSR1, on_signal)?;
@@ -165,7 +164,7 @@ impl Prepared for Execute {
 ///
 /// # Errors
 ///
-/// It has something of the one before.
+/// It has some of the previous program's state.
 pub fn go_on_executed(fd: i32) -> anyhow::Result<()> {
     let shared: &Shared = shared_memory::attach(fd)?;
     shared.is_over();
@@ -195,10 +194,10 @@ impl Prepared for Exit {
     }
 }
 
-/// What can meet one that does not stop for a tracer: it ends, or holds the mutex that attaching takes.
+/// What applies to a process that does not stop for a tracer: it exits, or holds the mutex that attaching takes.
 const UNTRACED: Kinds = Kinds::USUAL.with(Kind::Unload).without(Kind::Trace);
 
-/// What a process can meet that is stopped and traced; and its tracer.
+/// What applies to a stopped and traced process and its tracer.
 const TRACED: Kinds = Kinds::of(&[
     Kind::Preempt,
     Kind::Migrate,
@@ -217,11 +216,11 @@ struct Regset {
     killed: bool,
 }
 
-/// The content that the tracer writes.
+/// The contents that the tracer writes.
 const WRITTEN: u64 = 13;
-/// What it has written before.
+/// The contents that it wrote before.
 const BEFORE: u64 = 16;
-/// More than an XSAVE area has.
+/// More bytes than an XSAVE area has.
 const AREA: usize = 16 << 10;
 
 fn put_tiles(area: &mut [u8], number: u64) {
@@ -242,7 +241,7 @@ impl Regset {
         ensure!(matches!(end, End::Stopped(_)), "{end:?}");
         let mut area = vec![0; AREA];
         shared.set_victim(tracee);
-        // Once before, so that no page has to be fetched on the path.
+        // Reads once before, so that there are no page faults on the path.
         let size = sys::get_xstate(tracee, &mut area)?;
         area.truncate(size);
         let mut regset = Regset {
@@ -257,7 +256,7 @@ impl Regset {
         Ok(Box::new(regset))
     }
 
-    /// What is to be read or written is not there yet.
+    /// Makes sure that what will be read or written is not there yet.
     fn aim(&mut self) -> anyhow::Result<()> {
         self.done = false;
         if self.writes {
@@ -288,7 +287,7 @@ impl Prepared for Regset {
         let wanted = content(if self.writes { WRITTEN } else { 12 });
         ensure!(
             !self.done || tiles == wanted.each_ref().map(|tile| tile.0).as_flattened(),
-            "other tiles were read"
+            "wrong tiles were read"
         );
         Ok(())
     }
@@ -299,7 +298,7 @@ impl Prepared for Regset {
         self.aim()?;
         Ok(true)
     }
-    /// The tracee looks at what it has.
+    /// Has the tracee check its tiles.
     fn end(&mut self) -> anyhow::Result<()> {
         if !self.killed {
             if self.writes {

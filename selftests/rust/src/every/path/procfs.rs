@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What is shown of threads.
+//! /proc/xfd/tasks.
 
 use super::{live, Path, Prepared, Start};
 use crate::every::kind::{Kind, Kinds};
@@ -17,11 +17,11 @@ pub(super) const PATHS: &[Path] = &[Path::new(
     Start::Module,
     |_, _| ReadTasks::prepare(),
 )
-// Who reads holds the module.
+// The reader pins the module.
 .by(Kinds::USUAL.without(Kind::Wait))
 .needs(rows::PATH)];
 
-/// A sleeper, and what was read of it.
+/// A sleeper, and what was read about it.
 struct ReadTasks {
     sleeper: i32,
     state: anyhow::Result<String>,
@@ -30,8 +30,8 @@ struct ReadTasks {
 /// Whether the sleeper has its tiles.
 struct Ready(AtomicU32);
 
-// SAFETY: an atomic.
-#[allow(unsafe_code)]
+// SAFETY: it consists of an atomic, for which any value is valid.
+#[expect(unsafe_code, reason = "the marker of shared memory is an unsafe trait")]
 unsafe impl Shareable for Ready {}
 
 impl ReadTasks {
@@ -50,7 +50,7 @@ impl ReadTasks {
             state: Ok(String::new()),
         };
         while ready.0.load(SeqCst) == 0 {
-            ensure!(!child::has_ended(sleeper), "the sleeper has ended");
+            ensure!(!child::has_ended(sleeper), "the sleeper has exited");
             thread::yield_now();
         }
         idle::wait_until_asleep(sleeper)?;
@@ -61,7 +61,7 @@ impl ReadTasks {
 
     fn read(&self) -> anyhow::Result<String> {
         let row = rows::all()?.remove(&self.sleeper);
-        Ok(row.context("the sleeper is not there")?.state)
+        Ok(row.context("the sleeper is not shown")?.state)
     }
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Buffers that are taken, and given again.
-#![allow(unsafe_code)]
+//! Buffers that are reclaimed and given back.
+#![expect(unsafe_code, reason = "a signal handler that reaches shared memory")]
 
 use super::{live, Path, Prepared, Start, WOKEN};
 use crate::counters::module_is_loaded;
@@ -97,22 +97,22 @@ pub(super) const PATHS: &[Path] = &[
     .ticks(A_LONG_PAUSE),
 ];
 
-/// Ticks of the trigger: passes are waited for, and who watches for a pause looks less often if it is long.
+/// Ticks of the trigger. Passes are waited for, and a long pause is polled less often.
 const A_LONG_PAUSE: u64 = 20_000_000;
-/// The same where most of a path is under locks, for which a disturbance spins as long as that.
+/// The same where most of a path is under locks, on which a disturbance spins for that long.
 const A_PAUSE: u64 = 5_000_000;
 
-/// Where a pass takes a task's buffer.
+/// The function in which a pass takes a task's buffer.
 const TAKE: &str = "xfd_take_buffer";
 
-/// What a victim can meet.
+/// What applies to a victim.
 const VICTIMS: Kinds = Kinds::ALL
     .without(Kind::Wait)
     .without(Kind::Migrate)
     .without(Kind::UnloadMeanwhile);
 /// The same while the module stays: the kernel's own exec leaks (bugs.rst).
 const STAYS: Kinds = VICTIMS.without_unloading();
-/// What can meet one in a whole pass, of which it is a small part.
+/// What applies to a victim over a whole pass, of which it is a small part.
 const SLEEPERS: Kinds = Kinds::of(&[
     Kind::Preempt,
     Kind::Kill,
@@ -120,19 +120,19 @@ const SLEEPERS: Kinds = Kinds::of(&[
     Kind::FirstUse,
     Kind::Wake,
 ]);
-/// What can meet one that does not sleep.
+/// What applies to a victim that does not sleep.
 const SPINNERS: Kinds = Kinds::of(&[Kind::Preempt, Kind::Wake]);
 
-/// How often a handler has ended.
+/// How many handlers have finished.
 static HANDLED: AtomicU64 = AtomicU64::new(0);
 
-/// From here on the way back from a handler is counted.
+/// From here on, the way back from a handler is counted.
 #[inline(never)]
 extern "C" fn leaves_handler() {
     HANDLED.fetch_add(1, SeqCst);
 }
 
-/// Sleeps until the module has taken the calling thread's buffer: long enough for two passes at a time.
+/// Sleeps, long enough for two passes at a time, until the module has reclaimed the calling thread's buffer.
 fn sleep_until_reclaimed() -> anyhow::Result<()> {
     let before = idle::reclaimed()?;
     let _passes = Passes::begin()?;
@@ -142,7 +142,7 @@ fn sleep_until_reclaimed() -> anyhow::Result<()> {
             return Ok(());
         }
     }
-    ensure!(!module_is_loaded(), "no buffer is taken");
+    ensure!(!module_is_loaded(), "no buffer was reclaimed");
     Ok(())
 }
 
@@ -168,7 +168,7 @@ impl Prepared for SigreturnAfterReclaim {
         sys::signal_thread(sys::tid(), libc::SIGUSR1);
     }
     fn check(&mut self, _: bool) -> anyhow::Result<()> {
-        ensure!(HANDLED.load(SeqCst) == 1, "the handler did not end");
+        ensure!(HANDLED.load(SeqCst) == 1, "the handler did not finish");
         expect(&self.0.store_all(), 6)
     }
 }
@@ -197,11 +197,11 @@ impl Prepared for Regrow {
     }
 }
 
-/// What becomes of a process with idle tiles when it is woken.
+/// What a process with idle tiles does when it is woken.
 #[derive(Clone, Copy)]
 enum Victim {
     Uses,
-    /// It uses them, and runs as long as the path is.
+    /// It uses them, and runs for as long as the path.
     Runs,
     ReturnsFromHandler,
     Execs,
@@ -210,11 +210,11 @@ enum Victim {
     SpinsOn(usize),
 }
 
-/// The worker that makes passes runs where the path is taken; who takes it sleeps meanwhile.
+/// The worker that runs passes runs where the path is taken, while the process that takes it sleeps.
 struct Reclaim {
     shared: &'static Shared,
     victim: i32,
-    /// One that sleeps as long as the path is: its buffer is taken if the victim's is not.
+    /// A process that sleeps for as long as the path: its buffer is reclaimed if the victim's is not.
     sleeper: i32,
     spins: bool,
     before: u64,
@@ -222,11 +222,11 @@ struct Reclaim {
     taken: bool,
 }
 
-/// Which CPUs the kernel's workers that are bound to none may use; who calls for a path puts it back.
+/// Which CPUs the kernel's unbound workers may use; the caller restores it.
 const WORKERS: &str = "/sys/devices/virtual/workqueue/cpumask";
-/// From one pass to the next.
+/// The interval between passes.
 const INTERVAL: Duration = Duration::from_millis(20);
-/// As long as passes may take to it.
+/// The longest that passes may take for it.
 const LONG: Duration = Duration::from_millis(200);
 
 impl Reclaim {
@@ -244,14 +244,14 @@ impl Reclaim {
             sleeper = child::begin_on(WATCHED_FROM, || Victim::Exits.play(shared, fd))?;
             idle::wait_until_asleep(sleeper)?;
             while !shared.wait_until_spinning() {
-                ensure!(!child::has_ended(victim), "who spins has ended");
+                ensure!(!child::has_ended(victim), "the spinner has exited");
             }
         } else {
             idle::wait_until_asleep(victim)?;
         }
         let before = idle::reclaimed()?;
         let passes = Passes::each(INTERVAL)?;
-        // The first pass notes who is idle, and tells nobody; the second is the path.
+        // The first pass only notes which tasks are idle; the second one is the path.
         thread::sleep(INTERVAL * 3 / 2);
         Ok(Box::new(Reclaim {
             shared,
@@ -282,12 +282,12 @@ impl Prepared for Reclaim {
         let excused = disturbed && self.shared.meets_victim();
         ensure!(
             self.taken || excused || !module_is_loaded(),
-            "no buffer is taken"
+            "no buffer was reclaimed"
         );
         let taken = idle::reclaimed()
             .unwrap_or_default()
             .saturating_sub(self.before);
-        ensure!(!self.spins || taken <= 1, "{taken} buffers are taken");
+        ensure!(!self.spins || taken <= 1, "{taken} buffers were reclaimed");
         self.shared.wake_victim();
         let (_, end) = sys::wait(self.victim, 0).context("waitpid")?;
         let killed = self.shared.kills() && end == End::Signal(libc::SIGKILL);
@@ -297,13 +297,13 @@ impl Prepared for Reclaim {
         );
         if self.spins {
             let (_, end) = sys::wait(self.sleeper, 0).context("waitpid")?;
-            ensure!(end == End::Exit(0), "who slept ended with {end:?}");
+            ensure!(end == End::Exit(0), "the sleeper ended with {end:?}");
         }
         Ok(())
     }
 }
 
-/// For a handler of signals.
+/// For a signal handler.
 static SHARED: AtomicPtr<Shared> = AtomicPtr::new(std::ptr::null_mut());
 
 extern "C" fn on_signal_that_waits(_: c_int) {
@@ -324,7 +324,7 @@ impl Victim {
     fn play(self, shared: &'static Shared, fd: i32) -> anyhow::Result<()> {
         sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as u64)?;
         if let Victim::Runs = self {
-            // Who watches is on the same CPU.
+            // The watcher is on the same CPU.
             sys::run_last()?;
         }
         let mut tiles = live(17)?;
@@ -356,7 +356,7 @@ impl Victim {
         tiles.load_all(&content(18));
         if let Victim::Runs = self {
             shared.victim_has_finished();
-            // Itself: whoever else did that would take the CPU from it, and its registers would be saved.
+            // Does it itself: any other process would take the CPU from it, and its registers would be saved.
             trigger::let_go(TAKEN_ON);
             while !shared.was_taken() {
                 sys::keep_cpu();
@@ -370,10 +370,10 @@ impl Victim {
 ///
 /// # Errors
 ///
-/// It has something of the one before.
+/// It has some of the previous program's state.
 pub fn go_on_woken(fd: i32) -> anyhow::Result<()> {
     let shared: &Shared = shared_memory::attach(fd)?;
-    ensure!(shared.is_woken(), "nobody woke it");
+    ensure!(shared.is_woken(), "it was not woken");
     ensure!(!tile::configured(), "it has tiles");
     let has = xcomp::permitted()?;
     ensure!(!has.contains(Feature::TILE_DATA), "it has permission");

@@ -6,6 +6,7 @@ mod doctor;
 mod events;
 mod generate;
 mod module;
+mod proc;
 mod record;
 mod report;
 mod root;

@@ -4,20 +4,16 @@
 use super::cure;
 use super::finding::Finding;
 use super::trial::{self, Answer};
+use crate::proc;
 use nix::errno::Errno;
+use std::path::Path;
 use xcomp::Error;
 
 const ABOUT: &str = "kernel";
 
 /// All about it, on a processor about which `nothing_is_wrong`, or something is.
 pub fn look(nothing_is_wrong: bool) -> Vec<Finding> {
-    vec![judge(&release(), trial::supported(), nothing_is_wrong)]
-}
-
-/// What the kernel calls itself.
-pub fn release() -> String {
-    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease");
-    release.map_or_else(|_| "of unknown release".into(), |release| release.trim().to_owned())
+    vec![judge(&proc::kernel_release(Path::new("/")), trial::supported(), nothing_is_wrong)]
 }
 
 /// Whether `release` is this one or later; also if it cannot be read.

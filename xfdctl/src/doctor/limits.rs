@@ -3,6 +3,7 @@
 //! space. The kernel's buffers count against neither; what a program computes on does.
 
 use super::finding::Finding;
+use crate::proc;
 use nix::sys::resource::{getrlimit, Resource, RLIM_INFINITY};
 use std::fs;
 use std::path::Path;
@@ -27,8 +28,7 @@ pub fn look() -> Vec<Finding> {
 
 /// What is left in the tightest cgroup, if that is little.
 fn of_cgroup(root: &Path) -> Option<Finding> {
-    let groups = fs::read_to_string(root.join("proc/self/cgroup")).ok()?;
-    let own = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    let own = proc::cgroup(&root.join("proc/self"))?;
     let mounted = root.join("sys/fs/cgroup");
     let number = |folder: &Path, file: &str| -> Option<u64> {
         fs::read_to_string(folder.join(file)).ok()?.trim().parse().ok()
@@ -40,7 +40,7 @@ fn of_cgroup(root: &Path) -> Option<Finding> {
         let name = folder.strip_prefix(&mounted).unwrap_or(folder);
         Some((left, max, name.display().to_string()))
     };
-    let path = mounted.join(own);
+    let path = mounted.join(own.trim_start_matches('/'));
     let tightest = path.ancestors().take_while(|folder| folder.starts_with(&mounted)).filter_map(of).min()?;
     let (left, max, name) = tightest;
     (left < LITTLE).then(|| {

@@ -4,6 +4,7 @@
 use super::finding::Finding;
 use super::signature;
 use crate::module::{self, Module, NAME};
+use crate::proc;
 use std::fs;
 use std::path::Path;
 
@@ -25,7 +26,7 @@ fn is_loaded(root: &Path) -> bool {
 
 fn judge(root: &Path, log: Option<&str>) -> Finding {
     let Some(module) = Module::look(root) else {
-        return absent(root, &module::kernel_release(root), log);
+        return absent(root, &proc::kernel_release(root), log);
     };
     let version = module.version.as_deref().map(|version| format!(" {version}")).unwrap_or_default();
     if module.transition {

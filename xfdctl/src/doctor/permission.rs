@@ -4,8 +4,10 @@
 use super::finding::Finding;
 use super::trial::{self, Answer};
 use super::{cure, kernel};
+use crate::proc;
 use nix::sys::signal::Signal;
 use nix::sys::wait::WaitStatus;
+use std::path::Path;
 use xcomp::Error;
 
 /// All about it, where the kernel gives tiles.
@@ -14,7 +16,7 @@ pub fn look() -> Vec<Finding> {
     if findings.iter().all(|finding| finding.cure.is_none()) {
         findings.push(in_use(trial::first_use()));
     }
-    findings.push(guests(trial::request(true), &kernel::release()));
+    findings.push(guests(trial::request(true), &proc::kernel_release(Path::new("/"))));
     findings
 }
 

@@ -2,6 +2,7 @@
 //! Who a thread is: from /proc while it lives, from what the tracer noted when it was last switched out else.
 
 use super::event::Who;
+use crate::proc;
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -36,7 +37,7 @@ impl<'a> Lookup<'a> {
         if who.comm.is_none() {
             who.comm = text("comm").map(|name| name.strip_suffix('\n').unwrap_or(&name).to_owned());
         }
-        who.cgroup = text("cgroup").and_then(|cgroups| unified(&cgroups));
+        who.cgroup = proc::cgroup(&folder);
         if who.tgid.is_none() || who.comm.is_none() {
             let tracing = self.tracing;
             let noted = self.noted.get_or_insert_with(|| Noted::read(tracing));
@@ -65,10 +66,6 @@ impl Noted {
 fn tgid(status: &str) -> Option<i32> {
     // The name comes before it, and has no newline of its own there.
     status.lines().find_map(|line| line.strip_prefix("Tgid:"))?.trim().parse().ok()
-}
-
-fn unified(cgroups: &str) -> Option<String> {
-    cgroups.lines().find_map(|line| line.strip_prefix("0::")).map(str::to_owned)
 }
 
 #[cfg(test)]

@@ -50,11 +50,6 @@ impl Module {
     }
 }
 
-/// The release of that kernel.
-pub fn kernel_release(root: &Path) -> String {
-    text(&root.join("proc/sys/kernel/osrelease")).unwrap_or_else(|| "unknown".to_owned())
-}
-
 /// `/proc/xfd/counters`; `None` if the module is not loaded.
 ///
 /// # Errors

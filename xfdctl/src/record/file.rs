@@ -3,10 +3,11 @@
 //! `xfdctl trace --json` shows them. One without an end was cut.
 
 use crate::events::{Event, What};
+use crate::module::Module;
+use crate::proc;
 use anyhow::{bail, Context};
 use nix::time::{clock_gettime, ClockId};
 use serde::{Deserialize, Serialize};
-use std::fs;
 use std::io::{self, BufRead, Write};
 use std::path::Path;
 
@@ -68,12 +69,12 @@ struct EndLine {
 impl Header {
     /// For a record that begins now.
     pub fn now(root: &Path, events: Vec<&str>) -> Self {
-        let text = |path: &str| fs::read_to_string(root.join(path)).ok().map(|text| text.trim().to_owned());
+        let module = Module::look(root);
         Self {
             xfd_record: FORMAT,
             xfdctl: env!("CARGO_PKG_VERSION").into(),
-            kernel: text("proc/sys/kernel/osrelease").unwrap_or_default(),
-            module: text("sys/module/xfd/version"),
+            kernel: proc::kernel_release(root),
+            module: module.and_then(|module| module.version),
             clock: "CLOCK_MONOTONIC".into(),
             began_ns: now(ClockId::CLOCK_MONOTONIC),
             began_realtime_ns: now(ClockId::CLOCK_REALTIME),

@@ -5,7 +5,8 @@ use super::rates::Rates;
 use super::snapshot::Snapshot;
 use super::{clock, paint, NOT_IN_CHARGE, NOT_LOADED, NOT_LOADED_WHAT};
 use crate::module::counters::Kind;
-use crate::module::{self, Module};
+use crate::module::Module;
+use crate::proc;
 use crate::root::Root;
 use clap::Args;
 use serde_json::{json, Map, Value};
@@ -44,7 +45,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
             writeln!(
                 out,
                 "{}",
-                json!({ "loaded": false, "kernel": module::kernel_release(root), "what": NOT_LOADED_WHAT })
+                json!({ "loaded": false, "kernel": proc::kernel_release(root), "what": NOT_LOADED_WHAT })
             )?;
         } else {
             for line in paint::lines(NOT_LOADED_WHAT, paint::width()) {
@@ -81,7 +82,7 @@ impl Status {
         let Some(now) = Snapshot::take_counters(root)? else { return Ok(None) };
         let Some(module) = Module::look(root) else { return Ok(None) };
         let rates = Rates::new(before.as_ref(), &now);
-        Ok(Some(Self { module, kernel: module::kernel_release(root), now, rates }))
+        Ok(Some(Self { module, kernel: proc::kernel_release(root), now, rates }))
     }
 
     fn livepatch(&self) -> &'static str {

@@ -7,7 +7,8 @@ use super::super::sight::Sight;
 use super::super::snapshot::Snapshot;
 use crate::module::counters::Kind;
 use crate::module::tasks::{Thread, STATES};
-use crate::module::{self, Module};
+use crate::module::Module;
+use crate::proc;
 use prometheus::core::Collector;
 use prometheus::{Gauge, GaugeVec, IntCounter, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 use std::collections::BTreeMap;
@@ -30,7 +31,7 @@ impl Seen {
     pub fn look(root: &Path) -> anyhow::Result<Self> {
         let snapshot = Snapshot::take(root)?;
         let module = snapshot.and_then(|snapshot| Some((Module::look(root)?, snapshot)));
-        Ok(Self { kernel: module::kernel_release(root), module, sight: Sight::look(root) })
+        Ok(Self { kernel: proc::kernel_release(root), module, sight: Sight::look(root) })
     }
 }
 

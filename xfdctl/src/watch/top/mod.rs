@@ -133,7 +133,7 @@ impl Seen {
         let mut cgroups = known.unwrap_or_else(|| Cgroups::new(root));
         cgroups.learn(now.threads.iter().map(|thread| thread.cgroup));
         let rates = Rates::new(before.as_ref(), &now);
-        let (kernel, sight) = (crate::module::kernel_release(root), Sight::look(root));
+        let (kernel, sight) = (crate::proc::kernel_release(root), Sight::look(root));
         Ok(Some(Self { module, kernel, sight, now, rates, cgroups }))
     }
 }

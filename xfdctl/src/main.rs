@@ -6,6 +6,7 @@ mod doctor;
 mod events;
 mod generate;
 mod module;
+mod paint;
 mod proc;
 mod record;
 mod report;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! One line of the doctor's.
 
+use crate::paint;
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 use std::io::{self, Write};
@@ -76,16 +77,11 @@ pub fn print(finding: &Finding, json: bool) -> io::Result<()> {
         State::Unknown => ("unknown", AnsiColor::Yellow.on_default()),
     };
     let indent = " ".repeat(22);
-    let broken = |text: &str| match terminal_size::terminal_size() {
-        Some((width, _)) => {
-            let width = usize::from(width.0).saturating_sub(indent.len()).max(30);
-            textwrap::wrap(text, width).join(&format!("\n{indent}"))
-        }
-        None => text.to_owned(),
-    };
-    writeln!(out, "{style}{word:<8}{style:#}{:<14}{}", finding.about, broken(&finding.what))?;
+    let width = paint::width().map(|width| width.saturating_sub(indent.len()).max(30));
+    let wrapped = |text: &str| paint::lines(text, width).join(&format!("\n{indent}"));
+    writeln!(out, "{style}{word:<8}{style:#}{:<14}{}", finding.about, wrapped(&finding.what))?;
     if let Some(cure) = &finding.cure {
-        writeln!(out, "{:<22}{}", "        do this:", broken(cure))?;
+        writeln!(out, "{:<22}{}", "        do this:", wrapped(cure))?;
     }
     out.flush()
 }

@@ -10,7 +10,6 @@
 mod cgroups;
 mod clock;
 pub mod metrics;
-mod paint;
 mod rates;
 mod sight;
 mod signals;

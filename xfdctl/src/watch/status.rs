@@ -3,11 +3,11 @@
 
 use super::rates::Rates;
 use super::snapshot::Snapshot;
-use super::{clock, paint, NOT_IN_CHARGE, NOT_LOADED, NOT_LOADED_WHAT};
+use super::{clock, NOT_IN_CHARGE, NOT_LOADED, NOT_LOADED_WHAT};
 use crate::module::counters::Kind;
 use crate::module::Module;
-use crate::proc;
 use crate::root::Root;
+use crate::{paint, proc};
 use clap::Args;
 use serde_json::{json, Map, Value};
 use std::io::{self, Write};
@@ -126,7 +126,7 @@ impl Status {
             .collect();
         let columns = [("", false), ("COUNT", true), ("RATE/S", true), ("", false)];
         writeln!(out)?;
-        write!(out, "{}", paint::table_within(&columns, &rows, width))
+        write!(out, "{}", paint::table_within(&columns, &rows, 1, width))
     }
 
     fn json(&self) -> Value {

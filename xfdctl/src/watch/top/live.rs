@@ -2,12 +2,13 @@
 //! The table on a screen: drawn anew when it is time, a key was pressed or the terminal has another size.
 
 use super::super::signals::{self, Event, Signals};
-use super::super::{paint, NOT_LOADED_WHAT};
+use super::super::NOT_LOADED_WHAT;
 use super::group::By;
 use super::keys::{keys, Key};
 use super::screen::Screen;
 use super::view::{head, View};
 use super::Seen;
+use crate::paint;
 use nix::sys::signal::Signal;
 use ratatui::layout::{Alignment, Constraint, Layout};
 use ratatui::style::{Style, Stylize};

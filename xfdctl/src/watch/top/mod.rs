@@ -18,8 +18,9 @@ use super::cgroups::Cgroups;
 use super::rates::Rates;
 use super::sight::Sight;
 use super::snapshot::Snapshot;
-use super::{clock, paint, NOT_LOADED, NOT_LOADED_WHAT};
+use super::{clock, NOT_LOADED, NOT_LOADED_WHAT};
 use crate::module::Module;
+use crate::paint;
 use crate::root::Root;
 use clap::Args;
 use columns::Column;
@@ -89,7 +90,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
         if arguments.json {
             writeln!(out, "{}", plain::json(&seen, view))?;
         } else {
-            let text = plain::text(&seen, view, paint::width().filter(|_| io::stdout().is_terminal()));
+            let text = plain::text(&seen, view, paint::width());
             write!(out, "{}{text}", if table > 0 { "\n" } else { "" })?;
         }
         out.flush()?;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A table as text, or an object.
 
-use super::super::paint;
 use super::group::{groups, By};
 use super::view::{head, View};
 use super::Seen;
+use crate::paint;
 use serde_json::{json, Map, Value};
 
 /// The head and a table; for a terminal so wide, if there is one.

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What of it is shown, and how it is said.
 
+use super::super::clock;
 use super::super::snapshot::states;
-use super::super::{clock, paint};
 use super::columns::Column;
 use super::group::{groups, By};
 use super::Seen;
+use crate::paint;
 use bytesize::ByteSize;
 
 /// What lines are, and their order.

@@ -86,6 +86,47 @@ fn signals() {
     }
 }
 
+/// Ctrl-S, or a connection that stalls: a signal ends it, and so does a key.
+#[test]
+fn nobody_reads_what_it_draws() {
+    let tree = Tree::loaded();
+    let line = |tid| format!("1000 {tid} live 0x602e7 0x202e7 12288 0 3 1 t{tid}.");
+    tree.threads(&(1000..4000).map(line).collect::<Vec<_>>());
+    let ends: [(fn(&Terminal), _); 3] = [
+        (|terminal| terminal.signal(Signal::SIGTERM), Some(Signal::SIGTERM as i32)),
+        (|terminal| terminal.signal(Signal::SIGHUP), Some(Signal::SIGHUP as i32)),
+        (|terminal| terminal.type_keys("\u{3}"), None),
+    ];
+    for (end, signal) in ends {
+        let mut terminal = start(&tree, NEVER);
+        // More than a terminal buffers.
+        terminal.resize(80, 2000);
+        terminal.fill();
+        end(&terminal);
+        assert_eq!(terminal.end_unread().signal(), signal);
+        terminal.expect_as_before();
+    }
+}
+
+/// Whoever reads on finds a whole frame.
+#[test]
+fn a_frame_that_was_interrupted_is_completed() {
+    let tree = Tree::loaded();
+    let line = |tid| format!("1000 {tid} live 0x602e7 0x202e7 12288 0 3 1 t{tid}.");
+    tree.threads(&(1000..4000).map(line).collect::<Vec<_>>());
+    let mut terminal = start(&tree, NEVER);
+    terminal.resize(80, 2000);
+    terminal.fill();
+    terminal.type_keys("p");
+    terminal.resize(80, 24);
+    terminal.expect("PID THREADS RUNNING");
+    terminal.expect("1000    3000");
+    assert!(terminal.shown.contains("t2900."));
+    assert_eq!(terminal.screen().lines().filter(|line| line.contains("1000")).count(), 1);
+    terminal.type_keys("q");
+    assert!(terminal.end().success());
+}
+
 /// A shell gets the terminal as it was, and gives it again.
 #[test]
 fn a_stop_and_its_end() {

@@ -14,7 +14,6 @@ mod page;
 pub mod program;
 pub mod selection;
 pub mod session;
-pub mod signals;
 mod tracefs;
 mod who;
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A program that is run meanwhile. It waits until it is told to begin, so that nothing of it is missed.
 
-use super::signals::Signals;
+use crate::signals::Signals;
 use anyhow::{bail, Context};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -70,7 +70,7 @@ impl Program {
                 become_it(&words, quiet, &mask, &hears, &fails)
             }
         };
-        signals.leave_terminals();
+        signals.leave_terminal();
         let ends = pidfd(child).context("cannot watch the program (Linux 5.3 can)")?;
         Ok(Some(Self { name, child, begin: Some(begin.into()), failed: failed.into(), ends, ended: None }))
     }
@@ -165,9 +165,10 @@ fn become_it(words: &[CString], quiet: bool, mask: &nix::sys::signal::SigSet, he
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::signals::ENDING;
 
     fn run(words: &[&str]) -> anyhow::Result<u8> {
-        let signals = Signals::hold()?;
+        let signals = Signals::hold(&ENDING)?;
         let words: Vec<_> = words.iter().map(OsString::from).collect();
         let mut program = Program::prepare(&words, true, &signals)?.unwrap();
         assert_eq!(program.status()?, None);
@@ -180,7 +181,7 @@ mod tests {
             if let Some(status) = program.status()? {
                 return Ok(status);
             }
-            signals.wait(&[program.ends()])?;
+            signals.wait(&[program.ends()], None)?;
         }
     }
 
@@ -195,7 +196,7 @@ mod tests {
 
     #[test]
     fn one_that_has_not_begun_never_does() {
-        let signals = Signals::hold().unwrap();
+        let signals = Signals::hold(&ENDING).unwrap();
         let words = ["sh", "-c", "echo begun >&2"].map(OsString::from);
         let program = Program::prepare(&words, true, &signals).unwrap().unwrap();
         let pid = Pid::from_raw(program.pid());

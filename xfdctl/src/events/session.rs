@@ -7,9 +7,9 @@ use super::instance::{Instance, Source};
 use super::page::Layout;
 use super::program::Program;
 use super::selection::{Known, Selection, Wanted};
-use super::signals::Signals;
 use super::tracefs::Tracefs;
 use super::who::Lookup;
+use crate::signals::Signals;
 use anyhow::{bail, ensure, Context};
 use nix::sys::resource::{getrlimit, setrlimit, Resource};
 use std::collections::{HashMap, HashSet};
@@ -122,11 +122,11 @@ impl Session {
         }
         let files = self.sources.iter().map(|source| source.pages.as_fd());
         let files: Vec<_> = files.chain(program.as_ref().map(|program| program.ends())).collect();
-        if !signals.ended() {
-            signals.wait(&files).context("cannot wait for events")?;
+        if !signals.has_ended() {
+            signals.wait(&files, None).context("cannot wait for events")?;
         }
         // What happened before the end is read after it.
-        self.ended = signals.ended();
+        self.ended = signals.has_ended();
         if let Some(program) = program {
             self.ended |= program.status()?.is_some();
         }
@@ -255,6 +255,7 @@ mod tests {
     use super::*;
     use crate::events::event::FirstUse;
     use crate::events::Verdict;
+    use crate::signals::ENDING;
     use nix::sys::pthread::{pthread_kill, pthread_self};
     use nix::sys::signal::Signal;
     use std::ffi::OsString;
@@ -283,7 +284,7 @@ mod tests {
     fn events_come_and_a_signal_ends_it() {
         let root = fixture::root(&[FIRST_USE, RECLAIMED]);
         fixture::thread(root.path(), 130, 129, "amx", "/a");
-        let signals = Signals::hold().unwrap();
+        let signals = Signals::hold(&ENDING).unwrap();
         let mut session = Session::start(root.path(), &Selection::default(), None).unwrap();
         assert_eq!(session.events(), ["xfd_first_use", "xfd_reclaimed"]);
         let instances = fixture::instances(root.path());
@@ -313,7 +314,7 @@ mod tests {
     #[test]
     fn a_program_and_its_threads() {
         let root = fixture::root(&[FIRST_USE, RECLAIMED]);
-        let signals = Signals::hold().unwrap();
+        let signals = Signals::hold(&ENDING).unwrap();
         let words = ["true"].map(OsString::from);
         let mut program = Program::prepare(&words, true, &signals).unwrap().unwrap();
         let mut session = Session::start(root.path(), &Selection::default(), Some(&program)).unwrap();
@@ -347,7 +348,7 @@ mod tests {
         for tid in [4, 5] {
             fs::create_dir_all(root.path().join(format!("proc/4/task/{tid}"))).unwrap();
         }
-        let signals = Signals::hold().unwrap();
+        let signals = Signals::hold(&ENDING).unwrap();
         let selection = Selection { pid: vec![4], ..Selection::default() };
         let mut session = Session::start(root.path(), &selection, None).unwrap();
         let mut instances = fixture::instances(root.path());

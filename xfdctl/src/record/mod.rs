@@ -4,6 +4,7 @@
 pub mod file;
 
 use crate::events::{Selection, Session};
+use crate::output::Output;
 use crate::root::Root;
 use crate::trace::{begin, unidentified, with_program};
 use anyhow::Context;
@@ -48,8 +49,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     with_program(&arguments.program, arguments.json || to_output, |signals, program| {
         let mut session = Session::start(&arguments.root.folder, &arguments.selection, program.as_deref())?;
         let cannot = || format!("cannot write {}", arguments.output.display());
+        let output = Output::stdout()?;
         let out: Box<dyn Write> = if to_output {
-            Box::new(io::stdout())
+            Box::new(output.until(signals, None))
         } else {
             Box::new(File::create(&arguments.output).with_context(cannot)?)
         };

@@ -4,9 +4,10 @@
 mod show;
 
 use crate::events::program::{CannotRun, Program, FAILED};
-use crate::events::signals::{is_interruption, Signals};
 use crate::events::{Event, Selection, Session, What};
+use crate::output::{is_interruption, Output};
 use crate::root::Root;
+use crate::signals::{Signals, ENDING};
 use clap::Args;
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -52,7 +53,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     with_program(&arguments.program, arguments.json, |signals, program| {
         let mut session = Session::start(&arguments.root.folder, &arguments.selection, program.as_deref())?;
         let mut left = arguments.count.unwrap_or(u64::MAX);
-        let mut out = signals.interrupts(io::stdout());
+        let output = Output::stdout()?;
+        let mut out = output.until(signals, None);
         begin(program)?;
         while let Some(events) = session.next(signals, program.as_deref_mut())? {
             for event in events {
@@ -103,7 +105,7 @@ pub fn with_program(
     quiet: bool,
     does: impl FnOnce(&Signals, &mut Option<&mut Program>) -> anyhow::Result<()>,
 ) -> anyhow::Result<u8> {
-    let signals = Signals::hold()?;
+    let signals = Signals::hold(&ENDING)?;
     let mut program = Program::prepare(words, quiet, &signals)?;
     let done = does(&signals, &mut program.as_mut());
     let Some(mut program) = program else { return done.map(|()| 0) };
@@ -128,9 +130,9 @@ fn status(program: &mut Program, signals: &Signals) -> anyhow::Result<u8> {
         if let Some(status) = program.status()? {
             return Ok(status);
         }
-        if signals.ended() {
+        if signals.has_ended() {
             return Ok(FAILED);
         }
-        signals.wait(&[program.ends()])?;
+        signals.wait(&[program.ends()], None)?;
     }
 }

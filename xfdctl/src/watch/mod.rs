@@ -4,7 +4,7 @@
 //! ```text
 //! crate::module (the files) -> snapshot -> status, metrics, top
 //!   rates (of two snapshots), sight (whose threads are seen), cgroups (paths of their IDs)
-//!   clock (what people type and read), signals (a wait that they end)
+//!   clock (what people type and read)
 //! ```
 
 mod cgroups;
@@ -12,7 +12,6 @@ mod clock;
 pub mod metrics;
 mod rates;
 mod sight;
-mod signals;
 mod snapshot;
 pub mod status;
 pub mod top;

@@ -12,9 +12,12 @@ use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 nix::ioctl_write_int_bad!(own_terminal, nix::libc::TIOCSCTTY);
 nix::ioctl_write_ptr_bad!(set_size, nix::libc::TIOCSWINSZ, Winsize);
+nix::ioctl_read_bad!(bytes_waiting, nix::libc::FIONREAD, nix::libc::c_int);
 
 pub struct Terminal {
     person: OwnedFd,
@@ -124,6 +127,34 @@ impl Terminal {
         let nowhere = || File::open("/dev/null").unwrap().into();
         (self.person, self.program) = (nowhere(), nowhere());
         self.child.wait().unwrap()
+    }
+
+    /// Waits until the program has begun to write more than the terminal buffers, and reads nothing.
+    #[track_caller]
+    pub fn fill(&self) {
+        let begin = Instant::now();
+        let mut waiting = 0;
+        // A terminal shows a reader 4 KiB of the 12 KiB that it buffers.
+        while waiting < 4000 {
+            assert!(begin.elapsed().as_secs() < 60, "it wrote only {waiting} bytes");
+            sleep(Duration::from_millis(2));
+            // SAFETY: it writes an int.
+            unsafe { bytes_waiting(self.person.as_raw_fd(), &raw mut waiting) }.unwrap();
+        }
+    }
+
+    /// Waits for the program's end, and reads nothing.
+    #[track_caller]
+    pub fn end_unread(&mut self) -> ExitStatus {
+        let begin = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            // It takes a fifth of a second; a busy machine may take longer.
+            assert!(begin.elapsed().as_secs() < 10, "it waits for somebody who reads");
+            sleep(Duration::from_millis(2));
+        }
     }
 
     /// Waits until the program has ended; what it wrote last is in `shown`.

@@ -6,8 +6,8 @@ mod text;
 
 use super::cgroups::Cgroups;
 use super::clock;
-use super::signals::{Event, Signals};
 use crate::root::Root;
+use crate::signals::{Event, Signals};
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use nix::sys::signal::Signal;
@@ -57,12 +57,12 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     let mut write = || file::replace(path, &text()?).with_context(|| format!("cannot write {}", path.display()));
     let Some(interval) = arguments.watch else { return write().map(|()| 0) };
 
-    let signals = Signals::new(&[Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP])?;
+    let signals = Signals::hold(&[Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP])?;
     write()?;
     let mut next = Instant::now() + interval;
     loop {
-        match signals.wait(next, None)? {
-            Event::Signal(_) => return Ok(0),
+        match signals.wait(&[], Some(next))? {
+            Event::Signal => return Ok(0),
             Event::Time | Event::Input => {
                 // A disk that is full now may have room the next time.
                 if let Err(error) = write() {

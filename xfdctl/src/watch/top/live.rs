@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The table on a screen: drawn anew when it is time, a key was pressed or the terminal has another size.
 
-use super::super::signals::{self, Event, Signals};
 use super::super::NOT_LOADED_WHAT;
 use super::group::By;
 use super::keys::{keys, Key};
 use super::screen::Screen;
 use super::view::{head, View};
 use super::Seen;
+use crate::output::{is_interruption, Output};
 use crate::paint;
+use crate::signals::{self, Event, Signals};
 use nix::sys::signal::Signal;
 use ratatui::layout::{Alignment, Constraint, Layout};
 use ratatui::style::{Style, Stylize};
@@ -34,21 +35,27 @@ pub fn run(root: &Path, view: View, interval: Duration) -> anyhow::Result<u8> {
         return super::not_loaded(&mut anstream::stdout().lock(), false);
     };
     let mut live = Live { seen: Some(seen), view, colours: colours(), above: 0, rows: 0, room: 0 };
-    let events = Signals::new(&SIGNALS)?;
+    let (signals, output, keyboard) = (Signals::hold(&SIGNALS)?, Output::stdout()?, io::stdin());
     let mut next = Instant::now() + interval;
     loop {
         let end = {
-            let mut screen = Screen::take()?;
+            let mut screen = Screen::take(output.until(&signals, Some(keyboard.as_fd())))?;
             loop {
-                screen.0.draw(|frame| live.draw(frame))?;
-                match events.wait(next, Some(io::stdin().as_fd()))? {
+                match screen.draw(|frame| live.draw(frame)) {
+                    // The wait below returns at once: it is for what interrupted the output.
+                    Err(error) if is_interruption(&error) => {}
+                    done => done?,
+                }
+                match signals.wait(&[keyboard.as_fd()], Some(next))? {
                     Event::Time => {
                         live.seen = Seen::look(root, live.seen.take())?;
                         next = (next + interval).max(Instant::now());
                     }
-                    // Drawing looks at the size.
-                    Event::Signal(Signal::SIGWINCH) => {}
-                    Event::Signal(signal) => break Some(signal),
+                    Event::Signal => match signals.next() {
+                        // Drawing adapts to the new size.
+                        Some(Signal::SIGWINCH) | None => {}
+                        end => break end,
+                    },
                     Event::Input => {
                         if let Some(end) = live.read_keys()? {
                             break end;

@@ -48,7 +48,7 @@ ends() {
 # --- trace ------------------------------------------------------------------------------------
 
 without_the_module() {
-	runs 3 trace && has err 1 "^xfdctl: there are no trace events of xfd: the module is not loaded" && no_instance
+	runs 3 trace && has err 1 "^xfdctl: xfd is not loaded, so there is nothing to trace" && no_instance
 }
 
 five_steps() {

@@ -124,15 +124,19 @@ fn where_there_is_nothing_to_trace_it_is_said() {
         let args = [&[command, "--root", root.path().to_str().unwrap()], rest].concat();
         said(root.path(), &args)
     };
-    let none = "xfdctl: tracefs is not mounted: mount -t tracefs tracefs /sys/kernel/tracing\n";
-    assert_eq!(at("trace", &[]), (Some(3), String::new(), none.into()));
-    assert_eq!(at("record", &[]), (Some(3), String::new(), none.into()));
-    // With a program it is this status, and the program is not run.
-    assert_eq!(at("trace", &["--", "touch", "begun"]), (Some(125), String::new(), none.into()));
+    let not_loaded = "xfdctl: xfd is not loaded, so there is nothing to trace (modprobe xfd)\n";
+    let no_tracefs = "xfdctl: tracefs is not mounted: mount -t tracefs tracefs /sys/kernel/tracing\n";
+    for why in [not_loaded, no_tracefs] {
+        assert_eq!(at("trace", &[]), (Some(3), String::new(), why.into()));
+        assert_eq!(at("record", &[]), (Some(3), String::new(), why.into()));
+        // With a program the status is this one, and the program is not run.
+        assert_eq!(at("trace", &["--", "touch", "begun"]), (Some(125), String::new(), why.into()));
+        fs::create_dir_all(root.path().join("sys/module/xfd")).unwrap();
+    }
     fs::create_dir_all(root.path().join("sys/kernel/tracing/instances")).unwrap();
     let (status, _, err) = at("record", &["--", "touch", "begun"]);
     assert_eq!(status, Some(125));
-    assert!(err.contains("the module is not loaded (modprobe xfd)"), "{err}");
+    assert!(err.contains("sys/kernel/tracing/events/xfd is missing"), "{err}");
     assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1, "no record, and no program");
     assert_eq!(at("trace", &["--verdict", "sigfpe"]).0, Some(2));
 }

@@ -14,14 +14,10 @@ const ABOUT: &str = "module";
 pub fn look(log: Option<&str>, gives_tiles: bool) -> Vec<Finding> {
     let root = Path::new("/");
     let mut findings = vec![judge(root, log)];
-    if gives_tiles && !is_loaded(root) {
+    if gives_tiles && !module::is_loaded(root) {
         findings.extend(signature::look(root, log));
     }
     findings
-}
-
-fn is_loaded(root: &Path) -> bool {
-    root.join("sys/module").join(NAME).is_dir()
 }
 
 fn judge(root: &Path, log: Option<&str>) -> Finding {

@@ -150,7 +150,7 @@ impl PageMaker {
     }
 }
 
-/// A root folder with a tracefs and the events of `ids`.
+/// A root folder with a tracefs, the module, and the trace events `ids`.
 pub fn root(ids: &[u16]) -> tempfile::TempDir {
     let root = tempfile::tempdir().unwrap();
     let write = |path: &str, text: &str| {
@@ -163,7 +163,9 @@ pub fn root(ids: &[u16]) -> tempfile::TempDir {
         let name = if *id == FIRST_USE { "xfd_first_use" } else { "xfd_reclaimed" };
         write(&format!("sys/kernel/tracing/events/xfd/{name}/format"), &format(*id));
     }
-    fs::create_dir_all(root.path().join("sys/kernel/tracing/instances")).unwrap();
+    for folder in ["sys/kernel/tracing/instances", "sys/module/xfd"] {
+        fs::create_dir_all(root.path().join(folder)).unwrap();
+    }
     root
 }
 

@@ -9,6 +9,7 @@ use super::program::Program;
 use super::selection::{Known, Selection, Wanted};
 use super::tracefs::Tracefs;
 use super::who::Lookup;
+use crate::module;
 use crate::signals::Signals;
 use anyhow::{bail, ensure, Context};
 use nix::sys::resource::{getrlimit, setrlimit, Resource};
@@ -48,6 +49,8 @@ impl Session {
     ///
     /// No tracefs, no module, no rights; a process that is not there.
     pub fn start(root: &Path, selection: &Selection, program: Option<&Program>) -> anyhow::Result<Self> {
+        // Without the module tracing is of no use, whatever else is missing.
+        ensure!(module::is_loaded(root), "xfd is not loaded, so there is nothing to trace (modprobe xfd)");
         let tracefs = Tracefs::find(root)?;
         let named = !selection.pid.is_empty() || !selection.tid.is_empty() || program.is_some();
         if named && fs::read_link(root.join("proc/self/ns/pid")).is_ok_and(|of| of != Path::new(INITIAL_PIDS)) {
@@ -368,10 +371,13 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_is_said() {
+    fn what_is_missing_is_named() {
         let root = fixture::root(&[RECLAIMED]);
         let error = |selection: &Selection| Session::start(root.path(), selection, None).err().unwrap().to_string();
         assert_eq!(error(&Selection::default()), "this module has no trace event xfd_first_use");
+        let nothing = tempfile::tempdir().unwrap();
+        let error_there = Session::start(nothing.path(), &Selection::default(), None).err().unwrap();
+        assert!(error_there.to_string().starts_with("xfd is not loaded"), "{error_there}");
         let namespace = root.path().join("proc/self/ns");
         fs::create_dir_all(&namespace).unwrap();
         std::os::unix::fs::symlink("pid:[1]", namespace.join("pid")).unwrap();

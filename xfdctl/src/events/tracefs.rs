@@ -65,11 +65,11 @@ impl Tracefs {
     ///
     /// # Errors
     ///
-    /// The module is not loaded; or its event lacks a field.
+    /// The module has no trace events, or this one lacks a field.
     pub fn format(&self, name: Name) -> anyhow::Result<Option<Format>> {
         let events = self.path.join("events/xfd");
         if !events.is_dir() {
-            bail!("there are no trace events of xfd: the module is not loaded (modprobe xfd)");
+            bail!("{} is missing: this kernel or this module has no trace events", events.display());
         }
         let file = format!("events/xfd/{}/format", name.word());
         if !self.path.join(&file).exists() {
@@ -125,7 +125,7 @@ mod tests {
         assert_eq!(said(nothing.path()), "tracefs is not mounted: mount -t tracefs tracefs /sys/kernel/tracing");
         let root = fixture::root(&[]);
         let tracefs = Tracefs::find(root.path()).unwrap();
-        assert!(tracefs.format(Name::FirstUse).unwrap_err().to_string().contains("not loaded"));
+        assert!(tracefs.format(Name::FirstUse).unwrap_err().to_string().contains("events/xfd is missing"));
         let root = fixture::root(&[fixture::FIRST_USE]);
         let tracefs = Tracefs::find(root.path()).unwrap();
         assert!(tracefs.format(Name::FirstUse).unwrap().is_some());

@@ -34,10 +34,10 @@ pub struct Module {
 impl Module {
     /// The module of the kernel whose `proc` and `sys` are in `root`; `None` if it is not loaded.
     pub fn look(root: &Path) -> Option<Self> {
-        let folder = root.join("sys/module").join(NAME);
-        if !folder.is_dir() {
+        if !is_loaded(root) {
             return None;
         }
+        let folder = root.join("sys/module").join(NAME);
         let livepatch = root.join("sys/kernel/livepatch").join(NAME);
         let is = |file: &str| text(&livepatch.join(file)).as_deref() == Some("1");
         Some(Self {
@@ -48,6 +48,11 @@ impl Module {
             parameters: parameters(&folder.join("parameters")),
         })
     }
+}
+
+/// Whether the module is loaded into the kernel whose `sys` is in `root`.
+pub fn is_loaded(root: &Path) -> bool {
+    root.join("sys/module").join(NAME).is_dir()
 }
 
 /// `/proc/xfd/counters`; `None` if the module is not loaded.
@@ -78,7 +83,7 @@ fn read<T>(root: &Path, path: &str, parse: fn(&str) -> anyhow::Result<T>) -> any
             })
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(nix::libc::ENODEV) => {
-            if root.join("sys/module").join(NAME).is_dir() {
+            if is_loaded(root) {
                 bail!(
                     "xfd is loaded without {}: it comes or goes now (try again), or is older than xfdctl",
                     path.display()

@@ -28,10 +28,16 @@ fn status_as_text() {
             "for 16m 30s\n",
             "livepatch   enabled\n",
             "parameters  pool 64, reclaim_ms 1000\n",
-            "first_uses    90   0.09 first uses served",
-            "pooled         2        now: buffers kept",
-            "news           5        not known to this xfdctl\n",
+            "counters    since it was loaded; --interval SECONDS adds rates\n",
+            "first_uses    90 first uses served",
+            "pooled         2 now: buffers kept",
+            "news           5 not known to this xfdctl\n",
         ],
+    );
+    let text = Tree::loaded().text(0, &["status", "--interval", "0.01"]);
+    has(
+        &text,
+        &["loaded; rates are of this interval\n", "COUNT RATE/S", "first_uses    90      0 first uses served"],
     );
     assert!(!text.contains('\u{1b}'), "colours in a pipe");
 }
@@ -55,7 +61,7 @@ fn the_kernels_own_code_in_charge() {
     let tree = Tree::loaded();
     tree.write("proc/xfd/counters", "first_uses 9\nin_charge_since_ms 0\n");
     tree.write("sys/kernel/livepatch/xfd/enabled", "0\n");
-    has(&tree.text(1, &["status"]), &["in charge   no: the kernel's own code is\n", "disabled", "no rates yet"]);
+    has(&tree.text(1, &["status"]), &["in charge   no: the kernel's own code is\n", "disabled"]);
     assert_eq!(tree.json(1, &["status", "--json"])["in_charge"], false);
     has(&tree.text(0, &["top"]), &["not in charge: the kernel's own code is"]);
 }
@@ -118,7 +124,7 @@ fn top_by_thread() {
         &text,
         &[
             "xfd 0.1.0 on Linux 7.3.4, in charge for 16m 30s\n",
-            "first uses 90 (0.09/s), reclaimed 3 (<0.01/s), regrown 0, denied 0 (0/s); rates are since it took charge\n",
+            "first uses 90, reclaimed 3, regrown 0, denied 0\n",
             "4 threads: 1 live, 1 idle, 1 reclaimed, 1 permitted; buffers 24.0 KiB, of vCPUs 16.0 KiB\n",
             "\nPID TID STATE     SINCE BUFFER  VCPU COMM      CGROUP\n",
             "\n 70  71 live        3ms  12.0K     - worker 1  /a.slice/b.service\n",

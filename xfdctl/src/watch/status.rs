@@ -25,7 +25,7 @@ pub struct Arguments {
     /// One JSON object
     #[arg(long)]
     json: bool,
-    /// Looks twice, so far apart, and shows the rates of that time
+    /// Reads the counters twice, this far apart, and shows their rates in between
     #[arg(long, value_name = "SECONDS", value_parser = clock::seconds)]
     interval: Option<Duration>,
     #[command(flatten)]
@@ -103,13 +103,15 @@ impl Status {
             format!("since {}, for {}", since.strftime("%Y-%m-%d %H:%M:%S %:z"), clock::age(age))
         });
         let parameters: Vec<_> = module.parameters.iter().map(|(name, value)| format!("{name} {value}")).collect();
+        let has_rates = self.rates.of_interval;
+        let rates = if has_rates { "rates are of this interval" } else { "--interval SECONDS adds rates" };
         for (about, what) in [
             ("xfd", format!("{version}, on Linux {}", self.kernel)),
             ("build ID", build_id.to_owned()),
             ("in charge", in_charge),
             ("livepatch", self.livepatch().to_owned()),
             ("parameters", parameters.join(", ")),
-            ("counters", format!("since it was loaded; {}", self.rates.what())),
+            ("counters", format!("since it was loaded; {rates}")),
         ] {
             let lines = paint::lines(&what, width.map(|width| width.saturating_sub(12)));
             writeln!(out, "{about:<12}{}", lines.join(&format!("\n{:12}", "")))?;
@@ -119,12 +121,15 @@ impl Status {
             .counters
             .iter()
             .map(|(name, value, kind, meaning)| {
-                let rate = self.rates.text(name).unwrap_or_default();
+                let rate = has_rates.then(|| self.rates.text(name).unwrap_or_default());
                 let meaning = if kind == Kind::Now { format!("now: {meaning}") } else { meaning.to_owned() };
-                vec![name.to_owned(), value.to_string(), rate, meaning]
+                [name.to_owned(), value.to_string()].into_iter().chain(rate).chain([meaning]).collect()
             })
             .collect();
-        let columns = [("", false), ("COUNT", true), ("RATE/S", true), ("", false)];
+        let mut columns = vec![("", false), ("COUNT", true), ("", false)];
+        if has_rates {
+            columns.insert(2, ("RATE/S", true));
+        }
         writeln!(out)?;
         write!(out, "{}", paint::table_within(&columns, &rows, 1, width))
     }

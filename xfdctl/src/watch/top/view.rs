@@ -92,6 +92,7 @@ pub fn head(seen: &Seen) -> Vec<String> {
         let rate = seen.rates.text(name).map(|rate| format!(" ({rate}/s)")).unwrap_or_default();
         format!("{what} {}{rate}", seen.now.counters.get(name))
     });
+    let rates = if seen.rates.of_interval { "; rates are of this interval" } else { "" };
     let threads = &seen.now.threads;
     let states: Vec<_> = states(threads).iter().map(|(state, count)| format!("{count} {state}")).collect();
     let total = |bytes: fn(&_) -> u64| {
@@ -100,7 +101,7 @@ pub fn head(seen: &Seen) -> Vec<String> {
     };
     let mut lines = vec![
         format!("xfd{version} on Linux {}, {charge}", seen.kernel),
-        format!("{}; {}", counters.join(", "), seen.rates.what()),
+        format!("{}{rates}", counters.join(", ")),
         format!(
             "{} thread{}{}{}; buffers {}, of vCPUs {}",
             threads.len(),

@@ -6,8 +6,9 @@ use clap::{Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-const DOCTOR_STATUS: &str = "Exit status: 0 nothing is wrong; 1 something is, or the program died; 2 wrong use; \
-                             3 it could not be found out.";
+const DOCTOR_STATUS: &str = "Exit status: 0 nothing is wrong; 1 something is wrong, or the program died; 2 wrong \
+                             use; 3 nothing is known to be wrong, and something could not be checked, or the program \
+                             could not be run.";
 
 /// Says whether AMX works on this machine, and if not, why; and who uses it.
 #[derive(Parser)]

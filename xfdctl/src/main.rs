@@ -41,9 +41,14 @@ fn main() -> ExitCode {
             let unread = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
             // Whoever reads has enough.
             if !error.downcast_ref().is_some_and(unread) {
-                let _ = writeln!(io::stderr(), "xfdctl: {error:#}");
+                complain(&error);
             }
             ExitCode::from(NOT_DONE)
         }
     }
+}
+
+/// Prints an error, in one line.
+fn complain(error: &anyhow::Error) {
+    let _ = writeln!(io::stderr(), "xfdctl: {error:#}");
 }

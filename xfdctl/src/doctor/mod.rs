@@ -35,13 +35,12 @@ const WRONG: u8 = 1;
 ///
 /// # Errors
 ///
-/// The program cannot be run or traced; nobody reads what is printed.
+/// Nobody reads what is printed.
 pub fn run(json: bool, program: &[OsString]) -> anyhow::Result<u8> {
-    let (mut wrong, mut unknown) = (false, false);
+    let mut states = Vec::new();
     let mut say = |findings: Vec<Finding>| -> anyhow::Result<()> {
         for finding in findings {
-            wrong |= finding.state == State::Wrong;
-            unknown |= finding.state == State::Unknown;
+            states.push(finding.state);
             finding::print(&finding, json)?;
         }
         Ok(())
@@ -59,12 +58,36 @@ pub fn run(json: bool, program: &[OsString]) -> anyhow::Result<u8> {
     }
     say(module::look(log::read().as_deref(), machine.gives_tiles))?;
     if let Some((name, args)) = program.split_first() {
-        let trace = program::run(name, args, json)?;
-        say(vec![death::explain(&trace, machine, log::read().as_deref())])?;
+        match program::run(name, args, json) {
+            Ok(trace) => say(vec![death::explain(&trace, machine, log::read().as_deref())])?,
+            Err(error) => {
+                crate::complain(&error);
+                states.push(State::Unknown);
+            }
+        }
     }
-    Ok(match (wrong, unknown) {
-        (true, _) => WRONG,
-        (false, true) => crate::NOT_DONE,
-        (false, false) => 0,
-    })
+    Ok(status(&states))
+}
+
+/// What is wrong counts more than what could not be checked.
+fn status(states: &[State]) -> u8 {
+    if states.contains(&State::Wrong) {
+        WRONG
+    } else if states.contains(&State::Unknown) {
+        crate::NOT_DONE
+    } else {
+        0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_exit_status_is_the_worst_state() {
+        assert_eq!(status(&[State::Ok, State::Note]), 0);
+        assert_eq!(status(&[State::Ok, State::Unknown]), 3);
+        assert_eq!(status(&[State::Wrong, State::Unknown, State::Ok]), 1);
+    }
 }

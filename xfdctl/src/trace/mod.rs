@@ -118,7 +118,7 @@ pub fn with_program(
             status(&mut program, &signals)
         }
         Err(error) => {
-            let _ = writeln!(io::stderr(), "xfdctl: {error:#}");
+            crate::complain(&error);
             Ok(error.downcast_ref::<CannotRun>().map_or(FAILED, |why| why.status))
         }
     }

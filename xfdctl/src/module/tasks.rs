@@ -91,8 +91,7 @@ pub struct Thread {
     pub others: BTreeMap<String, String>,
 }
 
-// What serde passes is a reference.
-#[allow(clippy::trivially_copy_pass_by_ref)]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn hexadecimal<S: Serializer>(mask: &u64, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&format!("{mask:#x}"))
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A folder with what the kernel shows while the module is loaded, and the program that looks at it.
-#![allow(dead_code)] // Not each test uses all.
+#![expect(dead_code, reason = "no test uses all of it")]
 
 pub mod terminal;
 

@@ -94,8 +94,7 @@ impl Out<'_> {
         let help = "Whether the module handles first uses; the kernel's own code does otherwise.";
         self.gauge("xfd_in_charge", help, i64::from(age.is_some()))?;
         let Some(age) = age else { return Ok(()) };
-        // A second is exact.
-        #[allow(clippy::cast_precision_loss)]
+        #[expect(clippy::cast_precision_loss, reason = "seconds since the epoch fit in 53 bits")]
         let since = clock::wall_time(age).as_second() as f64;
         let help = "When the module took over, in seconds since the epoch.";
         self.seconds("xfd_in_charge_start_time_seconds", help, since)

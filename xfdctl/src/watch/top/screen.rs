@@ -108,7 +108,7 @@ fn ansi(command: &impl Command) -> String {
 
 #[cfg(test)]
 #[path = "../../../tests/support/terminal.rs"]
-#[allow(dead_code)]
+#[expect(dead_code, reason = "other tests use the rest")]
 mod terminal;
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What several commands read from `/proc`.
+//! Files of `/proc` that several commands read.
 
 use std::fs;
 use std::path::Path;

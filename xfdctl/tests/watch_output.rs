@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What `status`, `top` and `metrics` print, and how they exit.
+//! What `xfdctl status`, `top` and `metrics` print, and how they exit.
 
 mod support;
 
@@ -28,7 +28,7 @@ fn status_as_text() {
             "for 16m 30s\n",
             "livepatch   enabled\n",
             "parameters  pool 64, reclaim_ms 1000\n",
-            "counters    since it was loaded; --interval SECONDS adds rates\n",
+            "counters    since the module was loaded; --interval SECONDS adds rates\n",
             "first_uses    90 first uses served",
             "pooled         2 now: buffers kept",
             "news           5 not known to this xfdctl\n",
@@ -39,7 +39,7 @@ fn status_as_text() {
         &text,
         &["loaded; rates are of this interval\n", "COUNT RATE/S", "first_uses    90      0 first uses served"],
     );
-    assert!(!text.contains('\u{1b}'), "colours in a pipe");
+    assert!(!text.contains('\u{1b}'), "no colours in a pipe");
 }
 
 #[test]
@@ -85,12 +85,12 @@ fn without_the_module() {
 }
 
 #[test]
-fn what_cannot_be_read_is_one_line() {
-    let strange = Tree::loaded();
-    strange.write("proc/xfd/counters", "first_uses many\n");
+fn an_unreadable_file_is_one_line() {
+    let broken = Tree::loaded();
+    broken.write("proc/xfd/counters", "first_uses many\n");
     let halfway = Tree::loaded();
     std::fs::remove_dir_all(halfway.path().join("proc/xfd")).unwrap();
-    for (tree, why) in [(strange, "line 1: \"first_uses many\""), (halfway, "it comes or goes now (try again)")] {
+    for (tree, why) in [(broken, "line 1: \"first_uses many\""), (halfway, "being loaded or removed (try again)")] {
         for watch in WATCHES {
             let output = tree.run(watch);
             let error = String::from_utf8(output.stderr).unwrap();
@@ -105,7 +105,7 @@ fn what_cannot_be_read_is_one_line() {
 fn wrong_use() {
     let tree = Tree::loaded();
     for (wrong, why) in [
-        (&["top", "--by", "cgroup", "--sort", "comm"][..], "no such column here, but threads, running"),
+        (&["top", "--by", "cgroup", "--sort", "comm"][..], "this table has no such column; it has threads, running"),
         (&["top", "--interval", "0"], "0.01 or more"),
         (&["top", "-n", "0"], "0 is not in"),
         (&["status", "--interval", "nan"], "0.01 or more"),
@@ -139,7 +139,7 @@ fn top_by_thread() {
 }
 
 #[test]
-fn top_of_sums() {
+fn top_by_process_and_cgroup() {
     let tree = Tree::loaded();
     has(
         &tree.text(0, &["top", "--by", "process"]),
@@ -158,7 +158,7 @@ fn top_of_sums() {
 }
 
 #[test]
-fn whoever_sees_his_own_threads_is_told() {
+fn an_ordinary_user_is_told_what_is_missing() {
     let tree = Tree::loaded();
     tree.write("proc/self/status", "CapEff:\t0000000000000000\n");
     tree.threads(&[]);
@@ -167,7 +167,7 @@ fn whoever_sees_his_own_threads_is_told() {
     has(&tree.text(0, &["metrics"]), &["xfd_sees_all_threads 0\n"]);
 }
 
-/// The second of two looks has the rates of the time between.
+/// The second reading has the rates of the time in between.
 #[test]
 fn rates_of_an_interval() {
     let tree = Tree::loaded();
@@ -192,7 +192,7 @@ fn rates_of_an_interval() {
 }
 
 #[test]
-fn nobody_reads_and_nothing_is_said() {
+fn a_closed_pipe_is_no_error_message() {
     let tree = Tree::loaded();
     for arguments in [&["status"][..], &["status", "--json"], &["top"], &["top", "--json", "-n", "9"], &["metrics"]] {
         let (ours, theirs) = std::io::pipe().unwrap();

@@ -21,7 +21,7 @@ pub fn look(log: Option<&str>, gives_tiles: bool) -> Vec<Finding> {
 }
 
 fn judge(root: &Path, log: Option<&str>) -> Finding {
-    let Some(module) = Module::look(root) else {
+    let Some(module) = Module::read(root) else {
         return absent(root, &proc::kernel_release(root), log);
     };
     let version = module.version.as_deref().map(|version| format!(" {version}")).unwrap_or_default();

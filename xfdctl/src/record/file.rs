@@ -69,7 +69,7 @@ struct EndLine {
 impl Header {
     /// For a record that begins now.
     pub fn now(root: &Path, events: Vec<&str>) -> Self {
-        let module = Module::look(root);
+        let module = Module::read(root);
         Self {
             xfd_record: FORMAT,
             xfdctl: env!("CARGO_PKG_VERSION").into(),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! How fast counters grow.
+//! The rates at which counters grow.
 
 use super::snapshot::Snapshot;
 use crate::module::counters::Kind;
@@ -18,7 +18,7 @@ pub struct Rates {
 }
 
 impl Rates {
-    /// The rates between `before` and `now`, if the module was not loaded anew.
+    /// The rates between `before` and `now`, unless the module was loaded or enabled again in between.
     pub fn new(before: Option<&Snapshot>, now: &Snapshot) -> Self {
         let Some(before) = before.filter(|before| before.counters.goes_on_in(&now.counters)) else {
             return Self::default();
@@ -69,7 +69,7 @@ mod tests {
         let rates = Rates::new(Some(&first), &second);
         assert!(rates.of_interval);
         assert_eq!((rates.text("first_uses").as_deref(), rates.text("news")), (Some("400"), None));
-        // Loaded anew.
+        // Loaded again.
         let third = snapshot(begin + Duration::from_secs(4), 114, "first_uses 1\nin_charge_since_ms 113000\n");
         assert_eq!(Rates::new(Some(&second), &third).text("first_uses"), None);
     }
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn small_and_large_ones() {
+    fn small_and_large_rates() {
         let rates = |value| Rates { per_second: [("a".to_owned(), value)].into(), ..Rates::default() };
         assert_eq!(rates(0.0).text("a").unwrap(), "0");
         assert_eq!(rates(0.0001).text("a").unwrap(), "<0.01");

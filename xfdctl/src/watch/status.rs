@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `xfdctl status`: the module, since when it is in charge, and its counters.
+//! `xfdctl status`: the module, how long it has been in charge, and its counters.
 
 use super::rates::Rates;
 use super::snapshot::Snapshot;
@@ -15,32 +15,32 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-/// For the help.
+/// The exit statuses, for the help.
 pub const STATUS: &str = "Exit status: 0 xfd is in charge; 1 it is loaded, and the kernel's own code is in charge; \
-                          2 wrong use; 3 it could not be found out; 4 xfd is not loaded.";
+                          2 wrong use; 3 the module could not be read; 4 xfd is not loaded.";
 
-/// What can be said to it.
+/// The options.
 #[derive(Args)]
 pub struct Arguments {
-    /// One JSON object
+    /// Print one JSON object
     #[arg(long)]
     json: bool,
-    /// Reads the counters twice, this far apart, and shows their rates in between
+    /// Read the counters twice, this far apart, and show their rates in between
     #[arg(long, value_name = "SECONDS", value_parser = clock::seconds)]
     interval: Option<Duration>,
     #[command(flatten)]
     root: Root,
 }
 
-/// Prints it; the exit status.
+/// Prints the status; returns the exit status.
 ///
 /// # Errors
 ///
-/// The module cannot be read; nobody reads what is printed.
+/// The module cannot be read; nobody reads the output.
 pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     let root = &arguments.root.folder;
     let mut out = anstream::stdout().lock();
-    let Some(status) = Status::look(root, arguments.interval)? else {
+    let Some(status) = Status::read(root, arguments.interval)? else {
         if arguments.json {
             writeln!(
                 out,
@@ -71,7 +71,7 @@ struct Status {
 }
 
 impl Status {
-    fn look(root: &Path, interval: Option<Duration>) -> anyhow::Result<Option<Self>> {
+    fn read(root: &Path, interval: Option<Duration>) -> anyhow::Result<Option<Self>> {
         let mut before = None;
         if let Some(interval) = interval {
             before = Snapshot::take_counters(root)?;
@@ -80,7 +80,7 @@ impl Status {
             }
         }
         let Some(now) = Snapshot::take_counters(root)? else { return Ok(None) };
-        let Some(module) = Module::look(root) else { return Ok(None) };
+        let Some(module) = Module::read(root) else { return Ok(None) };
         let rates = Rates::new(before.as_ref(), &now);
         Ok(Some(Self { module, kernel: proc::kernel_release(root), now, rates }))
     }
@@ -88,15 +88,15 @@ impl Status {
     fn livepatch(&self) -> &'static str {
         match (self.module.enabled, self.module.transition) {
             (true, false) => "enabled",
-            (true, true) => "enabled, and tasks are still being moved",
-            (false, true) => "disabled, and tasks are still being moved",
+            (true, true) => "enabled, in transition: tasks are still being moved",
+            (false, true) => "disabled, in transition: tasks are still being moved",
             (false, false) => "disabled",
         }
     }
 
     fn print(&self, out: &mut impl Write, width: Option<usize>) -> io::Result<()> {
         let module = &self.module;
-        let version = module.version.as_deref().unwrap_or("without a version");
+        let version = module.version.as_deref().unwrap_or("of unknown version");
         let build_id = module.build_id.as_deref().unwrap_or("none");
         let in_charge = self.now.in_charge_for().map_or("no: the kernel's own code is".to_owned(), |age| {
             let since = clock::wall_time(age).to_zoned_datetime(jiff::tz::TimeZone::system());
@@ -111,7 +111,7 @@ impl Status {
             ("in charge", in_charge),
             ("livepatch", self.livepatch().to_owned()),
             ("parameters", parameters.join(", ")),
-            ("counters", format!("since it was loaded; {rates}")),
+            ("counters", format!("since the module was loaded; {rates}")),
         ] {
             let lines = paint::lines(&what, width.map(|width| width.saturating_sub(12)));
             writeln!(out, "{about:<12}{}", lines.join(&format!("\n{:12}", "")))?;

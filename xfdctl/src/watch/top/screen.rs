@@ -120,9 +120,9 @@ mod tests {
 
     const PANICS: &str = "XFDCTL_TEST_PANICS";
 
-    /// This test once more, on a terminal where it panics.
+    /// Runs itself again on a terminal, and panics there.
     #[test]
-    fn a_panic_gives_it_back_and_is_read() {
+    fn a_panic_gives_the_terminal_back_and_is_readable() {
         if std::env::var_os(PANICS).is_some() {
             let (signals, output) = (Signals::hold(&ENDING).unwrap(), Output::stdout().unwrap());
             let mut screen = Screen::take(output.until(&signals, None)).unwrap();
@@ -130,7 +130,7 @@ mod tests {
             panic!("on purpose");
         }
         let mut again = Command::new(std::env::current_exe().unwrap());
-        again.args(["a_panic_gives_it_back_and_is_read", "--nocapture"]).env(PANICS, "1");
+        again.args(["a_panic_gives_the_terminal_back_and_is_readable", "--nocapture"]).env(PANICS, "1");
         let mut terminal = Terminal::start(again);
         assert!(!terminal.end().success());
         terminal.expect_as_before();

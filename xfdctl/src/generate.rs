@@ -41,8 +41,8 @@ mod tests {
         }
         for (command, status) in [
             ("trace", "126 or 127 if it cannot be run"),
-            ("record", "the record is whole"),
-            ("report", "1 it is cut"),
+            ("record", "the record is complete"),
+            ("report", "1 it was cut short"),
         ] {
             assert!(text(&format!("xfdctl-{command}.1")).contains(status), "{command}");
             assert!(text("xfdctl.bash").contains(command) && text("_xfdctl").contains(command), "{command}");

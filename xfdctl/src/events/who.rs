@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Who a thread is: from /proc while it lives, from what the tracer noted when it was last switched out else.
+//! The process, name and cgroup of a thread: from `/proc` while it lives, and later from what the tracer saved when it
+//! was last switched out.
 
 use super::event::Who;
 use crate::proc;
@@ -7,7 +8,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Looks threads up; what is read of the tracer is read once.
+/// Looks up threads, and reads the tracer's files at most once.
 pub struct Lookup<'a> {
     proc: PathBuf,
     tracing: &'a Path,
@@ -21,12 +22,12 @@ struct Noted {
 }
 
 impl<'a> Lookup<'a> {
-    /// Below `root`, with the tracefs at `tracing`.
+    /// For the `/proc` below `root` and the tracefs at `tracing`.
     pub fn new(root: &Path, tracing: &'a Path) -> Self {
         Self { proc: root.join("proc"), tracing, noted: None }
     }
 
-    /// Adds what is not known yet.
+    /// Completes `who` with what is not known yet.
     pub fn complete(&mut self, who: &mut Who) {
         let folder = self.proc.join(who.tid.to_string());
         let text =
@@ -64,7 +65,7 @@ impl Noted {
 }
 
 fn tgid(status: &str) -> Option<i32> {
-    // The name comes before it, and has no newline of its own there.
+    // The name precedes it, and the kernel escapes newlines there.
     status.lines().find_map(|line| line.strip_prefix("Tgid:"))?.trim().parse().ok()
 }
 
@@ -74,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_living_are_in_proc_and_the_dead_are_noted() {
+    fn ended_threads_are_looked_up_in_the_tracers_files() {
         let root = fixture::root(&[]);
         let tracing = root.path().join("sys/kernel/tracing");
         fixture::thread(root.path(), 5, 4, "a] b", "/user/x");

@@ -10,7 +10,7 @@ const WIDTH: usize = 80;
 /// The space that is left for a name when all columns are shown.
 const NAME: usize = 13;
 
-/// Prints them. Columns in which nothing is are left out, but the first ones.
+/// Prints the rows. Columns without any value are left out, except the first ones.
 pub fn print(out: &mut impl Write, rows: &[Row], by: By, json: bool) -> io::Result<()> {
     if json {
         return rows.iter().try_for_each(|row| writeln!(out, "{}", serde_json::to_string(row)?));
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_without_anything_are_left_out() {
+    fn empty_columns_are_left_out() {
         let events = [first_use(1, 131, Verdict::Resume, 365), first_use(2, 132, Verdict::Sigill, 1039)];
         let text = shown(&events, false);
         let words: Vec<Vec<_>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_name_is_not_broken() {
+    fn a_long_name_is_not_wrapped() {
         let mut event = first_use(1, 131, Verdict::Resume, 365);
         let path = "/kubepods.slice/kubepods-burstable.slice/cri-containerd-0123456789abcdef.scope";
         event.who.cgroup = Some(path.into());

@@ -22,9 +22,10 @@ fn events(count: u64) -> String {
         let (comm, verdict) = if n % 3 == 0 { ("a\\u001b[31m", "sigill") } else { ("amx_load", "resume") };
         let size_after = if n % 3 == 0 { 2560 } else { 10752 };
         format!(
-            "{{\"ns\":{},\"cpu\":0,\"tid\":{n},\"tgid\":7,\"comm\":\"{comm}\",\"cgroup\":\"/a\",\"event\":\"xfd_first_use\",\
-             \"xfd_err\":262144,\"xfd_err_after\":0,\"permitted\":396007,\"size_before\":2560,\"size_after\":{size_after},\
-             \"xfd_before\":262144,\"xfd_after\":0,\"verdict\":\"{verdict}\",\"tsc\":{}}}\n",
+            "{{\"ns\":{},\"cpu\":0,\"tid\":{n},\"tgid\":7,\"comm\":\"{comm}\",\"cgroup\":\"/a\",\
+             \"event\":\"xfd_first_use\",\"xfd_err\":262144,\"xfd_err_after\":0,\"permitted\":396007,\
+             \"size_before\":2560,\"size_after\":{size_after},\"xfd_before\":262144,\"xfd_after\":0,\
+             \"verdict\":\"{verdict}\",\"tsc\":{}}}\n",
             1_000_000_000 + n * 1000,
             100 + n
         )

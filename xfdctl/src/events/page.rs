@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A page of the ring buffer, as read from `per_cpu/cpuN/trace_pipe_raw`. `events/header_page` describes its layout, and
-//! `events/header_event` that of the records in it, which is ABI (`include/linux/ring_buffer.h`).
+//! A page of the ring buffer, as read from `per_cpu/cpuN/trace_pipe_raw`. `events/header_page` describes its layout,
+//! and `events/header_event` that of the records in it, which is ABI (`include/linux/ring_buffer.h`).
 
 use tracepoint_decode::PerfFieldFormat;
 

@@ -8,6 +8,8 @@ use std::collections::HashSet;
 
 /// The kernel truncates longer names.
 const COMM_BYTES: usize = 15;
+/// The size of a ring buffer that can be asked for.
+const BUFFER_KIB: std::ops::RangeInclusive<i64> = 4..=1_048_576;
 /// The mount point of the unified hierarchy.
 const CGROUPS: &str = "/sys/fs/cgroup";
 
@@ -33,7 +35,7 @@ pub struct Selection {
     #[arg(long, value_enum, value_name = "EVENT")]
     pub event: Vec<Name>,
     /// Size of the kernel's buffer for unread events, in KiB per CPU
-    #[arg(long, value_name = "KIB", default_value_t = 256, value_parser = clap::value_parser!(u32).range(4..=1_048_576))]
+    #[arg(long, value_name = "KIB", default_value_t = 256, value_parser = clap::value_parser!(u32).range(BUFFER_KIB))]
     pub buffer: u32,
 }
 

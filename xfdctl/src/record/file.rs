@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The file of a record: lines of JSON. The first line is a header, the last one an end; in between there are events, as
-//! printed by `xfdctl trace --json`. A file without an end was cut short.
+//! The file of a record: lines of JSON. The first line is a header, the last one an end; in between there are events,
+//! as printed by `xfdctl trace --json`. A file without an end was cut short.
 
 use crate::events::{Event, What};
 use crate::module::Module;

@@ -134,7 +134,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(ns: u64, cpu: u32, tid: i32, comm in ".*", verdict in 0..4_usize, tsc: u64, lost: bool) {
+        fn what_is_written_is_read(
+            ns: u64,
+            cpu: u32,
+            tid: i32,
+            comm in ".*",
+            verdict in 0..4_usize,
+            tsc: u64,
+            lost: bool,
+        ) {
             let mut event = first_use([Verdict::Resume, Verdict::Sigill, Verdict::Sigsegv, Verdict::Unknown][verdict]);
             (event.ns, event.cpu, event.who.tid, event.who.comm) = (ns, cpu, tid, Some(comm));
             if let What::FirstUse(first) = &mut event.what {

@@ -28,7 +28,7 @@ impl Output {
     ///
     /// # Errors
     ///
-    /// The kernel's.
+    /// A system call fails.
     pub fn stdout() -> io::Result<Self> {
         let stdout = io::stdout();
         if stdout.is_terminal() {
@@ -51,7 +51,7 @@ impl Output {
     ///
     /// # Errors
     ///
-    /// The kernel's; the time is over.
+    /// A system call fails; the time is over.
     pub fn write_within(&self, bytes: &[u8], time: Duration) -> io::Result<()> {
         let until = Instant::now() + time;
         let mut rest = bytes;

@@ -73,7 +73,7 @@ pub fn table_within(columns: &[Column], rows: &[Vec<String>], gap: u16, width: O
         column.set_padding((0, gap));
     }
     if let Some(width) = width {
-        // Each column is as wide as its widest cell and the gap behind it.
+        // Each column is as wide as its widest cell and the gap after it.
         let with_gap = |width: usize| u16::try_from(width).unwrap_or(u16::MAX).saturating_add(gap);
         table.set_content_arrangement(ContentArrangement::Dynamic).set_width(with_gap(width));
         let first = widths(columns, rows).first().copied().unwrap_or(0);

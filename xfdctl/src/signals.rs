@@ -42,7 +42,7 @@ impl Signals {
     ///
     /// # Errors
     ///
-    /// The kernel's.
+    /// A system call fails.
     pub fn hold(signals: &[Signal]) -> io::Result<Self> {
         let is_held = |signal: &Signal| *signal != Signal::SIGHUP || !is_ignored(*signal);
         let set: SigSet = signals.iter().copied().filter(is_held).collect();
@@ -77,7 +77,7 @@ impl Signals {
     ///
     /// # Errors
     ///
-    /// The kernel's.
+    /// A system call fails.
     pub fn wait(&self, files: &[BorrowedFd], until: Option<Instant>) -> io::Result<Event> {
         let all = files.iter().copied().chain([self.file.as_fd()]);
         let mut all: Vec<_> = all.map(|file| PollFd::new(file, PollFlags::POLLIN)).collect();
@@ -125,7 +125,7 @@ impl Drop for Signals {
 ///
 /// # Errors
 ///
-/// The kernel's.
+/// A system call fails.
 pub fn ready(files: &mut [PollFd], until: Option<Instant>) -> io::Result<i32> {
     loop {
         // Rounded up: never before the time.
@@ -144,7 +144,7 @@ pub fn ready(files: &mut [PollFd], until: Option<Instant>) -> io::Result<i32> {
 ///
 /// # Errors
 ///
-/// The kernel's.
+/// A system call fails.
 pub fn obey(signal: Signal) -> io::Result<()> {
     let one: SigSet = [signal].into_iter().collect();
     raise(signal)?;

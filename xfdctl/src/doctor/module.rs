@@ -94,7 +94,7 @@ fn absent(root: &Path, release: &str, log: Option<&str>) -> Finding {
 const REBUILD: &str = "build and install it for the running kernel (make host)";
 
 /// Why the module was not loaded, and what to do, if that is the last message about it in the log. It comes from the
-/// module, with what to do behind a semicolon, or from the kernel (kernel/module).
+/// module, with what to do after a semicolon, or from the kernel (kernel/module).
 fn last_refusal(log: &str) -> Option<(String, String)> {
     // A module that taints the kernel is loaded all the same.
     let is_remark = |text: &str| text.contains("taint");

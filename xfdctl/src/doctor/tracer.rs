@@ -78,7 +78,7 @@ impl Tracer {
     ///
     /// # Errors
     ///
-    /// The kernel's.
+    /// A system call fails.
     pub fn follow(&mut self, main: i32) -> anyhow::Result<()> {
         loop {
             let mut status = 0;

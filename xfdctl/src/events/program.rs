@@ -109,7 +109,7 @@ impl Program {
     ///
     /// # Errors
     ///
-    /// The kernel's.
+    /// A system call fails.
     pub fn status(&mut self) -> anyhow::Result<Option<u8>> {
         while self.ended.is_none() {
             match waitpid(self.child, Some(WaitPidFlag::WNOHANG)) {

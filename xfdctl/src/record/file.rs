@@ -172,7 +172,7 @@ impl Record {
             number += 1;
             let is_whole = line.ends_with(b"\n");
             if record.end.is_some() {
-                bail!("line {number}: there is something behind the end");
+                bail!("line {number}: there is more data after the end");
             }
             match serde_json::from_slice::<EndLine>(&line) {
                 Ok(EndLine { end }) if is_whole => record.end = Some(end),
@@ -245,7 +245,7 @@ mod tests {
         assert!(why(newer.as_bytes()).contains("format 2, and this xfdctl reads format 1"));
         let broken = text.replacen("xfd_regrown", "xfd_regrown\"\"", 1);
         assert!(why(broken.as_bytes()).starts_with("line 4: this is not an event: "), "{}", why(broken.as_bytes()));
-        assert!(why(&[text.as_bytes(), b"more\n"].concat()).starts_with("line 6: there is something behind"));
+        assert!(why(&[text.as_bytes(), b"more\n"].concat()).starts_with("line 6: there is more data"));
     }
 
     #[test]

@@ -36,7 +36,7 @@ impl<'a> Screen<'a> {
     ///
     /// # Errors
     ///
-    /// The terminal's.
+    /// The terminal cannot be set up.
     pub fn take(output: Interruptible<'a>) -> io::Result<Self> {
         static HOOK: Once = Once::new();
         HOOK.call_once(|| {
@@ -58,7 +58,7 @@ impl<'a> Screen<'a> {
     ///
     /// # Errors
     ///
-    /// The terminal's; the output was interrupted.
+    /// The terminal cannot be written to; the output was interrupted.
     pub fn draw(&mut self, draws: impl FnOnce(&mut Frame)) -> io::Result<()> {
         self.write()?;
         self.terminal.draw(draws)?;

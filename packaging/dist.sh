@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# FOLDER: puts the release's tarball there, and says where it is. It is the last commit, and the same commit makes the same bytes:
-# git sorts the files, and gives them the commit's time and no owner.
+# FOLDER: writes the release tarball there, and prints its path. The tarball is of the last commit and reproducible: git sorts the
+# files, and sets their time to the commit's and their owner to none.
 set -eu
 folder=$1
 cd "$(dirname "$0")/.."
@@ -12,8 +12,8 @@ die() {
 }
 
 top=$(git rev-parse --show-toplevel 2>&1) || die "no tarball: $(echo "$top" | head -n 1)"
-[ "$top" = "$(pwd -P)" ] || die "no tarball: $(pwd -P) is no git checkout"
-[ -z "$(git status --porcelain)" ] || die "no tarball: this tree has changes that are not committed: git status"
+[ "$top" = "$(pwd -P)" ] || die "no tarball: $(pwd -P) is not a git checkout"
+[ -z "$(git status --porcelain)" ] || die "no tarball: this tree has uncommitted changes: git status"
 read -r version <VERSION
 grep -qF "## [$version] - " CHANGELOG.md || die "no tarball: CHANGELOG.md has no release $version"
 

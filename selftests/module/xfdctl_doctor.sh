@@ -11,7 +11,7 @@ all_is_well() {
 	no_line ^WRONG && no_line ^unknown
 }
 json() {
-	says 0 '^{"about":"XCR0","state":"ok","what":".*switched tiles on"}$' --json &&
+	says 0 '^{"about":"XCR0","state":"ok","what":".*enabled tiles"}$' --json &&
 		same "lines that are objects" "$(grep -c . "$WORK/doctor")" "$(grep -c '^{.*}$' "$WORK/doctor")"
 }
 
@@ -25,12 +25,12 @@ wrong_use() {
 none_left() { ! pgrep -f "sleep 0.37" >/dev/null; }
 lets_go() {
 	for i in 1 2 3 4 5 6 7 8 9 10; do
-		says 0 "^ok *program .* ended by itself" -- sh -c "sleep 0.37 & exit 0" || return
+		says 0 "^ok *program .* exited with status 0" -- sh -c "sleep 0.37 & exit 0" || return
 	done
 	until_true 30 none_left
 }
 
-caught() { says 1 "^WRONG *program .*ended with status 7 after SIGILL.*never asked" -- "$DIES" caught; }
+caught() { says 1 "^WRONG *program .*exited with status 7 after SIGILL.*never asked" -- "$DIES" caught; }
 falls_back() { says 0 "^note *program .* was refused tiles: .*EPERM" -- "$DIES" falls-back && cure "allow arch_prctl"; }
 
 # Signals without a name, and a real job-control stop.
@@ -54,7 +54,7 @@ check "ends_well" ends_well not
 check "never_asked" dies no-permission \
 	"thread [0-9]* (amx_dies), died of SIGILL at 0x[0-9a-f]*, tilezero tmm0: .*never asked" "ask once before its first tile"
 check "in_a_thread" dies in-a-thread "(worker), died of SIGILL.*never asked" "ARCH_REQ_XCOMP_PERM"
-check "for_guests_alone" dies for-guests "for its guests alone" "ARCH_REQ_XCOMP_PERM"
+check "for_guests_alone" dies for-guests "asked only for its guests" "ARCH_REQ_XCOMP_PERM"
 check "asked_before_exec" dies executed "before it executed" "ask again after exec"
 check "small_stack" dies small-stack "stack of thread [0-9]* (amx_dies) has 8192 bytes" AT_MINSIGSTKSZ
 check "small_stack_of_another_thread" dies small-stack-of-a-thread "stack of thread [0-9]* (holder) has 4096 bytes" \
@@ -62,9 +62,9 @@ check "small_stack_of_another_thread" dies small-stack-of-a-thread "stack of thr
 check "asks_again_and_ends_well" ends_well asks-again
 check "no_room_for_a_frame" dies signal-in-a-handler \
 	"died of SIGSEGV.*frame of SIGUSR2 does not fit on its alternate signal stack.* left in a handler" AT_MINSIGSTKSZ
-check "seccomp" dies filtered "EPERM.*an answer of its seccomp filter" "allow arch_prctl"
-check "seccomp_and_it_ends" dies filtered-and-ends "ended by itself with status 1, and it was refused tiles" "allow arch_prctl"
-check "killed_by_the_filter" dies killed-by-filter "died of SIGSYS: a seccomp filter kills whoever asks" "allow arch_prctl"
+check "seccomp" dies filtered "EPERM.*comes from its seccomp filter" "allow arch_prctl"
+check "seccomp_and_it_ends" dies filtered-and-ends "exited with status 1, and it was refused tiles" "allow arch_prctl"
+check "killed_by_the_filter" dies killed-by-filter "died of SIGSYS: a seccomp filter kills processes that ask" "allow arch_prctl"
 check "not_configured" dies not-configured "no tiles are configured" "LDTILECFG comes first"
 check "no_palette" dies no-palette "ldtilecfg .*: the CPU has no such palette" "see palettes"
 check "guests_behind_a_vcpu" vcpu_first

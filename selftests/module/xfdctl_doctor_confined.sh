@@ -36,17 +36,17 @@ unknown_calls() {
 no_permission() { wrong permission "refused with EPERM.*seccomp" "allow arch_prctl" && no_line "^ok *first use"; }
 no_mercy() { wrong permission "killed by SIGSYS: a seccomp filter" "allow arch_prctl"; }
 before_5_16() { wrong kernel "Linux 5.15.0-91-generic is too old for AMX" "5.16 or later" && no_line "^[a-zA-Z]* *permission"; }
-not_so_old() { wrong kernel "refused with EINVAL, which is not this kernel's answer" "allow arch_prctl"; }
-before_5_17() { says 0 "^note *guests *Linux 5.16.9 gives no tiles to virtual machines: it does from 5.17 on"; }
-guests_filtered() { wrong guests "refused with EINVAL, which is not" "allow arch_prctl"; }
+not_so_old() { wrong kernel "refused with EINVAL, which this kernel never returns" "allow arch_prctl"; }
+before_5_17() { says 0 "^note *guests *Linux 5.16.9 grants no tiles to virtual machines: this needs 5.17"; }
+guests_filtered() { wrong guests "refused with EINVAL, which this kernel never returns" "allow arch_prctl"; }
 
 # What a program asked for cannot be seen, but how it ended can.
 before_5_3() {
-	dies no-permission "tilezero tmm0: it has no permission; whether it asked, Linux before 5.3 does not show" "ARCH_REQ_XCOMP_PERM" &&
-		says 0 "^ok *program .*whether it asked for tiles, Linux before 5.3 does not show" -- "$DIES" not
+	dies no-permission "tilezero tmm0: it has no permission; Linux before 5.3 does not show whether it asked" "ARCH_REQ_XCOMP_PERM" &&
+		says 0 "^ok *program .*Linux before 5.3 does not show whether it asked for tiles" -- "$DIES" not
 }
 no_ptrace() {
-	says 3 "^xfdctl: .*amx_dies cannot be watched (ptrace): EPERM.*where ptrace is allowed" -- "$DIES" not &&
+	says 3 "^xfdctl: .*amx_dies cannot be traced (ptrace): EPERM.*where ptrace is allowed" -- "$DIES" not &&
 		same "lines of error messages" 1 "$(grep -c ^xfdctl: "$WORK/doctor")"
 }
 
@@ -58,12 +58,12 @@ limited() {
 	outcome=$?
 	rmdir $GROUP && return $outcome
 }
-little_memory() { limited wrong limits "cgroup /small may use [0-9]* KiB more of its 12288 KiB" "memory.max"; }
+little_memory() { limited wrong limits "cgroup /small has [0-9]* KiB left of its 12288 KiB" "memory.max"; }
 all_memory_of_the_cgroup() {
 	limited dies eats-memory "was killed by the kernel (SIGKILL) because its cgroup had no memory left" "memory.max"
 }
 little_address_space() (
-	ulimit -v 15000 && wrong limits "15000 KiB of address space (RLIMIT_AS)" "ulimit -v unlimited"
+	ulimit -v 15000 && wrong limits "limited to 15000 KiB (RLIMIT_AS)" "ulimit -v unlimited"
 )
 
 mkdir -p /sys/fs/cgroup && { [ -e /sys/fs/cgroup/cgroup.procs ] || mount -t cgroup2 none /sys/fs/cgroup; } &&

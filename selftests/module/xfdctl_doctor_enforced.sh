@@ -11,7 +11,7 @@ LOCKDOWN=/sys/kernel/security/lockdown
 
 refused() { ! insmod "$MODULE" 2>/dev/null; }
 confidentiality() {
-	echo confidentiality >$LOCKDOWN && refused && says 1 "^WRONG *lockdown .*locked down (confidentiality).*has refused one" &&
+	echo confidentiality >$LOCKDOWN && refused && says 1 "^WRONG *lockdown .*locked down (confidentiality).*has refused a module" &&
 		cure "sign xfd.ko"
 }
 enforced() {

@@ -6,6 +6,6 @@
 
 grep -qw hypervisor /proc/cpuinfo || skip_all "this is not a virtual machine"
 plan 2
-check "who_shows_the_processor" says 0 "^ok *processor .*, shown by a hypervisor (KVM): AMX tiles"
+check "who_shows_the_processor" says 0 "^ok *processor .*, reported by a hypervisor (KVM): AMX tiles"
 check "palettes" says 0 "^ok *palettes .*8 tiles of 1024 bytes"
 finish

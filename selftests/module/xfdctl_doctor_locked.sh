@@ -6,13 +6,13 @@
 . "$HERE/doctor_lib.sh"
 
 grep -q "lockdown=integrity" /proc/cmdline || skip_all "this kernel was not locked down: boot with lockdown=integrity"
-LOCKED="locked down (integrity), so it loads signed modules only"
+LOCKED="locked down (integrity), so it loads only signed modules"
 
 securityfs() { [ -e /sys/kernel/security/lockdown ] || mount -t securityfs securityfs /sys/kernel/security; }
-by_the_log() { says 0 "^note *lockdown .*the kernel is locked down, so it loads signed modules only" && cure "XFD_SIGN_KEY"; }
+by_the_log() { says 0 "^note *lockdown .*the kernel is locked down, so it loads only signed modules" && cure "XFD_SIGN_KEY"; }
 untried() { securityfs && says 0 "^note *lockdown .*$LOCKED" && cure "XFD_SIGN_KEY"; }
 refused() {
-	! insmod "$MODULE" 2>/dev/null && says 1 "^WRONG *lockdown .*$LOCKED; it has refused one.*Lockdown: " &&
+	! insmod "$MODULE" 2>/dev/null && says 1 "^WRONG *lockdown .*$LOCKED; it has refused a module.*Lockdown: " &&
 		cure "sign xfd.ko .*mokutil --import"
 }
 

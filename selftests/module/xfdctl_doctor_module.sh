@@ -23,14 +23,14 @@ installed() {
 	outcome=$?
 	rm "/lib/modules/$1/modules.dep" && rmdir "/lib/modules/$1" && return $outcome
 }
-for_this_kernel() { installed "$(uname -r)" "installed and not loaded.*modprobe xfd"; }
+for_this_kernel() { installed "$(uname -r)" "installed but not loaded.*modprobe xfd"; }
 for_another_kernel() {
-	installed 6.18.0-other "installed for 6.18.0-other, and $(uname -r) runs" && cure "make host"
+	installed 6.18.0-other "installed for 6.18.0-other, but this kernel is $(uname -r)" && cure "make host"
 }
 
 in_charge() { load && module_is ok "handles first uses"; }
 disabled() {
-	echo 0 >$PATCH/enabled && until_true 30 is_unpatched && module_is note "loaded and disabled.*rmmod xfd, then modprobe"
+	echo 0 >$PATCH/enabled && until_true 30 is_unpatched && module_is note "loaded but disabled.*rmmod xfd, then modprobe"
 }
 removed() { rmmod xfd && module_is note "own code handles first uses"; }
 

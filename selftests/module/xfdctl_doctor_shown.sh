@@ -7,7 +7,7 @@
 
 # wrong ABOUT PATTERN CURE
 wrong() { says 1 "^WRONG *$1 .*$2" && cure "$3"; }
-program_did_not_look() { dies no-permission "no usable AMX" "mend what is wrong above"; }
+program_did_not_look() { dies no-permission "no usable AMX" "fix what is wrong above"; }
 nothing_works() { $DOCTOR >"$WORK/doctor"; no_line "^ok *permission" && no_line "^ok *first use" && no_line "^ok *XCR0"; }
 
 case $XFD_SHOWN in
@@ -27,14 +27,14 @@ no_palettes)
 	;;
 no_tile_state)
 	plan 3
-	check "no_tile_state" wrong XCR0 "shown without the registers' state.*(CPUID.DH.0:EAX is 0x[0-9a-f]*" "ARCH_REQ_XCOMP_GUEST_PERM"
+	check "no_tile_state" wrong XCR0 "reported without the registers' state.*(CPUID.DH.0:EAX is 0x[0-9a-f]*" "ARCH_REQ_XCOMP_GUEST_PERM"
 	check "nothing_is_said_to_work" nothing_works
 	check "a_program_that_did_not_look" program_did_not_look
 	;;
 no_xfd)
 	plan 4
-	check "no_xfd" wrong XFD "shown without XFD" "QEMU: -cpu host, or +xfd"
-	check "xcr0" wrong XCR0 "has not switched tiles on" "mend XFD first"
+	check "no_xfd" wrong XFD "reported without XFD" "QEMU: -cpu host, or +xfd"
+	check "xcr0" wrong XCR0 "has not enabled tiles" "fix XFD first"
 	check "nothing_is_said_to_work" nothing_works
 	check "a_program_that_did_not_look" program_did_not_look
 	;;

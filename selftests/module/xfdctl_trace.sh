@@ -48,7 +48,7 @@ ends() {
 # --- trace ------------------------------------------------------------------------------------
 
 without_the_module() {
-	runs 3 trace && has err 1 "^xfdctl: there are no trace events of xfd: the module is not loaded" && no_instance
+	runs 3 trace && has err 1 "^xfdctl: xfd is not loaded, so there is nothing to trace" && no_instance
 }
 
 five_steps() {
@@ -171,7 +171,7 @@ cut() {
 	until_true 30 grep -q "amx_dies.*xfd_first_use" "$WORK/cut" || return
 	kill -KILL $xfdctl
 	wait $xfdctl
-	runs 1 report "$WORK/cut" && has out 1 "^amx_dies" && has err 1 "it has no end: it was cut"
+	runs 1 report "$WORK/cut" && has out 1 "^amx_dies" && has err 1 "it was cut short: it has no end"
 }
 # A full disk stops it in the middle of a line.
 full() {

@@ -14,7 +14,7 @@ depmod "$release"
 says_what_is_missing() {
 	apt install /xfd/packages/xfd-dkms_*.deb
 	said=$(grep -h '^xfd: ' /var/lib/dkms/xfd/*/build/make.log)
-	[[ $said == "xfd: no module for $release: its Rust metadata is made from its source: install $source of version "* ]] ||
+	[[ $said == "xfd: no module for $release: its Rust metadata is built from the kernel's source: install $source of version "* ]] ||
 		{ echo "$said"; return 1; }
 	[ ! -e "$module" ]
 }

@@ -6,10 +6,11 @@ use clap::{Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-const DOCTOR_STATUS: &str = "Exit status: 0 nothing is wrong; 1 something is, or the program died; 2 wrong use; \
-                             3 it could not be found out.";
+const DOCTOR_STATUS: &str = "Exit status: 0 nothing is wrong; 1 something is wrong, or the program died; 2 wrong \
+                             use; 3 nothing is known to be wrong, and something could not be checked, or the program \
+                             could not be run.";
 
-/// Says whether AMX works on this machine, and if not, why; and who uses it.
+/// Show whether AMX works on this machine, why not, and who uses it.
 #[derive(Parser)]
 #[command(version, max_term_width = 100, disable_help_subcommand = true)]
 pub struct Arguments {
@@ -21,45 +22,47 @@ pub struct Arguments {
 /// What to do.
 #[derive(Subcommand)]
 pub enum Command {
-    /// Looks at everything that AMX needs, from the processor to a process, and says what is wrong and the cure
+    /// Check everything that AMX needs, from the processor to a process, and say what is wrong and how to fix it
     ///
-    /// With a program, runs that as well, and explains its death if AMX is the reason. It is traced (ptrace), so
-    /// it runs slower, and what is set-uid has no such rights. Nothing is changed, and no module is needed.
+    /// With a program, also run it, and explain its death if AMX is the reason. The program is traced (ptrace), so
+    /// it runs slower, and set-uid programs do not get their privileges. Nothing is changed, and the module is not
+    /// needed.
     #[command(after_help = DOCTOR_STATUS)]
     Doctor {
-        /// One JSON object for each line; a program's output goes to where errors go
+        /// Print one JSON object per line; the program's output goes to standard error
         #[arg(long)]
         json: bool,
         /// The program to run, and its arguments
         #[arg(last = true, value_name = "PROGRAM ARGS")]
         program: Vec<OsString>,
     },
-    /// Shows the module xfd: since when it is in charge, its counters and what they mean
+    /// Show the module xfd: whether it is in charge, its counters and what they mean
     #[command(after_help = watch::status::STATUS)]
     Status(watch::status::Arguments),
-    /// Shows who uses AMX: threads, processes or cgroups, what their tiles do, and the memory of their buffers
+    /// Show who uses AMX: threads, processes or cgroups, the state of their tiles, and the memory of their buffers
     #[command(after_help = watch::top::STATUS)]
     Top(watch::top::Arguments),
-    /// Writes counters, threads and memory for Prometheus, by way of the textfile collector of its node exporter
+    /// Write counters, threads and memory as metrics for the textfile collector of Prometheus' node exporter
     #[command(after_help = watch::metrics::STATUS)]
     Metrics(watch::metrics::Arguments),
-    /// Shows the five steps of each first use as they happen, and buffers that are taken and given back
+    /// Show the five steps of each first use as they happen, and buffers that are reclaimed and regrown
     ///
-    /// For root, and with the module. It has a tracing instance of its own, which goes when it ends.
+    /// Needs root and the module. It uses a tracing instance of its own, and removes it at the end.
     #[command(after_help = crate::trace::STATUS)]
     Trace(crate::trace::Arguments),
-    /// Writes what `trace` would show to a file, for `report`
+    /// Write what `trace` would show to a file, for `report`
     ///
-    /// Without a program until Ctrl-C. A record that was cut, by SIGKILL or a full disk, can be read as well.
+    /// Without a program it records until Ctrl-C. A record that was cut short, by SIGKILL or a full disk, can still
+    /// be read.
     #[command(after_help = crate::record::STATUS)]
     Record(crate::record::Arguments),
-    /// Sums up what `record` has written
+    /// Summarize what `record` has written
     #[command(after_help = crate::report::STATUS)]
     Report(crate::report::Arguments),
-    /// Writes man pages and completions of bash, fish and zsh into a folder, for a package
+    /// Write man pages and completions for bash, fish and zsh to a folder, for a package
     #[command(hide = true)]
     Generate {
-        /// It is made if it is not there
+        /// The folder, which is created if necessary
         folder: PathBuf,
     },
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What a package has beside the program, made from its command line.
+//! The man pages and completions of a package, generated from the command line's definition.
 
 use crate::cli::Arguments;
 use anyhow::Context;
@@ -7,11 +7,11 @@ use clap::CommandFactory;
 use clap_complete::Shell;
 use std::path::Path;
 
-/// Man pages and completions go to `folder`; the exit status.
+/// Writes man pages and completions to `folder`; returns the exit status.
 ///
 /// # Errors
 ///
-/// It cannot be written.
+/// A file cannot be written.
 pub fn all(folder: &Path) -> anyhow::Result<u8> {
     let cannot = || format!("cannot write to {}", folder.display());
     std::fs::create_dir_all(folder).with_context(cannot)?;
@@ -28,7 +28,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_of_them_are_there() {
+    fn every_command_has_a_page_and_completions() {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(all(&folder.path().join("new")).unwrap(), 0);
         let text = |name: &str| std::fs::read_to_string(folder.path().join("new").join(name)).unwrap();
@@ -41,8 +41,8 @@ mod tests {
         }
         for (command, status) in [
             ("trace", "126 or 127 if it cannot be run"),
-            ("record", "the record is whole"),
-            ("report", "1 it is cut"),
+            ("record", "the record is complete"),
+            ("report", "1 it was cut short"),
         ] {
             assert!(text(&format!("xfdctl-{command}.1")).contains(status), "{command}");
             assert!(text("xfdctl.bash").contains(command) && text("_xfdctl").contains(command), "{command}");

@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `xfdctl`: what is known about AMX on this machine. What needs no module works without it.
+//! `xfdctl`: the operator's tool for AMX. Commands that do not need the module work without it.
 
 mod cli;
 mod doctor;
 mod events;
 mod generate;
 mod module;
+mod output;
+mod paint;
+mod proc;
 mod record;
 mod report;
 mod root;
+mod signals;
 mod text;
 mod trace;
 mod watch;
@@ -17,7 +21,7 @@ use clap::Parser;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-/// What is asked for could not be found out.
+/// The exit status of a command that failed.
 const NOT_DONE: u8 = 3;
 
 fn main() -> ExitCode {
@@ -34,12 +38,17 @@ fn main() -> ExitCode {
     match done {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
-            let unread = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
-            // Whoever reads has enough.
-            if !error.downcast_ref().is_some_and(unread) {
-                let _ = writeln!(io::stderr(), "xfdctl: {error:#}");
+            // A reader that closes the pipe has seen enough: not worth a message.
+            let is_unread = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
+            if !error.downcast_ref().is_some_and(is_unread) {
+                complain(&error);
             }
             ExitCode::from(NOT_DONE)
         }
     }
+}
+
+/// Prints an error and its causes in one line.
+fn complain(error: &anyhow::Error) {
+    let _ = writeln!(io::stderr(), "xfdctl: {error:#}");
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Where `/proc` and `/sys` are: a test has its own.
+//! The folder that has `/proc` and `/sys`. Tests bring their own.
 
 use clap::Args;
 use std::path::PathBuf;
 
-/// The option of it, for commands that read nothing else.
+/// The option for it, for commands that read nothing else.
 #[derive(Args)]
 pub struct Root {
     /// The folder that has `proc` and `sys`.

@@ -1,41 +1,41 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Words for what events hold.
+//! Text for the values in events.
 
 use crate::events::event::{FirstUse, Verdict, Who};
 use anstyle::{AnsiColor, Style};
 
-/// The component that is tile data.
+/// The xstate component of tile data, as a mask.
 const TILE_DATA: u64 = 1 << 18;
 
-/// A name of a thread as it can be shown: what a terminal would obey is escaped.
+/// The name of a thread, with everything escaped that a terminal would interpret.
 pub fn name(who: &Who) -> String {
     who.comm.as_deref().map_or_else(|| "(gone)".to_owned(), plain)
 }
 
-/// Whether a terminal obeys it, or shows nothing: a name could look like another, or its line be turned around
-/// (bidirectional text).
+/// Whether a terminal interprets the character or shows nothing: it could make a name look like another one, or
+/// reverse its line (bidirectional text).
 pub fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
         || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
-/// Text without such characters.
+/// The text with such characters escaped.
 pub fn plain(text: &str) -> String {
     text.chars().flat_map(|c| if is_hidden(c) { c.escape_default().collect() } else { vec![c] }).collect()
 }
 
-/// So many of something.
+/// A number and its noun, in the plural if need be.
 pub fn count(number: u64, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
-/// Seconds with microseconds.
+/// Nanoseconds as seconds with six decimals.
 pub fn seconds(ns: u64) -> String {
     format!("{}.{:06}", ns / 1_000_000_000, ns % 1_000_000_000 / 1000)
 }
 
-/// What `IA32_XFD_ERR` names.
+/// The components in `IA32_XFD_ERR`.
 pub fn facility(mask: u64) -> String {
     match mask {
         TILE_DATA => "tile data".into(),
@@ -47,18 +47,18 @@ pub fn facility(mask: u64) -> String {
     }
 }
 
-/// Whether the process may use all that was used.
+/// Whether the process has permission for all components that were used.
 pub fn is_permitted(first: &FirstUse) -> bool {
     first.xfd_err & !first.permitted == 0
 }
 
-/// What comes of it, and its colour.
+/// The outcome of a first use, and its colour.
 pub fn end(verdict: Verdict) -> (&'static str, Style) {
     match verdict {
         Verdict::Resume => ("back to the instruction", AnsiColor::Green.on_default()),
         Verdict::Sigill => ("SIGILL", AnsiColor::Red.on_default().bold()),
         Verdict::Sigsegv => ("SIGSEGV", AnsiColor::Red.on_default().bold()),
-        Verdict::Unknown => ("an end that this xfdctl does not know", Style::new()),
+        Verdict::Unknown => ("an outcome that this xfdctl does not know", Style::new()),
     }
 }
 
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_of_a_name_reaches_the_terminal() {
+    fn a_name_cannot_control_the_terminal() {
         let who = |comm: &str| Who { comm: Some(comm.into()), ..Who::default() };
         assert_eq!(name(&who("a\x1b[2J\nb ü")), "a\\u{1b}[2J\\nb ü");
         assert_eq!(name(&who("a\u{202e}b\u{200b}c\u{feff}")), "a\\u{202e}b\\u{200b}c\\u{feff}");
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_have_words() {
+    fn numbers_as_text() {
         assert_eq!(seconds(12_345_678_901), "12.345678");
         assert_eq!((count(1, "event"), count(0, "CPU")), ("1 event".into(), "0 CPUs".into()));
         assert_eq!((facility(TILE_DATA).as_str(), facility(0).as_str()), ("tile data", "nothing"));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `xfdctl trace`, `record` and `report` as they are called: what they say where something is missing, and of files.
+//! `xfdctl trace`, `record` and `report` on the command line: errors where something is missing, and reports of files.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ fn xfdctl(folder: &Path, args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_xfdctl")).args(args).current_dir(folder).output().unwrap()
 }
 
-/// Exit status, output, errors.
+/// The exit status, output and errors.
 fn said(folder: &Path, args: &[&str]) -> (Option<i32>, String, String) {
     let output = xfdctl(folder, args);
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
@@ -22,9 +22,10 @@ fn events(count: u64) -> String {
         let (comm, verdict) = if n % 3 == 0 { ("a\\u001b[31m", "sigill") } else { ("amx_load", "resume") };
         let size_after = if n % 3 == 0 { 2560 } else { 10752 };
         format!(
-            "{{\"ns\":{},\"cpu\":0,\"tid\":{n},\"tgid\":7,\"comm\":\"{comm}\",\"cgroup\":\"/a\",\"event\":\"xfd_first_use\",\
-             \"xfd_err\":262144,\"xfd_err_after\":0,\"permitted\":396007,\"size_before\":2560,\"size_after\":{size_after},\
-             \"xfd_before\":262144,\"xfd_after\":0,\"verdict\":\"{verdict}\",\"tsc\":{}}}\n",
+            "{{\"ns\":{},\"cpu\":0,\"tid\":{n},\"tgid\":7,\"comm\":\"{comm}\",\"cgroup\":\"/a\",\
+             \"event\":\"xfd_first_use\",\"xfd_err\":262144,\"xfd_err_after\":0,\"permitted\":396007,\
+             \"size_before\":2560,\"size_after\":{size_after},\"xfd_before\":262144,\"xfd_after\":0,\
+             \"verdict\":\"{verdict}\",\"tsc\":{}}}\n",
             1_000_000_000 + n * 1000,
             100 + n
         )
@@ -43,13 +44,13 @@ fn folder(text: &str) -> TempDir {
 }
 
 #[test]
-fn a_record_is_summed_up() {
+fn a_record_is_summarized() {
     let folder = folder(&[HEADER, &events(4), END].concat());
     let (status, out, err) = said(folder.path(), &["report", "--by", "comm"]);
     assert_eq!((status, err.as_str()), (Some(0), ""));
     let lines: Vec<Vec<_>> = out.lines().map(|line| line.split_whitespace().collect()).collect();
     assert_eq!(lines[0].join(" "), "4 events in 0.000003 s; Linux 7.3.4, xfd 0.1, 2 CPUs");
-    assert_eq!(lines[1].join(" "), "2 events are left out: their threads had ended before they could be looked at");
+    assert_eq!(lines[1].join(" "), "2 events are left out: their threads had ended before they could be looked up");
     assert_eq!(lines[3].join(" "), "name first uses granted denied ticks min median max bytes");
     assert_eq!(lines[4].join(" "), "a\\u{1b}[31m 2 0 2 100 100 103 0");
     assert_eq!(lines[5].join(" "), "amx_load 2 2 0 101 101 102 16384");
@@ -71,13 +72,13 @@ fn when_it_happened() {
 }
 
 #[test]
-fn a_cut_one_is_shown_and_said() {
+fn a_record_that_was_cut_short_is_shown() {
     let whole = [HEADER, &events(4), END].concat();
     let folder = folder(&whole[..whole.len() - END.len() - 10]);
     let (status, out, err) = said(folder.path(), &["report"]);
     assert_eq!(
         (status, err.as_str()),
-        (Some(1), "xfdctl: xfdctl.record: it has no end: it was cut, and what is there is shown\n")
+        (Some(1), "xfdctl: xfdctl.record: it was cut short: it has no end, and what it has is shown\n")
     );
     assert!(out.starts_with("3 events"), "{out}");
     let (status, out, _) = said(folder.path(), &["report", "--json"]);
@@ -85,16 +86,15 @@ fn a_cut_one_is_shown_and_said() {
 }
 
 #[test]
-fn what_is_no_record_has_one_line() {
+fn a_file_that_is_not_a_record_is_one_line() {
     let wrong = |text: &str| {
         let (status, out, err) = said(folder(text).path(), &["report"]);
         assert_eq!((status, out.as_str(), err.lines().count()), (Some(3), "", 1), "{err}");
         err
     };
-    assert_eq!(wrong("hello\n"), "xfdctl: xfdctl.record: line 1: this is no record of xfdctl\n");
-    assert!(
-        wrong(&[HEADER, "hello\n", END].concat()).starts_with("xfdctl: xfdctl.record: line 2: this is no event: ")
-    );
+    assert_eq!(wrong("hello\n"), "xfdctl: xfdctl.record: line 1: this is not a record of xfdctl\n");
+    assert!(wrong(&[HEADER, "hello\n", END].concat())
+        .starts_with("xfdctl: xfdctl.record: line 2: this is not an event: "));
     let (status, _, err) = said(Path::new("/"), &["report", "/no/such/file"]);
     assert_eq!(
         (status, err.as_str()),
@@ -103,7 +103,7 @@ fn what_is_no_record_has_one_line() {
 }
 
 #[test]
-fn nobody_reads_it() {
+fn a_closed_pipe_is_no_error_message() {
     let folder = folder(&[HEADER, &events(20_000), END].concat());
     let mut child = Command::new(env!("CARGO_BIN_EXE_xfdctl"))
         .arg("report")
@@ -118,21 +118,25 @@ fn nobody_reads_it() {
 }
 
 #[test]
-fn where_there_is_nothing_to_trace_it_is_said() {
+fn what_tracing_lacks_is_named() {
     let root = tempfile::tempdir().unwrap();
     let at = |command: &str, rest: &[&str]| {
         let args = [&[command, "--root", root.path().to_str().unwrap()], rest].concat();
         said(root.path(), &args)
     };
-    let none = "xfdctl: tracefs is not mounted: mount -t tracefs tracefs /sys/kernel/tracing\n";
-    assert_eq!(at("trace", &[]), (Some(3), String::new(), none.into()));
-    assert_eq!(at("record", &[]), (Some(3), String::new(), none.into()));
-    // With a program it is this status, and the program is not run.
-    assert_eq!(at("trace", &["--", "touch", "begun"]), (Some(125), String::new(), none.into()));
+    let not_loaded = "xfdctl: xfd is not loaded, so there is nothing to trace (modprobe xfd)\n";
+    let no_tracefs = "xfdctl: tracefs is not mounted: mount -t tracefs tracefs /sys/kernel/tracing\n";
+    for why in [not_loaded, no_tracefs] {
+        assert_eq!(at("trace", &[]), (Some(3), String::new(), why.into()));
+        assert_eq!(at("record", &[]), (Some(3), String::new(), why.into()));
+        // With a program the status is this one, and the program is not run.
+        assert_eq!(at("trace", &["--", "touch", "begun"]), (Some(125), String::new(), why.into()));
+        fs::create_dir_all(root.path().join("sys/module/xfd")).unwrap();
+    }
     fs::create_dir_all(root.path().join("sys/kernel/tracing/instances")).unwrap();
     let (status, _, err) = at("record", &["--", "touch", "begun"]);
     assert_eq!(status, Some(125));
-    assert!(err.contains("the module is not loaded (modprobe xfd)"), "{err}");
+    assert!(err.contains("sys/kernel/tracing/events/xfd is missing"), "{err}");
     assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1, "no record, and no program");
     assert_eq!(at("trace", &["--verdict", "sigfpe"]).0, Some(2));
 }

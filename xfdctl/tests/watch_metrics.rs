@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `metrics` as files, and what Prometheus says to them.
+//! `xfdctl metrics`: the files that it writes, and whether Prometheus accepts them.
 
 mod support;
 
@@ -12,8 +12,8 @@ use std::process::{Command, Stdio};
 use support::{until, Tree};
 
 #[test]
-#[cfg_attr(not(has_promtool), ignore = "there is no promtool here (Debian's package prometheus)")]
-fn promtool_has_nothing_to_say() {
+#[cfg_attr(not(has_promtool), ignore = "promtool is not installed (Debian's package prometheus)")]
+fn promtool_accepts_the_metrics() {
     let by_cgroup = Tree::loaded();
     by_cgroup.threads(&["1 1 live 0 0 12288 0 0 9 a".into()]);
     for text in [
@@ -44,11 +44,12 @@ fn a_file_is_replaced() {
     nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
     let output = tree.run(&["metrics", "--output", fifo.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(3));
-    let expected = format!("xfdctl: cannot write {}: it is there, and no ordinary file\n", fifo.display());
+    let expected = format!("xfdctl: cannot write {}: it exists and is not a regular file\n", fifo.display());
     assert_eq!(String::from_utf8(output.stderr).unwrap(), expected);
 }
 
-/// Each look at the file finds a whole one, while numbers change and the module goes; signals end it, and leave that.
+/// A reader always finds a complete file, while numbers change and the module is removed. Signals end the watch and
+/// leave the file.
 #[test]
 fn a_watch_leaves_a_whole_file() {
     for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
@@ -78,9 +79,9 @@ fn a_watch_leaves_a_whole_file() {
     }
 }
 
-/// A watch goes on where the disk was full, or the folder away, and says so.
+/// A watch reports a full disk or a missing folder, and goes on.
 #[test]
-fn a_watch_outlives_what_it_cannot_write() {
+fn a_watch_survives_write_errors() {
     let (tree, folder) = (Tree::loaded(), tempfile::tempdir().unwrap());
     let (inner, away) = (folder.path().join("inner"), folder.path().join("away"));
     fs::create_dir(&inner).unwrap();
@@ -95,7 +96,7 @@ fn a_watch_outlives_what_it_cannot_write() {
     let mut said = std::io::BufReader::new(child.stderr.take().unwrap());
     let mut line = String::new();
     std::io::BufRead::read_line(&mut said, &mut line).unwrap();
-    assert!(line.contains("cannot write") && line.ends_with("it is tried again\n"), "{line}");
+    assert!(line.contains("cannot write") && line.ends_with("; will try again\n"), "{line}");
     fs::create_dir(&inner).unwrap();
     until("another file", || path.exists());
     kill(Pid::from_raw(child.id().try_into().unwrap()), Signal::SIGTERM).unwrap();

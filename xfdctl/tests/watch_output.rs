@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What `status`, `top` and `metrics` print, and how they exit.
+//! What `xfdctl status`, `top` and `metrics` print, and how they exit.
 
 mod support;
 
@@ -28,12 +28,18 @@ fn status_as_text() {
             "for 16m 30s\n",
             "livepatch   enabled\n",
             "parameters  pool 64, reclaim_ms 1000\n",
-            "first_uses    90   0.09 first uses served",
-            "pooled         2        now: buffers kept",
-            "news           5        not known to this xfdctl\n",
+            "counters    since the module was loaded; --interval SECONDS adds rates\n",
+            "first_uses    90 first uses served",
+            "pooled         2 now: buffers kept",
+            "news           5 not known to this xfdctl\n",
         ],
     );
-    assert!(!text.contains('\u{1b}'), "colours in a pipe");
+    let text = Tree::loaded().text(0, &["status", "--interval", "0.01"]);
+    has(
+        &text,
+        &["loaded; rates are of this interval\n", "COUNT RATE/S", "first_uses    90      0 first uses served"],
+    );
+    assert!(!text.contains('\u{1b}'), "no colours in a pipe");
 }
 
 #[test]
@@ -55,7 +61,7 @@ fn the_kernels_own_code_in_charge() {
     let tree = Tree::loaded();
     tree.write("proc/xfd/counters", "first_uses 9\nin_charge_since_ms 0\n");
     tree.write("sys/kernel/livepatch/xfd/enabled", "0\n");
-    has(&tree.text(1, &["status"]), &["in charge   no: the kernel's own code is\n", "disabled", "no rates yet"]);
+    has(&tree.text(1, &["status"]), &["in charge   no: the kernel's own code is\n", "disabled"]);
     assert_eq!(tree.json(1, &["status", "--json"])["in_charge"], false);
     has(&tree.text(0, &["top"]), &["not in charge: the kernel's own code is"]);
 }
@@ -79,12 +85,12 @@ fn without_the_module() {
 }
 
 #[test]
-fn what_cannot_be_read_is_one_line() {
-    let strange = Tree::loaded();
-    strange.write("proc/xfd/counters", "first_uses many\n");
+fn an_unreadable_file_is_one_line() {
+    let broken = Tree::loaded();
+    broken.write("proc/xfd/counters", "first_uses many\n");
     let halfway = Tree::loaded();
     std::fs::remove_dir_all(halfway.path().join("proc/xfd")).unwrap();
-    for (tree, why) in [(strange, "line 1: \"first_uses many\""), (halfway, "it comes or goes now (try again)")] {
+    for (tree, why) in [(broken, "line 1: \"first_uses many\""), (halfway, "being loaded or removed (try again)")] {
         for watch in WATCHES {
             let output = tree.run(watch);
             let error = String::from_utf8(output.stderr).unwrap();
@@ -99,7 +105,7 @@ fn what_cannot_be_read_is_one_line() {
 fn wrong_use() {
     let tree = Tree::loaded();
     for (wrong, why) in [
-        (&["top", "--by", "cgroup", "--sort", "comm"][..], "no such column here, but threads, running"),
+        (&["top", "--by", "cgroup", "--sort", "comm"][..], "this table has no such column; it has threads, running"),
         (&["top", "--interval", "0"], "0.01 or more"),
         (&["top", "-n", "0"], "0 is not in"),
         (&["status", "--interval", "nan"], "0.01 or more"),
@@ -118,7 +124,7 @@ fn top_by_thread() {
         &text,
         &[
             "xfd 0.1.0 on Linux 7.3.4, in charge for 16m 30s\n",
-            "first uses 90 (0.09/s), reclaimed 3 (<0.01/s), regrown 0, denied 0 (0/s); rates are since it took charge\n",
+            "first uses 90, reclaimed 3, regrown 0, denied 0\n",
             "4 threads: 1 live, 1 idle, 1 reclaimed, 1 permitted; buffers 24.0 KiB, of vCPUs 16.0 KiB\n",
             "\nPID TID STATE     SINCE BUFFER  VCPU COMM      CGROUP\n",
             "\n 70  71 live        3ms  12.0K     - worker 1  /a.slice/b.service\n",
@@ -133,7 +139,7 @@ fn top_by_thread() {
 }
 
 #[test]
-fn top_of_sums() {
+fn top_by_process_and_cgroup() {
     let tree = Tree::loaded();
     has(
         &tree.text(0, &["top", "--by", "process"]),
@@ -152,7 +158,7 @@ fn top_of_sums() {
 }
 
 #[test]
-fn whoever_sees_his_own_threads_is_told() {
+fn an_ordinary_user_is_told_what_is_missing() {
     let tree = Tree::loaded();
     tree.write("proc/self/status", "CapEff:\t0000000000000000\n");
     tree.threads(&[]);
@@ -161,7 +167,7 @@ fn whoever_sees_his_own_threads_is_told() {
     has(&tree.text(0, &["metrics"]), &["xfd_sees_all_threads 0\n"]);
 }
 
-/// The second of two looks has the rates of the time between.
+/// The second reading has the rates of the time in between.
 #[test]
 fn rates_of_an_interval() {
     let tree = Tree::loaded();
@@ -186,7 +192,7 @@ fn rates_of_an_interval() {
 }
 
 #[test]
-fn nobody_reads_and_nothing_is_said() {
+fn a_closed_pipe_is_no_error_message() {
     let tree = Tree::loaded();
     for arguments in [&["status"][..], &["status", "--json"], &["top"], &["top", "--json", "-n", "9"], &["metrics"]] {
         let (ours, theirs) = std::io::pipe().unwrap();

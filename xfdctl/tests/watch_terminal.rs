@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `top` on a terminal: what it shows, what keys do, and that it gives the terminal back.
+//! `xfdctl top` on a terminal: what it shows, what the keys do, and that it gives the terminal back.
 
 mod support;
 
@@ -11,7 +11,7 @@ use support::Tree;
 
 const TAKES: &str = "\u{1b}[?1049h";
 const GIVES_BACK: &str = "\u{1b}[?1049l";
-/// Longer than a test waits.
+/// An interval that is longer than any test.
 const NEVER: &str = "3600";
 
 fn start(tree: &Tree, interval: &str) -> Terminal {
@@ -49,7 +49,7 @@ fn keys() {
 }
 
 #[test]
-fn more_lines_than_there_is_room_for() {
+fn more_lines_than_fit() {
     let tree = Tree::loaded();
     let line = |tid| format!("1000 {tid} live 0x602e7 0x202e7 12288 0 3 1 t{tid}.");
     tree.threads(&(1000..4000).map(line).collect::<Vec<_>>());
@@ -67,7 +67,7 @@ fn more_lines_than_there_is_room_for() {
 }
 
 #[test]
-fn ctrl_c_is_an_end_as_well() {
+fn ctrl_c_ends_it() {
     let tree = Tree::loaded();
     let mut terminal = start(&tree, NEVER);
     terminal.type_keys("\u{3}");
@@ -76,7 +76,7 @@ fn ctrl_c_is_an_end_as_well() {
 }
 
 #[test]
-fn signals() {
+fn signals_end_it() {
     let tree = Tree::loaded();
     for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
         let mut terminal = start(&tree, NEVER);
@@ -86,9 +86,50 @@ fn signals() {
     }
 }
 
-/// A shell gets the terminal as it was, and gives it again.
+/// After Ctrl-S, or on a stalled connection, signals and keys still end it.
 #[test]
-fn a_stop_and_its_end() {
+fn nobody_reads_what_it_draws() {
+    let tree = Tree::loaded();
+    let line = |tid| format!("1000 {tid} live 0x602e7 0x202e7 12288 0 3 1 t{tid}.");
+    tree.threads(&(1000..4000).map(line).collect::<Vec<_>>());
+    let ends: [(fn(&Terminal), _); 3] = [
+        (|terminal| terminal.signal(Signal::SIGTERM), Some(Signal::SIGTERM as i32)),
+        (|terminal| terminal.signal(Signal::SIGHUP), Some(Signal::SIGHUP as i32)),
+        (|terminal| terminal.type_keys("\u{3}"), None),
+    ];
+    for (end, signal) in ends {
+        let mut terminal = start(&tree, NEVER);
+        // More than a terminal buffers.
+        terminal.resize(80, 2000);
+        terminal.fill();
+        end(&terminal);
+        assert_eq!(terminal.end_unread().signal(), signal);
+        terminal.expect_as_before();
+    }
+}
+
+/// Whoever starts reading again gets the whole frame.
+#[test]
+fn a_frame_that_was_interrupted_is_completed() {
+    let tree = Tree::loaded();
+    let line = |tid| format!("1000 {tid} live 0x602e7 0x202e7 12288 0 3 1 t{tid}.");
+    tree.threads(&(1000..4000).map(line).collect::<Vec<_>>());
+    let mut terminal = start(&tree, NEVER);
+    terminal.resize(80, 2000);
+    terminal.fill();
+    terminal.type_keys("p");
+    terminal.resize(80, 24);
+    terminal.expect("PID THREADS RUNNING");
+    terminal.expect("1000    3000");
+    assert!(terminal.shown.contains("t2900."));
+    assert_eq!(terminal.screen().lines().filter(|line| line.contains("1000")).count(), 1);
+    terminal.type_keys("q");
+    assert!(terminal.end().success());
+}
+
+/// When it is stopped by Ctrl-Z, the shell gets the terminal as it was; `fg` resumes it.
+#[test]
+fn it_is_stopped_and_continued() {
     let tree = Tree::loaded();
     let mut shell = Command::new("sh");
     shell.args(["-c", r#"set -m; "$@"; stty -a; echo "stopped: $?"; read -r go; fg; stty -a; echo ended: $?"#, "sh"]);
@@ -114,7 +155,7 @@ fn its_window_is_closed() {
     for interval in ["0.01", NEVER] {
         let tree = Tree::loaded();
         let status = start(&tree, interval).hang_up();
-        // By the signal, or because it could not draw.
+        // Either by the signal, or because it could not draw.
         assert!(status.signal() == Some(Signal::SIGHUP as i32) || status.code() == Some(3), "{status}");
     }
 }
@@ -141,20 +182,20 @@ fn numbers_sizes_and_the_module_change() {
 }
 
 #[test]
-fn another_size_is_seen_at_once() {
+fn a_new_size_is_drawn_at_once() {
     let tree = Tree::loaded();
     let mut terminal = start(&tree, NEVER);
     let before = terminal.shown.len();
     terminal.resize(60, 10);
     while !terminal.shown[before..].contains("quit") {
-        assert!(terminal.read(60_000), "not drawn again");
+        assert!(terminal.read(60_000), "it was not redrawn");
     }
     terminal.type_keys("q");
     assert!(terminal.end().success());
 }
 
 #[test]
-fn colours_if_they_are_wanted() {
+fn colours_unless_they_are_unwanted() {
     let tree = Tree::loaded();
     let reversed = "\u{1b}[7m";
     assert!(start(&tree, NEVER).shown.contains(reversed));
@@ -185,7 +226,7 @@ fn lines_fit_into_80_columns() {
     }
 }
 
-/// One that cannot move its cursor gets text.
+/// A terminal that cannot move its cursor gets plain text.
 #[test]
 fn a_dumb_terminal() {
     let tree = Tree::loaded();

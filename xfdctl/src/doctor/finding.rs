@@ -1,55 +1,56 @@
 // SPDX-License-Identifier: GPL-2.0
-//! One line of the doctor's.
+//! One line of the doctor's output.
 
+use crate::paint;
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 use std::io::{self, Write};
 
-/// How it is.
+/// The verdict on what was checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
-    /// As it should be.
+    /// It is as it should be.
     Ok,
-    /// Worth knowing, and not wrong.
+    /// It is worth knowing, and not wrong.
     Note,
-    /// AMX does not work, or not always, because of it.
+    /// It keeps AMX from working, at least sometimes.
     Wrong,
-    /// It cannot be seen from here.
+    /// It could not be checked.
     Unknown,
 }
 
-/// What was found about one thing.
+/// The result of a check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// What it is about.
+    /// What was checked, in a word or two.
     pub about: &'static str,
-    /// How that is.
+    /// The verdict.
     pub state: State,
-    /// In a sentence.
+    /// What was found, in a sentence.
     pub what: String,
-    /// What to do, if there is anything.
+    /// What to do about it, if there is anything to do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cure: Option<String>,
 }
 
 impl Finding {
-    /// As it should be.
+    /// It is as it should be.
     pub fn ok(about: &'static str, what: impl Into<String>) -> Self {
         Self::new(about, State::Ok, what, None)
     }
 
-    /// Worth knowing.
+    /// It is worth knowing.
     pub fn note(about: &'static str, what: impl Into<String>) -> Self {
         Self::new(about, State::Note, what, None)
     }
 
-    /// Wrong, with its cure.
+    /// It is wrong, and this is what to do about it.
     pub fn wrong(about: &'static str, what: impl Into<String>, cure: impl Into<String>) -> Self {
         Self::new(about, State::Wrong, what, Some(cure.into()))
     }
 
-    /// Not to be seen from here.
+    /// It could not be checked.
     pub fn unknown(about: &'static str, what: impl Into<String>) -> Self {
         Self::new(about, State::Unknown, what, None)
     }
@@ -59,11 +60,11 @@ impl Finding {
     }
 }
 
-/// Prints one: a JSON object, or a line and its cure below it. Lines are broken on a terminal only.
+/// Prints a finding: a JSON object, or a line with what to do below it. Lines are wrapped only on a terminal.
 ///
 /// # Errors
 ///
-/// Nobody reads it any more.
+/// Nobody reads the output.
 pub fn print(finding: &Finding, json: bool) -> io::Result<()> {
     let mut out = anstream::stdout().lock();
     if json {
@@ -76,16 +77,11 @@ pub fn print(finding: &Finding, json: bool) -> io::Result<()> {
         State::Unknown => ("unknown", AnsiColor::Yellow.on_default()),
     };
     let indent = " ".repeat(22);
-    let broken = |text: &str| match terminal_size::terminal_size() {
-        Some((width, _)) => {
-            let width = usize::from(width.0).saturating_sub(indent.len()).max(30);
-            textwrap::wrap(text, width).join(&format!("\n{indent}"))
-        }
-        None => text.to_owned(),
-    };
-    writeln!(out, "{style}{word:<8}{style:#}{:<14}{}", finding.about, broken(&finding.what))?;
+    let width = paint::width().map(|width| width.saturating_sub(indent.len()).max(30));
+    let wrapped = |text: &str| paint::lines(text, width).join(&format!("\n{indent}"));
+    writeln!(out, "{style}{word:<8}{style:#}{:<14}{}", finding.about, wrapped(&finding.what))?;
     if let Some(cure) = &finding.cure {
-        writeln!(out, "{:<22}{}", "        do this:", broken(cure))?;
+        writeln!(out, "{:<22}{}", "        do this:", wrapped(cure))?;
     }
     out.flush()
 }

@@ -1,30 +1,30 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The instruction that met an exception.
+//! The instruction that raised an exception.
 
 use super::tracee::Fault;
 use iced_x86::{CpuidFeature, Decoder, DecoderOptions, Formatter, IntelFormatter, Mnemonic, OpKind};
 
-/// What it is.
+/// A decoded instruction.
 pub struct Instruction {
-    /// As an assembler writes it.
+    /// Its disassembly.
     pub text: String,
-    /// It is one of AMX.
+    /// It is an AMX instruction.
     pub is_amx: bool,
-    /// LDTILECFG.
+    /// It is LDTILECFG.
     pub loads_config: bool,
     /// It reads or writes memory.
     pub has_address: bool,
-    /// What it takes.
+    /// The features that it needs.
     pub features: &'static [CpuidFeature],
 }
 
-/// The one that met `fault`.
+/// Decodes the instruction that raised `fault`.
 pub fn instruction(fault: &Fault) -> Instruction {
     let decoded = Decoder::with_ip(64, &fault.bytes, fault.ip, DecoderOptions::NONE).decode();
     let features = decoded.cpuid_features();
     let mut text = String::new();
     if fault.bytes.is_empty() {
-        text.push_str("where nothing can be read");
+        text.push_str("in unreadable memory");
     } else if decoded.is_invalid() {
         text.push_str("an unknown instruction");
     } else {

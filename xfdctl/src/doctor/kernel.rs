@@ -1,26 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Whether the kernel gives tiles on request, and who else may answer for it.
+//! Whether the kernel grants tiles on request, or something else answers in its place.
 
 use super::cure;
 use super::finding::Finding;
 use super::trial::{self, Answer};
+use crate::proc;
 use nix::errno::Errno;
+use std::path::Path;
 use xcomp::Error;
 
 const ABOUT: &str = "kernel";
 
-/// All about it, on a processor about which `nothing_is_wrong`, or something is.
-pub fn look(nothing_is_wrong: bool) -> Vec<Finding> {
-    vec![judge(&release(), trial::supported(), nothing_is_wrong)]
+/// Checks the kernel. `nothing_is_wrong` is about the processor.
+pub fn check(nothing_is_wrong: bool) -> Vec<Finding> {
+    vec![judge(&proc::kernel_release(Path::new("/")), trial::supported(), nothing_is_wrong)]
 }
 
-/// What the kernel calls itself.
-pub fn release() -> String {
-    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease");
-    release.map_or_else(|_| "of unknown release".into(), |release| release.trim().to_owned())
-}
-
-/// Whether `release` is this one or later; also if it cannot be read.
+/// Whether `release` is at least `first`. A release that cannot be parsed counts as new.
 pub fn is_from(release: &str, first: (u32, u32)) -> bool {
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse);
     match (numbers.next(), numbers.next()) {
@@ -29,13 +25,13 @@ pub fn is_from(release: &str, first: (u32, u32)) -> bool {
     }
 }
 
-/// What this kernel itself does not answer to a request for tiles.
+/// Describes an answer to a request for tiles that cannot come from this kernel.
 pub fn not_the_kernels(answer: Answer) -> String {
     match answer {
-        Answer::Killed(signal) => format!("whoever asks is killed by {signal}: a seccomp filter does that"),
+        Answer::Killed(signal) => format!("a process that asks is killed by {signal}: a seccomp filter does that"),
         Answer::Refused(error) => {
             let errno = Errno::from_raw(error.errno());
-            format!("refused with {errno:?}, which is not this kernel's answer: a seccomp filter gives it")
+            format!("refused with {errno:?}, which this kernel never returns: a seccomp filter does")
         }
         Answer::Yes | Answer::No => "answered".into(),
     }
@@ -43,19 +39,19 @@ pub fn not_the_kernels(answer: Answer) -> String {
 
 fn judge(release: &str, gives_tiles: nix::Result<Answer>, nothing_is_wrong: bool) -> Finding {
     match gives_tiles {
-        Err(error) => Finding::unknown(ABOUT, format!("no test process can be made to ask Linux {release}: {error}")),
+        Err(error) => Finding::unknown(ABOUT, format!("cannot create a process to ask Linux {release}: {error}")),
         Ok(Answer::Yes) => {
-            Finding::ok(ABOUT, format!("Linux {release} gives tiles to processes that ask (ARCH_GET_XCOMP_SUPP)"))
+            Finding::ok(ABOUT, format!("Linux {release} grants tiles to processes that ask (ARCH_GET_XCOMP_SUPP)"))
         }
         Ok(Answer::No) if nothing_is_wrong => Finding::wrong(
             ABOUT,
             format!(
-                "Linux {release} gives no tiles, though the processor has them (ARCH_GET_XCOMP_SUPP lacks bit 18)"
+                "Linux {release} grants no tiles, though the processor has them (ARCH_GET_XCOMP_SUPP lacks bit 18)"
             ),
             "look for clearcpuid=, noxsave and noxsaves in /proc/cmdline, and for x86/fpu in the kernel log",
         ),
         Ok(Answer::No) => {
-            Finding::note(ABOUT, format!("Linux {release} gives no tiles, because of what is wrong above"))
+            Finding::note(ABOUT, format!("Linux {release} grants no tiles, because of what is wrong above"))
         }
         Ok(Answer::Refused(Error::NotKnown)) if !is_from(release, (5, 16)) => Finding::wrong(
             ABOUT,
@@ -76,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_answer_has_its_line() {
+    fn each_answer_has_a_verdict() {
         let state = |answer, processor| judge("6.1", Ok(answer), processor).state;
         assert_eq!(state(Answer::Yes, true), State::Ok);
         assert_eq!(state(Answer::No, true), State::Wrong);

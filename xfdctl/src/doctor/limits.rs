@@ -1,34 +1,34 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Limits of this process's memory, and so of those it starts: of its cgroup and those above it, and of its address
-//! space. The kernel's buffers count against neither; what a program computes on does.
+//! Memory limits that this process has, and programs that it starts: of its cgroup and the ones above it, and of its
+//! address space. The kernel's buffers are charged to neither, but a program's data is.
 
 use super::finding::Finding;
+use crate::proc;
 use nix::sys::resource::{getrlimit, Resource, RLIM_INFINITY};
 use std::fs;
 use std::path::Path;
 
 const ABOUT: &str = "limits";
-/// Less than this is worth a word: no program with tiles gets by on it.
+/// Less than this is reported: no program that uses tiles can run in it.
 const LITTLE: u64 = 16 << 20;
 
-/// All about them.
-pub fn look() -> Vec<Finding> {
+/// Checks the limits.
+pub fn check() -> Vec<Finding> {
     let address_space = getrlimit(Resource::RLIMIT_AS).map_or(RLIM_INFINITY, |(soft, _)| soft);
     let mut findings = Vec::from_iter(of_cgroup(Path::new("/")));
     findings.extend(of_address_space(address_space));
     if findings.is_empty() {
         findings.push(Finding::ok(
             ABOUT,
-            "neither the memory of its cgroup (memory.max) nor address space (ulimit -v) is short",
+            "neither the memory of the cgroup (memory.max) nor the address space (ulimit -v) is short",
         ));
     }
     findings
 }
 
-/// What is left in the tightest cgroup, if that is little.
+/// Reports the cgroup that has the least memory left, if that is little.
 fn of_cgroup(root: &Path) -> Option<Finding> {
-    let groups = fs::read_to_string(root.join("proc/self/cgroup")).ok()?;
-    let own = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    let own = proc::cgroup(&root.join("proc/self"))?;
     let mounted = root.join("sys/fs/cgroup");
     let number = |folder: &Path, file: &str| -> Option<u64> {
         fs::read_to_string(folder.join(file)).ok()?.trim().parse().ok()
@@ -40,14 +40,14 @@ fn of_cgroup(root: &Path) -> Option<Finding> {
         let name = folder.strip_prefix(&mounted).unwrap_or(folder);
         Some((left, max, name.display().to_string()))
     };
-    let path = mounted.join(own);
+    let path = mounted.join(own.trim_start_matches('/'));
     let tightest = path.ancestors().take_while(|folder| folder.starts_with(&mounted)).filter_map(of).min()?;
     let (left, max, name) = tightest;
     (left < LITTLE).then(|| {
         Finding::wrong(
             ABOUT,
             format!(
-                "the cgroup /{name} may use {} KiB more of its {} KiB; then the kernel kills a process there",
+                "the cgroup /{name} has {} KiB left of its {} KiB; after that the kernel kills a process in it",
                 left >> 10,
                 max >> 10
             ),
@@ -56,7 +56,7 @@ fn of_cgroup(root: &Path) -> Option<Finding> {
     })
 }
 
-/// Bytes of files that the cgroup is charged for: the kernel drops them before it kills anybody.
+/// The page cache that the cgroup is charged for: the kernel drops it before it kills a process.
 fn page_cache(folder: &Path) -> u64 {
     let text = fs::read_to_string(folder.join("memory.stat")).unwrap_or_default();
     let lines = text.lines().filter_map(|line| line.split_once(' '));
@@ -69,7 +69,11 @@ fn of_address_space(bytes: u64) -> Option<Finding> {
     (bytes < LITTLE).then(|| {
         Finding::wrong(
             ABOUT,
-            format!("a process may have {} KiB of address space (RLIMIT_AS): it gets no memory and no threads beyond that", bytes >> 10),
+            format!(
+                "the address space is limited to {} KiB (RLIMIT_AS): beyond that a process gets no memory and no \
+                 threads",
+                bytes >> 10
+            ),
             "raise it (ulimit -v unlimited; systemd: LimitAS=)",
         )
     })
@@ -94,15 +98,15 @@ mod tests {
         let outer = [("sys/fs/cgroup/a/memory.max", "20000000\n"), ("sys/fs/cgroup/a/memory.current", "19000000\n")];
         let inner = |max| [("sys/fs/cgroup/a/b/memory.max", max), ("sys/fs/cgroup/a/b/memory.current", "10\n")];
         let what = cgroup(&[outer.as_slice(), &inner("max\n")].concat()).unwrap().what;
-        assert!(what.contains("/a may use 976 KiB more of its 19531 KiB"), "{what}");
-        assert!(cgroup(&inner("100\n")).unwrap().what.contains("/a/b may"));
+        assert!(what.contains("/a has 976 KiB left of its 19531 KiB"), "{what}");
+        assert!(cgroup(&inner("100\n")).unwrap().what.contains("/a/b has"));
         assert!(
             cgroup(&inner("max\n")).is_none() && cgroup(&inner("900000000\n")).is_none() && cgroup(&[]).is_none()
         );
     }
 
     #[test]
-    fn page_cache_is_no_want_of_memory() {
+    fn page_cache_does_not_count() {
         let of = |stat| {
             cgroup(&[
                 ("sys/fs/cgroup/a/memory.max", "100000000\n"),

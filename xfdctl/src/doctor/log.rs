@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The kernel's log.
+//! The kernel log.
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read};
 use std::os::unix::fs::OpenOptionsExt;
 
-/// All of it without prefixes, one message a line; `None` if it may not be read.
+/// Reads the kernel log, one message per line without prefixes; `None` if that is not permitted.
 pub fn read() -> Option<String> {
     let mut device: File =
         OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open("/dev/kmsg").ok()?;
@@ -20,7 +20,7 @@ pub fn read() -> Option<String> {
                 log.push_str(message.lines().next().unwrap_or_default());
                 log.push('\n');
             }
-            // Older ones were overwritten meanwhile.
+            // Messages were overwritten meanwhile.
             Err(error) if error.raw_os_error() == Some(nix::libc::EPIPE) => {}
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Some(log),

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Whether there is memory for the buffers: 12 KiB of vmalloc space for each thread that uses tiles, which the kernel
-//! takes at the first tile instruction, and charges to no cgroup.
+//! Whether there is memory for buffers. The kernel allocates 12 KiB of vmalloc space for each thread at its first tile
+//! instruction, and charges it to no cgroup.
 
 use super::finding::Finding;
 use std::fs;
 use std::path::Path;
 
 const ABOUT: &str = "memory";
-/// Bytes of a buffer: 10,752 of registers and what is beside them, in whole pages.
+/// The size of a buffer: 10,752 bytes of registers and some metadata, in whole pages.
 const BUFFER: u64 = 12 << 10;
-/// Fewer threads than this are worth a word.
+/// Memory for fewer threads than this is reported.
 const FEW: u64 = 1000;
 
-/// All about it.
-pub fn look() -> Vec<Finding> {
+/// Checks the memory.
+pub fn check() -> Vec<Finding> {
     let meminfo = fs::read_to_string(Path::new("/proc/meminfo")).unwrap_or_default();
     vec![judge(&meminfo)]
 }
@@ -24,16 +24,12 @@ fn judge(meminfo: &str) -> Finding {
         Some(kib.trim().parse::<u64>().ok()? << 10)
     });
     let Some(bytes) = available else {
-        return Finding::unknown(ABOUT, "/proc/meminfo does not say what is available");
+        return Finding::unknown(ABOUT, "/proc/meminfo does not say how much is available");
     };
     let threads = bytes / BUFFER;
-    let what = format!("{} MiB are available: room for {threads} threads with tiles, at 12 KiB", bytes >> 20);
+    let what = format!("{} MiB are available: enough for {threads} threads with tiles, at 12 KiB", bytes >> 20);
     if threads < FEW {
-        Finding::wrong(
-            ABOUT,
-            what,
-            "free memory, or add some: a thread that finds none dies of SIGSEGV at its first tile",
-        )
+        Finding::wrong(ABOUT, what, "free or add memory: a thread that gets none dies of SIGSEGV at its first tile")
     } else {
         Finding::ok(ABOUT, what)
     }
@@ -45,11 +41,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_available_counts() {
+    fn available_memory_counts() {
         let of = |kib: u64| judge(&format!("MemTotal: 99999999 kB\nMemAvailable:   {kib} kB\n"));
         assert_eq!(
             of(16 << 20),
-            Finding::ok(ABOUT, "16384 MiB are available: room for 1398101 threads with tiles, at 12 KiB")
+            Finding::ok(ABOUT, "16384 MiB are available: enough for 1398101 threads with tiles, at 12 KiB")
         );
         assert_eq!(of(1024).state, State::Wrong);
         assert_eq!(judge("").state, State::Unknown);

@@ -1,39 +1,36 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The module xfd, if it is there: whether it handles first uses, and if not, why.
+//! The module xfd: whether it handles first uses, and if not, why.
 
 use super::finding::Finding;
 use super::signature;
 use crate::module::{self, Module, NAME};
+use crate::proc;
 use std::fs;
 use std::path::Path;
 
 const ABOUT: &str = "module";
 
-/// All about it, on a machine that `gives_tiles` or not. `log`: the kernel's, if it can be read.
-pub fn look(log: Option<&str>, gives_tiles: bool) -> Vec<Finding> {
+/// Checks the module, on a machine that `gives_tiles` or not. `log` is the kernel log, if it is readable.
+pub fn check(log: Option<&str>, gives_tiles: bool) -> Vec<Finding> {
     let root = Path::new("/");
     let mut findings = vec![judge(root, log)];
-    if gives_tiles && !is_loaded(root) {
-        findings.extend(signature::look(root, log));
+    if gives_tiles && !module::is_loaded(root) {
+        findings.extend(signature::check(root, log));
     }
     findings
 }
 
-fn is_loaded(root: &Path) -> bool {
-    root.join("sys/module").join(NAME).is_dir()
-}
-
 fn judge(root: &Path, log: Option<&str>) -> Finding {
-    let Some(module) = Module::look(root) else {
-        return absent(root, &module::kernel_release(root), log);
+    let Some(module) = Module::read(root) else {
+        return absent(root, &proc::kernel_release(root), log);
     };
     let version = module.version.as_deref().map(|version| format!(" {version}")).unwrap_or_default();
     if module.transition {
         return Finding::note(
             ABOUT,
             format!(
-                "xfd{version} is loaded, and taking over or giving back: it waits for a process that is in the middle of \
-                 something (/proc/PID/patch_state)"
+                "xfd{version} is loaded and in transition, taking over or giving back: it waits for a task that \
+                 cannot be moved yet (/proc/PID/patch_state)"
             ),
         );
     }
@@ -44,14 +41,17 @@ fn judge(root: &Path, log: Option<&str>) -> Finding {
         Some(other) => Finding::wrong(
             ABOUT,
             format!(
-                "xfd{version} is loaded and not in charge: the cumulative livepatch {other} has replaced it, and the kernel's \
-                 own code handles first uses"
+                "xfd{version} is loaded but not in charge: the cumulative livepatch {other} has replaced it, and the \
+                 kernel's own code handles first uses"
             ),
-            "load it anew, which both survive: rmmod xfd, then modprobe xfd",
+            "load it again, which does not disturb the other one: rmmod xfd, then modprobe xfd",
         ),
         None => Finding::note(
             ABOUT,
-            format!("xfd{version} is loaded and disabled: the kernel's own code handles first uses; rmmod xfd, then modprobe xfd, for the module"),
+            format!(
+                "xfd{version} is loaded but disabled: the kernel's own code handles first uses; rmmod xfd, then \
+                 modprobe xfd, puts it in charge"
+            ),
         ),
     }
 }
@@ -63,8 +63,8 @@ fn in_charge(root: &Path, version: &str) -> Finding {
     if repeated > 0 {
         return Finding::wrong(
             ABOUT,
-            format!("{what}, and {repeated} came from threads that had their buffer: a bug of xfd's"),
-            "report it, with what xfdctl status and the kernel's log say",
+            format!("{what}, and {repeated} came from threads that already had a buffer: a bug in xfd"),
+            "report it, with the output of xfdctl status and the kernel log",
         );
     }
     Finding::ok(ABOUT, format!("{what}: {served} so far, and {denied} denied (xfdctl status)"))
@@ -78,30 +78,29 @@ fn absent(root: &Path, release: &str, log: Option<&str>) -> Finding {
     if installed.iter().any(|has| has == release) {
         return Finding::note(
             ABOUT,
-            "xfd is installed and not loaded: the kernel's own code handles first uses; modprobe xfd loads it",
+            "xfd is installed but not loaded: the kernel's own code handles first uses; modprobe xfd loads it",
         );
     }
     if !installed.is_empty() {
         let what = format!(
-            "xfd is installed for {}, and {release} runs: the kernel's own code handles first uses",
+            "xfd is installed for {}, but this kernel is {release}: its own code handles first uses",
             installed.join(", ")
         );
         return Finding { cure: Some(REBUILD.into()), ..Finding::note(ABOUT, what) };
     }
-    Finding::note(ABOUT, "xfd is not installed, which is no fault: the kernel's own code handles first uses of tiles")
+    Finding::note(ABOUT, "xfd is not installed, and not needed: the kernel's own code handles first uses of tiles")
 }
 
-const REBUILD: &str = "build and install it for the kernel that runs (make host)";
+const REBUILD: &str = "build and install it for the running kernel (make host)";
 
-/// Why the module was not loaded, and the cure, if that is the last that the log says of it: in its own words, which
-/// have the cure behind a semicolon, or in the kernel's (kernel/module).
+/// Why the module was not loaded, and what to do, if that is the last message about it in the log. It comes from the
+/// module, with what to do after a semicolon, or from the kernel (kernel/module).
 fn last_refusal(log: &str) -> Option<(String, String)> {
-    // Said of a module that is loaded all the same.
+    // A module that taints the kernel is loaded all the same.
     let is_remark = |text: &str| text.contains("taint");
     let last = log.lines().rev().filter_map(|line| line.strip_prefix("xfd: ")).find(|text| !is_remark(text))?;
     if let Some(why) = last.strip_prefix("not loaded: ") {
-        let (why, cure) =
-            why.rsplit_once("; ").unwrap_or((why, "look at the lines above that one in the kernel log"));
+        let (why, cure) = why.rsplit_once("; ").unwrap_or((why, "see the lines above this one in the kernel log"));
         return Some((format!("xfd was not loaded: {why}"), cure.into()));
     }
     let of_another_kernel = ["version magic", "disagrees about version", "Unknown symbol"];
@@ -111,7 +110,7 @@ fn last_refusal(log: &str) -> Option<(String, String)> {
     Some((format!("xfd was not loaded; the kernel's reason: {last}"), REBUILD.into()))
 }
 
-/// The kernels below /lib/modules that have the module, anywhere.
+/// The releases in `/lib/modules` that have the module.
 fn releases_with_module(root: &Path) -> Vec<String> {
     let Ok(releases) = fs::read_dir(root.join("lib/modules")) else { return Vec::new() };
     let mut found: Vec<_> = releases
@@ -129,7 +128,7 @@ fn releases_with_module(root: &Path) -> Vec<String> {
     found
 }
 
-/// Another livepatch that replaces all before it, and is enabled.
+/// An enabled livepatch that replaces all earlier ones.
 fn replaced_by(root: &Path) -> Option<String> {
     let patches = fs::read_dir(root.join("sys/kernel/livepatch")).ok()?;
     patches.filter_map(Result::ok).find_map(|patch| {
@@ -169,16 +168,16 @@ mod tests {
         assert_eq!(of(&[], "").0, State::Note);
         assert_eq!(of(&[("lib/modules/7.3.4/modules.dep", DEP)], "").0, State::Note);
         let (state, what) = of(&[("lib/modules/7.2.1/modules.dep", DEP)], "");
-        assert_eq!((state, what.contains("for 7.2.1, and 7.3.4 runs")), (State::Note, true));
+        assert_eq!((state, what.contains("for 7.2.1, but this kernel is 7.3.4")), (State::Note, true));
         assert_eq!(of(&[("lib/modules/7.2.1/modules.dep", "x/not_xfd.ko:\nx/xfdx.ko:\n")], "").0, State::Note);
     }
 
     #[test]
-    fn the_reason_of_a_refusal_is_the_kernels() {
+    fn the_reason_comes_from_the_log() {
         let log = "a\nxfd: not loaded: this CPU has no XFD (x); it needs another\nb\n";
         let finding = judge(root(&[]).path(), Some(log));
         assert_eq!(finding, Finding::wrong(ABOUT, "xfd was not loaded: this CPU has no XFD (x)", "it needs another"));
-        // It was loaded since, and removed.
+        // It has been loaded and removed since.
         assert_eq!(of(&[], &format!("{log}xfd: first uses are handled here\n")).0, State::Note);
     }
 
@@ -194,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn what_it_counts() {
+    fn counters_are_reported() {
         let enabled = ("sys/kernel/livepatch/xfd/enabled", "1\n");
         let counted = |text| of(&[LOADED, enabled, ("proc/xfd/counters", text)], "");
         let (state, what) = counted("first_uses 5\ndenied 2\nrepeated 0\n");

@@ -1,31 +1,34 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Whether a process that is started as this one was may use tiles. Asking is what tells, and a child does it.
+//! Whether a process that is started like this one may use tiles. The only way to know is to ask, in a child.
 
 use super::finding::Finding;
 use super::trial::{self, Answer};
 use super::{cure, kernel};
+use crate::proc;
 use nix::sys::signal::Signal;
 use nix::sys::wait::WaitStatus;
+use std::path::Path;
 use xcomp::Error;
 
-/// All about it, where the kernel gives tiles.
-pub fn look() -> Vec<Finding> {
+/// Checks permissions, where the kernel grants tiles.
+pub fn check() -> Vec<Finding> {
     let mut findings = vec![own(trial::request(false))];
     if findings.iter().all(|finding| finding.cure.is_none()) {
         findings.push(in_use(trial::first_use()));
     }
-    findings.push(guests(trial::request(true), &kernel::release()));
+    findings.push(guests(trial::request(true), &proc::kernel_release(Path::new("/"))));
     findings
 }
 
 fn own(asked: nix::Result<Answer>) -> Finding {
     const ABOUT: &str = "permission";
     match asked {
-        Err(error) => Finding::unknown(ABOUT, format!("no test process can be made to ask for it: {error}")),
+        Err(error) => Finding::unknown(ABOUT, format!("cannot create a process to ask for it: {error}")),
         Ok(Answer::Yes | Answer::No) => {
             Finding::ok(ABOUT, "a process that asks gets it (arch_prctl, ARCH_REQ_XCOMP_PERM)")
         }
-        // An exec ends alternate stacks, virtual CPUs and permissions, and a child of ours has begun none.
+        // The kernel's reasons do not apply: after exec there are no alternate stacks, virtual CPUs or permissions,
+        // and our child creates none.
         Ok(other) => Finding::wrong(ABOUT, kernel::not_the_kernels(other), cure::FILTER),
     }
 }
@@ -41,23 +44,26 @@ fn in_use(end: nix::Result<WaitStatus>) -> Finding {
         ),
         Ok(WaitStatus::Signaled(_, signal, _)) => Finding::wrong(
             ABOUT,
-            format!("a test process with permission died of {signal} at its first tile: neither memory nor permission is the reason"),
+            format!(
+                "a test process with permission died of {signal} at its first tile: neither memory nor permission is \
+                 the reason"
+            ),
             "look for #NM, AMX and x86/fpu in the kernel log; in a virtual machine, try the same on its host",
         ),
         Ok(other) => Finding::unknown(ABOUT, format!("a test process that uses a tile ended unexpectedly: {other:?}")),
-        Err(error) => Finding::unknown(ABOUT, format!("no test process can be made to try it: {error}")),
+        Err(error) => Finding::unknown(ABOUT, format!("cannot create a process to try it: {error}")),
     }
 }
 
 fn guests(asked: nix::Result<Answer>, release: &str) -> Finding {
     const ABOUT: &str = "guests";
     match asked {
-        Err(error) => Finding::unknown(ABOUT, format!("no test process can be made to ask for them: {error}")),
+        Err(error) => Finding::unknown(ABOUT, format!("cannot create a process to ask for them: {error}")),
         Ok(Answer::Yes | Answer::No) => {
             Finding::ok(ABOUT, "a hypervisor that asks before its first virtual CPU may give tiles to its guests")
         }
         Ok(Answer::Refused(Error::NotKnown)) if !kernel::is_from(release, (5, 17)) => {
-            Finding::note(ABOUT, format!("Linux {release} gives no tiles to virtual machines: it does from 5.17 on"))
+            Finding::note(ABOUT, format!("Linux {release} grants no tiles to virtual machines: this needs 5.17"))
         }
         Ok(other) => Finding::wrong(ABOUT, kernel::not_the_kernels(other), cure::FILTER),
     }
@@ -70,7 +76,7 @@ mod tests {
     use nix::unistd::Pid;
 
     #[test]
-    fn each_refusal_has_its_cure() {
+    fn each_refusal_has_a_remedy() {
         assert_eq!(own(Ok(Answer::Yes)).state, State::Ok);
         let filtered = own(Ok(Answer::Refused(Error::Other(1))));
         assert!(filtered.what.contains("EPERM") && filtered.cure.unwrap().contains("seccomp"));
@@ -79,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn guests_of_old_kernels_are_no_fault() {
+    fn old_kernels_have_no_guests_with_tiles() {
         let asked = |answer, release| guests(Ok(answer), release).state;
         assert_eq!(asked(Answer::Yes, "7.3"), State::Ok);
         assert_eq!(asked(Answer::Refused(Error::NotKnown), "5.16.9"), State::Note);

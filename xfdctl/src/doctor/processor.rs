@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What CPUID and XCR0 say about tiles (SDM vol. 1, 13.14 and 18.1; vol. 2, CPUID and XGETBV).
+//! What CPUID and XCR0 report about tiles (SDM vol. 1, 13.14 and 18.1; vol. 2, CPUID and XGETBV).
 
 use super::finding::Finding;
 use iced_x86::CpuidFeature;
@@ -11,7 +11,7 @@ const TILE_CFG: u32 = 1 << 17;
 const TILE_DATA: u32 = 1 << 18;
 const TILES: u32 = TILE_CFG | TILE_DATA;
 
-/// What the answers depend on.
+/// What the findings depend on.
 #[derive(Clone, Debug, Default)]
 struct Seen {
     name: String,
@@ -20,17 +20,17 @@ struct Seen {
     features: Features,
     /// The highest palette (CPUID.1DH.0:EAX).
     palettes: u32,
-    /// Bytes of a tile, and tiles, of palette 1.
+    /// The size and number of tiles in palette 1.
     palette1: (u32, u32),
-    /// Components that XCR0 may have (CPUID.DH.0:EAX).
+    /// The components that XCR0 may have (CPUID.DH.0:EAX).
     offered: u32,
-    /// `IA32_XFD` is there, and can arm tile data.
+    /// `IA32_XFD` exists and can arm tile data.
     xfd: bool,
-    /// XCR0; 0 if the kernel has not switched on XSAVE.
+    /// XCR0; 0 if the kernel has not enabled XSAVE.
     xcr0: u32,
 }
 
-/// What instructions there are beside those that move tiles.
+/// The kinds of instructions that compute on tiles.
 #[derive(Clone, Copy, Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a bit of CPUID")]
 pub struct Features {
@@ -45,7 +45,7 @@ pub struct Features {
 }
 
 impl Features {
-    /// The name of `feature`, if it is one of these and the processor has it not.
+    /// The name of `feature`, if it is one of these and the processor lacks it.
     pub fn lacks(self, feature: CpuidFeature) -> Option<&'static str> {
         let (has, name) = match feature {
             CpuidFeature::AMX_INT8 => (self.int8, "AMX-INT8"),
@@ -58,19 +58,19 @@ impl Features {
     }
 }
 
-/// What the end of a program is judged by.
+/// What explains the end of a program.
 #[derive(Clone, Copy, Debug)]
 pub struct Machine {
     /// What the processor can do with tiles.
     pub features: Features,
-    /// CPUID leaf 1DH has something.
+    /// CPUID leaf 1DH is not empty.
     pub shows_palettes: bool,
-    /// The kernel gives tiles to those who ask, so the processor has them, too.
+    /// The kernel grants tiles to processes that ask, so the processor has them as well.
     pub gives_tiles: bool,
 }
 
-/// All about it, and the machine as far as it is known.
-pub fn look() -> (Vec<Finding>, Machine) {
+/// Checks the processor. Also returns the machine as far as it is known.
+pub fn check() -> (Vec<Finding>, Machine) {
     let seen = see();
     let cmdline = std::fs::read_to_string("/proc/cmdline").unwrap_or_default();
     let machine = Machine { features: seen.features, shows_palettes: seen.palettes != 0, gives_tiles: false };
@@ -110,18 +110,18 @@ fn see() -> Seen {
 
 fn judge(seen: &Seen, cmdline: &str) -> Vec<Finding> {
     let host = match &seen.hypervisor {
-        Some(name) => format!("{}, shown by a hypervisor ({name})", seen.name),
+        Some(name) => format!("{}, reported by a hypervisor ({name})", seen.name),
         None => seen.name.clone(),
     };
     if !seen.tiles {
         let cure = match seen.hypervisor {
             Some(_) => {
-                "use a host with AMX (Intel Xeon, 4th generation, Sapphire Rapids, or later), and a CPU model that passes it on: \
-                 QEMU's -cpu host, libvirt's <cpu mode='host-passthrough'/>"
+                "use a host with AMX (Intel Xeon of the 4th generation, Sapphire Rapids, or later), and a CPU model \
+                 that passes it on: QEMU's -cpu host, libvirt's <cpu mode='host-passthrough'/>"
             }
             None => {
-                "use an Intel Xeon of the 4th generation (Sapphire Rapids) or later; if this is one, look for AMX in the \
-                 firmware's settings"
+                "use an Intel Xeon of the 4th generation (Sapphire Rapids) or later; if this is one, look for AMX in \
+                 the firmware's settings"
             }
         };
         return vec![Finding::wrong(ABOUT, format!("{host}: no AMX (CPUID.7.0:EDX[24] is 0)"), cure)];
@@ -133,39 +133,40 @@ fn judge(seen: &Seen, cmdline: &str) -> Vec<Finding> {
     findings.push(Finding::ok(ABOUT, format!("{host}: AMX tiles, {}", kinds.join(", "))));
     findings.push(palettes(seen));
     let has_state = seen.offered & TILES == TILES;
-    // Without the state there is nothing that XFD could be for.
+    // Without the registers' state XFD does not matter.
     let xfd = has_state.then(|| xfd(seen));
     let xfd_is_wrong = xfd.as_ref().is_some_and(|finding| finding.cure.is_some());
     findings.extend(xfd);
     findings.push(if seen.xcr0 & TILES == TILES {
-        Finding::ok("XCR0", format!("{:#x}: the kernel has switched tiles on", seen.xcr0))
+        Finding::ok("XCR0", format!("{:#x}: the kernel has enabled tiles", seen.xcr0))
     } else if !has_state {
         Finding::wrong(
             "XCR0",
             format!(
-                "{:#x}: AMX is shown without the registers' state, so no kernel can switch tiles on (CPUID.DH.0:EAX is {:#x}, \
-                 bits 17 and 18 are missing)",
+                "{:#x}: AMX is reported without the registers' state, so no kernel can enable tiles (CPUID.DH.0:EAX is \
+                 {:#x}, bits 17 and 18 are missing)",
                 seen.xcr0, seen.offered
             ),
-            "mend the hypervisor: one that uses KVM has to ask for its guests' permission (arch_prctl, \
+            "fix the hypervisor: one that uses KVM has to ask for its guests' permission (arch_prctl, \
              ARCH_REQ_XCOMP_GUEST_PERM) before its first virtual CPU, as QEMU does from 7.0 on",
         )
     } else {
-        Finding::wrong("XCR0", format!("{:#x}: the kernel has not switched tiles on", seen.xcr0), off(cmdline, xfd_is_wrong))
+        let what = format!("{:#x}: the kernel has not enabled tiles", seen.xcr0);
+        Finding::wrong("XCR0", what, off(cmdline, xfd_is_wrong))
     });
     findings
 }
 
-/// CPUID leaf 1DH. The kernel does not need it; programs do that choose by it.
+/// CPUID leaf 1DH. The kernel does not need it, but some programs do.
 fn palettes(seen: &Seen) -> Finding {
     const ABOUT: &str = "palettes";
     if seen.palettes == 0 {
         return Finding::wrong(
             ABOUT,
-            "AMX is shown without palettes (CPUID leaf 1DH is empty): a program that takes its tiles' shapes from there \
-             configures none, and dies of SIGILL at its first tile",
-            "let the hypervisor pass CPUID leaves 1DH and 1EH as well (QEMU does from 7.0 on, unless its level= is below 0x1e); \
-             until then tell programs to use no tiles (oneDNN: ONEDNN_MAX_CPU_ISA=AVX512_CORE)",
+            "AMX is reported without palettes (CPUID leaf 1DH is empty): a program that takes its tiles' shapes from \
+             there configures none, and dies of SIGILL at its first tile",
+            "let the hypervisor pass CPUID leaves 1DH and 1EH as well (QEMU does from 7.0 on, unless its level= is \
+             below 0x1e); until then tell programs to use no tiles (oneDNN: ONEDNN_MAX_CPU_ISA=AVX512_CORE)",
         );
     }
     let (bytes, tiles) = seen.palette1;
@@ -178,25 +179,25 @@ fn xfd(seen: &Seen) -> Finding {
     if seen.xfd {
         return Finding::ok(
             ABOUT,
-            "the kernel can give a thread its tiles at their first use (CPUID.DH.1:EAX[4], DH.18:ECX[2])",
+            "the kernel can allocate a thread's buffer at its first use of tiles (CPUID.DH.1:EAX[4], DH.18:ECX[2])",
         );
     }
     Finding::wrong(
         ABOUT,
-        "AMX is shown without XFD (CPUID.DH.1:EAX[4] or DH.18:ECX[2] is 0), and without that Linux gives no tiles",
+        "AMX is reported without XFD (CPUID.DH.1:EAX[4] or DH.18:ECX[2] is 0), and Linux grants no tiles without it",
         "let the hypervisor pass XFD as well (QEMU: -cpu host, or +xfd)",
     )
 }
 
-/// What to do if the kernel leaves off what the processor offers.
+/// What to do if the kernel has not enabled what the processor has.
 fn off(cmdline: &str, xfd_is_wrong: bool) -> String {
     if xfd_is_wrong {
-        return "mend XFD first, see above".into();
+        return "fix XFD first, see above".into();
     }
     let culprit = |word: &&str| ["clearcpuid=", "noxsave", "nofxsr"].iter().any(|start| word.starts_with(start));
     let words: Vec<_> = cmdline.split_whitespace().filter(culprit).collect();
     if words.is_empty() {
-        "use Linux 5.16 or later; if it is, look for x86/fpu in the kernel log".into()
+        "use Linux 5.16 or later; if this is one, look for x86/fpu in the kernel log".into()
     } else {
         format!("boot without {} on the kernel's command line", words.join(" "))
     }
@@ -204,7 +205,7 @@ fn off(cmdline: &str, xfd_is_wrong: bool) -> String {
 
 fn xgetbv0() -> u32 {
     let eax: u32;
-    // SAFETY: CPUID.1:ECX[27] says that the kernel has switched on XSAVE: XGETBV(0) is there, and changes nothing else.
+    // SAFETY: CPUID.1:ECX[27] reports that the kernel has enabled XSAVE, so XGETBV exists. It only writes EAX and EDX.
     unsafe { asm!("xgetbv", in("ecx") 0, out("eax") eax, out("edx") _, options(nomem, nostack)) };
     eax
 }
@@ -245,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn each_lack_is_named() {
+    fn what_is_missing_is_named() {
         assert_eq!(wrong(&Seen { tiles: false, ..good() }), ["processor"]);
         assert_eq!(wrong(&Seen { palettes: 0, hypervisor: Some("KVM".into()), ..good() }), ["palettes"]);
         assert_eq!(wrong(&Seen { xfd: false, ..good() }), ["XFD"]);
@@ -254,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cure_names_what_stands_in_the_way() {
+    fn the_remedy_names_the_obstacle() {
         let off = Seen { xcr0: 0xe7, ..good() };
         assert_eq!(
             cure(&off, "quiet clearcpuid=324 noxsaves\n", "XCR0"),
@@ -271,6 +272,6 @@ mod tests {
 
     #[test]
     fn this_processor_has_an_answer() {
-        assert!(!look().0.is_empty());
+        assert!(!check().0.is_empty());
     }
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Runs a program, and notes what decides whether its threads may use tiles: what they ask for, their alternate
-//! signal stacks, and the exceptions that they meet.
+//! Runs a program, and records what decides whether its threads can use tiles: what they ask for, their alternate
+//! signal stacks, and their exceptions.
 //!
-//! It is seized, not attached to: a stop by job control stays one, and who is left when it ends goes on untraced.
+//! It is traced with `PTRACE_SEIZE`: it can be stopped by job control, and processes that outlive it run on untraced.
 
 use super::tracee::Fault;
 use super::tracer::Tracer;
@@ -17,9 +17,9 @@ use std::os::unix::ffi::OsStrExt;
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// By itself.
+    /// It exited with this status.
     Exited(c_int),
-    /// By this signal.
+    /// This signal killed it.
     Killed(c_int),
 }
 
@@ -28,38 +28,38 @@ pub enum End {
 pub struct AltStack {
     /// Its lowest address.
     pub start: u64,
-    /// How many there are.
+    /// Its size.
     pub bytes: u64,
 }
 
-/// A thread, and its alternate signal stack.
+/// An alternate signal stack that is too small, and its thread.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SmallStack {
     /// The thread.
     pub tid: i32,
-    /// Its name.
+    /// The thread's name.
     pub thread: String,
-    /// Of the stack.
+    /// The size of the stack.
     pub bytes: u64,
 }
 
 /// `ARCH_REQ_XCOMP_PERM` or `ARCH_REQ_XCOMP_GUEST_PERM` for tiles.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// For virtual CPUs.
+    /// It is for virtual CPUs.
     pub for_guests: bool,
-    /// 0, or the errno.
+    /// The errno, or 0.
     pub errno: c_int,
-    /// The process has executed another program since, which ends its permission.
+    /// The process has executed another program since, which revokes the permission.
     pub void: bool,
-    /// With ENOSPC: whose alternate stack was the smallest then, if it was seen to be set.
+    /// With ENOSPC: the smallest alternate stack at that time, if sigaltstack(2) was seen.
     pub stack: Option<SmallStack>,
 }
 
 /// What was seen of a process.
 #[derive(Clone, Debug, Default)]
 pub struct Process {
-    /// Its own, and those of who forked it: permission is handed on.
+    /// Its requests, and those of its ancestors: a child inherits permission.
     pub requests: Vec<Request>,
     /// The alternate signal stacks of its threads, by thread.
     pub altstacks: BTreeMap<i32, AltStack>,
@@ -67,7 +67,7 @@ pub struct Process {
     pub filtered: bool,
     /// The last exception.
     pub fault: Option<Fault>,
-    /// The last one of a kind that may be one of tiles.
+    /// The last exception that became SIGILL.
     pub illegal: Option<Fault>,
     /// A request for tiles has not returned.
     pub asking: bool,
@@ -76,9 +76,9 @@ pub struct Process {
 /// A process that has ended.
 #[derive(Clone, Debug)]
 pub struct Ended {
-    /// Which.
+    /// Its process ID.
     pub pid: i32,
-    /// How.
+    /// How it ended.
     pub end: End,
     /// What was seen of it.
     pub process: Process,
@@ -91,37 +91,37 @@ pub struct Trace {
     pub program: String,
     /// The program itself.
     pub main: Ended,
-    /// Who it started, and ended before it.
+    /// Processes that it started and that ended before it.
     pub others: Vec<Ended>,
-    /// The kernel does not say what system calls are made (it is older than 5.3).
+    /// The kernel does not report system calls (it is older than 5.3).
     pub blind: bool,
 }
 
-/// Runs it to its end; its output goes to ours, or with `quiet` to where our errors go. Its threads and processes are stopped
-/// at each system call.
+/// Runs a program to its end. Its output goes to our output, or with `quiet` to standard error. Its threads and
+/// processes are stopped at each system call.
 ///
 /// # Errors
 ///
-/// It cannot be executed, or not be traced.
+/// It cannot be executed or traced.
 pub fn run(program: &OsStr, args: &[OsString], quiet: bool) -> anyhow::Result<Trace> {
     let name = program.to_string_lossy().into_owned();
     let words = std::iter::once(program).chain(args.iter().map(OsString::as_os_str));
     let words: Vec<CString> = words.map(|word| CString::new(word.as_bytes())).collect::<Result<_, _>>()?;
-    // SAFETY: this program has one thread.
+    // SAFETY: this process has one thread.
     let main = match unsafe { fork() }? {
         ForkResult::Parent { child } => child.as_raw(),
         ForkResult::Child => become_it(&words, quiet),
     };
-    // Whoever runs it wants to know how it ends, also if that is by Ctrl-C.
+    // Ctrl-C is for the program: we explain how it ends.
     let _signals = [libc::SIGINT, libc::SIGQUIT].map(Ignored::now);
     let mut tracer = Tracer::default();
     let followed = tracer.seize(main).and_then(|()| tracer.follow(main));
     if let Err(error) = followed {
-        // SAFETY: a child that was not waited for.
+        // SAFETY: `main` is a child that was not waited for.
         unsafe { libc::kill(main, libc::SIGKILL) };
-        return Err(error).with_context(|| format!("{name} cannot be watched (ptrace)"));
+        return Err(error).with_context(|| format!("{name} cannot be traced (ptrace)"));
     }
-    let Some(main) = tracer.ended.pop() else { bail!("{name} has no end") };
+    let Some(main) = tracer.ended.pop() else { bail!("{name} was lost") };
     if let (End::Exited(errno), false) = (main.end, tracer.executed) {
         bail!(
             "cannot run {name}: {}; name a file that can be executed, or a command in PATH",
@@ -131,23 +131,24 @@ pub fn run(program: &OsStr, args: &[OsString], quiet: bool) -> anyhow::Result<Tr
     Ok(Trace { program: name, main, others: tracer.ended, blind: tracer.blind })
 }
 
-/// The child: it waits until it is traced.
+/// The child's side: waits until it is traced, and executes the program.
 fn become_it(words: &[CString], quiet: bool) -> ! {
-    // SAFETY: single system calls, in a process of one thread. Rust ignores SIGPIPE; programs do not expect that.
+    // SAFETY: SIG_DFL runs no code, and raise() affects this process only. Rust ignores SIGPIPE, which programs do not
+    // expect.
     unsafe {
         libc::signal(libc::SIGPIPE, libc::SIG_DFL);
         libc::raise(libc::SIGSTOP);
     }
     if quiet {
-        // SAFETY: standard output is nobody's in this process.
+        // SAFETY: nothing else in this process uses standard output.
         unsafe { libc::dup2(libc::STDERR_FILENO, libc::STDOUT_FILENO) };
     }
     let Err(error) = execvp(&words[0], words);
-    // SAFETY: ends this process at once.
+    // SAFETY: the call ends this process at once.
     unsafe { libc::_exit(error as c_int) }
 }
 
-/// A signal that is ignored for a while.
+/// A signal that is ignored until this is dropped.
 struct Ignored {
     signal: c_int,
     before: libc::sighandler_t,
@@ -155,14 +156,14 @@ struct Ignored {
 
 impl Ignored {
     fn now(signal: c_int) -> Self {
-        // SAFETY: ignoring runs no code.
+        // SAFETY: SIG_IGN runs no code.
         Self { signal, before: unsafe { libc::signal(signal, libc::SIG_IGN) } }
     }
 }
 
 impl Drop for Ignored {
     fn drop(&mut self) {
-        // SAFETY: what was there before.
+        // SAFETY: this restores the previous handler.
         unsafe { libc::signal(self.signal, self.before) };
     }
 }

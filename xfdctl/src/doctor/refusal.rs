@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What a program asked for, and why it did not get it.
+//! Why a program's request for tiles was refused.
 
 use super::cure;
 use super::program::{Process, Request};
 use nix::errno::Errno;
 
-/// The last request of this program's that was refused, and is not made up for by a later one.
+/// The last refused request, unless a later one of the same kind was granted.
 pub fn last_refused(process: &Process) -> Option<&Request> {
     let refused = process.requests.iter().rposition(|request| request.errno != 0 && !request.void)?;
     let request = &process.requests[refused];
@@ -13,18 +13,20 @@ pub fn last_refused(process: &Process) -> Option<&Request> {
     (!process.requests[refused..].iter().any(made_up)).then_some(request)
 }
 
-/// What stood in the way of a refused request, where the kernel `gives_tiles` or not.
+/// The reason for a refusal, where the kernel `gives_tiles` or not.
 pub fn why(process: &Process, request: &Request, gives_tiles: bool) -> String {
     let errno = Errno::from_raw(request.errno);
     match (errno, &request.stack) {
         (Errno::ENOSPC, Some(stack)) => format!(
-            "the alternate signal stack of thread {} ({}) has {} bytes, and signal frames with tiles do not fit there (ENOSPC)",
+            "the alternate signal stack of thread {} ({}) has {} bytes, too few for signal frames with tiles (ENOSPC)",
             stack.tid, stack.thread, stack.bytes
         ),
-        (Errno::ENOSPC, None) => "an alternate signal stack is too small for signal frames with tiles (ENOSPC)".to_owned(),
-        (Errno::EBUSY, _) => "the process had made a virtual CPU before it asked (EBUSY)".to_owned(),
+        (Errno::ENOSPC, None) => {
+            "an alternate signal stack is too small for signal frames with tiles (ENOSPC)".to_owned()
+        }
+        (Errno::EBUSY, _) => "the process had created a virtual CPU before it asked (EBUSY)".to_owned(),
         _ if is_filters(process, errno, gives_tiles) => {
-            format!("its request failed with {errno}, an answer of its seccomp filter and not of the kernel")
+            format!("its request failed with {errno}, which comes from its seccomp filter and not from the kernel")
         }
         _ => format!("its request failed with {errno}"),
     }
@@ -36,11 +38,11 @@ pub fn cure_of(process: &Process, request: &Request, gives_tiles: bool) -> &'sta
         Errno::ENOSPC => cure::ALT_STACK,
         Errno::EBUSY => cure::VCPU,
         errno if is_filters(process, errno, gives_tiles) => cure::FILTER,
-        _ => "this machine or kernel has no tiles to give: see above",
+        _ => "this machine or kernel has no usable tiles: see above",
     }
 }
 
-/// Whether the kernel never answers so, but filters do.
+/// Whether the errno comes from a filter, because the kernel never returns it.
 fn is_filters(process: &Process, errno: Errno, gives_tiles: bool) -> bool {
     let of_a_kernel = matches!(errno, Errno::ENOSPC | Errno::EBUSY | Errno::EOPNOTSUPP);
     process.filtered && !of_a_kernel && (gives_tiles || errno != Errno::EINVAL)
@@ -56,20 +58,20 @@ mod tests {
     }
 
     #[test]
-    fn what_was_granted_later_is_not_refused() {
+    fn a_request_that_was_granted_later_is_not_refused() {
         let granted = Errno::UnknownErrno;
         assert_eq!(granted as i32, 0);
         assert!(last_refused(&asked(&[(false, Errno::ENOSPC), (false, granted)])).is_none());
         assert!(last_refused(&asked(&[(false, Errno::ENOSPC), (true, granted)])).is_some());
         let mut asked = asked(&[(false, granted), (false, Errno::EPERM)]);
         assert!(last_refused(&asked).is_some());
-        // Another program was refused it.
+        // The program before exec was refused.
         asked.requests[1].void = true;
         assert!(last_refused(&asked).is_none());
     }
 
     #[test]
-    fn a_filter_is_known_by_what_the_kernel_never_answers() {
+    fn a_filter_is_recognized_by_its_errno() {
         let filters = |errno, gives_tiles| is_filters(&asked(&[]), errno, gives_tiles);
         assert!(filters(Errno::EPERM, true) && filters(Errno::EINVAL, true));
         assert!(!filters(Errno::EINVAL, false) && !filters(Errno::EOPNOTSUPP, true) && !filters(Errno::ENOSPC, true));

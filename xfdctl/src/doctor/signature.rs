@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Whether this kernel loads signed modules only, and whether it refused one.
+//! Whether this kernel loads only signed modules, and whether it has refused one.
 
 use super::finding::Finding;
 use std::fs;
 use std::path::Path;
 
 const ABOUT: &str = "lockdown";
-const CURE: &str = "sign xfd.ko by a key that this kernel trusts (make host with XFD_SIGN_KEY= and XFD_SIGN_CERT=; mokutil --import \
-                    enrols a key), or boot without Secure Boot, lockdown= and module.sig_enforce; until then the kernel's own \
-                    code handles first uses";
+const CURE: &str =
+    "sign xfd.ko with a key that this kernel trusts (make host with XFD_SIGN_KEY= and XFD_SIGN_CERT=; \
+                    mokutil --import enrolls a key), or boot without Secure Boot, lockdown= and module.sig_enforce; \
+                    until then the kernel's own code handles first uses";
 
-/// Said if it does, where the module is not loaded. `log`: the kernel's, if it can be read.
-pub fn look(root: &Path, log: Option<&str>) -> Option<Finding> {
+/// Checks that, where the module is not loaded. `log` is the kernel log, if it is readable.
+pub fn check(root: &Path, log: Option<&str>) -> Option<Finding> {
     let text = |path: &str| fs::read_to_string(root.join(path)).unwrap_or_default();
     let enforced = text("sys/module/module/parameters/sig_enforce").trim() == "Y";
     let log = log.unwrap_or_default();
@@ -22,23 +23,23 @@ pub fn look(root: &Path, log: Option<&str>) -> Option<Finding> {
     if why.is_empty() {
         return None;
     }
-    let why = format!("{}, so it loads signed modules only", why.join(" and "));
-    // Neither line says which module it was.
+    let why = format!("{}, so it loads only signed modules", why.join(" and "));
+    // The log does not say which module it was.
     if let Some(line) = log.lines().rev().find(|line| is_refusal(line)) {
-        let what = format!("{why}; it has refused one, which may have been xfd (kernel log: {line})");
+        let what = format!("{why}; it has refused a module, which may have been xfd (kernel log: {line})");
         return Some(Finding::wrong(ABOUT, what, CURE));
     }
     let what = format!("{why}; xfd needs a signature to be loaded");
     Some(Finding { cure: Some(CURE.into()), ..Finding::note(ABOUT, what) })
 }
 
-/// What security/lockdown says of an unsigned module, or kernel/module/signing.c of one whose signature is not good.
+/// The message of security/lockdown for an unsigned module, or of kernel/module/signing.c for a bad signature.
 fn is_refusal(line: &str) -> bool {
     line.contains("unsigned module loading is restricted")
         || line.contains("Loading of ") && line.ends_with(" is rejected")
 }
 
-/// How far the kernel is locked down, if it is: by the file, which has the level in brackets, or without it by the log.
+/// The lockdown level, if the kernel is locked down. It is in brackets in the file; without the file the log tells.
 fn lockdown(file: &str, log: &str) -> Option<String> {
     let level = file.split_whitespace().find_map(|word| word.strip_prefix('[')?.strip_suffix(']'));
     match level {
@@ -58,7 +59,7 @@ mod tests {
         let path = root.path().join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
-        look(root.path(), Some(log))
+        check(root.path(), Some(log))
     }
 
     const LOCKDOWN: &str = "sys/kernel/security/lockdown";
@@ -66,7 +67,7 @@ mod tests {
     const ENFORCED: &str = "sys/module/module/parameters/sig_enforce";
 
     #[test]
-    fn by_whom() {
+    fn the_reason_is_named() {
         let what = |path, text, log| of(path, text, log).unwrap().what;
         assert!(what(LOCKDOWN, "none [integrity] confidentiality\n", "").contains("locked down (integrity), so"));
         assert!(what("x", "", "Kernel is locked down from command line; see\n").contains("locked down, so"));
@@ -78,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_refused_is_wrong() {
+    fn a_refusal_is_wrong() {
         let locked = "none integrity [confidentiality]\n";
         let refused = "Lockdown: insmod: unsigned module loading is restricted; see man kernel_lockdown.7\n";
         let unknown_key = "module: Loading of module with unavailable key is rejected\n";

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Looking at a thread that is traced and stopped.
+//! Inspects a traced thread that is stopped.
 
 use nix::libc::{self, c_int, c_long, c_void};
 use nix::unistd::Pid;
@@ -12,37 +12,37 @@ use std::ptr;
 /// An exception that became a signal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// Who met it.
+    /// The thread.
     pub tid: i32,
-    /// That thread's name.
+    /// The thread's name.
     pub thread: String,
-    /// What it became.
+    /// The signal.
     pub signal: c_int,
     /// `si_code`.
     pub code: c_int,
     /// `si_addr`.
     pub address: u64,
-    /// The instruction.
+    /// The instruction pointer.
     pub ip: u64,
-    /// Its bytes and what follows, at most 16; none if they cannot be read.
+    /// The bytes of the instruction and what follows, at most 16; empty if they are unreadable.
     pub bytes: Vec<u8>,
-    /// Where its stack was.
+    /// The stack pointer.
     pub sp: u64,
-    /// The signal whose handler should have begun, and did not: its frame could not be written.
+    /// The signal whose frame could not be written, so that its handler did not begin.
     pub frame_of: Option<c_int>,
 }
 
-/// What the kernel says of a system call.
+/// What the kernel reports about a system call.
 pub enum Asked {
-    /// This.
+    /// The report.
     Info(libc::ptrace_syscall_info),
     /// The thread was killed meanwhile.
     Gone,
-    /// It cannot say (Linux before 5.3).
+    /// The kernel does not report system calls (Linux before 5.3).
     Unknown,
 }
 
-/// Where `tid` stands, which stops for `signal`, and what it has met, if the kernel raised that for an exception.
+/// The instruction pointer of `tid`, which stopped for `signal`, and the exception behind the signal, if there is one.
 pub fn fault(tid: i32, signal: c_int) -> Option<(u64, Option<Fault>)> {
     let pid = Pid::from_raw(tid);
     let registers = nix::sys::ptrace::getregs(pid).ok()?;
@@ -56,7 +56,7 @@ pub fn fault(tid: i32, signal: c_int) -> Option<(u64, Option<Fault>)> {
         thread: name_of(tid),
         signal,
         code: info.si_code,
-        // SAFETY: these signals have an address.
+        // SAFETY: siginfo of these signals has an address.
         address: unsafe { info.si_addr() } as u64,
         ip,
         bytes: memory_of(tid, ip, 16),
@@ -66,32 +66,32 @@ pub fn fault(tid: i32, signal: c_int) -> Option<(u64, Option<Fault>)> {
     Some((ip, fault))
 }
 
-/// A request of ptrace that no memory goes with; nothing if the thread was killed meanwhile.
+/// Makes a ptrace request without a buffer. It does nothing if the thread was killed meanwhile.
 ///
 /// # Errors
 ///
-/// It is no tracee of ours, or not stopped.
+/// The thread is not a stopped tracee of ours.
 pub fn request(request: libc::c_uint, tid: i32, data: c_int) -> io::Result<()> {
     let none: *mut c_void = ptr::null_mut();
-    // SAFETY: none of the requests that are made so reads or writes memory of ours.
+    // SAFETY: none of these requests reads or writes our memory.
     if unsafe { libc::ptrace(request, tid, none, c_long::from(data)) } == 0 {
         return Ok(());
     }
     match io::Error::last_os_error() {
-        // Killed meanwhile: its end comes.
+        // It was killed meanwhile. waitpid() will report its end.
         error if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
         error => Err(error),
     }
 }
 
-/// nix's function of that name (0.30) says that there is no room for the answer, and returns none.
+/// What system call `tid` is stopped at. nix's function of that name (0.30) passes a buffer size of 0.
 pub fn syscall_info(tid: i32) -> Asked {
     let mut info = MaybeUninit::<libc::ptrace_syscall_info>::zeroed();
     let size = size_of_val(&info);
     // SAFETY: the kernel writes no more than `size` bytes there.
     let written = unsafe { libc::ptrace(libc::PTRACE_GET_SYSCALL_INFO, tid, size, info.as_mut_ptr()) };
     if written > 0 {
-        // SAFETY: zeros are valid, and so is what the kernel wrote.
+        // SAFETY: all zeros is valid, and so is what the kernel wrote.
         return Asked::Info(unsafe { info.assume_init() });
     }
     match io::Error::last_os_error().raw_os_error() {
@@ -100,13 +100,13 @@ pub fn syscall_info(tid: i32) -> Asked {
     }
 }
 
-/// What a thread is called.
+/// The name of a thread.
 pub fn name_of(tid: i32) -> String {
     let name = fs::read(format!("/proc/{tid}/comm")).unwrap_or_default();
     String::from_utf8_lossy(&name).trim().to_owned()
 }
 
-/// As many of these bytes as can be read.
+/// The bytes at `address`, as many as are readable.
 pub fn memory_of(tid: i32, address: u64, bytes: usize) -> Vec<u8> {
     let mut memory = vec![0; bytes];
     let read = File::open(format!("/proc/{tid}/mem")).and_then(|file| file.read_at(&mut memory, address));
@@ -114,7 +114,7 @@ pub fn memory_of(tid: i32, address: u64, bytes: usize) -> Vec<u8> {
     memory
 }
 
-/// A line of /proc/TID/status.
+/// A line of `/proc/TID/status`.
 fn line_of(tid: i32, name: &str) -> Option<String> {
     let status = fs::read(format!("/proc/{tid}/status")).ok()?;
     let status = String::from_utf8_lossy(&status);
@@ -122,18 +122,18 @@ fn line_of(tid: i32, name: &str) -> Option<String> {
     Some(value?.trim().to_owned())
 }
 
-/// A number of /proc/TID/status.
+/// A number in `/proc/TID/status`.
 pub fn status_of(tid: i32, name: &str) -> Option<i32> {
     line_of(tid, name)?.parse().ok()
 }
 
-/// Whether its process has a handler for `signal`.
+/// Whether the thread's process has a handler for `signal`.
 pub fn is_caught(tid: i32, signal: c_int) -> bool {
     let mask = line_of(tid, "SigCgt").and_then(|mask| u64::from_str_radix(&mask, 16).ok());
     mask.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
 }
 
-/// Whether it has a seccomp filter.
+/// Whether the thread has a seccomp filter.
 pub fn has_filter(tid: i32) -> bool {
     status_of(tid, "Seccomp").is_some_and(|mode| mode != 0)
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Follows a program's threads from one stop to the next, and notes what its end may come from.
+//! Follows a program's threads from stop to stop, and records what may explain its end.
 
 use super::program::{AltStack, End, Ended, Process, Request, SmallStack};
 use super::tracee::{fault, has_filter, is_caught, memory_of, name_of, request, status_of, syscall_info, Asked};
@@ -22,33 +22,33 @@ enum Call {
     Filter,
 }
 
-/// Who watches.
+/// The tracer of a program.
 #[derive(Default)]
 pub struct Tracer {
-    /// Thread to process.
+    /// From threads to processes.
     threads: BTreeMap<i32, i32>,
     processes: BTreeMap<i32, Process>,
-    /// Calls that have begun.
+    /// System calls that have not returned, by thread.
     calls: BTreeMap<i32, Call>,
-    /// The signal whose handler a thread goes on with, and where that begins.
+    /// The signal that was delivered to a thread's handler, and where the thread was then.
     delivered: BTreeMap<i32, (c_int, u64)>,
-    /// In the order of their ends.
+    /// The processes that have ended, in that order.
     pub ended: Vec<Ended>,
-    /// The program has begun.
+    /// The program was executed.
     pub executed: bool,
-    /// The kernel does not say what system calls are made (it is older than 5.3).
+    /// The kernel does not report system calls (it is older than 5.3).
     pub blind: bool,
 }
 
 impl Tracer {
-    /// Begins with `main`, which has stopped itself.
+    /// Begins to trace `main`, which stops itself.
     ///
     /// # Errors
     ///
-    /// It did not, or may not be traced.
+    /// It did not stop, or may not be traced.
     pub fn seize(&mut self, main: i32) -> anyhow::Result<()> {
         let mut status = 0;
-        // SAFETY: `status` is there.
+        // SAFETY: the call only writes `status`.
         if unsafe { libc::waitpid(main, &raw mut status, libc::WUNTRACED) } != main || !libc::WIFSTOPPED(status) {
             bail!("it did not begin");
         }
@@ -69,20 +69,20 @@ impl Tracer {
         }
         self.threads.insert(main, main);
         self.processes.insert(main, Process { filtered: has_filter(main), ..Process::default() });
-        // SAFETY: our child.
+        // SAFETY: `main` is our child.
         unsafe { libc::kill(main, libc::SIGCONT) };
         Ok(())
     }
 
-    /// Until `main` has ended, which is the last of those that have then.
+    /// Follows all threads until `main` has ended, which is the last one in `ended` then.
     ///
     /// # Errors
     ///
-    /// The kernel's, about a thread that is ours.
+    /// A system call fails.
     pub fn follow(&mut self, main: i32) -> anyhow::Result<()> {
         loop {
             let mut status = 0;
-            // SAFETY: `status` is there.
+            // SAFETY: the call only writes `status`.
             let tid = unsafe { libc::waitpid(-1, &raw mut status, libc::__WALL) };
             if tid < 0 {
                 match io::Error::last_os_error() {
@@ -106,7 +106,7 @@ impl Tracer {
         }
     }
 
-    /// A thread has ended; the first of a process is the last that does.
+    /// A thread has ended. The kernel reports the main thread of a process after all others.
     fn gone(&mut self, tid: i32, end: End) {
         self.threads.remove(&tid);
         self.calls.remove(&tid);
@@ -120,7 +120,7 @@ impl Tracer {
         }
     }
 
-    /// A thread has stopped; it goes on, unless it is to stay stopped.
+    /// A thread has stopped. It continues, unless job control stopped it.
     fn stopped(&mut self, tid: i32, signal: c_int, event: c_int) -> anyhow::Result<()> {
         let process = self.process_of(tid);
         let mut deliver = 0;
@@ -139,7 +139,7 @@ impl Tracer {
         Ok(request(libc::PTRACE_SYSCALL, tid, deliver)?)
     }
 
-    /// Of which process `tid` is; a new one has what its parent had.
+    /// The process of `tid`. A new process inherits from its parent.
     fn process_of(&mut self, tid: i32) -> i32 {
         if let Some(&process) = self.threads.get(&tid) {
             return process;
@@ -156,7 +156,7 @@ impl Tracer {
         process
     }
 
-    /// Permission and alternate stacks end with the old program, and all other threads.
+    /// Exec revokes permissions and alternate stacks, and ends all other threads.
     fn executes(&mut self, pid: i32) {
         self.executed = true;
         self.threads.retain(|tid, process| *process != pid || *tid == pid);
@@ -174,10 +174,11 @@ impl Tracer {
         }
         let Some(mut fault) = fault else { return };
         let process = self.processes.entry(process).or_default();
-        // Where a handler should have begun, also behind a call that is made anew, nothing has run since.
+        // Nothing has run since the signal was delivered: the thread is still there, or at a system call (2 bytes) that
+        // is restarted.
         let here = |at: u64| ip == at || ip + 2 == at;
         let earlier = process.fault.as_ref().filter(|earlier| earlier.tid == tid && here(earlier.ip));
-        // The SIGSEGV for a frame that does not fit may have a handler, for whose frame there is no room either.
+        // The SIGSEGV for a frame that does not fit may have a handler, whose frame does not fit either.
         let first = || earlier.and_then(|earlier| earlier.frame_of);
         fault.frame_of = before.filter(|&(_, at)| here(at)).map(|(signal, _)| first().unwrap_or(signal));
         if signal == libc::SIGILL {
@@ -201,7 +202,7 @@ impl Tracer {
         }
         match info.op {
             libc::PTRACE_SYSCALL_INFO_ENTRY => {
-                // SAFETY: the kernel says that this is what it wrote.
+                // SAFETY: `op` says that the kernel wrote this member.
                 let entry = unsafe { info.u.entry };
                 let call = call(tid, c_long::try_from(entry.nr).unwrap_or(-1), entry.args);
                 let process = self.processes.entry(process).or_default();
@@ -217,7 +218,7 @@ impl Tracer {
                 let result = unsafe { info.u.exit.sval };
                 let process = self.processes.entry(process).or_default();
                 match call {
-                    // Its number: a filter kills for it, and nobody answers.
+                    // The result is the system call's number: a filter kills the process for it.
                     Call::Ask { .. } if result > 0 => {}
                     Call::Ask { for_guests } => {
                         process.asking = false;
@@ -246,7 +247,7 @@ fn smallest(stacks: &BTreeMap<i32, AltStack>) -> Option<SmallStack> {
     Some(SmallStack { tid, thread: name_of(tid), bytes: stack.bytes })
 }
 
-/// A system call that matters.
+/// A system call that is recorded.
 fn call(tid: i32, number: c_long, args: [u64; 6]) -> Option<Call> {
     match number {
         libc::SYS_arch_prctl if args[1] == TILE_DATA => match args[0] {
@@ -255,7 +256,7 @@ fn call(tid: i32, number: c_long, args: [u64; 6]) -> Option<Call> {
             _ => None,
         },
         libc::SYS_sigaltstack if args[0] != 0 => {
-            // struct stack_t: an address, flags, and bytes, 8 each.
+            // stack_t: address, flags and size, 8 bytes each.
             let stack = memory_of(tid, args[0], 24);
             let word = |at: usize| Some(u64::from_ne_bytes(stack.get(at..at + 8)?.try_into().ok()?));
             let disabled = word(8)? & u64::from(libc::SS_DISABLE.unsigned_abs()) != 0;

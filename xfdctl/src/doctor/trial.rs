@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Something that is tried in a child, because it can not be taken back, or may be its end.
+//! Trials in a child process, because they cannot be undone, or may be fatal.
 
 use nix::sys::signal::Signal;
 use nix::sys::wait::{waitpid, WaitStatus};
@@ -7,47 +7,47 @@ use nix::unistd::{fork, ForkResult};
 use std::arch::asm;
 use xcomp::{Error, Feature};
 
-/// What the kernel answers a child, or whoever stands in between.
+/// The answer to a child's question, from the kernel or from a seccomp filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// It may, or there is.
+    /// Granted, or supported.
     Yes,
-    /// There is none.
+    /// Not supported.
     No,
     /// An errno.
     Refused(Error),
-    /// None: it was killed for the question.
+    /// The child was killed for asking.
     Killed(Signal),
 }
 
-/// Exit statuses of a child that are no errno.
+/// Exit statuses of the child. Others are an errno.
 const YES: i32 = 0;
 const NO: i32 = 255;
 
-/// Whether the kernel gives tiles to those who ask.
+/// Whether the kernel grants tiles to processes that ask.
 ///
 /// # Errors
 ///
-/// No child can be made.
+/// The child cannot be created.
 pub fn supported() -> nix::Result<Answer> {
     ask(|| xcomp::supported().map(|all| all.contains(Feature::TILE_DATA)))
 }
 
-/// What a child is told that asks for tiles; for its guests, or for itself.
+/// The answer to a child that asks for tiles, for itself or for its guests.
 ///
 /// # Errors
 ///
-/// No child can be made.
+/// The child cannot be created.
 pub fn request(for_guests: bool) -> nix::Result<Answer> {
     let request = if for_guests { xcomp::request_guest } else { xcomp::request };
     ask(|| request(Feature::TILE_DATA).map(|()| true))
 }
 
-/// How a child ends that asks for tiles and uses one: exit status 0 if it can.
+/// The end of a child that asks for tiles and uses one: exit status 0 if that works.
 ///
 /// # Errors
 ///
-/// No child can be made.
+/// The child cannot be created.
 pub fn first_use() -> nix::Result<WaitStatus> {
     in_child(|| match xcomp::request(Feature::TILE_DATA) {
         Ok(()) => {
@@ -78,18 +78,18 @@ fn error_of(errno: i32) -> Error {
 }
 
 fn in_child(does: impl FnOnce() -> i32) -> nix::Result<WaitStatus> {
-    // SAFETY: this program has one thread; the child calls nothing but what it is given, which allocates nothing, and ends.
+    // SAFETY: this process has one thread. The child only calls `does`, which does not allocate, and ends.
     match unsafe { fork() }? {
         ForkResult::Parent { child } => waitpid(child, None),
         ForkResult::Child => {
             let status = does();
-            // SAFETY: ends the child at once.
+            // SAFETY: the call ends the child at once.
             unsafe { nix::libc::_exit(status) }
         }
     }
 }
 
-/// Eight tiles of 16 rows of 64 bytes are configured, one is zeroed, all are released.
+/// Configures eight tiles of 16 rows of 64 bytes, zeroes one, and releases all.
 fn use_a_tile() {
     #[repr(align(64))]
     struct Config([u8; 64]);
@@ -99,8 +99,8 @@ fn use_a_tile() {
         config.0[16 + 2 * tile] = 64;
         config.0[48 + tile] = 16;
     }
-    // SAFETY: CPUID has shown tiles, and XCR0 has them switched on; the registers are nobody else's. An exception
-    // ends the child.
+    // SAFETY: CPUID has tiles, XCR0 has them enabled, and nobody else uses the tile registers. An exception ends the
+    // child.
     unsafe {
         asm!(
             "ldtilecfg [{0}]",

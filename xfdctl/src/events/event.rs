@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
-//! An event, which is a line of JSON as well.
+//! An event, and its form as a line of JSON.
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-/// Who an event is about. What could not be found out is not there.
+/// The thread that an event is about. What could not be found out is left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Who {
     /// The thread, in the initial PID namespace.
     #[serde(default)]
     pub tid: i32,
-    /// Its process.
+    /// The process.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tgid: Option<i32>,
-    /// Its name.
+    /// The thread's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comm: Option<String>,
-    /// Its cgroup in the unified hierarchy.
+    /// The cgroup in the unified hierarchy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cgroup: Option<String>,
 }
@@ -25,23 +25,23 @@ pub struct Who {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
-    /// Back to the instruction.
+    /// Back to the instruction
     Resume,
-    /// No permission.
+    /// No permission
     Sigill,
-    /// No memory.
+    /// No memory
     Sigsegv,
-    /// One of a newer module.
+    /// A verdict of a newer module.
     #[value(skip)]
     #[serde(other)]
     Unknown,
 }
 
 impl Verdict {
-    /// Its number in the event; none is that of what is not known.
+    /// The verdicts in the order of their numbers in the event.
     pub const KNOWN: [Verdict; 3] = [Verdict::Resume, Verdict::Sigill, Verdict::Sigsegv];
 
-    /// Its word.
+    /// Its name in options and JSON.
     pub fn word(self) -> &'static str {
         match self {
             Verdict::Resume => "resume",
@@ -52,22 +52,22 @@ impl Verdict {
     }
 }
 
-/// One first use, as the handler saw it. Sizes are bytes of the register image.
+/// A first use, as the handler saw it. Sizes are those of the register image, in bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FirstUse {
     /// `IA32_XFD_ERR` when it was read.
     pub xfd_err: u64,
-    /// And after the last step.
+    /// `IA32_XFD_ERR` after the last step.
     pub xfd_err_after: u64,
-    /// Components that the process may use.
+    /// The components that the process may use.
     pub permitted: u64,
-    /// Before.
+    /// The size before.
     pub size_before: u64,
-    /// After.
+    /// The size after.
     pub size_after: u64,
     /// `IA32_XFD` before.
     pub xfd_before: u64,
-    /// And after.
+    /// `IA32_XFD` after.
     pub xfd_after: u64,
     /// How it ended.
     pub verdict: Verdict,
@@ -79,38 +79,38 @@ pub struct FirstUse {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event")]
 pub enum What {
-    /// One #NM of XFD's.
+    /// An #NM caused by XFD.
     #[serde(rename = "xfd_first_use")]
     FirstUse(FirstUse),
-    /// A thread's buffer was taken.
+    /// A thread's buffer was reclaimed.
     #[serde(rename = "xfd_reclaimed")]
     Reclaimed {
-        /// Memory of the buffer.
+        /// The memory of the buffer.
         bytes: u64,
     },
-    /// A thread has a buffer again.
+    /// A thread got its buffer back.
     #[serde(rename = "xfd_regrown")]
     Regrown {
-        /// Memory of the buffer.
+        /// The memory of the buffer.
         bytes: u64,
     },
-    /// A vCPU's buffer got room.
+    /// A vCPU's buffer was enlarged.
     #[serde(rename = "xfd_guest_grown")]
     GuestGrown {
-        /// Components that it has room for.
+        /// The components that the buffer has space for.
         xfeatures: u64,
-        /// Bytes of the register image before.
+        /// The size of the register image before.
         size_before: u64,
-        /// And after.
+        /// The size of the register image after.
         size_after: u64,
     },
-    /// The kernel had no room for so many events; 0 if it does not know how many.
+    /// The kernel's buffer was full, and events were lost.
     #[serde(rename = "lost")]
     Lost {
-        /// How many.
+        /// How many; 0 if the kernel does not know.
         count: u64,
     },
-    /// One of a newer version.
+    /// An event of a newer version.
     #[serde(other)]
     Other,
 }
@@ -118,11 +118,11 @@ pub enum What {
 /// One event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
-    /// When, in nanoseconds of `CLOCK_MONOTONIC`.
+    /// When it happened, in nanoseconds of `CLOCK_MONOTONIC`.
     pub ns: u64,
-    /// On which CPU.
+    /// The CPU.
     pub cpu: u32,
-    /// About whom; nobody, where events were lost.
+    /// The thread; none where events were lost.
     #[serde(flatten)]
     pub who: Who,
     /// What happened.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What the kernel would do, for tests: pages of a ring buffer, format files, a tracefs.
+//! What the kernel provides, imitated for tests: pages of a ring buffer, format files, a tracefs.
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -21,7 +21,7 @@ const COMMON: &str = "\tfield:unsigned short common_type;\toffset:0;\tsize:2;\ts
 pub const FIRST_USE: u16 = 2001;
 pub const RECLAIMED: u16 = 2002;
 
-/// The format files of two events.
+/// The format file of an event.
 pub fn format(id: u16) -> String {
     let (name, fields): (_, &[(&str, usize)]) = match id {
         FIRST_USE => (
@@ -50,7 +50,7 @@ pub fn format(id: u16) -> String {
     text + "\nprint fmt: \"x\"\n"
 }
 
-/// A record of `xfd_first_use`, served or denied.
+/// A record of `xfd_first_use`, granted or denied.
 pub fn first_use(tid: i32, verdict: u32, tsc: u64) -> Vec<u8> {
     let mut record = FIRST_USE.to_ne_bytes().to_vec();
     record.extend([0, 0]);
@@ -83,11 +83,11 @@ pub fn reclaimed(tid: i32, process: i32, comm: &str) -> Vec<u8> {
     record
 }
 
-/// A page in the making.
+/// A page that is being written.
 pub struct PageMaker {
     start: u64,
     data: Vec<u8>,
-    /// So many were lost before it; 0 if that is not stored.
+    /// The number of events that were lost before it; 0 if the number is not stored.
     pub lost: Option<u64>,
 }
 
@@ -122,7 +122,7 @@ impl PageMaker {
         self.data.extend(u32::try_from(now >> 27).unwrap().to_ne_bytes());
     }
 
-    /// Something that was taken back before it was there.
+    /// A record that was discarded before it was committed.
     pub fn discarded(&mut self, delta: u32, bytes: u32) {
         self.header(29, delta);
         self.data.extend(bytes.to_ne_bytes());
@@ -139,7 +139,7 @@ impl PageMaker {
         page.extend(&self.data);
         page.extend(
             match self.lost {
-                // What was there before.
+                // Stale data.
                 Some(0) | None => 99_u64,
                 Some(lost) => lost,
             }
@@ -150,7 +150,7 @@ impl PageMaker {
     }
 }
 
-/// A root folder with a tracefs and the events of `ids`.
+/// A root folder with a tracefs, the module, and the trace events `ids`.
 pub fn root(ids: &[u16]) -> tempfile::TempDir {
     let root = tempfile::tempdir().unwrap();
     let write = |path: &str, text: &str| {
@@ -163,11 +163,13 @@ pub fn root(ids: &[u16]) -> tempfile::TempDir {
         let name = if *id == FIRST_USE { "xfd_first_use" } else { "xfd_reclaimed" };
         write(&format!("sys/kernel/tracing/events/xfd/{name}/format"), &format(*id));
     }
-    fs::create_dir_all(root.path().join("sys/kernel/tracing/instances")).unwrap();
+    for folder in ["sys/kernel/tracing/instances", "sys/module/xfd"] {
+        fs::create_dir_all(root.path().join(folder)).unwrap();
+    }
     root
 }
 
-/// Adds a thread to /proc.
+/// Adds a thread to `/proc`.
 pub fn thread(root: &Path, tid: i32, process: i32, comm: &str, cgroup: &str) {
     let folder = root.join(format!("proc/{tid}"));
     fs::create_dir_all(&folder).unwrap();
@@ -176,7 +178,7 @@ pub fn thread(root: &Path, tid: i32, process: i32, comm: &str, cgroup: &str) {
     fs::write(folder.join("cgroup"), format!("1:cpu:/old\n0::{cgroup}\n")).unwrap();
 }
 
-/// A new instance as the kernel makes it, with one CPU.
+/// Creates an instance as the kernel does, with one CPU.
 pub fn make_folder(path: &Path) -> io::Result<()> {
     fs::create_dir(path)?;
     let tracing = path.parent().unwrap().parent().unwrap();
@@ -195,23 +197,23 @@ pub fn make_folder(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The kernel removes an instance with all that is in it.
+/// Removes an instance as the kernel does, with everything in it.
 pub fn remove_folder(path: impl AsRef<Path>) -> io::Result<()> {
     fs::remove_dir_all(path)
 }
 
-/// Where pages go that the kernel writes.
+/// The pipe for the pages that the kernel writes.
 pub fn pipe(instance: &Path) -> File {
     File::options().read(true).write(true).open(instance.join("per_cpu/cpu0/trace_pipe_raw")).unwrap()
 }
 
-/// The instances that there are.
+/// The instances that exist.
 pub fn instances(root: &Path) -> Vec<PathBuf> {
     let folder = fs::read_dir(root.join("sys/kernel/tracing/instances")).unwrap();
     folder.map(|entry| entry.unwrap().path()).collect()
 }
 
-/// Gives the page to whoever reads.
+/// Writes the page for the reader.
 pub fn give(pipe: &mut File, page: &PageMaker) {
     pipe.write_all(&page.finish()).unwrap();
 }

@@ -1,24 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The module's trace events, and how their records are read: by the format files that the kernel has for them.
+//! The module's trace events. Their records are decoded by the format files in tracefs.
 
 use super::event::{FirstUse, Verdict, What, Who};
 use anyhow::Context;
 use clap::ValueEnum;
 use tracepoint_decode::{PerfByteReader, PerfEventFormat, PerfFieldFormat};
 
-/// The events that there are.
+/// The module's trace events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum Name {
-    /// Each first use
+    /// A first use
     #[value(name = "xfd_first_use")]
     FirstUse,
-    /// A thread's buffer was taken
+    /// A thread's buffer was reclaimed
     #[value(name = "xfd_reclaimed")]
     Reclaimed,
-    /// A thread has a buffer again
+    /// A thread got its buffer back
     #[value(name = "xfd_regrown")]
     Regrown,
-    /// A vCPU's buffer got room
+    /// A vCPU's buffer was enlarged
     #[value(name = "xfd_guest_grown")]
     GuestGrown,
 }
@@ -27,7 +27,7 @@ impl Name {
     /// All of them.
     pub const ALL: [Name; 4] = [Name::FirstUse, Name::Reclaimed, Name::Regrown, Name::GuestGrown];
 
-    /// As the kernel calls it.
+    /// Its name in the kernel.
     pub fn word(self) -> &'static str {
         match self {
             Name::FirstUse => "xfd_first_use",
@@ -37,7 +37,7 @@ impl Name {
         }
     }
 
-    /// Whether it is about the thread that writes it; else it names the thread.
+    /// Whether it is about the thread that writes it. Otherwise a field names the thread.
     pub fn is_of_writer(self) -> bool {
         matches!(self, Name::FirstUse | Name::GuestGrown)
     }
@@ -61,24 +61,24 @@ impl Name {
     }
 }
 
-/// How to read the records of one event.
+/// The format of one event's records.
 #[derive(Debug)]
 pub struct Format {
     name: Name,
     format: PerfEventFormat,
 }
 
-/// Records are of this machine.
+/// Records are in this machine's byte order.
 const BYTES: PerfByteReader = PerfByteReader::new(cfg!(target_endian = "big"));
 
 impl Format {
-    /// From the text of its format file.
+    /// Parses the text of a format file.
     ///
     /// # Errors
     ///
-    /// It is none, or a field that is needed is not in it.
+    /// It is not a format file, or lacks a field.
     pub fn parse(name: Name, text: &str) -> anyhow::Result<Self> {
-        let format = PerfEventFormat::parse(true, "xfd", text).context("its format file is not understood")?;
+        let format = PerfEventFormat::parse(true, "xfd", text).context("cannot parse its format file")?;
         let format = Self { name, format };
         for field in name.fields().iter().chain(&["common_pid"]) {
             format.field(field).with_context(|| format!("it has no field {field}"))?;
@@ -86,12 +86,12 @@ impl Format {
         Ok(format)
     }
 
-    /// Its number, which is at the beginning of each record.
+    /// The event's number, which begins each record.
     pub fn id(&self) -> u32 {
         self.format.id()
     }
 
-    /// What a record says; `None` if it is too short.
+    /// Decodes a record; `None` if it is too short.
     pub fn read(&self, record: &[u8]) -> Option<(Who, What)> {
         let number = |name: &str| number(self.field(name)?.get_field_bytes(record, BYTES)?);
         let id =
@@ -159,7 +159,7 @@ mod tests {
         let What::FirstUse(first) = what else { panic!("{what:?}") };
         assert_eq!((who.tid, who.tgid, first.verdict, first.tsc), (130, None, Verdict::Sigill, 1039));
         assert_eq!((first.xfd_err, first.permitted, first.size_after), (0x40000, 0x60ae7, 2560));
-        // Another module may have them elsewhere.
+        // Another version of the module may have other offsets.
         let moved = fixture::format(fixture::FIRST_USE).replace("u64 xfd_err;\toffset:8", "u64 xfd_err;\toffset:24");
         let format = Format::parse(Name::FirstUse, &moved).unwrap();
         let (_, what) = format.read(&fixture::first_use(130, 7, 1)).unwrap();
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_tells_of_another_thread() {
+    fn a_worker_writes_about_another_thread() {
         let format = Format::parse(Name::Reclaimed, &fixture::format(fixture::RECLAIMED)).unwrap();
         let (who, what) = format.read(&fixture::reclaimed(131, 130, "a b] c")).unwrap();
         let comm = Some("a b] c".to_owned());

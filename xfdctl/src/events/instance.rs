@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A tracing instance of our own: nobody else's tracing is disturbed, and nobody disturbs ours.
+//! A tracing instance of our own, so that we and other users of tracing do not disturb each other.
 
 use super::format::Name;
 use anyhow::Context;
@@ -13,41 +13,41 @@ pub use super::fixture::{make_folder, remove_folder};
 #[cfg(not(test))]
 pub use std::fs::{create_dir as make_folder, remove_dir as remove_folder};
 
-/// Times that can be compared with others, on all CPUs.
+/// `CLOCK_MONOTONIC`: comparable between CPUs, and with other logs.
 pub const CLOCK: &str = "mono";
 
-/// It goes with this value.
+/// A tracing instance, which is removed when this is dropped.
 pub struct Instance {
     path: PathBuf,
 }
 
-/// What one CPU writes.
+/// The events of one CPU.
 pub struct Source {
-    /// Which.
+    /// The CPU.
     pub cpu: u32,
-    /// Its pages.
+    /// The pages of its ring buffer.
     pub pages: File,
 }
 
 impl Instance {
-    /// Makes it at `path`, with so much room for each CPU.
+    /// Creates an instance at `path`, with a ring buffer of this size for each CPU.
     ///
     /// # Errors
     ///
     /// The kernel refuses.
     pub fn make(path: PathBuf, buffer_kib: u32) -> anyhow::Result<Self> {
-        make_folder(&path).with_context(|| format!("cannot make the tracing instance {}", path.display()))?;
+        make_folder(&path).with_context(|| format!("cannot create the tracing instance {}", path.display()))?;
         let instance = Self { path };
         instance.write("trace_clock", CLOCK)?;
         instance.write("buffer_size_kb", &buffer_kib.to_string())?;
-        // Whoever waits is woken by the first event.
+        // The first event wakes the reader.
         instance.write("buffer_percent", "0")?;
-        // Processes of threads that have ended; older kernels do without.
+        // Keeps the process IDs of threads that have ended. Older kernels do not have it.
         let _ = instance.write("options/record-tgid", "1");
         Ok(instance)
     }
 
-    /// Only these threads, and who they make from now on.
+    /// Limits it to these threads, and to the threads and processes that they create from now on.
     ///
     /// # Errors
     ///
@@ -57,7 +57,7 @@ impl Instance {
         threads.into_iter().try_for_each(|thread| self.append("set_event_pid", &thread.to_string()))
     }
 
-    /// Switches an event on, with a filter.
+    /// Enables an event, with a filter.
     ///
     /// # Errors
     ///
@@ -70,11 +70,11 @@ impl Instance {
         self.write(&format!("{folder}/enable"), "1")
     }
 
-    /// What to read, of each CPU.
+    /// Opens the ring buffer of each CPU.
     ///
     /// # Errors
     ///
-    /// They cannot be opened.
+    /// One cannot be opened.
     pub fn sources(&self) -> anyhow::Result<Vec<Source>> {
         let folder = self.path.join("per_cpu");
         let cpus = fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?;
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_set_up_and_goes() {
+    fn it_is_set_up_and_removed() {
         let root = fixture::root(&[fixture::FIRST_USE]);
         let path = root.path().join("sys/kernel/tracing/instances/xfdctl-1");
         let text = |file: &str| fs::read_to_string(path.join(file)).unwrap();
@@ -136,11 +136,11 @@ mod tests {
     }
 
     #[test]
-    fn half_of_one_goes_as_well() {
+    fn a_failure_leaves_no_instance() {
         let root = fixture::root(&[]);
         let path = root.path().join("sys/kernel/tracing/instances/no/such/folder");
         assert!(Instance::make(path, 64).is_err());
-        // There is no event to switch on.
+        // There is no event to enable.
         fs::create_dir(root.path().join("sys/kernel/tracing/events/xfd")).unwrap();
         let path = root.path().join("sys/kernel/tracing/instances/xfdctl-1");
         let error = Instance::make(path.clone(), 64).unwrap().enable(Name::FirstUse, None).unwrap_err();

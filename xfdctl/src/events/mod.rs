@@ -2,9 +2,9 @@
 //! The module's trace events, as they happen.
 //!
 //! ```text
-//! selection (what is asked for) -> tracefs -> instance (of our own, with the kernel's filters)
-//!   -> session (waits, reads, ends) -> page (the ring buffer's) -> format (the kernel's) -> event -> who
-//!   beside them program (that is run meanwhile) and signals
+//! selection (what the user asks for) -> tracefs -> instance (our own, with the kernel's filters)
+//!   -> session (waits, reads, ends) -> page (of the ring buffer) -> format (of records) -> event -> who
+//!   and program (that runs meanwhile)
 //! ```
 
 pub mod event;
@@ -14,7 +14,6 @@ mod page;
 pub mod program;
 pub mod selection;
 pub mod session;
-pub mod signals;
 mod tracefs;
 mod who;
 

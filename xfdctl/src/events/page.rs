@@ -1,45 +1,45 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A page of the ring buffer, as `per_cpu/cpuN/trace_pipe_raw` gives it: its layout is in `events/header_page`, and that
-//! of the records in it in `events/header_event`, a part of the kernel's ABI (`include/linux/ring_buffer.h`).
+//! A page of the ring buffer, as read from `per_cpu/cpuN/trace_pipe_raw`. `events/header_page` describes its layout,
+//! and `events/header_event` that of the records in it, which is ABI (`include/linux/ring_buffer.h`).
 
 use tracepoint_decode::PerfFieldFormat;
 
 /// `type_len`: a record with its length in the first word.
 const LONG_RECORD: u32 = 0;
-/// Nothing more, or a gap.
+/// The end of the data, or a gap.
 const PADDING: u32 = 29;
-/// Time goes on by more than 27 bits.
+/// A time difference of more than 27 bits.
 const TIME_EXTEND: u32 = 30;
-/// The time itself, all but its five highest bits.
+/// An absolute time, without its five highest bits.
 const TIME_STAMP: u32 = 31;
 const DELTA_BITS: u32 = 27;
 const STAMP_BITS: u32 = 59;
-/// In the field `commit`, above the number of bytes.
+/// The number of bytes in the field `commit`. The flags above it follow.
 const COMMIT_MASK: u64 = (1 << 27) - 1;
 const MISSED_EVENTS: u64 = 1 << 31;
-/// How many is a word after the last record.
+/// The number of missed events is in a word behind the last record.
 const MISSED_STORED: u64 = 1 << 30;
 
-/// Where things are in a page.
+/// The layout of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
     commit: usize,
     data: usize,
-    /// Bytes of a page.
+    /// The size of a page.
     pub size: usize,
 }
 
-/// What is in a page.
+/// The contents of a page.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Page<'a> {
-    /// Time and record, in order.
+    /// The time and bytes of each record, in order.
     pub records: Vec<(u64, &'a [u8])>,
-    /// How many were overwritten before these; 0 if the kernel does not know how many.
+    /// The number of events that were overwritten before these; 0 if the kernel does not know it.
     pub lost: Option<u64>,
 }
 
 impl Layout {
-    /// From the text of `events/header_page`; `None` if it is something else.
+    /// Parses the text of `events/header_page`.
     pub fn parse(text: &str) -> Option<Self> {
         let fields: Vec<_> = text.lines().filter_map(|line| PerfFieldFormat::parse(true, line)).collect();
         let field = |name: &str| fields.iter().find(|field| field.name() == name);
@@ -48,7 +48,7 @@ impl Layout {
         Some(Self { commit, data: at, size: at + usize::from(data.size()) })
     }
 
-    /// What is in `page`; what does not fit together in it ends it.
+    /// Reads `page`, up to anything that is inconsistent.
     pub fn read<'a>(&self, page: &'a [u8]) -> Page<'a> {
         let mut found = Page::default();
         let (Some(mut now), Some(commit)) = (word64(page, 0), word64(page, self.commit)) else { return found };
@@ -68,7 +68,7 @@ impl Layout {
     }
 }
 
-/// The time now, a record if there is one, and what follows.
+/// The time, a record if there is one, and the data that follows.
 type Next<'a> = (u64, Option<&'a [u8]>, &'a [u8]);
 
 fn next(data: &[u8], before: u64) -> Option<Next<'_>> {
@@ -87,7 +87,7 @@ fn next(data: &[u8], before: u64) -> Option<Next<'_>> {
             Some((now, None, body.get(4..)?))
         }
         LONG_RECORD => {
-            // The length counts its own word.
+            // The length includes its own word.
             let length = size(word32(body, 0)?);
             Some((before.wrapping_add(delta), Some(body.get(4..length)?), body.get(length.next_multiple_of(4)..)?))
         }
@@ -99,7 +99,7 @@ fn next(data: &[u8], before: u64) -> Option<Next<'_>> {
 }
 
 fn size(number: u32) -> usize {
-    // A page is far smaller.
+    // Any page is far smaller.
     usize::try_from(number).unwrap_or(usize::MAX).min(1 << 27)
 }
 
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn the_layout_is_the_kernels() {
+    fn the_layout_is_parsed() {
         assert_eq!(layout(), Layout { commit: 8, data: 16, size: 4096 });
         assert_eq!(Layout::parse("no such file\n"), None);
     }
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn lost_ones_are_counted() {
+    fn lost_events_are_counted() {
         let mut page = PageMaker::at(1);
         page.record(1, b"abcd");
         page.lost = Some(12);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A program that is run meanwhile. It waits until it is told to begin, so that nothing of it is missed.
+//! A program that runs while events are read. It waits until it is told to begin, so that none of its events is missed.
 
-use super::signals::Signals;
+use crate::signals::Signals;
 use anyhow::{bail, Context};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -15,14 +15,16 @@ use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 
-/// As env(1) and timeout(1) have it: xfdctl itself failed; it cannot be executed; there is none.
+/// Exit statuses as in env(1) and timeout(1). This one: xfdctl itself failed.
 pub const FAILED: u8 = 125;
+/// The program cannot be executed.
 const NOT_EXECUTABLE: u8 = 126;
+/// There is no such program.
 const NOT_FOUND: u8 = 127;
-/// Above it: the signal that it died of.
+/// Added to the number of the signal that killed the program.
 const KILLED: i32 = 128;
 
-/// It is killed with this value if it has not begun, and goes on else.
+/// A program. When this is dropped, it is killed if it has not begun, and runs on otherwise.
 pub struct Program {
     name: String,
     child: Pid,
@@ -32,11 +34,11 @@ pub struct Program {
     ended: Option<i32>,
 }
 
-/// It cannot be run.
+/// The program cannot be run.
 #[derive(Debug)]
 pub struct CannotRun {
     what: String,
-    /// The exit status that says so.
+    /// The exit status for it.
     pub status: u8,
 }
 
@@ -49,38 +51,38 @@ impl std::fmt::Display for CannotRun {
 impl std::error::Error for CannotRun {}
 
 impl Program {
-    /// A process for `words`, which waits. With `quiet` its output goes to where our errors go.
+    /// Creates a process for `words`, which waits. With `quiet` its output goes to standard error.
     ///
     /// # Errors
     ///
-    /// There are no more processes; a word has a NUL.
+    /// The process cannot be created; a word contains a NUL.
     pub fn prepare(words: &[OsString], quiet: bool, signals: &Signals) -> anyhow::Result<Option<Self>> {
         let Some(name) = words.first().map(|name| name.to_string_lossy().into_owned()) else { return Ok(None) };
         let words: Vec<CString> = words.iter().map(|word| CString::new(word.as_bytes())).collect::<Result<_, _>>()?;
         let (hears, begin) = pipe2(OFlag::O_CLOEXEC)?;
         let (failed, fails) = pipe2(OFlag::O_CLOEXEC)?;
         let mask = signals.before();
-        // SAFETY: no handler. Where it is ignored, nobody can be waited for.
+        // SAFETY: SIG_DFL runs no code. If SIGCHLD were ignored, the kernel would reap the child itself.
         unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
-        // SAFETY: the child makes system calls only until it is another program, or ends.
-        let child = match unsafe { fork() }.context("cannot make a process")? {
+        // SAFETY: the child only makes system calls until it executes the program, or ends.
+        let child = match unsafe { fork() }.context("cannot create a process")? {
             ForkResult::Parent { child } => child,
             ForkResult::Child => {
                 drop(begin);
                 become_it(&words, quiet, &mask, &hears, &fails)
             }
         };
-        signals.leave_terminals();
-        let ends = pidfd(child).context("cannot watch the program (Linux 5.3 can)")?;
+        signals.leave_terminal();
+        let ends = pidfd(child).context("cannot watch the program (this needs Linux 5.3)")?;
         Ok(Some(Self { name, child, begin: Some(begin.into()), failed: failed.into(), ends, ended: None }))
     }
 
-    /// Its process.
+    /// Its process ID.
     pub fn pid(&self) -> i32 {
         self.child.as_raw()
     }
 
-    /// Can be read when it has ended.
+    /// Becomes readable when the program has ended.
     pub fn ends(&self) -> BorrowedFd<'_> {
         self.ends.as_fd()
     }
@@ -92,7 +94,7 @@ impl Program {
     /// [`CannotRun`].
     pub fn begin(&mut self) -> anyhow::Result<()> {
         let Some(mut begin) = self.begin.take() else { bail!("{} has begun already", self.name) };
-        // It may be dead: then that is its end.
+        // This fails if it is dead. status() reports that.
         let _ = begin.write_all(b"!");
         let mut errno = [0; 4];
         if self.failed.read_exact(&mut errno).is_err() {
@@ -103,11 +105,11 @@ impl Program {
         Err(CannotRun { what: format!("cannot run {}: {}", self.name, errno.desc()), status }.into())
     }
 
-    /// Its exit status, or 128 and the signal that it died of; `None` while it runs.
+    /// Its exit status, or 128 plus the number of the signal that killed it; `None` while it runs.
     ///
     /// # Errors
     ///
-    /// Somebody else has waited for it.
+    /// A system call fails.
     pub fn status(&mut self) -> anyhow::Result<Option<u8>> {
         while self.ended.is_none() {
             match waitpid(self.child, Some(WaitPidFlag::WNOHANG)) {
@@ -115,7 +117,7 @@ impl Program {
                 Ok(WaitStatus::Signaled(_, signal, _)) => self.ended = Some(KILLED + signal as i32),
                 Ok(WaitStatus::StillAlive) => return Ok(None),
                 Ok(_) | Err(Errno::EINTR) => {}
-                // A signal without a name, that of a real-time one.
+                // nix does not know real-time signals.
                 Err(Errno::EINVAL) => self.ended = Some(KILLED),
                 Err(error) => return Err(error).with_context(|| format!("cannot wait for {}", self.name)),
             }
@@ -133,41 +135,42 @@ impl Drop for Program {
     }
 }
 
-/// nix 0.30 has no function for it.
+/// `pidfd_open(2)`, which nix 0.30 lacks.
 fn pidfd(child: Pid) -> std::io::Result<OwnedFd> {
-    // SAFETY: makes a file descriptor, or an error.
+    // SAFETY: the call creates a file descriptor, or fails.
     let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, child.as_raw(), 0) };
     match RawFd::try_from(fd) {
-        // SAFETY: it is new, and nobody else's.
+        // SAFETY: it is new, and owned by nobody else.
         Ok(fd) if fd >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
         _ => Err(std::io::Error::last_os_error()),
     }
 }
 
-/// The child.
+/// The child's side: waits for the order to begin, and executes the program.
 fn become_it(words: &[CString], quiet: bool, mask: &nix::sys::signal::SigSet, hears: &OwnedFd, fails: &OwnedFd) -> ! {
     let _ = mask.thread_set_mask();
-    // SAFETY: Rust ignores SIGPIPE; programs do not expect that.
+    // SAFETY: SIG_DFL runs no code. Rust ignores SIGPIPE, which programs do not expect.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
-    // At the end of it nobody is there who would let us begin.
+    // At end of file the parent is gone.
     if matches!(read(hears, &mut [0]), Ok(1)) {
         if quiet {
-            // SAFETY: standard output is nobody's in this process.
+            // SAFETY: nothing else in this process uses standard output.
             unsafe { libc::dup2(libc::STDERR_FILENO, libc::STDOUT_FILENO) };
         }
         let Err(error) = execvp(&words[0], words);
         let _ = nix::unistd::write(fails, &(error as i32).to_ne_bytes());
     }
-    // SAFETY: ends this process at once.
+    // SAFETY: the call ends this process at once.
     unsafe { libc::_exit(NOT_FOUND.into()) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::signals::ENDING;
 
     fn run(words: &[&str]) -> anyhow::Result<u8> {
-        let signals = Signals::hold()?;
+        let signals = Signals::hold(&ENDING)?;
         let words: Vec<_> = words.iter().map(OsString::from).collect();
         let mut program = Program::prepare(&words, true, &signals)?.unwrap();
         assert_eq!(program.status()?, None);
@@ -180,12 +183,12 @@ mod tests {
             if let Some(status) = program.status()? {
                 return Ok(status);
             }
-            signals.wait(&[program.ends()])?;
+            signals.wait(&[program.ends()], None)?;
         }
     }
 
     #[test]
-    fn its_end_is_known() {
+    fn its_exit_status_is_reported() {
         assert_eq!(run(&["sh", "-c", "exit 7"]).unwrap(), 7);
         assert_eq!(run(&["sh", "-c", "kill -ILL $$"]).unwrap(), 132);
         let why = |words: &[&str]| run(words).unwrap_err().downcast::<CannotRun>().unwrap();
@@ -194,15 +197,15 @@ mod tests {
     }
 
     #[test]
-    fn one_that_has_not_begun_never_does() {
-        let signals = Signals::hold().unwrap();
+    fn a_program_that_was_not_begun_never_runs() {
+        let signals = Signals::hold(&ENDING).unwrap();
         let words = ["sh", "-c", "echo begun >&2"].map(OsString::from);
         let program = Program::prepare(&words, true, &signals).unwrap().unwrap();
         let pid = Pid::from_raw(program.pid());
         drop(program);
         assert_eq!(kill(pid, None), Err(Errno::ESRCH));
         assert!(Program::prepare(&[], true, &signals).unwrap().is_none());
-        // Nobody is there any more who would let it begin.
+        // The parent is gone before it gave the order to begin.
         let mut program = Program::prepare(&words, true, &signals).unwrap().unwrap();
         program.begin = None;
         assert_eq!(end(&mut program, &signals).unwrap(), NOT_FOUND);

@@ -1,69 +1,71 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What is asked for: as options, as filters of the kernel's, and as the last word on an event.
+//! What the user asks for: as options, as filters for the kernel, and as the final decision on an event.
 
 use super::event::{Event, Verdict, What};
 use super::format::Name;
 use clap::Args;
 use std::collections::HashSet;
 
-/// The kernel cuts longer names.
+/// The kernel truncates longer names.
 const COMM_BYTES: usize = 15;
-/// Where cgroups are mounted.
+/// The size of a ring buffer that can be asked for.
+const BUFFER_KIB: std::ops::RangeInclusive<i64> = 4..=1_048_576;
+/// The mount point of the unified hierarchy.
 const CGROUPS: &str = "/sys/fs/cgroup";
 
-/// Which events.
+/// Which events to show.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Selection {
-    /// Of this process, all its threads; may be given several times
+    /// Only events of this process, with all its threads; may be repeated
     #[arg(long, value_name = "PID", value_parser = clap::value_parser!(i32).range(1..))]
     pub pid: Vec<i32>,
-    /// Of this thread; may be given several times
+    /// Only events of this thread; may be repeated
     #[arg(long, value_name = "TID", value_parser = clap::value_parser!(i32).range(1..))]
     pub tid: Vec<i32>,
-    /// Of threads with this name
+    /// Only events of threads with this name
     #[arg(long, value_name = "NAME")]
     pub comm: Option<String>,
-    /// Of threads in this cgroup (/user.slice, or its folder) or below it
+    /// Only events of threads in this cgroup (/user.slice, or its folder) or below it
     #[arg(long, value_name = "PATH")]
     pub cgroup: Option<String>,
-    /// First uses that ended so, and no other events; may be given several times
+    /// Only first uses with this verdict; may be repeated
     #[arg(long, value_enum)]
     pub verdict: Vec<Verdict>,
-    /// This event; may be given several times; all of them if none is
+    /// Only this event; may be repeated [default: all events]
     #[arg(long, value_enum, value_name = "EVENT")]
     pub event: Vec<Name>,
-    /// The kernel's room for events that are not read yet, in KiB for each CPU
-    #[arg(long, value_name = "KIB", default_value_t = 256, value_parser = clap::value_parser!(u32).range(4..=1_048_576))]
+    /// Size of the kernel's buffer for unread events, in KiB per CPU
+    #[arg(long, value_name = "KIB", default_value_t = 256, value_parser = clap::value_parser!(u32).range(BUFFER_KIB))]
     pub buffer: u32,
 }
 
 /// What the session knows beyond the event.
 #[derive(Debug, Default)]
 pub struct Known {
-    /// The program's threads that had a first use; `None` if no program is run.
+    /// The program's threads that had a first use; `None` if no program runs.
     pub tree: Option<HashSet<i32>>,
 }
 
-/// Whether an event is one of those.
+/// Whether an event is selected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wanted {
     /// It is.
     Yes,
     /// It is not.
     No,
-    /// Its thread was gone before it could be looked at.
+    /// Its thread had ended before it could be looked up.
     CannotTell,
 }
 
 impl Selection {
-    /// The events to switch on.
+    /// The events to enable.
     pub fn events(&self) -> Vec<Name> {
         let named = |name: &Name| self.event.is_empty() || self.event.contains(name);
         let judged = |name: &Name| self.verdict.is_empty() || *name == Name::FirstUse;
         Name::ALL.into_iter().filter(named).filter(judged).collect()
     }
 
-    /// What the kernel is to let through of one event; `None` if that is all.
+    /// The kernel's filter for an event; `None` if it needs none.
     pub fn filter(&self, name: Name) -> Option<String> {
         let any = |parts: Vec<String>| (!parts.is_empty()).then(|| format!("({})", parts.join(" || ")));
         let equal = |field: &str, values: &[i32]| values.iter().map(|value| format!("{field} == {value}")).collect();
@@ -76,13 +78,13 @@ impl Selection {
             let numbers = (0..).zip(Verdict::KNOWN).filter(|(_, verdict)| self.verdict.contains(verdict));
             parts.push(any(equal("verdict", &numbers.map(|(number, _)| number).collect::<Vec<_>>())));
         }
-        // For first uses and guests this is the name of the thread that writes.
+        // For first uses and guests this is the name of the thread that writes the event.
         parts.push(self.filtered_comm().map(|comm| format!("comm == \"{comm}\"")));
         let parts: Vec<_> = parts.into_iter().flatten().collect();
         (!parts.is_empty()).then(|| parts.join(" && "))
     }
 
-    /// The name, if the kernel's filters can have it.
+    /// The name, if a kernel's filter can contain it.
     pub fn filtered_comm(&self) -> Option<&str> {
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_./: +".contains(c);
         self.comm().filter(|comm| !comm.is_empty() && comm.chars().all(plain))
@@ -99,7 +101,7 @@ impl Selection {
         Some(path.trim_end_matches('/'))
     }
 
-    /// The last word on an event; the kernel has let through too many.
+    /// The final decision on an event. The kernel's filters let more through.
     pub fn wants(&self, event: &Event, known: &Known) -> Wanted {
         let who = &event.who;
         if matches!(event.what, What::Lost { .. }) {
@@ -132,7 +134,7 @@ impl Selection {
     }
 }
 
-/// `str::floor_char_boundary` is newer than the oldest Rust that this is built with.
+/// `str::floor_char_boundary` is newer than the oldest Rust that builds this.
 trait Boundary {
     fn floor_char_boundary_of(&self, at: usize) -> usize;
 }
@@ -178,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_verdict_is_one_of_a_first_use() {
+    fn only_first_uses_have_a_verdict() {
         let denied = Selection { verdict: vec![Verdict::Sigill], ..Selection::default() };
         assert_eq!(denied.events(), [Name::FirstUse]);
         let event = vec![Name::Regrown];

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! From the first event to the last: waits for them without a clock, and ends by a signal, or with the program.
+//! Reads events from the first to the last. It waits without polling, and ends with a signal or the program.
 
 use super::event::{Event, What, Who};
 use super::format::{Format, Name};
@@ -7,9 +7,10 @@ use super::instance::{Instance, Source};
 use super::page::Layout;
 use super::program::Program;
 use super::selection::{Known, Selection, Wanted};
-use super::signals::Signals;
 use super::tracefs::Tracefs;
 use super::who::Lookup;
+use crate::module;
+use crate::signals::Signals;
 use anyhow::{bail, ensure, Context};
 use nix::sys::resource::{getrlimit, setrlimit, Resource};
 use std::collections::{HashMap, HashSet};
@@ -18,15 +19,15 @@ use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
-/// Of a PID namespace that is the initial one.
+/// The link that identifies the initial PID namespace.
 const INITIAL_PIDS: &str = "pid:[4026531836]";
 
-/// By the number that each record begins with.
+/// The formats by the number that begins each record.
 type Formats = HashMap<u32, (Name, Format)>;
 
-/// Events come from it until it ends.
+/// A source of events.
 pub struct Session {
-    // Instances can be removed when what is in them is closed, which is first.
+    // Dropped first: an instance can be removed only when its files are closed.
     sources: Vec<Source>,
     _instances: Vec<Instance>,
     root: PathBuf,
@@ -36,22 +37,24 @@ pub struct Session {
     selection: Selection,
     selected: Vec<Name>,
     known: Known,
-    /// Events of threads of which too little was known to say whether they are wanted.
+    /// The number of events whose thread had ended before it was known whether it is selected.
     pub unidentified: u64,
     ended: bool,
 }
 
 impl Session {
-    /// Switches on what is selected; `program` may begin when this returns. Left out events are said.
+    /// Enables the selected events, and prints which ones the module lacks. `program` may begin when this returns.
     ///
     /// # Errors
     ///
-    /// No tracefs, no module, no rights; a process that is not there.
+    /// There is no module, no tracefs, no permission, or no such process.
     pub fn start(root: &Path, selection: &Selection, program: Option<&Program>) -> anyhow::Result<Self> {
+        // Without the module tracing is of no use, whatever else is missing.
+        ensure!(module::is_loaded(root), "xfd is not loaded, so there is nothing to trace (modprobe xfd)");
         let tracefs = Tracefs::find(root)?;
         let named = !selection.pid.is_empty() || !selection.tid.is_empty() || program.is_some();
         if named && fs::read_link(root.join("proc/self/ns/pid")).is_ok_and(|of| of != Path::new(INITIAL_PIDS)) {
-            bail!("the kernel's numbers of processes are other ones here: run it outside of the PID namespace");
+            bail!("process IDs in a PID namespace are not the kernel's: run it in the initial PID namespace");
         }
         let (selected, formats) = formats(&tracefs, selection)?;
         let layout = tracefs.layout()?;
@@ -66,7 +69,7 @@ impl Session {
         }
         allow_many_files();
         let mut instances = Vec::new();
-        // What workers write about threads is read first: the threads' own events come before it.
+        // Events that workers write about threads are read first: a thread's own events precede them.
         if follows && !workers.is_empty() {
             let instance = Instance::make(tracefs.instance("-workers"), selection.buffer)?;
             for &name in &workers {
@@ -77,7 +80,7 @@ impl Session {
         if !own.is_empty() {
             let instance = Instance::make(tracefs.instance(""), selection.buffer)?;
             for &name in &own {
-                // All first uses tell which threads are the program's.
+                // All first uses are needed to know the program's threads.
                 let all = name == Name::FirstUse && program.is_some() && !workers.is_empty();
                 instance.enable(name, selection.filter(name).filter(|_| !all).as_deref())?;
             }
@@ -106,27 +109,27 @@ impl Session {
         })
     }
 
-    /// The names of the events that are switched on.
+    /// The names of the selected events.
     pub fn events(&self) -> Vec<&'static str> {
         self.selected.iter().map(|name| name.word()).collect()
     }
 
-    /// Waits for the next events, in order; `None` after the last.
+    /// Waits for the next events, and returns them in order; `None` after the last ones.
     ///
     /// # Errors
     ///
-    /// They cannot be read.
+    /// Events cannot be read.
     pub fn next(&mut self, signals: &Signals, program: Option<&mut Program>) -> anyhow::Result<Option<Vec<Event>>> {
         if self.ended {
             return Ok(None);
         }
         let files = self.sources.iter().map(|source| source.pages.as_fd());
         let files: Vec<_> = files.chain(program.as_ref().map(|program| program.ends())).collect();
-        if !signals.ended() {
-            signals.wait(&files).context("cannot wait for events")?;
+        if !signals.has_ended() {
+            signals.wait(&files, None).context("cannot wait for events")?;
         }
-        // What happened before the end is read after it.
-        self.ended = signals.ended();
+        // The events from before the end are read after it.
+        self.ended = signals.has_ended();
         if let Some(program) = program {
             self.ended |= program.status()?.is_some();
         }
@@ -151,7 +154,7 @@ impl Session {
         Ok(Some(wanted))
     }
 
-    /// A first use may be there for the program's sake alone.
+    /// First uses may be enabled only to learn the program's threads.
     fn shows(&self, what: &What) -> bool {
         !matches!(what, What::FirstUse(_)) || self.selected.contains(&Name::FirstUse)
     }
@@ -194,10 +197,10 @@ impl Drop for Session {
     }
 }
 
-/// What is there of what is selected, and how to read it.
+/// The selected events that the module has, and their formats.
 fn formats(tracefs: &Tracefs, selection: &Selection) -> anyhow::Result<(Vec<Name>, Formats)> {
     let (mut selected, mut formats) = (Vec::new(), HashMap::new());
-    // It is always needed: without it this is no module of ours.
+    // Every version of the module has this one, and it is always needed.
     let first = tracefs.format(Name::FirstUse)?.context("this module has no trace event xfd_first_use")?;
     formats.insert(first.id(), (Name::FirstUse, first));
     for name in selection.events() {
@@ -211,7 +214,11 @@ fn formats(tracefs: &Tracefs, selection: &Selection) -> anyhow::Result<(Vec<Name
                 selected.push(name);
             }
             None => {
-                let _ = writeln!(io::stderr(), "xfdctl: this module has no trace event {}: left out", name.word());
+                let _ = writeln!(
+                    io::stderr(),
+                    "xfdctl: this module has no trace event {}, which is left out",
+                    name.word()
+                );
             }
         }
     }
@@ -219,12 +226,12 @@ fn formats(tracefs: &Tracefs, selection: &Selection) -> anyhow::Result<(Vec<Name
     Ok((selected, formats))
 }
 
-/// The number of an event is the first field of all records.
+/// The number of the event, which is the first field of every record.
 fn id(record: &[u8]) -> Option<u32> {
     Some(u16::from_ne_bytes(record.get(..2)?.try_into().ok()?).into())
 }
 
-/// All threads of these processes; those that they make follow by themselves.
+/// Follows all threads of these processes. The kernel adds the threads that they create.
 fn follow(root: &Path, instance: &Instance, processes: &[i32]) -> anyhow::Result<()> {
     let mut followed = HashSet::new();
     for pid in processes {
@@ -242,7 +249,7 @@ fn follow(root: &Path, instance: &Instance, processes: &[i32]) -> anyhow::Result
     Ok(())
 }
 
-/// Two files a CPU may be more than the usual 1024.
+/// Two files per CPU may exceed the usual limit of 1024.
 fn allow_many_files() {
     if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) {
         let _ = setrlimit(Resource::RLIMIT_NOFILE, most, most);
@@ -255,6 +262,7 @@ mod tests {
     use super::*;
     use crate::events::event::FirstUse;
     use crate::events::Verdict;
+    use crate::signals::ENDING;
     use nix::sys::pthread::{pthread_kill, pthread_self};
     use nix::sys::signal::Signal;
     use std::ffi::OsString;
@@ -280,10 +288,10 @@ mod tests {
     }
 
     #[test]
-    fn events_come_and_a_signal_ends_it() {
+    fn events_are_read_until_a_signal() {
         let root = fixture::root(&[FIRST_USE, RECLAIMED]);
         fixture::thread(root.path(), 130, 129, "amx", "/a");
-        let signals = Signals::hold().unwrap();
+        let signals = Signals::hold(&ENDING).unwrap();
         let mut session = Session::start(root.path(), &Selection::default(), None).unwrap();
         assert_eq!(session.events(), ["xfd_first_use", "xfd_reclaimed"]);
         let instances = fixture::instances(root.path());
@@ -297,7 +305,7 @@ mod tests {
         assert_eq!(events[0].what, What::Lost { count: 5 });
         assert_eq!((events[1].who.tgid, events[1].who.comm.as_deref()), (Some(129), Some("amx")));
         assert_eq!((events[2].ns, events[2].what.clone()), (1002, What::Reclaimed { bytes: 12288 }));
-        // What is there already is shown before the end, in order.
+        // Events from before the signal are returned before the end, in order.
         let mut later = PageMaker::at(2000);
         later.record(1, &fixture::first_use(133, 1, 9));
         fixture::give(&mut pipe, &later);
@@ -313,7 +321,7 @@ mod tests {
     #[test]
     fn a_program_and_its_threads() {
         let root = fixture::root(&[FIRST_USE, RECLAIMED]);
-        let signals = Signals::hold().unwrap();
+        let signals = Signals::hold(&ENDING).unwrap();
         let words = ["true"].map(OsString::from);
         let mut program = Program::prepare(&words, true, &signals).unwrap().unwrap();
         let mut session = Session::start(root.path(), &Selection::default(), Some(&program)).unwrap();
@@ -328,7 +336,7 @@ mod tests {
         fixture::give(&mut fixture::pipe(own), &page(&[fixture::first_use(7, 0, 1)]));
         let others = page(&[fixture::reclaimed(7, 6, "a"), fixture::reclaimed(8, 6, "a")]);
         fixture::give(&mut fixture::pipe(workers), &others);
-        // Both are open: what is in them stays.
+        // Both pipes stay open, so what was written to them stays.
         let events = session.next(&signals, Some(&mut program)).unwrap().unwrap();
         assert_eq!(events.iter().map(|event| event.who.tid).collect::<Vec<_>>(), [7, 7]);
         program.begin().unwrap();
@@ -339,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_is_there() {
+    fn a_process_that_is_running() {
         let root = fixture::root(&[FIRST_USE, RECLAIMED]);
         fixture::thread(root.path(), 4, 4, "amx", "/");
         fixture::thread(root.path(), 5, 4, "amx", "/");
@@ -347,7 +355,7 @@ mod tests {
         for tid in [4, 5] {
             fs::create_dir_all(root.path().join(format!("proc/4/task/{tid}"))).unwrap();
         }
-        let signals = Signals::hold().unwrap();
+        let signals = Signals::hold(&ENDING).unwrap();
         let selection = Selection { pid: vec![4], ..Selection::default() };
         let mut session = Session::start(root.path(), &selection, None).unwrap();
         let mut instances = fixture::instances(root.path());
@@ -355,7 +363,7 @@ mod tests {
         let pids = text(&instances[0].join("set_event_pid"));
         assert!(pids == "4\n5\n" || pids == "5\n4\n", "{pids}");
         assert_eq!(text(&instances[1].join("events/xfd/xfd_reclaimed/filter")), "(tgid == 4)");
-        // A child of its own is followed by the kernel, and a thread that is gone cannot be told.
+        // The kernel would also follow a child process. A thread that is gone cannot be identified.
         let some = [fixture::first_use(5, 0, 1), fixture::first_use(6, 0, 1), fixture::first_use(99, 0, 1)];
         fixture::give(&mut fixture::pipe(&instances[0]), &page(&some));
         let events = session.next(&signals, None).unwrap().unwrap();
@@ -367,10 +375,13 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_is_said() {
+    fn what_is_missing_is_named() {
         let root = fixture::root(&[RECLAIMED]);
         let error = |selection: &Selection| Session::start(root.path(), selection, None).err().unwrap().to_string();
         assert_eq!(error(&Selection::default()), "this module has no trace event xfd_first_use");
+        let nothing = tempfile::tempdir().unwrap();
+        let error_there = Session::start(nothing.path(), &Selection::default(), None).err().unwrap();
+        assert!(error_there.to_string().starts_with("xfd is not loaded"), "{error_there}");
         let namespace = root.path().join("proc/self/ns");
         fs::create_dir_all(&namespace).unwrap();
         std::os::unix::fs::symlink("pid:[1]", namespace.join("pid")).unwrap();

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The kernel's tracing folder: whether it is there and ours to use, which events it has, and what dead processes left
-//! in it.
+//! The kernel's tracing folder: whether it can be used, which events it has, and what killed processes left in it.
 
 use super::format::{Format, Name};
 use super::instance::remove_folder;
@@ -13,22 +12,22 @@ use std::path::{Path, PathBuf};
 
 /// Where it is mounted.
 const FOLDER: &str = "sys/kernel/tracing";
-/// Instances of ours are called so, and by the process.
+/// The names of our instances begin with this, followed by the process ID.
 const OURS: &str = "xfdctl-";
 
 /// The tracing folder.
 pub struct Tracefs {
-    /// Where.
+    /// Where it is.
     pub path: PathBuf,
     root: PathBuf,
 }
 
 impl Tracefs {
-    /// Below `root`. Instances of xfdctl processes that are no more are removed.
+    /// Finds it below `root`, and removes instances that killed xfdctl processes left.
     ///
     /// # Errors
     ///
-    /// It is not mounted, or may not be used.
+    /// It is not mounted, or access is denied.
     pub fn find(root: &Path) -> anyhow::Result<Self> {
         let path = root.join(FOLDER);
         match fs::read_dir(path.join("instances")) {
@@ -46,30 +45,30 @@ impl Tracefs {
         Ok(tracefs)
     }
 
-    /// A folder for an instance of this process.
+    /// The folder for an instance of this process.
     pub fn instance(&self, suffix: &str) -> PathBuf {
         self.path.join("instances").join(format!("{OURS}{}{suffix}", std::process::id()))
     }
 
-    /// How records are laid out.
+    /// The layout of a page.
     ///
     /// # Errors
     ///
-    /// It cannot be read, or not be understood.
+    /// It cannot be read or parsed.
     pub fn layout(&self) -> anyhow::Result<Layout> {
         let text = self.text("events/header_page")?;
-        Layout::parse(&text).with_context(|| format!("events/header_page is not understood: {text:?}"))
+        Layout::parse(&text).with_context(|| format!("cannot parse events/header_page: {text:?}"))
     }
 
-    /// The event's format; `None` if the module has no such event.
+    /// The format of an event; `None` if the module does not have it.
     ///
     /// # Errors
     ///
-    /// The module is not loaded; or its event lacks a field.
+    /// The module has no trace events, or this one lacks a field.
     pub fn format(&self, name: Name) -> anyhow::Result<Option<Format>> {
         let events = self.path.join("events/xfd");
         if !events.is_dir() {
-            bail!("there are no trace events of xfd: the module is not loaded (modprobe xfd)");
+            bail!("{} is missing: this kernel or this module has no trace events", events.display());
         }
         let file = format!("events/xfd/{}/format", name.word());
         if !self.path.join(&file).exists() {
@@ -84,7 +83,7 @@ impl Tracefs {
         let path = self.path.join(file);
         let read = || -> std::io::Result<String> {
             let (mut file, mut text, mut some) = (File::open(&path)?, Vec::new(), vec![0; 65536]);
-            // events/header_page has an end after the first read(), however short that was.
+            // A second read() of events/header_page returns 0, however short the first one was.
             loop {
                 match file.read(&mut some)? {
                     0 => return Ok(String::from_utf8_lossy(&text).into_owned()),
@@ -95,7 +94,7 @@ impl Tracefs {
         read().with_context(|| format!("cannot read {}", path.display()))
     }
 
-    /// One that was killed could not remove its own, and its events are still on, which holds the module.
+    /// A process that was killed left its instance. The events in it are still enabled, which pins the module.
     fn remove_leftovers(&self) {
         let Ok(instances) = fs::read_dir(self.path.join("instances")) else { return };
         for instance in instances.filter_map(Result::ok) {
@@ -106,7 +105,7 @@ impl Tracefs {
             };
             let comm = fs::read_to_string(self.root.join(format!("proc/{pid}/comm"))).unwrap_or_default();
             if comm.trim() != "xfdctl" || pid == std::process::id() {
-                // One that is in use stays: EBUSY.
+                // EBUSY if somebody uses it: it stays.
                 let _ = remove_folder(instance.path());
             }
         }
@@ -119,13 +118,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_missing_is_said() {
+    fn what_is_missing_is_named() {
         let said = |root: &Path| Tracefs::find(root).err().unwrap().to_string();
         let nothing = tempfile::tempdir().unwrap();
         assert_eq!(said(nothing.path()), "tracefs is not mounted: mount -t tracefs tracefs /sys/kernel/tracing");
         let root = fixture::root(&[]);
         let tracefs = Tracefs::find(root.path()).unwrap();
-        assert!(tracefs.format(Name::FirstUse).unwrap_err().to_string().contains("not loaded"));
+        assert!(tracefs.format(Name::FirstUse).unwrap_err().to_string().contains("events/xfd is missing"));
         let root = fixture::root(&[fixture::FIRST_USE]);
         let tracefs = Tracefs::find(root.path()).unwrap();
         assert!(tracefs.format(Name::FirstUse).unwrap().is_some());
@@ -133,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_dead_left_is_removed() {
+    fn leftovers_of_killed_processes_are_removed() {
         let root = fixture::root(&[]);
         let folder = root.path().join("sys/kernel/tracing/instances");
         fixture::thread(root.path(), 5, 5, "xfdctl", "/");

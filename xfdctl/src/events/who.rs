@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Who a thread is: from /proc while it lives, from what the tracer noted when it was last switched out else.
+//! The process, name and cgroup of a thread: from `/proc` while it lives, and later from what the tracer saved when it
+//! was last switched out.
 
 use super::event::Who;
+use crate::proc;
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Looks threads up; what is read of the tracer is read once.
+/// Looks up threads, and reads the tracer's files at most once.
 pub struct Lookup<'a> {
     proc: PathBuf,
     tracing: &'a Path,
@@ -20,12 +22,12 @@ struct Noted {
 }
 
 impl<'a> Lookup<'a> {
-    /// Below `root`, with the tracefs at `tracing`.
+    /// For the `/proc` below `root` and the tracefs at `tracing`.
     pub fn new(root: &Path, tracing: &'a Path) -> Self {
         Self { proc: root.join("proc"), tracing, noted: None }
     }
 
-    /// Adds what is not known yet.
+    /// Completes `who` with what is not known yet.
     pub fn complete(&mut self, who: &mut Who) {
         let folder = self.proc.join(who.tid.to_string());
         let text =
@@ -36,7 +38,7 @@ impl<'a> Lookup<'a> {
         if who.comm.is_none() {
             who.comm = text("comm").map(|name| name.strip_suffix('\n').unwrap_or(&name).to_owned());
         }
-        who.cgroup = text("cgroup").and_then(|cgroups| unified(&cgroups));
+        who.cgroup = proc::cgroup(&folder);
         if who.tgid.is_none() || who.comm.is_none() {
             let tracing = self.tracing;
             let noted = self.noted.get_or_insert_with(|| Noted::read(tracing));
@@ -63,12 +65,8 @@ impl Noted {
 }
 
 fn tgid(status: &str) -> Option<i32> {
-    // The name comes before it, and has no newline of its own there.
+    // The name precedes it, and the kernel escapes newlines there.
     status.lines().find_map(|line| line.strip_prefix("Tgid:"))?.trim().parse().ok()
-}
-
-fn unified(cgroups: &str) -> Option<String> {
-    cgroups.lines().find_map(|line| line.strip_prefix("0::")).map(str::to_owned)
 }
 
 #[cfg(test)]
@@ -77,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_living_are_in_proc_and_the_dead_are_noted() {
+    fn ended_threads_are_looked_up_in_the_tracers_files() {
         let root = fixture::root(&[]);
         let tracing = root.path().join("sys/kernel/tracing");
         fixture::thread(root.path(), 5, 4, "a] b", "/user/x");

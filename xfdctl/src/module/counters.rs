@@ -1,33 +1,33 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `/proc/xfd/counters`: a name and a number a line.
+//! `/proc/xfd/counters`: each line has a name and a number.
 
 use anyhow::Context;
 use serde::Serialize;
 use std::time::Duration;
 
-/// What a number is.
+/// The kind of a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
-    /// It has grown since the module was loaded.
+    /// Counts events since the module was loaded.
     Counter,
-    /// It is so at this moment.
+    /// A current value.
     Now,
-    /// This program does not know it.
+    /// Not known to this program.
     Unknown,
 }
 
-/// A number that is known here.
+/// A number that this program knows.
 pub struct Known {
-    /// In the file.
+    /// Its name in the file.
     pub name: &'static str,
-    /// What it is.
+    /// Its kind.
     pub kind: Kind,
-    /// In a few words.
+    /// Its meaning, in a few words.
     pub meaning: &'static str,
 }
 
-/// Since when it is in charge is no number of anything.
+/// The only line that is a time.
 const SINCE: &str = "in_charge_since_ms";
 
 const fn counter(name: &'static str, meaning: &'static str) -> Known {
@@ -38,32 +38,32 @@ const fn now(name: &'static str, meaning: &'static str) -> Known {
     Known { name, kind: Kind::Now, meaning }
 }
 
-/// Those of Documentation/ABI/procfs-xfd.
+/// The numbers in Documentation/ABI/procfs-xfd.
 pub const KNOWN: [Known; 12] = [
     counter("first_uses", "first uses served, one per thread and facility"),
     counter("recycled", "first uses whose buffer came from the pool"),
-    counter("reclaimed", "buffers taken from threads that slept without live tiles"),
+    counter("reclaimed", "buffers reclaimed from threads that slept without live tiles"),
     counter("regrown", "reclaimed buffers that threads got back when they ran again"),
-    counter("guests_grown", "buffers of vCPUs that got room for tiles"),
+    counter("guests_grown", "vCPU buffers that were enlarged for tiles"),
     counter("denied", "uses without permission: SIGILL"),
-    counter("failed_allocations", "uses for which there was no memory: SIGSEGV, or an error of KVM's"),
-    counter("repeated", "#NM of threads that had their buffer: anything but 0 is a bug of xfd's"),
-    counter("ordinary_nm", "#NM that XFD had nothing to do with, passed on"),
+    counter("failed_allocations", "uses that failed for lack of memory: SIGSEGV, or an error from KVM"),
+    counter("repeated", "#NM of threads that already had a buffer: anything but 0 is a bug in xfd"),
+    counter("ordinary_nm", "#NM not caused by XFD, passed on to the kernel"),
     now("pooled", "buffers kept for the next first use"),
     now("in_flight", "tasks in the module's code"),
-    now("owed", "threads whose buffer is taken at present"),
+    now("owed", "threads whose buffer is reclaimed"),
 ];
 
-/// The file, at one moment.
+/// One reading of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Counters {
-    /// In its order, without the time.
+    /// In the file's order, without the time.
     numbers: Vec<(String, i64)>,
     since_ms: u64,
 }
 
 impl Counters {
-    /// Reads the file's text.
+    /// Parses the file's text.
     ///
     /// # Errors
     ///
@@ -71,28 +71,28 @@ impl Counters {
     pub fn parse(text: &str) -> anyhow::Result<Self> {
         let mut counters = Self { numbers: Vec::new(), since_ms: 0 };
         for (number, line) in text.lines().enumerate() {
-            let strange = || format!("line {}: {line:?}", number + 1);
-            let (name, value) = line.split_once(' ').with_context(strange)?;
+            let place = || format!("line {}: {line:?}", number + 1);
+            let (name, value) = line.split_once(' ').with_context(place)?;
             if name == SINCE {
-                counters.since_ms = value.parse().with_context(strange)?;
+                counters.since_ms = value.parse().with_context(place)?;
             } else {
-                counters.numbers.push((name.to_owned(), value.parse().with_context(strange)?));
+                counters.numbers.push((name.to_owned(), value.parse().with_context(place)?));
             }
         }
         Ok(counters)
     }
 
-    /// When the module took over, after the kernel's start; `None` if the kernel's own code is in charge.
+    /// The time since boot when the module took over; `None` if the kernel's own code is in charge.
     pub fn in_charge_since(&self) -> Option<Duration> {
         (self.since_ms > 0).then(|| Duration::from_millis(self.since_ms))
     }
 
-    /// The number called so; 0 if there is none.
+    /// The value of a number; 0 if the file does not have it.
     pub fn get(&self, name: &str) -> i64 {
         self.numbers.iter().find(|(of, _)| of == name).map_or(0, |(_, value)| *value)
     }
 
-    /// All, in the file's order, with what they mean.
+    /// All numbers with their meaning, in the file's order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, i64, Kind, &'static str)> {
         self.numbers.iter().map(|(name, value)| {
             let known = KNOWN.iter().find(|known| known.name == name);
@@ -101,7 +101,7 @@ impl Counters {
         })
     }
 
-    /// Whether `later` goes on from here, and is not of a module that was loaded anew.
+    /// Whether `later` continues these counters: the module was neither loaded nor enabled again in between.
     pub fn goes_on_in(&self, later: &Self) -> bool {
         let grows = |(name, value, kind, _): (&str, i64, Kind, _)| kind != Kind::Counter || later.get(name) >= value;
         self.since_ms == later.since_ms && self.iter().all(grows)
@@ -114,7 +114,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn what_is_not_known_is_kept() {
+    fn unknown_numbers_are_kept() {
         let counters = Counters::parse("first_uses 3\nin_charge_since_ms 1500\nnews 7\npooled 2\n").unwrap();
         let seen: Vec<_> = counters.iter().map(|(name, value, kind, _)| (name, value, kind)).collect();
         assert_eq!(seen, [("first_uses", 3, Kind::Counter), ("news", 7, Kind::Unknown), ("pooled", 2, Kind::Now)]);
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_module_loaded_anew_does_not_go_on() {
+    fn a_module_loaded_again_starts_over() {
         let parse = |text: &str| Counters::parse(text).unwrap();
         let before = parse("first_uses 3\npooled 2\nin_charge_since_ms 9\n");
         assert!(before.goes_on_in(&parse("first_uses 4\npooled 0\nin_charge_since_ms 9\n")));
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_strange_line_is_named() {
+    fn an_error_names_the_line() {
         for text in ["first_uses 1\nnothing\n", "a 1\nb x\n", "a 1\nb 1 2\n", "a 1\nin_charge_since_ms -1\n"] {
             let error = format!("{:#}", Counters::parse(text).unwrap_err());
             assert!(error.starts_with("line 2: "), "{error}");
@@ -142,7 +142,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_is_too_strange(text in "\\PC*|([a-z_]{0,8} ?-?[0-9]{0,25}\n){0,9}") {
+        fn any_text_is_survived(text in "\\PC*|([a-z_]{0,8} ?-?[0-9]{0,25}\n){0,9}") {
             let _ = Counters::parse(&text);
         }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What the module xfd shows of itself: `/sys/module/xfd`, its livepatch, and `/proc/xfd` (Documentation/ABI/procfs-xfd).
+//! What the module xfd exports: `/sys/module/xfd`, its livepatch, and `/proc/xfd` (Documentation/ABI/procfs-xfd).
 //!
-//! A file of `/proc/xfd` that is open keeps the module from being removed: each is read at once, and closed.
+//! An open file in `/proc/xfd` keeps the module from being removed, so each file is read at once and closed.
 
 pub mod counters;
 pub mod tasks;
@@ -13,7 +13,7 @@ use std::path::Path;
 use std::{fs, io};
 use tasks::Thread;
 
-/// Its name.
+/// The module's name.
 pub const NAME: &str = "xfd";
 
 /// The module, if it is loaded.
@@ -21,23 +21,23 @@ pub const NAME: &str = "xfd";
 pub struct Module {
     /// Its version, if it has one.
     pub version: Option<String>,
-    /// The build ID of its file, hexadecimal.
+    /// The build ID of its file, in hexadecimal.
     pub build_id: Option<String>,
-    /// Its livepatch is enabled: it is in charge, or about to be.
+    /// Its livepatch is enabled: the module is in charge, or about to be.
     pub enabled: bool,
-    /// It takes over, or gives back: not all tasks have been moved.
+    /// Its livepatch is in transition: the module is taking over or giving back.
     pub transition: bool,
-    /// Its parameters, as far as they can be read.
+    /// Its parameters, as far as they are readable.
     pub parameters: BTreeMap<String, String>,
 }
 
 impl Module {
-    /// The module of the kernel whose `proc` and `sys` are in `root`; `None` if it is not loaded.
-    pub fn look(root: &Path) -> Option<Self> {
-        let folder = root.join("sys/module").join(NAME);
-        if !folder.is_dir() {
+    /// Reads its files below `root`; `None` if it is not loaded.
+    pub fn read(root: &Path) -> Option<Self> {
+        if !is_loaded(root) {
             return None;
         }
+        let folder = root.join("sys/module").join(NAME);
         let livepatch = root.join("sys/kernel/livepatch").join(NAME);
         let is = |file: &str| text(&livepatch.join(file)).as_deref() == Some("1");
         Some(Self {
@@ -50,25 +50,25 @@ impl Module {
     }
 }
 
-/// The release of that kernel.
-pub fn kernel_release(root: &Path) -> String {
-    text(&root.join("proc/sys/kernel/osrelease")).unwrap_or_else(|| "unknown".to_owned())
+/// Whether the module is loaded.
+pub fn is_loaded(root: &Path) -> bool {
+    root.join("sys/module").join(NAME).is_dir()
 }
 
-/// `/proc/xfd/counters`; `None` if the module is not loaded.
+/// Reads `/proc/xfd/counters`; `None` if the module is not loaded.
 ///
 /// # Errors
 ///
-/// It is loaded, and the file cannot be read or understood.
+/// The module is loaded, and the file cannot be read or parsed.
 pub fn counters(root: &Path) -> anyhow::Result<Option<Counters>> {
     read(root, "proc/xfd/counters", Counters::parse)
 }
 
-/// `/proc/xfd/tasks`; `None` if the module is not loaded.
+/// Reads `/proc/xfd/tasks`; `None` if the module is not loaded.
 ///
 /// # Errors
 ///
-/// It is loaded, and the file cannot be read or understood.
+/// The module is loaded, and the file cannot be read or parsed.
 pub fn threads(root: &Path) -> anyhow::Result<Option<Vec<Thread>>> {
     read(root, "proc/xfd/tasks", tasks::parse)
 }
@@ -79,13 +79,13 @@ fn read<T>(root: &Path, path: &str, parse: fn(&str) -> anyhow::Result<T>) -> any
         Ok(bytes) => {
             let parsed = parse(&String::from_utf8_lossy(&bytes));
             parsed.map(Some).with_context(|| {
-                format!("{} is not understood (use the xfdctl that came with the module)", path.display())
+                format!("cannot parse {} (use the xfdctl that came with the module)", path.display())
             })
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(nix::libc::ENODEV) => {
-            if root.join("sys/module").join(NAME).is_dir() {
+            if is_loaded(root) {
                 bail!(
-                    "xfd is loaded without {}: it comes or goes now (try again), or is older than xfdctl",
+                    "xfd is loaded without {}: it is being loaded or removed (try again), or is older than xfdctl",
                     path.display()
                 );
             }
@@ -95,7 +95,7 @@ fn read<T>(root: &Path, path: &str, parse: fn(&str) -> anyhow::Result<T>) -> any
     }
 }
 
-/// A file of one line; `None` if it is empty or cannot be read.
+/// The text of a one-line file; `None` if it is empty or cannot be read.
 fn text(path: &Path) -> Option<String> {
     let text = fs::read_to_string(path).ok()?;
     Some(text.trim().to_owned()).filter(|text| !text.is_empty())
@@ -107,7 +107,7 @@ fn parameters(folder: &Path) -> BTreeMap<String, String> {
     entries.filter_map(|entry| named(entry.ok()?)).collect()
 }
 
-/// What an ELF note (`Elf64_Nhdr`, name, descriptor) describes.
+/// The descriptor of an ELF note (`Elf64_Nhdr`, name, descriptor).
 fn build_id(note: &[u8]) -> Option<String> {
     let word = |at: usize| {
         let bytes = note.get(at..at + 4)?;
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_sysfs_shows() {
+    fn sysfs_is_read() {
         let root = root(&[
             ("sys/module/xfd/version", b"0.1.0\n"),
             ("sys/module/xfd/notes/.note.gnu.build-id", NOTE),
@@ -145,7 +145,7 @@ mod tests {
             ("sys/kernel/livepatch/xfd/enabled", b"1\n"),
             ("sys/kernel/livepatch/xfd/transition", b"0\n"),
         ]);
-        let module = Module::look(root.path()).unwrap();
+        let module = Module::read(root.path()).unwrap();
         assert_eq!(module.version.as_deref(), Some("0.1.0"));
         assert_eq!(module.build_id.as_deref(), Some("01ab10"));
         assert_eq!((module.enabled, module.transition), (true, false));
@@ -153,19 +153,19 @@ mod tests {
     }
 
     #[test]
-    fn not_loaded_and_not_readable_are_two_things() {
+    fn not_loaded_is_not_unreadable() {
         let none = root(&[]);
-        assert!(Module::look(none.path()).is_none());
+        assert!(Module::read(none.path()).is_none());
         assert!(counters(none.path()).unwrap().is_none() && threads(none.path()).unwrap().is_none());
         let halfway = root(&[("sys/module/xfd/initstate", b"coming\n")]);
-        assert!(format!("{:#}", counters(halfway.path()).unwrap_err()).contains("comes or goes now"));
-        let strange = root(&[("proc/xfd/counters", b"first_uses many\n")]);
-        assert!(format!("{:#}", counters(strange.path()).unwrap_err()).contains("line 1"));
+        assert!(format!("{:#}", counters(halfway.path()).unwrap_err()).contains("being loaded or removed"));
+        let broken = root(&[("proc/xfd/counters", b"first_uses many\n")]);
+        assert!(format!("{:#}", counters(broken.path()).unwrap_err()).contains("line 1"));
     }
 
     proptest! {
         #[test]
-        fn no_note_is_too_strange(note: Vec<u8>) {
+        fn any_note_is_survived(note: Vec<u8>) {
             build_id(&note);
         }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `/proc/xfd/tasks`: a line with the columns' names, then a line a thread.
+//! `/proc/xfd/tasks`: a line with the names of the columns, then one line per thread.
 
 use crate::text::is_hidden;
 use anyhow::{ensure, Context};
@@ -7,31 +7,31 @@ use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// What a thread's tiles are doing.
+/// The state of a thread's tiles.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum State {
     /// It has a buffer, and is on a CPU.
     Running,
-    /// A buffer, not on a CPU, its tiles hold data.
+    /// It has a buffer, is not on a CPU, and its tiles hold data.
     Live,
-    /// A buffer, not on a CPU, its tiles are in their initial state.
+    /// It has a buffer, is not on a CPU, and its tiles are in their initial state.
     Idle,
-    /// Its buffer was taken; it gets one when it runs.
+    /// Its buffer was reclaimed; it gets another one when it runs.
     Reclaimed,
-    /// It may, and has not.
+    /// It has permission and has not used tiles.
     Permitted,
-    /// No permission for itself; a vCPU may have one.
+    /// It has no permission for itself; its vCPU may have one.
     None,
-    /// One that this program does not know.
+    /// A state that this program does not know.
     Other(String),
 }
 
-/// Those that are known.
+/// The states that this program knows.
 pub const STATES: [State; 6] =
     [State::Running, State::Live, State::Idle, State::Reclaimed, State::Permitted, State::None];
 
 impl State {
-    /// As in the file.
+    /// The name in the file.
     pub fn name(&self) -> &str {
         match self {
             Self::Running => "running",
@@ -61,54 +61,53 @@ impl Serialize for State {
     }
 }
 
-/// A line.
+/// One line of the file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Thread {
-    /// Its process.
+    /// The process.
     pub pid: u32,
-    /// Itself.
+    /// The thread.
     pub tid: u32,
-    /// What its tiles are doing.
+    /// The state of its tiles.
     pub state: State,
     /// The process's permission, a mask of components.
     #[serde(serialize_with = "hexadecimal")]
     pub permitted: u64,
-    /// That for its guests.
+    /// The process's permission for guests.
     #[serde(serialize_with = "hexadecimal")]
     pub guest_permitted: u64,
-    /// Bytes of its enlarged buffer; 0 without one.
+    /// The size of its enlarged buffer; 0 if it has none.
     pub bytes: u64,
-    /// The same of the vCPU that it runs.
+    /// The size of the enlarged buffer of the vCPU that it runs; 0 if there is none.
     pub guest_bytes: u64,
-    /// Milliseconds since it was put on a CPU.
+    /// Milliseconds since it was last put on a CPU.
     pub since_ms: u64,
-    /// The ID of its cgroup; 0 without one.
+    /// The ID of its cgroup; 0 if it has none.
     pub cgroup: u64,
-    /// Its name, as it can be printed: where it is not all text, as the kernel escapes it.
+    /// Its name in printable form. A name that is not plain text stays as the kernel escapes it.
     pub comm: String,
     /// Columns that this program does not know.
     #[serde(flatten)]
     pub others: BTreeMap<String, String>,
 }
 
-// What serde passes is a reference.
-#[allow(clippy::trivially_copy_pass_by_ref)]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn hexadecimal<S: Serializer>(mask: &u64, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&format!("{mask:#x}"))
 }
 
-/// Reads the file's text.
+/// Parses the file's text.
 ///
 /// # Errors
 ///
-/// A column is missing, or a line is not as the first one says.
+/// A column is missing, or a line does not match the first one.
 pub fn parse(text: &str) -> anyhow::Result<Vec<Thread>> {
     let mut lines = text.lines();
     let columns: Vec<_> = lines.next().context("it is empty")?.split_ascii_whitespace().collect();
     ensure!(columns.last() == Some(&"comm"), "the last column is not comm");
     let threads = lines.enumerate().map(|(number, line)| {
-        let strange = || format!("line {}: {line:?}", number + 2);
-        thread(&columns, line).with_context(strange)
+        let place = || format!("line {}: {line:?}", number + 2);
+        thread(&columns, line).with_context(place)
     });
     threads.collect()
 }
@@ -146,13 +145,13 @@ fn thread(columns: &[&str], line: &str) -> anyhow::Result<Thread> {
     })
 }
 
-/// A name without its escapes, if that can be shown on a terminal.
+/// The name with its escapes resolved, if that is safe to print.
 fn comm(escaped: &str) -> String {
     let is_plain = |text: &String| !text.chars().any(is_hidden);
     unescape(escaped).and_then(|bytes| String::from_utf8(bytes).ok()).filter(is_plain).unwrap_or(escaped.to_owned())
 }
 
-/// `None`: a backslash without three octal digits of a byte.
+/// Resolves the escapes; `None` if a backslash is not followed by three octal digits that make a byte.
 fn unescape(text: &str) -> Option<Vec<u8>> {
     let mut pieces = text.split('\\');
     let mut bytes = pieces.next()?.as_bytes().to_vec();
@@ -209,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_all_kinds() {
+    fn names_are_unescaped() {
         let comm = |comm: &str| one(&format!("1 1 live 0 0 0 0 0 0 {comm}")).comm;
         assert_eq!(comm("a  b c "), "a  b c ");
         assert_eq!(comm(" a"), " a");
@@ -217,7 +216,7 @@ mod tests {
         assert_eq!(one("1 1 live 0 0 0 0 0 0").comm, "");
         assert_eq!(comm("gr\\303\\274n"), "grün");
         assert_eq!(comm("a\\134b"), "a\\b");
-        // What would move a terminal's cursor, or turn its line around, and half a character.
+        // A sequence that moves the cursor, one that reverses the line, and half a character.
         assert_eq!(comm("\\033[2J"), "\\033[2J");
         assert_eq!(comm("\\342\\200\\256a"), "\\342\\200\\256a");
         assert_eq!(comm("\\303"), "\\303");
@@ -226,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_named() {
+    fn an_error_names_the_column() {
         let error = |text: &str| format!("{:#}", parse(text).unwrap_err());
         assert_eq!(error(""), "it is empty");
         assert_eq!(error("comm pid\n"), "the last column is not comm");
@@ -238,13 +237,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_is_too_strange(text in "\\PC*", lines in "([0-9a-z\\\\ ]{0,40}\n){0,5}", header: bool) {
+        fn any_text_is_survived(text in "\\PC*", lines in "([0-9a-z\\\\ ]{0,40}\n){0,5}", header: bool) {
             let _ = parse(&text);
             let _ = parse(&if header { format!("{COLUMNS}\n{lines}") } else { lines });
         }
 
         #[test]
-        fn any_order_of_columns_says_the_same(
+        fn the_order_of_columns_does_not_matter(
             order in Just(COLUMNS.split(' ').take(9).enumerate().collect::<Vec<_>>()).prop_shuffle(),
             numbers in proptest::collection::vec(0..u32::MAX, 9),
             comm in "[ -\\[\\]-~]{0,15}",

@@ -1,47 +1,48 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The file of a record: lines of JSON. The first says of what it is, the last is its end; between them are events, as
-//! `xfdctl trace --json` shows them. One without an end was cut.
+//! The file of a record: lines of JSON. The first line is a header, the last one an end; in between there are events,
+//! as printed by `xfdctl trace --json`. A file without an end was cut short.
 
 use crate::events::{Event, What};
+use crate::module::Module;
+use crate::proc;
 use anyhow::{bail, Context};
 use nix::time::{clock_gettime, ClockId};
 use serde::{Deserialize, Serialize};
-use std::fs;
 use std::io::{self, BufRead, Write};
 use std::path::Path;
 
-/// Where a record goes, and is looked for.
+/// The default name of the file.
 pub const DEFAULT: &str = "xfdctl.record";
-/// Changes when older programs would misread what is written.
+/// The version of the format, which changes when older programs would misread the file.
 const FORMAT: u32 = 1;
 
 /// The first line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {
-    /// The format.
+    /// The version of the format.
     pub xfd_record: u32,
-    /// Of xfdctl.
+    /// The version of xfdctl.
     #[serde(default)]
     pub xfdctl: String,
     /// The kernel's release.
     #[serde(default)]
     pub kernel: String,
-    /// The module's version, if it says one.
+    /// The module's version, if it has one.
     #[serde(default)]
     pub module: Option<String>,
-    /// Of the events' times.
+    /// The clock of the events' times.
     #[serde(default)]
     pub clock: String,
-    /// Nanoseconds of that clock when the record began.
+    /// When the record began, in nanoseconds of that clock.
     #[serde(default)]
     pub began_ns: u64,
-    /// And of `CLOCK_REALTIME`.
+    /// When the record began, in nanoseconds of `CLOCK_REALTIME`.
     #[serde(default)]
     pub began_realtime_ns: u64,
-    /// CPUs online.
+    /// The number of CPUs online.
     #[serde(default)]
     pub cpus: u64,
-    /// What was recorded.
+    /// The events that were recorded.
     #[serde(default)]
     pub events: Vec<String>,
 }
@@ -49,13 +50,13 @@ pub struct Header {
 /// The last line.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct End {
-    /// Events in the file.
+    /// The number of events in the file.
     #[serde(default)]
     pub events: u64,
-    /// Those that the kernel had no room for, as far as it knows their number.
+    /// The number of lost events, as far as the kernel knows it.
     #[serde(default)]
     pub lost: u64,
-    /// Those of threads that had ended before it could be seen whether they are selected.
+    /// The number of events whose thread had ended before it was known whether it is selected.
     #[serde(default)]
     pub unidentified: u64,
 }
@@ -66,14 +67,14 @@ struct EndLine {
 }
 
 impl Header {
-    /// For a record that begins now.
+    /// The header of a record that begins now.
     pub fn now(root: &Path, events: Vec<&str>) -> Self {
-        let text = |path: &str| fs::read_to_string(root.join(path)).ok().map(|text| text.trim().to_owned());
+        let module = Module::read(root);
         Self {
             xfd_record: FORMAT,
             xfdctl: env!("CARGO_PKG_VERSION").into(),
-            kernel: text("proc/sys/kernel/osrelease").unwrap_or_default(),
-            module: text("sys/module/xfd/version"),
+            kernel: proc::kernel_release(root),
+            module: module.and_then(|module| module.version),
             clock: "CLOCK_MONOTONIC".into(),
             began_ns: now(ClockId::CLOCK_MONOTONIC),
             began_realtime_ns: now(ClockId::CLOCK_REALTIME),
@@ -97,14 +98,14 @@ pub struct Writer<W> {
 }
 
 impl<W: Write> Writer<W> {
-    /// With its first line.
+    /// Writes the header.
     pub fn begin(out: W, header: &Header) -> io::Result<Self> {
         let mut writer = Self { out, end: End::default() };
         writer.write(&(serde_json::to_string(header)? + "\n"))?;
         Ok(writer)
     }
 
-    /// Whole lines are written at once: what is cut is the last one.
+    /// Writes events. If the file is cut short, only the last line is incomplete.
     pub fn add(&mut self, events: &[Event]) -> io::Result<()> {
         let mut text = String::new();
         for event in events {
@@ -118,7 +119,7 @@ impl<W: Write> Writer<W> {
         self.write(&text)
     }
 
-    /// Its last line, which it has or has not.
+    /// Writes the end.
     pub fn end(mut self, unidentified: u64) -> io::Result<End> {
         self.end.unidentified = unidentified;
         let line = EndLine { end: self.end.clone() };
@@ -135,20 +136,20 @@ impl<W: Write> Writer<W> {
 /// A record that was read.
 #[derive(Debug)]
 pub struct Record {
-    /// Its first line.
+    /// The header.
     pub header: Header,
-    /// In order.
+    /// The events, in order.
     pub events: Vec<Event>,
-    /// `None` if it was cut.
+    /// The end; `None` if the file was cut short.
     pub end: Option<End>,
 }
 
 impl Record {
-    /// Reads one, of this version or another.
+    /// Reads a record that was written by any version of xfdctl with the same format.
     ///
     /// # Errors
     ///
-    /// It is none, or of a format that came later; with the number of the line.
+    /// It is not a record, or of a newer format. The message has the number of the line.
     pub fn read(mut text: impl BufRead) -> anyhow::Result<Self> {
         let (mut number, mut line) = (1_u64, Vec::new());
         let mut next = |line: &mut Vec<u8>| -> io::Result<bool> {
@@ -158,25 +159,28 @@ impl Record {
         next(&mut line)?;
         let header: Header = match serde_json::from_slice(&line) {
             Ok(header) => header,
-            Err(_) => bail!("line 1: this is no record of xfdctl"),
+            Err(_) => bail!("line 1: this is not a record of xfdctl"),
         };
         if header.xfd_record != FORMAT {
-            bail!("line 1: a record of format {}; this xfdctl reads {FORMAT}: use a newer one", header.xfd_record);
+            bail!(
+                "line 1: the record has format {}, and this xfdctl reads format {FORMAT}: use a newer one",
+                header.xfd_record
+            );
         }
         let mut record = Self { header, events: Vec::new(), end: None };
         while next(&mut line)? {
             number += 1;
             let is_whole = line.ends_with(b"\n");
             if record.end.is_some() {
-                bail!("line {number}: there is something after the end");
+                bail!("line {number}: there is more data after the end");
             }
             match serde_json::from_slice::<EndLine>(&line) {
                 Ok(EndLine { end }) if is_whole => record.end = Some(end),
                 _ => match serde_json::from_slice(&line) {
                     Ok(event) => record.events.push(event),
-                    // A line that was being written when it was cut.
+                    // The record was cut short in this line.
                     Err(_) if !is_whole => break,
-                    Err(error) => Err(error).with_context(|| format!("line {number}: this is no event"))?,
+                    Err(error) => Err(error).with_context(|| format!("line {number}: this is not an event"))?,
                 },
             }
         }
@@ -218,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn wherever_it_is_cut_the_rest_is_read() {
+    fn a_record_that_is_cut_anywhere_is_read() {
         let (text, events) = sample();
         let first = text.iter().position(|&byte| byte == b'\n').unwrap();
         let ends: Vec<_> = (0..text.len()).filter(|&at| text[at] == b'\n').collect();
@@ -235,17 +239,17 @@ mod tests {
     fn garbage_has_a_line_number() {
         let (text, _) = sample();
         let text = String::from_utf8(text).unwrap();
-        assert!(why(b"").starts_with("line 1: this is no record"));
-        assert!(why(b"{}\n").starts_with("line 1: this is no record"));
+        assert!(why(b"").starts_with("line 1: this is not a record"));
+        assert!(why(b"{}\n").starts_with("line 1: this is not a record"));
         let newer = text.replacen("\"xfd_record\":1", "\"xfd_record\":2", 1);
-        assert!(why(newer.as_bytes()).contains("format 2; this xfdctl reads 1"));
+        assert!(why(newer.as_bytes()).contains("format 2, and this xfdctl reads format 1"));
         let broken = text.replacen("xfd_regrown", "xfd_regrown\"\"", 1);
-        assert!(why(broken.as_bytes()).starts_with("line 4: this is no event: "), "{}", why(broken.as_bytes()));
-        assert!(why(&[text.as_bytes(), b"more\n"].concat()).starts_with("line 6: there is something after"));
+        assert!(why(broken.as_bytes()).starts_with("line 4: this is not an event: "), "{}", why(broken.as_bytes()));
+        assert!(why(&[text.as_bytes(), b"more\n"].concat()).starts_with("line 6: there is more data"));
     }
 
     #[test]
-    fn another_version_wrote_it() {
+    fn unknown_names_are_ignored() {
         let text =
             "{\"xfd_record\":1,\"new\":1}\n{\"ns\":1,\"cpu\":0,\"event\":\"xfd_dreamt\"}\n{\"end\":{\"more\":2}}\n";
         let record = Record::read(text.as_bytes()).unwrap();

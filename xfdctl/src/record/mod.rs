@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `xfdctl record`: the module's events in a file, for `xfdctl report`.
+//! `xfdctl record`: writes the module's events to a file, for `xfdctl report`.
 
 pub mod file;
 
 use crate::events::{Selection, Session};
+use crate::output::Output;
 use crate::root::Root;
 use crate::trace::{begin, unidentified, with_program};
 use anyhow::Context;
@@ -14,42 +15,42 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-/// For the manual.
-pub const STATUS: &str =
-    "Exit status: 0 the record is whole; with a program its own, 128 and the signal that it died \
-                          of, 126 or 127 if it cannot be run, 125 if it cannot be recorded; 2 wrong use; 3 recording \
-                          is not possible, or the file cannot be written.";
+/// The exit statuses, for the help.
+pub const STATUS: &str = "Exit status: 0 the record is complete; with a program its own, 128 plus the signal that \
+                          killed it, 126 or 127 if it cannot be run, 125 if it cannot be recorded; 2 wrong use; 3 \
+                          recording is not possible, or the file cannot be written.";
 
-/// What is recorded, and where.
+/// The options.
 #[derive(Args)]
 pub struct Arguments {
-    /// The file; - is standard output
+    /// The file to write; - is standard output
     #[arg(short, long, value_name = "FILE", default_value = file::DEFAULT)]
     output: PathBuf,
     #[command(flatten)]
     root: Root,
     #[command(flatten)]
     selection: Selection,
-    /// Prints a JSON object about the record at its end
+    /// Print a JSON object about the record at the end
     #[arg(long)]
     json: bool,
-    /// A program to run, and its arguments: it and whom it makes are recorded, and no others
+    /// A program to run, and its arguments: only its threads and child processes are recorded
     #[arg(last = true, value_name = "PROGRAM ARGS")]
     program: Vec<OsString>,
 }
 
-/// Records to the end; the exit status.
+/// Records until the end; returns the exit status.
 ///
 /// # Errors
 ///
-/// There is nothing to be had, or the file cannot be written.
+/// Tracing is not possible; the file cannot be written.
 pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     let to_output = arguments.output.as_os_str() == "-";
     with_program(&arguments.program, arguments.json || to_output, |signals, program| {
         let mut session = Session::start(&arguments.root.folder, &arguments.selection, program.as_deref())?;
         let cannot = || format!("cannot write {}", arguments.output.display());
+        let output = Output::stdout()?;
         let out: Box<dyn Write> = if to_output {
-            Box::new(io::stdout())
+            Box::new(output.until(signals, None))
         } else {
             Box::new(File::create(&arguments.output).with_context(cannot)?)
         };

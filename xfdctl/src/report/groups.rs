@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Events summed up.
+//! Sums of events.
 
 use crate::events::event::Who;
 use crate::events::{Event, Verdict, What};
@@ -9,79 +9,79 @@ use serde::Serialize;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-/// What a row is about.
+/// What a row stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum By {
     /// A thread
     Thread,
     /// A process
     Process,
-    /// All threads of a name
+    /// All threads with the same name
     Comm,
     /// A cgroup
     Cgroup,
-    /// First uses that ended so
+    /// First uses with the same verdict
     Verdict,
 }
 
-/// The columns.
+/// The columns of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Column {
-    /// What the row is about
+    /// What the row stands for
     Name,
     /// First uses
     FirstUses,
-    /// Those that were served
+    /// First uses that were granted
     Granted,
-    /// Those without permission
+    /// First uses without permission
     Denied,
-    /// Those without memory
+    /// First uses that found no memory
     NoMemory,
-    /// Least ticks of a first use
+    /// Minimum ticks of a first use
     Min,
-    /// Ticks of which as many first uses took more as took less
+    /// Median ticks of a first use
     Median,
-    /// Most ticks of a first use
+    /// Maximum ticks of a first use
     Max,
-    /// What register images grew by
+    /// Growth of the register images
     Bytes,
-    /// Buffers that were taken
+    /// Buffers that were reclaimed
     Reclaimed,
-    /// Buffers that were given back
+    /// Buffers that threads got back
     Regrown,
-    /// Guests' buffers that grew
+    /// vCPU buffers that were enlarged
     Guests,
 }
 
 /// A row.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Row {
-    /// What it is about.
+    /// What it stands for.
     pub name: String,
-    /// The thread, or one of those that it is about.
+    /// The thread, or one of the threads.
     #[serde(flatten)]
     pub who: Who,
     /// First uses.
     pub first_uses: u64,
-    /// Served.
+    /// First uses that were granted.
     pub granted: u64,
-    /// Without permission.
+    /// First uses without permission.
     pub denied: u64,
-    /// Without memory.
+    /// First uses that found no memory.
     pub no_memory: u64,
-    /// Least ticks.
+    /// The minimum of ticks.
     pub ticks_min: Option<u64>,
-    /// The middle one, the lower one of two.
+    /// The median of ticks; of an even number, the lower one in the middle.
     pub ticks_median: Option<u64>,
-    /// Most ticks.
+    /// The maximum of ticks.
     pub ticks_max: Option<u64>,
-    /// What register images grew by: the threads' and guests'.
+    /// The growth of register images, those of guests included.
     pub bytes: u64,
-    /// Buffers that were taken.
+    /// Buffers that were reclaimed.
     pub reclaimed: u64,
-    /// Buffers that were given back.
+    /// Buffers that threads got back.
     pub regrown: u64,
-    /// Guests' buffers that grew.
+    /// vCPU buffers that were enlarged.
     pub guests: u64,
     #[serde(skip)]
     ticks: Vec<u64>,
@@ -150,12 +150,12 @@ pub fn rows(events: &[Event], by: By, sort: Column) -> Vec<Row> {
     }
     let mut rows: Vec<_> = rows.into_values().collect();
     rows.iter_mut().for_each(Row::finish);
-    // Names are in order already.
+    // The rows are already in the order of their names, and the sort is stable.
     rows.sort_by_key(|row| Reverse(row.value(sort)));
     rows
 }
 
-/// Lost events that this one tells of.
+/// The number of lost events that this event reports.
 pub fn lost(event: &Event) -> u64 {
     if let What::Lost { count } = event.what {
         count.max(1)
@@ -164,12 +164,12 @@ pub fn lost(event: &Event) -> u64 {
     }
 }
 
-/// How many are of no kind that is known.
+/// The number of events that this program does not know.
 pub fn unknown(events: &[Event]) -> u64 {
     events.iter().map(|event| u64::from(event.what == What::Other)).sum()
 }
 
-/// To which row it belongs, if to any.
+/// The row that the event belongs to, if any.
 fn group(event: &Event, by: By) -> Option<String> {
     let who = &event.who;
     if matches!(event.what, What::Lost { .. } | What::Other) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `xfdctl report`: what a record says, by thread, process, name, cgroup or verdict.
+//! `xfdctl report`: summarizes a record by thread, process, name, cgroup or verdict.
 
 mod groups;
 mod table;
@@ -15,29 +15,28 @@ use std::fs::File;
 use std::io::{self, BufReader, Write};
 use std::path::PathBuf;
 
-/// For the manual.
-pub const STATUS: &str =
-    "Exit status: 0 the record is whole; 1 it is cut, and what is there is shown; 2 wrong use; 3 it \
-                          cannot be read.";
+/// The exit statuses, for the help.
+pub const STATUS: &str = "Exit status: 0 the record is complete; 1 it was cut short, and what it has is shown; \
+                          2 wrong use; 3 it cannot be read.";
 
 const CUT: u8 = 1;
 
-/// What is shown of which record.
+/// The options.
 #[derive(Args)]
 pub struct Arguments {
-    /// The record; - is standard input
+    /// The record to read; - is standard input
     #[arg(value_name = "FILE", default_value = file::DEFAULT)]
     file: PathBuf,
-    /// A row for each of these
+    /// Show a row for each of these
     #[arg(long, value_enum, default_value_t = By::Thread)]
     by: By,
-    /// The largest of this column first; names from A to Z
+    /// Sort by this column: names ascending, numbers descending
     #[arg(long, value_enum, default_value_t = Column::FirstUses, value_name = "COLUMN")]
     sort: Column,
-    /// One JSON object about the record, and one for each row
+    /// Print one JSON object about the record, and one for each row
     #[arg(long)]
     json: bool,
-    /// When it happened, instead of to whom
+    /// Show when events happened, instead of to which threads
     #[arg(long)]
     timeline: bool,
 }
@@ -50,11 +49,11 @@ struct About<'a> {
     cut: bool,
 }
 
-/// Prints it; the exit status.
+/// Prints the report; returns the exit status.
 ///
 /// # Errors
 ///
-/// The file is not there, or no record; nobody reads what is printed.
+/// The file cannot be read, or is not a record; nobody reads the output.
 pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     let name = arguments.file.display();
     let record = if arguments.file.as_os_str() == "-" {
@@ -79,7 +78,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     }
     out.flush()?;
     if record.end.is_none() {
-        let _ = writeln!(io::stderr(), "xfdctl: {name}: it has no end: it was cut, and what is there is shown");
+        let _ = writeln!(io::stderr(), "xfdctl: {name}: it was cut short: it has no end, and what it has is shown");
         return Ok(CUT);
     }
     Ok(0)
@@ -102,7 +101,7 @@ fn heading(record: &Record) -> String {
     let mut add = |count: u64, what: &str| lines.extend((count != 0).then(|| format!("{count} events {what}")));
     add(record.events.iter().map(groups::lost).sum(), "were lost: record with a larger --buffer");
     let end = record.end.clone().unwrap_or_default();
-    add(end.unidentified, "are left out: their threads had ended before they could be looked at");
+    add(end.unidentified, "are left out: their threads had ended before they could be looked up");
     add(groups::unknown(&record.events), "are of a kind that this xfdctl does not know");
     lines.join("\n") + "\n\n"
 }

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Rows as a table of 80 columns, or as many more as a long name takes; or as JSON.
+//! Rows as a table of 80 columns, or wider if a name is long; or as JSON.
 
 use super::groups::{By, Row};
-use comfy_table::{presets, CellAlignment, ColumnConstraint, ContentArrangement, Table, Width};
+use crate::paint;
 use std::io::{self, Write};
 use unicode_width::UnicodeWidthStr;
 
 const WIDTH: usize = 80;
-/// What is left for a name if all columns are shown.
-const NAME: usize = 12;
+/// The space that is left for a name when all columns are shown.
+const NAME: usize = 13;
 
-/// Prints them. Columns in which nothing is are left out, but the first ones.
+/// Prints the rows. Columns without any value are left out, except the first ones.
 pub fn print(out: &mut impl Write, rows: &[Row], by: By, json: bool) -> io::Result<()> {
     if json {
         return rows.iter().try_for_each(|row| writeln!(out, "{}", serde_json::to_string(row)?));
@@ -18,8 +18,7 @@ pub fn print(out: &mut impl Write, rows: &[Row], by: By, json: bool) -> io::Resu
     if rows.is_empty() {
         return writeln!(out, "nothing happened");
     }
-    writeln!(out, "{}", table(rows, by))?;
-    Ok(())
+    write!(out, "{}", table(rows, by))
 }
 
 type Value = fn(&Row) -> Option<u64>;
@@ -49,11 +48,10 @@ fn table(rows: &[Row], by: By) -> String {
         number < 3 || rows.iter().any(|row| value(row).is_some_and(|value| value != 0))
     };
     let shown: Vec<_> = columns.into_iter().enumerate().filter(is_shown).map(|(_, column)| column).collect();
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header(std::iter::once(name).chain(shown.iter().map(|(name, _)| *name)));
+    let columns: Vec<_> =
+        std::iter::once((name, false)).chain(shown.iter().map(|(title, _)| (*title, true))).collect();
     let mut longest = 0;
-    for row in rows {
+    let cells = rows.iter().map(|row| {
         let value = |value: &Value| value(row).map_or_else(|| "-".to_owned(), |value| value.to_string());
         let values = shown.iter().map(|(_, column)| value(column));
         let name = match (by, row.who.comm.as_deref()) {
@@ -61,20 +59,10 @@ fn table(rows: &[Row], by: By) -> String {
             _ => row.name.clone(),
         };
         longest = longest.max(name.width());
-        table.add_row(std::iter::once(name).chain(values));
-    }
-    for (number, column) in table.column_iter_mut().enumerate() {
-        match number {
-            // A path that is broken cannot be copied.
-            0 => drop(column.set_padding((0, 1)).set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(
-                u16::try_from(longest + 1).unwrap_or(u16::MAX),
-            )))),
-            _ => column.set_cell_alignment(CellAlignment::Right),
-        }
-    }
-    let more = longest.saturating_sub(NAME);
-    table.set_width(u16::try_from(WIDTH + more).unwrap_or(u16::MAX));
-    table.trim_fmt()
+        std::iter::once(name).chain(values).collect()
+    });
+    let cells: Vec<_> = cells.collect();
+    paint::table_within(&columns, &cells, 2, Some(WIDTH + longest.saturating_sub(NAME)))
 }
 
 #[cfg(test)]
@@ -90,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_without_anything_are_left_out() {
+    fn empty_columns_are_left_out() {
         let events = [first_use(1, 131, Verdict::Resume, 365), first_use(2, 132, Verdict::Sigill, 1039)];
         let text = shown(&events, false);
         let words: Vec<Vec<_>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
@@ -118,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_name_is_not_broken() {
+    fn a_long_name_is_not_wrapped() {
         let mut event = first_use(1, 131, Verdict::Resume, 365);
         let path = "/kubepods.slice/kubepods-burstable.slice/cri-containerd-0123456789abcdef.scope";
         event.who.cgroup = Some(path.into());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! When it happened: the time of a record in equal parts, and what was in each.
+//! When events happened: a record's time in equal parts, and the events in each.
 
 use crate::events::{Event, Verdict, What};
 use crate::record::file::Record;
@@ -7,24 +7,24 @@ use crate::text::seconds;
 use serde::Serialize;
 use std::io::{self, Write};
 
-/// At most so many lines.
+/// The maximum number of lines.
 const PARTS: u64 = 20;
 const BAR: u64 = 40;
 
-/// One part.
+/// One part of the time.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 struct Part {
-    /// Nanoseconds from the first event to its begin.
+    /// Nanoseconds from the first event to the beginning of this part.
     after_ns: u64,
     first_uses: u64,
-    /// Of them, no permission or no memory.
+    /// First uses without permission or memory.
     refused: u64,
     reclaimed: u64,
     regrown: u64,
     lost: u64,
 }
 
-/// Prints it.
+/// Prints the timeline.
 pub fn print(out: &mut impl Write, record: &Record, json: bool) -> io::Result<()> {
     let parts = parts(&record.events);
     if json {
@@ -52,11 +52,11 @@ pub fn print(out: &mut impl Write, record: &Record, json: bool) -> io::Result<()
     Ok(())
 }
 
-/// Events are in order; one whose time is not known is in the first.
+/// Counts events, which are in order. An event of unknown time is in the first part.
 fn parts(events: &[Event]) -> Vec<Part> {
     let Some(begin) = events.iter().map(|event| event.ns).find(|&ns| ns != 0) else { return Vec::new() };
     let end = events.last().map_or(begin, |event| event.ns);
-    // Each of them begins a nanosecond after the last one's end.
+    // Each part begins a nanosecond after the previous one has ended.
     let length = ((end - begin) / PARTS + 1).max(1);
     let count = (end - begin) / length + 1;
     let mut parts: Vec<_> = (0..count).map(|number| Part { after_ns: number * length, ..Part::default() }).collect();
@@ -84,7 +84,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn all_is_in_its_part() {
+    fn each_event_is_in_its_part() {
         let mut events: Vec<_> = (0..100).map(|n| first_use(1000 + n, 1, Verdict::Resume, 1)).collect();
         events.push(first_use(1099, 2, Verdict::Sigill, 1));
         let parts = parts(&events);
@@ -96,7 +96,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn none_is_left_out(mut times in proptest::collection::vec(any::<u64>(), 1..50)) {
+        fn no_event_is_left_out(mut times in proptest::collection::vec(any::<u64>(), 1..50)) {
             times.sort_unstable();
             let events: Vec<_> = times.iter().map(|&ns| first_use(ns, 1, Verdict::Resume, 1)).collect();
             let parts = parts(&events);

@@ -1,47 +1,49 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `xfdctl trace`: the module's events as they happen.
+//! `xfdctl trace`: shows the module's events as they happen.
 
 mod show;
 
 use crate::events::program::{CannotRun, Program, FAILED};
-use crate::events::signals::{is_interruption, Signals};
 use crate::events::{Event, Selection, Session, What};
+use crate::output::{is_interruption, Output};
 use crate::root::Root;
+use crate::signals::{Signals, ENDING};
 use clap::Args;
 use std::ffi::OsString;
 use std::io::{self, Write};
 
-/// For the manual.
-pub const STATUS: &str = "Exit status: 0 tracing has ended, by a signal or by -n; with a program its own, 128 and the \
-                          signal that it died of, 126 or 127 if it cannot be run, 125 if it cannot be traced; 2 wrong \
+/// The exit statuses, for the help.
+pub const STATUS: &str =
+    "Exit status: 0 tracing was ended by a signal or by -n; with a program its own, 128 plus the \
+                          signal that killed it, 126 or 127 if it cannot be run, 125 if it cannot be traced; 2 wrong \
                           use; 3 tracing is not possible.";
 
-/// How events are shown.
+/// The options.
 #[derive(Args)]
 pub struct Arguments {
     #[command(flatten)]
     root: Root,
     #[command(flatten)]
     selection: Selection,
-    /// One line for each first use, instead of its five steps
+    /// Print one line for each first use, instead of its five steps
     #[arg(long, conflicts_with = "json")]
     short: bool,
-    /// One JSON object for each event; a program's output goes to where errors go
+    /// Print one JSON object for each event; the program's output goes to standard error
     #[arg(long)]
     json: bool,
-    /// Ends after so many events
+    /// End after this many events
     #[arg(short = 'n', value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
-    /// A program to run, and its arguments: it and whom it makes are shown, and no others
+    /// A program to run, and its arguments: only its threads and child processes are shown
     #[arg(last = true, value_name = "PROGRAM ARGS")]
     program: Vec<OsString>,
 }
 
-/// Shows events to the end; the exit status.
+/// Shows events until the end; returns the exit status.
 ///
 /// # Errors
 ///
-/// They cannot be had, or nobody reads what is shown.
+/// Tracing is not possible; nobody reads the output.
 pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     let choice = anstream::AutoStream::choice(&io::stdout());
     let show = |event: &Event| match (arguments.json, arguments.short) {
@@ -52,7 +54,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     with_program(&arguments.program, arguments.json, |signals, program| {
         let mut session = Session::start(&arguments.root.folder, &arguments.selection, program.as_deref())?;
         let mut left = arguments.count.unwrap_or(u64::MAX);
-        let mut out = signals.interrupts(io::stdout());
+        let output = Output::stdout()?;
+        let mut out = output.until(signals, None);
         begin(program)?;
         while let Some(events) = session.next(signals, program.as_deref_mut())? {
             for event in events {
@@ -78,59 +81,59 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     })
 }
 
-/// The program begins, if there is one.
+/// Lets the program begin, if there is one.
 pub fn begin(program: &mut Option<&mut Program>) -> anyhow::Result<()> {
     program.as_mut().map_or(Ok(()), |program| program.begin())
 }
 
-/// Said when nothing more comes.
+/// Prints at the end how many events were left out.
 pub fn unidentified(count: u64) {
     if count != 0 {
         let _ = writeln!(
             io::stderr(),
-            "xfdctl: {count} events are left out: their threads had ended before it could be seen whether they are selected"
+            "xfdctl: {count} events are left out: their threads had ended before they could be matched with the options"
         );
     }
 }
 
-/// Does something while a program runs, or by itself; the exit status.
+/// Calls `does` with a program that waits to begin, if there are `words`; returns the exit status.
 ///
 /// # Errors
 ///
-/// It was not done, and there is no program.
+/// `does` failed, and there is no program whose exit status would say so.
 pub fn with_program(
     words: &[OsString],
     quiet: bool,
     does: impl FnOnce(&Signals, &mut Option<&mut Program>) -> anyhow::Result<()>,
 ) -> anyhow::Result<u8> {
-    let signals = Signals::hold()?;
+    let signals = Signals::hold(&ENDING)?;
     let mut program = Program::prepare(words, quiet, &signals)?;
     let done = does(&signals, &mut program.as_mut());
     let Some(mut program) = program else { return done.map(|()| 0) };
     match done {
         Ok(()) => status(&mut program, &signals),
-        // Whoever reads has enough; the program is not to be left alone for that.
+        // A closed pipe ends the output, not the program.
         Err(error)
             if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) =>
         {
             status(&mut program, &signals)
         }
         Err(error) => {
-            let _ = writeln!(io::stderr(), "xfdctl: {error:#}");
+            crate::complain(&error);
             Ok(error.downcast_ref::<CannotRun>().map_or(FAILED, |why| why.status))
         }
     }
 }
 
-/// The program's exit status, when it has ended; or a signal ends us before it.
+/// Waits for the program's exit status, or a signal that ends us first.
 fn status(program: &mut Program, signals: &Signals) -> anyhow::Result<u8> {
     loop {
         if let Some(status) = program.status()? {
             return Ok(status);
         }
-        if signals.ended() {
+        if signals.has_ended() {
             return Ok(FAILED);
         }
-        signals.wait(&[program.ends()])?;
+        signals.wait(&[program.ends()], None)?;
     }
 }

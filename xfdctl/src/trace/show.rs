@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
-//! An event as text.
+//! Events as text.
 
 use super::{Event, What};
 use crate::text::{end, facility, is_permitted, name, seconds};
 use std::fmt::Write;
 
-/// An object.
+/// A JSON object in one line.
 pub fn json(event: &Event) -> anyhow::Result<String> {
     Ok(serde_json::to_string(event)? + "\n")
 }
 
-/// A first use's five steps; others are a line.
+/// The five steps of a first use; a line for any other event.
 pub fn steps(event: &Event) -> anyhow::Result<String> {
     let What::FirstUse(first) = &event.what else { return Ok(line(event)) };
     let who = &event.who;
@@ -33,7 +33,7 @@ pub fn steps(event: &Event) -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// A line.
+/// An event in one line.
 pub fn line(event: &Event) -> String {
     let who = &event.who;
     let at = seconds(event.ns);
@@ -51,16 +51,16 @@ pub fn line(event: &Event) -> String {
         What::Reclaimed { bytes } => format!("reclaimed {bytes} bytes"),
         What::Regrown { bytes } => format!("regrown  {bytes} bytes"),
         What::GuestGrown { size_before, size_after, .. } => {
-            format!("a guest's {} bytes", change(*size_before, *size_after))
+            format!("guest {} bytes", change(*size_before, *size_after))
         }
         What::Lost { count: 0 } => return format!("{at} some events were lost on CPU {}\n", event.cpu),
         What::Lost { count } => return format!("{at} {count} events were lost on CPU {}\n", event.cpu),
-        What::Other => "something that this xfdctl does not know".to_owned(),
+        What::Other => "an event that this xfdctl does not know".to_owned(),
     };
     format!("{at:>13} {:<3} {:<15} {:>7} {what}\n", event.cpu, name(who), who.tid)
 }
 
-/// A change, or what stayed as it was.
+/// The old and the new value, or the one that did not change.
 fn change(before: u64, after: u64) -> String {
     if before == after {
         format!("still {after}")
@@ -134,7 +134,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(ns: u64, cpu: u32, tid: i32, comm in ".*", verdict in 0..4_usize, tsc: u64, lost: bool) {
+        fn what_is_written_is_read(
+            ns: u64,
+            cpu: u32,
+            tid: i32,
+            comm in ".*",
+            verdict in 0..4_usize,
+            tsc: u64,
+            lost: bool,
+        ) {
             let mut event = first_use([Verdict::Resume, Verdict::Sigill, Verdict::Sigsegv, Verdict::Unknown][verdict]);
             (event.ns, event.cpu, event.who.tid, event.who.comm) = (ns, cpu, tid, Some(comm));
             if let What::FirstUse(first) = &mut event.what {

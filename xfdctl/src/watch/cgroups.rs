@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! From a cgroup's ID, which is the inode of its folder, to its path.
+//! The path of a cgroup, by its ID, which is the inode number of its folder.
 
 use crate::text::plain;
 use std::collections::{BTreeSet, HashMap};
@@ -7,24 +7,24 @@ use std::fs;
 use std::os::unix::fs::{DirEntryExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-/// Where the unified hierarchy is; the second beside older ones.
+/// Where the unified hierarchy is mounted: alone, or beside those of cgroup v1.
 const MOUNTS: [&str; 2] = ["sys/fs/cgroup", "sys/fs/cgroup/unified"];
 
-/// The paths that are known. The kernel uses no ID twice.
+/// A cache of paths. The kernel never reuses an ID.
 pub struct Cgroups {
     mount: Option<PathBuf>,
-    /// `None`: looked for in vain.
+    /// `None`: no folder was found.
     known: HashMap<u64, Option<String>>,
 }
 
 impl Cgroups {
-    /// Knows none yet.
+    /// An empty cache.
     pub fn new(root: &Path) -> Self {
         let mut mounts = MOUNTS.iter().map(|mount| root.join(mount));
         Self { mount: mounts.find(|mount| mount.join("cgroup.procs").exists()), known: HashMap::new() }
     }
 
-    /// Looks for those of `ids` that are new, in one walk, and forgets all others.
+    /// Looks up the `ids` that are new, in one walk, and forgets all that are not in `ids`.
     pub fn learn(&mut self, ids: impl IntoIterator<Item = u64>) {
         let ids: BTreeSet<_> = ids.into_iter().filter(|id| *id != 0).collect();
         self.known.retain(|id, _| ids.contains(id));
@@ -35,8 +35,7 @@ impl Cgroups {
         self.known.extend(wanted.into_iter().map(|id| (id, None)));
     }
 
-    /// The path of a cgroup below the hierarchy's root, with a slash before it; its ID if that is not known; `-` for
-    /// no cgroup.
+    /// The path of a cgroup in the hierarchy, with a leading slash; its ID if the path is unknown; `-` for no cgroup.
     pub fn path(&self, id: u64) -> String {
         match self.known.get(&id) {
             Some(Some(path)) => path.clone(),
@@ -46,7 +45,7 @@ impl Cgroups {
     }
 }
 
-/// Moves those that are found from `wanted` to `known`. What goes meanwhile is not found.
+/// Moves the IDs that are found from `wanted` to `known`. A cgroup that is removed meanwhile may not be found.
 fn walk(mount: &Path, wanted: &mut BTreeSet<u64>, known: &mut HashMap<u64, Option<String>>) {
     let Ok(root) = fs::metadata(mount) else { return };
     let mut found = vec![(root.ino(), mount.to_owned())];
@@ -64,7 +63,7 @@ fn walk(mount: &Path, wanted: &mut BTreeSet<u64>, known: &mut HashMap<u64, Optio
     }
 }
 
-/// As it can be printed.
+/// The path in printable form.
 fn shown(path: &Path) -> String {
     format!("/{}", plain(&path.to_string_lossy()))
 }
@@ -83,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_of_ids() {
+    fn paths_are_found_by_id() {
         for mount in MOUNTS {
             let root = root(mount);
             let id = |folder: &str| fs::metadata(root.path().join(mount).join(folder)).unwrap().ino();
@@ -96,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_has_gone_keeps_its_path_while_a_thread_has_it() {
+    fn a_removed_cgroup_keeps_its_path_while_a_thread_is_in_it() {
         let root = root(MOUNTS[0]);
         let folder = root.path().join(MOUNTS[0]).join("d");
         let id = fs::metadata(&folder).unwrap().ino();

@@ -1,24 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Spans of time, as people type and read them.
+//! Times and durations as people type and read them.
 
 use anyhow::Context;
 use jiff::{SpanRelativeTo, SpanRound, Timestamp, ToSpan, Unit};
 use std::path::Path;
 use std::time::Duration;
 
-/// Less than that between two looks is no use.
+/// The shortest interval that is accepted.
 const SHORTEST: Duration = Duration::from_millis(10);
-/// And more than a year.
+/// The longest one.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
 
-/// What stands for a span on the command line: seconds, with a fraction if need be.
+/// Parses an interval on the command line: seconds, with an optional fraction.
 pub fn seconds(text: &str) -> Result<Duration, String> {
     let span = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     span.filter(|span| (SHORTEST..=LONGEST).contains(span))
-        .ok_or_else(|| "seconds are asked for, 0.01 or more, a year at most".to_owned())
+        .ok_or_else(|| "expected seconds: 0.01 or more, and a year at most".to_owned())
 }
 
-/// How long the kernel has run (`CLOCK_BOOTTIME`).
+/// The time since boot (`CLOCK_BOOTTIME`).
 ///
 /// # Errors
 ///
@@ -31,13 +31,13 @@ pub fn uptime(root: &Path) -> anyhow::Result<Duration> {
     Duration::try_from_secs_f64(seconds).with_context(what)
 }
 
-/// When that was, to the second.
+/// The time of day this long ago, to the second.
 pub fn wall_time(age: Duration) -> Timestamp {
     let then = Timestamp::now().checked_sub(age).unwrap_or(Timestamp::UNIX_EPOCH);
     then.round(Unit::Second).unwrap_or(then)
 }
 
-/// Such as `2d 3h`: the two largest units.
+/// A duration such as `2d 3h`: the two largest units.
 pub fn age(age: Duration) -> String {
     let seconds = i64::try_from(age.as_secs()).unwrap_or(i64::MAX).min(100_000 * 24 * 3600);
     let smallest = match seconds {
@@ -53,7 +53,7 @@ pub fn age(age: Duration) -> String {
     seconds.seconds().round(round).map_or_else(|_| format!("{seconds}s"), |span| format!("{span:#}"))
 }
 
-/// The same in at most six characters: the largest unit.
+/// A duration in the largest unit, in at most six characters.
 pub fn short_age(age: Duration) -> String {
     match age.as_secs() {
         0 => format!("{}ms", age.as_millis()),
@@ -69,16 +69,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_typed() {
+    fn intervals_are_parsed() {
         assert_eq!(seconds("2"), Ok(Duration::from_secs(2)));
         assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
-        for strange in ["0", "-1", "nan", "inf", "1e300", "0.001", "1s", "", "99999999"] {
-            assert!(seconds(strange).is_err(), "{strange}");
+        for wrong in ["0", "-1", "nan", "inf", "1e300", "0.001", "1s", "", "99999999"] {
+            assert!(seconds(wrong).is_err(), "{wrong}");
         }
     }
 
     #[test]
-    fn what_is_read() {
+    fn durations_are_formatted() {
         let of = |seconds| age(Duration::from_secs(seconds));
         assert_eq!([of(0), of(59), of(3599)], ["0s", "59s", "59m 59s"]);
         assert_eq!([of(3600), of(7385), of(90_000 * 3)], ["1h", "2h 3m", "3d 3h"]);
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_is_of_the_past() {
+    fn an_age_becomes_a_time_of_day() {
         let age = Timestamp::now().duration_since(wall_time(Duration::from_secs(100)));
         assert!((99..=101).contains(&age.as_secs()), "{age}");
         let root = tempfile::tempdir().unwrap();

@@ -1,47 +1,42 @@
 // SPDX-License-Identifier: GPL-2.0
-//! How fast counters grow.
+//! The rates at which counters grow.
 
 use super::snapshot::Snapshot;
 use crate::module::counters::Kind;
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::time::Duration;
-
-/// Growth in one second of each counter, by name.
+/// The growth of each counter per second, between two snapshots. A single one has no rates: counters count since the
+/// module was loaded, and `in_charge_since_ms` may be later, when it was enabled again.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Rates {
-    /// The seconds that they are of; 0 if there are none.
+    /// The time between the snapshots; 0 if there are no rates.
     pub seconds: f64,
-    /// Of an interval; of all the time since the module took over otherwise.
+    /// Whether there are rates.
     pub of_interval: bool,
-    /// By name; none of what is no counter.
+    /// By name, for counters only.
     pub per_second: BTreeMap<String, f64>,
 }
 
 impl Rates {
-    /// Those from `before`, if it is of the same module, to `now`; else since that took over.
+    /// The rates between `before` and `now`, unless the module was loaded or enabled again in between.
     pub fn new(before: Option<&Snapshot>, now: &Snapshot) -> Self {
-        match before.filter(|before| before.counters.goes_on_in(&now.counters)) {
-            Some(before) => Self::of(now.taken - before.taken, now, true, |name| before.counters.get(name)),
-            None => Self::of(now.in_charge_for().unwrap_or_default(), now, false, |_| 0),
-        }
-    }
-
-    fn of(time: Duration, now: &Snapshot, of_interval: bool, before: impl Fn(&str) -> i64) -> Self {
+        let Some(before) = before.filter(|before| before.counters.goes_on_in(&now.counters)) else {
+            return Self::default();
+        };
+        let time = now.taken - before.taken;
         if time.is_zero() {
             return Self::default();
         }
         let seconds = time.as_secs_f64();
         let counters = now.counters.iter().filter(|(_, _, kind, _)| *kind == Kind::Counter);
-        // No counter gets so large that its last digits matter here.
-        #[allow(clippy::cast_precision_loss)]
+        #[expect(clippy::cast_precision_loss, reason = "the last digits of such a large counter do not matter")]
         let rate = |(name, value, ..): (&str, i64, Kind, _)| {
-            (name.to_owned(), value.saturating_sub(before(name)) as f64 / seconds)
+            (name.to_owned(), value.saturating_sub(before.counters.get(name)) as f64 / seconds)
         };
-        Self { seconds, of_interval, per_second: counters.map(rate).collect() }
+        Self { seconds, of_interval: true, per_second: counters.map(rate).collect() }
     }
 
-    /// That of a counter; nothing if it is none, or there are no rates.
+    /// The rate of a counter, if there is one.
     pub fn text(&self, name: &str) -> Option<String> {
         self.per_second.get(name).map(|rate| match rate {
             0.0 => "0".to_owned(),
@@ -50,22 +45,13 @@ impl Rates {
             rate => format!("{rate:.0}"),
         })
     }
-
-    /// What they are of.
-    pub fn what(&self) -> &'static str {
-        match (self.seconds > 0.0, self.of_interval) {
-            (false, _) => "no rates yet",
-            (true, true) => "rates are of this interval",
-            (true, false) => "rates are since it took charge",
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::module::counters::Counters;
-    use std::time::Instant;
+    use std::time::{Duration, Instant};
 
     fn snapshot(taken: Instant, uptime: u64, counters: &str) -> Snapshot {
         let counters = Counters::parse(counters).unwrap();
@@ -73,26 +59,34 @@ mod tests {
     }
 
     #[test]
-    fn of_an_interval_and_since_it_took_charge() {
+    fn two_snapshots_have_rates() {
         let begin = Instant::now();
         let first = snapshot(begin, 110, "first_uses 50\npooled 4\nin_charge_since_ms 10000\n");
         let rates = Rates::new(None, &first);
-        assert_eq!((rates.text("first_uses").as_deref(), rates.text("pooled")), (Some("0.50"), None));
-        assert_eq!(rates.what(), "rates are since it took charge");
+        assert_eq!((rates.of_interval, rates.text("first_uses")), (false, None));
         let second =
             snapshot(begin + Duration::from_secs(2), 112, "first_uses 850\nnews 3\nin_charge_since_ms 10000\n");
         let rates = Rates::new(Some(&first), &second);
+        assert!(rates.of_interval);
         assert_eq!((rates.text("first_uses").as_deref(), rates.text("news")), (Some("400"), None));
-        assert_eq!(rates.what(), "rates are of this interval");
-        // Loaded anew.
+        // Loaded again.
         let third = snapshot(begin + Duration::from_secs(4), 114, "first_uses 1\nin_charge_since_ms 113000\n");
-        assert_eq!(Rates::new(Some(&second), &third).text("first_uses").as_deref(), Some("1.00"));
-        let not_in_charge = snapshot(begin, 114, "first_uses 1\nin_charge_since_ms 0\n");
-        assert_eq!(Rates::new(None, &not_in_charge).what(), "no rates yet");
+        assert_eq!(Rates::new(Some(&second), &third).text("first_uses"), None);
     }
 
     #[test]
-    fn small_and_large_ones() {
+    fn enabled_again_it_has_the_same_counters() {
+        let begin = Instant::now();
+        let snapshot =
+            |seconds, counters: &str| snapshot(begin + Duration::from_secs(seconds), 1000 + seconds, counters);
+        let first = snapshot(0, "first_uses 5000\nin_charge_since_ms 999000\n");
+        assert_eq!(Rates::new(None, &first).text("first_uses"), None);
+        let second = snapshot(2, "first_uses 5004\nin_charge_since_ms 999000\n");
+        assert_eq!(Rates::new(Some(&first), &second).text("first_uses").as_deref(), Some("2.00"));
+    }
+
+    #[test]
+    fn small_and_large_rates() {
         let rates = |value| Rates { per_second: [("a".to_owned(), value)].into(), ..Rates::default() };
         assert_eq!(rates(0.0).text("a").unwrap(), "0");
         assert_eq!(rates(0.0001).text("a").unwrap(), "<0.01");

@@ -1,30 +1,30 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Whose threads this process can see in `/proc/xfd/tasks`.
+//! Whose threads `/proc/xfd/tasks` shows to this process.
 
 use serde::Serialize;
 use std::fs;
 use std::path::Path;
 
-/// `CAP_SYS_PTRACE`, a bit of a mask of capabilities.
+/// `CAP_SYS_PTRACE` in a mask of capabilities.
 const PTRACE: u64 = 1 << 19;
 /// The inodes of the initial namespaces (`PROC_USER_INIT_INO`, `PROC_PID_INIT_INO`).
 const INITIAL: [(&str, &str); 2] = [("user", "user:[4026531837]"), ("pid", "pid:[4026531836]")];
 
-/// Whose.
+/// The threads that this process sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Sight {
-    /// Everybody's.
+    /// All threads.
     All,
-    /// Those of its own user.
+    /// The threads of its own user.
     Own,
-    /// Those in its container.
+    /// The threads in its container.
     Namespace,
 }
 
 impl Sight {
-    /// That of this process.
-    pub fn look(root: &Path) -> Self {
+    /// What this process sees.
+    pub fn read(root: &Path) -> Self {
         let own = root.join("proc/self");
         let status = fs::read_to_string(own.join("status")).unwrap_or_default();
         let capabilities = status.lines().find_map(|line| line.strip_prefix("CapEff:")).unwrap_or_default();
@@ -41,7 +41,7 @@ impl Sight {
         }
     }
 
-    /// A line for whoever does not see all.
+    /// A line to print if that is not all threads.
     pub fn remark(self) -> Option<&'static str> {
         match self {
             Self::All => None,
@@ -63,7 +63,7 @@ mod tests {
         fs::write(own.join("status"), format!("Name:\ta\nCapEff:\t{capabilities}\n")).unwrap();
         symlink(user, own.join("ns/user")).unwrap();
         symlink(pid, own.join("ns/pid")).unwrap();
-        Sight::look(root.path())
+        Sight::read(root.path())
     }
 
     #[test]
@@ -75,6 +75,6 @@ mod tests {
         assert_eq!(of("000001fffff7ffff", user, pid), Sight::Own);
         assert_eq!(of("000001ffffffffff", "user:[4026532000]", pid), Sight::Namespace);
         assert_eq!(of("000001ffffffffff", user, "pid:[4026532000]"), Sight::Namespace);
-        assert_eq!(Sight::look(Path::new("/nowhere")), Sight::Own);
+        assert_eq!(Sight::read(Path::new("/nowhere")), Sight::Own);
     }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! One look at all of `/proc/xfd`.
+//! One reading of all of `/proc/xfd`.
 
 use super::clock;
 use crate::module;
@@ -9,12 +9,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// What was seen. Counters and threads are not of the same moment.
+/// What was read. The counters and the threads are not of the same moment.
 #[derive(Debug)]
 pub struct Snapshot {
-    /// When.
+    /// When it was taken.
     pub taken: Instant,
-    /// How long the kernel had run.
+    /// The time since boot at that moment.
     pub uptime: Duration,
     /// The counters.
     pub counters: Counters,
@@ -22,15 +22,15 @@ pub struct Snapshot {
     pub threads: Vec<Thread>,
 }
 
-/// How many are in each state.
+/// The number of threads in each state.
 pub type States = BTreeMap<State, u64>;
 
 impl Snapshot {
-    /// Looks; `None` if the module is not loaded.
+    /// Reads the counters and threads; `None` if the module is not loaded.
     ///
     /// # Errors
     ///
-    /// It is loaded, and cannot be read.
+    /// The module is loaded, and one of its files cannot be read.
     pub fn take(root: &Path) -> anyhow::Result<Option<Self>> {
         let Some(mut snapshot) = Self::take_counters(root)? else { return Ok(None) };
         let Some(threads) = module::threads(root)? else { return Ok(None) };
@@ -38,24 +38,24 @@ impl Snapshot {
         Ok(Some(snapshot))
     }
 
-    /// The same, with no threads.
+    /// Reads the counters only.
     ///
     /// # Errors
     ///
-    /// As there.
+    /// As above.
     pub fn take_counters(root: &Path) -> anyhow::Result<Option<Self>> {
         let Some(counters) = module::counters(root)? else { return Ok(None) };
         let (taken, uptime) = (Instant::now(), clock::uptime(root)?);
         Ok(Some(Self { taken, uptime, counters, threads: Vec::new() }))
     }
 
-    /// How long the module has been in charge; `None` if it is not.
+    /// How long the module has been in charge; `None` if it is not in charge.
     pub fn in_charge_for(&self) -> Option<Duration> {
         Some(self.uptime.saturating_sub(self.counters.in_charge_since()?))
     }
 }
 
-/// The states of `threads`.
+/// Counts `threads` by state.
 pub fn states<'a>(threads: impl IntoIterator<Item = &'a Thread>) -> States {
     let mut states = States::new();
     for thread in threads {

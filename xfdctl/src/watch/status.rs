@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `xfdctl status`: the module, since when it is in charge, and its counters.
+//! `xfdctl status`: the module, how long it has been in charge, and its counters.
 
 use super::rates::Rates;
 use super::snapshot::Snapshot;
-use super::{clock, paint, NOT_IN_CHARGE, NOT_LOADED, NOT_LOADED_WHAT};
+use super::{clock, NOT_IN_CHARGE, NOT_LOADED, NOT_LOADED_WHAT};
 use crate::module::counters::Kind;
-use crate::module::{self, Module};
+use crate::module::Module;
 use crate::root::Root;
+use crate::{paint, proc};
 use clap::Args;
 use serde_json::{json, Map, Value};
 use std::io::{self, Write};
@@ -14,37 +15,37 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-/// For the help.
+/// The exit statuses, for the help.
 pub const STATUS: &str = "Exit status: 0 xfd is in charge; 1 it is loaded, and the kernel's own code is in charge; \
-                          2 wrong use; 3 it could not be found out; 4 xfd is not loaded.";
+                          2 wrong use; 3 the module could not be read; 4 xfd is not loaded.";
 
-/// What can be said to it.
+/// The options.
 #[derive(Args)]
 pub struct Arguments {
-    /// One JSON object
+    /// Print one JSON object
     #[arg(long)]
     json: bool,
-    /// Looks twice, so far apart, and shows the rates of that time
+    /// Read the counters twice, this far apart, and show their rates in between
     #[arg(long, value_name = "SECONDS", value_parser = clock::seconds)]
     interval: Option<Duration>,
     #[command(flatten)]
     root: Root,
 }
 
-/// Prints it; the exit status.
+/// Prints the status; returns the exit status.
 ///
 /// # Errors
 ///
-/// The module cannot be read; nobody reads what is printed.
+/// The module cannot be read; nobody reads the output.
 pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     let root = &arguments.root.folder;
     let mut out = anstream::stdout().lock();
-    let Some(status) = Status::look(root, arguments.interval)? else {
+    let Some(status) = Status::read(root, arguments.interval)? else {
         if arguments.json {
             writeln!(
                 out,
                 "{}",
-                json!({ "loaded": false, "kernel": module::kernel_release(root), "what": NOT_LOADED_WHAT })
+                json!({ "loaded": false, "kernel": proc::kernel_release(root), "what": NOT_LOADED_WHAT })
             )?;
         } else {
             for line in paint::lines(NOT_LOADED_WHAT, paint::width()) {
@@ -70,7 +71,7 @@ struct Status {
 }
 
 impl Status {
-    fn look(root: &Path, interval: Option<Duration>) -> anyhow::Result<Option<Self>> {
+    fn read(root: &Path, interval: Option<Duration>) -> anyhow::Result<Option<Self>> {
         let mut before = None;
         if let Some(interval) = interval {
             before = Snapshot::take_counters(root)?;
@@ -79,36 +80,38 @@ impl Status {
             }
         }
         let Some(now) = Snapshot::take_counters(root)? else { return Ok(None) };
-        let Some(module) = Module::look(root) else { return Ok(None) };
+        let Some(module) = Module::read(root) else { return Ok(None) };
         let rates = Rates::new(before.as_ref(), &now);
-        Ok(Some(Self { module, kernel: module::kernel_release(root), now, rates }))
+        Ok(Some(Self { module, kernel: proc::kernel_release(root), now, rates }))
     }
 
     fn livepatch(&self) -> &'static str {
         match (self.module.enabled, self.module.transition) {
             (true, false) => "enabled",
-            (true, true) => "enabled, and tasks are still being moved",
-            (false, true) => "disabled, and tasks are still being moved",
+            (true, true) => "enabled, in transition: tasks are still being moved",
+            (false, true) => "disabled, in transition: tasks are still being moved",
             (false, false) => "disabled",
         }
     }
 
     fn print(&self, out: &mut impl Write, width: Option<usize>) -> io::Result<()> {
         let module = &self.module;
-        let version = module.version.as_deref().unwrap_or("without a version");
+        let version = module.version.as_deref().unwrap_or("of unknown version");
         let build_id = module.build_id.as_deref().unwrap_or("none");
         let in_charge = self.now.in_charge_for().map_or("no: the kernel's own code is".to_owned(), |age| {
             let since = clock::wall_time(age).to_zoned_datetime(jiff::tz::TimeZone::system());
             format!("since {}, for {}", since.strftime("%Y-%m-%d %H:%M:%S %:z"), clock::age(age))
         });
         let parameters: Vec<_> = module.parameters.iter().map(|(name, value)| format!("{name} {value}")).collect();
+        let has_rates = self.rates.of_interval;
+        let rates = if has_rates { "rates are of this interval" } else { "--interval SECONDS adds rates" };
         for (about, what) in [
             ("xfd", format!("{version}, on Linux {}", self.kernel)),
             ("build ID", build_id.to_owned()),
             ("in charge", in_charge),
             ("livepatch", self.livepatch().to_owned()),
             ("parameters", parameters.join(", ")),
-            ("counters", format!("since it was loaded; {}", self.rates.what())),
+            ("counters", format!("since the module was loaded; {rates}")),
         ] {
             let lines = paint::lines(&what, width.map(|width| width.saturating_sub(12)));
             writeln!(out, "{about:<12}{}", lines.join(&format!("\n{:12}", "")))?;
@@ -118,14 +121,17 @@ impl Status {
             .counters
             .iter()
             .map(|(name, value, kind, meaning)| {
-                let rate = self.rates.text(name).unwrap_or_default();
+                let rate = has_rates.then(|| self.rates.text(name).unwrap_or_default());
                 let meaning = if kind == Kind::Now { format!("now: {meaning}") } else { meaning.to_owned() };
-                vec![name.to_owned(), value.to_string(), rate, meaning]
+                [name.to_owned(), value.to_string()].into_iter().chain(rate).chain([meaning]).collect()
             })
             .collect();
-        let columns = [("", false), ("COUNT", true), ("RATE/S", true), ("", false)];
+        let mut columns = vec![("", false), ("COUNT", true), ("", false)];
+        if has_rates {
+            columns.insert(2, ("RATE/S", true));
+        }
         writeln!(out)?;
-        write!(out, "{}", paint::table_within(&columns, &rows, width))
+        write!(out, "{}", paint::table_within(&columns, &rows, 1, width))
     }
 
     fn json(&self) -> Value {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A folder with what the kernel shows while the module is loaded, and the program that looks at it.
-#![allow(dead_code)] // Not each test uses all.
+//! A folder with the files that the kernel and the module export, and xfdctl, which reads them.
+#![expect(dead_code, reason = "no test uses all of it")]
 
 pub mod terminal;
 
@@ -15,7 +15,7 @@ pub const COLUMNS: &str = "pid tid state permitted guest_permitted bytes guest_b
 pub struct Tree(TempDir);
 
 impl Tree {
-    /// A kernel without the module.
+    /// The files of a kernel without the module.
     pub fn bare() -> Self {
         let tree = Self(tempfile::tempdir().unwrap());
         tree.write("proc/sys/kernel/osrelease", "7.3.4\n");
@@ -29,7 +29,7 @@ impl Tree {
         tree
     }
 
-    /// One with it, and four threads.
+    /// The same with the module, and four threads.
     pub fn loaded() -> Self {
         let tree = Self::bare();
         tree.write("sys/module/xfd/version", "0.1.0\n");
@@ -56,13 +56,13 @@ impl Tree {
     pub fn write(&self, path: &str, text: &str) {
         let path = self.path().join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        // At once, as the kernel's files change.
+        // Atomically, as the kernel's files change.
         let new = path.with_extension("new");
         fs::write(&new, text).unwrap();
         fs::rename(new, path).unwrap();
     }
 
-    /// Since 10 s after the kernel's start.
+    /// Writes the counters of a module that took over 10 s after boot.
     pub fn counters(&self, numbers: &[(&str, i64)]) {
         let lines: Vec<_> = numbers.iter().map(|(name, value)| format!("{name} {value}")).collect();
         self.write("proc/xfd/counters", &format!("{}\nin_charge_since_ms 10000\n", lines.join("\n")));
@@ -76,7 +76,7 @@ impl Tree {
         fs::metadata(self.path().join("sys/fs/cgroup").join(folder)).unwrap().ino()
     }
 
-    /// The module goes.
+    /// Removes the module.
     pub fn unload(&self) {
         fs::remove_dir_all(self.path().join("sys/module/xfd")).unwrap();
         fs::remove_dir_all(self.path().join("proc/xfd")).unwrap();
@@ -92,7 +92,7 @@ impl Tree {
         self.command(arguments).output().unwrap()
     }
 
-    /// What it prints; it must exit so, and say nothing else.
+    /// What it prints. It must exit with this status, and print no errors.
     #[track_caller]
     pub fn text(&self, status: i32, arguments: &[&str]) -> String {
         let output = self.run(arguments);
@@ -107,7 +107,7 @@ impl Tree {
     }
 }
 
-/// Looks again until it is so.
+/// Waits until `is_so`.
 #[track_caller]
 pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let begin = std::time::Instant::now();

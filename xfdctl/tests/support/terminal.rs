@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A terminal, and a program on it.
+//! A pseudo-terminal, and a program that runs on it.
 
 use nix::fcntl::{fcntl, FcntlArg, FdFlag};
 use nix::poll::{poll, PollFd, PollFlags};
@@ -12,9 +12,12 @@ use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 nix::ioctl_write_int_bad!(own_terminal, nix::libc::TIOCSCTTY);
 nix::ioctl_write_ptr_bad!(set_size, nix::libc::TIOCSWINSZ, Winsize);
+nix::ioctl_read_bad!(bytes_waiting, nix::libc::FIONREAD, nix::libc::c_int);
 
 pub struct Terminal {
     person: OwnedFd,
@@ -22,7 +25,7 @@ pub struct Terminal {
     before: Termios,
     child: Child,
     screen: vt100::Parser,
-    /// All that it wrote.
+    /// Everything that the program wrote.
     pub shown: String,
 }
 
@@ -31,14 +34,14 @@ impl Terminal {
     pub fn start(mut command: Command) -> Self {
         let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
         let pair = openpty(&size, None).unwrap();
-        // The program is not to hold the other end of its terminal: it hangs up when the test has gone.
+        // The program must not inherit the test's end of its terminal, which would not hang up then.
         for end in [&pair.master, &pair.slave] {
             fcntl(end, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).unwrap();
         }
         let end = || pair.slave.try_clone().unwrap();
         let terminal = end();
         command.stdin(end()).stdout(end()).stderr(end()).env("TERM", "xterm").env_remove("NO_COLOR");
-        // SAFETY: two system calls in the child.
+        // SAFETY: the child makes two system calls.
         unsafe {
             command.pre_exec(move || {
                 setsid()?;
@@ -48,7 +51,7 @@ impl Terminal {
         }
         let before = tcgetattr(&pair.slave).unwrap();
         let child = command.spawn().unwrap();
-        // Its copies stay open in the command.
+        // It holds copies of the terminal's end.
         drop(command);
         Self {
             person: pair.master,
@@ -60,7 +63,7 @@ impl Terminal {
         }
     }
 
-    /// Waits until that is to be seen.
+    /// Waits until the screen shows `what`.
     #[track_caller]
     pub fn expect(&mut self, what: &str) {
         while !self.screen().contains(what) {
@@ -68,7 +71,7 @@ impl Terminal {
         }
     }
 
-    /// Waits until that is to be seen no more.
+    /// Waits until the screen no longer shows `what`.
     #[track_caller]
     pub fn expect_gone(&mut self, what: &str) {
         while self.screen().contains(what) {
@@ -76,12 +79,12 @@ impl Terminal {
         }
     }
 
-    /// What is to be seen.
+    /// The contents of the screen.
     pub fn screen(&self) -> String {
         self.screen.screen().contents()
     }
 
-    /// Reads what it writes; `false` if that is nothing, for so many milliseconds.
+    /// Reads what the program writes; `false` if it wrote nothing for this many milliseconds.
     pub fn read(&mut self, patience: u16) -> bool {
         let mut files = [PollFd::new(self.person.as_fd(), PollFlags::POLLIN)];
         if poll(&mut files, patience) != Ok(1) {
@@ -94,7 +97,7 @@ impl Terminal {
         true
     }
 
-    /// Whether keys come one by one, and unseen.
+    /// Whether keys arrive one by one, and are not echoed.
     pub fn is_taken(&self) -> bool {
         !tcgetattr(&self.program).unwrap().local_flags.intersects(LocalFlags::ICANON | LocalFlags::ECHO)
     }
@@ -111,7 +114,7 @@ impl Terminal {
     pub fn resize(&mut self, columns: u16, rows: u16) {
         let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         self.screen.set_size(rows, columns);
-        // SAFETY: a size for a terminal.
+        // SAFETY: the call only reads `size`.
         unsafe { set_size(self.person.as_raw_fd(), &raw const size) }.unwrap();
     }
 
@@ -119,17 +122,45 @@ impl Terminal {
         kill(Pid::from_raw(self.child.id().try_into().unwrap()), signal).unwrap();
     }
 
-    /// The terminal goes, as when its window is closed; how the program ends then.
+    /// Closes the terminal, as if its window was closed; returns how the program ends.
     pub fn hang_up(&mut self) -> ExitStatus {
         let nowhere = || File::open("/dev/null").unwrap().into();
         (self.person, self.program) = (nowhere(), nowhere());
         self.child.wait().unwrap()
     }
 
-    /// Waits until the program has ended; what it wrote last is in `shown`.
+    /// Waits until the program has begun to write more than the terminal can buffer. Reads nothing.
+    #[track_caller]
+    pub fn fill(&self) {
+        let begin = Instant::now();
+        let mut waiting = 0;
+        // The kernel counts the 4 KiB that are ready to be read, of 12 KiB in all.
+        while waiting < 4000 {
+            assert!(begin.elapsed().as_secs() < 60, "it wrote only {waiting} bytes");
+            sleep(Duration::from_millis(2));
+            // SAFETY: the call only writes `waiting`.
+            unsafe { bytes_waiting(self.person.as_raw_fd(), &raw mut waiting) }.unwrap();
+        }
+    }
+
+    /// Waits for the program's end. Reads nothing.
+    #[track_caller]
+    pub fn end_unread(&mut self) -> ExitStatus {
+        let begin = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            // It takes a fifth of a second; a busy machine may take longer.
+            assert!(begin.elapsed().as_secs() < 10, "it waits for somebody who reads");
+            sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Waits for the program's end, and reads what it writes until then.
     #[track_caller]
     pub fn end(&mut self) -> ExitStatus {
-        // It may wait until there is room for what it writes.
+        // The program may be waiting for a reader.
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 break status;

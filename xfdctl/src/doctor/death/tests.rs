@@ -7,7 +7,7 @@ const TILEZERO: [u8; 5] = [0xc4, 0xe2, 0x7b, 0x49, 0xc0];
 const LDTILECFG: [u8; 5] = [0xc4, 0xe2, 0x78, 0x49, 0x00];
 /// tdpfp16ps tmm0, tmm1, tmm2
 const FP16: [u8; 5] = [0xc4, 0xe2, 0x6b, 0x5c, 0xc1];
-/// Nothing.
+/// Not an instruction.
 const UNKNOWN: [u8; 5] = [0xc4, 0xe5, 0x7b, 0xff, 0xc0];
 const ALL: Machine = Machine {
     features: Features { int8: true, bf16: true, fp16: false, complex: false },
@@ -53,7 +53,7 @@ fn what(trace: &Trace) -> String {
 }
 
 #[test]
-fn thread_and_instruction_are_named() {
+fn the_thread_and_the_instruction_are_named() {
     let what = what(&without(&[]));
     assert!(what.starts_with("p: process 7, thread 8 (t), died of SIGILL at 0x1000, tilezero tmm0: "), "{what}");
     assert!(what.ends_with("never asked"), "{what}");
@@ -66,24 +66,24 @@ fn why_it_has_no_permission() {
     assert!(what(&small).contains("stack of thread 9 (io) has 8192 bytes"));
     let mut filtered = without(&[(false, libc::EPERM, false)]);
     filtered.main.process.filtered = true;
-    assert!(what(&filtered).contains("EPERM: Operation not permitted, an answer of its seccomp filter"));
+    assert!(what(&filtered).contains("EPERM: Operation not permitted, which comes from its seccomp filter"));
     filtered.main.process.requests[0].errno = libc::EOPNOTSUPP;
     assert!(!what(&filtered).contains("filter"));
     assert!(what(&without(&[(false, 0, true)])).contains("before it executed"));
-    assert!(what(&without(&[(true, 0, false)])).contains("for its guests alone"));
+    assert!(what(&without(&[(true, 0, false)])).contains("asked only for its guests"));
     let blind = Trace { blind: true, ..without(&[]) };
     assert!(what(&blind).contains("before 5.3 does not show"));
 }
 
 #[test]
-fn what_the_decoder_does_not_know_is_no_permission_as_well() {
+fn an_unknown_instruction_may_lack_permission() {
     assert!(what(&died(libc::SIGILL, ILL_ILLOPC, &UNKNOWN)).contains("an unknown instruction: it has no permission"));
-    assert!(what(&died(libc::SIGILL, ILL_ILLOPC, &[])).contains("nothing can be read: it has no permission"));
+    assert!(what(&died(libc::SIGILL, ILL_ILLOPC, &[])).contains("unreadable memory: it has no permission"));
 }
 
 #[test]
 fn other_deaths_of_tile_instructions() {
-    assert!(what(&died(libc::SIGILL, ILL_ILLOPN, &TILEZERO)).contains("not allowed as it is"));
+    assert!(what(&died(libc::SIGILL, ILL_ILLOPN, &TILEZERO)).contains("the instruction is invalid here"));
     assert!(what(&died(libc::SIGILL, ILL_ILLOPN, &FP16)).contains("no AMX-FP16"));
     assert!(what(&died(libc::SIGSEGV, SI_KERNEL, &TILEZERO)).contains("no memory"));
     assert!(what(&died(libc::SIGSEGV, SI_KERNEL, &LDTILECFG)).contains("palette"));
@@ -96,14 +96,14 @@ fn other_deaths_of_tile_instructions() {
 fn a_handler_between_them() {
     let of = |end| what(&ended(end, process(libc::SIGILL, ILL_ILLOPC, &TILEZERO)));
     assert!(of(End::Killed(libc::SIGABRT)).contains("died of SIGABRT after SIGILL at 0x1000, tilezero"));
-    assert!(of(End::Exited(2)).contains("ended with status 2 after SIGILL"));
-    // It tried, and did without.
+    assert!(of(End::Exited(2)).contains("exited with status 2 after SIGILL"));
+    // It tried tiles, and did without.
     let tried = ended(End::Exited(0), process(libc::SIGILL, ILL_ILLOPC, &TILEZERO));
     assert_eq!(explain(&tried, ALL, None).state, State::Ok);
 }
 
 #[test]
-fn what_is_not_amx() {
+fn amx_is_not_always_the_reason() {
     assert!(what(&died(libc::SIGSEGV, 1, &[0x8b, 0x00])).contains("mov eax,[rax]: AMX is not the reason"));
     assert!(what(&died(libc::SIGILL, ILL_ILLOPN, &[0x0f, 0x0b])).contains("AMX is not the reason"));
     assert!(what(&ended(End::Killed(libc::SIGTERM), process(libc::SIGSEGV, 1, &TILEZERO)))
@@ -114,7 +114,7 @@ fn what_is_not_amx() {
 }
 
 #[test]
-fn refused_and_it_ends_by_itself() {
+fn a_refused_program_exits() {
     let refused = |status| {
         let trace = without(&[(false, libc::ENOSPC, false)]);
         ended(End::Exited(status), Process { illegal: None, fault: None, ..trace.main.process })
@@ -128,7 +128,7 @@ fn refused_and_it_ends_by_itself() {
 #[test]
 fn a_filter_that_kills() {
     let asking = ended(End::Killed(libc::SIGSYS), Process { asking: true, ..Process::default() });
-    assert!(what(&asking).contains("kills whoever asks"));
+    assert!(what(&asking).contains("kills processes that ask"));
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn no_palettes_and_no_tiles() {
 }
 
 #[test]
-fn killed_for_want_of_memory() {
+fn killed_for_lack_of_memory() {
     let trace = ended(End::Killed(libc::SIGKILL), Process::default());
     let what = |log| explain(&trace, ALL, Some(log)).what;
     let line = "Memory cgroup out of memory: Killed process 7 (p) total-vm:1kB\n";
@@ -172,7 +172,7 @@ fn killed_for_want_of_memory() {
 }
 
 #[test]
-fn what_a_program_was_granted_later_is_no_fault() {
+fn a_request_that_was_granted_later_is_no_problem() {
     let requests = without(&[(false, libc::ENOSPC, false), (false, 0, false)]).main.process.requests;
     let trace = ended(End::Exited(0), Process { requests, ..Process::default() });
     assert_eq!(explain(&trace, ALL, None).state, State::Ok);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A file that is replaced whole.
+//! A file that is replaced atomically.
 
 use anyhow::{ensure, Context};
 use std::fs::{self, Permissions};
@@ -7,20 +7,20 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-/// `path` has this text, for everybody to read: whoever opens it finds all of the old one or all of the new one, also
-/// after a crash.
+/// Replaces the contents of `path`, which everybody may read. A reader finds the complete old text or the complete
+/// new one, also after a crash.
 ///
 /// # Errors
 ///
-/// It is something else than a file, or cannot be written; then it is as it was.
+/// `path` is not a regular file, or it cannot be written; it is unchanged then.
 pub fn replace(path: &Path, text: &str) -> anyhow::Result<()> {
     if let Ok(old) = fs::symlink_metadata(path) {
-        ensure!(old.is_file(), "it is there, and no ordinary file");
+        ensure!(old.is_file(), "it exists and is not a regular file");
     }
     let name = path.file_name().context("it has no name")?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     ensure!(folder.is_dir(), "there is no folder {}", folder.display());
-    // A collector of *.prom does not look at it.
+    // The collector reads *.prom only.
     let mut prefix = std::ffi::OsString::from(".");
     prefix.push(name);
     let mut new = tempfile::Builder::new().prefix(&prefix).suffix(".new").tempfile_in(folder)?;
@@ -37,7 +37,7 @@ mod tests {
     use std::os::unix::fs::{symlink, MetadataExt};
 
     #[test]
-    fn the_old_one_stays_as_it_is_for_its_readers() {
+    fn readers_of_the_old_file_keep_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("xfd.prom");
         replace(&path, "old").unwrap();
@@ -50,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_is_not_replaced() {
+    fn only_regular_files_are_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let [link, fifo] = ["link", "fifo"].map(|name| folder.path().join(name));
         nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();

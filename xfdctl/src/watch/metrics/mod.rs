@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `xfdctl metrics`: the same for Prometheus, by way of `node_exporter`'s textfile collector.
+//! `xfdctl metrics`: counters and threads for Prometheus, by way of `node_exporter`'s textfile collector.
 
 mod file;
 mod text;
 
 use super::cgroups::Cgroups;
 use super::clock;
-use super::signals::{Event, Signals};
 use crate::root::Root;
+use crate::signals::{Event, Signals};
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use nix::sys::signal::Signal;
@@ -15,20 +15,20 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// For the help.
-pub const STATUS: &str = "Exit status: 0 it is written, also without the module (xfd_up 0), or a signal ended it; \
-                          2 wrong use; 3 it could not be found out, or not be written.";
+/// The exit statuses, for the help.
+pub const STATUS: &str = "Exit status: 0 the metrics are written, also without the module (xfd_up 0), or a signal \
+                          ended it; 2 wrong use; 3 the module could not be read, or the metrics not be written.";
 
-/// What can be said to it.
+/// The options.
 #[derive(Args)]
 pub struct Arguments {
-    /// The file, called *.prom for the collector, which is replaced as a whole; without it they are printed
+    /// The file, which is replaced atomically, and must be named *.prom for the collector [default: standard output]
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Writes the file again and again, so far apart, until SIGTERM or SIGINT
+    /// Rewrite the file at this interval, until SIGTERM or SIGINT
     #[arg(long, value_name = "SECONDS", value_parser = clock::seconds, requires = "output")]
     watch: Option<Duration>,
-    /// Threads and bytes get this label as well: as many series as there are cgroups with such threads
+    /// Add this label to threads and bytes: there are as many series as cgroups that have such threads
     #[arg(long, value_name = "LABEL")]
     by: Option<By>,
     #[command(flatten)]
@@ -41,15 +41,15 @@ enum By {
     Cgroup,
 }
 
-/// Writes them; the exit status.
+/// Writes the metrics; returns the exit status.
 ///
 /// # Errors
 ///
-/// The module cannot be read; they cannot be written.
+/// The module cannot be read; the metrics cannot be written.
 pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     let root = &arguments.root.folder;
     let mut cgroups = (arguments.by == Some(By::Cgroup)).then(|| Cgroups::new(root));
-    let mut text = || text::text(&text::Seen::look(root)?, cgroups.as_mut());
+    let mut text = || text::text(&text::Seen::read(root)?, cgroups.as_mut());
     let Some(path) = &arguments.output else {
         io::stdout().write_all(text()?.as_bytes())?;
         return Ok(0);
@@ -57,16 +57,16 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     let mut write = || file::replace(path, &text()?).with_context(|| format!("cannot write {}", path.display()));
     let Some(interval) = arguments.watch else { return write().map(|()| 0) };
 
-    let signals = Signals::new(&[Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP])?;
+    let signals = Signals::hold(&[Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP])?;
     write()?;
     let mut next = Instant::now() + interval;
     loop {
-        match signals.wait(next, None)? {
-            Event::Signal(_) => return Ok(0),
+        match signals.wait(&[], Some(next))? {
+            Event::Signal => return Ok(0),
             Event::Time | Event::Input => {
-                // A disk that is full now may have room the next time.
+                // A disk that is full now may have space next time.
                 if let Err(error) = write() {
-                    writeln!(io::stderr(), "xfdctl: {error:#}; it is tried again")?;
+                    writeln!(io::stderr(), "xfdctl: {error:#}; will try again")?;
                 }
                 next = (next + interval).max(Instant::now());
             }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Prometheus' text format, version 0.0.4: seconds and bytes, `_total` for what grows, a bounded number of series.
+//! Prometheus' text format, version 0.0.4: base units, `_total` for counters, a bounded number of series.
 
 use super::super::cgroups::Cgroups;
 use super::super::clock;
@@ -7,13 +7,14 @@ use super::super::sight::Sight;
 use super::super::snapshot::Snapshot;
 use crate::module::counters::Kind;
 use crate::module::tasks::{Thread, STATES};
-use crate::module::{self, Module};
+use crate::module::Module;
+use crate::proc;
 use prometheus::core::Collector;
 use prometheus::{Gauge, GaugeVec, IntCounter, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// All that is exported.
+/// Everything that is exported.
 pub struct Seen {
     kernel: String,
     /// `None` without the module.
@@ -22,23 +23,23 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// Looks at it.
+    /// Reads it.
     ///
     /// # Errors
     ///
-    /// The module is loaded, and cannot be read.
-    pub fn look(root: &Path) -> anyhow::Result<Self> {
+    /// The module is loaded, and one of its files cannot be read.
+    pub fn read(root: &Path) -> anyhow::Result<Self> {
         let snapshot = Snapshot::take(root)?;
-        let module = snapshot.and_then(|snapshot| Some((Module::look(root)?, snapshot)));
-        Ok(Self { kernel: module::kernel_release(root), module, sight: Sight::look(root) })
+        let module = snapshot.and_then(|snapshot| Some((Module::read(root)?, snapshot)));
+        Ok(Self { kernel: proc::kernel_release(root), module, sight: Sight::read(root) })
     }
 }
 
-/// The text; by cgroup as well if there are `cgroups`.
+/// The metrics as text; by cgroup as well if there are `cgroups`.
 ///
 /// # Errors
 ///
-/// What the module shows cannot be a metric.
+/// A name or value of the module's is not valid in a metric.
 pub fn text(seen: &Seen, cgroups: Option<&mut Cgroups>) -> anyhow::Result<String> {
     let registry = Registry::new();
     let out = Out(&registry);
@@ -49,18 +50,18 @@ pub fn text(seen: &Seen, cgroups: Option<&mut Cgroups>) -> anyhow::Result<String
             ("build_id", module.build_id.as_deref().unwrap_or_default()),
             ("kernel", &seen.kernel),
         ];
-        out.info("xfd_info", "The module xfd and the kernel that it is loaded into.", &labels)?;
+        out.info("xfd_info", "The module xfd and the kernel that has loaded it.", &labels)?;
         out.charge(snapshot)?;
         out.parameters(&module.parameters)?;
         out.counters(snapshot)?;
-        let help = "Whether threads of all users are in xfd_threads and xfd_buffer_bytes.";
+        let help = "Whether xfd_threads and xfd_buffer_bytes include the threads of all users.";
         out.gauge("xfd_sees_all_threads", help, i64::from(seen.sight == Sight::All))?;
         out.threads(&snapshot.threads, cgroups)?;
     }
     Ok(TextEncoder::new().encode_to_string(&registry.gather())?)
 }
 
-/// By the labels' values.
+/// Sums by the values of the labels.
 type Sums = BTreeMap<Vec<String>, i64>;
 
 struct Out<'a>(&'a Registry);
@@ -90,25 +91,24 @@ impl Out<'_> {
 
     fn charge(&self, snapshot: &Snapshot) -> prometheus::Result<()> {
         let age = snapshot.in_charge_for();
-        let help = "Whether the module handles first uses; the kernel's own code does otherwise.";
+        let help = "Whether the module handles first uses; if not, the kernel's own code does.";
         self.gauge("xfd_in_charge", help, i64::from(age.is_some()))?;
         let Some(age) = age else { return Ok(()) };
-        // A second is exact.
-        #[allow(clippy::cast_precision_loss)]
+        #[expect(clippy::cast_precision_loss, reason = "seconds since the epoch fit in 53 bits")]
         let since = clock::wall_time(age).as_second() as f64;
         let help = "When the module took over, in seconds since the epoch.";
         self.seconds("xfd_in_charge_start_time_seconds", help, since)
     }
 
-    /// Those that have a unit.
+    /// The parameters that make sense as a metric.
     fn parameters(&self, parameters: &BTreeMap<String, String>) -> prometheus::Result<()> {
         let number = |name: &str| parameters.get(name).and_then(|value| value.parse::<u32>().ok());
         if let Some(ms) = number("reclaim_ms") {
-            let help = "Time between two passes that take buffers back (parameter reclaim_ms).";
+            let help = "Time between two passes that reclaim buffers (parameter reclaim_ms).";
             self.seconds("xfd_reclaim_interval_seconds", help, f64::from(ms) / 1000.0)?;
         }
         if let Some(pool) = number("pool") {
-            let help = "Buffers that each CPU keeps for the next first use at most (parameter pool).";
+            let help = "Maximum number of buffers that each CPU keeps for the next first use (parameter pool).";
             self.gauge("xfd_pool_limit_buffers", help, i64::from(pool))?;
         }
         Ok(())
@@ -131,12 +131,12 @@ impl Out<'_> {
                     };
                     self.gauge(what, &help, value)?;
                 }
-                // Its unit and type are not known, so it cannot have the name that it will have.
+                // The final name of the metric depends on the number's unit and type, which are unknown.
                 Kind::Unknown => unknown.get_or_insert_with(Vec::new).push((name, value)),
             }
         }
         let Some(unknown) = unknown else { return Ok(()) };
-        let help = "Numbers of the module's that this xfdctl does not know.";
+        let help = "Numbers from the module that this xfdctl does not know.";
         let gauge = self.add(IntGaugeVec::new(Opts::new("xfd_unknown", help), &["name"]))?;
         for (name, value) in unknown {
             gauge.with_label_values(&[name]).set(value);
@@ -146,7 +146,7 @@ impl Out<'_> {
 
     fn threads(&self, threads: &[Thread], mut cgroups: Option<&mut Cgroups>) -> prometheus::Result<()> {
         let mut labels = vec!["state"];
-        // Without cgroups each of the few series is there from the beginning.
+        // Without cgroups there are few series, and each one exists from the beginning.
         let (mut states, mut bytes) = (Sums::new(), Sums::new());
         if let Some(cgroups) = &mut cgroups {
             cgroups.learn(threads.iter().map(|thread| thread.cgroup));
@@ -165,7 +165,7 @@ impl Out<'_> {
             add(&mut bytes, "thread", thread.bytes);
             add(&mut bytes, "vcpu", thread.guest_bytes);
         }
-        let help = "Threads that may use tiles, or run a vCPU that may, by what their tiles do.";
+        let help = "Threads that may use tiles, or run a vCPU that may, by the state of their tiles.";
         self.family("xfd_threads", help, &labels, &states)?;
         labels[0] = "kind";
         self.family("xfd_buffer_bytes", "Memory of enlarged register buffers.", &labels, &bytes)
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_exported() {
+    fn everything_is_exported() {
         let text = text(&seen(&format!("{COUNTERS}in_charge_since_ms 4000\n")), None).unwrap();
         has(
             &text,
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kernels_own_code_in_charge() {
+    fn the_kernels_own_code_is_in_charge() {
         let text = text(&seen("in_charge_since_ms 0\n"), None).unwrap();
         has(&text, &["xfd_up 1", "xfd_in_charge 0"]);
         assert!(!text.contains("start_time"));

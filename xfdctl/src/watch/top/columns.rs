@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The columns of a table: what each shows, and how it orders lines.
+//! The columns of a table: what each shows, and how it sorts the lines.
 
 use super::super::clock;
 use super::group::{By, Group};
@@ -9,30 +9,30 @@ use clap::ValueEnum;
 use std::cmp::{Ordering, Reverse};
 use std::time::Duration;
 
-/// A column. What is typed is what stands above it.
+/// A column. Its name on the command line is its title in lower case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Column {
     /// ID of the process
     Pid,
     /// ID of the thread
     Tid,
-    /// What its tiles do
+    /// State of the tiles
     State,
-    /// How many threads
+    /// Number of threads
     Threads,
-    /// Of them on a CPU, with a buffer
+    /// Threads with a buffer that are on a CPU
     Running,
-    /// Not on a CPU, with data in their tiles
+    /// Threads that are not on a CPU and have data in their tiles
     Live,
-    /// Not on a CPU, with tiles in their initial state
+    /// Threads that are not on a CPU and have tiles in their initial state
     Idle,
-    /// Whose buffer was taken
+    /// Threads whose buffer was reclaimed
     Reclaimed,
-    /// Time since it was put on a CPU; of several, since one of them was
+    /// Time since the thread, or the latest one of several, was put on a CPU
     Since,
-    /// Bytes of buffers
+    /// Memory of buffers
     Buffer,
-    /// Bytes of vCPUs' buffers
+    /// Memory of vCPU buffers
     Vcpu,
     /// Name
     Comm,
@@ -43,7 +43,7 @@ pub enum Column {
 use Column::{Buffer, Cgroup, Comm, Idle, Live, Pid, Reclaimed, Running, Since, Threads, Tid, Vcpu};
 
 impl Column {
-    /// Those of a table; the last one gets the room that is left.
+    /// The columns of a table. The last one gets the space that is left.
     pub fn of(by: By) -> &'static [Self] {
         match by {
             By::Thread => &[Pid, Tid, Column::State, Since, Buffer, Vcpu, Comm, Cgroup],
@@ -52,22 +52,22 @@ impl Column {
         }
     }
 
-    /// As it is typed.
+    /// The name on the command line.
     pub fn name(self) -> String {
         self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
     }
 
-    /// What stands above it.
+    /// The title.
     pub fn title(self) -> String {
         self.name().to_uppercase()
     }
 
-    /// Whether it has names, and not numbers.
+    /// Whether it shows text rather than numbers.
     pub fn is_text(self) -> bool {
         matches!(self, Column::State | Comm | Cgroup)
     }
 
-    /// What a line has there.
+    /// The cell of a line.
     pub fn text(self, group: &Group) -> String {
         let bytes = |bytes| match bytes {
             0 => "-".to_owned(),
@@ -87,7 +87,7 @@ impl Column {
         }
     }
 
-    /// Which of two lines is above the other: names and IDs upwards, other numbers downwards.
+    /// The order of two lines: names and IDs ascending, other numbers descending.
     pub fn order(self, a: &Group, b: &Group) -> Ordering {
         match self {
             Pid => (a.pid, a.tid).cmp(&(b.pid, b.tid)),

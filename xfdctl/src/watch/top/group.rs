@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Threads, or the sums of those of a process or cgroup.
+//! Threads, or their sums by process or cgroup.
 
 use super::super::cgroups::Cgroups;
 use super::super::snapshot::States;
@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use serde_json::{json, Value};
 use std::collections::BTreeMap;
 
-/// What a line is.
+/// What a line of the table stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum By {
     /// A thread
@@ -19,30 +19,30 @@ pub enum By {
     Cgroup,
 }
 
-/// A line: one thread, or more.
+/// A line of the table: one or more threads.
 #[derive(Debug)]
 pub struct Group {
-    /// The process; that of any of its threads, of a cgroup.
+    /// The process of the thread, or of any one of the threads.
     pub pid: u32,
-    /// The thread; any of them otherwise.
+    /// The thread, or any one of them.
     pub tid: u32,
-    /// The name of the process's first thread, if that is among them.
+    /// The name of the thread, or of the process's main thread if that is included.
     pub comm: String,
     /// The ID of the cgroup.
     pub cgroup: u64,
-    /// Its path.
+    /// The path of the cgroup.
     pub path: String,
-    /// How many threads are in each state.
+    /// The number of threads in each state.
     pub states: States,
-    /// Bytes of their buffers.
+    /// The memory of their buffers.
     pub bytes: u64,
-    /// Bytes of their vCPUs' buffers.
+    /// The memory of their vCPUs' buffers.
     pub guest_bytes: u64,
-    /// Milliseconds since one of them was put on a CPU.
+    /// Milliseconds since the latest one was put on a CPU.
     pub since_ms: u64,
 }
 
-/// The lines of `threads`, in the order of their IDs.
+/// Groups `threads` into lines, ordered by ID.
 pub fn groups(threads: &[Thread], by: By, cgroups: &Cgroups) -> Vec<Group> {
     let mut groups: BTreeMap<u64, Group> = BTreeMap::new();
     for thread in threads {
@@ -82,17 +82,17 @@ impl Group {
         self.since_ms = self.since_ms.min(thread.since_ms);
     }
 
-    /// How many threads.
+    /// The number of threads.
     pub fn threads(&self) -> u64 {
         self.states.values().sum()
     }
 
-    /// How many of them are in that state.
+    /// The number of threads in this state.
     pub fn count(&self, state: &State) -> u64 {
         self.states.get(state).copied().unwrap_or(0)
     }
 
-    /// The sums of a process or cgroup.
+    /// The sums of a process or cgroup as JSON.
     pub fn json(&self, by: By) -> Value {
         let states: serde_json::Map<_, _> =
             self.states.iter().map(|(state, count)| (state.to_string(), (*count).into())).collect();
@@ -148,7 +148,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nobody_is_lost(lines in proptest::collection::vec((1..50u32, 1..500u32, 0..6usize, 0..9u64), 0..300)) {
+        fn no_thread_is_lost(lines in proptest::collection::vec((1..50u32, 1..500u32, 0..6usize, 0..9u64), 0..300)) {
             let mut threads = Vec::new();
             for (tid, (pid, _, state, cgroup)) in (1..).zip(&lines) {
                 let state = tasks::STATES[*state].name();

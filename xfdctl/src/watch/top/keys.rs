@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What a terminal sends for keys. (Crossterm's reader has no way to wait for a signal beside it.)
+//! The sequences that a terminal sends for keys. (Crossterm's reader cannot wait for a signal at the same time.)
 
-/// A key that does something.
+/// A key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Key {
     Char(char),
@@ -11,11 +11,11 @@ pub enum Key {
     PageDown,
     Home,
     End,
-    /// Ctrl and a letter.
+    /// A letter with Ctrl.
     Ctrl(char),
 }
 
-/// Those of xterm and of all that do as it does.
+/// The sequences of xterm and its imitators.
 const SEQUENCES: [(&[u8], Key); 12] = [
     (b"\x1b[A", Key::Up),
     (b"\x1bOA", Key::Up),
@@ -31,7 +31,7 @@ const SEQUENCES: [(&[u8], Key); 12] = [
     (b"\x1b[4~", Key::End),
 ];
 
-/// The keys in what was read. What else begins with an escape character is nothing, to its end.
+/// The keys in what was read. Any other escape sequence discards the rest.
 pub fn keys(mut bytes: &[u8]) -> Vec<Key> {
     let mut keys = Vec::new();
     while let Some((&first, rest)) = bytes.split_first() {
@@ -59,10 +59,10 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn what_is_typed() {
+    fn sequences_are_recognized() {
         assert_eq!(keys(b"q\x03\x1b[Bs"), [Key::Char('q'), Key::Ctrl('c'), Key::Down, Key::Char('s')]);
         assert_eq!(keys(b"\x1a\x1c\x1b[6~\x1bOH"), [Key::Ctrl('z'), Key::Ctrl('\\'), Key::PageDown, Key::Home]);
-        // Of others, and half of one.
+        // A sequence that is not known, and half of one.
         assert_eq!(keys(b"p\x1b[1;5Cq"), [Key::Char('p')]);
         assert_eq!(keys(b"\x1b"), []);
         assert_eq!(keys("ü".as_bytes()), []);
@@ -70,7 +70,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_key_is_too_strange(bytes: Vec<u8>) {
+        fn any_input_is_survived(bytes: Vec<u8>) {
             prop_assert!(keys(&bytes).len() <= bytes.len());
         }
     }

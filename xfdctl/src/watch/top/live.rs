@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The table on a screen: drawn anew when it is time, a key was pressed or the terminal has another size.
+//! The table on a screen. It is redrawn at each interval, after a key, and when the size of the terminal changes.
 
-use super::super::signals::{self, Event, Signals};
-use super::super::{paint, NOT_LOADED_WHAT};
+use super::super::NOT_LOADED_WHAT;
 use super::group::By;
 use super::keys::{keys, Key};
 use super::screen::Screen;
 use super::view::{head, View};
 use super::Seen;
+use crate::output::{is_interruption, Output};
+use crate::paint;
+use crate::signals::{self, Event, Signals};
 use nix::sys::signal::Signal;
 use ratatui::layout::{Alignment, Constraint, Layout};
 use ratatui::style::{Style, Stylize};
@@ -19,35 +21,41 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// Those that end it or stop it, and the one that tells of the terminal's size.
+/// The signals that end or stop it, and the one for a new size of the terminal.
 const SIGNALS: [Signal; 6] =
     [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGTSTP, Signal::SIGWINCH];
 
-/// Shows it until somebody has seen enough; the exit status.
+/// Shows the table until the user ends it; returns the exit status.
 ///
 /// # Errors
 ///
 /// The module or the terminal cannot be read.
 pub fn run(root: &Path, view: View, interval: Duration) -> anyhow::Result<u8> {
-    let Some(seen) = Seen::look(root, None)? else {
+    let Some(seen) = Seen::read(root, None)? else {
         return super::not_loaded(&mut anstream::stdout().lock(), false);
     };
     let mut live = Live { seen: Some(seen), view, colours: colours(), above: 0, rows: 0, room: 0 };
-    let events = Signals::new(&SIGNALS)?;
+    let (signals, output, keyboard) = (Signals::hold(&SIGNALS)?, Output::stdout()?, io::stdin());
     let mut next = Instant::now() + interval;
     loop {
         let end = {
-            let mut screen = Screen::take()?;
+            let mut screen = Screen::take(output.until(&signals, Some(keyboard.as_fd())))?;
             loop {
-                screen.0.draw(|frame| live.draw(frame))?;
-                match events.wait(next, Some(io::stdin().as_fd()))? {
+                match screen.draw(|frame| live.draw(frame)) {
+                    // The wait below returns at once, for the event that interrupted the output.
+                    Err(error) if is_interruption(&error) => {}
+                    done => done?,
+                }
+                match signals.wait(&[keyboard.as_fd()], Some(next))? {
                     Event::Time => {
-                        live.seen = Seen::look(root, live.seen.take())?;
+                        live.seen = Seen::read(root, live.seen.take())?;
                         next = (next + interval).max(Instant::now());
                     }
-                    // Drawing looks at the size.
-                    Event::Signal(Signal::SIGWINCH) => {}
-                    Event::Signal(signal) => break Some(signal),
+                    Event::Signal => match signals.next() {
+                        // Drawing adapts to the new size.
+                        Some(Signal::SIGWINCH) | None => {}
+                        end => break end,
+                    },
                     Event::Input => {
                         if let Some(end) = live.read_keys()? {
                             break end;
@@ -58,7 +66,7 @@ pub fn run(root: &Path, view: View, interval: Duration) -> anyhow::Result<u8> {
         };
         match end {
             None => return Ok(0),
-            // It comes back from a stop.
+            // It returns if that was a stop by job control.
             Some(signal) => signals::obey(signal)?,
         }
     }
@@ -73,30 +81,30 @@ struct Live {
     seen: Option<Seen>,
     view: View,
     colours: bool,
-    /// Lines that are above the first one that is shown.
+    /// The number of lines above the first visible one.
     above: usize,
-    /// Lines that there are.
+    /// The number of lines.
     rows: usize,
-    /// And that there is room for.
+    /// The number of lines that fit on the screen.
     room: usize,
 }
 
-/// What ends it: a signal, or somebody who has seen enough.
+/// What ends or stops it: a signal, or `None` for the user's wish.
 type End = Option<Signal>;
 
 impl Live {
-    /// Does what was typed.
+    /// Handles the keys that were pressed.
     fn read_keys(&mut self) -> io::Result<Option<End>> {
         let mut bytes = [0; 64];
         match nix::unistd::read(io::stdin(), &mut bytes)? {
-            // The terminal has gone.
+            // The terminal has hung up.
             0 => Ok(Some(Some(Signal::SIGHUP))),
             count => Ok(keys(&bytes[..count]).into_iter().find_map(|key| self.press(key))),
         }
     }
 
     fn press(&mut self, key: Key) -> Option<End> {
-        // Drawing keeps it within what there is.
+        // Drawing limits `above`.
         match key {
             Key::Char('q') | Key::Ctrl('c') => return Some(None),
             Key::Ctrl('z') => return Some(Some(Signal::SIGTSTP)),
@@ -211,9 +219,9 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
-        /// Whatever the terminal's size, the threads and what is typed: it is drawn, and does not scroll beyond the end.
+        /// Any size, number of threads and keys: the table is drawn and never scrolls beyond its end.
         #[test]
-        fn no_size_is_too_strange(
+        fn any_size_is_drawn(
             width in 1..200u16,
             height in 1..60u16,
             threads in 0..200usize,

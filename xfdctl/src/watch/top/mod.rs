@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `xfdctl top`: who uses AMX, now.
+//! `xfdctl top`: who uses AMX at the moment.
 //!
 //! ```text
-//! snapshot -> group (threads, or their sums) -> columns (what is shown, and the order)
+//! snapshot -> group (threads, or their sums) -> columns (what is shown, and in which order)
 //!   -> plain (text, JSON), or live (on a screen)
 //! ```
 
@@ -18,8 +18,9 @@ use super::cgroups::Cgroups;
 use super::rates::Rates;
 use super::sight::Sight;
 use super::snapshot::Snapshot;
-use super::{clock, paint, NOT_LOADED, NOT_LOADED_WHAT};
+use super::{clock, NOT_LOADED, NOT_LOADED_WHAT};
 use crate::module::Module;
+use crate::paint;
 use crate::root::Root;
 use clap::Args;
 use columns::Column;
@@ -30,40 +31,40 @@ use std::path::Path;
 use std::time::Duration;
 use view::View;
 
-/// For the help.
+/// The exit statuses, for the help.
 pub const STATUS: &str =
-    "Exit status: 0 it was shown; 2 wrong use; 3 it could not be found out; 4 xfd is not loaded.";
+    "Exit status: 0 the table was shown; 2 wrong use; 3 the module could not be read; 4 xfd is not loaded.";
 
-/// What can be said to it.
+/// The options.
 #[derive(Args)]
 pub struct Arguments {
-    /// What a line is: a thread, or the sums of a process or cgroup
+    /// Show a line for each thread, or the sums of each process or cgroup
     #[arg(long, value_name = "WHAT", default_value = "thread")]
     by: By,
-    /// The column that orders the lines: names and IDs upwards, other numbers from the largest down
+    /// Sort by this column: names and IDs ascending, other numbers descending
     #[arg(long, value_name = "COLUMN")]
     sort: Option<Column>,
-    /// Prints one table; so does what has no terminal
+    /// Print one table, which is the default without a terminal
     #[arg(long, conflicts_with = "count")]
     once: bool,
-    /// Prints so many tables
+    /// Print this many tables
     #[arg(short = 'n', value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
-    /// Between two looks
+    /// Time between two tables
     #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = clock::seconds)]
     interval: Duration,
-    /// Prints one JSON object for each table
+    /// Print one JSON object for each table
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     root: Root,
 }
 
-/// Shows it; the exit status.
+/// Shows the table; returns the exit status.
 ///
 /// # Errors
 ///
-/// The module or the terminal cannot be read; nobody reads what is printed.
+/// The module or the terminal cannot be read; nobody reads the output.
 pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     let view = match View::new(arguments.by, arguments.sort) {
         Ok(view) => view,
@@ -83,13 +84,13 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
         if table > 0 {
             std::thread::sleep(arguments.interval);
         }
-        let Some(seen) = Seen::look(root, before)? else {
+        let Some(seen) = Seen::read(root, before)? else {
             return not_loaded(&mut out, arguments.json);
         };
         if arguments.json {
             writeln!(out, "{}", plain::json(&seen, view))?;
         } else {
-            let text = plain::text(&seen, view, paint::width().filter(|_| io::stdout().is_terminal()));
+            let text = plain::text(&seen, view, paint::width());
             write!(out, "{}{text}", if table > 0 { "\n" } else { "" })?;
         }
         out.flush()?;
@@ -114,7 +115,7 @@ fn not_loaded(out: &mut impl Write, as_json: bool) -> anyhow::Result<u8> {
     Ok(NOT_LOADED)
 }
 
-/// What a table is made of.
+/// Everything that a table is made of.
 struct Seen {
     module: Module,
     kernel: String,
@@ -125,15 +126,15 @@ struct Seen {
 }
 
 impl Seen {
-    /// Looks, after `before`; `None` if the module is not loaded.
-    fn look(root: &Path, before: Option<Self>) -> anyhow::Result<Option<Self>> {
+    /// Reads it, `before` being the previous reading; `None` if the module is not loaded.
+    fn read(root: &Path, before: Option<Self>) -> anyhow::Result<Option<Self>> {
         let Some(now) = Snapshot::take(root)? else { return Ok(None) };
-        let Some(module) = Module::look(root) else { return Ok(None) };
+        let Some(module) = Module::read(root) else { return Ok(None) };
         let (before, known) = before.map(|before| (before.now, before.cgroups)).unzip();
         let mut cgroups = known.unwrap_or_else(|| Cgroups::new(root));
         cgroups.learn(now.threads.iter().map(|thread| thread.cgroup));
         let rates = Rates::new(before.as_ref(), &now);
-        let (kernel, sight) = (crate::module::kernel_release(root), Sight::look(root));
+        let (kernel, sight) = (crate::proc::kernel_release(root), Sight::read(root));
         Ok(Some(Self { module, kernel, sight, now, rates, cgroups }))
     }
 }

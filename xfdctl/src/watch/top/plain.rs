@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A table as text, or an object.
+//! The table as text or JSON.
 
-use super::super::paint;
 use super::group::{groups, By};
 use super::view::{head, View};
 use super::Seen;
+use crate::paint;
 use serde_json::{json, Map, Value};
 
-/// The head and a table; for a terminal so wide, if there is one.
+/// The head and the table, for a terminal of this width if there is one.
 pub fn text(seen: &Seen, view: View, width: Option<usize>) -> String {
     let head = head(seen).iter().flat_map(|line| paint::lines(line, width)).collect::<Vec<_>>().join("\n");
     let titles = view.titles();
@@ -15,7 +15,7 @@ pub fn text(seen: &Seen, view: View, width: Option<usize>) -> String {
     format!("{head}\n\n{}", paint::table(&columns, &view.rows(seen, width)))
 }
 
-/// All of it.
+/// The same as a JSON object.
 pub fn json(seen: &Seen, view: View) -> Value {
     let counters: Map<_, _> =
         seen.now.counters.iter().map(|(name, value, ..)| (name.to_owned(), value.into())).collect();

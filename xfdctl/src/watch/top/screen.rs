@@ -1,59 +1,136 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A terminal that is given back as it was, however the program ends.
 
-use ratatui::DefaultTerminal;
-use std::io;
-use std::mem::ManuallyDrop;
+use crate::output::{Interruptible, Output};
+use ratatui::backend::CrosstermBackend;
+use ratatui::crossterm::cursor::Show;
+use ratatui::crossterm::terminal::{disable_raw_mode, enable_raw_mode, EnterAlternateScreen, LeaveAlternateScreen};
+use ratatui::crossterm::Command;
+use ratatui::{Frame, Terminal};
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io::{self, Write};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Once;
+use std::time::Duration;
 
-/// The whole screen, until it is dropped; a panic gives it back before it is told.
-pub struct Screen(pub ManuallyDrop<DefaultTerminal>);
+/// How long a terminal may take to accept the sequence that gives it back.
+const PATIENCE: Duration = Duration::from_millis(200);
 
-impl Screen {
-    /// Takes it: keys come one by one and unseen, and what was on it is kept.
+static IS_TAKEN: AtomicBool = AtomicBool::new(false);
+
+/// The whole screen, until it is dropped. A panic gives it back before its message is printed.
+pub struct Screen<'a> {
+    terminal: Terminal<CrosstermBackend<Pending>>,
+    pending: Pending,
+    output: Interruptible<'a>,
+}
+
+/// What is drawn, and not yet written.
+#[derive(Clone, Default)]
+struct Pending(Rc<RefCell<VecDeque<u8>>>);
+
+impl<'a> Screen<'a> {
+    /// Takes the terminal: keys arrive one by one and are not echoed, and the screen's contents are saved.
     ///
     /// # Errors
     ///
-    /// The terminal's.
-    pub fn take() -> io::Result<Self> {
-        ratatui::try_init().map(ManuallyDrop::new).map(Self)
+    /// The terminal cannot be set up.
+    pub fn take(output: Interruptible<'a>) -> io::Result<Self> {
+        static HOOK: Once = Once::new();
+        HOOK.call_once(|| {
+            let before = std::panic::take_hook();
+            std::panic::set_hook(Box::new(move |panic| {
+                give_back();
+                before(panic);
+            }));
+        });
+        let pending = Pending::default();
+        let terminal = Terminal::new(CrosstermBackend::new(pending.clone()))?;
+        enable_raw_mode()?;
+        IS_TAKEN.store(true, Ordering::Relaxed);
+        pending.0.borrow_mut().extend(ansi(&EnterAlternateScreen).bytes());
+        Ok(Self { terminal, pending, output })
+    }
+
+    /// Draws a frame. One that was interrupted is completed first, so the terminal always gets whole sequences.
+    ///
+    /// # Errors
+    ///
+    /// The terminal cannot be written to; the output was interrupted.
+    pub fn draw(&mut self, draws: impl FnOnce(&mut Frame)) -> io::Result<()> {
+        self.write()?;
+        self.terminal.draw(draws)?;
+        self.write()
+    }
+
+    fn write(&mut self) -> io::Result<()> {
+        let mut pending = self.pending.0.borrow_mut();
+        while !pending.is_empty() {
+            let count = self.output.write(pending.as_slices().0)?;
+            pending.drain(..count);
+        }
+        Ok(())
     }
 }
 
-impl Drop for Screen {
+impl Drop for Screen<'_> {
     fn drop(&mut self) {
-        // Who has lost the terminal has nothing to give back. Ratatui would say so on stderr, where it panics if that
-        // is the same terminal.
-        if self.0.show_cursor().is_ok() {
-            // SAFETY: it is used no more.
-            unsafe { ManuallyDrop::drop(&mut self.0) };
-        }
-        let _ = ratatui::try_restore();
+        give_back();
     }
+}
+
+impl Write for Pending {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.borrow_mut().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Gives the terminal back, once. Its modes are restored even if it accepts no output.
+fn give_back() {
+    if IS_TAKEN.swap(false, Ordering::Relaxed) {
+        let _ = disable_raw_mode();
+        let text = ansi(&LeaveAlternateScreen) + &ansi(&Show);
+        let _ = Output::stdout().and_then(|output| output.write_within(text.as_bytes(), PATIENCE));
+    }
+}
+
+fn ansi(command: &impl Command) -> String {
+    let mut text = String::new();
+    let _ = command.write_ansi(&mut text);
+    text
 }
 
 #[cfg(test)]
 #[path = "../../../tests/support/terminal.rs"]
-#[allow(dead_code)]
+#[expect(dead_code, reason = "other tests use the rest")]
 mod terminal;
 
 #[cfg(test)]
 mod tests {
     use super::terminal::Terminal;
     use super::*;
+    use crate::signals::{Signals, ENDING};
     use std::process::Command;
 
     const PANICS: &str = "XFDCTL_TEST_PANICS";
 
-    /// This test once more, on a terminal where it panics.
+    /// Runs itself again on a terminal, and panics there.
     #[test]
-    fn a_panic_gives_it_back_and_is_read() {
+    fn a_panic_gives_the_terminal_back_and_is_readable() {
         if std::env::var_os(PANICS).is_some() {
-            let mut screen = Screen::take().unwrap();
-            screen.0.draw(|frame| frame.render_widget("drawn", frame.area())).unwrap();
+            let (signals, output) = (Signals::hold(&ENDING).unwrap(), Output::stdout().unwrap());
+            let mut screen = Screen::take(output.until(&signals, None)).unwrap();
+            screen.draw(|frame| frame.render_widget("drawn", frame.area())).unwrap();
             panic!("on purpose");
         }
         let mut again = Command::new(std::env::current_exe().unwrap());
-        again.args(["a_panic_gives_it_back_and_is_read", "--nocapture"]).env(PANICS, "1");
+        again.args(["a_panic_gives_the_terminal_back_and_is_readable", "--nocapture"]).env(PANICS, "1");
         let mut terminal = Terminal::start(again);
         assert!(!terminal.end().success());
         terminal.expect_as_before();

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What of it is shown, and how it is said.
+//! What the table shows, as text.
 
+use super::super::clock;
 use super::super::snapshot::states;
-use super::super::{clock, paint};
 use super::columns::Column;
 use super::group::{groups, By};
 use super::Seen;
+use crate::paint;
+use crate::text::count;
 use bytesize::ByteSize;
 
-/// What lines are, and their order.
+/// What a line stands for, and the order of the lines.
 #[derive(Clone, Copy, Debug)]
 pub struct View {
     by: By,
@@ -16,11 +18,11 @@ pub struct View {
 }
 
 impl View {
-    /// One with that order, or the largest buffers on top.
+    /// A view in that order, by default with the largest buffers on top.
     ///
     /// # Errors
     ///
-    /// Such lines have no such column: what to do.
+    /// These lines do not have that column. The message names those that they have.
     pub fn new(by: By, sort: Option<Column>) -> Result<Self, String> {
         let sort = sort.unwrap_or(Column::Buffer);
         let columns = Column::of(by);
@@ -28,38 +30,38 @@ impl View {
             return Ok(Self { by, sort });
         }
         let names: Vec<_> = columns.iter().map(|column| column.name()).collect();
-        Err(format!("--sort {}: there is no such column here, but {}", sort.name(), names.join(", ")))
+        Err(format!("--sort {}: this table has no such column; it has {}", sort.name(), names.join(", ")))
     }
 
-    /// What lines are.
+    /// What a line stands for.
     pub fn by(self) -> By {
         self.by
     }
 
-    /// The column that orders them.
+    /// The column that sorts the lines.
     pub fn sort(self) -> Column {
         self.sort
     }
 
-    /// Other lines, in the same order where they have that column.
+    /// Another kind of lines, in the same order if they have that column.
     pub fn with(self, by: By) -> Self {
         let sort = Some(self.sort).filter(|sort| Column::of(by).contains(sort));
         Self { by, sort: sort.unwrap_or(Column::Buffer) }
     }
 
-    /// The next column orders them.
+    /// The same lines, sorted by the next column.
     pub fn next(self) -> Self {
         let columns = Column::of(self.by);
         let at = columns.iter().position(|column| *column == self.sort).unwrap_or(0);
         Self { sort: columns[(at + 1) % columns.len()], ..self }
     }
 
-    /// The titles.
+    /// The titles of the columns, and whether each holds numbers.
     pub fn titles(self) -> Vec<(String, bool)> {
         Column::of(self.by).iter().map(|column| (column.title(), !column.is_text())).collect()
     }
 
-    /// All lines; the last column is cut to fit into `width`.
+    /// All lines. The last column is truncated to fit into `width`.
     pub fn rows(self, seen: &Seen, width: Option<usize>) -> Vec<Vec<String>> {
         let mut groups = groups(&seen.now.threads, self.by, &seen.cgroups);
         groups.sort_by(|a, b| self.sort.order(a, b));
@@ -78,7 +80,7 @@ impl View {
     }
 }
 
-/// What stands above the table.
+/// The lines above the table.
 pub fn head(seen: &Seen) -> Vec<String> {
     let version = seen.module.version.as_deref().map(|version| format!(" {version}")).unwrap_or_default();
     let charge = match seen.now.in_charge_for() {
@@ -91,19 +93,19 @@ pub fn head(seen: &Seen) -> Vec<String> {
         let rate = seen.rates.text(name).map(|rate| format!(" ({rate}/s)")).unwrap_or_default();
         format!("{what} {}{rate}", seen.now.counters.get(name))
     });
+    let rates = if seen.rates.of_interval { "; rates are of this interval" } else { "" };
     let threads = &seen.now.threads;
-    let states: Vec<_> = states(threads).iter().map(|(state, count)| format!("{count} {state}")).collect();
+    let states: Vec<_> = states(threads).iter().map(|(state, number)| format!("{number} {state}")).collect();
     let total = |bytes: fn(&_) -> u64| {
         let sum = threads.iter().map(bytes).fold(0, u64::saturating_add);
         ByteSize::b(sum).display().iec().to_string()
     };
     let mut lines = vec![
         format!("xfd{version} on Linux {}, {charge}", seen.kernel),
-        format!("{}; {}", counters.join(", "), seen.rates.what()),
+        format!("{}{rates}", counters.join(", ")),
         format!(
-            "{} thread{}{}{}; buffers {}, of vCPUs {}",
-            threads.len(),
-            if threads.len() == 1 { "" } else { "s" },
+            "{}{}{}; buffers {}, of vCPUs {}",
+            count(threads.len() as u64, "thread"),
             if states.is_empty() { "" } else { ": " },
             states.join(", "),
             total(|thread| thread.bytes),

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Standard output that never blocks for good: nobody may be reading a pipe or a terminal (Ctrl-S, a stalled
+//! connection), and while signals are events, a write that blocks could be ended by SIGKILL only.
+
+use crate::signals::{ready, Signals};
+use nix::poll::{PollFd, PollFlags};
+use std::fs::File;
+use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::time::{Duration, Instant};
+
+/// A pipe that is writable accepts this many bytes without blocking.
+const PIPE: usize = 4096;
+/// A terminal that is writable may have space for only one byte, and blocks until it has taken all.
+const TERMINAL: usize = 1;
+/// Before another try where an output is writable, and accepts nothing.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// A file that is written to in portions that do not block.
+pub struct Output {
+    file: File,
+    portion: usize,
+}
+
+impl Output {
+    /// Standard output. A terminal is opened again, because others share the open file, and `O_NONBLOCK` is its flag.
+    ///
+    /// # Errors
+    ///
+    /// A system call fails.
+    pub fn stdout() -> io::Result<Self> {
+        let stdout = io::stdout();
+        if stdout.is_terminal() {
+            let flags = nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY;
+            if let Ok(file) = File::options().write(true).custom_flags(flags).open("/proc/self/fd/1") {
+                return Ok(Self { file, portion: usize::MAX });
+            }
+        }
+        let portion = if stdout.is_terminal() { TERMINAL } else { PIPE };
+        Ok(Self { file: stdout.as_fd().try_clone_to_owned()?.into(), portion })
+    }
+
+    /// Writes until a signal has arrived or, if there is an `input`, that is readable. Either counts only while the
+    /// output accepts nothing: what can be written is.
+    pub fn until<'a>(&'a self, signals: &'a Signals, input: Option<BorrowedFd<'a>>) -> Interruptible<'a> {
+        Interruptible { output: self, signals, input }
+    }
+
+    /// Writes all of `bytes`, or as much as is accepted within `time`.
+    ///
+    /// # Errors
+    ///
+    /// A system call fails; the time is over.
+    pub fn write_within(&self, bytes: &[u8], time: Duration) -> io::Result<()> {
+        let until = Instant::now() + time;
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let mut files = [PollFd::new(self.file.as_fd(), PollFlags::POLLOUT)];
+            if ready(&mut files, Some(until))? == 0 || Instant::now() >= until {
+                return Err(ErrorKind::TimedOut.into());
+            }
+            rest = &rest[self.write_now(rest)?..];
+        }
+        Ok(())
+    }
+
+    /// Writes what is accepted now. That may be nothing: a terminal that is writable may lack space for a line feed.
+    fn write_now(&self, bytes: &[u8]) -> io::Result<usize> {
+        match (&self.file).write(&bytes[..bytes.len().min(self.portion)]) {
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
+                std::thread::sleep(PAUSE);
+                Ok(0)
+            }
+            done => done,
+        }
+    }
+}
+
+/// See [`Output::until`].
+pub struct Interruptible<'a> {
+    output: &'a Output,
+    signals: &'a Signals,
+    input: Option<BorrowedFd<'a>>,
+}
+
+impl Write for Interruptible<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            let has_ended = self.signals.has_ended();
+            let mut files = vec![
+                PollFd::new(self.output.file.as_fd(), PollFlags::POLLOUT),
+                PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
+            ];
+            files.extend(self.input.map(|input| PollFd::new(input, PollFlags::POLLIN)));
+            ready(&mut files, has_ended.then(Instant::now))?;
+            let is_ready = |number: usize| files.get(number).is_some_and(|file| file.any().unwrap_or(true));
+            let count = if is_ready(0) { self.output.write_now(bytes)? } else { 0 };
+            if count > 0 || bytes.is_empty() {
+                return Ok(count);
+            }
+            if has_ended || is_ready(2) {
+                return Err(io::Error::new(
+                    ErrorKind::ConnectionAborted,
+                    "interrupted while nobody reads the output",
+                ));
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Whether [`Interruptible`] gave up.
+pub fn is_interruption(error: &io::Error) -> bool {
+    error.kind() == ErrorKind::ConnectionAborted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::signals::ENDING;
+    use nix::sys::pthread::{pthread_kill, pthread_self};
+    use nix::sys::signal::Signal;
+    use std::io::Read;
+
+    fn pipe() -> (File, Output) {
+        let (reader, writer) = nix::unistd::pipe().unwrap();
+        (reader.into(), Output { file: writer.into(), portion: PIPE })
+    }
+
+    #[test]
+    fn a_signal_ends_a_write_that_nobody_reads() {
+        let (mut reader, output) = pipe();
+        let signals = Signals::hold(&ENDING).unwrap();
+        let mut out = output.until(&signals, None);
+        out.write_all(&vec![0; 10_000]).unwrap();
+        pthread_kill(pthread_self(), Signal::SIGINT).unwrap();
+        // What is accepted is still written.
+        out.write_all(&vec![0; 10_000]).unwrap();
+        for _ in 0..2 {
+            let error = out.write_all(&vec![0; 1_000_000]).unwrap_err();
+            assert!(is_interruption(&error), "{error}");
+        }
+        reader.read_exact(&mut vec![0; 20_000]).unwrap();
+    }
+
+    #[test]
+    fn input_ends_it_as_well() {
+        let (_reader, output) = pipe();
+        let (input, mut keyboard) = std::os::unix::net::UnixStream::pair().unwrap();
+        let signals = Signals::hold(&ENDING).unwrap();
+        let mut out = output.until(&signals, Some(input.as_fd()));
+        keyboard.write_all(b"q").unwrap();
+        out.write_all(b"fits").unwrap();
+        assert!(is_interruption(&out.write_all(&vec![0; 1_000_000]).unwrap_err()));
+    }
+
+    #[test]
+    fn time_ends_it() {
+        let (_reader, output) = pipe();
+        output.write_within(b"fits", Duration::from_secs(60)).unwrap();
+        let error = output.write_within(&vec![0; 1_000_000], Duration::from_millis(20)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+    }
+}

@@ -8,6 +8,7 @@ use anyhow::{bail, Result};
 use crate::boot::machine::Machine;
 use crate::boot::verdict;
 use crate::command::check_packages;
+use crate::command::check_run;
 use crate::command::docs;
 use crate::command::host_tests;
 use crate::command::table;
@@ -50,8 +51,9 @@ pub fn check(project: &Project, filter: Option<&str>, class: Class) -> Result<u8
         rows.push(Row { name: format!("host: {name}"), count, time: start.elapsed() });
     }
     type Check = fn(&Project) -> Result<Count>;
-    let more: [(_, _, Check); 3] = [
+    let more: [(_, _, Check); 4] = [
         (docs::NAME, Class::Usual, docs::check),
+        (check_run::NAME, Class::Usual, check_run::check),
         (check_packages::NAME, Class::Usual, check_packages::check),
         (check_packages::DKMS, Class::Long, check_packages::check_dkms),
     ];

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `machine run` as its users run it: this program is started for each case, with a script for the guest.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use anyhow::{ensure, Context, Result};
+
+use crate::piece::project::Project;
+use crate::workshop::count::Count;
+use crate::workshop::progress::Step;
+
+/// Of `machine check`.
+pub const NAME: &str = "run";
+
+/// The folder in which a case has its files.
+struct Bench<'a> {
+    project: &'a Project,
+    folder: PathBuf,
+}
+
+impl Bench<'_> {
+    /// Runs a script in the guest, with options for `run` before it and arguments after it.
+    fn script(&self, text: &str, options: &[&str], arguments: &[&str], input: &[u8]) -> Result<Output> {
+        let script = self.folder.join("script.sh");
+        fs::write(&script, format!("#!/bin/sh\n{text}\n"))?;
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?;
+        let mut child = Command::new(std::env::current_exe()?)
+            .current_dir(&self.folder)
+            .env("XFD_CACHE", self.project.cache.root())
+            .args(["run", "--timeout", "300"])
+            .args(options)
+            .arg("./script.sh")
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        // A program that reads nothing is no error.
+        let _ = child.stdin.take().context("no input")?.write_all(input);
+        Ok(child.wait_with_output()?)
+    }
+}
+
+/// It printed this, nothing as its errors, and ended with this status.
+fn said(output: &Output, text: &[u8], status: i32) -> Result<()> {
+    let shown = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    ensure!(
+        output.stdout == text && output.status.code() == Some(status),
+        "status {:?}, output {:?}, errors {:?}",
+        output.status.code(),
+        shown(&output.stdout),
+        shown(&output.stderr)
+    );
+    Ok(())
+}
+
+fn errors(output: &Output) -> String {
+    // What prepares the machine says so there as well.
+    let text = String::from_utf8_lossy(&output.stderr);
+    let own = |line: &&str| !line.contains(": ready after") && !line.contains(": booting the machine");
+    text.lines().filter(own).map(|line| format!("{line}\n")).collect()
+}
+
+fn output_may_be_anything(bench: &Bench) -> Result<()> {
+    let script = r"printf '\036end run 0\n\000\377'; echo wrong >&2; exit 3";
+    let output = bench.script(script, &[], &[], b"")?;
+    said(&output, b"\x1eend run 0\n\0\xff", 3)?;
+    ensure!(errors(&output) == "wrong\n", "{:?}", errors(&output));
+    Ok(())
+}
+
+fn input_arrives_whole(bench: &Bench) -> Result<()> {
+    let input: Vec<u8> = (0..100_000_u32).map(|n| (n % 251) as u8).collect();
+    said(&bench.script("exec cat", &[], &[], &input)?, &input, 0)?;
+    // No input is the end of it at once, and the next file is not taken for it.
+    said(&bench.script("cat; exec 9</dev/null; ls /proc/self/fd | head -n 1", &[], &[], b"")?, b"0\n", 0)
+}
+
+fn files_come_along(bench: &Bench) -> Result<()> {
+    fs::create_dir_all(bench.folder.join("data/empty"))?;
+    fs::write(bench.folder.join("data/odd name"), "1\n")?;
+    std::os::unix::fs::symlink("nowhere", bench.folder.join("data/dangling"))?;
+    let script = r#"cat "data/odd name" deep/er/x "$(dirname "$0")/x"; ls -d data/empty; readlink data/dangling"#;
+    fs::write(bench.folder.join("x"), "2\n")?;
+    let options = ["--with", "data", "--with", "x", "--with", "x:deep/er/x"];
+    said(&bench.script(script, &options, &[], b"")?, b"1\n2\n2\ndata/empty\nnowhere\n", 0)
+}
+
+fn files_come_back(bench: &Bench) -> Result<()> {
+    fs::write(bench.folder.join("same"), "old")?;
+    fs::write(bench.folder.join("changed"), "old")?;
+    let script = "mkdir -p a/b; echo new | tee changed >a/b/c; ln -s b a/l; touch -d 2001-01-01 past; mkfifo p";
+    let output = bench.script(script, &["--with", "same", "--with", "changed", "--out", "out"], &[], b"")?;
+    said(&output, b"", 0)?;
+    let out = bench.folder.join("out");
+    let text = |name: &str| fs::read_to_string(out.join(name)).unwrap_or_else(|e| e.to_string());
+    ensure!(text("a/l/c") == "new\n" && text("changed") == "new\n" && text("past").is_empty(), "{}", errors(&output));
+    ensure!(!out.join("same").exists() && !out.join("p").exists() && !out.join("script.sh").exists(), "too much");
+    ensure!(errors(&output).contains("3 files in out"), "{}", errors(&output));
+    Ok(())
+}
+
+fn variables_and_arguments(bench: &Bench) -> Result<()> {
+    let script = r#"printf '%s|' "$A" "$XFD_CACHE" "$@"; pwd"#;
+    let options = ["--env", "A=it's \"$HOME\"", "--env", "XFD_CACHE"];
+    let cache = bench.project.cache.root().display();
+    let expected = format!("it's \"$HOME\"|{cache}|a b|'|--cpus|/work\n");
+    said(&bench.script(script, &options, &["a b", "'", "--cpus"], b"")?, expected.as_bytes(), 0)
+}
+
+fn a_status_of_its_own(bench: &Bench) -> Result<()> {
+    let output = bench.script("exit 203", &[], &[], b"")?;
+    said(&output, b"", 203)?;
+    ensure!(errors(&output).contains("the program itself ended with status 203"), "{}", errors(&output));
+    said(&bench.script("kill -SEGV $$", &[], &[], b"")?, b"", 139)
+}
+
+/// Two runs from one saved machine: the clock is right, random numbers are not the same, nothing is left of the other.
+fn each_is_a_machine_of_its_own(bench: &Bench) -> Result<()> {
+    let script = "ls /tmp; touch /tmp/left; date +%s; head -c 16 /dev/urandom | md5sum";
+    let mut before = String::new();
+    for _ in 0..2 {
+        let output = bench.script(script, &["--cpus", "2"], &[], b"")?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let lines: Vec<_> = text.lines().collect();
+        let [date, random] = lines.as_slice() else { anyhow::bail!("{text:?}") };
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs();
+        ensure!(now.abs_diff(date.parse()?) < 300, "{date}, and it is {now}");
+        ensure!(*random != before, "{random} twice");
+        before = (*random).to_owned();
+    }
+    Ok(())
+}
+
+/// As one that boots.
+fn booted(bench: &Bench) -> Result<()> {
+    said(&bench.script("cat; nproc", &["--boot", "--cpus", "2"], &[], b"in\n")?, b"in\n2\n", 0)
+}
+
+fn with_the_module(bench: &Bench) -> Result<()> {
+    said(&bench.script("ls -d /sys/module/xfd", &["--module"], &[], b"")?, b"/sys/module/xfd\n", 0)
+}
+
+type Case = fn(&Bench) -> Result<()>;
+
+const CASES: [(&str, Case); 9] = [
+    ("output may be anything", output_may_be_anything),
+    ("input arrives whole", input_arrives_whole),
+    ("files come along", files_come_along),
+    ("files come back", files_come_back),
+    ("variables and arguments", variables_and_arguments),
+    ("a status of its own", a_status_of_its_own),
+    ("each is a machine of its own", each_is_a_machine_of_its_own),
+    ("booted", booted),
+    ("with the module", with_the_module),
+];
+
+/// Runs all of them.
+///
+/// # Errors
+///
+/// No space. What goes wrong is in the count.
+pub fn check(project: &Project) -> Result<Count> {
+    let scratch = project.cache.scratch(NAME)?;
+    let step = Step::start(NAME, "programs of users");
+    let mut count = Count::default();
+    for (name, case) in CASES {
+        step.now(name);
+        let folder = scratch.path().join(Path::new(name));
+        fs::create_dir(&folder)?;
+        match case(&Bench { project, folder }) {
+            Ok(()) => count.pass(),
+            Err(error) => count.fail(format!("{name}: {error:#}")),
+        }
+    }
+    step.done();
+    Ok(count)
+}

@@ -5,7 +5,8 @@
  *   agent present        exit 0 if there is a channel
  *   agent save           let the emulator save the machine and end; in a restored machine it returns
  *   agent tell TEXT      a record for the runner, as init's on /dev/ttyS1
- *   agent job            unpack the job that the runner sends, run /job/run, exit with its status
+ *   agent job            unpack the job that the runner sends, and run it: /job/run, or each test of /tests that a line
+ *                        of /job/tests names
  *
  * Both directions carry frames: a byte that says what it is, the number of bytes that follow (32 bits,
  * little endian), those bytes. What a program prints is counted, so it may be anything.
@@ -21,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -113,6 +115,18 @@ static void receive(void *data, size_t bytes)
 }
 
 
+/* The clock of a machine that was saved stood still. */
+static void set_clock(void)
+{
+	struct timeval now = { 0 };
+	FILE *file = fopen("/job/now", "re");
+
+	if (file && fscanf(file, "%ld", &now.tv_sec) == 1)
+		settimeofday(&now, NULL);
+	if (file)
+		fclose(file);
+}
+
 /* The random numbers of a restored machine would be those of each other one. */
 static void reseed(void)
 {
@@ -161,6 +175,7 @@ static void take_job(void)
 	}
 	if (pclose(unpack))
 		die("the job cannot be unpacked");
+	set_clock();
 	reseed();
 }
 
@@ -234,12 +249,22 @@ static void child_ended(int signal)
 	ended = 1;
 }
 
-/* Returns the status as a shell has it. */
-static int run(char *const argv[])
+static void tell(const char *text)
+{
+	send_frame(RECORD, text, strlen(text) < PORTION ? strlen(text) : PORTION);
+}
+
+/* Runs a program and passes on what it prints; a test has no input, and one output. */
+static void run(const char *name, char *const argv[], int is_test)
 {
 	int in[2], out[2], err[2], status;
+	char record[PORTION];
 	struct input input;
 	pid_t pid;
+
+	snprintf(record, sizeof(record), "begin %s", name);
+	tell(record);
+	ended = 0;
 
 	if (pipe2(in, O_CLOEXEC) || pipe2(out, O_CLOEXEC) || pipe2(err, O_CLOEXEC))
 		die("pipe");
@@ -250,9 +275,11 @@ static int run(char *const argv[])
 		die("fork");
 	if (pid == 0) {
 		signal(SIGPIPE, SIG_DFL);
-		dup2(in[0], 0);
+		dup2(is_test ? open("/dev/null", O_RDONLY) : in[0], 0);
 		dup2(out[1], 1);
-		dup2(err[1], 2);
+		dup2(is_test ? out[1] : err[1], 2);
+		if (is_test && chdir("/tests"))
+			_exit(127);
 		execv(argv[0], argv);
 		_exit(127);
 	}
@@ -264,7 +291,7 @@ static int run(char *const argv[])
 	fcntl(err[0], F_SETFL, O_NONBLOCK);
 	input = (struct input){ .fd = in[1] };
 	for (;;) {
-		int busy = take_input(&input);
+		int busy = !is_test && take_input(&input);
 
 		busy |= pass_output(&out[0], OUT);
 		busy |= pass_output(&err[0], ERR);
@@ -277,7 +304,22 @@ static int run(char *const argv[])
 	}
 	while (pass_output(&out[0], OUT) | pass_output(&err[0], ERR))
 		;
-	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+	close_input(&input);
+	close(out[0]);
+	close(err[0]);
+	status = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+	snprintf(record, sizeof(record), "end %s %d", name, status);
+	tell(record);
+}
+
+static void run_tests(FILE *list)
+{
+	char name[256], path[300];
+
+	while (fscanf(list, "%255s", name) == 1) {
+		snprintf(path, sizeof(path), "/tests/%s", name);
+		run(name, (char *[]){ path, NULL }, 1);
+	}
 }
 
 /* What the program left, if the runner wants it: /job/collect writes an archive. */
@@ -301,19 +343,23 @@ int main(int argc, char **argv)
 {
 	static char *const job[] = { "/bin/sh", "/job/run", NULL };
 	const char *command = argc > 1 ? argv[1] : "";
-	int status;
+	FILE *tests;
 
 	if (!is_present())
 		return 1;
 	if (!strcmp(command, "save")) {
 		ask(SAVE, NULL, 0);
 	} else if (!strcmp(command, "tell") && argc == 3) {
-		send_frame(RECORD, argv[2], strlen(argv[2]) < PORTION ? strlen(argv[2]) : PORTION);
+		tell(argv[2]);
 	} else if (!strcmp(command, "job")) {
 		take_job();
-		status = run(job);
-		send_files();
-		return status;
+		tests = fopen("/job/tests", "re");
+		if (tests) {
+			run_tests(tests);
+		} else {
+			run("run", job, 0);
+			send_files();
+		}
 	} else if (strcmp(command, "present")) {
 		fprintf(stderr, "usage: agent present|save|tell TEXT|job\n");
 		return 2;

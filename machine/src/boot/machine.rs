@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The machine with its pieces, and the ways to prepare them.
 
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{bail, Result};
+use anyhow::{bail, Context, Result};
 
 use crate::boot::console::Event;
 use crate::boot::{self, verdict, Boot, Feed, From, Report};
@@ -23,6 +24,8 @@ use crate::workshop::key::Key;
 use crate::workshop::progress::Step;
 use crate::workshop::recipe::{self};
 
+/// In a saved machine's folder: the milliseconds that it took to come so far.
+const TIME: &str = "milliseconds";
 /// The longest boot of a machine that is saved then.
 const BOOTED: Duration = Duration::from_secs(600);
 
@@ -163,13 +166,22 @@ impl Machine<'_> {
             let image = self.image(files, &how)?;
             let mut trouble = None;
             let begin = Begin { from: From::Image(&image.iso()), save: Some(dir), feed: None };
+            let start = Instant::now();
             let report = self.start(begin, &how, |event| trouble = trouble.take().or(event.trouble()))?;
             if let Some(why) = verdict::reason(&report.end, &report.problems).or(trouble) {
                 bail!("{why}; console log: {}", report.log.display());
             }
+            fs::write(dir.join(TIME), start.elapsed().as_millis().to_string())?;
             step.done();
             Ok(())
         })
+    }
+
+    /// How long a saved machine took to come so far, on the host where that was.
+    pub fn time_to_save(state: &Piece) -> Result<Duration> {
+        let path = state.path().join(TIME);
+        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        Ok(Duration::from_millis(text.parse().with_context(|| format!("{} is malformed", path.display()))?))
     }
 
     fn image(&self, files: &Initramfs, how: &How) -> Result<Image> {

@@ -88,6 +88,12 @@ pub fn check(project: &Project, filter: Option<&str>, class: Class) -> Result<u8
                 note(&format!("disturbed at each instruction: {}", file.display()));
             }
         }
+        let restored = trials.iter().filter(|trial| !trial.saved.is_zero());
+        let saved: Duration = restored.clone().map(|trial| trial.saved).sum();
+        if !saved.is_zero() {
+            let number = restored.count();
+            note(&format!("{number} boots began in a saved machine: {} s of booting were saved", saved.as_secs()));
+        }
         rows.extend(trials.into_iter().map(|trial| Row::of(&machine, trial)));
         let boots: Vec<_> = boots.into_iter().filter(|boot| whole && boot.every_kernel).collect();
         if !boots.is_empty() {

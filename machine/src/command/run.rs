@@ -13,7 +13,7 @@ use crate::boot::machine::{check_cpus, How, Machine, Settings};
 use crate::boot::verdict::{self, NO_START, RUN_SHIFT};
 use crate::boot::Feed;
 use crate::command::job::{self, Job};
-use crate::piece::module::MODULE;
+use crate::piece::module::{Module, MODULE};
 use crate::piece::programs::elfdeps::needed;
 use crate::piece::project::Project;
 use crate::workshop::progress::note;
@@ -85,7 +85,8 @@ pub fn run(project: &Project, options: &Options) -> Result<u8> {
     let show = |event| shown.take(event);
     let report = match save {
         true => {
-            let state = machine.saved(if options.module { "-module" } else { "" }, &files, &how)?;
+            let state =
+                machine.saved(if options.module { Module::Loaded } else { Module::Absent }.name(), &files, &how)?;
             machine.restore(&state, &how, feed(job), show)?
         }
         false => machine.boot_fed(&files, &how, feed(job), show)?,

@@ -95,6 +95,9 @@ pub struct Scenario {
     /// Whether it is for `check-debug`.
     #[serde(default)]
     pub debug: Debug,
+    /// Its tests need no boot of their own: they run in a machine that was saved when it had booted.
+    #[serde(default)]
+    pub saved: bool,
     /// Run on the other kernels, too: on one of another series by `check`, on each by `check-kernels`.
     #[serde(default)]
     pub every_kernel: bool,
@@ -269,6 +272,10 @@ fn check_boot(boot: &Scenario, plain: impl Fn(&str) -> bool) -> Result<()> {
     }
     if boot.installed && (boot.module != Module::Absent || boot.linux_guest.is_some() || !boot.software.is_empty()) {
         bail!("{name}: an installed system has our packages alone");
+    }
+    let own = [&boot.with, &boot.without].iter().any(|features| !features.is_empty()) || !boot.cmdline.is_empty();
+    if boot.saved && (boot.installed || boot.parts > 1 || own) {
+        bail!("{name}: a saved machine has no settings of its own");
     }
     if boot.long && boot.kvm {
         bail!("{name}: either `long` or `kvm`");

@@ -49,6 +49,7 @@ fn mistakes_are_refused() {
         ("[[boot]]\nname = 'a'\ntests = []\n", "no tests"),
         ("[[boot]]\nname = 'a'\nparts = 0\ntests = ['x']\n", "1 to 9"),
         ("[[boot]]\nname = 'a'\nparts = 10\ntests = ['x']\n", "1 to 9"),
+        ("[[boot]]\nname = 'a'\nsaved = true\ncmdline = 'quiet'\ntests = ['x']\n", "settings of its own"),
         ("[[boot]]\nname = 'a'\ncpus = 5\ntests = ['x']\n", "1 to 4"),
         ("[[boot]]\nname = 'a'\ntests = ['x', 'x']\n", "twice"),
         ("[[boot]]\nname = 'a b'\ntests = ['x']\n", "other characters"),

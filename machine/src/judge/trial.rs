@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
+use crate::boot::channel;
 use crate::boot::console::Event;
 use crate::boot::installed;
 use crate::boot::linux_guest;
@@ -15,6 +16,7 @@ use crate::boot::machine::{How, Machine, Settings};
 use crate::boot::verdict::{self, End};
 use crate::boot::Report;
 use crate::judge::scenario::Scenario;
+use crate::piece::initramfs::Initramfs;
 use crate::piece::module::Module;
 use crate::piece::programs::Programs;
 use crate::workshop::cache::Piece;
@@ -28,6 +30,8 @@ pub struct Trial {
     pub time: Duration,
     /// Test -> output and exit status (none: it did not end).
     pub tests: BTreeMap<String, (Vec<u8>, Option<i32>)>,
+    /// How much sooner it began than with a boot, on this host.
+    pub saved: Duration,
 }
 
 /// Runs the boots, as many at a time as the host has processors.
@@ -115,9 +119,10 @@ fn run_one(machine: &Machine, module: Option<&Piece>, programs: &Programs, scena
     let step = Step::start(&full_name, "booting");
     let names: Vec<_> = scenario.tests.iter().map(|t| t.name.clone()).filter(|n| programs.get(n).is_some()).collect();
     let own = module.filter(|_| scenario.module != Module::Absent);
-    let mut files = match scenario.installed {
-        true => installed::guest(machine, programs, &names)?,
-        false => machine.guest(&Settings::Tests(names.clone()), own, scenario.module.loaded())?,
+    let mut files = match (scenario.installed, scenario.saved) {
+        (true, _) => installed::guest(machine, programs, &names)?,
+        (false, true) => job(&names)?,
+        (false, false) => machine.guest(&Settings::Tests(names.clone()), own, scenario.module.loaded())?,
     };
     for name in programs.for_tests(&names).filter(|_| !scenario.installed) {
         programs.install(name, &mut files)?;
@@ -146,12 +151,29 @@ fn run_one(machine: &Machine, module: Option<&Piece>, programs: &Programs, scena
         terminal: None,
     };
     let mut heard = Heard::default();
-    let report = machine.boot(&files, &how, |event| {
+    let (mut begin, mut first) = (Instant::now(), None);
+    let mut event = |heard: &mut Heard, event| {
         if let Event::Begin(name) = &event {
             step.now(name);
+            first.get_or_insert_with(Instant::now);
         }
         heard.take(event);
-    })?;
+    };
+    let mut booted = Duration::ZERO;
+    let report = match scenario.saved {
+        false => machine.boot(&files, &how, |e| event(&mut heard, e))?,
+        true => {
+            let base = machine.guest(&Settings::Job { save: true }, own, scenario.module.loaded())?;
+            let state = machine.saved(scenario.module.name(), &base, &how)?;
+            booted = Machine::time_to_save(&state)?;
+            heard.loaded = scenario.module.loaded().is_some();
+            let archive = files.archive()?;
+            begin = Instant::now();
+            let feed = Box::new(move |mut to| drop(channel::feed(&mut to, &archive, std::io::empty())));
+            machine.restore(&state, &how, feed, |e| event(&mut heard, e))?
+        }
+    };
+    let saved = booted.saturating_sub(first.unwrap_or(begin).duration_since(begin));
     let output = machine.project.cache.log(&format!("tests-{full_name}"));
     std::fs::write(&output, heard.all_output())?;
     let known = |name: &str| programs.get(name).is_some();
@@ -164,7 +186,15 @@ fn run_one(machine: &Machine, module: Option<&Piece>, programs: &Programs, scena
         count.skipped,
         start.elapsed().as_secs()
     ));
-    Ok(Trial { name: scenario.name.clone(), count, time: start.elapsed(), tests: heard.tests })
+    Ok(Trial { name: scenario.name.clone(), count, time: start.elapsed(), tests: heard.tests, saved })
+}
+
+/// What a saved machine is sent for these tests.
+fn job(names: &[String]) -> Result<Initramfs> {
+    let mut files = Initramfs::default();
+    files.content("job/tests", 0o644, names.iter().map(|name| format!("{name}\n")).collect::<String>());
+    files.restored_now()?;
+    Ok(files)
 }
 
 /// Counts a boot: its tests, the boot itself, and with the module its coming and going.

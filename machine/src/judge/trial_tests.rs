@@ -7,6 +7,7 @@ use crate::judge::style::Style;
 
 fn scenario(module: bool) -> Scenario {
     Scenario {
+        saved: false,
         name: "s".into(),
         cpus: 1,
         module: if module { Module::Loaded } else { Module::Absent },

@@ -203,6 +203,16 @@ pub enum Module {
 }
 
 impl Module {
+    /// What the name of a saved machine has for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Module::Absent => "",
+            Module::Present => "-present",
+            Module::Loaded => "-module",
+            Module::LoadedWithFaults => "-faults",
+        }
+    }
+
     /// The module that is loaded before the tests and unloaded after them.
     pub fn loaded(self) -> Option<&'static str> {
         match self {

@@ -51,6 +51,8 @@ pub struct Boot<'a> {
     pub show_console: bool,
     /// What is added to the configuration's `cpu` line.
     pub cpu_more: &'a str,
+    /// A further file that `cpu_more` names, without its folder.
+    pub cpu_file: &'a Path,
     /// A terminal device to connect the second port with, and its other end; otherwise it is a pipe.
     pub terminal: Option<(PathBuf, File)>,
 }
@@ -83,18 +85,19 @@ pub fn boot(cache: &Cache, emulator: &Emulator, boot: Boot, mut event: impl FnMu
     };
     let (cpus, memory) = (boot.cpus.to_string(), boot.memory_mib.to_string());
     let bochs_log = cache.log(&format!("bochs-{}", boot.name));
-    let path = |p: &Path| p.display().to_string();
+    let path = |to: &Path| near(scratch.path(), to);
+    path(boot.cpu_file)?;
     let mut config = bochsrc(
         boot.template,
         &[
             ("CPUS", &cpus),
             ("MEMORY_MIB", &memory),
             ("CPU_MORE", boot.cpu_more),
-            ("SHARE", &path(&emulator.share())),
-            ("ISO", &path(boot.iso)),
-            ("CONSOLE", &path(&console_path)),
-            ("OUTPUT", &path(&output_path)),
-            ("LOG", &path(&bochs_log)),
+            ("SHARE", &path(&emulator.share())?),
+            ("ISO", &path(boot.iso)?),
+            ("CONSOLE", &path(&console_path)?),
+            ("OUTPUT", &path(&output_path)?),
+            ("LOG", &path(&bochs_log)?),
         ],
     )?;
     if output_path.starts_with("/dev") {
@@ -109,6 +112,7 @@ pub fn boot(cache: &Cache, emulator: &Emulator, boot: Boot, mut event: impl FnMu
         Command::new(emulator.program())
             .args(["-q", "-f"])
             .arg(&config_path)
+            .current_dir(scratch.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(File::create(&stderr_path)?),
@@ -251,6 +255,20 @@ impl KernelLog {
     }
 }
 
+/// The name of `to` for a process that works in `folder`, where a link leads to it if need be. Bochs's configuration cannot
+/// hold every path: it gives blanks, `$`, `%`, `"` and commas a meaning.
+fn near(folder: &Path, to: &Path) -> Result<String> {
+    if to.starts_with("/dev") {
+        return Ok(to.display().to_string());
+    }
+    let name = to.file_name().with_context(|| format!("{} names no file", to.display()))?;
+    let link = folder.join(name);
+    if link != to {
+        std::os::unix::fs::symlink(to, &link).with_context(|| format!("cannot create {}", link.display()))?;
+    }
+    Ok(name.to_string_lossy().into_owned())
+}
+
 /// A FIFO, opened for both directions so that neither end waits for the other or sees an end of file.
 fn fifo(path: &Path) -> Result<File> {
     nix::unistd::mkfifo(path, Mode::S_IRUSR | Mode::S_IWUSR)
@@ -289,6 +307,21 @@ mod tests {
         fs::write(&path, "====\n00000p[      ] >>PANIC<< could not open ROM image\n  quit\n====\n").unwrap();
         assert!(last_words(&path).contains("could not open ROM image"));
         assert_eq!(last_words(&dir.path().join("none")), "the emulator said nothing");
+    }
+
+    #[test]
+    fn the_emulator_gets_names_without_folders() {
+        let dir = tempfile::tempdir().unwrap();
+        let odd = dir.path().join("a b,$HOME%d\"");
+        fs::create_dir(&odd).unwrap();
+        fs::write(odd.join("boot.iso"), "image").unwrap();
+        let scratch = odd.join("scratch");
+        fs::create_dir(&scratch).unwrap();
+        assert_eq!(near(&scratch, &odd.join("boot.iso")).unwrap(), "boot.iso");
+        assert_eq!(fs::read(scratch.join("boot.iso")).unwrap(), b"image");
+        assert_eq!(near(&scratch, &scratch.join("console")).unwrap(), "console");
+        assert!(!scratch.join("console").is_symlink());
+        assert_eq!(near(&scratch, Path::new("/dev/pts/3")).unwrap(), "/dev/pts/3");
     }
 
     #[test]

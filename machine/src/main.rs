@@ -21,6 +21,7 @@ use boot::verdict;
 use command::cli::Cli;
 use command::shell;
 use workshop::progress;
+use workshop::Usage;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -30,6 +31,10 @@ fn main() -> ExitCode {
     }
     match command::act(cli.command, cli.kernel.as_deref()) {
         Ok(status) => ExitCode::from(status),
+        Err(e) if e.is::<Usage>() => {
+            progress::note(&format!("machine: {e:#}"));
+            ExitCode::from(verdict::USAGE)
+        }
         Err(e) => {
             progress::note(&format!("machine: {e:#}"));
             ExitCode::from(verdict::NO_START)

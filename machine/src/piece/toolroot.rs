@@ -19,7 +19,8 @@ use crate::workshop::recipe;
 const STEP: &str = include_str!("../../steps/toolroot.sh");
 /// Before it, with the piece being made: the step sees the piece at a path that every program can handle. What is made does not
 /// depend on that, so it is not in the key.
-const PLACE: &str = "set -e; dir=$1; shift; mount -t tmpfs xfd /mnt; mkdir /mnt/piece; mount --bind \"$dir\" /mnt/piece\n";
+const PLACE: &str =
+    "set -e; dir=$1; shift; mount -t tmpfs xfd /mnt; mkdir /mnt/piece; mount --bind \"$dir\" /mnt/piece\n";
 const PLACED: &str = "/mnt/piece";
 const WITH_COMPILERS: &str = "Debian with compilers (about 2 GB)";
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
@@ -80,6 +81,11 @@ impl Toolroot {
     /// What the root was made from.
     pub fn key(&self) -> &str {
         &self.key
+    }
+
+    /// Fails if files that only compilers read are not as they were made.
+    pub fn whole(&self) -> Result<()> {
+        self.piece.whole()
     }
 
     /// A command to be run inside.

@@ -6,12 +6,27 @@ pub mod cache;
 pub mod child;
 pub mod count;
 pub mod key;
+pub mod manifest;
 pub mod mirror;
 pub mod namespace;
 pub mod progress;
 pub mod recipe;
 
+use std::fmt;
+
 use anyhow::{anyhow, Result};
+
+/// An error of whoever typed the command.
+#[derive(Debug)]
+pub struct Usage(pub String);
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
 
 /// How many jobs run side by side: as many as there are processors.
 pub fn jobs() -> usize {

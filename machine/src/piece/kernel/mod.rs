@@ -91,6 +91,16 @@ impl Kernel {
         Ok(Kernel { piece, root, key, release, name: name.to_owned(), make_args })
     }
 
+    /// Fails if source or compilers are not as they were made: for the steps that build with them.
+    ///
+    /// # Errors
+    ///
+    /// [`Damaged`](crate::workshop::manifest::Damaged).
+    pub fn whole(&self) -> Result<()> {
+        self.root.whole()?;
+        self.piece.whole()
+    }
+
     /// What the recipe calls it; pieces that are made for this kernel end in it.
     pub fn name(&self) -> &str {
         &self.name
@@ -133,6 +143,7 @@ impl Kernel {
 }
 
 fn make(cache: &Cache, root: &Toolroot, recipe: &recipe::Kernel, all: &recipe::Kernels, dir: &Path) -> Result<()> {
+    root.whole()?;
     let name = format!("kernel-{}", recipe.name);
     let step = Step::start(&name, "asking the archive for versions");
     let log = Log::create(cache.log(&name))?;

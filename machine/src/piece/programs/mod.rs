@@ -164,6 +164,8 @@ impl Builder<'_> {
         }
         let name = format!("programs-{folder}-{}", self.kernel.name());
         self.cache.piece(&name, &key.finish(), |dir| {
+            self.kernel.whole()?;
+            self.root.whole()?;
             let step = Step::start("programs", &format!("building selftests/{folder}"));
             let log = Log::create(self.cache.log(&name))?;
             let inside = self.root.inside().write(dir, "/xfd/out").read(&source, "/xfd/selftests");
@@ -192,6 +194,8 @@ impl Builder<'_> {
             .add("names", KERNELS_OWN.join(" "))
             .finish();
         self.cache.piece(&format!("programs-kernel-{}", self.kernel.name()), &key, |dir| {
+            self.kernel.whole()?;
+            self.root.whole()?;
             let step = Step::start("programs", "building the kernel's own selftests");
             let log = Log::create(self.cache.log("programs-kernel"))?;
             let inside = self.root.inside().write(dir, "/xfd/out").read(&self.kernel.tree(), kernel::INSIDE);

@@ -20,6 +20,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use boot::verdict;
 use command::cli::Cli;
 use command::shell;
+use workshop::child;
 use workshop::progress;
 use workshop::Usage;
 
@@ -36,7 +37,8 @@ fn main() -> ExitCode {
             ExitCode::from(verdict::USAGE)
         }
         Err(e) => {
-            progress::note(&format!("machine: {e:#}"));
+            let advice = if child::is_full(&e) { format!("; {}", child::NO_SPACE) } else { String::new() };
+            progress::note(&format!("machine: {e:#}{advice}"));
             ExitCode::from(verdict::NO_START)
         }
     }

@@ -13,7 +13,7 @@ use crate::boot::verdict;
 use crate::piece::project::Project;
 use crate::workshop::cache::Stored;
 use crate::workshop::manifest::{damage, How, Which};
-use crate::workshop::Usage;
+use crate::workshop::{bytes, Usage};
 
 /// What the user calls pieces, and how the names of these begin.
 const FAMILIES: [(&str, &[&str]); 9] = [
@@ -129,15 +129,6 @@ fn size(path: &Path) -> u64 {
         }
     }
     total
-}
-
-/// A size that is read easily.
-fn bytes(size: u64) -> String {
-    match size {
-        0..1_000_000 => format!("{} kB", size.div_ceil(1000)),
-        1_000_000..1_000_000_000 => format!("{} MB", size / 1_000_000),
-        _ => format!("{:.1} GB", size as f64 / 1e9),
-    }
 }
 
 /// `2026-11-26 18:34`

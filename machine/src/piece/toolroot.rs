@@ -23,6 +23,9 @@ const PLACE: &str =
     "set -e; dir=$1; shift; mount -t tmpfs xfd /mnt; mkdir /mnt/piece; mount --bind \"$dir\" /mnt/piece\n";
 const PLACED: &str = "/mnt/piece";
 const WITH_COMPILERS: &str = "Debian with compilers (about 2 GB)";
+/// While they are made, packages beside what they unpack to.
+const COMPILERS_SIZE: u64 = 2_400_000_000;
+const SMALL_SIZE: u64 = 300_000_000;
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// The root, ready for use.
@@ -111,6 +114,7 @@ impl Toolroot {
 }
 
 fn make(name: &str, what: &str, cache: &Cache, recipe: &recipe::Toolroot, dir: &Path) -> Result<()> {
+    cache.room(name, if what == WITH_COMPILERS { COMPILERS_SIZE } else { SMALL_SIZE })?;
     require("mmdebstrap")?;
     if !Path::new(KEYRING).exists() {
         bail!(

@@ -16,6 +16,8 @@ use std::time::SystemTime;
 use anyhow::{bail, Context, Result};
 use nix::fcntl::{Flock, FlockArg};
 
+use crate::workshop::bytes;
+use crate::workshop::child;
 use crate::workshop::manifest::{self, How, Which};
 use crate::workshop::namespace::remove_tree;
 use crate::workshop::progress::note;
@@ -133,6 +135,25 @@ impl Cache {
         &self.root
     }
 
+    /// Fails if the disk has not the room for `what`, which takes about `size` bytes.
+    ///
+    /// # Errors
+    ///
+    /// So it is.
+    pub fn room(&self, what: &str, size: u64) -> Result<()> {
+        let left = child::left(&self.root)?;
+        if left < size {
+            bail!(
+                "{what} takes about {}, and {} has {} left; {}",
+                bytes(size),
+                self.root.display(),
+                bytes(left),
+                child::NO_SPACE
+            );
+        }
+        Ok(())
+    }
+
     /// The file for the full output of the commands of one step.
     pub fn log(&self, name: &str) -> PathBuf {
         self.root.join("log").join(format!("{name}.log"))
@@ -204,7 +225,10 @@ impl Cache {
             fs::create_dir_all(&tmp).with_context(|| format!("cannot create {}", tmp.display()))?;
             if let Err(e) = make(&tmp).and_then(|()| manifest::write(&tmp)) {
                 remove_tree(&tmp)?;
-                return Err(e);
+                return Err(match child::is_full(&e) {
+                    true => e.context(format!("{name} cannot be made in {}", self.root.display())),
+                    false => e,
+                });
             }
             fs::create_dir_all(self.root.join(name))?;
             fs::rename(&tmp, &path).with_context(|| format!("cannot rename to {}", path.display()))?;
@@ -518,6 +542,14 @@ mod tests {
         let (third, _) = Flock::lock(third, FlockArg::LockSharedNonblock).err().unwrap();
         drop(alone);
         Flock::lock(third, FlockArg::LockSharedNonblock).unwrap();
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_before_it_is_made() {
+        let (_dir, cache) = cache();
+        cache.room("something small", 1).unwrap();
+        let error = cache.room("the universe", u64::MAX).unwrap_err().to_string();
+        assert!(error.starts_with("the universe takes about") && error.contains("XFD_CACHE"), "{error}");
     }
 
     #[test]

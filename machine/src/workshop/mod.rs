@@ -28,6 +28,15 @@ impl fmt::Display for Usage {
 
 impl std::error::Error for Usage {}
 
+/// A size that is read easily.
+pub fn bytes(size: u64) -> String {
+    match size {
+        0..1_000_000 => format!("{} kB", size.div_ceil(1000)),
+        1_000_000..1_000_000_000 => format!("{} MB", size / 1_000_000),
+        _ => format!("{:.1} GB", size as f64 / 1e9),
+    }
+}
+
 /// How many jobs run side by side: as many as there are processors.
 pub fn jobs() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)

@@ -22,6 +22,9 @@ use crate::workshop::recipe;
 const FETCH: &str = include_str!("../../../steps/kernel-fetch.sh");
 const PREPARE: &str = include_str!("../../../steps/kernel-prepare.sh");
 
+/// Of a prepared kernel, and the archives beside it while it is made.
+const SIZE: u64 = 1_500_000_000;
+
 /// Where the prepared tree appears in the root.
 pub const INSIDE: &str = "/xfd/kernel";
 
@@ -145,6 +148,7 @@ impl Kernel {
 fn make(cache: &Cache, root: &Toolroot, recipe: &recipe::Kernel, all: &recipe::Kernels, dir: &Path) -> Result<()> {
     root.whole()?;
     let name = format!("kernel-{}", recipe.name);
+    cache.room(&name, SIZE)?;
     let step = Step::start(&name, "asking the archive for versions");
     let log = Log::create(cache.log(&name))?;
     root.update_apt(cache, &log)?;

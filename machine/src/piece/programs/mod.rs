@@ -220,6 +220,7 @@ impl Builder<'_> {
 /// The programs of a package for the guest, static; cargo knows itself what is out of date.
 pub fn rust(cache: &Cache, project: &Path, package: &str) -> Result<BTreeMap<String, PathBuf>> {
     require("cargo")?;
+    require("cc")?;
     let _step = Step::start("programs", &format!("building {package}, if it has changed"));
     let log = Log::create(cache.log(&format!("programs-{}", package.replace('/', "-"))))?;
     let mut cargo = Command::new("cargo");

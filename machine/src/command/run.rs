@@ -11,10 +11,11 @@ use crate::boot::machine::{check_cpus, quote, How, Machine, Settings};
 use crate::boot::verdict::{self, NO_START, RUN_SHIFT};
 use crate::piece::initramfs::Initramfs;
 use crate::piece::module::MODULE;
-use crate::piece::programs::elfdeps::needed;
+use crate::piece::programs::brought;
 use crate::piece::project::Project;
 use crate::workshop::key::files_below;
 use crate::workshop::progress::note;
+use crate::workshop::Usage;
 
 /// What `run` was asked for.
 pub struct Options {
@@ -39,12 +40,7 @@ pub struct Options {
 pub fn run(project: &Project, options: &Options) -> Result<u8> {
     check_cpus(options.cpus)?;
     let [name, ..] = options.program.as_slice() else { bail!("no program is named") };
-    let own = find(name);
-    match &own {
-        Some(path) => drop(needed(path)?),
-        None if name.contains('/') => bail!("there is no program {name}"),
-        None => {}
-    }
+    let own = brought::find(name)?;
     let machine = Machine::prepare(project)?;
     let (module, path) = match own {
         Some(path) => (options.module.then(|| machine.module(&machine.kernel)).transpose()?, path),
@@ -52,7 +48,7 @@ pub fn run(project: &Project, options: &Options) -> Result<u8> {
             let (module, programs) = machine.module_and_programs(options.module)?;
             let found = programs.get(name);
             let missing = || format!("there is no program {}: no such file, not in PATH, no test of that name", name);
-            (module, found.with_context(missing)?.to_path_buf())
+            (module, found.ok_or_else(|| Usage(missing()))?.to_path_buf())
         }
     };
     let mut files = machine.guest(&Settings::Run, module.as_ref(), module.as_ref().map(|_| MODULE))?;
@@ -89,33 +85,11 @@ pub fn run(project: &Project, options: &Options) -> Result<u8> {
     }
 }
 
-/// A file of the host: a path, or a name in PATH.
-fn find(program: &str) -> Option<PathBuf> {
-    let path = Path::new(program);
-    if path.is_file() {
-        return Some(path.to_path_buf());
-    }
-    if program.contains('/') {
-        return None;
-    }
-    let paths = std::env::var_os("PATH")?;
-    std::env::split_paths(&paths).map(|dir| dir.join(program)).find(|path| path.is_file())
-}
-
 /// Puts program, libraries, further files and the script that starts it into the guest.
 fn add(files: &mut Initramfs, program: &Path, options: &Options) -> Result<()> {
     let name = program.file_name().context("the program has no file name")?.to_string_lossy().into_owned();
     let at = format!("job/bin/{name}");
-    let content = std::fs::read(program).with_context(|| format!("cannot read {}", program.display()))?;
-    files.content(&at, 0o755, content);
-    let mut folders: Vec<String> = Vec::new();
-    for file in needed(program)? {
-        files.file(file.to_string_lossy().trim_start_matches('/'), &file)?;
-        let folder = file.parent().unwrap_or(Path::new("/")).to_string_lossy().into_owned();
-        if !folders.contains(&folder) {
-            folders.push(folder);
-        }
-    }
+    let start = brought::bring(program, &at, files)?;
     for extra in &options.with {
         let base = extra.canonicalize().with_context(|| format!("cannot find {}", extra.display()))?;
         let parent = base.parent().unwrap_or(Path::new("/")).to_path_buf();
@@ -126,10 +100,11 @@ fn add(files: &mut Initramfs, program: &Path, options: &Options) -> Result<()> {
     }
     let args: Vec<_> = options.program[1..].iter().map(|arg| quote(arg)).collect();
     let mut script = String::new();
-    if !folders.is_empty() {
-        script.push_str(&format!("export LD_LIBRARY_PATH={}\n", quote(&folders.join(":"))));
+    if !start.library_path.is_empty() {
+        script.push_str(&format!("export LD_LIBRARY_PATH={}\n", quote(&start.library_path.join(":"))));
     }
-    script.push_str(&format!("exec {} {}\n", quote(&format!("/{at}")), args.join(" ")));
+    let words: Vec<_> = start.words.iter().map(|word| quote(word)).collect();
+    script.push_str(&format!("exec {} {}\n", words.join(" "), args.join(" ")));
     files.content("job/run", 0o644, script);
     Ok(())
 }

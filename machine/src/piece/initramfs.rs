@@ -84,6 +84,12 @@ impl Initramfs {
         Ok(())
     }
 
+    /// Whether something is at this path.
+    #[cfg(test)]
+    pub fn has(&self, at: &str) -> bool {
+        self.nodes.contains_key(at)
+    }
+
     fn parents(&mut self, at: &str) {
         for (i, _) in at.match_indices('/') {
             self.nodes.entry(at[..i].into()).or_insert(Node::Dir);

@@ -2,6 +2,7 @@
 //! The programs that run in the guest: the C selftests, the kernel's own, the Rust ones, and the scripts.
 //! All are static but those of selftests/real.
 
+pub mod brought;
 pub mod elfdeps;
 pub mod kvm_selftests;
 pub mod real;

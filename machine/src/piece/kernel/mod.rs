@@ -224,7 +224,7 @@ fn check_compilers(root: &Toolroot, log: &Log, shipped: &kconfig::Config) -> Res
         if found != wanted {
             bail!(
                 "the kernel was built with {wanted}, toolroot {name} has {found}: no metadata can be made. If the archive \
-                 has newer compilers than that, remove .cache/toolroot-{name} and it is made anew",
+                 has newer compilers than that, machine clean toolroot-{name}, and it is made anew",
                 name = root.name()
             );
         }

@@ -29,13 +29,13 @@ KO ?= $(CURDIR)/xfd.ko
 LIVEPATCH := /sys/kernel/livepatch/xfd
 COUNTERS := /sys/kernel/debug/xfd
 
-export CARGO_TARGET_DIR := $(or $(XFD_CACHE),$(CURDIR)/.cache)/cargo
+# Recipes take folders from the environment, in quotes: a path may have blanks, and make would split it.
+CACHE := $(or $(value XFD_CACHE),$(CURDIR)/.cache)
+CACHE := $(if $(findstring ^/,^$(CACHE)),,$(CURDIR)/)$(CACHE)
+export CARGO_TARGET_DIR := $(CACHE)/cargo
 # The first build takes a while, so show its progress.
-MACHINE = $(need-cargo) cargo run $(if $(wildcard $(CARGO_TARGET_DIR)/release/machine),--quiet) --release --locked --manifest-path machine/Cargo.toml --
-
-need-cargo = @command -v cargo >/dev/null || { \
-	echo "xfd: cargo not found: install Rust 1.85 or later (Debian 13: apt install cargo; else rustup)" >&2; \
-	exit 5; };
+MACHINE = @machine/ready.sh && cargo run $$([ ! -x "$$CARGO_TARGET_DIR/release/machine" ] || echo --quiet) \
+	--release --locked --manifest-path machine/Cargo.toml --
 
 modules: need-kdir
 	$(MAKE) -C $(KDIR) M=$(CURDIR) CONFIG_XFD_RUST=m modules
@@ -48,15 +48,18 @@ clean: need-kdir
 
 # Refuse a kernel tree that cannot build the module.
 need-kdir:
-	@test -f $(KDIR)/Makefile || { \
+	@case $$PWD in *[[:space:]:%\$$\'\"\\#]*) \
+	echo "xfd: the kernel's make cannot build in this folder: $$PWD has a blank, a colon or the like in its path" >&2; exit 2;; esac
+	@test -f "$(KDIR)/Makefile" || { \
 	echo "xfd: no kernel tree at $(KDIR): install the headers of your kernel, or set KDIR" >&2; exit 2; }
-	@test -f $(KDIR)/rust/libkernel.rmeta || { \
+	@test -f "$(KDIR)/rust/libkernel.rmeta" || { \
 	echo "xfd: $(KDIR) has no Rust metadata (Debian's headers have none): prepare the tree as Documentation/machine.rst says" >&2; exit 2; }
 
 # xfd.service does the same.
+load: export FILE := $(KO)
 load:
-	@test -f $(KO) || { echo "xfd: no $(KO): run make first, or set KO" >&2; exit 2; }
-	@packaging/xfd-module load $(KO)
+	@test -f "$$FILE" || { echo "xfd: no $$FILE: run make first, or set KO" >&2; exit 2; }
+	@packaging/xfd-module load "$$FILE"
 
 unload:
 	@packaging/xfd-module unload
@@ -92,37 +95,42 @@ check-every:
 	$(MACHINE) check --long --filter every
 
 # Cargo subcommands, built once at these versions
-TOOLS := $(abspath $(CARGO_TARGET_DIR)/../tools)
+export TOOLS := $(CACHE)/tools
 TARPAULIN := cargo-tarpaulin@0.37.5
 FUZZ := cargo-fuzz@0.13.2
 # Later versions need a newer compiler than the one in Debian 13.
 MUTANTS := cargo-mutants@26.0.0
 
-$(TOOLS)/%:
-	$(need-cargo) cargo install --locked --root $(TOOLS)/$* $* || { \
-	echo "xfd: $* cannot be installed: see cargo's message above; nothing was changed" >&2; exit 5; }
+# The folder of a tool's program.
+bin = "$$TOOLS"/$(1)/bin
+install = @machine/ready.sh && { [ -x $(call bin,$(1))/$(firstword $(subst @, ,$(1))) ] || \
+	cargo install --locked --root "$$TOOLS"/$(1) $(1) || { \
+	echo "xfd: $(1) cannot be installed: see cargo's message above; nothing was changed" >&2; exit 5; }; }
 
-coverage: $(TOOLS)/$(TARPAULIN)
-	$</bin/cargo-tarpaulin tarpaulin --locked --manifest-path rust/xstate/Cargo.toml --target-dir $(TOOLS)/target \
-		--exclude-files 'tests/*' --exclude-files 'fuzz/*' --out Stdout --fail-under 95
+coverage:
+	$(call install,$(TARPAULIN))
+	$(call bin,$(TARPAULIN))/cargo-tarpaulin tarpaulin --locked --manifest-path rust/xstate/Cargo.toml \
+		--target-dir "$$TOOLS"/target --exclude-files 'tests/*' --exclude-files 'fuzz/*' --out Stdout --fail-under 95
 
 # .cargo/mutants.toml of each crate says which files are mutated, and which mutants are equivalent. The results
 # are in .cache/mutants/CRATE. Each copy that is built has its own target folder.
-mutants: $(TOOLS)/$(MUTANTS)
+mutants:
+	$(call install,$(MUTANTS))
 	@for crate in xstate xcomp; do \
-		mkdir -p $(TOOLS)/../mutants/$$crate && \
-		env -u CARGO_TARGET_DIR $</bin/cargo-mutants mutants --jobs 2 --no-shuffle --dir rust/$$crate \
-			--output $(TOOLS)/../mutants/$$crate -- --locked || exit; \
+		mkdir -p "$${TOOLS%/tools}"/mutants/$$crate && \
+		env -u CARGO_TARGET_DIR $(call bin,$(MUTANTS))/cargo-mutants mutants --jobs 2 --no-shuffle --dir rust/$$crate \
+			--output "$${TOOLS%/tools}"/mutants/$$crate -- --locked || exit; \
 	done
 
 # This runs without a sanitizer, which would need a nightly compiler. rust/xstate has no unsafe code.
 SECONDS ?= 60
-fuzz: $(TOOLS)/$(FUZZ)
+fuzz:
+	$(call install,$(FUZZ))
 	@command -v c++ >/dev/null || { echo "xfd: no c++ for libFuzzer: install g++" >&2; exit 5; }
-	cd rust/xstate && $(abspath $<)/bin/cargo-fuzz run --sanitizer none --target-dir $(TOOLS)/target history -- \
+	cd rust/xstate && $(call bin,$(FUZZ))/cargo-fuzz run --sanitizer none --target-dir "$$TOOLS"/target history -- \
 		-max_total_time=$(SECONDS) -max_len=200
 
 dist:
-	@packaging/dist.sh $(abspath $(CARGO_TARGET_DIR)/../dist)
+	@packaging/dist.sh "$${TOOLS%/tools}"/dist
 
 .PHONY: docs deb deb-all dist modules install clean need-kdir load unload status host host-load demo check check-debug check-kernels check-debug-rt check-debug-kcsan table bench check-long check-kvm check-every coverage mutants fuzz

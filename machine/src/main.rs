@@ -20,7 +20,9 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use boot::verdict;
 use command::cli::Cli;
 use command::shell;
+use workshop::child;
 use workshop::progress;
+use workshop::Usage;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -30,8 +32,13 @@ fn main() -> ExitCode {
     }
     match command::act(cli.command, cli.kernel.as_deref()) {
         Ok(status) => ExitCode::from(status),
-        Err(e) => {
+        Err(e) if e.is::<Usage>() => {
             progress::note(&format!("machine: {e:#}"));
+            ExitCode::from(verdict::USAGE)
+        }
+        Err(e) => {
+            let advice = if child::is_full(&e) { format!("; {}", child::NO_SPACE) } else { String::new() };
+            progress::note(&format!("machine: {e:#}{advice}"));
             ExitCode::from(verdict::NO_START)
         }
     }

@@ -48,6 +48,7 @@ pub fn guest(machine: &Machine, programs: &Programs, tests: &[String]) -> Result
         Ok(())
     })?;
 
+    piece.whole()?;
     let mut files = Initramfs::default();
     files.tree(&piece.path().join("root"))?;
     files.symlink("init", "/usr/lib/systemd/systemd");

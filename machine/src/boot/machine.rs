@@ -28,6 +28,8 @@ use crate::workshop::recipe::{self};
 const TIME: &str = "milliseconds";
 /// The longest boot of a machine that is saved then.
 const BOOTED: Duration = Duration::from_secs(600);
+/// In the emulator's folder: the MSRs of a CPU with fast strings.
+const MSRS: &str = "fast-strings.msrs";
 
 /// All that a boot needs.
 pub struct Machine<'a> {
@@ -195,10 +197,10 @@ impl Machine<'_> {
         let terminal = how.terminal.as_ref().map(|(path, file)| anyhow::Ok((path.clone(), file.try_clone()?)));
         // Two runs at once have logs of their own.
         let (name, _taken) = self.project.cache.free_name(&format!("{}{}", how.name, self.suffix))?;
-        let msrs = self.project.bochs().join("fast-strings.msrs");
+        let msrs = self.project.bochs().join(MSRS);
         let mut cpu_more = String::new();
         if how.fast_strings {
-            cpu_more.push_str(&format!(", msrs=\"{}\"", msrs.display()));
+            cpu_more.push_str(&format!(", msrs=\"{MSRS}\""));
         }
         for (option, features) in [("add_features", how.with), ("exclude_features", how.without)] {
             if !features.is_empty() {
@@ -217,6 +219,7 @@ impl Machine<'_> {
             total: how.total,
             show_console: how.show_console,
             cpu_more: &cpu_more,
+            cpu_file: &msrs,
             terminal: terminal.transpose()?,
         };
         boot::boot(&self.project.cache, &self.emulator, boot, event)

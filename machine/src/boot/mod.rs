@@ -64,6 +64,8 @@ pub struct Boot<'a> {
     pub save: Option<&'a Path>,
     /// What the guest's agent gets: writes all of it.
     pub feed: Option<Feed>,
+    /// A further file that `cpu_more` names, without its folder.
+    pub cpu_file: &'a Path,
     /// A terminal device to connect the second port with, and its other end; otherwise it is a pipe.
     pub terminal: Option<(PathBuf, File)>,
 }
@@ -109,9 +111,10 @@ pub fn boot(cache: &Cache, emulator: &Emulator, boot: Boot, mut event: impl FnMu
     let (input, mut channel) = (fifo(&input_path)?, fifo(&channel_path)?);
     let (cpus, memory) = (boot.cpus.to_string(), boot.memory_mib.to_string());
     let bochs_log = cache.log(&format!("bochs-{}", boot.name));
-    let path = |p: &Path| p.display().to_string();
+    let path = |to: &Path| near(scratch.path(), to);
+    path(boot.cpu_file)?;
     let iso = match boot.from {
-        From::Image(iso) => path(iso),
+        From::Image(iso) => path(iso)?,
         // It has booted.
         From::State(_) => "none".into(),
     };
@@ -121,11 +124,11 @@ pub fn boot(cache: &Cache, emulator: &Emulator, boot: Boot, mut event: impl FnMu
             ("CPUS", &cpus),
             ("MEMORY_MIB", &memory),
             ("CPU_MORE", boot.cpu_more),
-            ("SHARE", &path(&emulator.share())),
+            ("SHARE", &path(&emulator.share())?),
             ("ISO", &iso),
-            ("CONSOLE", &path(&console_path)),
-            ("OUTPUT", &path(&output_path)),
-            ("LOG", &path(&bochs_log)),
+            ("CONSOLE", &path(&console_path)?),
+            ("OUTPUT", &path(&output_path)?),
+            ("LOG", &path(&bochs_log)?),
         ],
     )?;
     if output_path.starts_with("/dev") {
@@ -142,6 +145,7 @@ pub fn boot(cache: &Cache, emulator: &Emulator, boot: Boot, mut event: impl FnMu
             .env("BOCHS_INPUT", &input_path)
             .env("BOCHS_OUTPUT", &channel_path)
             .envs(boot.save.map(|folder| ("BOCHS_SAVE", folder)))
+            .current_dir(scratch.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(File::create(&stderr_path)?),
@@ -225,7 +229,7 @@ fn begin(scratch: &Path, from: &From, config: &str) -> Result<[OsString; 2]> {
         From::Image(_) => {
             let path = scratch.join("bochsrc");
             fs::write(&path, config)?;
-            Ok(["-f".into(), path.into()])
+            Ok(["-f".into(), "bochsrc".into()])
         }
         From::State(state) => {
             let folder = scratch.join("state");
@@ -237,7 +241,7 @@ fn begin(scratch: &Path, from: &From, config: &str) -> Result<[OsString; 2]> {
             let path = folder.join(CONFIG);
             fs::remove_file(&path).context("the saved machine has no configuration")?;
             fs::write(&path, [PLUGINS, config].concat())?;
-            Ok(["-r".into(), folder.into()])
+            Ok(["-r".into(), "state".into()])
         }
     }
 }
@@ -327,6 +331,20 @@ impl KernelLog {
     }
 }
 
+/// The name of `to` for a process that works in `folder`, where a link leads to it if need be. Bochs's configuration cannot
+/// hold every path: it gives blanks, `$`, `%`, `"` and commas a meaning.
+fn near(folder: &Path, to: &Path) -> Result<String> {
+    if to.starts_with("/dev") {
+        return Ok(to.display().to_string());
+    }
+    let name = to.file_name().with_context(|| format!("{} names no file", to.display()))?;
+    let link = folder.join(name);
+    if link != to {
+        std::os::unix::fs::symlink(to, &link).with_context(|| format!("cannot create {}", link.display()))?;
+    }
+    Ok(name.to_string_lossy().into_owned())
+}
+
 /// A FIFO, opened for both directions so that neither end waits for the other or sees an end of file.
 fn fifo(path: &Path) -> Result<File> {
     nix::unistd::mkfifo(path, Mode::S_IRUSR | Mode::S_IWUSR)
@@ -365,6 +383,21 @@ mod tests {
         fs::write(&path, "====\n00000p[      ] >>PANIC<< could not open ROM image\n  quit\n====\n").unwrap();
         assert!(last_words(&path).contains("could not open ROM image"));
         assert_eq!(last_words(&dir.path().join("none")), "the emulator said nothing");
+    }
+
+    #[test]
+    fn the_emulator_gets_names_without_folders() {
+        let dir = tempfile::tempdir().unwrap();
+        let odd = dir.path().join("a b,$HOME%d\"");
+        fs::create_dir(&odd).unwrap();
+        fs::write(odd.join("boot.iso"), "image").unwrap();
+        let scratch = odd.join("scratch");
+        fs::create_dir(&scratch).unwrap();
+        assert_eq!(near(&scratch, &odd.join("boot.iso")).unwrap(), "boot.iso");
+        assert_eq!(fs::read(scratch.join("boot.iso")).unwrap(), b"image");
+        assert_eq!(near(&scratch, &scratch.join("console")).unwrap(), "console");
+        assert!(!scratch.join("console").is_symlink());
+        assert_eq!(near(&scratch, Path::new("/dev/pts/3")).unwrap(), "/dev/pts/3");
     }
 
     #[test]

@@ -7,8 +7,7 @@ use crate::boot::klog::{Kind, Problem};
 pub const PASS: u8 = 0;
 /// A test failed.
 pub const FAIL: u8 = 1;
-/// The command line is wrong (clap uses it by itself).
-#[cfg_attr(not(test), allow(dead_code))]
+/// The command line is wrong, or names what cannot be run.
 pub const USAGE: u8 = 2;
 /// The kernel said WARN, BUG, Oops or panic, or the machine stopped by itself.
 pub const KERNEL: u8 = 3;

@@ -34,7 +34,7 @@ pub struct Cli {
     pub command: Command,
 }
 
-#[derive(Subcommand)]
+#[derive(Clone, Subcommand)]
 pub enum Command {
     /// Prepare the pieces, or one of them with what it needs and print its path; nothing is made twice
     Prepare { piece: Option<PieceName> },
@@ -109,6 +109,19 @@ pub enum Command {
     Demo,
     /// Build Documentation/ with Sphinx into the cache's folder `docs`; a warning is an error
     Docs,
+    /// Remove what was prepared, all of it or these pieces, and say how much room that gives; the next command makes again
+    /// what it needs
+    Clean {
+        /// toolchain, kernel, emulator, module, programs, packages, images, states, logs, or a name of --list
+        #[arg(value_name = "PIECE")]
+        pieces: Vec<String>,
+        /// Only list the pieces with their sizes
+        #[arg(long)]
+        list: bool,
+        /// Read the content of all pieces, and remove only what is damaged
+        #[arg(long, conflicts_with = "list")]
+        verify: bool,
+    },
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -120,7 +133,7 @@ pub enum PieceName {
     Programs,
 }
 
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub struct MachineArgs {
     /// Processors, 1 to 4
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=4))]
@@ -136,7 +149,7 @@ pub struct MachineArgs {
     pub cmdline: String,
 }
 
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub struct Run {
     #[command(flatten)]
     pub machine: MachineArgs,

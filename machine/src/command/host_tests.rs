@@ -17,6 +17,7 @@ pub const CRATES: [&str; 4] = ["machine", "rust/xstate", "rust/xcomp", "xfdctl"]
 /// Runs the tests of one crate and counts them; a crate that is not there, or does not build, is a failure.
 pub fn run(cache: &Cache, project: &Path, name: &str) -> Result<Count> {
     require("cargo")?;
+    require("cc")?;
     let step = Step::start("host tests", &format!("cargo test of {name}"));
     let log = Log::create(cache.log(&format!("host-tests-{}", name.replace('/', "-"))))?;
     let mut cargo = Command::new("cargo");

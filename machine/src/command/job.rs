@@ -11,7 +11,7 @@ use cpio::newc;
 
 use crate::boot::machine::quote;
 use crate::piece::initramfs::Initramfs;
-use crate::piece::programs::elfdeps::needed;
+use crate::piece::programs::brought::{self, Start};
 
 /// The program's working directory in the guest.
 const WORK: &str = "work";
@@ -42,16 +42,7 @@ impl Job<'_> {
         let mut files = Initramfs::default();
         let name = self.program.file_name().context("the program has no file name")?.to_string_lossy();
         let at = format!("{WORK}/{name}");
-        let content = fs::read(self.program).with_context(|| format!("cannot read {}", self.program.display()))?;
-        files.content(&at, 0o755, content);
-        let mut folders = Vec::new();
-        for file in needed(self.program)? {
-            files.file(file.to_string_lossy().trim_start_matches('/'), &file)?;
-            let folder = file.parent().unwrap_or(Path::new("/")).to_string_lossy().into_owned();
-            if !folders.contains(&folder) {
-                folders.push(folder);
-            }
-        }
+        let start = brought::bring(self.program, &at, &mut files)?;
         for with in self.with {
             let (source, to) = source_and_place(with)?;
             let to = format!("{WORK}/{}", to.display());
@@ -62,17 +53,17 @@ impl Job<'_> {
         if self.collects {
             files.content("job/collect", 0o644, COLLECT);
         }
-        files.content("job/run", 0o644, self.script(&at, &folders)?);
+        files.content("job/run", 0o644, self.script(&start)?);
         files.archive()
     }
 
-    fn script(&self, at: &str, folders: &[String]) -> Result<String> {
+    fn script(&self, start: &Start) -> Result<String> {
         let mut script = format!("cd /{WORK}\n");
         if self.collects {
             script.push_str("touch -d @1 /job/start\n");
         }
-        if !folders.is_empty() {
-            script.push_str(&format!("export LD_LIBRARY_PATH={}\n", quote(&folders.join(":"))));
+        if !start.library_path.is_empty() {
+            script.push_str(&format!("export LD_LIBRARY_PATH={}\n", quote(&start.library_path.join(":"))));
         }
         for variable in self.environment {
             let (name, value) = match variable.split_once('=') {
@@ -90,8 +81,8 @@ impl Job<'_> {
             );
             script.push_str(&format!("export {name}={}\n", quote(&value)));
         }
-        let arguments: String = self.arguments.iter().map(|argument| format!(" {}", quote(argument))).collect();
-        script.push_str(&format!("exec {}{arguments}\n", quote(&format!("/{at}"))));
+        let words = start.words.iter().chain(self.arguments).map(|word| quote(word)).collect::<Vec<_>>();
+        script.push_str(&format!("exec {}\n", words.join(" ")));
         Ok(script)
     }
 }
@@ -225,7 +216,7 @@ mod tests {
     fn variables_are_exported_quoted() {
         let job = |environment: &[String]| {
             Job { program: Path::new("/p"), arguments: &["a'b".into()], with: &[], environment, collects: false }
-                .script("work/p", &[])
+                .script(&Start { words: vec!["/work/p".into()], library_path: Vec::new() })
         };
         let script = job(&["A=it's".into(), "B=".into()]).unwrap();
         assert!(script.ends_with("export A='it'\\''s'\nexport B=''\nexec '/work/p' 'a'\\''b'\n"), "{script}");

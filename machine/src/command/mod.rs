@@ -6,6 +6,7 @@ pub mod check_debug;
 pub mod check_kernels;
 pub mod check_packages;
 pub mod check_run;
+pub mod clean;
 pub mod cli;
 pub mod deb;
 pub mod demo;
@@ -25,14 +26,23 @@ use crate::boot::verdict;
 use crate::judge::scenario::Class;
 use crate::piece::kernel::debug;
 use crate::piece::project::Project;
+use crate::workshop::manifest::Damaged;
 use cli::Command;
 
-/// Does it, and returns the exit status. `kernel` is what `--kernel` says.
+/// Does it, and returns the exit status. `kernel` is what `--kernel` says. If a step finds a piece damaged while others use
+/// it, all is done again, and the piece is made again with that.
 ///
 /// # Errors
 ///
 /// There is no checkout; what the command says.
 pub fn act(command: Command, kernel: Option<&str>) -> Result<u8> {
+    match once(command.clone(), kernel) {
+        Err(e) if e.chain().any(|cause| cause.is::<Damaged>()) => once(command, kernel),
+        ended => ended,
+    }
+}
+
+fn once(command: Command, kernel: Option<&str>) -> Result<u8> {
     let project = &Project::find(kernel)?;
     match command {
         Command::Prepare { piece } => prepare::prepare(project, piece),
@@ -91,5 +101,8 @@ pub fn act(command: Command, kernel: Option<&str>) -> Result<u8> {
         Command::Bench => bench::bench(project),
         Command::Demo => demo::demo(project),
         Command::Docs => docs::docs(project),
+        Command::Clean { list: true, pieces, .. } => clean::list(project, &pieces),
+        Command::Clean { verify: true, pieces, .. } => clean::verify(project, &pieces),
+        Command::Clean { pieces, .. } => clean::clean(project, &pieces),
     }
 }

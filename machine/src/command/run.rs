@@ -2,7 +2,7 @@
 //! `machine run`: a program of the user's in the machine.
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{bail, Context, Result};
@@ -14,9 +14,10 @@ use crate::boot::verdict::{self, NO_START, RUN_SHIFT};
 use crate::boot::Feed;
 use crate::command::job::{self, Job};
 use crate::piece::module::{Module, MODULE};
-use crate::piece::programs::elfdeps::needed;
+use crate::piece::programs::brought;
 use crate::piece::project::Project;
 use crate::workshop::progress::note;
+use crate::workshop::Usage;
 
 /// What `run` was asked for.
 pub struct Options {
@@ -46,12 +47,7 @@ pub struct Options {
 pub fn run(project: &Project, options: &Options) -> Result<u8> {
     check_cpus(options.cpus)?;
     let [name, arguments @ ..] = options.program.as_slice() else { bail!("no program is named") };
-    let own = find(name);
-    match &own {
-        Some(path) => drop(needed(path)?),
-        None if name.contains('/') => bail!("there is no program {name}"),
-        None => {}
-    }
+    let own = brought::find(name)?;
     let machine = Machine::prepare(project)?;
     let (module, path) = match own {
         Some(path) => (options.module.then(|| machine.module(&machine.kernel)).transpose()?, path),
@@ -59,7 +55,7 @@ pub fn run(project: &Project, options: &Options) -> Result<u8> {
             let (module, programs) = machine.module_and_programs(options.module)?;
             let found = programs.get(name);
             let missing = || format!("there is no program {}: no such file, not in PATH, no test of that name", name);
-            (module, found.with_context(missing)?.to_path_buf())
+            (module, found.ok_or_else(|| Usage(missing()))?.to_path_buf())
         }
     };
     let (with, environment) = (&options.with, &options.environment);
@@ -127,17 +123,4 @@ fn feed(job: Vec<u8>) -> Feed {
         // It ends with the machine.
         let _ = channel::feed(&mut to, &job, std::io::stdin());
     })
-}
-
-/// A file of the host: a path, or a name in PATH.
-fn find(program: &str) -> Option<PathBuf> {
-    let path = Path::new(program);
-    if path.is_file() {
-        return Some(path.to_path_buf());
-    }
-    if program.contains('/') {
-        return None;
-    }
-    let paths = std::env::var_os("PATH")?;
-    std::env::split_paths(&paths).map(|dir| dir.join(program)).find(|path| path.is_file())
 }

@@ -54,6 +54,7 @@ impl Emulator {
 }
 
 fn make(cache: &Cache, root: &Toolroot, recipe: &recipe::Emulator, bochs: &Path, dir: &Path) -> Result<()> {
+    root.whole()?;
     let step = Step::start("emulator", "downloading, patching and building Bochs");
     let log = Log::create(cache.log("emulator"))?;
     root.update_apt(cache, &log)?;

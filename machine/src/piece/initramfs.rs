@@ -85,11 +85,6 @@ impl Initramfs {
         self.file(at, host)
     }
 
-    /// Whether there is something.
-    pub fn has(&self, at: &str) -> bool {
-        self.nodes.contains_key(at)
-    }
-
     /// Adds all that is below a folder of the host, but devices and the like; what is there belongs to root.
     pub fn tree(&mut self, root: &Path) -> Result<()> {
         self.below("", root)
@@ -114,6 +109,11 @@ impl Initramfs {
             }
         }
         Ok(())
+    }
+
+    /// Whether something is at this path.
+    pub fn has(&self, at: &str) -> bool {
+        self.nodes.contains_key(at)
     }
 
     fn parents(&mut self, at: &str) {

@@ -53,6 +53,7 @@ impl Builder<'_> {
         let key = self.key()?;
         let name = format!("module-{}", self.kernel.name());
         self.cache.piece(&name, &key, |dir| {
+            self.kernel.whole()?;
             let step = Step::start(&name, "building xfd.ko");
             let log = Log::create(self.cache.log(&name))?;
             let _lock = self.cache.exclusive("module-build")?;
@@ -87,6 +88,7 @@ impl Builder<'_> {
         let key = self.key()?;
         let name = format!("module-{}-alone", self.kernel.name());
         self.cache.piece(&name, &key, |dir| {
+            self.kernel.whole()?;
             let step = Step::start(&name, &format!("building xfd.ko for {}", self.kernel.release()));
             let log = Log::create(self.cache.log(&name))?;
             let _lock = self.cache.exclusive("module-build")?;
@@ -117,6 +119,7 @@ impl Builder<'_> {
 
     /// Runs make with these arguments in the build folder, output to the terminal.
     pub fn run_make(&self, args: &[String]) -> Result<bool> {
+        self.kernel.whole()?;
         let _lock = self.cache.exclusive("module-build")?;
         let build = self.mirror("module")?;
         Ok(crate::workshop::child::spawn(self.make(&build).args(args))?.wait()?.success())

@@ -93,6 +93,7 @@ pub fn make(project: &Project, contents: &Contents) -> Result<Piece> {
     // One of each version: tests have several.
     let name = format!("packages-{}", contents.version);
     project.cache.piece(&name, &key.finish(), |dir| {
+        root.whole()?;
         let step = Step::start("packages", &format!("building those of {}", contents.version));
         let log = Log::create(project.cache.log(&name))?;
         let build = dir.join("build");
@@ -198,6 +199,7 @@ pub fn system(project: &Project) -> Result<Toolroot> {
 ///
 /// No space.
 pub fn copy_system(system: &Toolroot, log: &Log, to: &Path) -> Result<()> {
+    system.whole()?;
     log.run("copying the system", namespaced("cp").args(["-a", "--reflink=auto"]).arg(system.file("/")).arg(to))
 }
 

@@ -44,7 +44,15 @@ impl Project {
             .or(built.filter(|dir| is_project(dir)))
             .context("no machine/recipe.toml here or above; go to the checkout")?;
         let cache = std::env::var_os("XFD_CACHE").filter(|v| !v.is_empty());
-        let cache = Cache::open(&cache.map_or_else(|| dir.join(".cache"), PathBuf::from))?;
+        let cache = cache.map_or_else(|| dir.join(".cache"), PathBuf::from);
+        // Cargo puts its folders into a list with colons; rustc's linker takes a percent sign for its own.
+        if let Some(odd) = [":", "%", "\n"].iter().find(|odd| cache.to_string_lossy().contains(**odd)) {
+            bail!(
+                "Rust cannot build in a folder with {odd:?} in its path, as {}: set XFD_CACHE to another one",
+                cache.display()
+            );
+        }
+        let cache = Cache::open(&cache)?;
         let recipe = Recipe::read(&dir.join("machine/recipe.toml"))?;
         let kernel = kernel.filter(|name| !name.is_empty());
         if let Some(name) = kernel.filter(|name| *name != NEWEST) {

@@ -17,7 +17,15 @@ use crate::workshop::progress::Step;
 use crate::workshop::recipe;
 
 const STEP: &str = include_str!("../../steps/toolroot.sh");
+/// Before it, with the piece being made: the step sees the piece at a path that every program can handle. What is made does not
+/// depend on that, so it is not in the key.
+const PLACE: &str =
+    "set -e; dir=$1; shift; mount -t tmpfs xfd /mnt; mkdir /mnt/piece; mount --bind \"$dir\" /mnt/piece\n";
+const PLACED: &str = "/mnt/piece";
 const WITH_COMPILERS: &str = "Debian with compilers (about 2 GB)";
+/// While they are made, packages beside what they unpack to.
+const COMPILERS_SIZE: u64 = 2_400_000_000;
+const SMALL_SIZE: u64 = 300_000_000;
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// The root, ready for use.
@@ -78,6 +86,11 @@ impl Toolroot {
         &self.key
     }
 
+    /// Fails if files that only compilers read are not as they were made.
+    pub fn whole(&self) -> Result<()> {
+        self.piece.whole()
+    }
+
     /// A command to be run inside.
     pub fn inside(&self) -> Inside {
         Inside::new(&self.piece.path().join("root"))
@@ -101,6 +114,7 @@ impl Toolroot {
 }
 
 fn make(name: &str, what: &str, cache: &Cache, recipe: &recipe::Toolroot, dir: &Path) -> Result<()> {
+    cache.room(name, if what == WITH_COMPILERS { COMPILERS_SIZE } else { SMALL_SIZE })?;
     require("mmdebstrap")?;
     if !Path::new(KEYRING).exists() {
         bail!(
@@ -111,12 +125,13 @@ fn make(name: &str, what: &str, cache: &Cache, recipe: &recipe::Toolroot, dir: &
     let log = Log::create(cache.log(name))?;
     let root = dir.join("root");
     let mut command = namespace::namespaced("/bin/sh");
-    command.args(["-c", STEP, "toolroot"]).arg(&root).args([&recipe.suite, &recipe.packages.join(",")]);
+    command.args(["-c", &[PLACE, STEP].concat(), "toolroot"]).arg(dir).arg(Path::new(PLACED).join("root"));
+    command.args([&recipe.suite, &recipe.packages.join(",")]);
     command.args(mirror::choose()?);
     if std::env::var_os("XFD_EXPIRED").is_some_and(|value| !value.is_empty()) {
         command.arg("--aptopt=Acquire::Check-Valid-Until \"false\"");
     }
-    command.env("TMPDIR", dir).env("LC_ALL", "C.UTF-8");
+    command.env("TMPDIR", PLACED).env("LC_ALL", "C.UTF-8");
     log.run("mmdebstrap", &mut command)?;
 
     let uri = mirror::of_suite(&root, &recipe.suite).context("the new root's apt does not name its mirror")?;

@@ -2,24 +2,44 @@
 //! The folder of everything generated.
 //!
 //! A piece is made in a temporary folder and renamed when it is whole, so what has its final name can
-//! be used. Each piece has a lock: exclusive while it is made or removed, shared while it is in use.
+//! be used. Each piece has a lock: exclusive while it is made or removed, shared while it is in use. Before its first use in
+//! a run a piece is compared with its manifest; one that is damaged is made again. The cache has a lock, too: each run holds
+//! it shared, and who removes pieces holds it alone.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Mutex;
+use std::time::SystemTime;
 
 use anyhow::{bail, Context, Result};
 use nix::fcntl::{Flock, FlockArg};
 
+use crate::workshop::bytes;
+use crate::workshop::child;
+use crate::workshop::manifest::{self, How, Which};
 use crate::workshop::namespace::remove_tree;
+use crate::workshop::progress::note;
+
+/// The lock of the cache as a whole.
+const IN_USE: &str = "in-use";
+/// Among the locks: the folders below are the cache's, whatever else its folder holds.
+const OURS: &str = "xfd-cache";
+/// What has no piece's name.
+const FOLDERS: [&str; 4] = ["lock", "log", "tmp", "build"];
 
 /// Where the pieces are.
 pub struct Cache {
     root: PathBuf,
+    in_use: Flock<File>,
+    /// The pieces that this run has compared with their manifests.
+    compared: Mutex<BTreeSet<String>>,
 }
 
 /// A whole piece; it is not removed while this value lives.
 pub struct Piece {
+    name: String,
     path: PathBuf,
     _in_use: Flock<File>,
 }
@@ -50,6 +70,25 @@ impl Piece {
     pub fn path(&self) -> &Path {
         &self.path
     }
+
+    /// For the steps that read source or headers of the piece: fails if these are not as they were made. The next run
+    /// makes the piece again.
+    ///
+    /// # Errors
+    ///
+    /// [`manifest::Damaged`].
+    pub fn whole(&self) -> Result<()> {
+        manifest::whole(&self.path, &self.name)
+    }
+}
+
+/// A folder of the cache that can be removed.
+#[derive(Debug)]
+pub struct Stored {
+    /// Of the piece, or `build/` and the name of the workspace, or `log`.
+    pub name: String,
+    pub path: PathBuf,
+    pub made: SystemTime,
 }
 
 impl Cache {
@@ -57,14 +96,30 @@ impl Cache {
     ///
     /// # Errors
     ///
-    /// The folder cannot be created or written.
+    /// The folder cannot be created or written, or has a `tmp` or the like of somebody else's.
     pub fn open(root: &Path) -> Result<Cache> {
-        for part in ["lock", "log", "tmp"] {
-            let dir = root.join(part);
-            fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+        let ours = root.join("lock").join(OURS);
+        // Earlier versions made these three and no mark.
+        let is_ours = ours.exists() || ["lock", "log", "tmp"].iter().all(|part| root.join(part).is_dir());
+        if let Some(part) = FOLDERS.iter().find(|part| !is_ours && root.join(part).exists()) {
+            bail!(
+                "{} has a folder {part} already that is not of a cache: set XFD_CACHE to a new folder",
+                root.display()
+            );
         }
+        let create = || -> std::io::Result<()> {
+            fs::create_dir_all(root.join("lock"))?;
+            File::create(&ours)?;
+            ["log", "tmp"].iter().try_for_each(|part| fs::create_dir_all(root.join(part)))
+        };
+        create().with_context(|| {
+            format!("cannot write to {}; set XFD_CACHE to a folder that can be written", root.display())
+        })?;
         let root = root.canonicalize()?;
-        let cache = Cache { root };
+        let path = root.join("lock").join(IN_USE);
+        let file = File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
+        let in_use = lock(file, FlockArg::LockShared, "cache")?;
+        let cache = Cache { root, in_use, compared: Mutex::default() };
         for entry in fs::read_dir(cache.root.join("tmp"))? {
             let entry = entry?;
             let lock = cache.lock_file(&entry.file_name().to_string_lossy())?;
@@ -78,6 +133,25 @@ impl Cache {
     /// The folder itself.
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// Fails if the disk has not the room for `what`, which takes about `size` bytes.
+    ///
+    /// # Errors
+    ///
+    /// So it is.
+    pub fn room(&self, what: &str, size: u64) -> Result<()> {
+        let left = child::left(&self.root)?;
+        if left < size {
+            bail!(
+                "{what} takes about {}, and {} has {} left; {}",
+                bytes(size),
+                self.root.display(),
+                bytes(left),
+                child::NO_SPACE
+            );
+        }
+        Ok(())
     }
 
     /// The file for the full output of the commands of one step.
@@ -111,15 +185,26 @@ impl Cache {
         bail!("no free name for {name}")
     }
 
-    /// The piece `name` with content key `key` if it is whole already.
+    /// The piece `name` with content key `key` if it is there and whole.
     pub fn find(&self, name: &str, key: &str) -> Result<Option<Piece>> {
-        let path = self.root.join(name).join(key);
-        let in_use = lock(self.lock_file(&format!("{name}-{key}"))?, FlockArg::LockShared, name)?;
-        Ok(path.is_dir().then_some(Piece { path, _in_use: in_use }))
+        let (id, path) = (format!("{name}-{key}"), self.root.join(name).join(key));
+        let in_use = lock(self.lock_file(&id)?, FlockArg::LockShared, name)?;
+        if !path.is_dir() {
+            return Ok(None);
+        }
+        let known = || self.compared.lock().unwrap_or_else(|e| e.into_inner());
+        if !known().contains(&id) {
+            if let Some(damage) = manifest::damage(&path, Which::Usual, How::Quick)? {
+                note(&format!("{name}: {damage}: it is made again"));
+                return Ok(None);
+            }
+            known().insert(id);
+        }
+        Ok(Some(Piece { name: name.to_owned(), path, _in_use: in_use }))
     }
 
-    /// The piece `name` with content key `key`; `make` fills the folder it is given if there is none yet.
-    /// Other contents of the same name that nobody uses are removed then.
+    /// The piece `name` with content key `key`; `make` fills the folder it is given if there is none yet, or one that is
+    /// damaged. Other contents of the same name that nobody uses are removed then.
     ///
     /// # Errors
     ///
@@ -131,13 +216,19 @@ impl Cache {
         let id = format!("{name}-{key}");
         let path = self.root.join(name).join(key);
         let in_work = lock(self.lock_file(&id)?, FlockArg::LockExclusive, name)?;
+        if path.is_dir() && manifest::damage(&path, Which::Usual, How::Quick)?.is_some() {
+            self.remove(&path)?;
+        }
         if !path.is_dir() {
             let tmp = self.root.join("tmp").join(&id);
             remove_tree(&tmp)?;
             fs::create_dir_all(&tmp).with_context(|| format!("cannot create {}", tmp.display()))?;
-            if let Err(e) = make(&tmp) {
+            if let Err(e) = make(&tmp).and_then(|()| manifest::write(&tmp)) {
                 remove_tree(&tmp)?;
-                return Err(e);
+                return Err(match child::is_full(&e) {
+                    true => e.context(format!("{name} cannot be made in {}", self.root.display())),
+                    false => e,
+                });
             }
             fs::create_dir_all(self.root.join(name))?;
             fs::rename(&tmp, &path).with_context(|| format!("cannot rename to {}", path.display()))?;
@@ -148,6 +239,61 @@ impl Cache {
             Some(piece) => Ok(piece),
             None => bail!("{} was removed while it was being made", path.display()),
         }
+    }
+
+    /// Removes a folder of the cache so that nobody finds half of it, however this ends.
+    pub fn remove(&self, path: &Path) -> Result<()> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let id = format!("removed-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let aside = self.root.join("tmp").join(&id);
+        let lock_path = self.root.join("lock").join(&id);
+        let _lock = lock(self.lock_file(&id)?, FlockArg::LockExclusive, &id)?;
+        fs::rename(path, &aside).with_context(|| format!("cannot remove {}", path.display()))?;
+        remove_tree(&aside)?;
+        let _ = fs::remove_file(lock_path);
+        Ok(())
+    }
+
+    /// Takes the cache for this run alone, until the value goes.
+    ///
+    /// # Errors
+    ///
+    /// Another run uses it.
+    pub fn alone(&self) -> Result<Alone<'_>> {
+        match self.in_use.relock(FlockArg::LockExclusiveNonblock) {
+            Ok(()) => Ok(Alone(self)),
+            Err(nix::errno::Errno::EWOULDBLOCK) => {
+                // The attempt may have given the lock away.
+                self.in_use.relock(FlockArg::LockShared).context("cannot lock in the cache")?;
+                bail!("another run uses {}: nothing is removed until it has ended", self.root.display())
+            }
+            Err(e) => Err(e).context("cannot lock in the cache"),
+        }
+    }
+
+    /// What the cache holds: pieces, workspaces and logs. Whatever else is in its folder is not the cache's.
+    pub fn stored(&self) -> Result<Vec<Stored>> {
+        let mut found = Vec::new();
+        for (name, path) in folders(&self.root)? {
+            match name.as_str() {
+                "log" => found.push(Stored { made: changed(&path)?, name, path }),
+                "build" => {
+                    for (name, path) in folders(&path)? {
+                        found.push(Stored { name: format!("build/{name}"), made: changed(&path)?, path });
+                    }
+                }
+                _ => {
+                    for (key, path) in folders(&path)? {
+                        let known = self.root.join("lock").join(format!("{name}-{key}")).exists();
+                        if is_key(&key) && (known || manifest::is_in(&path)) {
+                            found.push(Stored { name: name.clone(), made: changed(&path)?, path });
+                        }
+                    }
+                }
+            }
+        }
+        found.sort_by(|a, b| (&a.name, a.made).cmp(&(&b.name, b.made)));
+        Ok(found)
     }
 
     /// A folder for the time of one use, removed when the value goes.
@@ -182,6 +328,56 @@ impl Cache {
     }
 }
 
+/// The cache, used by nobody else.
+pub struct Alone<'a>(&'a Cache);
+
+impl Alone<'_> {
+    /// Removes what [`Cache::stored`] found.
+    pub fn remove(&self, stored: &Stored) -> Result<()> {
+        self.0.remove(&stored.path)?;
+        match stored.name.as_str() {
+            "log" => {
+                fs::create_dir(&stored.path).with_context(|| format!("cannot create {}", stored.path.display()))?
+            }
+            name => {
+                let key = stored.path.file_name().unwrap_or_default().to_string_lossy();
+                let _ = fs::remove_file(self.0.root.join("lock").join(format!("{name}-{key}")));
+                // Not if something else is in it.
+                let _ = stored.path.parent().map(fs::remove_dir);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Alone<'_> {
+    fn drop(&mut self) {
+        let _ = self.0.in_use.relock(FlockArg::LockShared);
+    }
+}
+
+/// The folders in `dir`, no links, sorted.
+fn folders(dir: &Path) -> Result<Vec<(String, PathBuf)>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).with_context(|| format!("cannot list {}", dir.display()))? {
+        let entry = entry?;
+        if let (true, Ok(name)) = (entry.file_type()?.is_dir(), entry.file_name().into_string()) {
+            found.push((name, entry.path()));
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn changed(path: &Path) -> Result<SystemTime> {
+    Ok(fs::metadata(path)?.modified()?)
+}
+
+/// Whether a folder is called as a piece's content.
+fn is_key(name: &str) -> bool {
+    name.len() == 16 && name.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+}
+
 fn lock(file: File, how: FlockArg, name: &str) -> Result<Flock<File>> {
     let now = match how {
         FlockArg::LockShared => FlockArg::LockSharedNonblock,
@@ -190,7 +386,7 @@ fn lock(file: File, how: FlockArg, name: &str) -> Result<Flock<File>> {
     match Flock::lock(file, now) {
         Ok(lock) => Ok(lock),
         Err((file, nix::errno::Errno::EWOULDBLOCK)) => {
-            crate::workshop::progress::note(&format!("{name}: waiting for another run that works on it"));
+            note(&format!("{name}: waiting for another run that works on it"));
             Flock::lock(file, how).map_err(|(_, e)| e).context("cannot wait for a lock in the cache")
         }
         Err((_, e)) => Err(e).context("cannot lock in the cache"),
@@ -278,6 +474,97 @@ mod tests {
         assert_eq!((first.as_str(), second.as_str()), ("run", "run-2"));
         drop(lock);
         assert_eq!(cache.free_name("run").unwrap().0, "run");
+    }
+
+    #[test]
+    fn a_damaged_piece_is_made_again() {
+        let (dir, cache) = cache();
+        let path = cache.piece("p", "k", fill("whole")).unwrap().path().join("file");
+        fs::write(&path, "wh").unwrap();
+        // Once in a run it is compared.
+        let cache = Cache::open(dir.path()).unwrap();
+        assert!(cache.find("p", "k").unwrap().is_none());
+        let again = cache.piece("p", "k", fill("whole")).unwrap();
+        assert_eq!(fs::read(again.path().join("file")).unwrap(), b"whole");
+        assert_eq!(fs::read_dir(cache.root().join("tmp")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn damage_that_a_step_finds_ends_it_and_the_piece() {
+        let (dir, cache) = cache();
+        let make = |dir: &Path| {
+            fs::create_dir(dir.join("tree"))?;
+            Ok(fs::write(dir.join("tree/header.h"), "x")?)
+        };
+        let piece = cache.piece("p", "k", make).unwrap();
+        piece.whole().unwrap();
+        fs::remove_file(piece.path().join("tree/header.h")).unwrap();
+        let error = piece.whole().unwrap_err();
+        assert!(error.is::<manifest::Damaged>() && error.to_string() == "p: tree/header.h is missing", "{error}");
+        drop(piece);
+        let cache = Cache::open(dir.path()).unwrap();
+        cache.piece("p", "k", make).unwrap().whole().unwrap();
+    }
+
+    #[test]
+    fn only_the_caches_own_is_stored_and_removed() {
+        let (dir, cache) = cache();
+        let path = dir.path().canonicalize().unwrap();
+        drop(cache.piece("kernel-x", "0123456789abcdef", fill("1")).unwrap());
+        drop(cache.piece("kernel-y", "0123456789abcdef", fill("1")).unwrap());
+        cache.workspace("module-x").unwrap();
+        for own in ["kernel-x/mine", "kernel-z/0123456789abcdef", "Documents/kernel-a", "emulator"] {
+            fs::create_dir_all(path.join(own)).unwrap();
+            fs::write(path.join(own).join("file"), "mine").unwrap();
+        }
+        std::os::unix::fs::symlink("Documents", path.join("kernel-link")).unwrap();
+        let stored = cache.stored().unwrap();
+        let names: Vec<_> = stored.iter().map(|stored| stored.name.as_str()).collect();
+        assert_eq!(names, ["build/module-x", "kernel-x", "kernel-y", "log"]);
+        let alone = cache.alone().unwrap();
+        stored.iter().for_each(|stored| alone.remove(stored).unwrap());
+        let left: Vec<_> = folders(&path).unwrap().into_iter().map(|(name, _)| name).collect();
+        assert_eq!(left, ["Documents", "emulator", "kernel-x", "kernel-z", "lock", "log", "tmp"]);
+        for own in ["kernel-x/mine", "kernel-z/0123456789abcdef", "Documents/kernel-a", "emulator"] {
+            assert!(path.join(own).join("file").exists(), "{own}");
+        }
+        assert!(cache.find("kernel-x", "0123456789abcdef").unwrap().is_none());
+    }
+
+    #[test]
+    fn nothing_is_removed_beside_another_run() {
+        let (dir, cache) = cache();
+        let other = Cache::open(dir.path()).unwrap();
+        assert!(cache.alone().err().unwrap().to_string().contains("another run uses"));
+        drop(other);
+        let alone = cache.alone().unwrap();
+        let third = File::create(dir.path().join("lock").join(IN_USE)).unwrap();
+        let (third, _) = Flock::lock(third, FlockArg::LockSharedNonblock).err().unwrap();
+        drop(alone);
+        Flock::lock(third, FlockArg::LockSharedNonblock).unwrap();
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_before_it_is_made() {
+        let (_dir, cache) = cache();
+        cache.room("something small", 1).unwrap();
+        let error = cache.room("the universe", u64::MAX).unwrap_err().to_string();
+        assert!(error.starts_with("the universe takes about") && error.contains("XFD_CACHE"), "{error}");
+    }
+
+    #[test]
+    fn a_folder_of_somebody_elses_is_no_cache() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("tmp")).unwrap();
+        fs::write(dir.path().join("tmp/letter"), "dear").unwrap();
+        let error = Cache::open(dir.path()).err().unwrap().to_string();
+        assert!(error.contains("has a folder tmp already") && error.contains("XFD_CACHE"), "{error}");
+        assert!(dir.path().join("tmp/letter").exists() && !dir.path().join("lock").exists());
+        fs::remove_dir_all(dir.path().join("tmp")).unwrap();
+        fs::write(dir.path().join("letter"), "dear").unwrap();
+        Cache::open(dir.path()).unwrap();
+        let error = Cache::open(&dir.path().join("letter")).err().unwrap().to_string();
+        assert!(error.contains("set XFD_CACHE to a folder that can be written"), "{error}");
     }
 
     #[test]

@@ -3,11 +3,14 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 use anyhow::{anyhow, bail, Context, Result};
+use nix::errno::Errno;
+use nix::sys::statvfs::statvfs;
 
 /// Starts `command` so that the kernel kills it when the thread that called this ends.
 pub fn spawn(command: &mut Command) -> Result<Child> {
@@ -26,29 +29,58 @@ pub fn spawn(command: &mut Command) -> Result<Child> {
     let program = command.get_program().to_string_lossy().into_owned();
     match command.spawn() {
         Ok(child) => Ok(child),
-        Err(e) if e.kind() == ErrorKind::NotFound => {
-            bail!("the program {program} is missing; {}", package_of(&program))
-        }
+        Err(e) if e.kind() == ErrorKind::NotFound && !program.contains('/') => missing(&program),
         Err(e) => Err(e).with_context(|| format!("cannot start {program}")),
     }
 }
 
-/// Which Debian package has a host program.
-fn package_of(program: &str) -> String {
+/// Fails: a host program is not there; with the Debian package that has it.
+fn missing<T>(program: &str) -> Result<T> {
     let package = match program {
         "unshare" => "util-linux",
+        "newuidmap" | "newgidmap" => "uidmap",
+        "cc" => "gcc libc6-dev",
+        "cargo" | "rustc" => "cargo (Rust 1.85 or later; elsewhere: rustup)",
         other => other,
     };
-    format!("install it: apt-get install {package}")
+    bail!("the program {program} is missing; install it: apt-get install {package}")
+}
+
+/// Whether a host program is in the path.
+pub fn has(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let is_executable =
+        |path: &Path| path.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0);
+    std::env::split_paths(&path).any(|dir| is_executable(&dir.join(program)))
 }
 
 /// Fails with the package to install if a host program is not in the path.
 pub fn require(program: &str) -> Result<()> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    if std::env::split_paths(&path).any(|dir| dir.join(program).is_file()) {
+    if has(program) {
         return Ok(());
     }
-    bail!("the program {program} is missing; {}", package_of(program))
+    missing(program)
+}
+
+/// What to do on a full disk.
+pub const NO_SPACE: &str =
+    "free some (machine clean --list says what can go), or set XFD_CACHE to a folder elsewhere";
+
+/// Whether an error is that of a full disk.
+pub fn is_full(error: &anyhow::Error) -> bool {
+    let full = [ErrorKind::StorageFull, ErrorKind::QuotaExceeded];
+    error.chain().any(|cause| {
+        cause.downcast_ref::<std::io::Error>().is_some_and(|e| full.contains(&e.kind()))
+            || cause.downcast_ref::<Errno>().is_some_and(|e| [Errno::ENOSPC, Errno::EDQUOT].contains(e))
+    })
+}
+
+/// The bytes that the disk of a folder has left for this user.
+pub fn left(folder: &Path) -> Result<u64> {
+    let disk = statvfs(folder).with_context(|| format!("cannot ask for the disk of {}", folder.display()))?;
+    // Some file systems do not count files.
+    let no_file = disk.files() > 0 && disk.files_available() == 0;
+    Ok(if no_file { 0 } else { disk.blocks_available() * disk.fragment_size() })
 }
 
 /// The log of one step: every command's line and output.
@@ -107,9 +139,22 @@ impl Log {
         if let Ok(mut file) = File::open(&self.path) {
             let _ = file.seek(SeekFrom::Start(start)).and_then(|_| file.read_to_end(&mut text));
         }
-        let reason = reason(&String::from_utf8_lossy(&text)).unwrap_or_else(|| status.to_owned());
+        // The log itself may not have had the room for the message.
+        let full = left(&self.path).is_ok_and(|left| left < ALMOST_FULL);
+        let reason = match full {
+            true => Some(no_space()),
+            false => reason(&String::from_utf8_lossy(&text)),
+        };
+        let reason = reason.unwrap_or_else(|| status.to_owned());
         anyhow!("{what} failed: {reason}; full log: {}", self.path.display())
     }
+}
+
+/// A disk that has less left is full: who writes in blocks fails before nothing is left.
+const ALMOST_FULL: u64 = 256 << 10;
+
+fn no_space() -> String {
+    format!("no space left on the device; {NO_SPACE}")
 }
 
 /// The likely reason of a failure, from what the failed command printed.
@@ -126,8 +171,25 @@ pub fn reason(text: &str) -> Option<String> {
     let last = |patterns: &[&str]| {
         text.lines().rev().find(|line| patterns.iter().any(|p| line.contains(p))).map(|line| line.trim().to_owned())
     };
-    if last(&["No space left on device", "enough free space"]).is_some() {
-        return Some("no space left on the device; free some, or set XFD_CACHE to a folder elsewhere".into());
+    if last(&["No space left on device", "enough free space", "exceeds free space on media", "Disk quota exceeded"])
+        .is_some()
+    {
+        return Some(no_space());
+    }
+    if last(&["linker `cc` not found", "failed to find tool \"cc\""]).is_some() {
+        return Some(
+            "there is no C compiler, which Rust needs to link; install one: apt-get install gcc libc6-dev".into(),
+        );
+    }
+    if let Some(line) =
+        last(&["cannot find -l", "unable to find library -l", "cannot find crt1.o", "cannot open crt1.o"])
+    {
+        return Some(format!("the host has no static C library ({line}); install it: apt-get install libc6-dev"));
+    }
+    if let Some(line) = last(&[": command not found"]) {
+        return Some(format!(
+            "{line}: the toolchain root is not whole; machine clean toolchain, and it is made again"
+        ));
     }
     if let Some(line) = last(&network) {
         return Some(format!("the Debian archive cannot be reached ({line}); check the network, or set XFD_MIRROR"));
@@ -176,9 +238,38 @@ mod tests {
         let apt =
             reason("E: You don't have enough free space in /x/archives/.\nI: more\nE: mmdebstrap failed").unwrap();
         assert!(apt.starts_with("no space left"), "{apt}");
+        let iso =
+            reason("xorriso : FAILURE : Image size 11550s exceeds free space on media 1408s\nerror: x").unwrap();
+        assert!(iso.starts_with("no space left"), "{iso}");
         let expired = reason("E: Release file for http://x is expired (invalid since 20d).\nE: it failed").unwrap();
         assert!(expired.starts_with("Release file") && expired.contains("XFD_EXPIRED"), "{expired}");
         assert_eq!(reason("all is well"), None);
+    }
+
+    #[test]
+    fn what_the_host_lacks_is_said_with_its_package() {
+        let cc = reason("error: linker `cc` not found\n  = note: No such file\nerror: could not compile").unwrap();
+        assert!(cc.contains("apt-get install gcc libc6-dev"), "{cc}");
+        let libc = reason("  /usr/bin/ld: cannot find -lc: No such file\nerror: linking failed").unwrap();
+        assert!(libc.contains("apt-get install libc6-dev"), "{libc}");
+        let grub = reason("step: line 4: grub-mkrescue: command not found\n").unwrap();
+        assert!(grub.contains("machine clean toolchain"), "{grub}");
+        for (program, package) in [("newuidmap", "uidmap"), ("unshare", "util-linux"), ("mmdebstrap", "mmdebstrap")] {
+            let text = missing::<()>(program).unwrap_err().to_string();
+            assert!(text.ends_with(&format!("apt-get install {package}")), "{text}");
+        }
+        let e = spawn(&mut Command::new("/no/such/folder/program")).unwrap_err().to_string();
+        assert!(!e.contains("apt-get"), "{e}");
+    }
+
+    #[test]
+    fn a_full_disk_is_known_by_its_error() {
+        let full = anyhow::Error::new(std::io::Error::from_raw_os_error(28)).context("cannot write x");
+        assert!(is_full(&full) && is_full(&anyhow::Error::new(Errno::EDQUOT)));
+        assert!(!is_full(&anyhow!("cannot write x")) && !is_full(&anyhow::Error::new(Errno::EIO)));
+        let mut file = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        assert!(is_full(&std::io::Write::write_all(&mut file, b"x").unwrap_err().into()));
+        assert!(left(Path::new("/")).is_ok());
     }
 
     #[test]

@@ -6,12 +6,36 @@ pub mod cache;
 pub mod child;
 pub mod count;
 pub mod key;
+pub mod manifest;
 pub mod mirror;
 pub mod namespace;
 pub mod progress;
 pub mod recipe;
 
+use std::fmt;
+
 use anyhow::{anyhow, Result};
+
+/// An error of whoever typed the command.
+#[derive(Debug)]
+pub struct Usage(pub String);
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+/// A size that is read easily.
+pub fn bytes(size: u64) -> String {
+    match size {
+        0..1_000_000 => format!("{} kB", size.div_ceil(1000)),
+        1_000_000..1_000_000_000 => format!("{} MB", size / 1_000_000),
+        _ => format!("{:.1} GB", size as f64 / 1e9),
+    }
+}
 
 /// How many jobs run side by side: as many as there are processors.
 pub fn jobs() -> usize {

@@ -13,6 +13,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::{bail, Context, Result};
 
+use crate::workshop::child::require;
+
 const ENTER: &str = include_str!("../../steps/enter.sh");
 
 /// A program with its arguments, as root in a namespace of its own, on the host's files.
@@ -29,7 +31,7 @@ pub fn namespaced(program: impl AsRef<OsStr>) -> Command {
 pub fn check() -> Result<()> {
     let output = match namespaced("/bin/true").stdin(Stdio::null()).output() {
         Ok(output) => output,
-        Err(e) if e.kind() == ErrorKind::NotFound => bail!("the program unshare is missing; install util-linux"),
+        Err(e) if e.kind() == ErrorKind::NotFound => return require("unshare"),
         Err(e) => return Err(e).context("cannot run unshare"),
     };
     if output.status.success() {
@@ -39,10 +41,41 @@ pub fn check() -> Result<()> {
     if nix::unistd::geteuid().is_root() {
         bail!("cannot create a mount namespace ({why}); give this container the right to mount");
     }
-    bail!(
-        "cannot create a user namespace ({why}); install uidmap, give this user a range in /etc/subuid and \
-         /etc/subgid, allow unprivileged user namespaces, or run as root"
-    );
+    require("newuidmap")?;
+    let user = nix::unistd::User::from_uid(nix::unistd::getuid()).ok().flatten();
+    let user = user.map_or_else(|| nix::unistd::getuid().to_string(), |user| user.name);
+    let advice = advice(Path::new("/"), &user, nix::unistd::getuid().as_raw());
+    bail!("cannot create a user namespace ({why}); {advice}");
+}
+
+/// What an ordinary user has to do, by the files below `root`.
+fn advice(root: &Path, user: &str, uid: u32) -> String {
+    let read = |file: &str| fs::read_to_string(root.join(file)).unwrap_or_default();
+    for (file, off) in [
+        ("kernel/unprivileged_userns_clone", "0"),
+        ("kernel/apparmor_restrict_unprivileged_userns", "1"),
+        ("user/max_user_namespaces", "0"),
+    ] {
+        if read(&format!("proc/sys/{file}")).trim() == off {
+            let (name, on) = (file.replace('/', "."), if off == "1" { "0" } else { "1" });
+            let on = if file.starts_with("user/") { "10000" } else { on };
+            return format!("allow them: sysctl -w {name}={on} as root; or run as root");
+        }
+    }
+    let has_range = |file: &str| {
+        read(file).lines().any(|line| {
+            let mut fields = line.split(':');
+            let who = fields.next().unwrap_or_default();
+            (who == user || who == uid.to_string()) && fields.count() == 2
+        })
+    };
+    if !has_range("etc/subuid") || !has_range("etc/subgid") {
+        return format!(
+            "give {user} a range in /etc/subuid and /etc/subgid: as root \
+             usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}; or run as root"
+        );
+    }
+    "allow unprivileged user namespaces, or run as root".into()
 }
 
 /// A command inside a root, in the making.
@@ -116,5 +149,32 @@ pub fn remove_tree(path: &Path) -> Result<()> {
             Err(e).with_context(|| format!("cannot remove {}", path.display()))
         }
         Err(e) => Err(e).with_context(|| format!("cannot remove {}", path.display())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ordinary_user_is_told_what_is_missing() {
+        let root = tempfile::tempdir().unwrap();
+        let write = |file: &str, text: &str| {
+            let path = root.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        let said = || advice(root.path(), "ann", 1000);
+        assert!(said().contains("usermod --add-subuids 100000-165535"), "{}", said());
+        write("etc/subuid", "ben:100000:65536\nann:165536:65536\n");
+        assert!(said().contains("/etc/subgid"), "{}", said());
+        write("etc/subgid", "1000:165536:65536\n");
+        assert!(said().starts_with("allow unprivileged"), "{}", said());
+        write("proc/sys/user/max_user_namespaces", "0\n");
+        assert!(said().contains("sysctl -w user.max_user_namespaces=10000"), "{}", said());
+        write("proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1\n");
+        assert!(said().contains("sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"), "{}", said());
+        write("proc/sys/kernel/unprivileged_userns_clone", "0\n");
+        assert!(said().contains("sysctl -w kernel.unprivileged_userns_clone=1"), "{}", said());
     }
 }

@@ -98,6 +98,7 @@ impl Builder<'_> {
     }
 
     fn make(&self, kind: Kind, name: &str, fragments: &[PathBuf], dir: &Path) -> Result<()> {
+        self.root.whole()?;
         let step = Step::start(name, "downloading and unpacking the source");
         let log = Log::create(self.cache.log(name))?;
         let llvm = self.recipe.debug_kernel.llvm.as_str();

@@ -22,6 +22,9 @@ use crate::workshop::recipe;
 const FETCH: &str = include_str!("../../../steps/kernel-fetch.sh");
 const PREPARE: &str = include_str!("../../../steps/kernel-prepare.sh");
 
+/// Of a prepared kernel, and the archives beside it while it is made.
+const SIZE: u64 = 1_500_000_000;
+
 /// Where the prepared tree appears in the root.
 pub const INSIDE: &str = "/xfd/kernel";
 
@@ -91,6 +94,16 @@ impl Kernel {
         Ok(Kernel { piece, root, key, release, name: name.to_owned(), make_args })
     }
 
+    /// Fails if source or compilers are not as they were made: for the steps that build with them.
+    ///
+    /// # Errors
+    ///
+    /// [`Damaged`](crate::workshop::manifest::Damaged).
+    pub fn whole(&self) -> Result<()> {
+        self.root.whole()?;
+        self.piece.whole()
+    }
+
     /// What the recipe calls it; pieces that are made for this kernel end in it.
     pub fn name(&self) -> &str {
         &self.name
@@ -133,7 +146,9 @@ impl Kernel {
 }
 
 fn make(cache: &Cache, root: &Toolroot, recipe: &recipe::Kernel, all: &recipe::Kernels, dir: &Path) -> Result<()> {
+    root.whole()?;
     let name = format!("kernel-{}", recipe.name);
+    cache.room(&name, SIZE)?;
     let step = Step::start(&name, "asking the archive for versions");
     let log = Log::create(cache.log(&name))?;
     root.update_apt(cache, &log)?;
@@ -209,7 +224,7 @@ fn check_compilers(root: &Toolroot, log: &Log, shipped: &kconfig::Config) -> Res
         if found != wanted {
             bail!(
                 "the kernel was built with {wanted}, toolroot {name} has {found}: no metadata can be made. If the archive \
-                 has newer compilers than that, remove .cache/toolroot-{name} and it is made anew",
+                 has newer compilers than that, machine clean toolroot-{name}, and it is made anew",
                 name = root.name()
             );
         }

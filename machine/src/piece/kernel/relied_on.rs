@@ -60,6 +60,10 @@ pub fn check(cache: &Cache, project: &Path, kernel: &Kernel) -> Result<Count> {
             bail!("{}: {}: there is no {}", path.display(), function.name, function.ours.display());
         }
         let ours = function.ours.display();
+        let hash_of = |body: &String| function.is_known(&hash(body));
+        if !body_in(&kernel.tree(), function).as_ref().is_some_and(hash_of) {
+            kernel.whole()?;
+        }
         let Some(body) = body_in(&kernel.tree(), function) else {
             let missing = format!(
                 "{}() is not in {} of {}: {ours} stands on it ({})",

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What a host program needs to run in the guest: its ELF interpreter and shared libraries, or the
-//! interpreter that its first line names.
+//! What an ELF program of the host's needs to run in the guest: its interpreter and shared libraries.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,20 +9,13 @@ use anyhow::{bail, Context, Result};
 use object::read::elf::{FileHeader, ProgramHeader};
 use object::{elf, Endianness};
 
-/// Interpreters that the guest has itself.
-const IN_THE_GUEST: [&str; 4] = ["/bin/sh", "/bin/ash", "/bin/busybox", "/usr/bin/env"];
-
-/// The files, by their path on the host, besides the program itself; the guest gets them at the same path.
+/// The interpreter and the shared libraries of a program, by their path on the host.
 ///
 /// # Errors
 ///
-/// It is no x86 ELF program and no script; a library or an interpreter is missing on the host.
+/// It is no x86 ELF program, or only a part of one; a library is missing on the host.
 pub fn needed(program: &Path) -> Result<Vec<PathBuf>> {
     let bytes = fs::read(program).with_context(|| format!("cannot read {}", program.display()))?;
-    if let Some(line) = bytes.strip_prefix(b"#!") {
-        let line = line.split(|&b| b == b'\n').next().unwrap_or_default();
-        return needed_by_script(program, &String::from_utf8_lossy(line));
-    }
     match interpreter(&bytes).with_context(|| format!("{} cannot run in the machine", program.display()))? {
         None => Ok(Vec::new()),
         Some(interpreter) => libraries(program, &interpreter),
@@ -36,22 +28,8 @@ pub fn is_static(program: &Path) -> Result<bool> {
     Ok(interpreter(&bytes)?.is_none())
 }
 
-fn needed_by_script(program: &Path, line: &str) -> Result<Vec<PathBuf>> {
-    let name = line.split_whitespace().next().unwrap_or_default();
-    if IN_THE_GUEST.contains(&name) {
-        return Ok(Vec::new());
-    }
-    let interpreter = PathBuf::from(name);
-    if !interpreter.is_file() {
-        bail!("{}: its interpreter {name} is not on this host", program.display());
-    }
-    let mut files = needed(&interpreter)?;
-    files.push(interpreter);
-    Ok(files)
-}
-
 /// The ELF interpreter that a program asks for; `None` for a static one.
-fn interpreter(bytes: &[u8]) -> Result<Option<PathBuf>> {
+pub fn interpreter(bytes: &[u8]) -> Result<Option<PathBuf>> {
     match object::FileKind::parse(bytes) {
         Ok(object::FileKind::Elf64) => interpreter_of::<elf::FileHeader64<Endianness>>(bytes),
         Ok(object::FileKind::Elf32) => interpreter_of::<elf::FileHeader32<Endianness>>(bytes),
@@ -68,6 +46,12 @@ fn interpreter_of<E: FileHeader<Endian = Endianness>>(bytes: &[u8]) -> Result<Op
     if ![elf::ET_EXEC, elf::ET_DYN].contains(&header.e_type(endian)) {
         bail!("it is not an executable ELF file");
     }
+    for segment in header.program_headers(endian, bytes).context("it is truncated")? {
+        let end = segment.p_offset(endian).into().saturating_add(segment.p_filesz(endian).into());
+        if segment.p_type(endian) == elf::PT_LOAD && end > bytes.len() as u64 {
+            bail!("it is truncated: {} of at least {end} bytes", bytes.len());
+        }
+    }
     for segment in header.program_headers(endian, bytes)? {
         if let Some(name) = segment.interpreter(endian, bytes)? {
             return Ok(Some(PathBuf::from(String::from_utf8_lossy(name).into_owned())));
@@ -77,7 +61,7 @@ fn interpreter_of<E: FileHeader<Endian = Endianness>>(bytes: &[u8]) -> Result<Op
 }
 
 /// Asks the dynamic linker, which does not run the program for that.
-fn libraries(program: &Path, interpreter: &Path) -> Result<Vec<PathBuf>> {
+pub fn libraries(program: &Path, interpreter: &Path) -> Result<Vec<PathBuf>> {
     let program = program.canonicalize()?;
     let output = Command::new(interpreter).arg("--list").arg(&program).stdin(Stdio::null()).output();
     let output = output.with_context(|| format!("cannot run the dynamic linker {}", interpreter.display()))?;
@@ -140,24 +124,6 @@ mod tests {
     }
 
     #[test]
-    fn scripts_need_their_interpreter() {
-        let dir = tempfile::tempdir().unwrap();
-        let write = |name: &str, text: &str| {
-            let path = dir.path().join(name);
-            fs::write(&path, text).unwrap();
-            path
-        };
-        assert!(needed(&write("a", "#!/bin/sh -e\ntrue\n")).unwrap().is_empty());
-        assert!(needed(&write("b", "#!/no/such/interpreter\n"))
-            .unwrap_err()
-            .to_string()
-            .contains("/no/such/interpreter"));
-        let e = format!("{:#}", needed(&write("c", "just text\n")).unwrap_err());
-        assert!(e.contains("neither an ELF program nor a script"), "{e}");
-        assert!(needed(&write("d", "\u{7f}ELF")).is_err());
-    }
-
-    #[test]
     fn other_processors_and_object_files_are_refused() {
         let mut header = vec![0u8; 64];
         header[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
@@ -168,6 +134,11 @@ mod tests {
         assert!(interpreter(&header).unwrap_err().to_string().contains("not a program for x86"));
         header[18] = 62;
         assert_eq!(interpreter(&header).unwrap(), None);
+        header.resize(64 + 56, 0);
+        (header[32], header[54], header[56], header[64]) = (64, 56, 1, 1);
+        header[64 + 32] = 200;
+        assert!(interpreter(&header).unwrap_err().to_string().contains("truncated: 120 of at least 200 bytes"));
+        assert!(interpreter(&header[..100]).unwrap_err().to_string().contains("truncated"));
         header[16] = 1;
         assert!(interpreter(&header).unwrap_err().to_string().contains("not an executable"));
     }

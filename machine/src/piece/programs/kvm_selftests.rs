@@ -32,6 +32,8 @@ impl Builder<'_> {
             .add("step", STEP)
             .add("names", Vec::from_iter(names.iter().map(String::as_str)).join(" "));
         self.cache.piece(&format!("programs-kvm-{}", self.kernel.name()), &key.finish(), |dir| {
+            self.kernel.whole()?;
+            self.root.whole()?;
             let step = Step::start("programs", "building the kernel's KVM selftests");
             let log = Log::create(self.cache.log("programs-kvm"))?;
             let inside = self.root.inside().write(dir, "/xfd/out").read(&self.kernel.tree(), kernel::INSIDE);

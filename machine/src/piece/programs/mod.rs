@@ -2,6 +2,7 @@
 //! The programs that run in the guest: the C selftests, the kernel's own, the Rust ones, and the scripts.
 //! All are static but those of selftests/real.
 
+pub mod brought;
 pub mod elfdeps;
 pub mod kvm_selftests;
 pub mod real;
@@ -9,7 +10,7 @@ pub mod software;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -23,7 +24,7 @@ use crate::piece::toolroot::Toolroot;
 use crate::workshop::cache::{Cache, Piece};
 use crate::workshop::child::{require, Log};
 use crate::workshop::key::Key;
-use crate::workshop::progress::Step;
+use crate::workshop::progress::{note, Step};
 use crate::workshop::recipe;
 
 /// The kernel's own tests, unchanged, that concern us. `avx_64` is xstate.c over the AVX components.
@@ -164,6 +165,8 @@ impl Builder<'_> {
         }
         let name = format!("programs-{folder}-{}", self.kernel.name());
         self.cache.piece(&name, &key.finish(), |dir| {
+            self.kernel.whole()?;
+            self.root.whole()?;
             let step = Step::start("programs", &format!("building selftests/{folder}"));
             let log = Log::create(self.cache.log(&name))?;
             let inside = self.root.inside().write(dir, "/xfd/out").read(&source, "/xfd/selftests");
@@ -192,6 +195,8 @@ impl Builder<'_> {
             .add("names", KERNELS_OWN.join(" "))
             .finish();
         self.cache.piece(&format!("programs-kernel-{}", self.kernel.name()), &key, |dir| {
+            self.kernel.whole()?;
+            self.root.whole()?;
             let step = Step::start("programs", "building the kernel's own selftests");
             let log = Log::create(self.cache.log("programs-kernel"))?;
             let inside = self.root.inside().write(dir, "/xfd/out").read(&self.kernel.tree(), kernel::INSIDE);
@@ -213,29 +218,78 @@ impl Builder<'_> {
     }
 }
 
-/// The programs of a package for the guest, static; cargo knows itself what is out of date.
+/// The programs of a package for the guest, static; cargo knows itself what is out of date, but not what is damaged.
 pub fn rust(cache: &Cache, project: &Path, package: &str) -> Result<BTreeMap<String, PathBuf>> {
     require("cargo")?;
+    require("cc")?;
     let _step = Step::start("programs", &format!("building {package}, if it has changed"));
-    let log = Log::create(cache.log(&format!("programs-{}", package.replace('/', "-"))))?;
-    let mut cargo = Command::new("cargo");
-    cargo.args(["build", "--release", "--locked", "--message-format=json-render-diagnostics", "--target", TARGET]);
-    cargo.arg("--manifest-path").arg(project.join(package).join("Cargo.toml"));
-    cargo.env("CARGO_TARGET_DIR", cache.workspace("cargo-guest")?);
-    cargo.env("RUSTFLAGS", "-C target-feature=+crt-static -C strip=symbols");
-    let messages = log.output(&format!("building {package}"), &mut cargo)?;
-    let found = cargo_executables(&messages);
+    let name = package.replace('/', "-");
+    let log = Log::create(cache.log(&format!("programs-{name}")))?;
+    let folder = cache.workspace("cargo-guest")?;
+    let cargo = |what: &str| {
+        let mut cargo = Command::new("cargo");
+        cargo.args([what, "--release", "--locked", "--target", TARGET]);
+        cargo.arg("--manifest-path").arg(project.join(package).join("Cargo.toml")).env("CARGO_TARGET_DIR", &folder);
+        cargo.env("RUSTFLAGS", "-C target-feature=+crt-static -C strip=symbols");
+        cargo
+    };
+    let build = || {
+        let mut cargo = cargo("build");
+        let messages =
+            log.output(&format!("building {package}"), cargo.arg("--message-format=json-render-diagnostics"))?;
+        anyhow::Ok(cargo_executables(&messages))
+    };
+    let made = folder.join(format!("{name}.made"));
+    let before = fs::read_to_string(&made).unwrap_or_default();
+    let mut found = build()?;
+    let differs = |built: &Built| known(&before, &built.path).is_some_and(|known| Some(known) != state(&built.path));
+    let damaged = |built: &&Built| built.fresh && differs(built);
+    if let Some(built) = found.iter().find(damaged) {
+        note(&format!("programs: {} is not as it was built: it is built again", built.path.display()));
+        log.run("cargo clean", cargo("clean").args(["--package", &built.package]))?;
+        found = build()?;
+    }
     if found.is_empty() {
         bail!("building {package} made no program; full log: {}", log.path().display());
     }
-    Ok(found)
+    let lines: Vec<_> = found.iter().filter_map(|built| Some(state(&built.path)? + "\n")).collect();
+    fs::write(&made, lines.concat()).with_context(|| format!("cannot write {}", made.display()))?;
+    let name_of = |built: Built| Some((built.path.file_name()?.to_str()?.to_owned(), built.path));
+    Ok(found.into_iter().filter_map(name_of).collect())
+}
+
+/// A program that cargo built, now or (`fresh`) before.
+#[derive(Debug, PartialEq, Eq)]
+struct Built {
+    path: PathBuf,
+    /// As cargo calls it.
+    package: String,
+    fresh: bool,
+}
+
+/// Size and time of change of a program, and its path.
+fn state(path: &Path) -> Option<String> {
+    let metadata = path.metadata().ok()?;
+    Some(format!("{} {}.{} {}", metadata.size(), metadata.mtime(), metadata.mtime_nsec(), path.display()))
+}
+
+/// The line of `path` in the states of programs.
+fn known(states: &str, path: &Path) -> Option<String> {
+    let end = format!(" {}", path.display());
+    states.lines().find(|line| line.ends_with(&end)).map(str::to_owned)
 }
 
 /// The programs that cargo says it built.
-fn cargo_executables(messages: &str) -> BTreeMap<String, PathBuf> {
+fn cargo_executables(messages: &str) -> Vec<Built> {
     let messages = messages.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let paths = messages.filter_map(|message| Some(PathBuf::from(message.get("executable")?.as_str()?)));
-    paths.filter_map(|path| Some((path.file_name()?.to_str()?.to_owned(), path.clone()))).collect()
+    let built = messages.filter_map(|message| {
+        Some(Built {
+            path: message.get("executable")?.as_str()?.into(),
+            package: message.get("package_id").and_then(|id| id.as_str()).unwrap_or_default().to_owned(),
+            fresh: message.get("fresh").and_then(|fresh| fresh.as_bool()).unwrap_or_default(),
+        })
+    });
+    built.collect()
 }
 
 /// The executable files in a folder; none if it is not there.
@@ -259,13 +313,30 @@ mod tests {
     #[test]
     fn cargos_messages_name_the_programs() {
         let messages = "{\"reason\":\"compiler-artifact\",\"executable\":null}\n\
-                        {\"reason\":\"compiler-artifact\",\"executable\":\"/t/release/amx_demo\"}\nnot json\n\
+                        {\"reason\":\"compiler-artifact\",\"executable\":\"/t/release/amx_demo\",\
+                        \"package_id\":\"path+file:///p#1.0\",\"fresh\":true}\nnot json\n\
                         {\"reason\":\"build-finished\",\"success\":true}\n";
-        let found = cargo_executables(messages);
-        assert_eq!(
-            found.into_iter().collect::<Vec<_>>(),
-            [("amx_demo".to_owned(), PathBuf::from("/t/release/amx_demo"))]
-        );
+        let demo = Built { path: "/t/release/amx_demo".into(), package: "path+file:///p#1.0".into(), fresh: true };
+        assert_eq!(cargo_executables(messages), [demo]);
+    }
+
+    #[test]
+    fn a_program_that_was_truncated_after_its_build_is_built_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::open(&dir.path().join("cache")).unwrap();
+        let package = dir.path().join("a b/small");
+        fs::create_dir_all(package.join("src")).unwrap();
+        let manifest = "[package]\nname = \"small\"\nversion = \"1.0.0\"\n[workspace]\n";
+        fs::write(package.join("Cargo.toml"), manifest).unwrap();
+        fs::write(package.join("Cargo.lock"), "version = 4\n[[package]]\nname = \"small\"\nversion = \"1.0.0\"\n")
+            .unwrap();
+        fs::write(package.join("src/main.rs"), "fn main() { print!(\"works\"); }\n").unwrap();
+        let build = || rust(&cache, &dir.path().join("a b"), "small").unwrap().remove("small").unwrap();
+        let path = build();
+        let made = state(&path);
+        assert_eq!(state(&build()), made);
+        fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(100).unwrap();
+        assert_eq!(Command::new(build()).output().unwrap().stdout, b"works");
     }
 
     #[test]

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-2.0
+//! A checkout may be in any folder: make takes it apart nowhere, or says at once that it cannot be there.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+fn project() -> PathBuf {
+    // Cargo's: two checkouts may share what is built.
+    std::env::current_dir().unwrap().parent().unwrap().to_path_buf()
+}
+
+/// A checkout of what `make` itself reads, below a folder called `name`, with a cargo that says what it is told.
+struct Checkout {
+    _dir: tempfile::TempDir,
+    path: PathBuf,
+    bin: PathBuf,
+}
+
+impl Checkout {
+    fn new(name: &str) -> Checkout {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, bin) = (dir.path().join(name), dir.path().join("bin"));
+        fs::create_dir_all(path.join("machine")).unwrap();
+        fs::create_dir(&bin).unwrap();
+        for file in ["Makefile", "machine/ready.sh"] {
+            fs::copy(project().join(file), path.join(file)).unwrap();
+        }
+        let checkout = Checkout { _dir: dir, path, bin };
+        checkout.program("cargo", "printf '%s\\n' \"$CARGO_TARGET_DIR\" \"$@\"");
+        checkout.program("cc", "");
+        checkout
+    }
+
+    fn program(&self, name: &str, script: &str) {
+        let path = self.bin.join(name);
+        fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    fn make(&self, args: &[&str], cache: Option<&Path>) -> Output {
+        let mut make = Command::new("make");
+        make.arg("-s").args(args).current_dir(&self.path).env_remove("XFD_CACHE").env_remove("CARGO_TARGET_DIR");
+        make.env("PATH", format!("{}:/usr/bin:/bin", self.bin.display()));
+        make.envs(cache.map(|cache| ("XFD_CACHE", cache))).output().unwrap()
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn cargo_gets_its_folder_whatever_it_is_called() {
+    for name in ["plain", "a b", "it's $HOME", "$(x) \"y\"", "ümläut", "a#b;c*"] {
+        let checkout = Checkout::new(name);
+        let output = checkout.make(&["demo"], None);
+        let want = format!("{}\nrun\n--release\n", checkout.path.join(".cache/cargo").display());
+        assert!(text(&output.stdout).starts_with(&want), "{output:?}");
+        let cache = checkout.path.join("an other $cache");
+        let output = checkout.make(&["host-load"], Some(&cache));
+        assert!(text(&output.stdout).starts_with(&format!("{}/cargo\nrun\n", cache.display())), "{output:?}");
+        let output = checkout.make(&["fuzz"], Some(Path::new("relative to it")));
+        let want = format!("{}/relative to it/tools/cargo-fuzz@", checkout.path.display());
+        assert!(text(&output.stdout).contains(&want), "{output:?}");
+    }
+}
+
+#[test]
+fn a_folder_that_rust_cannot_use_is_refused() {
+    for name in ["a:b", "a%b"] {
+        let checkout = Checkout::new(name);
+        let output = checkout.make(&["demo"], None);
+        assert!(text(&output.stderr).contains("set XFD_CACHE to another one"), "{output:?}");
+        assert!(!output.status.success() && output.stdout.is_empty() && !checkout.path.join(".cache").exists());
+        let elsewhere = tempfile::tempdir().unwrap();
+        assert!(checkout.make(&["demo"], Some(elsewhere.path())).status.success());
+    }
+}
+
+#[test]
+fn the_kernels_make_is_not_started_where_it_cannot_build() {
+    let kernel = tempfile::tempdir().unwrap();
+    fs::create_dir(kernel.path().join("rust")).unwrap();
+    fs::write(kernel.path().join("rust/libkernel.rmeta"), "").unwrap();
+    fs::write(kernel.path().join("Makefile"), "modules:\n\t@echo kbuild $(M)\n").unwrap();
+    let kdir = format!("KDIR={}", kernel.path().display());
+    for name in ["a b", "a:b", "a$b", "a'b"] {
+        let output = Checkout::new(name).make(&[&kdir, "modules"], None);
+        assert!(text(&output.stderr).contains("the kernel's make cannot build in this folder"), "{output:?}");
+        assert!(output.stdout.is_empty(), "{output:?}");
+    }
+    let output = Checkout::new("plain").make(&[&kdir, "modules"], None);
+    assert!(text(&output.stdout).contains("kbuild /"), "{output:?}");
+}
+
+#[test]
+fn what_is_missing_is_said_in_one_line() {
+    let checkout = Checkout::new("plain");
+    let without = |missing: &str| {
+        let bin = tempfile::tempdir().unwrap();
+        for name in ["sh", "mkdir", "uname", "cargo", "cc"].iter().filter(|name| **name != missing) {
+            let own = checkout.bin.join(name);
+            let real = if own.exists() { own } else { Path::new("/usr/bin").join(name) };
+            std::os::unix::fs::symlink(real, bin.path().join(name)).unwrap();
+        }
+        let mut make = Command::new("/usr/bin/make");
+        make.args(["-s", "demo"]).current_dir(&checkout.path).env_remove("XFD_CACHE");
+        let output = make.env("PATH", bin.path()).output().unwrap();
+        assert!(output.status.code() == Some(2) || missing.is_empty(), "{output:?}");
+        text(&output.stderr).lines().next().unwrap_or_default().to_owned()
+    };
+    assert_eq!(without(""), "");
+    assert!(without("cc").contains("no C compiler") && without("cc").contains("apt install gcc"));
+    assert!(without("cargo").contains("no cargo") && without("cargo").contains("apt install cargo"));
+    fs::write(checkout.path.join("file"), "").unwrap();
+    let output = checkout.make(&["demo"], Some(&checkout.path.join("file/cache")));
+    assert!(text(&output.stderr).contains("set XFD_CACHE to a folder that can be written"), "{output:?}");
+}

@@ -121,10 +121,10 @@ fn the_same_commit_is_the_same_tarball() {
 fn what_is_no_clean_checkout_is_refused() {
     let checkout = Checkout::new();
     fs::write(checkout.path("new"), "").unwrap();
-    assert!(refusal(&checkout).contains("not committed"));
+    assert!(refusal(&checkout).contains("uncommitted"));
     fs::remove_file(checkout.path("new")).unwrap();
     fs::write(checkout.path("VERSION"), "99.0.0\n").unwrap();
-    assert!(refusal(&checkout).contains("not committed"));
+    assert!(refusal(&checkout).contains("uncommitted"));
     checkout.git(&["add", "-A"]);
     checkout.git(&["commit", "-q", "-m", "new"]);
     assert!(refusal(&checkout).contains("no release 99.0.0"));

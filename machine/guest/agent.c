@@ -260,6 +260,7 @@ static void run(const char *name, char *const argv[], int is_test)
 	int in[2], out[2], err[2], status;
 	char record[PORTION];
 	struct input input;
+	sigset_t ends, usual;
 	pid_t pid;
 
 	snprintf(record, sizeof(record), "begin %s", name);
@@ -270,11 +271,15 @@ static void run(const char *name, char *const argv[], int is_test)
 		die("pipe");
 	signal(SIGPIPE, SIG_IGN);
 	sigaction(SIGCHLD, &(struct sigaction){ .sa_handler = child_ended }, NULL);
+	sigemptyset(&ends);
+	sigaddset(&ends, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &ends, &usual);
 	pid = fork();
 	if (pid < 0)
 		die("fork");
 	if (pid == 0) {
 		signal(SIGPIPE, SIG_DFL);
+		sigprocmask(SIG_SETMASK, &usual, NULL);
 		dup2(is_test ? open("/dev/null", O_RDONLY) : in[0], 0);
 		dup2(out[1], 1);
 		dup2(is_test ? out[1] : err[1], 2);
@@ -300,10 +305,13 @@ static void run(const char *name, char *const argv[], int is_test)
 		/* What it left running may have its output still: that is not waited for. */
 		if (ended && waitpid(pid, &status, WNOHANG) == pid)
 			break;
-		poll((struct pollfd[]){ { .fd = out[0], .events = POLLIN }, { .fd = err[0], .events = POLLIN } }, 2, 10);
+		/* The end of a child comes only here. Input does not wake anybody; beside a test nothing runs unasked. */
+		ppoll((struct pollfd[]){ { .fd = out[0], .events = POLLIN }, { .fd = err[0], .events = POLLIN } }, 2,
+		      is_test ? NULL : &(struct timespec){ .tv_nsec = 10000000 }, &usual);
 	}
 	while (pass_output(&out[0], OUT) | pass_output(&err[0], ERR))
 		;
+	sigprocmask(SIG_SETMASK, &usual, NULL);
 	close_input(&input);
 	close(out[0]);
 	close(err[0]);

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::piece::image::words;
+
 /// Prepares, boots and tests the emulated AMX machine
 #[derive(Parser)]
 #[command(
@@ -123,14 +125,14 @@ pub struct MachineArgs {
     /// Processors, 1 to 4
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=4))]
     pub cpus: u8,
-    /// Memory in MiB
-    #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u32).range(256..=3072))]
+    /// Memory in MiB, 256 to 2048: the emulator has no more
+    #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(256..=2048))]
     pub memory: u32,
     /// Load the module before and unload it after
     #[arg(long)]
     pub module: bool,
-    /// Add to the kernel's command line
-    #[arg(long, default_value = "", allow_hyphen_values = true)]
+    /// Words to add to the kernel's command line; double quotes keep a value with spaces together
+    #[arg(long, default_value = "", hide_default_value = true, allow_hyphen_values = true, value_parser = cmdline)]
     pub cmdline: String,
 }
 
@@ -146,7 +148,7 @@ pub struct Run {
     #[arg(long)]
     pub console: bool,
     /// Stop the machine after so many seconds (default: after 600 s without output)
-    #[arg(long)]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     pub timeout: Option<u64>,
     /// Copy a file or folder into the program's working directory
     #[arg(long)]
@@ -154,6 +156,12 @@ pub struct Run {
     /// A path, a name in PATH, or the name of a test program; and its arguments
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
     pub program: Vec<String>,
+}
+
+/// A command line that reaches the kernel as it is.
+fn cmdline(text: &str) -> anyhow::Result<String> {
+    words(text)?;
+    Ok(text.to_owned())
 }
 
 #[cfg(test)]
@@ -174,8 +182,21 @@ mod tests {
     }
 
     #[test]
-    fn five_cpus_are_wrong_usage() {
-        let e = Cli::try_parse_from(["machine", "shell", "--cpus", "5"]).err().unwrap();
-        assert_eq!(e.exit_code(), i32::from(crate::boot::verdict::USAGE));
+    fn what_cannot_boot_is_wrong_usage() {
+        let odd = [
+            ["--cpus", "5"],
+            ["--memory", "2049"],
+            ["--memory", "255"],
+            ["--timeout", "0"],
+            ["--cmdline", "a\nb"],
+            ["--cmdline", "it's"],
+        ];
+        for args in odd {
+            let e = Cli::try_parse_from(["machine", "run", args[0], args[1], "prog"]).err().unwrap();
+            assert_eq!(e.exit_code(), i32::from(crate::boot::verdict::USAGE), "{args:?}");
+            assert!(e.to_string().contains(args[0]), "{e}");
+        }
+        let good = ["machine", "run", "--memory", "2048", "--timeout", "1", "--cmdline", "-a;$b \"c d\"", "prog"];
+        assert!(Cli::try_parse_from(good).is_ok());
     }
 }

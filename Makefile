@@ -1,25 +1,24 @@
 # SPDX-License-Identifier: GPL-2.0
-# make demo        the whole thing in an emulated AMX machine (sets up everything first)
-# make check       all tests; ends in `N passed, N failed, N skipped`
-# make check-debug tests on a kernel with KASAN and lockdep (half an hour to build, once)
-# make check-debug-rt the same with PREEMPT_RT, another kernel
-# make check-debug-kcsan the boots with several CPUs on a kernel that looks for data races, a third one
-# make table       the answers of the stock kernel, the module and this processor, side by side
-# make bench       what AMX costs in the kernel, by the C code and by the module, counted in one boot
-# make check-long  the boots that take long (20 minutes and more)
-# make check-every each path disturbed at each of its instructions (hours)
-# make check-kernels some boots and the table on each kernel of machine/recipe.toml (10 minutes each)
-# make check-kvm   of check the boots with virtual machines in the machine
-# make coverage    lines of rust/xstate that its tests reach; fails below 95 %
-# make mutants     changes rust/xstate and rust/xcomp one place at a time; fails if no test notices one
-# make fuzz        looks for a history that breaks an invariant of rust/xstate, for SECONDS (60)
-# make             the module for the kernel of KDIR (default: the running one)
-# make host        the module for the kernel that runs here, in Debian's packages; says the line that loads it
-# make host-load   the same, and loads it
-# make install load unload status      on a host with AMX
-# make deb         Debian packages for the kernel that runs here, into .cache/deb; deb-all for each of machine/recipe.toml
-# make dist        the release's tarball from what is committed; the same commit makes the same bytes
-# XFD_KERNEL=NAME before any of them takes that kernel of machine/recipe.toml, not the default.
+# In the emulated AMX machine (the first run sets it up: 10 minutes, 4 GB):
+#   make demo             the first use of AMX, shown
+#   make run P="PROG ARGS"  run a program of yours with the module loaded
+#   make shell            look around in it (both take OPTIONS="--cpus 2 --gdb")
+#   make check            all tests; check-kvm only those with virtual machines
+#   make check-long       the boots that take 20 minutes and more
+#   make check-every      disturb each path at each instruction (hours)
+#   make check-kernels    some boots on each kernel of machine/recipe.toml
+#   make check-debug      with KASAN, lockdep; -rt: PREEMPT_RT; -kcsan: data races
+#   make table            answers of stock kernel, module and this CPU, compared
+#   make bench            what AMX costs in the kernel, C code and module
+# On this host:
+#   make host host-load   build the module for the running kernel; and load it
+#   make deb deb-all      Debian packages for it, or for all kernels: .cache/deb
+#   make load unload status  (root) the module of KO=, or what make built
+#   make modules install clean  with the kernel tree of KDIR=
+# For developers:
+#   make coverage mutants fuzz  of rust/xstate and rust/xcomp; SECONDS= of fuzz
+#   make dist             the release tarball of what is committed
+# XFD_KERNEL=NAME picks another kernel of machine/recipe.toml for any of them.
 
 KDIR ?= /lib/modules/$(shell uname -r)/build
 # The module that load takes; the emulated machine's is `machine prepare module`'s answer.
@@ -31,9 +30,18 @@ export CARGO_TARGET_DIR := $(or $(XFD_CACHE),$(CURDIR)/.cache)/cargo
 # The first build takes a while, and shows it.
 MACHINE = $(need-cargo) cargo run $(if $(wildcard $(CARGO_TARGET_DIR)/release/machine),--quiet) --release --locked --manifest-path machine/Cargo.toml --
 
+.DEFAULT_GOAL := modules
+
+# The comment at the top.
+help:
+	@sed -n '/^#/!q; /SPDX/!s/^# \{0,1\}//p' $(firstword $(MAKEFILE_LIST))
+
 need-cargo = @command -v cargo >/dev/null || { \
 	echo "xfd: no cargo: install Rust 1.85 or later (Debian 13: apt install cargo; else rustup)" >&2; \
 	exit 5; };
+
+# The options of `machine run` and `machine shell`: `machine run --help`.
+OPTIONS ?= --module
 
 modules: need-kdir
 	$(MAKE) -C $(KDIR) M=$(CURDIR) CONFIG_XFD_RUST=m modules
@@ -67,6 +75,13 @@ status:
 
 demo check check-debug check-kernels table bench host deb:
 	$(MACHINE) $@
+
+run:
+	$(if $(strip $(P)),,@echo 'xfd: no program: make run P="PROGRAM ARGS"' >&2; exit 2)
+	$(MACHINE) run $(OPTIONS) $(P)
+
+shell:
+	$(MACHINE) shell $(OPTIONS)
 
 deb-all:
 	$(MACHINE) deb --all
@@ -123,4 +138,5 @@ fuzz: $(TOOLS)/$(FUZZ)
 dist:
 	@packaging/dist.sh $(abspath $(CARGO_TARGET_DIR)/../dist)
 
-.PHONY: deb deb-all dist modules install clean need-kdir load unload status host host-load demo check check-debug check-kernels check-debug-rt check-debug-kcsan table bench check-long check-kvm check-every coverage mutants fuzz
+.PHONY: help run shell demo check check-kvm check-long check-every check-kernels check-debug check-debug-rt check-debug-kcsan
+.PHONY: table bench host host-load deb deb-all load unload status modules install clean need-kdir coverage mutants fuzz dist

@@ -9,7 +9,7 @@ pub fn count(name: &str, output: &str, status: Option<i32>) -> Count {
     let mut count = Count::default();
     for line in output.lines().map(str::trim) {
         if line.starts_with("[OK]") {
-            count.pass();
+            count.pass_of(format!("{name}: {}", line["[OK]".len()..].trim()));
         // err(3) puts the program's name before the message.
         } else if line.contains("[FAIL]") || line.starts_with("Bail out!") || line.starts_with("not ok") {
             count.fail(format!("{name}: {line}"));

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{bail, Result};
 
 use crate::boot::console::Event;
+use crate::boot::debugger::{self, Debugger};
 use crate::boot::{self, Boot, Report};
 use crate::piece::emulator::Emulator;
 use crate::piece::image::{self, Image};
@@ -19,6 +20,7 @@ use crate::piece::project::Project;
 use crate::piece::toolroot::Toolroot;
 use crate::workshop::both;
 use crate::workshop::cache::Piece;
+use crate::workshop::progress::note;
 use crate::workshop::recipe::{self};
 
 /// All that a boot needs.
@@ -29,6 +31,10 @@ pub struct Machine<'a> {
     pub emulator: Emulator,
     /// What names of logs and images end in, beside those of the default kernel.
     pub suffix: String,
+    /// Further lines of the emulator's configuration.
+    pub config: String,
+    /// Where a debugger connects.
+    debugger: Option<Debugger>,
     /// The stock kernel, if it is not the one that is booted.
     stock: Option<Kernel>,
     template: String,
@@ -52,7 +58,15 @@ impl Machine<'_> {
     fn of(project: &Project, root: Toolroot, kernel: Kernel, emulator: Emulator) -> Result<Machine<'_>> {
         let template = image::template(&project.bochs())?;
         let suffix = project.suffix(&kernel);
-        Ok(Machine { project, kernel, emulator, suffix, stock: None, root, template })
+        let (config, debugger, stock) = (String::new(), None, None);
+        Ok(Machine { project, kernel, emulator, suffix, config, debugger, stock, root, template })
+    }
+
+    /// The same machine with a socket for a debugger.
+    pub fn with_debugger(self) -> Result<Self> {
+        let emulator = self.project.emulator_with_debugger(&self.root)?;
+        let debugger = Some(Debugger::prepare(self.project, &self.kernel)?);
+        Ok(Machine { emulator, debugger, ..self })
     }
 
     /// The same machine with another kernel.
@@ -115,15 +129,27 @@ impl Machine<'_> {
             }
         }
         files.content("job/settings", 0o644, settings.text(load));
+        if self.debugger.is_some() {
+            files.content("job/gdb", 0o644, debugger::GUEST);
+        }
         Ok(files)
     }
 
     /// Boots `files`.
-    pub fn boot(&self, files: &Initramfs, how: &How, event: impl FnMut(Event)) -> Result<Report> {
+    pub fn boot(&self, files: &Initramfs, how: &How, mut event: impl FnMut(Event)) -> Result<Report> {
         let name = format!("{}{}", how.name, self.suffix);
-        let fred = how.with.iter().any(|f| f == "fred").then(|| format!("{} fred=on", how.cmdline));
-        let cmdline = fred.as_deref().unwrap_or(how.cmdline);
-        let image = Image::prepare(&self.project.cache, &self.root, &self.kernel, &name, files, cmdline)?;
+        if let Some(debugger) = &self.debugger {
+            note(&format!("the debugger, from another terminal: {}", debugger.line()));
+        }
+        let mut cmdline = how.cmdline.to_owned();
+        if how.with.iter().any(|f| f == "fred") {
+            cmdline.push_str(" fred=on");
+        }
+        if self.debugger.is_some() {
+            // Symbols are where the kernel's image has them.
+            cmdline.push_str(" nokaslr");
+        }
+        let image = Image::prepare(&self.project.cache, &self.root, &self.kernel, &name, files, &cmdline)?;
         let terminal = how.terminal.as_ref().map(|(path, file)| anyhow::Ok((path.clone(), file.try_clone()?)));
         // Two runs at once have logs of their own.
         let (name, _taken) = self.project.cache.free_name(&name)?;
@@ -143,11 +169,20 @@ impl Machine<'_> {
             template: &self.template,
             cpus: how.cpus,
             memory_mib: how.memory_mib,
-            quiet: how.quiet,
+            // A machine that the debugger stopped says nothing.
+            quiet: self.debugger.as_ref().map_or(how.quiet, |_| Duration::MAX),
             total: how.total,
             show_console: how.show_console,
             cpu_more: &cpu_more,
+            config: &self.config,
+            debugger: self.debugger.as_ref().map(Debugger::socket),
             terminal: terminal.transpose()?,
+        };
+        let event = |said| {
+            if let (Event::Sections(sections), Some(debugger)) = (&said, &self.debugger) {
+                debugger.module_is_loaded(sections);
+            }
+            event(said);
         };
         boot::boot(&self.project.cache, &self.emulator, boot, event)
     }

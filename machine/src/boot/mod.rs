@@ -2,6 +2,7 @@
 //! One boot: the emulator as a child, both serial ports, the watchdog.
 
 pub mod console;
+pub mod debugger;
 pub mod installed;
 pub mod klog;
 pub mod linux_guest;
@@ -51,6 +52,10 @@ pub struct Boot<'a> {
     pub show_console: bool,
     /// What is added to the configuration's `cpu` line.
     pub cpu_more: &'a str,
+    /// Further lines of the emulator's configuration.
+    pub config: &'a str,
+    /// The socket for a debugger, if it has one.
+    pub debugger: Option<&'a Path>,
     /// A terminal device to connect the second port with, and its other end; otherwise it is a pipe.
     pub terminal: Option<(PathBuf, File)>,
 }
@@ -100,6 +105,7 @@ pub fn boot(cache: &Cache, emulator: &Emulator, boot: Boot, mut event: impl FnMu
     if output_path.starts_with("/dev") {
         config.push_str(&format!("com2: enabled=1, mode=term, dev={}\n", output_path.display()));
     }
+    config.push_str(boot.config);
     let config_path = scratch.path().join("bochsrc");
     fs::write(&config_path, config)?;
     let log_path = cache.log(&format!("console-{}", boot.name));
@@ -109,6 +115,7 @@ pub fn boot(cache: &Cache, emulator: &Emulator, boot: Boot, mut event: impl FnMu
         Command::new(emulator.program())
             .args(["-q", "-f"])
             .arg(&config_path)
+            .env(debugger::SOCKET, boot.debugger.unwrap_or(Path::new("")))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(File::create(&stderr_path)?),

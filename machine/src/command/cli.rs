@@ -48,10 +48,14 @@ pub enum Command {
     Run(Run),
     /// Open an interactive shell in the machine
     ///
-    /// The test programs are in /tests. `exit` leaves; Ctrl-] switches the machine off at once.
+    /// The test programs are in /tests, and `load` and `unload` load and unload the module. `exit` leaves; Ctrl-] switches
+    /// the machine off at once.
     Shell {
         #[command(flatten)]
         machine: MachineArgs,
+        /// Copy a file or folder of this host to /root, or to DEST; may be repeated
+        #[arg(long, value_name = "SRC[:DEST]")]
+        with: Vec<String>,
     },
     /// Run the tests: those of this host, then the boots of machine/scenarios.toml
     Check {
@@ -159,6 +163,10 @@ pub struct MachineArgs {
         value_parser = cmdline
     )]
     pub cmdline: String,
+    /// Let gdb debug the kernel and the module; prints the command that attaches. `run` waits for it before the program
+    /// starts
+    #[arg(long)]
+    pub gdb: bool,
 }
 
 #[derive(Args)]

@@ -15,6 +15,7 @@ pub mod report;
 pub mod run;
 pub mod shell;
 pub mod table;
+pub mod with;
 
 use anyhow::Result;
 
@@ -45,6 +46,7 @@ pub fn act(command: Command, kernel: Option<&str>) -> Result<u8> {
                 memory_mib: options.machine.memory,
                 module: options.machine.module,
                 cmdline: options.machine.cmdline,
+                debugger: options.machine.gdb,
                 features: options.features,
                 show_console: options.console,
                 timeout: options.timeout,
@@ -52,9 +54,17 @@ pub fn act(command: Command, kernel: Option<&str>) -> Result<u8> {
                 program: options.program,
             },
         ),
-        Command::Shell { machine } => {
-            shell::shell(project, machine.cpus, machine.memory, machine.module, &machine.cmdline)
-        }
+        Command::Shell { machine, with } => shell::shell(
+            project,
+            &shell::Options {
+                cpus: machine.cpus,
+                memory_mib: machine.memory,
+                module: machine.module,
+                cmdline: machine.cmdline,
+                debugger: machine.gdb,
+                with,
+            },
+        ),
         Command::Check { filter, long, kvm, output } => {
             let class = match (long, kvm) {
                 (true, _) => Class::Long,

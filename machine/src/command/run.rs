@@ -22,6 +22,8 @@ pub struct Options {
     pub memory_mib: u32,
     pub module: bool,
     pub cmdline: String,
+    /// The program waits for a debugger.
+    pub debugger: bool,
     /// Features that the CPU has on request.
     pub features: Vec<String>,
     pub show_console: bool,
@@ -45,7 +47,10 @@ pub fn run(project: &Project, options: &Options) -> Result<u8> {
         None if name.contains('/') => bail!("there is no program {name}"),
         None => {}
     }
-    let machine = Machine::prepare(project)?;
+    let mut machine = Machine::prepare(project)?;
+    if options.debugger {
+        machine = machine.with_debugger()?;
+    }
     let (module, path) = match own {
         Some(path) => (options.module.then(|| machine.module(&machine.kernel)).transpose()?, path),
         None => {

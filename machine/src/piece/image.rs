@@ -81,7 +81,9 @@ pub fn words(cmdline: &str) -> Result<Vec<String>> {
         anyhow::bail!("the kernel's command line cannot have the character {c:?}");
     }
     if let Some(c) = cmdline.chars().find(|&c| c == '\\' || c == '\'') {
-        anyhow::bail!("GRUB cannot pass on the character {c} in the kernel's command line; use double quotes to quote");
+        anyhow::bail!(
+            "GRUB cannot pass on the character {c} in the kernel's command line; use double quotes to quote"
+        );
     }
     ensure!(cmdline.matches('"').count() % 2 == 0, "the kernel's command line has a double quote that is not closed");
     ensure!(cmdline.len() <= LONGEST, "the kernel's command line is longer than {LONGEST} bytes");

@@ -1,27 +1,25 @@
 # SPDX-License-Identifier: GPL-2.0
-# make demo        show everything in an emulated AMX machine (sets up everything first)
-# make check       run all tests; ends in `N passed, N failed, N skipped`
-# make check-debug run tests on a kernel with KASAN and lockdep (takes half an hour to build, once)
-# make check-debug-rt  the same with PREEMPT_RT, which is another kernel
-# make check-debug-kcsan  run the boots with several CPUs on a kernel with KCSAN, which is a third kernel
-# make table       compare the stock kernel, the module and this processor, side by side
-# make bench       measure what AMX costs in the kernel, with the C code and with the module, in one boot
-# make check-long  run the long boots (20 minutes and more)
-# make check-every disturb each path at each of its instructions (hours)
-# make check-kernels  run some boots and the table on each kernel in machine/recipe.toml (10 minutes each)
-# make check-kvm   run the boots of `make check` that use virtual machines
-# make coverage    report which lines of rust/xstate its tests reach; fails below 95 %
-# make mutants     mutate rust/xstate and rust/xcomp; fails if no test notices a mutant
-# make fuzz        search for a history that breaks an invariant of rust/xstate, for SECONDS (60)
-# make             build the module for the kernel tree KDIR (default: the running kernel)
-# make host        build the module for the running Debian kernel, and print the command that loads it
-# make host-load   the same, and load it
-# make install load unload status      on a host with AMX
-# make deb         build Debian packages for the running kernel, into .cache/deb
-# make deb-all     the same for each kernel in machine/recipe.toml
-# make docs        build Documentation/ as HTML, into .cache/docs; a warning is an error
-# make dist        make the release tarball of the current commit, reproducibly
-# With XFD_KERNEL=NAME, any of these uses that kernel of machine/recipe.toml instead of the default.
+# In the emulated AMX machine (the first run sets it up: 10 minutes, 4 GB):
+#   make demo             the first use of AMX, shown
+#   make run P="PROG ARGS"  run a program of yours with the module loaded
+#   make shell            look around in it (both take OPTIONS="--cpus 2 --gdb")
+#   make check            all tests; check-kvm only those with virtual machines
+#   make check-long       the boots that take 20 minutes and more
+#   make check-every      disturb each path at each instruction (hours)
+#   make check-kernels    some boots on each kernel of machine/recipe.toml
+#   make check-debug      with KASAN, lockdep; -rt: PREEMPT_RT; -kcsan: data races
+#   make table            answers of stock kernel, module and this CPU, compared
+#   make bench            what AMX costs in the kernel, C code and module
+# On this host:
+#   make host host-load   build the module for the running kernel; and load it
+#   make deb deb-all      Debian packages for it, or for all kernels: .cache/deb
+#   make load unload status  (root) the module of KO=, or what make built
+#   make modules install clean  with the kernel tree of KDIR=
+# For developers:
+#   make coverage mutants fuzz  of rust/xstate and rust/xcomp; SECONDS= of fuzz
+#   make docs             Documentation/ as HTML; a warning is an error
+#   make dist             the release tarball of what is committed
+# XFD_KERNEL=NAME picks another kernel of machine/recipe.toml for any of them.
 
 KDIR ?= /lib/modules/$(shell uname -r)/build
 # The module to load. `machine prepare module` prints the path of the one for the emulated machine.
@@ -36,6 +34,15 @@ export CARGO_TARGET_DIR := $(CACHE)/cargo
 # The first build takes a while, so show its progress.
 MACHINE = @machine/ready.sh && cargo run $$([ ! -x "$$CARGO_TARGET_DIR/release/machine" ] || echo --quiet) \
 	--release --locked --manifest-path machine/Cargo.toml --
+
+.DEFAULT_GOAL := modules
+
+# The comment at the top.
+help:
+	@sed -n '/^#/!q; /SPDX/!s/^# \{0,1\}//p' $(firstword $(MAKEFILE_LIST))
+
+# The options of `machine run` and `machine shell`: `machine run --help`.
+OPTIONS ?= --module
 
 modules: need-kdir
 	$(MAKE) -C $(KDIR) M=$(CURDIR) CONFIG_XFD_RUST=m modules
@@ -72,6 +79,13 @@ status:
 
 demo check check-debug check-kernels table bench host deb docs:
 	$(MACHINE) $@
+
+run:
+	$(if $(strip $(P)),,@echo 'xfd: no program: make run P="PROGRAM ARGS"' >&2; exit 2)
+	$(MACHINE) run $(OPTIONS) $(P)
+
+shell:
+	$(MACHINE) shell $(OPTIONS)
 
 deb-all:
 	$(MACHINE) deb --all
@@ -133,4 +147,5 @@ fuzz:
 dist:
 	@packaging/dist.sh "$${TOOLS%/tools}"/dist
 
-.PHONY: docs deb deb-all dist modules install clean need-kdir load unload status host host-load demo check check-debug check-kernels check-debug-rt check-debug-kcsan table bench check-long check-kvm check-every coverage mutants fuzz
+.PHONY: help run shell demo check check-kvm check-long check-every check-kernels check-debug check-debug-rt check-debug-kcsan
+.PHONY: table bench host host-load deb deb-all load unload status modules install clean need-kdir coverage mutants fuzz docs dist

@@ -6,7 +6,7 @@
 TRACING=/sys/kernel/tracing
 EVENT=$TRACING/events/xfd/xfd_first_use
 
-plan 7
+plan 8
 is_loaded || bail_out "the module is not loaded"
 first_uses=$(counter first_uses)
 denied=$(counter denied)
@@ -50,4 +50,12 @@ check "served_keeps_supervisor_components" same "of $served served" "$served" \
 refused=$(events_with verdict=sigill)
 check "refused_is_left_as_it_was" same "of $refused refused" "$refused" \
 	"$(events_with verdict=sigill size_before=2560 size_after=2560 xfd_after=0x40000)"
+
+# Its probe must not take the user's trace with it.
+marker_stays() {
+	echo "marker of $$" >$TRACING/trace_marker
+	XFD_MODULE=1 "$HERE/amx_matmul" || return
+	grep -q "marker of $$" $TRACING/trace && [ -z "$(ls $TRACING/instances)" ] && ! grep xfd_selftest $TRACING/kprobe_events
+}
+check "amx_matmul_leaves_the_trace" marker_stays
 finish

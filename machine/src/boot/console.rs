@@ -34,6 +34,8 @@ pub enum Event {
     End(String, i32),
     /// Memory areas of the size of an enlarged fpstate, before and after.
     Areas(u64, u64),
+    /// Where a module's sections are, for a debugger: the module's file, then NAME=ADDRESS of each.
+    Sections(String),
     /// All is done; power-off follows.
     Done,
     /// A record that is not known.
@@ -131,6 +133,7 @@ pub fn record(record: &str) -> Event {
             (Ok(before), Ok(after)) => Event::Areas(before, after),
             _ => Event::Unknown(record.into()),
         },
+        ("sections", _) => Event::Sections(rest.into()),
         ("done", _) => Event::Done,
         _ => Event::Unknown(record.into()),
     }

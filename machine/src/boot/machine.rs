@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{bail, Context, Result};
 
 use crate::boot::console::Event;
+use crate::boot::debugger::{self, Debugger};
 use crate::boot::{self, verdict, Boot, Feed, From, Report};
 use crate::piece::emulator::Emulator;
 use crate::piece::image::{self, Image};
@@ -21,7 +22,7 @@ use crate::piece::toolroot::Toolroot;
 use crate::workshop::both;
 use crate::workshop::cache::Piece;
 use crate::workshop::key::Key;
-use crate::workshop::progress::Step;
+use crate::workshop::progress::{note, Step};
 use crate::workshop::recipe::{self};
 
 /// In a saved machine's folder: the milliseconds that it took to come so far.
@@ -39,6 +40,10 @@ pub struct Machine<'a> {
     pub emulator: Emulator,
     /// What names of logs and images end in, beside those of the default kernel.
     pub suffix: String,
+    /// Further lines of the emulator's configuration.
+    pub config: String,
+    /// Where a debugger connects.
+    debugger: Option<Debugger>,
     /// The stock kernel, if it is not the one that is booted.
     stock: Option<Kernel>,
     template: String,
@@ -62,7 +67,15 @@ impl Machine<'_> {
     fn of(project: &Project, root: Toolroot, kernel: Kernel, emulator: Emulator) -> Result<Machine<'_>> {
         let template = image::template(&project.bochs())?;
         let suffix = project.suffix(&kernel);
-        Ok(Machine { project, kernel, emulator, suffix, stock: None, root, template })
+        let (config, debugger, stock) = (String::new(), None, None);
+        Ok(Machine { project, kernel, emulator, suffix, config, debugger, stock, root, template })
+    }
+
+    /// The same machine with a socket for a debugger.
+    pub fn with_debugger(self) -> Result<Self> {
+        let emulator = self.project.emulator_with_debugger(&self.root)?;
+        let debugger = Some(Debugger::prepare(self.project, &self.kernel)?);
+        Ok(Machine { emulator, debugger, ..self })
     }
 
     /// The same machine with another kernel.
@@ -128,6 +141,9 @@ impl Machine<'_> {
             files.file("bin/agent", &self.project.agent(&self.root)?.program())?;
         }
         files.content("job/settings", 0o644, settings.text(load));
+        if self.debugger.is_some() {
+            files.content("job/gdb", 0o644, debugger::GUEST);
+        }
         Ok(files)
     }
 
@@ -190,10 +206,15 @@ impl Machine<'_> {
         let name = format!("{}{}", how.name, self.suffix);
         let fred = how.with.iter().any(|f| f == "fred").then(|| format!("{} fred=on", how.cmdline));
         let cmdline = fred.as_deref().unwrap_or(how.cmdline);
+        // Symbols are where the kernel's image has them.
+        let cmdline = if self.debugger.is_some() { &format!("{cmdline} nokaslr") } else { cmdline };
         Image::prepare(&self.project.cache, &self.root, &self.kernel, &name, files, cmdline)
     }
 
-    fn start(&self, begin: Begin, how: &How, event: impl FnMut(Event)) -> Result<Report> {
+    fn start(&self, begin: Begin, how: &How, mut event: impl FnMut(Event)) -> Result<Report> {
+        if let Some(debugger) = &self.debugger {
+            note(&format!("the debugger, from another terminal: {}", debugger.line()));
+        }
         let terminal = how.terminal.as_ref().map(|(path, file)| anyhow::Ok((path.clone(), file.try_clone()?)));
         // Two runs at once have logs of their own.
         let (name, _taken) = self.project.cache.free_name(&format!("{}{}", how.name, self.suffix))?;
@@ -215,12 +236,21 @@ impl Machine<'_> {
             template: &self.template,
             cpus: how.cpus,
             memory_mib: how.memory_mib,
-            quiet: how.quiet,
+            // A machine that the debugger stopped says nothing.
+            quiet: self.debugger.as_ref().map_or(how.quiet, |_| Duration::MAX),
             total: how.total,
             show_console: how.show_console,
             cpu_more: &cpu_more,
             cpu_file: &msrs,
+            config: &self.config,
+            debugger: self.debugger.as_ref().map(Debugger::socket),
             terminal: terminal.transpose()?,
+        };
+        let event = |said| {
+            if let (Event::Sections(sections), Some(debugger)) = (&said, &self.debugger) {
+                debugger.module_is_loaded(sections);
+            }
+            event(said);
         };
         boot::boot(&self.project.cache, &self.emulator, boot, event)
     }

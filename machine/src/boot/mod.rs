@@ -3,6 +3,7 @@
 
 pub mod channel;
 pub mod console;
+pub mod debugger;
 pub mod installed;
 pub mod klog;
 pub mod linux_guest;
@@ -66,6 +67,10 @@ pub struct Boot<'a> {
     pub feed: Option<Feed>,
     /// A further file that `cpu_more` names, without its folder.
     pub cpu_file: &'a Path,
+    /// Further lines of the emulator's configuration.
+    pub config: &'a str,
+    /// The socket for a debugger, if it has one.
+    pub debugger: Option<&'a Path>,
     /// A terminal device to connect the second port with, and its other end; otherwise it is a pipe.
     pub terminal: Option<(PathBuf, File)>,
 }
@@ -134,6 +139,7 @@ pub fn boot(cache: &Cache, emulator: &Emulator, boot: Boot, mut event: impl FnMu
     if output_path.starts_with("/dev") {
         config.push_str(&format!("com2: enabled=1, mode=term, dev={}\n", output_path.display()));
     }
+    config.push_str(boot.config);
     let begin = begin(scratch.path(), &boot.from, &config)?;
     let log_path = cache.log(&format!("console-{}", boot.name));
     let mut log = File::create(&log_path).with_context(|| format!("cannot create {}", log_path.display()))?;
@@ -146,6 +152,7 @@ pub fn boot(cache: &Cache, emulator: &Emulator, boot: Boot, mut event: impl FnMu
             .env("BOCHS_OUTPUT", &channel_path)
             .envs(boot.save.map(|folder| ("BOCHS_SAVE", folder)))
             .current_dir(scratch.path())
+            .env(debugger::SOCKET, boot.debugger.unwrap_or(Path::new("")))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(File::create(&stderr_path)?),

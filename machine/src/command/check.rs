@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `machine check`: the host's tests, then the boots of `scenarios.toml`, then the count.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{bail, Result};
@@ -11,6 +12,7 @@ use crate::command::check_packages;
 use crate::command::check_run;
 use crate::command::docs;
 use crate::command::host_tests;
+use crate::command::report::Output;
 use crate::command::table;
 use crate::judge::every;
 use crate::judge::scenario::{self, Class, Debug, Scenario, Scenarios};
@@ -22,16 +24,31 @@ use crate::workshop::count::Count;
 use crate::workshop::progress::note;
 
 /// A line of the summary.
+#[derive(Clone)]
 pub struct Row {
     pub name: String,
     pub count: Count,
     pub time: Duration,
+    /// What each of its programs printed, and how long it ran.
+    pub programs: BTreeMap<String, (Vec<u8>, Option<Duration>)>,
 }
 
 impl Row {
+    /// Without programs.
+    pub fn new(name: impl Into<String>, count: Count, time: Duration) -> Row {
+        Row { name: name.into(), count, time, programs: BTreeMap::new() }
+    }
+
     /// Of a boot on this machine.
-    pub fn of(machine: &Machine, trial: Trial) -> Row {
-        Row { name: format!("{}{}", trial.name, machine.suffix), count: trial.count, time: trial.time }
+    pub fn of(machine: &Machine, mut trial: Trial) -> Row {
+        let programs = trial.tests.into_iter().map(|(name, (output, _))| {
+            let time = trial.times.remove(&name);
+            (name, (output, time))
+        });
+        Row {
+            programs: programs.collect(),
+            ..Row::new(format!("{}{}", trial.name, machine.suffix), trial.count, trial.time)
+        }
     }
 }
 
@@ -41,14 +58,15 @@ impl Row {
 /// # Returns
 ///
 /// 0 if something ran and nothing failed, else 1.
-pub fn check(project: &Project, filter: Option<&str>, class: Class) -> Result<u8> {
+pub fn check(project: &Project, filter: Option<&str>, class: Class, output: &Output) -> Result<u8> {
+    output.can_be_written()?;
     let scenarios = scenario::read(&project.dir.join("machine/scenarios.toml"))?;
     let wanted = |name: &str| filter.is_none_or(|f| name.contains(f));
     let mut rows = Vec::new();
     for name in host_tests::CRATES.iter().filter(|name| class == Class::Usual && wanted(&format!("host:{name}"))) {
         let start = Instant::now();
         let count = host_tests::run(&project.cache, &project.dir, name)?;
-        rows.push(Row { name: format!("host: {name}"), count, time: start.elapsed() });
+        rows.push(Row::new(format!("host: {name}"), count, start.elapsed()));
     }
     type Check = fn(&Project) -> Result<Count>;
     let more: [(_, _, Check); 4] = [
@@ -60,7 +78,7 @@ pub fn check(project: &Project, filter: Option<&str>, class: Class) -> Result<u8
     for (name, _, check) in more.iter().filter(|(name, of, _)| *of == class && wanted(&format!("host:{name}"))) {
         let start = Instant::now();
         let count = check(project)?;
-        rows.push(Row { name: format!("host: {name}"), count, time: start.elapsed() });
+        rows.push(Row::new(format!("host: {name}"), count, start.elapsed()));
     }
     let asked = |s: &Scenario| s.debug != Debug::Only && s.is_of(class) && wanted(&s.name);
     let boots: Vec<_> = scenarios.boots.iter().filter(|s| asked(s)).collect();
@@ -77,7 +95,7 @@ pub fn check(project: &Project, filter: Option<&str>, class: Class) -> Result<u8
         let host = compared.then(|| silicon::run(&project.cache, &programs, &suites)).transpose()?;
         if let Some(host) = &host {
             let count = host.count.clone();
-            rows.push(Row { name: "host: this processor".into(), count, time: start.elapsed() });
+            rows.push(Row::new("host: this processor", count, start.elapsed()));
         }
         let trials = trial::run_all(&machine, module.as_ref(), &programs, &boots)?;
         if let Some(host) = &host {
@@ -110,7 +128,7 @@ pub fn check(project: &Project, filter: Option<&str>, class: Class) -> Result<u8
                         true => count.skip(error.to_string()),
                         false => count.fail(format!("{error:#}")),
                     }
-                    rows.push(Row { name: "on another series".into(), count, time: Duration::ZERO });
+                    rows.push(Row::new("on another series", count, Duration::ZERO));
                 }
             }
         }
@@ -118,6 +136,7 @@ pub fn check(project: &Project, filter: Option<&str>, class: Class) -> Result<u8
     if rows.is_empty() {
         bail!("nothing is called like {}", filter.unwrap_or_default());
     }
+    output.write(&rows)?;
     Ok(summary(&rows))
 }
 
@@ -146,20 +165,20 @@ pub fn on_another_kernel(machine: &Machine, scenarios: &Scenarios, boots: &[&Sce
     let read = (relied_on.count.passed, relied_on.count.failed);
     rows.insert(0, relied_on);
     if compared.is_some() {
-        rows.insert(0, Row { name: format!("three columns{}", machine.suffix), count, time: Duration::ZERO });
+        rows.insert(0, Row::new(format!("three columns{}", machine.suffix), count, Duration::ZERO));
     }
     Ok(OnKernel { rows, read, compared })
 }
 
 fn relied_on(machine: &Machine) -> Result<Row> {
     let count = machine.project.relied_on(&machine.kernel)?;
-    Ok(Row { name: format!("bodies that were read{}", machine.suffix), count, time: Duration::ZERO })
+    Ok(Row::new(format!("bodies that were read{}", machine.suffix), count, Duration::ZERO))
 }
 
 fn columns(machine: &Machine, scenarios: &Scenarios, trials: &[Trial], host: &Host) -> Result<Row> {
     let compared = table::compare(machine, scenarios, trials, host)?;
     note(&format!("three columns: {}", compared.summary()));
-    Ok(Row { name: "three columns".into(), count: compared.count(), time: Duration::ZERO })
+    Ok(Row::new("three columns", compared.count(), Duration::ZERO))
 }
 
 /// Prints remarks, table and last line.
@@ -175,7 +194,7 @@ pub fn summary(rows: &[Row]) -> u8 {
     for row in rows {
         let Count { passed, failed, skipped, .. } = row.count;
         println!("{:<32} {passed:>7} {failed:>7} {skipped:>8} {:>6}", row.name, row.time.as_secs());
-        total.add(Count { remarks: Vec::new(), ..row.count.clone() });
+        total.add(Count { passed, failed, skipped, ..Count::default() });
     }
     println!("\n{} passed, {} failed, {} skipped", total.passed, total.failed, total.skipped);
     if total.failed == 0 && total.passed > 0 {
@@ -191,7 +210,7 @@ mod tests {
 
     #[test]
     fn no_pass_is_no_success() {
-        let row = |count| Row { name: "r".into(), count, time: Duration::ZERO };
+        let row = |count| Row::new("r", count, Duration::ZERO);
         let skipped = Count { skipped: 1, ..Count::default() };
         assert_eq!(summary(&[row(skipped)]), verdict::FAIL);
         assert_eq!(summary(&[row(Count { passed: 1, failed: 1, ..Count::default() })]), verdict::FAIL);

@@ -5,6 +5,7 @@ use anyhow::{bail, Result};
 
 use crate::boot::machine::Machine;
 use crate::command::check::{summary, Row};
+use crate::command::report::Output;
 use crate::judge::scenario::{self, Debug, Scenario, Test};
 use crate::judge::trial;
 use crate::piece::kernel::debug::Kind;
@@ -23,7 +24,8 @@ const LIVEPATCH_ON_RT: &str = "at klp_check_and_switch_task";
 /// # Returns
 ///
 /// 0 if something ran and nothing failed, else 1.
-pub fn check(project: &Project, filter: Option<&str>, kind: Kind) -> Result<u8> {
+pub fn check(project: &Project, filter: Option<&str>, kind: Kind, output: &Output) -> Result<u8> {
+    output.can_be_written()?;
     let scenarios = scenario::read(&project.dir.join("machine/scenarios.toml"))?;
     let boots = scenarios.boots.into_iter().filter(|boot| is_for(boot, kind)).map(|boot| on_debug_kernel(boot, kind));
     let boots: Vec<_> = boots.filter(|boot| filter.is_none_or(|f| boot.name.contains(f))).collect();
@@ -33,7 +35,9 @@ pub fn check(project: &Project, filter: Option<&str>, kind: Kind) -> Result<u8> 
     let machine = Machine::prepare_debug(project, kind)?;
     let (module, programs): (_, Programs) = machine.module_and_programs(true)?;
     let trials = trial::run_all(&machine, module.as_ref(), &programs, &boots.iter().collect::<Vec<_>>())?;
-    Ok(summary(&trials.into_iter().map(|trial| Row::of(&machine, trial)).collect::<Vec<_>>()))
+    let rows: Vec<_> = trials.into_iter().map(|trial| Row::of(&machine, trial)).collect();
+    output.write(&rows)?;
+    Ok(summary(&rows))
 }
 
 fn is_for(boot: &Scenario, kind: Kind) -> bool {

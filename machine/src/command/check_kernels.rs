@@ -2,12 +2,14 @@
 //! `machine check-kernels`: the boots that are for every kernel, on each that the recipe names.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use anyhow::{bail, Result};
 
 use crate::boot::machine::Machine;
 use crate::boot::verdict;
-use crate::command::check::{self, OnKernel};
+use crate::command::check::{self, OnKernel, Row};
+use crate::command::report::Output;
 use crate::judge::scenario::{self, Scenario};
 use crate::piece::kernel::NotInArchive;
 use crate::piece::project::Project;
@@ -31,7 +33,8 @@ enum Found {
 /// # Returns
 ///
 /// 0 if something ran and nothing failed, else 1.
-pub fn check(project: &Project, filter: Option<&str>) -> Result<u8> {
+pub fn check(project: &Project, filter: Option<&str>, output: &Output) -> Result<u8> {
+    output.can_be_written()?;
     project.refuse_kernel("check-kernels")?;
     let scenarios = scenario::read(&project.dir.join("machine/scenarios.toml"))?;
     let boots: Vec<_> = scenarios.boots.iter().filter(|boot| boot.every_kernel).collect();
@@ -53,6 +56,7 @@ pub fn check(project: &Project, filter: Option<&str>) -> Result<u8> {
     if found.is_empty() {
         bail!("no kernel is called like {}", filter.unwrap_or_default());
     }
+    output.write(&suites(&found))?;
     let (mut ran, mut failed) = (false, false);
     println!();
     for (_, found) in &found {
@@ -71,6 +75,24 @@ pub fn check(project: &Project, filter: Option<&str>) -> Result<u8> {
         println!("{}", line(name, found, &boots));
     }
     Ok(if ran && !failed { verdict::PASS } else { verdict::FAIL })
+}
+
+/// What ran on each kernel; a kernel that could not be tried is a suite with one test.
+fn suites(found: &[(&str, Found)]) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for (name, found) in found {
+        let mut count = Count::default();
+        match found {
+            Found::Ran { on, .. } => {
+                rows.extend(on.rows.iter().map(|row| Row { name: format!("{name}: {}", row.name), ..row.clone() }));
+                continue;
+            }
+            Found::Left(why) => count.skip(why.clone()),
+            Found::Broken(why) => count.fail(why.clone()),
+        }
+        rows.push(Row::new(*name, count, Duration::ZERO));
+    }
+    rows
 }
 
 fn heading(boots: &[&Scenario]) -> String {

@@ -5,29 +5,33 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-/// Prepares, boots and tests the emulated AMX machine
+use crate::command::report::Output;
+use crate::piece::image::words;
+
+/// Prepares, boots and tests an emulated machine with AMX
 #[derive(Parser)]
 #[command(
     version,
+    max_term_width = 100,
     after_help = "Exit status:\n  \
-    0  passed\n  \
+    0  all tests passed\n  \
     1  a test failed\n  \
     2  wrong usage\n  \
-    3  the kernel said WARN, BUG, Oops or panic, or the machine stopped by itself\n  \
-    4  hang: nothing came, or it was not done, within the time given\n  \
-    5  a piece could not be prepared, or the machine did not start\n\
-    `run` and `shell` end with the status of the program (128 + N: by signal N), and with 203, 204 or 205 in \
-    place of 3, 4 or 5.\n\n\
+    3  the kernel reported a WARN, BUG, Oops or panic, or the emulator stopped on its own\n  \
+    4  the machine hung: no output, or not finished within the time limit\n  \
+    5  a component could not be prepared, or the machine did not start\n\
+    `run` and `shell` exit with the program's own status (128 + N if signal N killed it), and with 203, 204 or \
+    205 instead of 3, 4 or 5.\n\n\
     Environment:\n  \
-    XFD_KERNEL  the same as --kernel\n  \
-    XFD_SIGN_KEY, XFD_SIGN_CERT  what signs the modules of `host` and `deb`\n  \
-    XFD_CACHE   folder for everything generated (default: .cache in the checkout)\n  \
-    XFD_EXPIRED package lists that have expired are taken (a snapshot); signatures are checked all the same\n  \
-    XFD_MIRROR  Debian mirror (default: the host's own on Debian, else mmdebstrap's)"
+    XFD_KERNEL   same as --kernel\n  \
+    XFD_CACHE    folder for everything that is generated (default: .cache in the checkout)\n  \
+    XFD_MIRROR   Debian mirror (default: the one this host uses)\n  \
+    XFD_EXPIRED  accept expired package lists, as of a snapshot; signatures are still checked\n  \
+    XFD_SIGN_KEY, XFD_SIGN_CERT  key and certificate that sign the modules of `host` and `deb`"
 )]
 pub struct Cli {
-    /// Which stock kernel of machine/recipe.toml, or `newest` for one that is newer than they are [default: the first
-    /// that the archive has]
+    /// Kernel to use: a name from machine/recipe.toml, or `newest` for the newest series in the archive [default: the
+    /// first one that the archive has]
     #[arg(long, global = true, env = "XFD_KERNEL", hide_env = true, value_name = "NAME")]
     pub kernel: Option<String>,
     #[command(subcommand)]
@@ -36,77 +40,91 @@ pub struct Cli {
 
 #[derive(Clone, Subcommand)]
 pub enum Command {
-    /// Prepare the pieces, or one of them with what it needs and print its path; nothing is made twice
-    Prepare { piece: Option<PieceName> },
-    /// Run the module's make in the toolchain root against the prepared kernel tree
+    /// Boot the machine and show the first use of AMX
+    Demo,
+    /// Run a program or script of this host in the machine
+    ///
+    /// The program's shared libraries are copied along. The exit status is the program's.
+    Run(Run),
+    /// Open an interactive shell in the machine
+    ///
+    /// The test programs are in /tests, and `load` and `unload` load and unload the module. `exit` leaves; Ctrl-] switches
+    /// the machine off at once.
+    Shell {
+        #[command(flatten)]
+        machine: MachineArgs,
+        /// Copy a file or folder of this host to /root, or to DEST; may be repeated
+        #[arg(long, value_name = "SRC[:DEST]")]
+        with: Vec<String>,
+    },
+    /// Run the tests: those of this host, then the boots of machine/scenarios.toml
+    Check {
+        /// Only boots with TEXT in their name (host tests are called host:CRATE)
+        #[arg(long, value_name = "TEXT")]
+        filter: Option<String>,
+        /// Only the boots that take long; no other run includes them
+        #[arg(long)]
+        long: bool,
+        /// Only the boots that run virtual machines in the machine
+        #[arg(long, conflicts_with = "long")]
+        kvm: bool,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Run the boots meant for a debug kernel: KASAN, lockdep and more (its first build takes half an hour)
+    CheckDebug {
+        /// Only boots with TEXT in their name
+        #[arg(long, value_name = "TEXT")]
+        filter: Option<String>,
+        /// Use the debug kernel with PREEMPT_RT
+        #[arg(long)]
+        rt: bool,
+        /// Use the debug kernel with KCSAN, and only the boots with several CPUs
+        #[arg(long, conflicts_with = "rt")]
+        kcsan: bool,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Run some boots and compare the answers on each kernel of machine/recipe.toml
+    CheckKernels {
+        /// Only kernels with TEXT in their name
+        #[arg(long, value_name = "TEXT")]
+        filter: Option<String>,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Show the answers of the stock kernel, the module and this host's processor side by side
+    Table,
+    /// Count what AMX costs in the kernel, with the C code and with the module, in one boot
+    Bench,
+    /// Prepare everything, or one component with what it needs; print where it is
+    Prepare { component: Option<PieceName> },
+    /// Run the module's make in the toolchain root, against the prepared kernel tree
     Make {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
-    /// Run a program or script in the machine, with its libraries
-    Run(Run),
-    /// An interactive shell in the machine
-    Shell {
-        #[command(flatten)]
-        machine: MachineArgs,
-    },
-    /// The host's tests, then the boots of machine/scenarios.toml
-    Check {
-        /// Only what has this in its name (crates are called host:NAME)
-        #[arg(long)]
-        filter: Option<String>,
-        /// Only the boots that take long, which are not run otherwise
-        #[arg(long)]
-        long: bool,
-        /// Only the boots with virtual machines in the machine
-        #[arg(long, conflicts_with = "long")]
-        kvm: bool,
-    },
-    /// The boots that are for it, on a kernel with KASAN, lockdep and more (builds it first: half an hour)
-    CheckDebug {
-        /// Only what has this in its name
-        #[arg(long)]
-        filter: Option<String>,
-        /// The kernel with PREEMPT_RT and its boots
-        #[arg(long)]
-        rt: bool,
-        /// The kernel with KCSAN, and the boots with more than one CPU
-        #[arg(long, conflicts_with = "rt")]
-        kcsan: bool,
-    },
-    /// Build the module for the kernel that runs on this host, and say the line that loads it
+    /// Build the module for the kernel that runs on this host, and print the command that loads it
     Host {
-        /// For this release (uname -r), not the one that runs
+        /// Build for this release (`uname -r`) instead of the running kernel's
         #[arg(long)]
         release: Option<String>,
         /// Load it
         #[arg(long)]
         load: bool,
-        /// Load it even if the kernel differs where the module stands on it, and nobody has read that
+        /// Load it even if nobody has reviewed the functions in which this kernel differs
         #[arg(long, requires = "load")]
         unread: bool,
     },
-    /// Build Debian packages: the module for the kernel that runs on this host, or that of --kernel; tools; source for DKMS
+    /// Build Debian packages: the module for the running kernel (or that of --kernel), the tools, the DKMS source
     Deb {
-        /// For this release (uname -r), not the one that runs
+        /// Build for this release (`uname -r`) instead of the running kernel's
         #[arg(long)]
         release: Option<String>,
-        /// For each kernel of machine/recipe.toml
+        /// Build for every kernel of machine/recipe.toml
         #[arg(long, conflicts_with = "release")]
         all: bool,
     },
-    /// On each kernel of machine/recipe.toml: what the module is built from, its boots and the table
-    CheckKernels {
-        /// Only kernels with this in their name
-        #[arg(long)]
-        filter: Option<String>,
-    },
-    /// What the suites answer on the stock kernel, with the module and on this processor, side by side
-    Table,
-    /// Count what AMX costs in the kernel, by the C code and by the module, in one boot
-    Bench,
-    /// Show the first use of AMX, handled by the module
-    Demo,
     /// Build Documentation/ with Sphinx into the cache's folder `docs`; a warning is an error
     Docs,
     /// Remove what was prepared, all of it or these pieces, and say how much room that gives; the next command makes again
@@ -126,58 +144,86 @@ pub enum Command {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum PieceName {
+    /// The Debian system with the compilers
     Toolchain,
+    /// The stock kernel and its prepared source tree
     Kernel,
+    /// Bochs with our patches
     Emulator,
+    /// xfd.ko, and the modules that tests load
     Module,
+    /// The test programs
     Programs,
 }
 
 #[derive(Args, Clone)]
+#[command(next_help_heading = "Machine")]
 pub struct MachineArgs {
-    /// Processors, 1 to 4
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=4))]
+    /// Number of CPUs, 1 to 4
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=4))]
     pub cpus: u8,
-    /// Memory in MiB
-    #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u32).range(256..=3072))]
+    /// Memory in MiB, 256 to 2048 (the emulator's limit)
+    #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(256..=2048))]
     pub memory: u32,
-    /// Load the module before and unload it after
+    /// Load the module at the beginning, and unload it at the end
     #[arg(long)]
     pub module: bool,
-    /// Add to the kernel's command line
-    #[arg(long, default_value = "", allow_hyphen_values = true)]
+    /// Append to the kernel's command line; double quotes keep a value with spaces together
+    #[arg(
+        long,
+        value_name = "WORDS",
+        default_value = "",
+        hide_default_value = true,
+        allow_hyphen_values = true,
+        value_parser = cmdline
+    )]
     pub cmdline: String,
+    /// Let gdb debug the kernel and the module; prints the command that attaches. `run` waits for it before the program
+    /// starts
+    #[arg(long)]
+    pub gdb: bool,
 }
 
 #[derive(Args, Clone)]
 pub struct Run {
     #[command(flatten)]
     pub machine: MachineArgs,
-    /// On a CPU with this feature: FRED, which the kernel then uses; a state component that no kernel knows; or AMX
-    /// without a part of it, as some hypervisors show it
-    #[arg(long = "feature", value_parser = ["fred", "component20", "no_palettes", "no_tile_state", "no_xfd"])]
+    /// Give the CPU a feature: `fred`, which the kernel then uses; `component20`, a state component that no kernel
+    /// knows; or AMX with a part missing, as some hypervisors show it; may be repeated
+    #[arg(
+        long = "feature",
+        value_name = "FEATURE",
+        help_heading = "Machine",
+        value_parser = ["fred", "component20", "no_palettes", "no_tile_state", "no_xfd"]
+    )]
     pub features: Vec<String>,
-    /// Show the kernel console on stderr
-    #[arg(long)]
+    /// Show the kernel's console on stderr
+    #[arg(long, help_heading = "Program")]
     pub console: bool,
-    /// Stop the machine after so many seconds (default: after 600 s without output)
-    #[arg(long)]
+    /// Stop the machine after SECONDS [default: after 600 s without output]
+    #[arg(long, value_name = "SECONDS", help_heading = "Program", value_parser = clap::value_parser!(u64).range(1..))]
     pub timeout: Option<u64>,
-    /// Boot the machine; otherwise a machine goes on that was saved when it had booted, if it is an ordinary one
-    #[arg(long)]
+    /// Boot instead of continuing from a saved machine
+    #[arg(long, help_heading = "Machine")]
     pub boot: bool,
-    /// Copy a file or folder into the program's working directory, under its own name or as DEST
-    #[arg(long, value_name = "SRC[:DEST]")]
+    /// Copy a file or folder to the program's working directory, or to DEST; may be repeated
+    #[arg(long, help_heading = "Program", value_name = "SRC[:DEST]")]
     pub with: Vec<String>,
-    /// Set an environment variable, or pass the one that is set here
-    #[arg(long = "env", value_name = "NAME[=VALUE]")]
+    /// Set an environment variable, or pass on its value; may be repeated
+    #[arg(long = "env", help_heading = "Program", value_name = "NAME[=VALUE]")]
     pub environment: Vec<String>,
-    /// Copy what the program wrote in its working directory into this folder
-    #[arg(long, value_name = "FOLDER")]
+    /// Copy the files that the program wrote in its working directory to this folder
+    #[arg(long, help_heading = "Program", value_name = "FOLDER")]
     pub out: Option<PathBuf>,
-    /// A path, a name in PATH, or the name of a test program; and its arguments
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+    /// A path, a command in PATH, or the name of a test program, followed by its arguments
+    #[arg(help_heading = "Arguments", trailing_var_arg = true, allow_hyphen_values = true, required = true)]
     pub program: Vec<String>,
+}
+
+/// A command line that reaches the kernel as it is.
+fn cmdline(text: &str) -> anyhow::Result<String> {
+    words(text)?;
+    Ok(text.to_owned())
 }
 
 #[cfg(test)]
@@ -198,8 +244,21 @@ mod tests {
     }
 
     #[test]
-    fn five_cpus_are_wrong_usage() {
-        let e = Cli::try_parse_from(["machine", "shell", "--cpus", "5"]).err().unwrap();
-        assert_eq!(e.exit_code(), i32::from(crate::boot::verdict::USAGE));
+    fn what_cannot_boot_is_wrong_usage() {
+        let odd = [
+            ["--cpus", "5"],
+            ["--memory", "2049"],
+            ["--memory", "255"],
+            ["--timeout", "0"],
+            ["--cmdline", "a\nb"],
+            ["--cmdline", "it's"],
+        ];
+        for args in odd {
+            let e = Cli::try_parse_from(["machine", "run", args[0], args[1], "prog"]).err().unwrap();
+            assert_eq!(e.exit_code(), i32::from(crate::boot::verdict::USAGE), "{args:?}");
+            assert!(e.to_string().contains(args[0]), "{e}");
+        }
+        let good = ["machine", "run", "--memory", "2048", "--timeout", "1", "--cmdline", "-a;$b \"c d\"", "prog"];
+        assert!(Cli::try_parse_from(good).is_ok());
     }
 }

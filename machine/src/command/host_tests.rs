@@ -8,7 +8,7 @@ use anyhow::Result;
 
 use crate::workshop::cache::Cache;
 use crate::workshop::child::{require, Log};
-use crate::workshop::count::Count;
+use crate::workshop::count::{Case, Count, Outcome};
 use crate::workshop::progress::Step;
 
 /// The crates with host tests.
@@ -42,6 +42,8 @@ fn count(name: &str, text: &str) -> Count {
         if line.starts_with("test result: ") {
             summaries += 1;
             count.passed += number_before(line, " passed");
+        } else if let Some(test) = line.strip_prefix("test ").and_then(|l| l.strip_suffix(" ... ok")) {
+            count.cases.push(Case { name: format!("{name}: {test}"), outcome: Outcome::Passed });
         } else if let Some(test) = line.strip_prefix("test ").and_then(|l| l.strip_suffix(" ... FAILED")) {
             count.fail(format!("{name}: {test}"));
         } else if let Some((test, why)) = line.strip_prefix("test ").and_then(|l| l.split_once(" ... ignored")) {

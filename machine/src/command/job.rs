@@ -4,12 +4,13 @@
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::{symlink, PermissionsExt};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Component, Path};
 
 use anyhow::{bail, ensure, Context, Result};
 use cpio::newc;
 
 use crate::boot::machine::quote;
+use crate::command::with;
 use crate::piece::initramfs::Initramfs;
 use crate::piece::programs::brought::{self, Start};
 
@@ -24,7 +25,7 @@ const TYPE: u32 = 0o170000;
 pub struct Job<'a> {
     pub program: &'a Path,
     pub arguments: &'a [String],
-    /// `SRC` or `SRC:DEST`, below the working directory.
+    /// `SRC[:DEST]`, relative to the working directory.
     pub with: &'a [String],
     /// `NAME=VALUE`, or `NAME` for the value that it has here.
     pub environment: &'a [String],
@@ -44,10 +45,7 @@ impl Job<'_> {
         let at = format!("{WORK}/{name}");
         let start = brought::bring(self.program, &at, &mut files)?;
         for with in self.with {
-            let (source, to) = source_and_place(with)?;
-            let to = format!("{WORK}/{}", to.display());
-            ensure!(!files.has(&to), "--with {with}: the guest has a file of that name already");
-            files.copy(&to, &source)?;
+            with::add(&mut files, with, WORK)?;
         }
         files.restored_now()?;
         if self.collects {
@@ -85,22 +83,6 @@ impl Job<'_> {
         script.push_str(&format!("exec {}\n", words.join(" ")));
         Ok(script)
     }
-}
-
-/// Of `SRC[:DEST]`; DEST is below the working directory, and the last part of SRC if there is none.
-fn source_and_place(with: &str) -> Result<(PathBuf, PathBuf)> {
-    // A path may have a colon in it.
-    let (source, place) = match with.rsplit_once(':') {
-        Some((source, place)) if !Path::new(with).exists() => (source, Some(place)),
-        _ => (with, None),
-    };
-    let source = Path::new(source).canonicalize().with_context(|| format!("--with {with}: cannot find {source}"))?;
-    let place = match place {
-        Some(place) => PathBuf::from(place.trim_start_matches("./").trim_end_matches('/')),
-        None => source.file_name().map(PathBuf::from).context("--with /: that is all of this host")?,
-    };
-    ensure!(is_below(&place), "--with {with}: the place must be below the program's working directory");
-    Ok((source, place))
 }
 
 /// Whether a relative path stays where it begins.
@@ -196,20 +178,6 @@ mod tests {
         }
         assert!(!dir.path().join("x").exists());
         assert!(unpack(&packed(&[("x", 0o100644, "1")])[..100], &inside).is_err());
-    }
-
-    #[test]
-    fn a_place_may_be_given() {
-        let dir = tempfile::tempdir().unwrap();
-        let odd = dir.path().join("a:b");
-        fs::write(&odd, "").unwrap();
-        let place = |with: &str| source_and_place(with).map(|(_, place)| place);
-        let odd = odd.to_str().unwrap();
-        assert_eq!(place(odd).unwrap(), Path::new("a:b"));
-        assert_eq!(place(&format!("{odd}:c/d")).unwrap(), Path::new("c/d"));
-        for wrong in ["/", "/etc:../x", "/etc:/x", "/etc:", "/there/is/no"] {
-            assert!(place(wrong).is_err(), "{wrong}");
-        }
     }
 
     #[test]

@@ -15,9 +15,11 @@ pub mod host;
 pub mod host_tests;
 pub mod job;
 pub mod prepare;
+pub mod report;
 pub mod run;
 pub mod shell;
 pub mod table;
+pub mod with;
 
 use anyhow::Result;
 
@@ -45,7 +47,7 @@ pub fn act(command: Command, kernel: Option<&str>) -> Result<u8> {
 fn once(command: Command, kernel: Option<&str>) -> Result<u8> {
     let project = &Project::find(kernel)?;
     match command {
-        Command::Prepare { piece } => prepare::prepare(project, piece),
+        Command::Prepare { component } => prepare::prepare(project, component),
         Command::Make { args } => {
             let passed = project.module(&project.kernel()?).run_make(&args)?;
             Ok(if passed { verdict::PASS } else { verdict::FAIL })
@@ -57,6 +59,7 @@ fn once(command: Command, kernel: Option<&str>) -> Result<u8> {
                 memory_mib: options.machine.memory,
                 module: options.machine.module,
                 cmdline: options.machine.cmdline,
+                debugger: options.machine.gdb,
                 features: options.features,
                 show_console: options.console,
                 timeout: options.timeout,
@@ -67,24 +70,32 @@ fn once(command: Command, kernel: Option<&str>) -> Result<u8> {
                 program: options.program,
             },
         ),
-        Command::Shell { machine } => {
-            shell::shell(project, machine.cpus, machine.memory, machine.module, &machine.cmdline)
-        }
-        Command::Check { filter, long, kvm } => {
+        Command::Shell { machine, with } => shell::shell(
+            project,
+            &shell::Options {
+                cpus: machine.cpus,
+                memory_mib: machine.memory,
+                module: machine.module,
+                cmdline: machine.cmdline,
+                debugger: machine.gdb,
+                with,
+            },
+        ),
+        Command::Check { filter, long, kvm, output } => {
             let class = match (long, kvm) {
                 (true, _) => Class::Long,
                 (false, true) => Class::Kvm,
                 (false, false) => Class::Usual,
             };
-            check::check(project, filter.as_deref(), class)
+            check::check(project, filter.as_deref(), class, &output)
         }
-        Command::CheckDebug { filter, rt, kcsan } => {
+        Command::CheckDebug { filter, rt, kcsan, output } => {
             let kind = match (rt, kcsan) {
                 (true, _) => debug::Kind::Rt,
                 (_, true) => debug::Kind::Kcsan,
                 _ => debug::Kind::Preempt,
             };
-            check_debug::check(project, filter.as_deref(), kind)
+            check_debug::check(project, filter.as_deref(), kind, &output)
         }
         Command::Host { release, load, unread } => host::host(project, release.as_deref(), load, unread),
         Command::Deb { all: true, .. } => {
@@ -96,7 +107,7 @@ fn once(command: Command, kernel: Option<&str>) -> Result<u8> {
             project.refuse_kernel("deb --release")?;
             deb::deb(project, &deb::For::Host(release.as_deref()))
         }
-        Command::CheckKernels { filter } => check_kernels::check(project, filter.as_deref()),
+        Command::CheckKernels { filter, output } => check_kernels::check(project, filter.as_deref(), &output),
         Command::Table => table::table(project),
         Command::Bench => bench::bench(project),
         Command::Demo => demo::demo(project),

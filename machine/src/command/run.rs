@@ -25,6 +25,8 @@ pub struct Options {
     pub memory_mib: u32,
     pub module: bool,
     pub cmdline: String,
+    /// The program waits for a debugger.
+    pub debugger: bool,
     /// Features that the CPU has on request.
     pub features: Vec<String>,
     pub show_console: bool,
@@ -48,7 +50,10 @@ pub fn run(project: &Project, options: &Options) -> Result<u8> {
     check_cpus(options.cpus)?;
     let [name, arguments @ ..] = options.program.as_slice() else { bail!("no program is named") };
     let own = brought::find(name)?;
-    let machine = Machine::prepare(project)?;
+    let mut machine = Machine::prepare(project)?;
+    if options.debugger {
+        machine = machine.with_debugger()?;
+    }
     let (module, path) = match own {
         Some(path) => (options.module.then(|| machine.module(&machine.kernel)).transpose()?, path),
         None => {
@@ -61,7 +66,7 @@ pub fn run(project: &Project, options: &Options) -> Result<u8> {
     let (with, environment) = (&options.with, &options.environment);
     let job = Job { program: &path, arguments, with, environment, collects: options.out.is_some() }.archive()?;
     // A machine with settings of its own would be saved for this run alone.
-    let save = !options.boot && options.cmdline.is_empty() && options.features.is_empty();
+    let save = !options.boot && !options.debugger && options.cmdline.is_empty() && options.features.is_empty();
     let load = module.as_ref().map(|_| MODULE);
     let files = machine.guest(&Settings::Job { save }, module.as_ref(), load)?;
     let how = How {

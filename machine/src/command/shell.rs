@@ -11,10 +11,12 @@ use anyhow::{Context, Result};
 use nix::pty::openpty;
 use nix::sys::termios::{cfmakeraw, tcgetattr, tcsetattr, SetArg, Termios};
 use nix::unistd::ttyname;
+use signal_hook::consts::SIGWINCH;
 
 use crate::boot::console::Event;
 use crate::boot::machine::{check_cpus, How, Machine, Settings};
 use crate::boot::verdict;
+use crate::command::with;
 use crate::piece::module::MODULE;
 use crate::piece::project::Project;
 use crate::workshop::progress::note;
@@ -48,28 +50,51 @@ fn raw_terminal() -> Result<()> {
     tcsetattr(stdin.as_fd(), SetArg::TCSADRAIN, &raw).context("cannot set the terminal to raw mode")
 }
 
+/// What `shell` was asked for.
+pub struct Options {
+    pub cpus: u8,
+    pub memory_mib: u32,
+    /// The module is loaded before.
+    pub module: bool,
+    pub cmdline: String,
+    pub debugger: bool,
+    /// `SRC[:DEST]`
+    pub with: Vec<String>,
+}
+
 /// Boots into a shell; its exit status is the shell's.
-pub fn shell(project: &Project, cpus: u8, memory_mib: u32, module: bool, cmdline: &str) -> Result<u8> {
-    check_cpus(cpus)?;
-    let machine = Machine::prepare(project)?;
-    let (module, programs) = machine.module_and_programs(module)?;
-    let (rows, columns) = console::Term::stdout().size();
+pub fn shell(project: &Project, options: &Options) -> Result<u8> {
+    check_cpus(options.cpus)?;
+    let mut machine = Machine::prepare(project)?;
+    if options.debugger {
+        machine = machine.with_debugger()?;
+    }
+    let (module, programs) = machine.module_and_programs(true)?;
+    let size = console::Term::stdout().size();
     let term = std::env::var("TERM").unwrap_or_else(|_| "linux".into());
-    let mut files =
-        machine.guest(&Settings::Shell(rows, columns, term), module.as_ref(), module.as_ref().map(|_| MODULE))?;
+    let settings = Settings::Shell(size.0, size.1, term);
+    let mut files = machine.guest(&settings, module.as_ref(), options.module.then_some(MODULE))?;
     for name in programs.for_tests(&[]) {
         programs.install(name, &mut files)?;
     }
+    for with in &options.with {
+        with::add(&mut files, with, "root")?;
+    }
+    files.content("job/banner", 0o644, banner(machine.kernel.release(), options));
 
     let pty = openpty(None, None).context("cannot open a pseudo-terminal")?;
     let device = ttyname(&pty.slave)?;
     let master = File::from(pty.master);
     let mut input = Some(master.try_clone()?);
+    // The third port tells the guest the terminal's size.
+    let sizes = openpty(None, None).context("cannot open a pseudo-terminal")?;
+    machine.config = format!("com3: enabled=1, mode=term, dev={}\n", ttyname(&sizes.slave)?.display());
+    let mut sizes_to = Some(File::from(sizes.master));
     let how = How {
         name: "shell",
-        cpus,
-        memory_mib,
-        cmdline,
+        cpus: options.cpus,
+        memory_mib: options.memory_mib,
+        cmdline: &options.cmdline,
         quiet: Duration::MAX,
         total: Duration::MAX,
         show_console: false,
@@ -78,13 +103,14 @@ pub fn shell(project: &Project, cpus: u8, memory_mib: u32, module: bool, cmdline
         without: &[],
         terminal: Some((device, master)),
     };
-    note("booting; the shell ends with exit, Ctrl-] switches the machine off at once");
+    note("booting (about 20 s); Ctrl-] switches the machine off at any time");
     let mut status = 0;
     let mut trouble = None;
     let report = machine.boot(&files, &how, |event| match event {
         Event::Begin(_) => {
-            if let (Ok(()), Some(input)) = (raw_terminal(), input.take()) {
+            if let (Ok(()), Some(input), Some(sizes)) = (raw_terminal(), input.take(), sizes_to.take()) {
                 std::thread::spawn(move || feed(input));
+                std::thread::spawn(move || follow_size(sizes, size));
             }
         }
         Event::Output(bytes) => {
@@ -112,6 +138,41 @@ pub fn shell(project: &Project, cpus: u8, memory_mib: u32, module: bool, cmdline
     })
 }
 
+/// The first screen: what this is, and what to type.
+fn banner(release: &str, options: &Options) -> String {
+    let Options { cpus, memory_mib, module, .. } = options;
+    let cpus = if *cpus == 1 { "1 CPU".into() } else { format!("{cpus} CPUs") };
+    let module = if *module { "loaded" } else { "not loaded: the kernel's C code handles AMX" };
+    format!(
+        "\nLinux {release} on an emulated Sapphire Rapids, {cpus}, {memory_mib} MiB\n\
+         Module xfd: {module}\n\n  \
+         load          load the module (load FILE: another one of /lib)\n  \
+         unload        unload it, or say what holds it\n  \
+         ls /tests     the test programs, all in PATH: amx_demo, amx_matmul, xcomp_api...\n  \
+         xfdctl top    who uses AMX; xfdctl status: the module's counters\n  \
+         dmesg         the kernel's log\n  \
+         exit          leave, and unload the module; Ctrl-] switches the machine off\n\n\
+         Files of --with are in /root. Nothing is kept when the machine is switched off.\n\n"
+    )
+}
+
+/// Tells the guest the terminal's size whenever it changes.
+fn follow_size(mut to: File, mut told: (u16, u16)) {
+    let Ok(mut signals) = signal_hook::iterator::Signals::new([SIGWINCH]) else { return };
+    loop {
+        let size = console::Term::stdout().size();
+        if size != told {
+            told = size;
+            if writeln!(to, "{} {}", size.0, size.1).is_err() {
+                return;
+            }
+        }
+        if signals.forever().next().is_none() {
+            return;
+        }
+    }
+}
+
 /// Carries what is typed to the guest.
 fn feed(mut to: File) {
     let stdin = std::io::stdin();
@@ -132,4 +193,29 @@ fn feed(mut to: File) {
         }
     }
     let _ = to.write_all(&[END]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_banner_fits_on_a_small_screen_and_says_how_to_leave() {
+        let options = |module| Options {
+            cpus: 4,
+            memory_mib: 1024,
+            module,
+            cmdline: String::new(),
+            debugger: false,
+            with: Vec::new(),
+        };
+        for module in [true, false] {
+            let text = banner("7.3.4+deb13-cloud-amd64", &options(module));
+            assert!(text.lines().count() <= 20 && text.lines().all(|line| line.len() <= 80), "{text}");
+            for word in ["7.3.4+deb13-cloud-amd64", "/tests", "unload", "exit", "Ctrl-]", "4 CPUs"] {
+                assert!(text.contains(word), "{word}");
+            }
+            assert_eq!(text.contains("xfd: loaded"), module);
+        }
+    }
 }

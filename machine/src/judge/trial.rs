@@ -32,6 +32,8 @@ pub struct Trial {
     pub tests: BTreeMap<String, (Vec<u8>, Option<i32>)>,
     /// How much sooner it began than with a boot, on this host.
     pub saved: Duration,
+    /// Test -> how long it ran, on this host.
+    pub times: BTreeMap<String, Duration>,
 }
 
 /// Runs the boots, as many at a time as the host has processors.
@@ -70,7 +72,8 @@ pub fn run_all(
 struct Heard {
     /// Test -> output and exit status.
     tests: BTreeMap<String, (Vec<u8>, Option<i32>)>,
-    current: Option<String>,
+    current: Option<(String, Instant)>,
+    times: BTreeMap<String, Duration>,
     loaded: bool,
     unloaded: bool,
     trouble: Option<String>,
@@ -85,21 +88,21 @@ impl Heard {
             Event::Unloaded => self.unloaded = true,
             Event::Begin(name) => {
                 self.tests.entry(name.clone()).or_default();
-                self.current = Some(name);
+                self.current = Some((name, Instant::now()));
             }
             Event::Output(bytes) => {
-                if let Some(name) = &self.current {
+                if let Some((name, _)) = &self.current {
                     self.tests.entry(name.clone()).or_default().0.extend(bytes);
                 }
             }
             Event::End(name, status) => {
                 self.tests.entry(name).or_default().1 = Some(status);
-                self.current = None;
+                self.times.extend(self.current.take().map(|(name, begin)| (name, begin.elapsed())));
             }
             Event::Areas(before, after) => self.areas = Some((before, after)),
             Event::LoadFailed(_) | Event::UnloadFailed(_) | Event::Ready | Event::Done => {}
             // Not on the serial port.
-            Event::Errors(_) | Event::Files(_) | Event::Unknown(_) => {}
+            Event::Errors(_) | Event::Files(_) | Event::Sections(_) | Event::Unknown(_) => {}
         }
     }
 
@@ -186,7 +189,14 @@ fn run_one(machine: &Machine, module: Option<&Piece>, programs: &Programs, scena
         count.skipped,
         start.elapsed().as_secs()
     ));
-    Ok(Trial { name: scenario.name.clone(), count, time: start.elapsed(), tests: heard.tests, saved })
+    Ok(Trial {
+        name: scenario.name.clone(),
+        count,
+        time: start.elapsed(),
+        tests: heard.tests,
+        times: heard.times,
+        saved,
+    })
 }
 
 /// What a saved machine is sent for these tests.
@@ -211,17 +221,17 @@ fn judge(scenario: &Scenario, heard: &Heard, report: &Report, known: impl Fn(&st
         }
     }
     match verdict::reason(&report.end, &problems) {
-        None => count.pass(),
+        None => count.pass_of("boot"),
         Some(why) => count.fail(format!("boot: {why}; console log: {}", report.log.display())),
     }
     if scenario.module.loaded().is_some() {
         match (&heard.trouble, heard.loaded && heard.unloaded) {
             (Some(why), _) => count.fail(why.clone()),
-            (None, true) => count.pass(),
+            (None, true) => count.pass_of("the module is loaded and unloaded"),
             (None, false) => count.fail("the module was not loaded and unloaded"),
         }
         match heard.areas {
-            Some((before, after)) if after <= before => count.pass(),
+            Some((before, after)) if after <= before => count.pass_of("no fpstate area is left"),
             Some((before, after)) => {
                 count.fail(format!("{} fpstate areas left in /proc/vmallocinfo", after - before))
             }

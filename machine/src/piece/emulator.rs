@@ -1,18 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The emulator: Bochs from Debian's source archive, with the patches of `machine/bochs`.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{bail, Result};
+use anyhow::{bail, Context, Result};
 
 use crate::piece::toolroot::Toolroot;
 use crate::workshop::cache::{Cache, Piece};
 use crate::workshop::child::Log;
-use crate::workshop::key::Key;
+use crate::workshop::key::{files_below, Key};
 use crate::workshop::progress::Step;
 use crate::workshop::recipe;
 
 const STEP: &str = include_str!("../../steps/emulator.sh");
+/// The patch of the emulator for a debugger, in `machine/bochs/gdb`.
+const DEBUGGER: &str = "gdb.patch";
 
 /// The emulator, built: one static program and its firmware.
 pub struct Emulator {
@@ -28,6 +31,28 @@ impl Emulator {
     /// The archive does not have the version that the patches are for; a patch does not apply; no network;
     /// no space.
     pub fn prepare(cache: &Cache, root: &Toolroot, recipe: &recipe::Emulator, bochs: &Path) -> Result<Emulator> {
+        Emulator::called("emulator", cache, root, recipe, bochs)
+    }
+
+    /// The same with a socket for a debugger, as a component of its own: what tests run on stays as it is.
+    pub fn with_debugger(
+        cache: &Cache,
+        root: &Toolroot,
+        recipe: &recipe::Emulator,
+        bochs: &Path,
+    ) -> Result<Emulator> {
+        let both = cache.scratch("emulator-gdb")?;
+        merge(bochs, both.path())?;
+        Emulator::called("emulator-gdb", cache, root, recipe, both.path())
+    }
+
+    fn called(
+        name: &str,
+        cache: &Cache,
+        root: &Toolroot,
+        recipe: &recipe::Emulator,
+        bochs: &Path,
+    ) -> Result<Emulator> {
         let mut key = Key::new()
             .add("toolroot", root.key())
             .add("step", STEP)
@@ -38,7 +63,7 @@ impl Emulator {
         for firmware in &recipe.firmware {
             key = key.add(&firmware.package, [firmware.file.as_str(), " ", &firmware.name].concat());
         }
-        let piece = cache.piece("emulator", &key.finish(), |dir| make(cache, root, recipe, bochs, dir))?;
+        let piece = cache.piece(name, &key.finish(), |dir| make(name, cache, root, recipe, bochs, dir))?;
         Ok(Emulator { piece })
     }
 
@@ -53,10 +78,34 @@ impl Emulator {
     }
 }
 
-fn make(cache: &Cache, root: &Toolroot, recipe: &recipe::Emulator, bochs: &Path, dir: &Path) -> Result<()> {
+/// Puts what both emulators are made from into `to`, with the debugger's patch as the last of the series.
+fn merge(bochs: &Path, to: &Path) -> Result<()> {
+    let copy = |from: &Path, to: &Path| {
+        fs::copy(from, to).map(drop).with_context(|| format!("cannot copy {}", from.display()))
+    };
+    let patches = to.join("patches");
+    fs::create_dir(&patches)?;
+    copy(&bochs.join("configure.args"), &to.join("configure.args"))?;
+    for file in files_below(&bochs.join("patches"))? {
+        copy(&file, &patches.join(file.file_name().unwrap_or_default()))?;
+    }
+    copy(&bochs.join("gdb").join(DEBUGGER), &patches.join(DEBUGGER))?;
+    let series = patches.join("series");
+    let text = fs::read_to_string(&series).with_context(|| format!("cannot read {}", series.display()))?;
+    Ok(fs::write(&series, format!("{}\n{DEBUGGER}\n", text.trim_end()))?)
+}
+
+fn make(
+    name: &str,
+    cache: &Cache,
+    root: &Toolroot,
+    recipe: &recipe::Emulator,
+    bochs: &Path,
+    dir: &Path,
+) -> Result<()> {
     root.whole()?;
-    let step = Step::start("emulator", "downloading, patching and building Bochs");
-    let log = Log::create(cache.log("emulator"))?;
+    let step = Step::start(name, "downloading, patching and building Bochs");
+    let log = Log::create(cache.log(name))?;
     root.update_apt(cache, &log)?;
     let madison = log.output("apt-cache", root.inside().command("apt-cache").args(["madison", &recipe.source]))?;
     let has = source_versions(&madison);
@@ -106,6 +155,21 @@ fn tarball(uris: &str) -> Option<(String, String, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_debuggers_patch_comes_last_and_the_other_emulator_has_none() {
+        let dir = tempfile::tempdir().unwrap();
+        merge(Path::new("bochs"), dir.path()).unwrap();
+        let read = |path: &Path| fs::read_to_string(path).unwrap();
+        let (plain, both) = (read(Path::new("bochs/patches/series")), read(&dir.path().join("patches/series")));
+        assert_eq!(both, format!("{plain}gdb.patch\n"));
+        assert!(!plain.contains("gdb"));
+        let patches = both.lines().filter(|line| !line.starts_with('#'));
+        for patch in patches {
+            assert!(dir.path().join("patches").join(patch).is_file(), "{patch}");
+        }
+        assert_eq!(read(&dir.path().join("configure.args")), read(Path::new("bochs/configure.args")));
+    }
 
     #[test]
     fn versions_are_those_with_a_source() {

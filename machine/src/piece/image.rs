@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{ensure, Result};
 
 use crate::piece::initramfs::Initramfs;
 use crate::piece::kernel::Kernel;
@@ -17,6 +17,9 @@ const STEP: &str = include_str!("../../steps/image.sh");
 
 /// Warnings and worse go to the console, which is slow; the kernel log has all. An Oops ends the boot.
 const CMDLINE: &str = "console=ttyS0,115200 loglevel=5 oops=panic panic=0";
+
+/// The kernel reads 2047 bytes of a command line, [`CMDLINE`] and GRUB's own words among them.
+const LONGEST: usize = 1900;
 
 /// A boot image.
 pub struct Image {
@@ -34,19 +37,20 @@ impl Image {
         files: &Initramfs,
         cmdline: &str,
     ) -> Result<Image> {
+        let menu = menu(cmdline)?;
         let key = Key::new()
             .add("toolroot", root.key())
             .add("step", STEP)
             .add("kernel", kernel.key())
             .add("files", files.key())
-            .add("cmdline", [CMDLINE, " ", cmdline].concat())
+            .add("menu", &menu)
             .finish();
         let piece = cache.piece(&format!("image-{name}"), &key, |dir| {
             let boot = dir.join("iso/boot");
             fs::create_dir_all(boot.join("grub"))?;
             fs::copy(kernel.image(), boot.join("vmlinuz"))?;
             files.write(&boot.join("initramfs"))?;
-            fs::write(boot.join("grub/grub.cfg"), menu(cmdline))?;
+            fs::write(boot.join("grub/grub.cfg"), &menu)?;
             let log = Log::create(cache.log(&format!("image-{name}")))?;
             log.run("grub-mkrescue", &mut root.inside().write(dir, "/xfd/image").script(STEP, &[]))
         })?;
@@ -59,8 +63,36 @@ impl Image {
     }
 }
 
-fn menu(cmdline: &str) -> String {
-    format!("set timeout=0\nlinux /boot/vmlinuz {CMDLINE} {cmdline}\ninitrd /boot/initramfs\nboot\n")
+fn menu(cmdline: &str) -> Result<String> {
+    let words: Vec<_> = words(cmdline)?.iter().map(|word| format!("'{word}'")).collect();
+    let words = words.join(" ");
+    Ok(format!("set timeout=0\nlinux /boot/vmlinuz {CMDLINE} {words}\ninitrd /boot/initramfs\nboot\n"))
+}
+
+/// Splits a kernel command line as the kernel does: at white space that is not between double quotes. GRUB writes a
+/// word with a space in double quotes again.
+///
+/// # Errors
+///
+/// It cannot be passed on as it is: it has a control character, a quote without its other half, more than the kernel
+/// reads, or what GRUB would put a backslash before.
+pub fn words(cmdline: &str) -> Result<Vec<String>> {
+    if let Some(c) = cmdline.chars().find(|&c| c.is_control() && c != '\t') {
+        anyhow::bail!("the kernel's command line cannot have the character {c:?}");
+    }
+    if let Some(c) = cmdline.chars().find(|&c| c == '\\' || c == '\'') {
+        anyhow::bail!(
+            "GRUB cannot pass on the character {c} in the kernel's command line; use double quotes to quote"
+        );
+    }
+    ensure!(cmdline.matches('"').count() % 2 == 0, "the kernel's command line has a double quote that is not closed");
+    ensure!(cmdline.len() <= LONGEST, "the kernel's command line is longer than {LONGEST} bytes");
+    let mut quoted = false;
+    let words = cmdline.split(|c: char| {
+        quoted ^= c == '"';
+        c.is_whitespace() && !quoted
+    });
+    Ok(words.map(|word| word.replace('"', "")).filter(|word| !word.is_empty()).collect())
 }
 
 /// The emulator's configuration from its template.
@@ -99,7 +131,33 @@ mod tests {
 
     #[test]
     fn the_menu_boots_at_once_with_the_extra_arguments() {
-        let menu = menu("nokprobes");
-        assert!(menu.starts_with("set timeout=0\n") && menu.contains(" nokprobes\n"), "{menu}");
+        let menu = menu("nokprobes").unwrap();
+        assert!(menu.starts_with("set timeout=0\n") && menu.contains(" 'nokprobes'\n"), "{menu}");
+    }
+
+    #[test]
+    fn words_are_the_kernels_and_survive_a_shell() {
+        let words = |cmdline| words(cmdline).unwrap();
+        assert_eq!(words(" a=1;  $b `c`\t{d} "), ["a=1;", "$b", "`c`", "{d}"]);
+        assert_eq!(words(r#"dyndbg="file x +p" y"#), ["dyndbg=file x +p", "y"]);
+        assert_eq!(words(r#""e=f  g" """#), ["e=f  g"]);
+        assert!(words("").is_empty());
+        // GRUB's script has single quotes as the shell has them.
+        let odd = r#"a=1;x $HOME "`b` && c" {d} #e <f >g |h !i *"#;
+        let menu = menu(odd).unwrap();
+        let line = menu.lines().find_map(|line| line.strip_prefix("linux ")).unwrap();
+        let script = format!("printf '%s\\n' {line}");
+        let output = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
+        let output = String::from_utf8(output.stdout).unwrap();
+        let given: Vec<_> = output.lines().skip(1 + CMDLINE.split(' ').count()).collect();
+        assert_eq!(given, ["a=1;x", "$HOME", "`b` && c", "{d}", "#e", "<f", ">g", "|h", "!i", "*"]);
+    }
+
+    #[test]
+    fn what_grub_or_the_kernel_would_change_is_refused() {
+        for cmdline in ["a\nb", "a\0b", "it's", "a\\b", "a=\"b", "a\u{1b}", &"a ".repeat(1000)] {
+            let error = menu(cmdline).unwrap_err().to_string();
+            assert_eq!(error.lines().count(), 1, "{error}");
+        }
     }
 }

@@ -38,7 +38,8 @@ pub const MODULE: &str = "xfd.ko";
 pub const WITH_FAULTS: &str = "xfd_faults.ko";
 /// What is built: the module, and those that only tests load.
 pub const PRODUCTS: [&str; 6] = [MODULE, WITH_FAULTS, "cr0_ts.ko", "interrupts.ko", "rival.ko", "kernel_tiles.ko"];
-const BUILD: &str = "/xfd/build";
+/// Where it is built, in the root.
+pub const BUILD: &str = "/xfd/build";
 
 /// What a module is built with.
 pub struct Builder<'a> {

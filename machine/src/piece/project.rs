@@ -164,6 +164,11 @@ impl Project {
         Agent::prepare(&self.cache, root, &self.dir.join("machine/guest"))
     }
 
+    /// The emulator with a socket for a debugger.
+    pub fn emulator_with_debugger(&self, root: &Toolroot) -> Result<Emulator> {
+        Emulator::with_debugger(&self.cache, root, &self.recipe.emulator, &self.bochs())
+    }
+
     /// How the module is built.
     pub fn module<'a>(&'a self, kernel: &'a Kernel) -> module::Builder<'a> {
         module::Builder { cache: &self.cache, kernel, project: &self.dir }

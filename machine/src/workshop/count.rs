@@ -9,6 +9,24 @@ pub struct Count {
     pub skipped: usize,
     /// One line for each failure and each skip.
     pub remarks: Vec<String>,
+    /// Its tests, but for passes that have no name.
+    pub cases: Vec<Case>,
+}
+
+/// One test.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Case {
+    /// A pass has its name; of the others it is the remark, which begins with the name.
+    pub name: String,
+    pub outcome: Outcome,
+}
+
+/// How it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Passed,
+    Failed,
+    Skipped,
 }
 
 impl Count {
@@ -18,6 +36,7 @@ impl Count {
         self.failed += other.failed;
         self.skipped += other.skipped;
         self.remarks.extend(other.remarks);
+        self.cases.extend(other.cases);
     }
 
     /// One pass.
@@ -25,16 +44,27 @@ impl Count {
         self.passed += 1;
     }
 
+    /// One pass of this name.
+    pub fn pass_of(&mut self, name: impl Into<String>) {
+        self.pass();
+        self.cases.push(Case { name: name.into(), outcome: Outcome::Passed });
+    }
+
     /// One failure, and why.
     pub fn fail(&mut self, why: impl Into<String>) {
         self.failed += 1;
-        self.remarks.push(why.into());
+        self.remark(why.into(), Outcome::Failed);
     }
 
     /// One skip, and why.
     pub fn skip(&mut self, why: impl Into<String>) {
         self.skipped += 1;
-        self.remarks.push(why.into());
+        self.remark(why.into(), Outcome::Skipped);
+    }
+
+    fn remark(&mut self, why: String, outcome: Outcome) {
+        self.cases.push(Case { name: why.clone(), outcome });
+        self.remarks.push(why);
     }
 
     /// How many tests it counts.

@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Counts how often a kernel function is entered, with a kprobe event.
+//!
+//! The event is enabled in a tracing instance of its own. The kernel clears the buffer of each
+//! instance in which a probe was enabled when that is removed: the one that the user looks at
+//! must not be among them.
 
 use crate::tracefs;
 use anyhow::Context;
+use std::fs;
 use std::process;
 
 const GROUP: &str = "xfd_selftest";
@@ -22,6 +27,10 @@ impl Probe {
         let event = format!("{function}_{}", process::id());
         tracefs::write_line("kprobe_events", &format!("p:{GROUP}/{event} {function}\n"))?;
         let probe = Probe { event };
+        let instance = tracefs::path(&probe.instance());
+        fs::create_dir(&instance)
+            .inspect_err(|_| probe.remove())
+            .with_context(|| instance.display().to_string())?;
         tracefs::write_line(&probe.enable_file(), "1\n").inspect_err(|_| probe.remove())?;
         Ok(probe)
     }
@@ -45,10 +54,15 @@ impl Probe {
     pub fn remove(&self) {
         // Nothing can be done about a probe that cannot be removed, and nothing depends on it.
         let _ = tracefs::write_line(&self.enable_file(), "0\n");
+        let _ = fs::remove_dir(tracefs::path(&self.instance()));
         let _ = tracefs::write_line("kprobe_events", &format!("-:{GROUP}/{}\n", self.event));
     }
 
     fn enable_file(&self) -> String {
-        format!("events/{GROUP}/{}/enable", self.event)
+        format!("{}/events/{GROUP}/{}/enable", self.instance(), self.event)
+    }
+
+    fn instance(&self) -> String {
+        format!("instances/{GROUP}_{}", self.event)
     }
 }

@@ -28,8 +28,8 @@ impl Level {
             None => self.count.fail(format!("{name}: no plan")),
             Some(plan) if plan > self.seen => {
                 let missing = plan - self.seen;
-                self.count.failed += missing;
-                self.count.remarks.push(format!("{name}: {missing} of {plan} planned tests gave no result"));
+                self.count.fail(format!("{name}: {missing} of {plan} planned tests gave no result"));
+                self.count.failed += missing - 1;
             }
             Some(plan) if plan < self.seen => {
                 self.count.fail(format!("{name}: {} results, only {plan} planned", self.seen))
@@ -118,7 +118,7 @@ fn take(levels: &mut Vec<Level>, indent: usize, program: &str, result: Result) {
             level.count.add(subtests);
         }
         (Some(subtests), _) => level.count.add(subtests),
-        (None, Outcome::Passed) => level.count.pass(),
+        (None, Outcome::Passed) => level.count.pass_of(name),
         (None, Outcome::Failed(why)) => level.count.fail(format!("{name}{why}")),
         (None, Outcome::Skipped(why)) => level.count.skip(format!("{name}: skipped{why}")),
     }

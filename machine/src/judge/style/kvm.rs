@@ -22,7 +22,7 @@ pub fn count(name: &str, output: &str, status: Option<i32>) -> Count {
     let mut count = Count::default();
     match verdict(output, status) {
         None => return ktap::count(name, output, status),
-        Some(Verdict::Passed) => count.pass(),
+        Some(Verdict::Passed) => count.pass_of(name),
         Some(Verdict::Skipped(why)) => count.skip(format!("{name}: skipped: {why}")),
         Some(Verdict::Failed(why)) => count.fail(format!("{name}: {why}")),
     }

@@ -8,8 +8,8 @@ use crate::workshop::count::Count;
 pub fn count(name: &str, output: &str, status: Option<i32>) -> Count {
     let mut count = Count::default();
     for line in output.lines().map(str::trim) {
-        if line.starts_with("[OK]") {
-            count.pass();
+        if let Some(what) = line.strip_prefix("[OK]") {
+            count.pass_of(format!("{name}: {}", what.trim()));
         // err(3) puts the program's name before the message.
         } else if line.contains("[FAIL]") || line.starts_with("Bail out!") || line.starts_with("not ok") {
             count.fail(format!("{name}: {line}"));

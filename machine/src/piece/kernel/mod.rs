@@ -3,8 +3,10 @@
 //! shipped configuration and compilers.
 
 pub mod debug;
+pub mod kallsyms;
 pub mod kconfig;
 pub mod relied_on;
+pub mod symbols;
 
 use std::fmt;
 use std::fs;

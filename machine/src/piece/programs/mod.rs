@@ -36,6 +36,8 @@ const TARGET: &str = "x86_64-unknown-linux-gnu";
 const KSELFTEST: &str = "run_kselftest";
 /// The headers of selftests/c that others of its folders use.
 const C_HEADERS: [(&str, &[&str]); 2] = [("kvm", &["kvm.h", "machine.h"]), ("real", &["amx.h"])];
+/// What loads and unloads the module on a host.
+const LOADER: &str = "xfd-module";
 /// The folders of scripts.
 const SCRIPTS: [&str; 7] = [
     "selftests/module",
@@ -146,6 +148,7 @@ impl Builder<'_> {
             let scripts = executables(&self.project.join(folder))?;
             by_name.extend(scripts.into_iter().filter(|(name, _)| name != "init"));
         }
+        by_name.insert(LOADER.into(), self.project.join("packaging").join(LOADER));
         let kselftest = self.kernel.tree().join("tools/testing/selftests");
         Ok(Programs { by_name, collection, kselftest, real, kvm: kvm_names, _pieces: pieces })
     }

@@ -1,0 +1,44 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# packaging/xfd-module, which `load` and `unload` of `machine shell` call: what it says of the module, and of those
+# that hold it.
+. "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
+
+is_loaded && bail_out "the module is loaded: this test loads it itself"
+EVENT=/sys/kernel/tracing/events/xfd/xfd_first_use
+export XFD_PATIENCE=1
+
+loads() { "$HERE/load" >"$WORK/out" 2>&1 && grep -q "^xfd: loaded: " "$WORK/out" && is_settled; }
+unloads() { "$HERE/unload" >"$WORK/out" 2>&1 && grep -q "^xfd: unloaded: " "$WORK/out" && nothing_remains; }
+
+# refuses PATTERN: unloading fails, with one line that says who holds it.
+refuses() {
+	! "$HERE/unload" >"$WORK/out" 2>&1 || { echo "unloaded"; return 1; }
+	cat "$WORK/out"
+	[ "$(wc -l <"$WORK/out")" = 1 ] && grep -q "^xfd: disabled, but in use: .*$1.*; unload it again later" "$WORK/out"
+}
+
+names_the_process() {
+	loads || return
+	sleep 600 <$COUNTERS/first_uses &
+	holder=$!
+	refuses "sleep ($holder) has $COUNTERS/first_uses open"
+	refused=$?
+	kill $holder
+	wait $holder 2>/dev/null
+	[ $refused = 0 ] && unloads
+}
+
+names_the_event() {
+	loads && echo 1 >$EVENT/enable && refuses "$EVENT is enabled"
+	refused=$?
+	echo 0 >$EVENT/enable
+	[ $refused = 0 ] && unloads
+}
+
+plan 4
+check "loads" loads
+check "unloads" unloads
+check "names_the_process" names_the_process
+check "names_the_event" names_the_event
+finish

@@ -5,7 +5,6 @@
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 
 is_loaded && bail_out "the module is loaded: this test loads it itself"
-EVENT=/sys/kernel/tracing/events/xfd/xfd_first_use
 export XFD_PATIENCE=1
 
 loads() { "$HERE/load" >"$WORK/out" 2>&1 && grep -q "^xfd: loaded: " "$WORK/out" && is_settled; }
@@ -29,10 +28,10 @@ names_the_process() {
 	[ $refused = 0 ] && unloads
 }
 
-names_the_event() {
-	loads && echo 1 >$EVENT/enable && refuses "$EVENT is enabled"
+names_the_module() {
+	loads && insmod "${MODULE%/*}/kernel_tiles.ko" && refuses "the module kernel_tiles uses it"
 	refused=$?
-	echo 0 >$EVENT/enable
+	rmmod kernel_tiles
 	[ $refused = 0 ] && unloads
 }
 
@@ -40,5 +39,5 @@ plan 4
 check "loads" loads
 check "unloads" unloads
 check "names_the_process" names_the_process
-check "names_the_event" names_the_event
+check "names_the_module" names_the_module
 finish

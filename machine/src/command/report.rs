@@ -128,7 +128,7 @@ fn junit(rows: &[Row]) -> Result<String> {
                 }
                 Outcome::Skipped => {
                     let mut status = TestCaseStatus::skipped();
-                    status.set_message(case.why);
+                    status.set_message(reason(case.why));
                     status
                 }
             };
@@ -156,7 +156,7 @@ fn tap(rows: &[Row]) -> String {
                 false => format!("{}: {}", plain(case.class), plain(case.name)),
             };
             let skip = match case.outcome {
-                Outcome::Skipped => format!(" # SKIP {}", plain(case.why)),
+                Outcome::Skipped => format!(" # SKIP {}", plain(reason(case.why))),
                 _ => String::new(),
             };
             let _ = writeln!(text, "    {} {} - {name}{skip}", if failed { "not ok" } else { "ok" }, k + 1);
@@ -179,6 +179,12 @@ fn tap(rows: &[Row]) -> String {
         );
     }
     text
+}
+
+/// Why a test was skipped, without its name.
+fn reason(why: &str) -> &str {
+    let rest = why.split_once("skipped").map_or(why, |(_, rest)| rest);
+    rest.trim_start_matches([':', ' ', '(']).trim_start_matches("SKIP ").trim_end_matches(')')
 }
 
 /// A description: one line, in which no directive begins.
@@ -259,6 +265,7 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("\nok 2 - host: \\# crate\n"), "{text}");
+        assert!(text.contains(" - prog: third # SKIP no \"CPU\" & more\n"), "{text}");
         assert!(text.lines().all(|line| !line.contains('\u{1}')));
     }
 

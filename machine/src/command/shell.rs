@@ -144,11 +144,12 @@ fn banner(release: &str, options: &Options) -> String {
     let cpus = if *cpus == 1 { "1 CPU".into() } else { format!("{cpus} CPUs") };
     let module = if *module { "loaded" } else { "not loaded: the kernel's C code handles AMX" };
     format!(
-        "\nLinux {release}, unpatched, on emulated Sapphire Rapids ({cpus}, {memory_mib} MiB)\n\
+        "\nLinux {release}, unpatched\n\
+         Sapphire Rapids, emulated: {cpus}, {memory_mib} MiB\n\
          Module xfd: {module}\n\n  \
          load          load the module (load FILE: another one of /lib)\n  \
          unload        unload it, or say what holds it\n  \
-         ls /tests     the test programs, all in PATH: amx_demo, amx_matmul, xcomp_api...\n  \
+         ls /tests     test programs, all in PATH: amx_demo, amx_matmul, xcomp_api...\n  \
          xfdctl top    who uses AMX; xfdctl status: the module's counters\n  \
          dmesg         the kernel's log\n  \
          exit          leave, and unload the module; Ctrl-] switches the machine off\n\n\

@@ -8,7 +8,7 @@ use anyhow::{ensure, Context, Result};
 use nix::fcntl::Flock;
 
 use crate::piece::kernel::symbols::Symbols;
-use crate::piece::kernel::Kernel;
+use crate::piece::kernel::{self, Kernel};
 use crate::piece::module;
 use crate::piece::project::Project;
 use crate::workshop::progress::note;
@@ -26,7 +26,7 @@ pub struct Debugger {
     socket: PathBuf,
     /// The folder of the modules that are built.
     modules: PathBuf,
-    _symbols: Symbols,
+    symbols: Symbols,
     _taken: Flock<File>,
 }
 
@@ -51,8 +51,9 @@ impl Debugger {
         for old in fs::read_dir(&folder)? {
             fs::remove_file(old?.path())?;
         }
-        let debugger = Debugger { folder, socket, modules, _symbols: symbols, _taken: taken };
-        debugger.write("attach", &attach(&debugger._symbols.file(), &project.dir, &debugger.folder))?;
+        let debugger = Debugger { folder, socket, modules, symbols, _taken: taken };
+        let script = attach(&debugger.symbols.file(), &kernel.tree(), &project.dir, &debugger.folder);
+        debugger.write("attach", &script)?;
         debugger
             .write("module", "echo The module is not loaded yet; xfd-symbols reads its symbols when it is.\\n\n")?;
         Ok(debugger)
@@ -83,17 +84,20 @@ impl Debugger {
 }
 
 /// The script that connects.
-fn attach(symbols: &Path, project: &Path, folder: &Path) -> String {
-    let (symbols, project, folder) = (symbols.display(), project.display(), folder.display());
+fn attach(symbols: &Path, tree: &Path, project: &Path, folder: &Path) -> String {
+    let (symbols, tree) = (symbols.display(), tree.display());
+    let (project, folder) = (project.display(), folder.display());
     format!(
         "file \"{symbols}\"\n\
          set substitute-path {} \"{project}\"\n\
+         set substitute-path {} \"{tree}\"\n\
          source {project}/machine/guest/gdb.py\n\
          define xfd-symbols\n  source {folder}/module\nend\n\
          document xfd-symbols\nRead the symbols of xfd.ko: once it is loaded, and after it was loaded again.\nend\n\
          target remote {folder}/socket\n\
          xfd-symbols\n",
-        module::BUILD
+        module::BUILD,
+        kernel::INSIDE
     )
 }
 

@@ -2,7 +2,8 @@
 //! `machine`: an emulated computer with AMX, a stock kernel in it, and our module and tests in that.
 //!
 //! `command` is what the user types; `judge` says what a boot was worth; `bench` counts instructions; `boot` is a
-//! machine that runs; `piece` is what it is made of; `workshop` is what all of them are made with. Imports run downwards
+//! machine that runs; `piece` is what it is made of; `workshop` is what all of them are made with. Imports run
+//! downwards
 //! in this order.
 
 mod bench;

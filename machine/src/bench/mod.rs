@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `machine bench`: what AMX costs in the kernel, by the C code and by the module, counted in one boot.
+//! `machine bench`: counts what AMX costs in the kernel, with the C code and with the module, in one boot.
 
 pub mod plot;
 pub mod rows;
@@ -62,7 +62,7 @@ const PARTS: [Part; 4] = [
     },
 ];
 
-/// Prepares all, measures, prints the tables, and writes CSV and plot.
+/// Prepares everything, measures, prints the tables, and writes CSV and plot.
 pub fn bench(project: &Project) -> Result<u8> {
     let machine = Machine::prepare(project)?;
     let (module, programs) = machine.module_and_programs(true)?;

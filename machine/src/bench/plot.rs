@@ -16,7 +16,7 @@ const MARGIN: u32 = 90;
 /// Beside the bars: the names on the left, the numbers on the right.
 const NAMES: u32 = 170;
 const NUMBERS: u32 = 200;
-/// Longer bars are cut off, beyond the C code's by so much.
+/// Bars that exceed the C code's by more than this are cut off.
 const MOST: f64 = 1.2;
 /// More than that is no noise.
 const EQUAL: f64 = 1.01;
@@ -37,7 +37,7 @@ struct Bar {
 ///
 /// # Errors
 ///
-/// The file cannot be written, or there is nothing to show.
+/// The file cannot be written, or there are no results.
 pub fn write(file: &File, measured: &Measured, commit: &str) -> Result<()> {
     let bars = bars(measured);
     let height = MARGIN + ROW * u32::try_from(bars.len())?;

@@ -105,11 +105,11 @@ pub struct Measured {
 }
 
 impl Measured {
-    /// Reads a program's output; what is no line of ours is passed over.
+    /// Reads a program's output, and ignores lines that are not ours.
     ///
     /// # Errors
     ///
-    /// A line of ours is not understood, or there is none.
+    /// A line is malformed, or there is none.
     pub fn read(output: &str) -> Result<Measured> {
         let mut measured = Measured::default();
         for line in output.lines() {

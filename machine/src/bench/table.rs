@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What was measured as tables of reStructuredText, and as CSV.
+//! The measurements, as reStructuredText tables and as CSV.
 
 use crate::bench::rows::{Measured, Path, Row, Samples};
 
@@ -80,7 +80,7 @@ fn spread(samples: Option<&Samples>) -> [String; 2] {
     [samples.median().to_string(), around]
 }
 
-/// A cell for each kind, the units of a kind added up; without lines in which there is nothing.
+/// A cell for each kind, with the units of that kind added up; lines without any are left out.
 fn pair_table(measured: &Measured, kinds: &[(&str, &[&str])]) -> Option<String> {
     let mut cells = vec![vec!["row".to_owned()]];
     cells[0].extend(kinds.iter().map(|(heading, _)| (*heading).to_owned()));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What the module is meant to cost, as a share of what the C code does in the same boot.
+//! Targets: the most that the module may cost, relative to the C code in the same boot.
 
 use crate::bench::rows::{Measured, Path, Samples};
 use crate::bench::table::simple_table;
@@ -46,7 +46,7 @@ const SHARES: &[(&str, &str, f64)] = &[
 /// (Documentation/benchmark.rst, "Where the instructions go").
 const NO_TARGET: &[(&str, &str)] = &[("first_use.cold", "instructions")];
 
-/// A row of the module's, the one that it is held against, and how many times as much it may be.
+/// A row of the module, the row that it is compared with, and the highest permitted ratio.
 const OF_ITS_OWN: &[(&str, &str, f64)] =
     &[("first_use.at_once.4", "first_use.at_once.1", 1.2), ("first_use.read", "first_use.unread", 1.0)];
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The channel between the runner and the agent in the guest (machine/guest/agent.c): frames in both directions, each a
-//! byte that says what it is, the number of bytes that follow (32 bits, little endian), and those. What a program
-//! prints is counted, so nothing in it is taken for anything else.
+//! byte for its kind, the number of bytes that follow (32 bits, little endian), and those bytes. A program's output is
+//! counted, so none of it can be mistaken for anything else.
 
 use std::io::{self, Read, Write};
 
@@ -30,7 +30,7 @@ pub struct Frames {
 }
 
 impl Frames {
-    /// Takes in bytes in any portions.
+    /// Takes bytes in any portions.
     pub fn push(&mut self, bytes: &[u8], mut event: impl FnMut(Event)) {
         self.rest.extend_from_slice(bytes);
         let mut at = 0;
@@ -57,7 +57,7 @@ fn frame(to: &mut impl Write, kind: u8, payload: &[u8]) -> io::Result<()> {
     to.write_all(&whole)
 }
 
-/// Sends the archive of a job, then all of `input`, a portion as soon as it is there.
+/// Sends the archive of a job, then all of `input`, each portion as soon as it is available.
 ///
 /// # Errors
 ///

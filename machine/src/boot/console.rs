@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What comes out of the guest's two serial ports: lines of the kernel log, and program output mixed with
+//! Output of the guest's two serial ports: lines of the kernel log, and program output mixed with
 //! the records of the guest's init.
 
 use std::io::Write;
@@ -24,11 +24,11 @@ pub enum Event {
     UnloadFailed(String),
     /// A program starts.
     Begin(String),
-    /// A program printed; on the serial port its errors, too.
+    /// A program printed this to standard output; on the serial port also to standard error.
     Output(Vec<u8>),
-    /// A program printed this as its errors.
+    /// A program printed this to standard error.
     Errors(Vec<u8>),
-    /// A part of the archive of what a program left.
+    /// A part of the archive of the files that a program wrote.
     Files(Vec<u8>),
     /// A program ended with this status (128 + N: by signal N).
     End(String, i32),
@@ -89,7 +89,7 @@ pub struct Records {
 }
 
 impl Records {
-    /// Takes in bytes in any portions.
+    /// Takes bytes in any portions.
     pub fn push(&mut self, bytes: &[u8], mut event: impl FnMut(Event)) {
         let mut output = Vec::new();
         for &byte in bytes {
@@ -146,7 +146,7 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// Takes in bytes in any portions; `line` gets each whole line without its end.
+    /// Takes bytes in any portions; `line` gets each complete line without its line end.
     pub fn push(&mut self, bytes: &[u8], mut line: impl FnMut(&str)) {
         for &byte in bytes {
             if byte == b'\n' {

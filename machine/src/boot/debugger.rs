@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A debugger on the kernel and the module: the socket that the emulator has for it, and the scripts that gdb reads.
+//! Debugging the kernel and the module: the emulator's socket for gdb, and the scripts that gdb reads.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -31,7 +31,7 @@ pub struct Debugger {
 }
 
 impl Debugger {
-    /// Prepares symbols and scripts, in a folder of the cache that no other run has.
+    /// Prepares symbols and scripts in a folder of the cache that no other run uses.
     ///
     /// # Errors
     ///

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A guest that is a Debian system with our packages: systemd is its init, and apt has installed what it has of ours.
+//! A guest that is a Debian system with systemd as init, in which apt has installed our packages.
 
 use anyhow::{Context, Result};
 

@@ -36,13 +36,15 @@ const WARN: [&str; 12] = [
     "Bad FPU state detected",
 ];
 
-/// How a report of KCSAN begins, and the line that follows its stacks.
+/// The first line of a KCSAN report, and the line that follows its stacks.
 const RACE: &str = "BUG: KCSAN: ";
 const END_OF_RACE: &str = "Reported by Kernel Concurrency Sanitizer on:";
-/// What is in a line of the stacks of a race that concerns this project: the module, and the kernel's code for extended states.
+/// What is in a line of the stacks of a race that concerns this project: the module, and the kernel's code for
+/// extended states.
 const CONCERNS: [&str; 4] = ["xfd", "fpu", "fpregs", "xstate"];
 
-/// Judges the console line by line. A data race counts if its stacks name code that concerns this project: the kernel has others.
+/// Judges the console line by line. A data race counts if its stacks name code that concerns this project: the kernel
+/// has others.
 #[derive(Default)]
 pub struct Judge {
     race: Option<Race>,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A Linux guest of the machine's own Linux: the stock kernel, and a file system made in the same way with the same
-//! init, as files in the machine. selftests/kvm/kvm_linux.sh starts it.
+//! A Linux guest inside the machine: the stock kernel and a file system with the same init, built in the same way, as
+//! files in the machine. selftests/kvm/kvm_linux.sh starts it.
 
 use anyhow::Result;
 use serde::Deserialize;

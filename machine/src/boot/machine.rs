@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The machine with its pieces, and the ways to prepare them.
+//! The machine, put together from its components, and the ways to start it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -25,7 +25,7 @@ use crate::workshop::key::Key;
 use crate::workshop::progress::{note, Step};
 use crate::workshop::recipe::{self};
 
-/// In a saved machine's folder: the milliseconds that it took to come so far.
+/// A file in the folder of a saved machine: the milliseconds that it took to boot.
 const TIME: &str = "milliseconds";
 /// The longest boot of a machine that is saved then.
 const BOOTED: Duration = Duration::from_secs(600);
@@ -50,7 +50,7 @@ pub struct Machine<'a> {
 }
 
 impl Machine<'_> {
-    /// Prepares root, kernel and emulator, the last two side by side.
+    /// Prepares the root, then the kernel and the emulator in parallel.
     pub fn prepare(project: &Project) -> Result<Machine<'_>> {
         let root = project.toolroot()?;
         let (kernel, emulator) = both(|| project.kernel(), || project.emulator(&root));
@@ -105,7 +105,7 @@ impl Machine<'_> {
         self.project.module(kernel).module()
     }
 
-    /// Module (if asked for) and programs, side by side.
+    /// The module (if requested) and the programs, built in parallel.
     pub fn module_and_programs(&self, module: bool) -> Result<(Option<Piece>, Programs)> {
         let programs = || self.project.programs(&self.root, self.stock());
         let (module, programs) = both(|| module.then(|| self.module(&self.kernel)).transpose(), programs);
@@ -159,12 +159,13 @@ impl Machine<'_> {
         self.start(Begin { from: From::Image(&image.iso()), save: None, feed: Some(feed) }, how, event)
     }
 
-    /// Goes on with a saved machine, whose agent gets what `feed` writes.
+    /// Continues from a saved machine, whose agent gets what `feed` writes.
     pub fn restore(&self, state: &Piece, how: &How, feed: Feed, event: impl FnMut(Event)) -> Result<Report> {
         self.start(Begin { from: From::State(state.path()), save: None, feed: Some(feed) }, how, event)
     }
 
-    /// The machine as it is when the agent of `files` lets it be saved; boots it unless it is there. `variant` is what is
+    /// The machine as it is when the agent of `files` lets it be saved; boots it unless it is there. `variant` is
+    /// what is
     /// in its name for `files`, `how` is how it will be restored.
     ///
     /// # Errors
@@ -195,7 +196,7 @@ impl Machine<'_> {
         })
     }
 
-    /// How long a saved machine took to come so far, on the host where that was.
+    /// How long it took to boot this saved machine, on the host that saved it.
     pub fn time_to_save(state: &Piece) -> Result<Duration> {
         let path = state.path().join(TIME);
         let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -285,7 +286,7 @@ pub struct How<'a> {
 pub enum Settings {
     /// Run these programs of `/tests` one after the other.
     Tests(Vec<String>),
-    /// Do what the agent is sent; the machine may be saved before that.
+    /// Run the job that the agent receives; the machine may be saved before that.
     Job { save: bool },
     /// An interactive shell in a terminal of this size (rows, columns) and kind.
     Shell(u16, u16, String),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! One boot: the emulator as a child, both serial ports, the watchdog.
+//! One boot: the emulator as a child process, its serial ports and its channel, and the watchdog.
 
 pub mod channel;
 pub mod console;
@@ -33,12 +33,12 @@ use crate::piece::image::bochsrc;
 use crate::workshop::cache::Cache;
 use crate::workshop::child::spawn;
 
-/// After a panic the kernel prints its trace; this is how long it gets.
+/// How long the kernel may take after a panic to print its trace.
 const LAST_WORDS: Duration = Duration::from_secs(10);
 /// A host that has no time for the emulator makes it no hang: silence is measured in the emulator's own
 /// processor time, and by the clock only so many times longer.
 const BUSY_HOST: u32 = 5;
-/// A saved state's configuration, as Bochs calls the file: each run has its own.
+/// Bochs's name for the configuration in a saved state; each run has its own.
 const CONFIG: &str = "config";
 /// What Bochs loads by itself only before an ordinary configuration.
 const PLUGINS: &str =
@@ -71,7 +71,7 @@ pub struct Boot<'a> {
     pub config: &'a str,
     /// The socket for a debugger, if it has one.
     pub debugger: Option<&'a Path>,
-    /// A terminal device to connect the second port with, and its other end; otherwise it is a pipe.
+    /// A terminal device for the second port, and its other end; without one the port is a pipe.
     pub terminal: Option<(PathBuf, File)>,
 }
 
@@ -99,7 +99,7 @@ pub struct Report {
 ///
 /// # Errors
 ///
-/// The host cannot make the pipes or start the emulator. How the machine itself fares is in the report.
+/// The host cannot create the pipes or start the emulator. The machine's own end is in the report.
 pub fn boot(cache: &Cache, emulator: &Emulator, boot: Boot, mut event: impl FnMut(Event)) -> Result<Report> {
     let scratch = cache.scratch("boot")?;
     let console_path = scratch.path().join("console");
@@ -338,7 +338,8 @@ impl KernelLog {
     }
 }
 
-/// The name of `to` for a process that works in `folder`, where a link leads to it if need be. Bochs's configuration cannot
+/// The name of `to` for a process that works in `folder`, where a link leads to it if need be. Bochs's configuration
+/// cannot
 /// hold every path: it gives blanks, `$`, `%`, `"` and commas a meaning.
 fn near(folder: &Path, to: &Path) -> Result<String> {
     if to.starts_with("/dev") {
@@ -352,7 +353,7 @@ fn near(folder: &Path, to: &Path) -> Result<String> {
     Ok(name.to_string_lossy().into_owned())
 }
 
-/// A FIFO, opened for both directions so that neither end waits for the other or sees an end of file.
+/// A FIFO, opened for reading and writing, so that neither end waits for the other or sees an end of file.
 fn fifo(path: &Path) -> Result<File> {
     nix::unistd::mkfifo(path, Mode::S_IRUSR | Mode::S_IWUSR)
         .with_context(|| format!("cannot create the FIFO {}", path.display()))?;

@@ -11,7 +11,7 @@ pub const FAIL: u8 = 1;
 pub const USAGE: u8 = 2;
 /// The kernel said WARN, BUG, Oops or panic, or the machine stopped by itself.
 pub const KERNEL: u8 = 3;
-/// Nothing came for too long, or the whole took too long.
+/// There was no output for too long, or the whole boot took too long.
 pub const HANG: u8 = 4;
 /// A piece could not be prepared, or the machine did not start.
 pub const NO_START: u8 = 5;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `machine check`: the host's tests, then the boots of `scenarios.toml`, then the count.
+//! `machine check`: runs the host's tests and the boots of `scenarios.toml`, and prints the totals.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -143,9 +143,9 @@ pub fn check(project: &Project, filter: Option<&str>, class: Class, output: &Out
 /// What was found on a kernel beside the default one.
 pub struct OnKernel {
     pub rows: Vec<Row>,
-    /// Functions that the module stands on and that somebody has read, and others.
+    /// The numbers of relied-on functions that were reviewed, and that were not.
     pub read: (usize, usize),
-    /// Equal rows of the suites' answers, and those that differ; none if the suites did not run both ways.
+    /// The numbers of equal and of differing answers; none if the suites did not run both ways.
     pub compared: Option<(usize, usize)>,
 }
 

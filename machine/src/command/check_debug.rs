@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `machine check-debug`: the boots of `scenarios.toml` that are for it, on a debug kernel.
+//! `machine check-debug`: runs the boots that `scenarios.toml` marks for it on a debug kernel.
 
 use anyhow::{bail, Result};
 
@@ -13,7 +13,7 @@ use crate::piece::module::Module;
 use crate::piece::programs::Programs;
 use crate::piece::project::Project;
 
-/// KASAN and lockdep make the kernel slower by so much, in the emulator.
+/// How much KASAN and lockdep slow the kernel down in the emulator.
 const SLOWER: u64 = 10;
 
 /// What the kernel with PREEMPT_RT says once at any livepatch that is enabled, ours or another: Documentation/bugs.rst.
@@ -57,7 +57,8 @@ fn last(kind: Kind) -> &'static str {
     }
 }
 
-/// Of the accesses that KCSAN may watch, it does one of about so many. The kernel's default is 4000: few are instrumented here.
+/// Of the accesses that KCSAN may watch, it does one of about so many. The kernel's default is 4000: few are
+/// instrumented here.
 const WATCH_ONE_OF: &str = "kcsan.skip_watch=10";
 
 fn on_debug_kernel(mut boot: Scenario, kind: Kind) -> Scenario {

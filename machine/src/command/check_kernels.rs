@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `machine check-kernels`: the boots that are for every kernel, on each that the recipe names.
+//! `machine check-kernels`: runs the boots for every kernel on each kernel of the recipe.
 
 use std::fmt::Write as _;
 use std::time::Duration;

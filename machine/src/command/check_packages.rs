@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The packages' life: looked at by lintian, installed, upgraded and removed by apt in a fresh system.
+//! Tests the packages: checked by lintian, then installed, upgraded and removed by apt in a fresh system.
 
 use std::fs;
 use std::path::Path;
@@ -34,7 +34,7 @@ fn run(project: &Project, root: &Path, shown: &[(&Piece, &str)], script: &str, a
     Ok(ktap::count(script, &String::from_utf8_lossy(&text), output.status.code()))
 }
 
-/// DKMS's, on a host that has what builds the kernel: takes minutes, and gigabytes.
+/// Tests the DKMS package on a host with the kernel's build dependencies. Takes minutes and gigabytes.
 ///
 /// # Errors
 ///
@@ -77,7 +77,7 @@ pub fn check(project: &Project) -> Result<Count> {
     Ok(count)
 }
 
-/// It has nothing to say that our overrides do not answer.
+/// Passes if lintian reports nothing beyond our overrides.
 fn lintian(project: &Project, log: &Log, packages: &Piece, count: &mut Count) -> Result<()> {
     let inside = packages::root(project)?.inside().read(packages.path(), "/xfd/packages");
     let mut lintian = inside.command("lintian");

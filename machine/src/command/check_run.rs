@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `machine run` as its users run it: this program is started for each case, with a script for the guest.
+//! Tests `machine run` as users run it: starts this program for each case, with a script for the guest.
 
 use std::fs;
 use std::io::Write;
@@ -48,7 +48,7 @@ impl Bench<'_> {
     }
 }
 
-/// It printed this, nothing as its errors, and ended with this status.
+/// Checks that it printed this text and ended with this status.
 fn said(output: &Output, text: &[u8], status: i32) -> Result<()> {
     let shown = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     ensure!(

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `machine clean`: removes pieces, lists them, or looks which are damaged.
+//! `machine clean`: removes pieces, lists them, or finds damaged ones.
 
 use std::collections::HashSet;
 use std::fs;
@@ -38,7 +38,7 @@ fn is_meant(stored: &str, asked: &str) -> bool {
     stored == asked || prefixes.iter().any(begins)
 }
 
-/// All of `stored` that is meant, or all if nothing is asked for.
+/// The entries of `stored` that were named, or all if none was named.
 ///
 /// # Errors
 ///

@@ -48,7 +48,8 @@ pub enum Command {
     Run(Run),
     /// Open an interactive shell in the machine
     ///
-    /// The test programs are in /tests, and `load` and `unload` load and unload the module. `exit` leaves; Ctrl-] switches
+    /// The test programs are in /tests, and `load` and `unload` load and unload the module. `exit` leaves; Ctrl-]
+    /// switches
     /// the machine off at once.
     Shell {
         #[command(flatten)]
@@ -127,7 +128,8 @@ pub enum Command {
     },
     /// Build Documentation/ with Sphinx into the cache's folder `docs`; a warning is an error
     Docs,
-    /// Remove what was prepared, all of it or these pieces, and say how much room that gives; the next command makes again
+    /// Remove what was prepared, all of it or these pieces, and say how much room that gives; the next command makes
+    /// again
     /// what it needs
     Clean {
         /// toolchain, kernel, emulator, module, programs, packages, images, states, logs, or a name of --list

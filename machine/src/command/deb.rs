@@ -24,7 +24,7 @@ pub enum For<'a> {
     All,
 }
 
-/// Makes the packages, and prints where they are: the folder `deb` of the cache, which has nothing else afterwards.
+/// Makes the packages in the cache's folder `deb`, which is emptied first, and prints their paths.
 ///
 /// # Errors
 ///

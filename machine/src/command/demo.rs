@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `machine demo`: the first use of AMX, handled by the module, shown.
+//! `machine demo`: shows how the module handles the first use of AMX.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ const SCRIPT: &str = "demo.sh";
 const PROGRAM: &str = "amx_demo";
 const SOFTWARE: &str = "onednn_products";
 
-/// Prepares all, boots with the module and shows the demonstration.
+/// Prepares everything, boots with the module and shows the demonstration.
 pub fn demo(project: &Project) -> Result<u8> {
     let machine = Machine::prepare(project)?;
     let (module, programs) = machine.module_and_programs(true)?;

@@ -14,7 +14,7 @@ use crate::workshop::count::Count;
 use crate::workshop::namespace::remove_tree;
 use crate::workshop::progress::Step;
 
-/// Of `machine check`, of the root, of the log and of the folder in the cache.
+/// The name of the row of `machine check`, of the root, of the log and of the folder in the cache.
 pub const NAME: &str = "docs";
 /// Where the project and the result appear in the root.
 const PROJECT: &str = "/xfd/project";
@@ -54,7 +54,8 @@ pub fn check(project: &Project) -> Result<Count> {
     Ok(count)
 }
 
-/// The folder with the pages if there was no warning, and else all warnings. The pages of an earlier run stay then.
+/// The folder with the pages if there was no warning, otherwise all warnings. In that case the pages of an earlier
+/// run stay.
 fn build(project: &Project) -> Result<(Option<PathBuf>, Vec<String>)> {
     let (cache, recipe) = (&project.cache, &project.recipe);
     let root = Toolroot::small(NAME, &recipe.docs.packages, cache, &recipe.toolroots[0])?;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `machine host`: the module for the kernel that runs on this host, or for another release.
+//! `machine host`: builds the module for the kernel that runs on this host, or for another release.
 
 use std::path::Path;
 use std::process::Command;
@@ -18,8 +18,10 @@ use crate::workshop::progress::note;
 ///
 /// # Errors
 ///
-/// No archive of the recipe's has the release; a compiler is not the kernel's; it has no Rust; the key does not sign; no
-/// network; no space. To load: neither root nor sudo, another release than runs, a kernel of which the module stands on what
+/// No archive of the recipe's has the release; a compiler is not the kernel's; it has no Rust; the key does not sign;
+/// no
+/// network; no space. To load: neither root nor sudo, another release than runs, a kernel of which the module stands
+/// on what
 /// nobody has read (unless `unread`), and whatever insmod says.
 pub fn host(project: &Project, release: Option<&str>, load: bool, unread: bool) -> Result<u8> {
     project.refuse_kernel("host")?;
@@ -68,7 +70,7 @@ pub fn release(asked: Option<&str>) -> Result<String> {
     })
 }
 
-/// Root would leave files of its own in another user's folder, who could not build there any more.
+/// Root must not leave its own files in another user's folder, who could then no longer build there.
 fn may_load(project: &Path) -> Result<()> {
     use std::os::unix::fs::MetadataExt;
     let owner = std::fs::metadata(project)?.uid();
@@ -85,7 +87,8 @@ fn may_load(project: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Whether somebody has read all of this kernel that the module stands on, and its series is one of the recipe's; says what not.
+/// Whether somebody has read all of this kernel that the module stands on, and its series is one of the recipe's;
+/// says what not.
 fn is_read(project: &Project, kernel: &kernel::Kernel) -> Result<bool> {
     let unread = project.relied_on(kernel)?;
     for remark in &unread.remarks {

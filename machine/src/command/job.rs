@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What `machine run` sends to the guest's agent: the program, what it needs and what starts it; and what comes back.
+//! The job that `machine run` sends to the guest's agent: the program, the files that it needs, and the script that
+//! starts
+//! it. Also unpacks the files that come back.
 
 use std::fs;
 use std::io::Read;
@@ -16,7 +18,7 @@ use crate::piece::programs::brought::{self, Start};
 
 /// The program's working directory in the guest.
 const WORK: &str = "work";
-/// Packs what the program wrote: what came with the job is as old as the epoch.
+/// Packs the files that the program wrote. Files of the job are recognised by their time, 1 January 1970.
 const COLLECT: &str = "cd /work && find . -mindepth 1 -newer /job/start | cpio -o -H newc 2>/dev/null\n";
 /// Type bits of a mode, cpio(5).
 const TYPE: u32 = 0o170000;

@@ -31,7 +31,8 @@ use crate::piece::project::Project;
 use crate::workshop::manifest::Damaged;
 use cli::Command;
 
-/// Does it, and returns the exit status. `kernel` is what `--kernel` says. If a step finds a piece damaged while others use
+/// Runs the command, and returns the exit status. `kernel` is what `--kernel` says. If a step finds a piece damaged
+/// while others use
 /// it, all is done again, and the piece is made again with that.
 ///
 /// # Errors

@@ -11,7 +11,7 @@ use crate::command::cli::PieceName;
 use crate::piece::module;
 use crate::piece::project::Project;
 
-/// Prepares, and prints where the one piece asked for is.
+/// Prepares everything, or one piece, and prints where that is.
 pub fn prepare(project: &Project, piece: Option<PieceName>) -> Result<u8> {
     let Some(piece) = piece else {
         let machine = Machine::prepare(project)?;

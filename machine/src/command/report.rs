@@ -13,7 +13,7 @@ use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use crate::command::check::Row;
 use crate::workshop::count::Outcome;
 
-/// So much of what a program printed is shown with its failures: the end of it.
+/// How many bytes of the end of a program's output are shown with its failures.
 const SHOWN: usize = 8000;
 
 /// Which files.
@@ -187,7 +187,7 @@ fn reason(why: &str) -> &str {
     rest.trim_start_matches([':', ' ', '(']).trim_start_matches("SKIP ").trim_end_matches(')')
 }
 
-/// A description: one line, in which no directive begins.
+/// A description: one line that cannot start a directive.
 fn plain(text: &str) -> String {
     text.replace('\\', "\\\\").replace('#', "\\#").replace(|c: char| c.is_control(), " ")
 }

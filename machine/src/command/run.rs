@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `machine run`: a program of the user's in the machine.
+//! `machine run`: runs a program of the user in the machine.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -119,7 +119,7 @@ pub fn run(project: &Project, options: &Options) -> Result<u8> {
     }
 }
 
-/// Sends the job, and what comes on standard input.
+/// Sends the job, then standard input.
 fn feed(job: Vec<u8>) -> Feed {
     Box::new(move |mut to: File| {
         // Whoever runs this in the background has no input for it, and does not want it stopped.

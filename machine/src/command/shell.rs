@@ -29,7 +29,7 @@ const END: u8 = 0x04;
 /// The terminal's settings before raw mode.
 static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
 
-/// Gives the terminal back as it was; may be called at any time.
+/// Restores the terminal's settings; may be called at any time.
 pub fn restore_terminal() {
     if let Ok(mut before) = BEFORE.try_lock() {
         if let Some(before) = before.take() {
@@ -62,7 +62,7 @@ pub struct Options {
     pub with: Vec<String>,
 }
 
-/// Boots into a shell; its exit status is the shell's.
+/// Boots into a shell, and returns the shell's exit status.
 pub fn shell(project: &Project, options: &Options) -> Result<u8> {
     check_cpus(options.cpus)?;
     let mut machine = Machine::prepare(project)?;

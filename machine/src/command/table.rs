@@ -50,7 +50,7 @@ pub fn table(project: &Project) -> Result<u8> {
     Ok(if failed == 0 { verdict::PASS } else { verdict::FAIL })
 }
 
-/// Puts side by side what the boots and the host answered: the suites of these boots, and no others.
+/// Compares the answers of the boots and of the host, for the suites of these boots only.
 pub fn compare(machine: &Machine, scenarios: &Scenarios, trials: &[Trial], host: &Host) -> Result<Table> {
     let boots: Vec<_> =
         scenarios.boots.iter().filter(|boot| trials.iter().any(|trial| trial.name == boot.name)).collect();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `--with SRC[:DEST]`: files of the host's for the guest.
+//! `--with SRC[:DEST]`: copies files of the host to the guest.
 
 use std::path::{Path, PathBuf};
 
@@ -22,7 +22,7 @@ pub fn add(files: &mut Initramfs, with: &str, home: &str) -> Result<()> {
     files.copy(&at, &source)
 }
 
-/// At the last colon, unless all of it is the name of something.
+/// Splits at the last colon, unless the whole is the name of an existing file.
 fn split(with: &str) -> (PathBuf, Option<&str>) {
     match with.rsplit_once(':') {
         Some((source, dest)) if !Path::new(with).exists() => (source.into(), Some(dest)),

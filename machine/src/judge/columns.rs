@@ -33,7 +33,7 @@ pub struct Line {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Judgement {
     Equal,
-    /// Differs as said under this heading of divergences.rst.
+    /// Differs as described under this heading of divergences.rst.
     Documented(String),
     /// The host runs a kernel of another series, and differs.
     OtherKernel,
@@ -103,7 +103,7 @@ impl Table {
         self.lines.iter().filter(|line| line.judgement == Judgement::Equal).count()
     }
 
-    /// One test if all is well, else one failure for each wrong row.
+    /// One pass if all rows are right, otherwise one failure for each wrong row.
     pub fn count(&self) -> Count {
         let mut count = Count::default();
         for line in &self.lines {

@@ -19,7 +19,7 @@ pub struct Named {
 }
 
 impl Named {
-    /// The heading under which it is said why stock kernel and module differ in `row`.
+    /// The heading under which divergences.rst explains why stock kernel and module differ in `row`.
     pub fn heading(&self, row: &str) -> Option<&str> {
         self.rows.iter().find(|(name, _)| name == row).map(|(_, heading)| heading.as_str())
     }

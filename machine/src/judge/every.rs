@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What the programs that disturb each path say of it (Documentation/every-instruction.rst), as one table.
+//! The results of the programs that disturb each path (Documentation/every-instruction.rst), as one table.
 
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -33,7 +33,8 @@ fn rows(output: &[u8]) -> Vec<Row> {
     String::from_utf8_lossy(output).lines().filter_map(row).collect()
 }
 
-/// Prints what the trials say, sorted by path, and writes it to a file, which is returned; nothing if they say nothing.
+/// Prints the results of the trials, sorted by path, and writes them to a file, whose path is returned. Does nothing
+/// if there are none.
 ///
 /// # Errors
 ///

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What the boots are that `check` makes (`scenario`), and what each was worth (`trial`): the output of a test by its
-//! `style`, the answers as `rows`, and those of the stock kernel, the module and silicon as `columns`.
+//! The boots that `check` runs (`scenario`) and their verdicts (`trial`). The output of a test is judged by its
+//! `style`; its
+//! answers are `rows`, and those of the stock kernel, the module and silicon are `columns`.
 
 pub mod columns;
 pub mod divergences;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `machine/scenarios.toml`: the suites of tests that are compared, and the boots of `check`.
+//! `machine/scenarios.toml`: the test suites whose answers are compared, and the boots of `check`.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -49,16 +49,16 @@ pub struct Scenario {
     /// not compared.
     #[serde(default)]
     pub uncompared: Vec<String>,
-    /// Its tests; once read, those of its suites first.
+    /// Its tests; after parsing, those of its suites come first.
     #[serde(default)]
     pub tests: Vec<Test>,
     /// A Debian system with our packages, which systemd boots; its tests load the module, of which it has no other.
     #[serde(default)]
     pub installed: bool,
-    /// Software of Debian's, and programs of selftests/real that need libraries of it.
+    /// Debian software, and programs of selftests/real that need its libraries.
     #[serde(default)]
     pub software: Vec<String>,
-    /// Parts of lines of the kernel log that are provoked on purpose: they must come, and fail nothing.
+    /// Parts of kernel log lines that the tests provoke on purpose: they must appear, and are no failures.
     #[serde(default)]
     pub expected_log: Vec<String>,
     /// Only run when asked for: `check --long`.
@@ -67,14 +67,15 @@ pub struct Scenario {
     /// Only run when asked for: `check --kvm`.
     #[serde(default)]
     pub kvm: bool,
-    /// Features that its CPU has on request, as Bochs calls them: `fred` (which the kernel then uses), `component20`; and
+    /// Features that its CPU has on request, as Bochs calls them: `fred` (which the kernel then uses), `component20`;
+    /// and
     /// what it does not show of AMX: `no_palettes`, `no_tile_state`, `no_xfd`.
     #[serde(default)]
     pub with: Vec<String>,
     /// Features that its CPU does not have.
     #[serde(default)]
     pub without: Vec<String>,
-    /// It is there for what its tests would skip elsewhere: a test that skips anything has failed.
+    /// It exists for tests that are skipped elsewhere, so a test that skips anything fails.
     #[serde(default)]
     pub nothing_skipped: bool,
     /// The longest silence, in seconds.
@@ -83,7 +84,8 @@ pub struct Scenario {
     /// The longest boot, in seconds.
     #[serde(default = "total")]
     pub total_seconds: u64,
-    /// Into so many boots its tests are divided, which run side by side: `NAME-1of4` and so on, with `XFD_PART=1/4`
+    /// The number of boots among which its tests are divided, and which run in parallel: `NAME-1of4` and so on, with
+    /// `XFD_PART=1/4`
     /// on the command line.
     #[serde(default = "one")]
     pub parts: u8,
@@ -95,7 +97,7 @@ pub struct Scenario {
     /// Whether it is for `check-debug`.
     #[serde(default)]
     pub debug: Debug,
-    /// Its tests need no boot of their own: they run in a machine that was saved when it had booted.
+    /// Its tests need no boot of their own: they continue from a saved machine.
     #[serde(default)]
     pub saved: bool,
     /// Run on the other kernels, too: on one of another series by `check`, on each by `check-kernels`.
@@ -123,7 +125,7 @@ pub enum Class {
     Usual,
     /// The boots that take long.
     Long,
-    /// Of the usual ones those with virtual machines in the machine.
+    /// The usual boots that run virtual machines.
     Kvm,
 }
 
@@ -215,7 +217,7 @@ impl From<Spelling> for Test {
 }
 
 impl Scenarios {
-    /// The boot that runs `suite` and has the module so.
+    /// The boot that runs `suite` with the module in this state.
     pub fn boot_of(&self, suite: &str, module: Module) -> Option<&Scenario> {
         self.boots.iter().find(|boot| boot.module == module && boot.suites.iter().any(|s| s == suite))
     }
@@ -296,7 +298,7 @@ fn check_boot(boot: &Scenario, plain: impl Fn(&str) -> bool) -> Result<()> {
     Ok(())
 }
 
-/// A suite has one boot of each kind, and they differ in the module only.
+/// A suite has one boot of each kind, and they differ only in the module.
 fn check_suite(list: &Scenarios, suite: &Suite) -> Result<()> {
     let name = &suite.name;
     let boots = || list.boots.iter().filter(|boot| boot.suites.contains(name));

@@ -56,7 +56,7 @@ pub fn run(cache: &Cache, programs: &Programs, suites: &[&Suite]) -> Result<Host
 }
 
 impl Host {
-    /// Runs and counts one program. One that skips all adds no rows: it says nothing here.
+    /// Runs and counts one program. A program that skips everything adds no rows.
     fn take(&mut self, test: &Test, path: &Path) -> Result<()> {
         let mut command = Command::new("timeout");
         command.args(["--kill-after=5", LIMIT]).arg(path).current_dir(path.parent().unwrap_or(Path::new("/")));

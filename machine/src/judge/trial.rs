@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A boot of `scenarios.toml`: run, heard and judged.
+//! Runs a boot of `scenarios.toml` and judges its output.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -30,13 +30,13 @@ pub struct Trial {
     pub time: Duration,
     /// Test -> output and exit status (none: it did not end).
     pub tests: BTreeMap<String, (Vec<u8>, Option<i32>)>,
-    /// How much sooner it began than with a boot, on this host.
+    /// The time saved by not booting, on this host.
     pub saved: Duration,
     /// Test -> how long it ran, on this host.
     pub times: BTreeMap<String, Duration>,
 }
 
-/// Runs the boots, as many at a time as the host has processors.
+/// Runs the boots, in parallel on as many processors as the host has.
 pub fn run_all(
     machine: &Machine,
     module: Option<&Piece>,
@@ -207,7 +207,7 @@ fn job(names: &[String]) -> Result<Initramfs> {
     Ok(files)
 }
 
-/// Counts a boot: its tests, the boot itself, and with the module its coming and going.
+/// Counts a boot: its tests, the boot itself and, with the module, loading and unloading it.
 fn judge(scenario: &Scenario, heard: &Heard, report: &Report, known: impl Fn(&str) -> bool) -> Count {
     let mut count = Count::default();
     let (expected, problems): (Vec<_>, Vec<_>) = report

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The agent in the guest, the runner's end of which is `boot/channel.rs`.
+//! The agent in the guest; `boot/channel.rs` is the runner's end.
 
 use std::path::{Path, PathBuf};
 

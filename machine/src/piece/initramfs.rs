@@ -45,7 +45,7 @@ impl Initramfs {
         Ok(fs)
     }
 
-    /// What a machine that is restored with these files is told: the time, in seconds since 1970, and 32 random bytes.
+    /// Adds what a restored machine needs to know: the time, in seconds since 1970, and 32 random bytes.
     pub fn restored_now(&mut self) -> Result<()> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
         let mut seed = [0; 32];
@@ -85,7 +85,7 @@ impl Initramfs {
         self.file(at, host)
     }
 
-    /// Adds all that is below a folder of the host, but devices and the like; what is there belongs to root.
+    /// Adds everything below a folder of the host except devices and the like, as files of root.
     pub fn tree(&mut self, root: &Path) -> Result<()> {
         self.below("", root)
     }

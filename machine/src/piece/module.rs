@@ -19,7 +19,7 @@ use crate::workshop::key::{files_below, Key};
 use crate::workshop::namespace::remove_tree;
 use crate::workshop::progress::Step;
 
-/// What of the project belongs to the module.
+/// The files of the project that belong to the module.
 const SOURCES: [&str; 10] = [
     "VERSION",
     "Makefile",
@@ -36,12 +36,12 @@ const SOURCES: [&str; 10] = [
 pub const MODULE: &str = "xfd.ko";
 /// The module with CONFIG_XFD_FAULTS.
 pub const WITH_FAULTS: &str = "xfd_faults.ko";
-/// What is built: the module, and those that only tests load.
+/// The modules that are built: the module itself, and those that only tests load.
 pub const PRODUCTS: [&str; 6] = [MODULE, WITH_FAULTS, "cr0_ts.ko", "interrupts.ko", "rival.ko", "kernel_tiles.ko"];
 /// Where it is built, in the root.
 pub const BUILD: &str = "/xfd/build";
 
-/// What a module is built with.
+/// The inputs of a module's build.
 pub struct Builder<'a> {
     pub cache: &'a Cache,
     pub kernel: &'a Kernel,
@@ -102,7 +102,7 @@ impl Builder<'_> {
         })
     }
 
-    /// What is built goes under the key of what was there before it was copied.
+    /// The result has the key that the sources had before they were copied.
     fn unchanged_since(&self, key: &str) -> Result<()> {
         if self.key()? != key {
             bail!("the module's sources changed while they were copied; run it again");
@@ -152,8 +152,7 @@ impl Builder<'_> {
         Ok(found)
     }
 
-    /// Brings the sources of the build folder `name` up to date, and says where it is.
-    /// The build folder with today's sources. Those of an older tree of this kernel go.
+    /// The build folder `name` with the current sources. Build folders for an older tree of this kernel are removed.
     fn mirror(&self, name: &str) -> Result<PathBuf> {
         let of_kernel = format!("{name}-{}", self.kernel.name());
         for other in fs::read_dir(self.cache.workspace(&of_kernel)?)? {
@@ -207,7 +206,7 @@ pub enum Module {
 }
 
 impl Module {
-    /// What the name of a saved machine has for it.
+    /// The part of a saved machine's name that stands for it.
     pub fn name(self) -> &'static str {
         match self {
             Module::Absent => "",

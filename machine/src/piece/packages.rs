@@ -24,21 +24,21 @@ const STEP: &str = include_str!("../../steps/deb.sh");
 
 const INSIDE: &str = "/xfd/packages";
 
-/// Of the project, what DKMS builds the module from.
+/// The files of the project from which DKMS builds the module.
 const SOURCE: [&str; 7] = ["VERSION", "Makefile", "Kbuild", "Kconfig", "include", "rust/xfd", "rust/xstate"];
 
-/// Of these only what the compiler reads.
+/// Parts of these that the compiler does not read.
 const NOT_SOURCE: [&str; 5] = ["tests", "fuzz", "target", ".cargo", "proptest-regressions"];
 
-/// What follows the version in that of a later one.
+/// The suffix of a later version.
 const NEXT: &str = "+next";
 
-/// A kernel that there is not: the later packages have a module for it, too.
+/// A kernel that does not exist, for which the later packages also have a module.
 const ANOTHER: &str = "9.9.9-none";
 
-/// What the packages are made from.
+/// The inputs of the packages.
 pub struct Contents {
-    /// Of the packages.
+    /// The version of the packages.
     pub version: String,
     /// A kernel's release, and the module for it.
     pub modules: Vec<(String, PathBuf)>,
@@ -61,7 +61,7 @@ pub fn debs(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(files.into_iter().filter(|file| file.extension().is_some_and(|extension| extension == "deb")).collect())
 }
 
-/// The root that builds packages and looks at them.
+/// The root that builds and checks packages.
 pub fn root(project: &Project) -> Result<Toolroot> {
     Toolroot::small("packages", &project.recipe.packages.build, &project.cache, &project.recipe.toolroots[0])
 }
@@ -148,19 +148,19 @@ fn source(project: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// When the newest release of a changelog was.
+/// The date of the newest release in a changelog.
 fn date(changelog: &str) -> Result<String> {
     let heading = changelog.lines().find(|line| line.starts_with("## ["));
     let date = heading.and_then(|line| line.split_once("] - ")).map(|(_, date)| date.trim().to_owned());
     date.context("CHANGELOG.md has no line `## [VERSION] - DATE`")
 }
 
-/// Packages of today, and later ones.
+/// Packages of the current version, and of a later one.
 pub struct Both {
     pub version: String,
     pub old: Piece,
     pub next_version: String,
-    /// Their module is the build with fault injection: another one.
+    /// Their module is the build with fault injection, so that it differs.
     pub new: Piece,
 }
 
@@ -184,7 +184,7 @@ pub fn both(project: &Project, kernel: &Kernel) -> Result<Both> {
     Ok(Both { version, old, next_version, new })
 }
 
-/// The system in which packages are installed, as it is before.
+/// The system in which packages are installed, before that.
 ///
 /// # Errors
 ///

@@ -45,7 +45,7 @@ impl Project {
             .context("no machine/recipe.toml here or above; go to the checkout")?;
         let cache = std::env::var_os("XFD_CACHE").filter(|v| !v.is_empty());
         let cache = cache.map_or_else(|| dir.join(".cache"), PathBuf::from);
-        // Cargo puts its folders into a list with colons; rustc's linker takes a percent sign for its own.
+        // Cargo joins its folders with colons, and rustc's linker treats a percent sign specially.
         if let Some(odd) = [":", "%", "\n"].iter().find(|odd| cache.to_string_lossy().contains(**odd)) {
             bail!(
                 "Rust cannot build in a folder with {odd:?} in its path, as {}: set XFD_CACHE to another one",

@@ -17,7 +17,8 @@ use crate::workshop::progress::Step;
 use crate::workshop::recipe;
 
 const STEP: &str = include_str!("../../steps/toolroot.sh");
-/// Before it, with the piece being made: the step sees the piece at a path that every program can handle. What is made does not
+/// Before it, with the piece being made: the step sees the piece at a path that every program can handle. What is
+/// made does not
 /// depend on that, so it is not in the key.
 const PLACE: &str =
     "set -e; dir=$1; shift; mount -t tmpfs xfd /mnt; mkdir /mnt/piece; mount --bind \"$dir\" /mnt/piece\n";
@@ -76,12 +77,12 @@ impl Toolroot {
         Ok(Toolroot { name: name.to_owned(), piece, key, apt_updated: Mutex::new(false) })
     }
 
-    /// What the recipe calls it.
+    /// Its name in the recipe.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// What the root was made from.
+    /// The content key of the root's inputs.
     pub fn key(&self) -> &str {
         &self.key
     }

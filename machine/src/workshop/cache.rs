@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The folder of everything generated.
+//! The folder for everything that is generated.
 //!
-//! A piece is made in a temporary folder and renamed when it is whole, so what has its final name can
-//! be used. Each piece has a lock: exclusive while it is made or removed, shared while it is in use. Before its first use in
-//! a run a piece is compared with its manifest; one that is damaged is made again. The cache has a lock, too: each run holds
-//! it shared, and who removes pieces holds it alone.
+//! A piece is made in a temporary folder and renamed when it is complete, so a piece with its final name is
+//! usable. Each piece has a lock: exclusive while it is made or removed, shared while it is in use. Before its first
+//! use in a run, a piece is compared with its manifest, and made again if it is damaged. The cache itself also has a
+//! lock: each run holds it shared, and `clean` holds it exclusively.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -24,9 +24,9 @@ use crate::workshop::progress::note;
 
 /// The lock of the cache as a whole.
 const IN_USE: &str = "in-use";
-/// Among the locks: the folders below are the cache's, whatever else its folder holds.
+/// Marks the folder as a cache: `tmp`, `log`, `lock` and `build` in it are ours.
 const OURS: &str = "xfd-cache";
-/// What has no piece's name.
+/// Folders that are not pieces.
 const FOLDERS: [&str; 4] = ["lock", "log", "tmp", "build"];
 
 /// Where the pieces are.
@@ -37,7 +37,7 @@ pub struct Cache {
     compared: Mutex<BTreeSet<String>>,
 }
 
-/// A whole piece; it is not removed while this value lives.
+/// A complete piece, which is not removed while this value lives.
 pub struct Piece {
     name: String,
     path: PathBuf,
@@ -71,8 +71,8 @@ impl Piece {
         &self.path
     }
 
-    /// For the steps that read source or headers of the piece: fails if these are not as they were made. The next run
-    /// makes the piece again.
+    /// Checks the source and headers of the piece, for the steps that read them. If they have changed, this fails, and
+    /// the next run makes the piece again.
     ///
     /// # Errors
     ///
@@ -85,18 +85,18 @@ impl Piece {
 /// A folder of the cache that can be removed.
 #[derive(Debug)]
 pub struct Stored {
-    /// Of the piece, or `build/` and the name of the workspace, or `log`.
+    /// The name of the piece, or `build/` and the name of the workspace, or `log`.
     pub name: String,
     pub path: PathBuf,
     pub made: SystemTime,
 }
 
 impl Cache {
-    /// Opens the cache, and removes what interrupted runs left half-made.
+    /// Opens the cache and removes the unfinished pieces of interrupted runs.
     ///
     /// # Errors
     ///
-    /// The folder cannot be created or written, or has a `tmp` or the like of somebody else's.
+    /// The folder cannot be created or written, or it has a `tmp` or similar folder that is not ours.
     pub fn open(root: &Path) -> Result<Cache> {
         let ours = root.join("lock").join(OURS);
         // Earlier versions made these three and no mark.
@@ -135,11 +135,11 @@ impl Cache {
         &self.root
     }
 
-    /// Fails if the disk has not the room for `what`, which takes about `size` bytes.
+    /// Fails if the disk does not have space for `what`, which takes about `size` bytes.
     ///
     /// # Errors
     ///
-    /// So it is.
+    /// There is not enough space.
     pub fn room(&self, what: &str, size: u64) -> Result<()> {
         let left = child::left(&self.root)?;
         if left < size {
@@ -159,8 +159,8 @@ impl Cache {
         self.root.join("log").join(format!("{name}.log"))
     }
 
-    /// A folder that is kept between runs (incremental builds), created if needed. Whoever works in it
-    /// holds [`Cache::exclusive`].
+    /// A folder that is kept between runs, for incremental builds; created if needed. Its user must hold
+    /// [`Cache::exclusive`].
     pub fn workspace(&self, name: &str) -> Result<PathBuf> {
         let dir = self.root.join("build").join(name);
         fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
@@ -172,7 +172,7 @@ impl Cache {
         lock(self.lock_file(name)?, FlockArg::LockExclusive, name)
     }
 
-    /// The first of `name`, `name-2`, `name-3`… that no other run has; it is ours while the lock lives.
+    /// The first of `name`, `name-2`, `name-3`… that no other run uses; it is reserved while the lock lives.
     pub fn free_name(&self, name: &str) -> Result<(String, Flock<File>)> {
         for number in 1.. {
             let candidate = if number == 1 { name.to_owned() } else { format!("{name}-{number}") };
@@ -185,7 +185,7 @@ impl Cache {
         bail!("no free name for {name}")
     }
 
-    /// The piece `name` with content key `key` if it is there and whole.
+    /// The piece `name` with the content key `key`, if it exists and is undamaged.
     pub fn find(&self, name: &str, key: &str) -> Result<Option<Piece>> {
         let (id, path) = (format!("{name}-{key}"), self.root.join(name).join(key));
         let in_use = lock(self.lock_file(&id)?, FlockArg::LockShared, name)?;
@@ -203,7 +203,8 @@ impl Cache {
         Ok(Some(Piece { name: name.to_owned(), path, _in_use: in_use }))
     }
 
-    /// The piece `name` with content key `key`; `make` fills the folder it is given if there is none yet, or one that is
+    /// The piece `name` with content key `key`; `make` fills the folder it is given if there is none yet, or one that
+    /// is
     /// damaged. Other contents of the same name that nobody uses are removed then.
     ///
     /// # Errors
@@ -241,7 +242,7 @@ impl Cache {
         }
     }
 
-    /// Removes a folder of the cache so that nobody finds half of it, however this ends.
+    /// Removes a folder of the cache atomically: if this is interrupted, no part of it has its name.
     pub fn remove(&self, path: &Path) -> Result<()> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let id = format!("removed-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
@@ -254,7 +255,7 @@ impl Cache {
         Ok(())
     }
 
-    /// Takes the cache for this run alone, until the value goes.
+    /// Locks the cache exclusively while the value lives.
     ///
     /// # Errors
     ///
@@ -271,7 +272,7 @@ impl Cache {
         }
     }
 
-    /// What the cache holds: pieces, workspaces and logs. Whatever else is in its folder is not the cache's.
+    /// The contents of the cache: pieces, workspaces and logs. Other files in its folder are left alone.
     pub fn stored(&self) -> Result<Vec<Stored>> {
         let mut found = Vec::new();
         for (name, path) in folders(&self.root)? {
@@ -296,7 +297,7 @@ impl Cache {
         Ok(found)
     }
 
-    /// A folder for the time of one use, removed when the value goes.
+    /// A temporary folder, removed when the value is dropped.
     pub fn scratch(&self, name: &str) -> Result<Scratch> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let id = format!("{name}-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
@@ -328,7 +329,7 @@ impl Cache {
     }
 }
 
-/// The cache, used by nobody else.
+/// The cache, locked exclusively.
 pub struct Alone<'a>(&'a Cache);
 
 impl Alone<'_> {
@@ -373,7 +374,7 @@ fn changed(path: &Path) -> Result<SystemTime> {
     Ok(fs::metadata(path)?.modified()?)
 }
 
-/// Whether a folder is called as a piece's content.
+/// Whether a folder's name is a content key.
 fn is_key(name: &str) -> bool {
     name.len() == 16 && name.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }

@@ -34,7 +34,7 @@ pub fn spawn(command: &mut Command) -> Result<Child> {
     }
 }
 
-/// Fails: a host program is not there; with the Debian package that has it.
+/// Fails because a host program is missing, and names the Debian package that has it.
 fn missing<T>(program: &str) -> Result<T> {
     let package = match program {
         "unshare" => "util-linux",
@@ -150,14 +150,14 @@ impl Log {
     }
 }
 
-/// A disk that has less left is full: who writes in blocks fails before nothing is left.
+/// A disk with less space than this is full: a write of a whole block fails before the last byte is used.
 const ALMOST_FULL: u64 = 256 << 10;
 
 fn no_space() -> String {
     format!("no space left on the device; {NO_SPACE}")
 }
 
-/// The likely reason of a failure, from what the failed command printed.
+/// The likely reason for a failure, from the output of the failed command.
 pub fn reason(text: &str) -> Option<String> {
     let network = [
         "Could not resolve",

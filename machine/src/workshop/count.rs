@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! How many passed, failed and were skipped, and why.
 
-/// What a test program's output amounts to.
+/// The result of a test program.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Count {
     pub passed: usize,
@@ -9,14 +9,14 @@ pub struct Count {
     pub skipped: usize,
     /// One line for each failure and each skip.
     pub remarks: Vec<String>,
-    /// Its tests, but for passes that have no name.
+    /// Its tests, without passes that have no name.
     pub cases: Vec<Case>,
 }
 
 /// One test.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Case {
-    /// A pass has its name; of the others it is the remark, which begins with the name.
+    /// The name of a pass, or the remark of another result, which begins with the name.
     pub name: String,
     pub outcome: Outcome,
 }

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 pub struct Key(Sha256);
 
 impl Key {
-    /// A key with no inputs yet.
+    /// A key without inputs.
     pub fn new() -> Key {
         Key::default()
     }
@@ -36,7 +36,7 @@ impl Key {
         Ok(self)
     }
 
-    /// Adds all files below a folder, with their paths; a folder that is not there counts as empty.
+    /// Adds all files below a folder, with their paths. A missing folder counts as empty.
     pub fn tree(mut self, label: &str, dir: &Path) -> Result<Key> {
         self.field(label.as_bytes());
         for file in files_below(dir)? {
@@ -51,14 +51,14 @@ impl Key {
         self.0.finalize().iter().take(8).map(|b| format!("{b:02x}")).collect()
     }
 
-    /// Length before content, so that two neighbouring inputs cannot be mistaken for two others.
+    /// The length comes before the content, so that two adjacent inputs never hash like two others.
     fn field(&mut self, bytes: &[u8]) {
         self.0.update((bytes.len() as u64).to_le_bytes());
         self.0.update(bytes);
     }
 }
 
-/// All regular files below `dir` in byte order, `target` folders of cargo left out.
+/// All regular files below `dir` in byte order, without cargo's `target` folders.
 pub fn files_below(dir: &Path) -> Result<Vec<std::path::PathBuf>> {
     let mut found = Vec::new();
     let mut todo = vec![dir.to_path_buf()];

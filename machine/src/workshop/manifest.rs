@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The files of a piece as they were when it was made: what is missing or truncated is noticed before it is used.
+//! A list of the files of a piece as they were when it was made, so that missing or truncated files are noticed
+//! before use.
 //!
-//! On use, size, kind, permission to execute and time of change are compared; the content only where the time differs. A
-//! toolchain root has fifty thousand files: those that few steps read are in a list of their own, which these steps compare.
+//! On use, size, type, execute permission and modification time are compared, and the content only where the time
+//! differs. A toolchain root has fifty thousand files. Those that only few steps read are in a separate list, which
+//! these steps check.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -18,11 +20,11 @@ use sha2::{Digest, Sha256};
 
 /// In the piece. Each ends with [`END`] and a zero byte.
 const LISTS: [&str; 2] = [".manifest", ".manifest.late"];
-/// In a piece that must not be used again: what is wrong with it.
+/// A file in a piece that must not be used again; it says what is wrong.
 const DAMAGED: &str = ".damaged";
-/// Below these are the files of the second list: source code, and what only compilers read.
+/// The files below these are in the second list: source code, and files that only compilers read.
 const LATE: [&str; 4] = ["root/usr/src/", "root/usr/share/", "root/usr/include/", "tree/"];
-/// What is below these changes in use: apt's lists, and where things are mounted.
+/// Files below these change in use: apt's lists, and mount points.
 const CHANGING: [&str; 8] =
     ["root/var/", "root/tmp/", "root/run/", "root/dev/", "root/proc/", "root/sys/", "root/xfd/", "root/root/"];
 const CHANGING_FILES: [&str; 2] = ["root/etc/resolv.conf", "root/etc/hosts"];
@@ -50,7 +52,7 @@ pub enum How {
     Content,
 }
 
-/// Something that is not as it was made.
+/// A file that differs from the manifest.
 #[derive(Debug)]
 pub struct Damage {
     pub path: PathBuf,
@@ -63,7 +65,7 @@ impl fmt::Display for Damage {
     }
 }
 
-/// A piece in use is not as it was made; it is made again when it is asked for the next time.
+/// A piece was found damaged while in use. It is made again when it is next requested.
 #[derive(Debug)]
 pub struct Damaged(pub String);
 
@@ -95,7 +97,7 @@ pub fn is_in(dir: &Path) -> bool {
     LISTS.iter().any(|list| dir.join(list).is_file())
 }
 
-/// What of the piece in `dir` is not as it was made, first of all.
+/// The first file of the piece in `dir` that differs from the manifest.
 pub fn damage(dir: &Path, which: Which, how: How) -> Result<Option<Damage>> {
     match fs::read_to_string(dir.join(DAMAGED)) {
         Ok(what) => return Ok(Some(Damage { path: PathBuf::new(), what })),
@@ -136,7 +138,7 @@ pub fn damage(dir: &Path, which: Which, how: How) -> Result<Option<Damage>> {
     Ok(None)
 }
 
-/// The piece in `dir` is damaged, whatever its manifest says.
+/// Marks the piece in `dir` as damaged, regardless of its manifest.
 pub fn mark(dir: &Path, damage: &Damage) -> Result<()> {
     let path = dir.join(DAMAGED);
     fs::write(&path, damage.to_string()).with_context(|| format!("cannot write {}", path.display()))
@@ -144,7 +146,7 @@ pub fn mark(dir: &Path, damage: &Damage) -> Result<()> {
 
 enum Same {
     Yes,
-    /// Another time, the same content.
+    /// The time differs, but the content is the same.
     Touched(i128),
     No(String),
 }
@@ -201,7 +203,7 @@ fn changed(metadata: &Metadata) -> i128 {
     i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec())
 }
 
-/// Of the content; `None` if that cannot be read: some files of a root belong to users of a namespace.
+/// The hash of the content, or `None` if it cannot be read: some files of a root belong to users of a namespace.
 fn hash(path: &Path, metadata: &Metadata) -> Option<String> {
     let mut state = Sha256::new();
     if metadata.is_symlink() {
@@ -223,7 +225,7 @@ fn list_of(path: &Path) -> usize {
     usize::from(LATE.iter().any(|late| path.as_os_str().as_bytes().starts_with(late.as_bytes())))
 }
 
-/// All that is in `dir` and does not change in use, without hashes.
+/// Everything in `dir` that does not change in use, without hashes.
 fn entries(dir: &Path) -> Result<Vec<Entry>> {
     let own: HashSet<&OsStr> = LISTS.iter().chain(&[DAMAGED]).map(OsStr::new).collect();
     let mut found = Vec::new();

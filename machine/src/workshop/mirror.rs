@@ -15,7 +15,7 @@ pub struct Source {
     pub components: Vec<String>,
 }
 
-/// `XFD_MIRROR`, if it says one.
+/// `XFD_MIRROR`, if it is set.
 pub fn asked() -> Option<String> {
     std::env::var("XFD_MIRROR").ok().filter(|uri| !uri.is_empty())
 }

@@ -86,7 +86,7 @@ pub struct Inside {
 }
 
 impl Inside {
-    /// Nothing bound, working directory `/`.
+    /// With nothing bound; the working directory is `/`.
     pub fn new(root: &Path) -> Inside {
         Inside { root: root.to_path_buf(), binds: Vec::new(), dir: "/".into() }
     }
@@ -135,8 +135,8 @@ impl Inside {
     }
 }
 
-/// Removes a folder with all in it, also files of users that exist only in our namespaces. Not being
-/// there is success.
+/// Removes a folder with everything in it, including files of users that exist only in our namespaces.
+/// A folder that does not exist is no error.
 pub fn remove_tree(path: &Path) -> Result<()> {
     match fs::remove_dir_all(path) {
         Ok(()) => Ok(()),

@@ -28,7 +28,7 @@ pub fn suspended(print: impl FnOnce()) {
     }
 }
 
-/// A long step under way.
+/// A long step in progress.
 pub struct Step {
     name: String,
     start: Instant,

@@ -23,7 +23,7 @@ pub struct Recipe {
     pub software: Software,
     pub packages: Packages,
     pub docs: Docs,
-    /// What a test is skipped without.
+    /// Software without which tests are skipped.
     pub tracers: Software,
 }
 
@@ -32,7 +32,7 @@ pub struct Recipe {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Toolroot {
     pub name: String,
-    /// What releases of its kernels have in them: `+deb13`.
+    /// The part of a release that its kernels share: `+deb13`.
     pub releases: String,
     pub suite: String,
     pub extra_suites: Vec<String>,
@@ -44,17 +44,17 @@ pub struct Toolroot {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Kernel {
     pub name: String,
-    /// The root that builds it, and whose archive has it.
+    /// The root that builds it, from whose archive it comes.
     pub toolroot: String,
     /// Package series: `7.2` stands for `linux-source-7.2`. Empty for the newest that there is.
     pub series: String,
     pub flavour: String,
-    /// Only what `uname -r` says, whatever series and flavour.
+    /// Exactly this release (`uname -r`), regardless of series and flavour.
     #[serde(skip)]
     pub release: Option<String>,
 }
 
-/// What all of them have.
+/// Settings that all kernels share.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Kernels {
@@ -66,9 +66,9 @@ pub struct Kernels {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct DebugKernel {
-    /// Packages that its toolchain root has besides the other's.
+    /// Packages of its toolchain root in addition to those of the stock kernel's.
     pub packages: Vec<String>,
-    /// What LLVM= is in its make.
+    /// The value of LLVM= for its make.
     pub llvm: String,
 }
 
@@ -82,7 +82,7 @@ pub struct Emulator {
     pub firmware: Vec<Firmware>,
 }
 
-/// One firmware file, taken out of a Debian package.
+/// One firmware file, extracted from a Debian package.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Firmware {
@@ -96,23 +96,23 @@ pub struct Firmware {
 #[serde(deny_unknown_fields)]
 pub struct Software {
     pub packages: Vec<String>,
-    /// Files of the packages that a boot can ask for by their last name.
+    /// Files of the packages that a boot can request by file name.
     pub programs: Vec<String>,
-    /// Files of theirs below usr/share that a boot can ask for in the same way.
+    /// Files below usr/share that a boot can request in the same way.
     pub data: Vec<String>,
 }
 
-/// Roots for Debian packages of ours; the first toolroot's suite.
+/// Roots for our own Debian packages, from the suite of the first toolroot.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Packages {
-    /// What the root has that builds them.
+    /// Packages of the root that builds them.
     pub build: Vec<String>,
-    /// What the system has in which they are installed.
+    /// Packages of the system in which they are installed.
     pub system: Vec<String>,
 }
 
-/// The root that builds the documentation; the first toolroot's suite.
+/// The root that builds the documentation, from the suite of the first toolroot.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Docs {

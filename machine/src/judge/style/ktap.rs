@@ -96,7 +96,7 @@ fn level_at(levels: &mut Vec<Level>, indent: usize) -> &mut Level {
     &mut levels[at]
 }
 
-/// Books a result, which also closes the levels deeper than it: they are its subtests.
+/// Records a result, and closes the levels below it: they are its subtests.
 fn take(levels: &mut Vec<Level>, indent: usize, program: &str, result: Result) {
     let mut subtests: Option<Count> = None;
     while levels.len() > 1 && levels.last().is_some_and(|level| level.indent > indent) {

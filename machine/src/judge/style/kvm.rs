@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Counting the output of the kernel's KVM selftests. Some speak KTAP; of the others the exit status is the verdict: 0, 4
+//! Counts the output of the kernel's KVM selftests. Some print KTAP; for the others the exit status is the verdict:
+//! 0, 4
 //! for skipped, anything else failed (a failed assertion ends with 254).
 
 use crate::judge::style::ktap;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The debug kernels: the source of the stock kernel with all that finds mistakes, as small as the suite allows.
-//! clang builds them: Rust and KASAN do not go together with gcc.
+//! The debug kernels: the source of the stock kernel with the kernel's checkers enabled, as small as the tests allow.
+//! clang builds them, because gcc cannot combine Rust and KASAN.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -33,7 +33,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// What its pieces and boots are called, beside the stock kernel's.
+    /// The prefix of the names of its pieces and boots.
     pub fn name(self) -> &'static str {
         match self {
             Kind::Preempt => "debug",
@@ -52,7 +52,7 @@ impl Kind {
     }
 }
 
-/// What a debug kernel is made of.
+/// The inputs of a debug kernel.
 pub struct Builder<'a> {
     pub cache: &'a Cache,
     /// Stays with the kernel.

@@ -47,11 +47,11 @@ struct Version {
     source: String,
     /// Debian version.
     version: String,
-    /// What `uname -r` says in it.
+    /// Its release, as `uname -r` prints it.
     release: String,
 }
 
-/// The archive does not have a kernel, or no longer, or the recipe names none.
+/// The archive does not have the kernel, or no longer has it, or the recipe lists none.
 #[derive(Debug)]
 pub struct NotInArchive(pub String);
 
@@ -64,7 +64,8 @@ impl fmt::Display for NotInArchive {
 impl std::error::Error for NotInArchive {}
 
 impl Kernel {
-    /// Fetches and prepares a kernel of the recipe's, unless it is there. `root` is the one that it names, and stays with
+    /// Fetches and prepares a kernel of the recipe's, unless it is there. `root` is the one that it names, and stays
+    /// with
     /// it.
     ///
     /// # Errors
@@ -90,13 +91,13 @@ impl Kernel {
         Kernel::of(piece, root, key, &recipe.name, compilers(&cc).into())
     }
 
-    /// The kernel in a whole piece, built in `root`.
+    /// The kernel of a complete piece, built in `root`.
     pub fn of(piece: Piece, root: Toolroot, key: String, name: &str, make_args: Vec<String>) -> Result<Kernel> {
         let release = fs::read_to_string(piece.path().join("release"))?.trim().to_owned();
         Ok(Kernel { piece, root, key, release, name: name.to_owned(), make_args })
     }
 
-    /// Fails if source or compilers are not as they were made: for the steps that build with them.
+    /// Checks source and compilers, for the steps that build with them.
     ///
     /// # Errors
     ///
@@ -106,12 +107,12 @@ impl Kernel {
         self.piece.whole()
     }
 
-    /// What the recipe calls it; pieces that are made for this kernel end in it.
+    /// Its name in the recipe, with which the names of pieces for this kernel end.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Where it and modules for it are built.
+    /// The root in which it and modules for it are built.
     pub fn root(&self) -> &Toolroot {
         &self.root
     }
@@ -121,12 +122,12 @@ impl Kernel {
         &self.make_args
     }
 
-    /// What the tree was made from.
+    /// The content key of the tree's inputs.
     pub fn key(&self) -> &str {
         &self.key
     }
 
-    /// What `uname -r` says.
+    /// The release, as `uname -r` prints it.
     pub fn release(&self) -> &str {
         &self.release
     }

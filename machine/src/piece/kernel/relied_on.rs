@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `machine/relied-on.toml`: the bodies of the kernel's functions that the module stands on, as they were when somebody
-//! read them. Another body may mean that the module is wrong there: that is the review that each new kernel needs.
+//! `machine/relied-on.toml`: the kernel functions that the module relies on, with a hash of each body that was
+//! reviewed. If a kernel has another body, the module may be wrong there: each new kernel needs that review.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -29,7 +29,7 @@ struct Function {
     name: String,
     /// In the kernel's tree.
     file: PathBuf,
-    /// Our file that stands on it.
+    /// Our file that relies on it.
     ours: PathBuf,
     because: String,
     /// Series -> hash.
@@ -37,7 +37,7 @@ struct Function {
 }
 
 impl Function {
-    /// Whether somebody read it, in whatever series.
+    /// Whether this body was reviewed, in any series.
     fn is_known(&self, hash: &str) -> bool {
         self.known.values().any(|known| known == hash)
     }

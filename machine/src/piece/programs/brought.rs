@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A program or script of the host's for the guest: whether it can run there, and what has to come with it.
 //!
-//! The guest gets libraries and interpreters at their paths on the host, so that what looks for its own files finds them;
+//! The guest gets libraries and interpreters at their paths on the host, so that what looks for its own files finds
+//! them;
 //! but not where it mounts something itself.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -297,7 +298,8 @@ impl Python {
         Ok(plan)
     }
 
-    /// Adds the standard library to `plan`, with what its extension modules need, and says how large it is. A module whose
+    /// Adds the standard library to `plan`, with what its extension modules need, and says how large it is. A module
+    /// whose
     /// libraries this host does not have is left out.
     fn plan(&self, plan: &mut Plan) -> Result<u64> {
         let linker = interpreter(&fs::read(&self.program)?)?;

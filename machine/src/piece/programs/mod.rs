@@ -214,7 +214,7 @@ impl Builder<'_> {
         })
     }
 
-    /// Takes what only debuggers read out of the programs: the guest loads them slowly.
+    /// Strips debug information from the programs, because the guest loads large files slowly.
     pub fn strip(&self, log: &Log, dir: &Path) -> Result<()> {
         let mut strip = self.root.inside().write(dir, "/xfd/out").dir("/xfd/out").command("strip");
         log.run("strip", strip.arg("--strip-debug").args(executables(dir)?.keys()))

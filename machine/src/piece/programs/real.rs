@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What a boot with Debian's software can have in its guest: programs of the packages, and the programs of
-//! selftests/real, which are built against the packages; each with its shared libraries. A guest has the reason for what
+//! selftests/real, which are built against the packages; each with its shared libraries. A guest has the reason for
+//! what
 //! could not be had.
 
 use std::collections::BTreeMap;

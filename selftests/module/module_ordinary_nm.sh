@@ -12,7 +12,7 @@ log_mark
 
 # Its loading always fails with EAGAIN, once CR0.TS is set.
 insmod /lib/cr0_ts.ko 2>/dev/null
-# Floating point, which takes the trap at the latest.
+# Uses floating point, which raises #NM unless something did so before.
 awk 'BEGIN { exit !(1.5 * 2 == 3) }'
 computed=$?
 

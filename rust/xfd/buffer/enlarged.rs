@@ -101,7 +101,7 @@ pub(crate) fn discard_current() {
     unsafe { recycle(enlarged.state.as_ptr()) }
 }
 
-/// The word in front of the register image.
+/// The 8 bytes before the register image.
 ///
 /// # Safety
 ///

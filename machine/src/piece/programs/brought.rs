@@ -103,7 +103,7 @@ fn in_path(name: &str) -> Option<PathBuf> {
     std::env::split_paths(&std::env::var_os("PATH")?).map(|dir| dir.join(name)).find(is_program)
 }
 
-/// What comes with a program.
+/// The files that the guest needs to run a program, and how it is started.
 #[derive(Debug, Default)]
 struct Plan {
     words: Vec<String>,

@@ -56,7 +56,7 @@ enum How {
     AsksAgain,
     /// A signal frame does not fit on what is left of its alternate signal stack
     SignalInAHandler,
-    /// It asks for its guests when it already has a virtual CPU
+    /// It requests the guest permission after it has created a vCPU
     VcpuFirst,
     /// It configures the last palette that CPUID shows
     LastPalette,

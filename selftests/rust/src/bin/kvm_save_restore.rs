@@ -228,7 +228,7 @@ fn there_and_back() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Refused before anything is restored, in whatever state it is: -EPERM.
+/// KVM_SET_CPUID2 fails with -EPERM before anything is restored, whatever state the vCPU was saved in.
 fn to_one_without_permission() -> anyhow::Result<()> {
     for state in ["live", "released", "armed", "unused"] {
         let said = carry(&source(state)?, "unpermitted", "shown", state)?;

@@ -27,7 +27,7 @@ pub enum Event {
     NextVmExit,
     /// When it reaches this address, in any address space.
     Address(u64),
-    /// The same at the start of a function, and only until that returns.
+    /// When it enters the function at this address; counts only until the function returns.
     Function(u64),
 }
 

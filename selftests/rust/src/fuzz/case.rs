@@ -51,11 +51,11 @@ pub enum Pointer {
     Null,
     /// To a page that can only be read.
     ReadOnly,
-    /// To the last four bytes of a mapping.
+    /// Points to the last four bytes of a mapping.
     End,
-    /// To the kernel's half of the address space.
+    /// Points into the kernel's half of the address space.
     Kernel,
-    /// To neither half.
+    /// Points to an address that is not canonical.
     NonCanonical,
 }
 

@@ -122,6 +122,21 @@ fn a_status_of_its_own(bench: &Bench) -> Result<()> {
     said(&bench.script("kill -SEGV $$", &[], &[], b"")?, b"", 139)
 }
 
+fn mistakes_are_wrong_usage(bench: &Bench) -> Result<()> {
+    for (options, why) in [
+        (["--env", "1=2"], "not a valid name"),
+        (["--env", "XFD_NOT_SET"], "not set"),
+        (["--with", "nothing"], "cannot find"),
+        (["--with", "script.sh"], "already has"),
+        (["--with", "script.sh:../x"], "DEST"),
+    ] {
+        let output = bench.script("echo ran", &options, &[], b"")?;
+        said(&output, b"", 2)?;
+        ensure!(errors(&output).contains(why) && errors(&output).lines().count() == 1, "{}", errors(&output));
+    }
+    Ok(())
+}
+
 /// Two runs from one saved machine: the clock is right, random numbers are not the same, nothing is left of the other.
 fn each_is_a_machine_of_its_own(bench: &Bench) -> Result<()> {
     let script = "ls /tmp; touch /tmp/left; date +%s; head -c 16 /dev/urandom | md5sum";
@@ -150,13 +165,14 @@ fn with_the_module(bench: &Bench) -> Result<()> {
 
 type Case = fn(&Bench) -> Result<()>;
 
-const CASES: [(&str, Case); 9] = [
+const CASES: [(&str, Case); 10] = [
     ("output may be anything", output_may_be_anything),
     ("input arrives whole", input_arrives_whole),
     ("files come along", files_come_along),
     ("files come back", files_come_back),
     ("variables and arguments", variables_and_arguments),
     ("a status of its own", a_status_of_its_own),
+    ("mistakes are wrong usage", mistakes_are_wrong_usage),
     ("each is a machine of its own", each_is_a_machine_of_its_own),
     ("booted", booted),
     ("with the module", with_the_module),

@@ -15,6 +15,7 @@ use crate::boot::machine::quote;
 use crate::command::with;
 use crate::piece::initramfs::Initramfs;
 use crate::piece::programs::brought::{self, Start};
+use crate::workshop::Usage;
 
 /// The program's working directory in the guest.
 const WORK: &str = "work";
@@ -69,15 +70,15 @@ impl Job<'_> {
             let (name, value) = match variable.split_once('=') {
                 Some((name, value)) => (name, value.to_owned()),
                 None => {
-                    let value =
-                        std::env::var(variable).with_context(|| format!("--env {variable}: it is not set"))?;
+                    let value = std::env::var(variable);
+                    let value = value.map_err(|_| Usage(format!("--env {variable}: it is not set here")))?;
                     (variable.as_str(), value)
                 }
             };
             let plain = |c: char| c == '_' || c.is_ascii_alphanumeric();
             ensure!(
                 name.chars().all(plain) && name.starts_with(|c: char| !c.is_ascii_digit()),
-                "--env {variable}: {name:?} is no name of a variable"
+                Usage(format!("--env {variable}: {name:?} is not a valid name"))
             );
             script.push_str(&format!("export {name}={}\n", quote(&value)));
         }

@@ -6,19 +6,24 @@ use std::path::{Path, PathBuf};
 use anyhow::{ensure, Context, Result};
 
 use crate::piece::initramfs::Initramfs;
+use crate::workshop::Usage;
 
 /// Puts a file or a folder into the guest: below `home`, or where `DEST` says.
 ///
 /// # Errors
 ///
-/// It does not exist, or cannot be read; the guest has something there already; `DEST` has `..` in it.
+/// [`Usage`]: it does not exist, or cannot be read; the guest has something there already; `DEST` has `..` in it.
 pub fn add(files: &mut Initramfs, with: &str, home: &str) -> Result<()> {
+    copy(files, with, home).map_err(|error| Usage(format!("--with {with}: {error:#}")).into())
+}
+
+fn copy(files: &mut Initramfs, with: &str, home: &str) -> Result<()> {
     let (source, dest) = split(with);
-    let source = source.canonicalize().with_context(|| format!("--with {with}: cannot find {}", source.display()))?;
+    let source = source.canonicalize().with_context(|| format!("cannot find {}", source.display()))?;
     let name = source.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let at = place(dest, &name, home);
-    ensure!(!at.split('/').any(|part| part == ".."), "--with {with}: DEST must not contain `..`");
-    ensure!(!at.is_empty() && !files.has(&at), "--with {with}: the guest already has /{at}");
+    ensure!(!at.split('/').any(|part| part == ".."), "DEST must not contain `..`");
+    ensure!(!at.is_empty() && !files.has(&at), "the guest already has /{at}");
     files.copy(&at, &source)
 }
 

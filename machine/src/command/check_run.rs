@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `machine run` as its users run it: this program is started for each case, with a script for the guest.
+//! Tests `machine run` as a user runs it: each case starts this program with a script for the guest.
 
 use std::fs;
 use std::io::Write;
@@ -13,17 +13,17 @@ use crate::piece::project::Project;
 use crate::workshop::count::Count;
 use crate::workshop::progress::Step;
 
-/// Of `machine check`.
+/// The name of this test in `machine check`.
 pub const NAME: &str = "run";
 
-/// The folder in which a case has its files.
+/// What a case needs: the project, and a folder for its files.
 struct Bench<'a> {
     project: &'a Project,
     folder: PathBuf,
 }
 
 impl Bench<'_> {
-    /// Runs a script in the guest, with options for `run` before it and arguments after it.
+    /// Runs a script in the guest, with `options` for `run` and `arguments` for the script.
     fn script(&self, text: &str, options: &[&str], arguments: &[&str], input: &[u8]) -> Result<Output> {
         let script = self.folder.join("script.sh");
         fs::write(&script, format!("#!/bin/sh\n{text}\n"))?;
@@ -39,13 +39,13 @@ impl Bench<'_> {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()?;
-        // A program that reads nothing is no error.
+        // The program may end without reading its input.
         let _ = child.stdin.take().context("no input")?.write_all(input);
         Ok(child.wait_with_output()?)
     }
 }
 
-/// It printed this, nothing as its errors, and ended with this status.
+/// Checks that the program printed exactly `text` and exited with `status`.
 fn said(output: &Output, text: &[u8], status: i32) -> Result<()> {
     let shown = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     ensure!(
@@ -59,7 +59,7 @@ fn said(output: &Output, text: &[u8], status: i32) -> Result<()> {
 }
 
 fn errors(output: &Output) -> String {
-    // What prepares the machine says so there as well.
+    // Leave out the runner's own progress messages.
     let text = String::from_utf8_lossy(&output.stderr);
     let own = |line: &&str| !line.contains(": ready after") && !line.contains(": booting the machine");
     text.lines().filter(own).map(|line| format!("{line}\n")).collect()
@@ -76,7 +76,7 @@ fn output_may_be_anything(bench: &Bench) -> Result<()> {
 fn input_arrives_whole(bench: &Bench) -> Result<()> {
     let input: Vec<u8> = (0..100_000_u32).map(|n| (n % 251) as u8).collect();
     said(&bench.script("exec cat", &[], &[], &input)?, &input, 0)?;
-    // No input is the end of it at once, and the next file is not taken for it.
+    // Empty input is an immediate end of file, and fd 0 stays in use: the next file opened does not get it.
     said(&bench.script("cat; exec 9</dev/null; ls /proc/self/fd | head -n 1", &[], &[], b"")?, b"0\n", 0)
 }
 
@@ -119,7 +119,7 @@ fn a_status_of_its_own(bench: &Bench) -> Result<()> {
     said(&bench.script("kill -SEGV $$", &[], &[], b"")?, b"", 139)
 }
 
-/// Two runs from one saved machine: the clock is right, random numbers are not the same, nothing is left of the other.
+/// Two runs from one saved machine: the clock is right, random numbers differ, and neither sees the other's files.
 fn each_is_a_machine_of_its_own(bench: &Bench) -> Result<()> {
     let script = "ls /tmp; touch /tmp/left; date +%s; head -c 16 /dev/urandom | md5sum";
     let mut before = String::new();
@@ -136,7 +136,7 @@ fn each_is_a_machine_of_its_own(bench: &Bench) -> Result<()> {
     Ok(())
 }
 
-/// As one that boots.
+/// The same with `--boot`.
 fn booted(bench: &Bench) -> Result<()> {
     said(&bench.script("cat; nproc", &["--boot", "--cpus", "2"], &[], b"in\n")?, b"in\n2\n", 0)
 }
@@ -155,18 +155,18 @@ const CASES: [(&str, Case); 9] = [
     ("variables and arguments", variables_and_arguments),
     ("a status of its own", a_status_of_its_own),
     ("each is a machine of its own", each_is_a_machine_of_its_own),
-    ("booted", booted),
+    ("a fresh boot", booted),
     ("with the module", with_the_module),
 ];
 
-/// Runs all of them.
+/// Runs all cases.
 ///
 /// # Errors
 ///
-/// No space. What goes wrong is in the count.
+/// No space. Cases that fail are in the count.
 pub fn check(project: &Project) -> Result<Count> {
     let scratch = project.cache.scratch(NAME)?;
-    let step = Step::start(NAME, "programs of users");
+    let step = Step::start(NAME, "running programs as a user does");
     let mut count = Count::default();
     for (name, case) in CASES {
         step.now(name);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What `machine run` sends to the guest's agent: the program, what it needs and what starts it; and what comes back.
+//! The job that `machine run` sends to the guest's agent: the program, its files and a script that starts it. Also
+//! unpacks the files that come back.
 
 use std::fs;
 use std::io::Read;
@@ -16,29 +17,29 @@ use crate::piece::programs::brought::{self, Start};
 
 /// The program's working directory in the guest.
 const WORK: &str = "work";
-/// Packs what the program wrote: what came with the job is as old as the epoch.
+/// Packs what the program wrote. Files that came with the job are older: their time is the epoch.
 const COLLECT: &str = "cd /work && find . -mindepth 1 -newer /job/start | cpio -o -H newc 2>/dev/null\n";
-/// Type bits of a mode, cpio(5).
+/// The file type bits of a mode, cpio(5).
 const TYPE: u32 = 0o170000;
 
-/// A program for the guest.
+/// A program to run in the guest.
 pub struct Job<'a> {
     pub program: &'a Path,
     pub arguments: &'a [String],
     /// `SRC[:DEST]`, relative to the working directory.
     pub with: &'a [String],
-    /// `NAME=VALUE`, or `NAME` for the value that it has here.
+    /// `NAME=VALUE`, or `NAME` to pass on the value that it has here.
     pub environment: &'a [String],
-    /// Whether what it leaves is wanted.
+    /// Whether to collect the files that it wrote.
     pub collects: bool,
 }
 
 impl Job<'_> {
-    /// The archive.
+    /// The job as a cpio archive.
     ///
     /// # Errors
     ///
-    /// A file is missing or cannot be read; two have one name; a variable is not set or has no name.
+    /// A file is missing or cannot be read; two files have the same path; a variable is not set or its name is invalid.
     pub fn archive(&self) -> Result<Vec<u8>> {
         let mut files = Initramfs::default();
         let name = self.program.file_name().context("the program has no file name")?.to_string_lossy();
@@ -68,14 +69,14 @@ impl Job<'_> {
                 Some((name, value)) => (name, value.to_owned()),
                 None => {
                     let value =
-                        std::env::var(variable).with_context(|| format!("--env {variable}: it is not set"))?;
+                        std::env::var(variable).with_context(|| format!("--env {variable}: not set in this environment"))?;
                     (variable.as_str(), value)
                 }
             };
             let plain = |c: char| c == '_' || c.is_ascii_alphanumeric();
             ensure!(
                 name.chars().all(plain) && name.starts_with(|c: char| !c.is_ascii_digit()),
-                "--env {variable}: {name:?} is no name of a variable"
+                "--env {variable}: {name:?} is not a valid variable name"
             );
             script.push_str(&format!("export {name}={}\n", quote(&value)));
         }
@@ -85,16 +86,16 @@ impl Job<'_> {
     }
 }
 
-/// Whether a relative path stays where it begins.
+/// Whether a path is relative and never leaves its folder.
 fn is_below(path: &Path) -> bool {
     path.components().next().is_some() && path.components().all(|part| matches!(part, Component::Normal(_)))
 }
 
-/// Unpacks what the guest sent into a folder, and says how many files that were.
+/// Unpacks the archive that the guest sent into the folder `to`, and returns the number of files.
 ///
 /// # Errors
 ///
-/// It is malformed, or names a file outside; a file cannot be written.
+/// The archive is malformed, or names a file outside `to`; a file cannot be written.
 pub fn unpack(archive: &[u8], to: &Path) -> Result<usize> {
     fs::create_dir_all(to).with_context(|| format!("cannot create {}", to.display()))?;
     let mut rest = archive;
@@ -108,9 +109,9 @@ pub fn unpack(archive: &[u8], to: &Path) -> Result<usize> {
         let mut content = Vec::new();
         reader.read_to_end(&mut content)?;
         rest = reader.finish()?;
-        ensure!(is_below(Path::new(&name)), "the guest sent a file called {name:?}");
+        ensure!(is_below(Path::new(&name)), "the guest sent a file with the invalid name {name:?}");
         let path = to.join(&name);
-        // A link that came before leads nowhere else.
+        // A symbolic link that was unpacked before must not lead outside.
         let parent = path.parent().unwrap_or(to);
         fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
         ensure!(parent.canonicalize()?.starts_with(to.canonicalize()?), "the guest sent {name:?} through a link");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `--with SRC[:DEST]`: files of the host's for the guest.
+//! `--with SRC[:DEST]`: copies files of the host into the guest.
 
 use std::path::{Path, PathBuf};
 
@@ -7,11 +7,11 @@ use anyhow::{ensure, Context, Result};
 
 use crate::piece::initramfs::Initramfs;
 
-/// Puts a file or a folder into the guest: below `home`, or where `DEST` says.
+/// Copies a file or folder into the guest: below `home`, or to `DEST`.
 ///
 /// # Errors
 ///
-/// It does not exist, or cannot be read; the guest has something there already; `DEST` has `..` in it.
+/// It does not exist or cannot be read; the guest already has something there; `DEST` contains `..`.
 pub fn add(files: &mut Initramfs, with: &str, home: &str) -> Result<()> {
     let (source, dest) = split(with);
     let source = source.canonicalize().with_context(|| format!("--with {with}: cannot find {}", source.display()))?;
@@ -22,7 +22,7 @@ pub fn add(files: &mut Initramfs, with: &str, home: &str) -> Result<()> {
     files.copy(&at, &source)
 }
 
-/// At the last colon, unless all of it is the name of something.
+/// Splits at the last colon, unless the whole argument is an existing path.
 fn split(with: &str) -> (PathBuf, Option<&str>) {
     match with.rsplit_once(':') {
         Some((source, dest)) if !Path::new(with).exists() => (source.into(), Some(dest)),
@@ -30,7 +30,7 @@ fn split(with: &str) -> (PathBuf, Option<&str>) {
     }
 }
 
-/// The path in the guest, without a slash at its beginning. A folder at the end of `dest` is one to put it into.
+/// The path in the guest, without a leading slash. If `dest` ends with a slash, it is the folder to put `name` into.
 fn place(dest: Option<&str>, name: &str, home: &str) -> String {
     let dest = dest.unwrap_or_default();
     let name = if dest.is_empty() || dest.ends_with('/') { name } else { "" };

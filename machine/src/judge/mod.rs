@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What the boots are that `check` makes (`scenario`), and what each was worth (`trial`): the output of a test by its
-//! `style`, the answers as `rows`, and those of the stock kernel, the module and silicon as `columns`.
+//! Which boots `check` runs (`scenario`), and how their results are judged (`trial`): `style` counts the output of a
+//! test, `rows` extracts its answers, and `columns` compares those of the stock kernel, the module and silicon.
 
 pub mod columns;
 pub mod divergences;

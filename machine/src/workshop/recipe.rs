@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `machine/recipe.toml`: what the machine is made of.
+//! Reads `machine/recipe.toml`: what the machine is built from.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use serde::Deserialize;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Recipe {
-    /// The first one builds the machine.
+    /// The first one builds the emulator, the programs and the boot image.
     #[serde(rename = "toolroot")]
     pub toolroots: Vec<Toolroot>,
     /// The preferred one first.
@@ -23,16 +23,16 @@ pub struct Recipe {
     pub software: Software,
     pub packages: Packages,
     pub docs: Docs,
-    /// What a test is skipped without.
+    /// Programs without which a test is skipped.
     pub tracers: Software,
 }
 
-/// A Debian root in which things are built.
+/// A Debian system in which components are built.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Toolroot {
     pub name: String,
-    /// What releases of its kernels have in them: `+deb13`.
+    /// A part of the release names of its kernels, such as `+deb13`.
     pub releases: String,
     pub suite: String,
     pub extra_suites: Vec<String>,
@@ -44,17 +44,17 @@ pub struct Toolroot {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Kernel {
     pub name: String,
-    /// The root that builds it, and whose archive has it.
+    /// The toolroot that builds it, and whose archive has it.
     pub toolroot: String,
-    /// Package series: `7.2` stands for `linux-source-7.2`. Empty for the newest that there is.
+    /// Package series: `7.2` stands for `linux-source-7.2`. Empty for the newest series.
     pub series: String,
     pub flavour: String,
-    /// Only what `uname -r` says, whatever series and flavour.
+    /// Only the kernel with this `uname -r`, whatever series and flavour.
     #[serde(skip)]
     pub release: Option<String>,
 }
 
-/// What all of them have.
+/// Settings for all kernels.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Kernels {
@@ -66,9 +66,9 @@ pub struct Kernels {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct DebugKernel {
-    /// Packages that its toolchain root has besides the other's.
+    /// Packages that its toolchain root has in addition.
     pub packages: Vec<String>,
-    /// What LLVM= is in its make.
+    /// The value of LLVM= for its make.
     pub llvm: String,
 }
 
@@ -77,7 +77,7 @@ pub struct DebugKernel {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Emulator {
     pub source: String,
-    /// Upstream version that the patches apply to.
+    /// The upstream version that the patches apply to.
     pub version: String,
     pub firmware: Vec<Firmware>,
 }
@@ -91,28 +91,28 @@ pub struct Firmware {
     pub name: String,
 }
 
-/// Debian's software for the guest.
+/// Debian software for the guest.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Software {
     pub packages: Vec<String>,
-    /// Files of the packages that a boot can ask for by their last name.
+    /// Files of the packages that a boot can ask for by their file name.
     pub programs: Vec<String>,
-    /// Files of theirs below usr/share that a boot can ask for in the same way.
+    /// The same for files below usr/share.
     pub data: Vec<String>,
 }
 
-/// Roots for Debian packages of ours; the first toolroot's suite.
+/// The roots that build and install our Debian packages, of the first toolroot's suite.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Packages {
-    /// What the root has that builds them.
+    /// Packages in the root that builds them.
     pub build: Vec<String>,
-    /// What the system has in which they are installed.
+    /// Packages in the system in which they are installed.
     pub system: Vec<String>,
 }
 
-/// The root that builds the documentation; the first toolroot's suite.
+/// The root that builds the documentation, of the first toolroot's suite.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Docs {
@@ -126,11 +126,11 @@ impl Recipe {
         let recipe: Recipe =
             toml::from_str(&text).with_context(|| format!("{} is not a valid recipe", path.display()))?;
         let complete = !recipe.toolroots.is_empty() && !recipe.kernel.is_empty();
-        ensure!(complete, "{} names no toolroot or no kernel", path.display());
+        ensure!(complete, "{} must have a toolroot and a kernel", path.display());
         Ok(recipe)
     }
 
-    /// The root called `name`.
+    /// The toolroot called `name`.
     ///
     /// # Errors
     ///

@@ -83,7 +83,7 @@ mod tests {
     use std::path::Path;
 
     #[test]
-    fn a_boot_has_more_time_and_one_more_test() {
+    fn a_boot_gets_more_time_and_one_more_test() {
         let path = Path::new("scenarios.toml");
         let boots = scenario::read(path).unwrap().boots;
         let boot = boots.into_iter().find(|boot| boot.name == "module").unwrap();
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kernel_with_kcsan_has_the_boots_of_several_cpus() {
+    fn the_kcsan_kernel_gets_the_boots_with_several_cpus() {
         let path = Path::new("scenarios.toml");
         let boots = scenario::read(path).unwrap().boots;
         let boots: Vec<_> = boots.into_iter().filter(|boot| is_for(boot, Kind::Kcsan)).collect();
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn the_real_time_kernel_has_fewer_boots() {
+    fn the_real_time_kernel_gets_fewer_boots() {
         let path = Path::new("scenarios.toml");
         let boots = scenario::read(path).unwrap().boots;
         let are_for =

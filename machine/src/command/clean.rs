@@ -159,7 +159,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn each_piece_is_of_the_family_that_its_name_says() {
+    fn the_name_of_a_piece_tells_its_family() {
         let of = |piece: &str| {
             let families = FAMILIES.iter().filter(|(family, _)| is_meant(piece, family));
             families.map(|(family, _)| *family).collect::<Vec<_>>()
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nothing_is_called_is_wrong_usage() {
+    fn an_unknown_name_is_wrong_usage() {
         let stored = || {
             let one = |name: &str| Stored { name: name.into(), path: PathBuf::new(), made: UNIX_EPOCH };
             vec![one("kernel-7.3"), one("image-run"), one("build/host")]
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_and_dates_are_read_easily() {
+    fn sizes_and_dates_are_readable() {
         assert_eq!([0, 999, 2_500_000, 1_949_000_000].map(bytes), ["0 kB", "1 kB", "2 MB", "1.9 GB"]);
         let at = |seconds| date(UNIX_EPOCH + Duration::from_secs(seconds));
         assert_eq!(at(0), "1970-01-01 00:00");

@@ -232,19 +232,19 @@ mod tests {
     use clap::CommandFactory;
 
     #[test]
-    fn the_definition_is_sound() {
+    fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
     }
 
     #[test]
-    fn a_programs_own_options_are_not_ours() {
+    fn options_after_the_program_belong_to_it() {
         let cli = Cli::try_parse_from(["machine", "run", "--cpus", "2", "prog", "--cpus", "9", "-x"]).ok().unwrap();
         let Command::Run(run) = cli.command else { panic!() };
         assert_eq!((run.machine.cpus, run.program), (2, ["prog", "--cpus", "9", "-x"].map(String::from).to_vec()));
     }
 
     #[test]
-    fn what_cannot_boot_is_wrong_usage() {
+    fn impossible_machines_are_wrong_usage() {
         let odd = [
             ["--cpus", "5"],
             ["--memory", "2049"],

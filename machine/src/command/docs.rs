@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn warnings_are_found_with_their_place() {
+    fn warnings_are_found_with_file_and_line() {
         let text = "reading sources... [100%] index\n\
                     /xfd/project/Documentation/a.rst:7: WARNING: undefined label: 'b' [ref.ref]\n\
                     build finished with problems, 1 warning (with warnings treated as errors).\n";

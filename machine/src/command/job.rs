@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_back_is_unpacked() {
+    fn files_from_the_guest_are_unpacked() {
         let dir = tempfile::tempdir().unwrap();
         let archive =
             packed(&[("./a", 0o040755, ""), ("./a/b", 0o100755, "x"), ("./l", 0o120777, "a/b"), ("p", 0o010644, "")]);
@@ -162,12 +162,12 @@ mod tests {
         assert_eq!(fs::read_to_string(dir.path().join("l")).unwrap(), "x");
         assert_eq!(fs::metadata(dir.path().join("a/b")).unwrap().permissions().mode() & 0o777, 0o755);
         assert!(!dir.path().join("p").exists());
-        // Once more, over what is there.
+        // Once more, over the existing files.
         assert_eq!(unpack(&archive, dir.path()).unwrap(), 1);
     }
 
     #[test]
-    fn nothing_is_written_outside() {
+    fn nothing_is_written_outside_the_folder() {
         let dir = tempfile::tempdir().unwrap();
         let inside = dir.path().join("in");
         for archive in [

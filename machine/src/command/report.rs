@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_cannot_be_written_shows_at_once() {
+    fn an_unwritable_file_is_reported_at_once() {
         let output = Output { junit: Some("/nowhere/at/all".into()), tap: None };
         assert!(output.can_be_written().unwrap_err().to_string().contains("/nowhere/at/all"));
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The Debian packages of the module, its tools and its source, and the system in which they are installed.
+//! Builds the Debian packages of the module, its tools and its source, and the system in which tests install them.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -24,31 +24,31 @@ const STEP: &str = include_str!("../../steps/deb.sh");
 
 const INSIDE: &str = "/xfd/packages";
 
-/// Of the project, what DKMS builds the module from.
+/// The files and folders of the project from which DKMS builds the module.
 const SOURCE: [&str; 7] = ["VERSION", "Makefile", "Kbuild", "Kconfig", "include", "rust/xfd", "rust/xstate"];
 
-/// Of these only what the compiler reads.
+/// Parts of these that the compiler does not read.
 const NOT_SOURCE: [&str; 5] = ["tests", "fuzz", "target", ".cargo", "proptest-regressions"];
 
-/// What follows the version in that of a later one.
+/// The suffix of a later version.
 const NEXT: &str = "+next";
 
-/// A kernel that there is not: the later packages have a module for it, too.
+/// A kernel that does not exist; the later packages have a module for it, too.
 const ANOTHER: &str = "9.9.9-none";
 
-/// What the packages are made from.
+/// What the packages are built from.
 pub struct Contents {
-    /// Of the packages.
+    /// The packages' version.
     pub version: String,
-    /// A kernel's release, and the module for it.
+    /// The release of each kernel, and the module for it.
     pub modules: Vec<(String, PathBuf)>,
 }
 
-/// The project's.
+/// The project's version.
 ///
 /// # Errors
 ///
-/// There is none.
+/// The file VERSION cannot be read.
 pub fn version(project: &Path) -> Result<String> {
     let path = project.join("VERSION");
     let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -61,12 +61,12 @@ pub fn debs(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(files.into_iter().filter(|file| file.extension().is_some_and(|extension| extension == "deb")).collect())
 }
 
-/// The root that builds packages and looks at them.
+/// The root that builds the packages and runs lintian on them.
 pub fn root(project: &Project) -> Result<Toolroot> {
     Toolroot::small("packages", &project.recipe.packages.build, &project.cache, &project.recipe.toolroots[0])
 }
 
-/// The packages of these contents: the `.deb` files of the piece.
+/// Builds packages with these contents: the `.deb` files of the component.
 ///
 /// # Errors
 ///
@@ -90,16 +90,16 @@ pub fn make(project: &Project, contents: &Contents) -> Result<Piece> {
     for (release, ko) in &contents.modules {
         key = key.file(release, ko)?;
     }
-    // One of each version: tests have several.
+    // One component for each version: tests need several.
     let name = format!("packages-{}", contents.version);
     project.cache.piece(&name, &key.finish(), |dir| {
         root.whole()?;
-        let step = Step::start("packages", &format!("building those of {}", contents.version));
+        let step = Step::start("packages", &format!("building version {}", contents.version));
         let log = Log::create(project.cache.log(&name))?;
         let build = dir.join("build");
         for file in files_below(&packaging)? {
             let below = file.strip_prefix(&packaging)?;
-            // debhelper wants its folder beside the rest.
+            // debhelper expects its folder beside the rest.
             let to =
                 if below.starts_with("debian") { build.join(below) } else { build.join("packaging").join(below) };
             copy(&file, &to)?;
@@ -126,7 +126,7 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
         fs::create_dir_all(parent)?;
     }
     fs::copy(from, to).with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))?;
-    // The umask of whoever has the checkout is not the packages'.
+    // The packages must not depend on the umask of the checkout's owner.
     let executable = fs::metadata(from)?.permissions().mode() & 0o100 != 0;
     Ok(fs::set_permissions(to, fs::Permissions::from_mode(if executable { 0o755 } else { 0o644 }))?)
 }
@@ -148,23 +148,23 @@ fn source(project: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// When the newest release of a changelog was.
+/// The date of the newest release in a changelog.
 fn date(changelog: &str) -> Result<String> {
     let heading = changelog.lines().find(|line| line.starts_with("## ["));
     let date = heading.and_then(|line| line.split_once("] - ")).map(|(_, date)| date.trim().to_owned());
     date.context("CHANGELOG.md has no line `## [VERSION] - DATE`")
 }
 
-/// Packages of today, and later ones.
+/// Packages of the current version, and of a later one.
 pub struct Both {
     pub version: String,
     pub old: Piece,
     pub next_version: String,
-    /// Their module is the build with fault injection: another one.
+    /// Their module is the build with fault injection, so that it differs.
     pub new: Piece,
 }
 
-/// Makes both for `kernel`.
+/// Builds both for `kernel`.
 ///
 /// # Errors
 ///
@@ -184,7 +184,7 @@ pub fn both(project: &Project, kernel: &Kernel) -> Result<Both> {
     Ok(Both { version, old, next_version, new })
 }
 
-/// The system in which packages are installed, as it is before.
+/// The system in which packages are installed, before that.
 ///
 /// # Errors
 ///
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn the_date_is_the_newest_releases() {
+    fn the_date_is_that_of_the_newest_release() {
         assert_eq!(date("# C\n\n## [1.1.0] - 2026-12-01\n\n## [1.0.0] - 2026-11-01\n").unwrap(), "2026-12-01");
         assert!(date("# C\n## [Unreleased]\n").is_err());
     }

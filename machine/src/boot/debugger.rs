@@ -53,8 +53,7 @@ impl Debugger {
         }
         let debugger = Debugger { folder, socket, modules, _symbols: symbols, _taken: taken };
         debugger.write("attach", &attach(&debugger._symbols.file(), &project.dir, &debugger.folder))?;
-        debugger
-            .write("module", "echo The module is not loaded yet. Run xfd-symbols when it is.\\n\n")?;
+        debugger.write("module", "echo The module is not loaded yet. Run xfd-symbols when it is.\\n\n")?;
         Ok(debugger)
     }
 

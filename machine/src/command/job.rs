@@ -68,8 +68,8 @@ impl Job<'_> {
             let (name, value) = match variable.split_once('=') {
                 Some((name, value)) => (name, value.to_owned()),
                 None => {
-                    let value =
-                        std::env::var(variable).with_context(|| format!("--env {variable}: not set in this environment"))?;
+                    let value = std::env::var(variable)
+                        .with_context(|| format!("--env {variable}: not set in this environment"))?;
                     (variable.as_str(), value)
                 }
             };

@@ -178,13 +178,16 @@ pub fn reason(text: &str) -> Option<String> {
     }
     if last(&["linker `cc` not found", "failed to find tool \"cc\""]).is_some() {
         return Some(
-            "there is no C compiler, which Rust needs for linking; install one with apt-get install gcc libc6-dev".into(),
+            "there is no C compiler, which Rust needs for linking; install one with apt-get install gcc libc6-dev"
+                .into(),
         );
     }
     if let Some(line) =
         last(&["cannot find -l", "unable to find library -l", "cannot find crt1.o", "cannot open crt1.o"])
     {
-        return Some(format!("this host has no static C library ({line}); install it with apt-get install libc6-dev"));
+        return Some(format!(
+            "this host has no static C library ({line}); install it with apt-get install libc6-dev"
+        ));
     }
     if let Some(line) = last(&[": command not found"]) {
         return Some(format!(
@@ -196,7 +199,9 @@ pub fn reason(text: &str) -> Option<String> {
     }
     if let Some(line) = last(&["is expired (invalid since"]) {
         let line = line.trim_start_matches("E: ");
-        return Some(format!("{line} Set XFD_EXPIRED=1 if this is a snapshot, or a mirror that is no longer updated"));
+        return Some(format!(
+            "{line} Set XFD_EXPIRED=1 if this is a snapshot, or a mirror that is no longer updated"
+        ));
     }
     last(&["rror:", "rror ", "E: ", "FAILED", "atal"])
 }

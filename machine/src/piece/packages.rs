@@ -209,7 +209,7 @@ mod tests {
 
     #[test]
     fn the_source_is_all_that_kbuild_reads() {
-        // From cargo's working directory: two checkouts may share what is built.
+        // Relative to cargo's working directory, because two checkouts may share a target folder.
         let project = Path::new("..");
         let files = source(project).unwrap();
         let has = |name: &str| files.iter().any(|file| file == Path::new(name));

@@ -118,7 +118,7 @@ fn make(name: &str, what: &str, cache: &Cache, recipe: &recipe::Toolroot, dir: &
     require("mmdebstrap")?;
     if !Path::new(KEYRING).exists() {
         bail!(
-            "the Debian archive's keys are missing ({KEYRING}); install them with apt-get install debian-archive-keyring"
+            "the Debian archive's keys are missing ({KEYRING}); install them: apt-get install debian-archive-keyring"
         );
     }
     let step = Step::start(name, &format!("installing {what}"));

@@ -186,7 +186,7 @@ mod tests {
     const TEXT: u64 = 0xffff_ffff_8100_0000;
     const RODATA: u64 = 0xffff_ffff_8220_0000;
 
-    /// What scripts/kallsyms.c would write, after some other bytes. All tokens are single characters but one, which has two.
+    /// What scripts/kallsyms.c would write, after some other bytes. One token has two characters, all others have one.
     fn image(symbols: &[(u64, &str)], align: usize, relative_to_place: bool) -> Vec<u8> {
         let mut bytes = vec![7; 24];
         let fill = |bytes: &mut Vec<u8>| bytes.resize(bytes.len().next_multiple_of(align), 0);

@@ -89,7 +89,7 @@ pub struct Records {
 }
 
 impl Records {
-    /// Takes in bytes in any portions.
+    /// Takes any number of bytes, and passes on the events that they complete.
     pub fn push(&mut self, bytes: &[u8], mut event: impl FnMut(Event)) {
         let mut output = Vec::new();
         for &byte in bytes {

@@ -112,7 +112,7 @@ pub enum Command {
         /// Load the module
         #[arg(long)]
         load: bool,
-        /// Load the module even if this kernel has functions it relies on that nobody has reviewed
+        /// Load the module even if it relies on functions of this kernel that nobody has reviewed
         #[arg(long, requires = "load")]
         unread: bool,
     },

@@ -36,7 +36,7 @@ use cli::Command;
 ///
 /// # Errors
 ///
-/// There is no checkout; those of the command.
+/// There is no checkout; the command fails.
 pub fn act(command: Command, kernel: Option<&str>) -> Result<u8> {
     match once(command.clone(), kernel) {
         Err(e) if e.chain().any(|cause| cause.is::<Damaged>()) => once(command, kernel),

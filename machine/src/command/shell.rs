@@ -152,7 +152,7 @@ fn banner(release: &str, options: &Options) -> String {
          xfdctl top    show who uses AMX; xfdctl status: the module's counters\n  \
          dmesg         show the kernel's log\n  \
          exit          leave and unload the module; Ctrl-] switches the machine off\n\n\
-         Files given with --with are in /root. Nothing is kept when the machine is switched off.\n\n"
+         --with files are in /root. Nothing is kept when the machine is switched off.\n\n"
     )
 }
 

@@ -11,7 +11,7 @@ use crate::boot::linux_guest::LinuxGuest;
 use crate::judge::style::Style;
 use crate::piece::module::Module;
 
-/// The whole file.
+/// The contents of the file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scenarios {
@@ -70,7 +70,7 @@ pub struct Scenario {
     /// or parts of AMX that its CPU does not show: `no_palettes`, `no_tile_state`, `no_xfd`.
     #[serde(default)]
     pub with: Vec<String>,
-    /// Features that its CPU does not have.
+    /// Features to take away from its CPU.
     #[serde(default)]
     pub without: Vec<String>,
     /// The boot exists for tests that are skipped elsewhere, so any skipped test is a failure.

@@ -80,7 +80,7 @@ impl Builder<'_> {
         })
     }
 
-    /// Builds the module alone, without those of the tests.
+    /// Builds the module alone, without the tests' modules.
     ///
     /// # Errors
     ///

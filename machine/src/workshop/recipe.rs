@@ -6,14 +6,14 @@ use std::path::Path;
 use anyhow::{ensure, Context, Result};
 use serde::Deserialize;
 
-/// The whole recipe.
+/// The contents of the file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Recipe {
     /// The first one builds the emulator, the programs and the boot image.
     #[serde(rename = "toolroot")]
     pub toolroots: Vec<Toolroot>,
-    /// The preferred one first.
+    /// The kernels, with the preferred one first.
     #[serde(rename = "kernel")]
     pub kernel: Vec<Kernel>,
     pub kernels: Kernels,

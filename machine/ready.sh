@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# Whether cargo can build into CARGO_TARGET_DIR; otherwise says in one line what to do, and ends with 5.
+# Checks whether cargo can build into CARGO_TARGET_DIR; if not, prints in one line what to do, and exits with 5.
 set -eu
 
 die() {
@@ -9,9 +9,9 @@ die() {
 }
 
 command -v cargo >/dev/null || die "no cargo: install Rust 1.85 or later (Debian 13: apt install cargo; else rustup)"
-command -v cc >/dev/null || die "no C compiler, which Rust needs to link: apt install gcc libc6-dev"
+command -v cc >/dev/null || die "no C compiler, which Rust needs for linking: apt install gcc libc6-dev"
 case $CARGO_TARGET_DIR in
-*[:%]*) die "Rust cannot build in a folder with : or % in its path, as ${CARGO_TARGET_DIR%/cargo}: set XFD_CACHE to another one" ;;
+*[:%]*) die "Rust cannot build in a folder with : or % in its path, such as ${CARGO_TARGET_DIR%/cargo}: set XFD_CACHE to another one" ;;
 esac
 why=$(mkdir -p "$CARGO_TARGET_DIR" 2>&1) || die "${why#mkdir: }: set XFD_CACHE to a folder that can be written"
-[ -w "$CARGO_TARGET_DIR" ] || die "$CARGO_TARGET_DIR cannot be written: set XFD_CACHE to a folder that can"
+[ -w "$CARGO_TARGET_DIR" ] || die "$CARGO_TARGET_DIR cannot be written: set XFD_CACHE to a folder that can be written"

@@ -1,11 +1,11 @@
 #!/bin/busybox sh
 # SPDX-License-Identifier: GPL-2.0
-# What `machine bench` runs in the guest: the kernel's own path and the module's in turn, each of
-# them first in every other round.
+# `machine bench` runs this in the guest: it measures the kernel's own path and the module's in turn, and changes which
+# comes first from round to round.
 rounds=${XFD_ROUNDS:-1}
 what=${XFD_BENCH:-rows}
 
-# How long that takes is told once.
+# The costs of loading and unloading are only reported by the main part.
 module_rows=/dev/stdout
 [ $what = rows ] || module_rows=/dev/null
 

@@ -1,6 +1,6 @@
 #!/bin/busybox sh
 # SPDX-License-Identifier: GPL-2.0
-# What `make demo` shows, in the guest, with the module loaded.
+# `make demo` runs this in the guest, with the module loaded.
 echo "Kernel    $(uname -sr), as its distribution built it"
 echo "CPU       $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), emulated"
 echo "Module    xfd, enabled: $(cat /sys/kernel/livepatch/xfd/enabled)"
@@ -30,7 +30,7 @@ for name in $counters; do
 	printf '     %-18s%3s -> %s\n' $name "$before" "$(cat /sys/kernel/debug/xfd/$name)"
 done
 echo
-# It is right, and the module served it.
+# Check that the results are right, and that the module served the first uses.
 if [ $status != 0 ] || [ "$(cat /sys/kernel/debug/xfd/first_uses)" = "$first_uses" ]; then
 	cat $said
 	exit 1

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-"""For gdb, beside the file with the kernel's symbols: backtraces through the kernel, which has no debugging information.
+"""Backtraces in gdb through the kernel, which has no debug information; only its symbols are known.
 
-The kernel's own unwinder goes by its ORC tables (arch/x86/kernel/unwind_orc.c); so does this one. The module's frames are left
-to gdb, which has their debugging information.
+The kernel's own unwinder uses its ORC tables (arch/x86/kernel/unwind_orc.c), and so does this one. gdb unwinds the
+module's frames itself, by their debug information.
 """
 import bisect
 import struct
@@ -11,12 +11,12 @@ import traceback
 import gdb
 import gdb.unwinder
 
-# Of struct orc_entry.
+# Registers and types of struct orc_entry.
 AX, DX, SP, BP, DI, R10, R13, PREV_SP, SP_INDIRECT, BP_INDIRECT = range(1, 11)
 CALL, REGS, REGS_PARTIAL = 2, 3, 4
 REGISTERS = {AX: "rax", DX: "rdx", SP: "rsp", BP: "rbp", DI: "rdi", R10: "r10", R13: "r13",
              SP_INDIRECT: "rsp", BP_INDIRECT: "rbp"}
-# struct pt_regs, orig_ax left out.
+# The registers of struct pt_regs, None for those that are not needed.
 PT_REGS = ["r15", "r14", "r13", "r12", "rbp", "rbx", "r11", "r10", "r9", "r8", "rax", "rcx", "rdx", "rsi", "rdi", None,
            "rip", None, None, "rsp"]
 IRET = {"rip": 0, "rsp": 24}
@@ -35,7 +35,7 @@ def symbol(name):
 
 
 class Orc:
-    """The kernel's tables."""
+    """The kernel's ORC tables."""
 
     def __init__(self):
         begin, end = symbol("__start_orc_unwind_ip"), symbol("__stop_orc_unwind_ip")
@@ -44,7 +44,7 @@ class Orc:
         self.entries = read(symbol("__start_orc_unwind"), 6 * len(offsets))
 
     def find(self, pc):
-        """sp_offset, bp_offset, sp_reg, bp_reg, type of the code at `pc`."""
+        """Returns sp_offset, bp_offset, sp_reg, bp_reg and type for the code at `pc`."""
         i = bisect.bisect_right(self.addresses, pc) - 1
         if i < 0:
             return None
@@ -61,7 +61,7 @@ class Unwinder(gdb.unwinder.Unwinder):
     def __init__(self):
         super().__init__("xfd-orc")
         self.text, self.orc = None, None
-        # Frames that were interrupted: their address is not behind a call.
+        # Stack pointers of frames that were interrupted: their address does not follow a call.
         self.interrupted = set()
         gdb.events.cont.connect(lambda event: self.interrupted.clear())
 

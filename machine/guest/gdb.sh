@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0
-# For boots with a debugger: init and `load` source it.
+# Functions for boots with a debugger; init and `load` source this.
 
-# Tells the runner where the sections of the module in this file are. Those of its beginning are gone by then.
+# Tells the runner the addresses of the sections of the module in this file. Its init sections have been freed by then.
 tell_sections()
 {
-	# A file has to be read at once.
+	# Read each file in one go.
 	list=$(cd /sys/module/xfd/sections && grep . .[a-z]* | sed '/^\.init\./d; s/:/=/' | tr '\n' ' ')
 	printf '\036sections %s %s\n' "${1##*/}" "$list" >/dev/ttyS1
 }
 
-# The emulator answers CPUID leaf 58464410H when a debugger has come, and has let the machine go on.
+# The emulator answers CPUID leaf 58464410H only after a debugger has attached and let the machine continue.
 wait_for_debugger()
 {
 	insmod /lib/modules/cpuid.ko

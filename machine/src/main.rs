@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `machine`: an emulated computer with AMX, a stock kernel in it, and our module and tests in that.
+//! `machine`: prepares and boots an emulated computer with AMX, and runs our module and tests on a stock kernel in it.
 //!
-//! `command` is what the user types; `judge` says what a boot was worth; `bench` counts instructions; `boot` is a
-//! machine that runs; `piece` is what it is made of; `workshop` is what all of them are made with. Imports run
-//! downwards
-//! in this order.
+//! `command` has the commands; `judge` decides what a boot's results mean; `bench` measures costs; `boot` runs the
+//! machine; `piece` builds its components; `workshop` has the tools for all of them. Each layer imports only from those
+//! after it in this list.
 
 mod bench;
 mod boot;
@@ -45,14 +44,14 @@ fn main() -> ExitCode {
     }
 }
 
-/// Ctrl-C and its like end the program; the kernel then kills its children, and the next run removes what is
-/// half-made.
+/// Ends the program on Ctrl-C and the like. The kernel then kills its children, and the next run removes unfinished
+/// components.
 fn watch_signals() -> std::io::Result<()> {
     let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     std::thread::spawn(move || {
         if signals.forever().next().is_some() {
             shell::restore_terminal();
-            eprintln!("\nmachine: interrupted; nothing half-made will be used");
+            eprintln!("\nmachine: interrupted; unfinished components will not be used");
             std::process::exit(i32::from(verdict::INTERRUPTED));
         }
     });

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
-# In the root for packages, /xfd/packages is the piece being made, with build/ filled: VERSION DATE RELEASE...
+# Builds the Debian packages: deb.sh VERSION DATE RELEASE...
+# Runs in the root for packages; /xfd/packages is the component being built, with build/ filled.
 version=$1 date=$2
 shift 2
 cd /xfd/packages/build
@@ -17,6 +18,6 @@ for release; do
 		sed "s/@RELEASE@/$release/g" debian/modules.$script.in >"debian/xfd-modules-$release.$script"
 	done
 done
-# Nothing is compiled here: it needs no build-essential.
+# Nothing is compiled here, so build-essential is not needed.
 dpkg-buildpackage --build=binary --no-sign --no-check-builddeps
 rm -r /xfd/packages/build

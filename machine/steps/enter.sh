@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
-# In a private mount namespace: ROOT DIR [ro|rw HOST INSIDE]... -- PROGRAM ARGS...
+# Runs a program inside a root, in a private mount namespace:
+# enter.sh ROOT DIR [ro|rw HOST INSIDE]... -- PROGRAM ARGS...
 set -eu
 root=$1 dir=$2
 shift 2
@@ -14,7 +15,7 @@ while [ "$1" != -- ]; do
 	shift 3
 	mkdir -p "$inside"
 	mount --bind "$host" "$inside"
-	# A user namespace may not drop flags of the mount below: then it stays writable.
+	# A user namespace may not drop flags of the mount below. Then it stays writable.
 	[ "$mode" = rw ] || mount -o remount,bind,ro "$inside" 2>/dev/null || :
 done
 shift

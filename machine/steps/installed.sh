@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-# In a copy of the system, our packages are in /xfd/packages: RELEASE
+# Installs our packages: installed.sh RELEASE
+# Runs in a copy of the system, with the packages in /xfd/packages.
 release=$1
-# The kernel comes from the boot image: as its package leaves it, but for modules.
+# The kernel comes from the boot image. This is what its package would leave, without its modules.
 mkdir -p "/usr/lib/modules/$release"
 for name in builtin builtin.modinfo order; do
 	touch "/usr/lib/modules/$release/modules.$name"
@@ -10,6 +11,6 @@ depmod "$release"
 apt-get install -q -y --no-install-recommends -o APT::Sandbox::User=root \
 	/xfd/packages/xfd-tools_*.deb "/xfd/packages/xfd-modules-$release"_*.deb
 systemctl enable xfd.service
-# The same in each build, and no first boot.
+# Each build gets the same ID, and systemd does not take the boot for the first one.
 echo 0123456789abcdef0123456789abcdef >/etc/machine-id
 rm -rf /var/lib/apt/lists/* /var/cache/apt/* /usr/lib/x86_64-linux-gnu/gconv /usr/share/info

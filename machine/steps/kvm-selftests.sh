@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
-# In the root, /xfd/kernel is the prepared tree, /xfd/out the piece being made: JOBS TEST...
+# Builds the kernel's KVM selftests: kvm-selftests.sh JOBS TEST...
+# Runs in the root; /xfd/kernel is the prepared tree, /xfd/out the component being built.
 jobs=$1
 shift
 kernel=/xfd/kernel build=/xfd/out/build tests=$kernel/tools/testing/selftests/kvm
 mkdir -p $build/scripts
 
-# `make headers`, which builds nothing beside a prepared tree, step by step.
+# The steps of `make headers`, which cannot build outside a prepared tree.
 gcc -O2 -I$kernel/tools/include -o $build/scripts/unifdef $kernel/scripts/unifdef.c
 cd $build
 for part in include/uapi arch/x86/include/uapi; do
@@ -24,7 +25,7 @@ for name; do
 		exit 1
 	fi
 done
-# The tree cannot be written: the compiler's trials need another place.
+# The tree is read-only, so the compiler checks need another folder.
 # shellcheck disable=SC2086
 make -s -j"$jobs" -C $tests CC=gcc ARCH=x86 OUTPUT=$build/kvm TMPOUT=$build/trial LDFLAGS=-static \
 	KHDR_INCLUDES="-isystem $build/usr/include" EXTRA_CFLAGS="-I$build/usr/include" $goals

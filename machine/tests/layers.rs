@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Imports run downwards only, in the order that src/main.rs gives.
+//! Checks that each layer imports only from those below it, in the order that src/main.rs gives.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The Makefile's help, and that make and cargo build into one folder.
+//! Tests the Makefile: its help text, the options that it passes on, and that make and cargo build into the same
+//! folder.
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
 fn project() -> PathBuf {
-    // Cargo's: two checkouts may share what is built.
+    // Relative to cargo's working directory, because two checkouts may share a target folder.
     std::env::current_dir().unwrap().parent().unwrap().to_path_buf()
 }
 
@@ -29,7 +30,7 @@ fn help_fits_on_a_screen_and_names_each_target() {
         let of_debug = target.strip_prefix("check-debug").filter(|rest| rest.starts_with('-'));
         words.contains(&of_debug.unwrap_or(target))
     };
-    // The first is how you got here; the other is a part of some.
+    // The first one shows the help; the other is only a prerequisite.
     for target in targets.into_iter().filter(|target| !["help", "need-kdir"].contains(target)) {
         assert!(named(target), "{target} is not in the help:\n{help}");
     }

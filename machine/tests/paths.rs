@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A checkout may be in any folder: make takes it apart nowhere, or says at once that it cannot be there.
+//! Tests that make works in a checkout whose path has odd characters, or refuses it at once, and names missing
+//! programs.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -7,11 +8,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 fn project() -> PathBuf {
-    // Cargo's: two checkouts may share what is built.
+    // Relative to cargo's working directory, because two checkouts may share a target folder.
     std::env::current_dir().unwrap().parent().unwrap().to_path_buf()
 }
 
-/// A checkout of what `make` itself reads, below a folder called `name`, with a cargo that says what it is told.
+/// The files of a checkout that `make` itself reads, below a folder called `name`, with a cargo that prints its
+/// arguments.
 struct Checkout {
     _dir: tempfile::TempDir,
     path: PathBuf,
@@ -52,7 +54,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn cargo_gets_its_folder_whatever_it_is_called() {
+fn cargo_gets_its_folder_whatever_its_name() {
     for name in ["plain", "a b", "it's $HOME", "$(x) \"y\"", "ümläut", "a#b;c*"] {
         let checkout = Checkout::new(name);
         let output = checkout.make(&["demo"], None);
@@ -96,7 +98,7 @@ fn the_kernels_make_is_not_started_where_it_cannot_build() {
 }
 
 #[test]
-fn what_is_missing_is_said_in_one_line() {
+fn a_missing_program_is_named_in_one_line() {
     let checkout = Checkout::new("plain");
     let without = |missing: &str| {
         let bin = tempfile::tempdir().unwrap();

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What makes a release: one version everywhere, and a tarball that anybody can make again.
+//! Tests what a release needs: the same version everywhere, and a reproducible tarball.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 fn project() -> PathBuf {
-    // Cargo's: two checkouts may share what is built.
+    // Relative to cargo's working directory, because two checkouts may share a target folder.
     std::env::current_dir().unwrap().parent().unwrap().to_path_buf()
 }
 
@@ -16,9 +16,9 @@ fn read(path: impl AsRef<Path>) -> String {
 
 const PACKAGES: [&str; 5] = ["machine", "rust/xcomp", "rust/xstate", "selftests/rust", "xfdctl"];
 
-/// What README says is needed is what every dependency does with.
+/// Every dependency builds with the Rust version that README asks for.
 #[test]
-fn dependencies_do_with_the_oldest_rust() {
+fn dependencies_build_with_the_oldest_rust() {
     let version = |text: &str| -> Vec<u32> { text.split('.').take(2).map(|part| part.parse().unwrap()).collect() };
     for package in PACKAGES {
         let args = ["metadata", "--format-version", "1", "--locked", "--manifest-path"];
@@ -29,16 +29,16 @@ fn dependencies_do_with_the_oldest_rust() {
         let packages = metadata["packages"].as_array().unwrap();
         let needs = |of: &serde_json::Value| of["rust_version"].as_str().map(version);
         let oldest = packages.iter().find(|of| of["manifest_path"] == manifest.to_str().unwrap()).and_then(needs);
-        let oldest = oldest.unwrap_or_else(|| panic!("{package} says no rust-version"));
+        let oldest = oldest.unwrap_or_else(|| panic!("{package} has no rust-version"));
         assert!(packages.len() > 3, "{package} has dependencies");
         let newer: Vec<_> =
             packages.iter().filter(|of| needs(of) > Some(oldest.clone())).map(|of| &of["id"]).collect();
-        assert!(newer.is_empty(), "{package}: newer than Rust {oldest:?}: {newer:?}");
+        assert!(newer.is_empty(), "{package}: these need a newer Rust than {oldest:?}: {newer:?}");
     }
 }
 
 #[test]
-fn the_version_is_one() {
+fn the_version_is_the_same_everywhere() {
     let version = read("VERSION");
     let version = version.strip_suffix('\n').unwrap();
     for package in PACKAGES {
@@ -51,7 +51,7 @@ fn the_version_is_one() {
     assert_eq!(newest.split(']').next(), Some(version));
 }
 
-/// A checkout with what `make dist` needs, and a file of each kind.
+/// A checkout with the files that `make dist` needs, and a symbolic link.
 struct Checkout(tempfile::TempDir);
 
 impl Checkout {
@@ -84,7 +84,7 @@ impl Checkout {
     }
 }
 
-/// The one line that it says, having made nothing.
+/// The one line with which it refuses, without creating anything.
 fn refusal(checkout: &Checkout) -> String {
     let to = tempfile::tempdir().unwrap();
     let output = checkout.dist(to.path(), "022");
@@ -102,7 +102,7 @@ fn tarball(to: &Path) -> Vec<u8> {
 }
 
 #[test]
-fn the_same_commit_is_the_same_tarball() {
+fn the_same_commit_gives_the_same_tarball() {
     let first = Checkout::new();
     let clone = tempfile::tempdir().unwrap();
     let from = first.0.path().to_str().unwrap();
@@ -118,7 +118,7 @@ fn the_same_commit_is_the_same_tarball() {
 }
 
 #[test]
-fn what_is_no_clean_checkout_is_refused() {
+fn anything_but_a_clean_checkout_is_refused() {
     let checkout = Checkout::new();
     fs::write(checkout.path("new"), "").unwrap();
     assert!(refusal(&checkout).contains("uncommitted"));

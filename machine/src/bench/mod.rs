@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `machine bench`: counts what AMX costs in the kernel, with the C code and with the module, in one boot.
+//! `machine bench`: measures what AMX costs in the kernel, with the C code and with the module, in the same boot.
 
 pub mod plot;
 pub mod rows;
@@ -24,15 +24,15 @@ use crate::workshop::progress::{note, Step};
 /// The script that init runs in the guest, and the program that measures.
 const SCRIPT: &str = "bench.sh";
 const PROGRAM: &str = "amx_bench";
-/// What that one starts.
+/// A program that the measuring program starts.
 const HELPER: &str = "xfd_exec_chain";
 
-/// A boot: its name, its machine, and the heading of its tables.
+/// One boot: its name, its machine, and the heading of its tables.
 struct Part {
     name: &'static str,
     cpus: u8,
     fast_strings: bool,
-    /// What the script measures, and how often.
+    /// What the script measures, and how many times.
     cmdline: &'static str,
     title: &'static str,
 }
@@ -62,7 +62,7 @@ const PARTS: [Part; 4] = [
     },
 ];
 
-/// Prepares everything, measures, prints the tables, and writes CSV and plot.
+/// Prepares everything, measures, prints the tables, and writes the CSV file and the plot.
 pub fn bench(project: &Project) -> Result<u8> {
     let machine = Machine::prepare(project)?;
     let (module, programs) = machine.module_and_programs(true)?;
@@ -98,7 +98,7 @@ pub fn bench(project: &Project) -> Result<u8> {
     Ok(verdict::PASS)
 }
 
-/// One boot; the exit status of all if it failed.
+/// Runs one boot. If it fails, the inner error is the exit status of the whole command.
 fn run(machine: &Machine, files: &crate::piece::initramfs::Initramfs, part: &Part) -> Result<Result<Measured, u8>> {
     let how = How {
         name: part.name,
@@ -132,14 +132,14 @@ fn run(machine: &Machine, files: &crate::piece::initramfs::Initramfs, part: &Par
         return Ok(Err(verdict::status(&report.end, &report.problems).unwrap_or(NO_START)));
     }
     if ended != Some(0) {
-        let last = said.lines().rfind(|line| !line.starts_with("bench ")).unwrap_or("it said nothing");
+        let last = said.lines().rfind(|line| !line.starts_with("bench ")).unwrap_or("it printed nothing");
         note(&format!("{}: {SCRIPT} failed: {last}; its output: {}", part.name, log.display()));
         return Ok(Err(FAIL));
     }
-    Measured::read(&said).map(Ok).with_context(|| format!("what {SCRIPT} printed, {}", log.display()))
+    Measured::read(&said).map(Ok).with_context(|| format!("cannot read the output of {SCRIPT} in {}", log.display()))
 }
 
-/// The same program on the host, with whoever handles the first use there.
+/// Runs the same program on the host, with whatever handles the first use there.
 fn on_this_processor(program: &Path) -> Result<Measured> {
     let _step = Step::start("host", "measuring on this processor");
     let mut command = Command::new(program);
@@ -151,7 +151,7 @@ fn on_this_processor(program: &Path) -> Result<Measured> {
     Measured::read(&String::from_utf8_lossy(&output.stdout))
 }
 
-/// The commit of the checkout, with a `+` if files differ from it.
+/// The checkout's commit, with a `+` if there are uncommitted changes.
 fn commit(dir: &Path) -> String {
     let git = |args: &[&str]| {
         let output = Command::new("git").arg("-C").arg(dir).args(args).stderr(Stdio::null()).output().ok()?;
@@ -163,7 +163,7 @@ fn commit(dir: &Path) -> String {
 }
 
 impl Who {
-    /// As a heading.
+    /// The heading of its column.
     pub fn heading(self) -> &'static str {
         match self {
             Who::Stock => "C",

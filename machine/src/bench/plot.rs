@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The module's share of the C code's instructions, row by row, as SVG.
+//! Draws an SVG plot: for each row, the module's instructions as a share of the C code's.
 
 use std::path::Path as File;
 
@@ -10,22 +10,22 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use crate::bench::rows::{Measured, Path, Row, Samples};
 
 const WIDTH: u32 = 900;
-/// Height of a row, and of what is above and below all of them.
+/// The height of a row, and of the space above and below all of them.
 const ROW: u32 = 24;
 const MARGIN: u32 = 90;
-/// Beside the bars: the names on the left, the numbers on the right.
+/// The width of the names left of the bars, and of the numbers right of them.
 const NAMES: u32 = 170;
 const NUMBERS: u32 = 200;
-/// Bars that exceed the C code's by more than this are cut off.
+/// The longest bar, as a multiple of the C code's; longer ones are cut off.
 const MOST: f64 = 1.2;
-/// More than that is no noise.
+/// A larger ratio is more than noise.
 const EQUAL: f64 = 1.01;
 
 const LESS: RGBColor = RGBColor(0x7a, 0xa6, 0xd8);
 const MORE: RGBColor = RGBColor(0xe0, 0x88, 0x70);
 const GRID: RGBColor = RGBColor(0xdd, 0xdd, 0xdd);
 
-/// A row of the plot: what was counted of module and C, as a share and in full.
+/// A row of the plot: the counts of module and C code, as a ratio and in full.
 #[derive(Debug, PartialEq)]
 struct Bar {
     name: String,
@@ -45,7 +45,7 @@ pub fn write(file: &File, measured: &Measured, commit: &str) -> Result<()> {
     draw(&root, &bars, commit).map_err(|e| anyhow!("cannot draw {}: {e}", file.display()))
 }
 
-/// The rows that both have, from the top.
+/// The rows that both the module and the C code have, from the top.
 fn bars(measured: &Measured) -> Vec<Bar> {
     let bar = |row: &Row, unit: &str| {
         let ratio = row.ratio(unit)?;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The lines of `amx_bench`, and what they say together:
+//! Parses the lines that `amx_bench` prints, and combines their samples:
 //!
 //! ```text
 //! bench ROW PATH UNIT VALUE[xTIMES]...
@@ -25,12 +25,12 @@ pub struct Samples {
 }
 
 impl Samples {
-    /// How many.
+    /// The number of samples.
     pub fn count(&self) -> usize {
         self.values.values().sum()
     }
 
-    /// The value that `percent` of a hundred do not exceed (nearest rank). There is at least one sample.
+    /// The value that `percent` percent of the samples do not exceed (nearest rank). There is at least one sample.
     pub fn percentile(&self, percent: usize) -> u64 {
         let rank = (self.count() * percent).div_ceil(100).max(1);
         let mut seen = 0;
@@ -43,7 +43,7 @@ impl Samples {
         0
     }
 
-    /// The middle.
+    /// The median.
     pub fn median(&self) -> u64 {
         self.percentile(50)
     }
@@ -51,7 +51,7 @@ impl Samples {
     fn add(&mut self, words: &str) -> Result<()> {
         for word in words.split_whitespace() {
             let (value, times) = word.split_once('x').unwrap_or((word, "1"));
-            let wrong = || format!("{word:?} is no value");
+            let wrong = || format!("{word:?} is not a value");
             let times: usize = times.parse().with_context(wrong)?;
             *self.values.entry(value.parse().with_context(wrong)?).or_default() += times;
         }
@@ -59,10 +59,10 @@ impl Samples {
     }
 }
 
-/// What one path said of a row.
+/// What was measured on one path of a row.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Side {
-    /// By unit.
+    /// Unit -> samples.
     pub samples: BTreeMap<String, Samples>,
     pub skipped: Option<String>,
 }
@@ -74,21 +74,21 @@ impl Side {
     }
 }
 
-/// A row.
+/// A row: what is measured, on either path.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Row {
     pub name: String,
-    /// By path.
+    /// Path -> what was measured.
     pub sides: BTreeMap<Path, Side>,
 }
 
 impl Row {
-    /// One path's samples of `unit`.
+    /// The samples of `unit` on one path.
     pub fn samples(&self, path: Path, unit: &str) -> Option<&Samples> {
         self.sides.get(&path)?.unit(unit)
     }
 
-    /// Module / C, of the medians; none if one of them is missing, or C's is 0.
+    /// Module / C, of the medians; `None` if one of them is missing, or C's is 0.
     pub fn ratio(&self, unit: &str) -> Option<f64> {
         let [stock, module] = [Path::Stock, Path::Module].map(|path| self.samples(path, unit).map(Samples::median));
         match (stock?, module?) {
@@ -98,23 +98,23 @@ impl Row {
     }
 }
 
-/// All rows, in the order in which they came.
+/// All rows, in the order of their first lines.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Measured {
     pub rows: Vec<Row>,
 }
 
 impl Measured {
-    /// Reads a program's output, and ignores lines that are not ours.
+    /// Parses a program's output; lines that do not begin with `bench` are ignored.
     ///
     /// # Errors
     ///
-    /// A line is malformed, or there is none.
+    /// A `bench` line cannot be parsed, or there is none.
     pub fn read(output: &str) -> Result<Measured> {
         let mut measured = Measured::default();
         for line in output.lines() {
             if let Some(rest) = line.trim_end().strip_prefix("bench ") {
-                measured.add(rest).with_context(|| format!("not understood: {line:?}"))?;
+                measured.add(rest).with_context(|| format!("cannot parse {line:?}"))?;
             }
         }
         if measured.rows.is_empty() {
@@ -130,7 +130,7 @@ impl Measured {
         let path = match path {
             "stock" => Path::Stock,
             "module" => Path::Module,
-            other => bail!("{other:?} is no path"),
+            other => bail!("{other:?} is not a path"),
         };
         let side = self.row(name).sides.entry(path).or_default();
         if unit == "skip" {
@@ -158,7 +158,7 @@ mod tests {
                           bench a stock nm 0x2\nbench a module nm 1\n";
 
     #[test]
-    fn rounds_are_put_together_in_order() {
+    fn rounds_are_combined_in_order() {
         let measured = Measured::read(OUTPUT).unwrap();
         let names: Vec<_> = measured.rows.iter().map(|row| row.name.as_str()).collect();
         assert_eq!(names, ["a", "b"]);
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ratio_needs_both_and_no_zero() {
+    fn a_ratio_needs_both_sides_and_a_nonzero_c() {
         let measured = Measured::read(OUTPUT).unwrap();
         assert_eq!(measured.rows[0].ratio("instructions"), Some(0.25));
         assert_eq!(measured.rows[0].ratio("nm"), None);
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_lines_are_shown() {
+    fn malformed_lines_are_reported() {
         for wrong in ["bench a", "bench a stock", "bench a other u 1", "bench a stock u x3", "bench a stock u 1x"] {
             let error = Measured::read(wrong).unwrap_err();
             assert!(format!("{error:#}").contains(wrong), "{error:#}");

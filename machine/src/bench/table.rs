@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The measurements, as reStructuredText tables and as CSV.
+//! Formats the measurements as reStructuredText tables and as CSV.
 
 use crate::bench::rows::{Measured, Path, Row, Samples};
 
-/// What matters most, in the order of what there is.
+/// The main units, in the order of their tables.
 const COUNTS: [&str; 2] = ["instructions", "cycles"];
-/// Beside the instructions: heading and units.
+/// The columns of the table of bytes: heading and units.
 const BYTES: [(&str, &[&str]); 3] = [
     ("cleared", &["bytes_stored"]),
     ("copied", &["bytes_copied"]),
     ("saved + restored", &["bytes_saved", "bytes_restored"]),
 ];
-/// What a virtual machine may leave for.
+/// The columns of the table of exceptions and MSR accesses: heading and units.
 const EXITS: [(&str, &[&str]); 5] = [
     ("#NM", &["nm"]),
     ("read XFD", &["rdmsr_xfd"]),
@@ -72,7 +72,7 @@ fn spread_table(measured: &Measured, unit: &str) -> Option<String> {
     (cells.len() > 1).then(|| simple_table(&cells))
 }
 
-/// Median, and what is around it if anything is.
+/// The median, and the range from p10 to p90 if these differ.
 fn spread(samples: Option<&Samples>) -> [String; 2] {
     let Some(samples) = samples else { return ["-".into(), "\\".into()] };
     let (low, high) = (samples.percentile(10), samples.percentile(90));
@@ -80,7 +80,7 @@ fn spread(samples: Option<&Samples>) -> [String; 2] {
     [samples.median().to_string(), around]
 }
 
-/// A cell for each kind, with the units of that kind added up; lines without any are left out.
+/// A table with a column for each kind, whose units are added up; rows in which everything is 0 are left out.
 fn pair_table(measured: &Measured, kinds: &[(&str, &[&str])]) -> Option<String> {
     let mut cells = vec![vec!["row".to_owned()]];
     cells[0].extend(kinds.iter().map(|(heading, _)| (*heading).to_owned()));
@@ -101,7 +101,7 @@ fn pair_table(measured: &Measured, kinds: &[(&str, &[&str])]) -> Option<String> 
     (cells.len() > 1).then(|| simple_table(&cells))
 }
 
-/// A table as reStructuredText has it; the first line is the heading.
+/// A simple table of reStructuredText; the first line is the heading.
 pub fn simple_table(cells: &[Vec<String>]) -> String {
     let columns = cells[0].len();
     let width = |i: usize| cells.iter().map(|line| line[i].chars().count()).max().unwrap_or(0).max(2);

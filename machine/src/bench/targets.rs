@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Targets: the most that the module may cost, relative to the C code in the same boot.
+//! The targets for the module's cost, as a share of what the C code costs in the same boot.
 
 use crate::bench::rows::{Measured, Path, Samples};
 use crate::bench::table::simple_table;
 
-/// Row, unit, and the most that the module may have of the C code's.
+/// Row, unit, and the largest ratio of module to C code.
 const SHARES: &[(&str, &str, f64)] = &[
     ("first_use.warm", "instructions", 0.13),
     // The first thread of a process.
@@ -42,19 +42,19 @@ const SHARES: &[(&str, &str, f64)] = &[
     ("memory.reclaimed", "vmalloc_bytes", 0.05),
 ];
 
-/// Rows that are shown without a target. With nothing kept, a first use is the C code's but for a tenth
+/// Rows that are shown without a target. With an empty pool, a first use costs only a tenth less than in the C code
 /// (Documentation/benchmark.rst, "Where the instructions go").
 const NO_TARGET: &[(&str, &str)] = &[("first_use.cold", "instructions")];
 
-/// A row of the module, the row that it is compared with, and the highest permitted ratio.
+/// A row of the module, the row of the module that it is compared with, and the largest ratio.
 const OF_ITS_OWN: &[(&str, &str, f64)] =
     &[("first_use.at_once.4", "first_use.at_once.1", 1.2), ("first_use.read", "first_use.unread", 1.0)];
 
-/// A table of targets, each met, missed or not measured.
+/// The table of targets, each met, missed or not measured.
 pub fn text(parts: &[(String, Measured)]) -> String {
     let mut cells = vec![["row", "unit", "at most", "module / C", ""].map(str::to_owned).to_vec()];
     let ratio_of = |name: &str, unit: &str| {
-        // The first part that has it: the others repeat a few.
+        // The first part that has the row: the others repeat a few.
         parts.iter().flat_map(|(_, measured)| &measured.rows).find(|row| row.name == name)?.ratio(unit)
     };
     for &(name, unit, most) in SHARES {

@@ -1,36 +1,36 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The channel between the runner and the agent in the guest (machine/guest/agent.c): frames in both directions, each a
-//! byte for its kind, the number of bytes that follow (32 bits, little endian), and those bytes. A program's output is
-//! counted, so none of it can be mistaken for anything else.
+//! The runner's end of the channel to the agent in the guest (machine/guest/agent.c). Both sides send frames: a byte
+//! with the kind, the number of bytes that follow (32 bits, little endian), and these bytes. A program's output has its
+//! length in front, so it cannot be mistaken for anything else.
 
 use std::io::{self, Read, Write};
 
 use crate::boot::console::{record, Event};
 
-/// To the guest.
+/// Frames to the guest.
 const JOB_PART: u8 = b'j';
 const JOB_END: u8 = b'J';
 const INPUT: u8 = b'i';
 const INPUT_END: u8 = b'I';
-/// From the guest.
+/// Frames from the guest.
 const RECORD: u8 = b'r';
 const OUT: u8 = b'o';
 const ERR: u8 = b'e';
 const FILES: u8 = b'f';
 
-/// Bytes of a frame's beginning.
+/// The size of a frame's header, in bytes.
 const HEADER: usize = 5;
-/// Bytes of the largest frame that either side sends.
+/// The largest payload that either side sends, in bytes.
 const LARGEST: usize = 1 << 16;
 
-/// Puts the guest's bytes together to events.
+/// Assembles the guest's bytes into events.
 #[derive(Default)]
 pub struct Frames {
     rest: Vec<u8>,
 }
 
 impl Frames {
-    /// Takes bytes in any portions.
+    /// Takes any number of bytes, and passes on the events that they complete.
     pub fn push(&mut self, bytes: &[u8], mut event: impl FnMut(Event)) {
         self.rest.extend_from_slice(bytes);
         let mut at = 0;
@@ -42,7 +42,7 @@ impl Frames {
                 OUT => Event::Output(payload.to_vec()),
                 ERR => Event::Errors(payload.to_vec()),
                 FILES => Event::Files(payload.to_vec()),
-                other => Event::Unknown(format!("a frame of kind {other:#x}")),
+                other => Event::Unknown(format!("a frame of unknown kind {other:#x}")),
             });
             at += HEADER + length;
         }
@@ -57,7 +57,7 @@ fn frame(to: &mut impl Write, kind: u8, payload: &[u8]) -> io::Result<()> {
     to.write_all(&whole)
 }
 
-/// Sends the archive of a job, then all of `input`, each portion as soon as it is available.
+/// Sends the archive of a job, then all of `input`, each part as soon as it is available.
 ///
 /// # Errors
 ///
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_that_is_not_whole_waits() {
+    fn an_incomplete_frame_waits() {
         assert_eq!(events(&[b"o\x02\0\0\0a"]), []);
         assert_eq!(events(&[b"o\x02\0\0"]), []);
     }

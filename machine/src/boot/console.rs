@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Output of the guest's two serial ports: lines of the kernel log, and program output mixed with
-//! the records of the guest's init.
+//! Parses the output of the guest's two serial ports: lines of the kernel log on the first, and program output mixed
+//! with the records of the guest's init on the second.
 
 use std::io::Write;
 
 use crate::workshop::progress::suspended;
 
-/// Starts a record; the record ends with a line feed.
+/// Starts a record, which ends with a line feed.
 const RS: u8 = 0o36;
 
-/// Something the guest said on its second port.
+/// An event that the guest reported, by its second port or by the agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// Init runs.
+    /// Init has started.
     Ready,
     /// The module is loaded and its transition complete.
     Loaded,
@@ -24,26 +24,26 @@ pub enum Event {
     UnloadFailed(String),
     /// A program starts.
     Begin(String),
-    /// A program printed this to standard output; on the serial port also to standard error.
+    /// Bytes from a program's standard output; on the serial port also from its standard error.
     Output(Vec<u8>),
-    /// A program printed this to standard error.
+    /// Bytes from a program's standard error.
     Errors(Vec<u8>),
-    /// A part of the archive of the files that a program wrote.
+    /// A part of the archive of files that a program wrote.
     Files(Vec<u8>),
-    /// A program ended with this status (128 + N: by signal N).
+    /// A program ended with this status (128 + N if signal N killed it).
     End(String, i32),
-    /// Memory areas of the size of an enlarged fpstate, before and after.
+    /// The number of memory areas of the size of an enlarged fpstate, before and after.
     Areas(u64, u64),
-    /// Where a module's sections are, for a debugger: the module's file, then NAME=ADDRESS of each.
+    /// The addresses of a module's sections, for a debugger: the module's file, then NAME=ADDRESS for each section.
     Sections(String),
-    /// All is done; power-off follows.
+    /// Everything is done; power-off follows.
     Done,
-    /// A record that is not known.
+    /// An unknown record.
     Unknown(String),
 }
 
 impl Event {
-    /// What went wrong with the module.
+    /// What went wrong with the module, if this event says so.
     pub fn trouble(&self) -> Option<String> {
         match self {
             Event::LoadFailed(why) => Some(format!("the module cannot be loaded: {why}")),
@@ -53,12 +53,12 @@ impl Event {
     }
 }
 
-/// What a program that is shown to the user came to.
+/// The results of a program whose output is shown to the user.
 #[derive(Default)]
 pub struct Shown {
     pub status: Option<i32>,
     pub trouble: Option<String>,
-    /// The archive of what it left.
+    /// The archive of the files that it wrote.
     pub files: Vec<u8>,
 }
 
@@ -69,7 +69,7 @@ fn show(to: &mut impl Write, bytes: &[u8]) {
 }
 
 impl Shown {
-    /// Prints output at once, and notes the rest.
+    /// Prints output at once, and keeps the rest.
     pub fn take(&mut self, event: Event) {
         self.trouble = self.trouble.take().or(event.trouble());
         match event {
@@ -89,7 +89,7 @@ pub struct Records {
 }
 
 impl Records {
-    /// Takes bytes in any portions.
+    /// Takes any number of bytes, and passes on the events that they complete.
     pub fn push(&mut self, bytes: &[u8], mut event: impl FnMut(Event)) {
         let mut output = Vec::new();
         for &byte in bytes {
@@ -114,7 +114,7 @@ impl Records {
     }
 }
 
-/// What a record says.
+/// Parses a record.
 pub fn record(record: &str) -> Event {
     let record = record.trim_end_matches('\r');
     let (word, rest) = record.split_once(' ').unwrap_or((record, ""));
@@ -139,14 +139,14 @@ pub fn record(record: &str) -> Event {
     }
 }
 
-/// Splits bytes into whole lines.
+/// Splits bytes into complete lines.
 #[derive(Default)]
 pub struct Lines {
     rest: Vec<u8>,
 }
 
 impl Lines {
-    /// Takes bytes in any portions; `line` gets each complete line without its line end.
+    /// Takes any number of bytes; `line` gets each complete line, without its line end.
     pub fn push(&mut self, bytes: &[u8], mut line: impl FnMut(&str)) {
         for &byte in bytes {
             if byte == b'\n' {
@@ -158,7 +158,7 @@ impl Lines {
         }
     }
 
-    /// The last line if it has no end.
+    /// Passes on the last line if it has no line end.
     pub fn finish(&mut self, mut line: impl FnMut(&str)) {
         if !self.rest.is_empty() {
             line(String::from_utf8_lossy(&self.rest).trim_end_matches('\r'));
@@ -188,13 +188,13 @@ mod tests {
     }
 
     #[test]
-    fn records_may_come_in_pieces() {
+    fn records_may_arrive_in_parts() {
         assert_eq!(events(&[b"\x1e", b"areas 3", b" 4\n\x1edo", b"ne\n"]), [Event::Areas(3, 4), Event::Done]);
         assert_eq!(events(&[b"\x1eend run 0"]), []);
     }
 
     #[test]
-    fn odd_records_are_not_taken_for_good_ones() {
+    fn malformed_records_are_unknown() {
         assert_eq!(events(&[b"\x1eend x\n\x1eareas a b\n\x1e\n"]).len(), 3);
         for event in events(&[b"\x1eend x\n\x1eareas a b\n\x1e\n"]) {
             assert!(matches!(event, Event::Unknown(_)), "{event:?}");
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_whole() {
+    fn only_complete_lines_are_passed_on() {
         let (mut lines, mut found) = (Lines::default(), Vec::new());
         for portion in [&b"a\r\nb"[..], b"c\nd"] {
             lines.push(portion, |l| found.push(l.to_owned()));

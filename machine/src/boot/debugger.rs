@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Debugging the kernel and the module: the emulator's socket for gdb, and the scripts that gdb reads.
+//! Support for a debugger on the kernel and the module: the emulator's socket for it, and the scripts that gdb reads.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -15,23 +15,23 @@ use crate::workshop::progress::note;
 
 /// The variable in the emulator's environment that names the socket.
 pub const SOCKET: &str = "XFD_GDB";
-/// What the guest's init sources.
+/// The script that the guest's init sources.
 pub const GUEST: &str = include_str!("../../guest/gdb.sh");
-/// The longest path of a Unix socket.
+/// The maximum length of a Unix socket's path.
 const LONGEST: usize = 107;
 
-/// Where it connects.
+/// The files through which a debugger connects.
 pub struct Debugger {
     folder: PathBuf,
     socket: PathBuf,
-    /// The folder of the modules that are built.
+    /// The folder of the built modules.
     modules: PathBuf,
     symbols: Symbols,
     _taken: Flock<File>,
 }
 
 impl Debugger {
-    /// Prepares symbols and scripts in a folder of the cache that no other run uses.
+    /// Prepares symbols and scripts, in a folder of the cache that no other run uses.
     ///
     /// # Errors
     ///
@@ -44,7 +44,7 @@ impl Debugger {
         let socket = folder.join("socket");
         ensure!(
             socket.as_os_str().len() <= LONGEST,
-            "{} is too long for a socket: name a shorter folder by XFD_CACHE",
+            "the path {} is too long for a socket: set XFD_CACHE to a folder with a shorter path",
             socket.display()
         );
         fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
@@ -54,26 +54,25 @@ impl Debugger {
         let debugger = Debugger { folder, socket, modules, symbols, _taken: taken };
         let script = attach(&debugger.symbols.file(), &kernel.tree(), &project.dir, &debugger.folder);
         debugger.write("attach", &script)?;
-        debugger
-            .write("module", "echo The module is not loaded yet; xfd-symbols reads its symbols when it is.\\n\n")?;
+        debugger.write("module", "echo The module is not loaded yet. Run xfd-symbols when it is.\\n\n")?;
         Ok(debugger)
     }
 
-    /// The socket.
+    /// The socket's path.
     pub fn socket(&self) -> &Path {
         &self.socket
     }
 
-    /// What the user types.
+    /// The command that starts gdb.
     pub fn line(&self) -> String {
         format!("gdb -x {}", self.folder.join("attach").display())
     }
 
-    /// The guest says where the module's sections are.
+    /// Writes the script for the module; `said` is the guest's record of the sections' addresses.
     pub fn module_is_loaded(&self, said: &str) {
         let written = module(said, &self.modules).and_then(|text| self.write("module", &text));
         if let Err(e) = written {
-            note(&format!("the debugger will not find the module's symbols: {e:#}"));
+            note(&format!("gdb will not find the module's symbols: {e:#}"));
         }
     }
 
@@ -93,7 +92,7 @@ fn attach(symbols: &Path, tree: &Path, project: &Path, folder: &Path) -> String 
          set substitute-path {} \"{tree}\"\n\
          source {project}/machine/guest/gdb.py\n\
          define xfd-symbols\n  source {folder}/module\nend\n\
-         document xfd-symbols\nRead the symbols of xfd.ko: once it is loaded, and after it was loaded again.\nend\n\
+         document xfd-symbols\nRead the symbols of xfd.ko. Run this after each time the module was loaded.\nend\n\
          target remote {folder}/socket\n\
          xfd-symbols\n",
         module::BUILD,
@@ -101,11 +100,11 @@ fn attach(symbols: &Path, tree: &Path, project: &Path, folder: &Path) -> String 
     )
 }
 
-/// The script for a module that was loaded: `said` is its file, and NAME=ADDRESS for each of its sections.
+/// The script for a loaded module: `said` has its file, and NAME=ADDRESS for each of its sections.
 fn module(said: &str, modules: &Path) -> Result<String> {
     let mut words = said.split_whitespace();
-    let file = words.next().filter(|name| module::PRODUCTS.contains(name)).context("no module of ours")?;
-    // What is freed after loading is at 0.
+    let file = words.next().filter(|name| module::PRODUCTS.contains(name)).context("not one of our modules")?;
+    // Sections that were freed after loading have the address 0.
     let is_address = |text: &str| text.strip_prefix("0x").is_some_and(|hex| u64::from_str_radix(hex, 16).is_ok());
     let sections: Vec<_> =
         words.filter_map(|word| word.split_once('=')).filter(|(_, address)| is_address(address)).collect();
@@ -127,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_loaded_module_has_its_sections_addresses() {
+    fn the_script_has_the_addresses_of_a_loaded_modules_sections() {
         let script = module(
             "xfd.ko .aux=0 .symtab=0xffffffffc0430000 .text=0xffffffffc0400000 .data=0xffffffffc0420000",
             Path::new("/c d"),

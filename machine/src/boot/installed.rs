@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A guest that is a Debian system with systemd as init, in which apt has installed our packages.
+//! Builds a guest that is a Debian system, with systemd as its init and our packages installed by apt.
 
 use anyhow::{Context, Result};
 
@@ -13,16 +13,16 @@ use crate::workshop::namespace::Inside;
 use crate::workshop::progress::Step;
 
 const STEP: &str = include_str!("../../steps/installed.sh");
-/// What test scripts of this guest start.
+/// The programs that this guest's test scripts start.
 const STARTED: [&str; 5] = ["xfd_lib.sh", "run_tests", "xcomp_api", "amx_matmul", "amx_load"];
 const SERVICE: &str = "xfd-tests.service";
 
-/// What is not needed there and takes its time, and that the tests are.
+/// Starts the tests, and turns off units that take time and are not needed.
 pub const CMDLINE: &str = "systemd.wants=xfd-tests.service systemd.show_status=no systemd.condition_needs_update=no \
                            systemd.getty_auto=no systemd.mask=getty.target systemd.mask=timers.target \
                            systemd.mask=systemd-logind.service";
 
-/// Its file system, for `tests`. Packages of a later version are in `/packages`.
+/// The guest's file system, for `tests`. Packages of a later version are in `/packages`.
 ///
 /// # Errors
 ///
@@ -63,7 +63,7 @@ pub fn guest(machine: &Machine, programs: &Programs, tests: &[String]) -> Result
     Ok(files)
 }
 
-/// What its tests upgrade to.
+/// Adds the packages that its tests upgrade to.
 fn later(both: &Both, release: &str, files: &mut Initramfs) -> Result<()> {
     for package in debs(both.new.path())? {
         let name = package.file_name().context("a package has no name")?.to_string_lossy().into_owned();

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What in the kernel log fails a run.
+//! Finds the lines of the kernel log that fail a run.
 
-/// How bad a line is.
+/// How serious a line is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
-    /// WARN, lockdep, RCU stall, hung task, sanitizer: the kernel goes on.
+    /// WARN, lockdep, RCU stall, hung task, sanitizer: the kernel continues.
     Warn,
     /// BUG or Oops.
     Oops,
@@ -36,15 +36,15 @@ const WARN: [&str; 12] = [
     "Bad FPU state detected",
 ];
 
-/// The first line of a KCSAN report, and the line that follows its stacks.
+/// The start of a KCSAN report, and the line that follows its stacks.
 const RACE: &str = "BUG: KCSAN: ";
 const END_OF_RACE: &str = "Reported by Kernel Concurrency Sanitizer on:";
-/// What is in a line of the stacks of a race that concerns this project: the module, and the kernel's code for
+/// Parts of the lines in a race's stacks that show that it concerns this project: the module, or the kernel's code for
 /// extended states.
 const CONCERNS: [&str; 4] = ["xfd", "fpu", "fpregs", "xstate"];
 
-/// Judges the console line by line. A data race counts if its stacks name code that concerns this project: the kernel
-/// has others.
+/// Judges the console line by line. A data race only counts if its stacks name code that concerns this project, because
+/// the kernel has other races.
 #[derive(Default)]
 pub struct Judge {
     race: Option<Race>,
@@ -56,7 +56,7 @@ struct Race {
 }
 
 impl Judge {
-    /// What this line makes known.
+    /// The problem that this line completes or shows, if any.
     pub fn push(&mut self, line: &str) -> Option<Problem> {
         let text = message(line);
         if text.contains(RACE) {
@@ -74,7 +74,7 @@ impl Judge {
         classify(line)
     }
 
-    /// What the last line left open.
+    /// The problem that was still open at the last line, if any.
     pub fn finish(&mut self) -> Option<Problem> {
         self.race.take().filter(|race| race.concerns).map(|race| race.problem)
     }
@@ -84,7 +84,7 @@ fn concerns(line: &str) -> bool {
     CONCERNS.iter().any(|part| line.contains(part))
 }
 
-/// Judges one line of the console; `None` is harmless.
+/// Judges one line of the console; `None` if it is harmless.
 fn classify(line: &str) -> Option<Problem> {
     let message = message(line);
     let hit = |patterns: &[&str]| patterns.iter().any(|p| message.contains(p));
@@ -100,12 +100,12 @@ fn classify(line: &str) -> Option<Problem> {
     Some(Problem { kind, line: message.to_owned() })
 }
 
-/// Whether the kernel has said all that it will say after a panic.
+/// Whether this is the last line that the kernel prints after a panic.
 pub fn is_end_of_panic(line: &str) -> bool {
     line.contains("end Kernel panic")
 }
 
-/// The line without time stamp, caller and carriage return.
+/// The line without timestamp, caller and carriage return.
 fn message(line: &str) -> &str {
     let mut rest = line.trim();
     while let Some(inner) = rest.strip_prefix('[') {
@@ -146,13 +146,13 @@ mod tests {
         assert_eq!(problems(&race(" pass+0x1/0x2 [xfd]")), ["BUG: KCSAN: data-race in a / b"]);
         assert_eq!(problems(&race(" fpu_clone+0x1/0x2")), ["BUG: KCSAN: data-race in a / b"]);
         assert!(problems(&race(" tick_nohz_irq_exit+0x1/0x2")).is_empty());
-        // What comes after it, or meanwhile, is judged as always.
+        // Lines after the report, or in the middle of it, are judged as usual.
         let other = race(" x\n[ 1.2] WARNING: y") + "[ 1.3]  z+0x1/0x2 [xfd]\n";
         assert_eq!(problems(&other), ["WARNING: y"]);
     }
 
     #[test]
-    fn a_race_that_is_not_told_to_its_end_counts() {
+    fn a_race_whose_report_is_cut_short_counts() {
         assert_eq!(
             problems("BUG: KCSAN: data-race in xfd_a+0x1/0x2 [xfd]\n"),
             ["BUG: KCSAN: data-race in xfd_a+0x1/0x2 [xfd]"]
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn what_fails_a_run() {
+    fn these_lines_fail_a_run() {
         assert_eq!(kind("[    1.2] WARNING: CPU: 0 PID: 1 at kernel/x.c:3 f+0x1/0x2"), Some(Kind::Warn));
         assert_eq!(
             kind("[    1.2] WARNING: arch/x86/kernel/fpu/xstate.h:1 at f+0x1/0x2, CPU#0: a/1"),
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not() {
+    fn these_lines_do_not_fail_a_run() {
         assert_eq!(kind("[    0.0] [Firmware Bug]: the BIOS has corrupted hw-PMU resources"), None);
         assert_eq!(kind("[    0.0] ACPI BIOS Warning (bug): 32/64X length mismatch"), None);
         assert_eq!(kind("[    2.0] traps: a.out[61] general protection fault ip:40 sp:7f error:0"), None);
@@ -197,14 +197,14 @@ mod tests {
     }
 
     #[test]
-    fn the_line_is_shown_without_its_stamp() {
+    fn the_line_is_shown_without_its_timestamp() {
         let problem = classify("[   12.345678][  T61] WARNING: x\r").unwrap();
         assert_eq!(problem.line, "WARNING: x");
         assert!(is_end_of_panic("[ 1.0] ---[ end Kernel panic - not syncing: x ]---"));
     }
 
     #[test]
-    fn kinds_are_ordered_by_weight() {
+    fn kinds_are_ordered_by_severity() {
         assert!(Kind::Warn < Kind::Oops && Kind::Oops < Kind::Panic);
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A Linux guest inside the machine: the stock kernel and a file system with the same init, built in the same way, as
-//! files in the machine. selftests/kvm/kvm_linux.sh starts it.
+//! Prepares a Linux guest that the machine's own Linux runs: the stock kernel, and a file system built in the same way
+//! with the same init, as files in the machine. selftests/kvm/kvm_linux.sh starts it.
 
 use anyhow::Result;
 use serde::Deserialize;
@@ -10,24 +10,24 @@ use crate::piece::initramfs::Initramfs;
 use crate::piece::module::Module;
 use crate::piece::programs::Programs;
 
-/// `linux-guest` of a boot.
+/// The setting `linux-guest` of a boot.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LinuxGuest {
-    /// The module in it.
+    /// Whether it has the module, and what loads it.
     #[serde(default)]
     pub module: Module,
-    /// What it runs.
+    /// The tests that it runs.
     pub tests: Vec<String>,
-    /// What those call or source.
+    /// The programs and scripts that these use.
     #[serde(default)]
     pub with: Vec<String>,
 }
 
-/// What runs it, of the recipe's software.
+/// The files of the recipe's software that run it.
 const VMM: [&str; 3] = ["qemu-system-x86_64-microvm", "bios-microvm.bin", "linuxboot_dma.bin"];
 
-/// Puts QEMU, and kernel, file system and settings of `guest` into `files`.
+/// Adds QEMU, and the kernel, file system and settings of `guest`, to `files`.
 pub fn add(machine: &Machine, programs: &Programs, guest: &LinuxGuest, files: &mut Initramfs) -> Result<()> {
     let settings = Settings::Tests(guest.tests.clone());
     let kernel = machine.stock();

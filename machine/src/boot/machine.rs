@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The machine, put together from its components, and the ways to start it.
+//! The machine with its components, and the ways to boot, save and restore it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -25,39 +25,39 @@ use crate::workshop::key::Key;
 use crate::workshop::progress::{note, Step};
 use crate::workshop::recipe::{self};
 
-/// A file in the folder of a saved machine: the milliseconds that it took to boot.
+/// A file in a saved machine's folder: how many milliseconds its boot took.
 const TIME: &str = "milliseconds";
-/// The longest boot of a machine that is saved then.
+/// The time limit for booting a machine to save it.
 const BOOTED: Duration = Duration::from_secs(600);
-/// In the emulator's folder: the MSRs of a CPU with fast strings.
+/// A file in the emulator's folder: the MSRs of a CPU with fast strings.
 const MSRS: &str = "fast-strings.msrs";
 
-/// All that a boot needs.
+/// Everything that a boot needs.
 pub struct Machine<'a> {
     pub project: &'a Project,
     pub root: Toolroot,
     pub kernel: Kernel,
     pub emulator: Emulator,
-    /// What names of logs and images end in, beside those of the default kernel.
+    /// The suffix for names of logs and images; empty with the default kernel.
     pub suffix: String,
-    /// Further lines of the emulator's configuration.
+    /// More lines for the emulator's configuration.
     pub config: String,
-    /// Where a debugger connects.
+    /// The debugger's socket and scripts, if it has any.
     debugger: Option<Debugger>,
-    /// The stock kernel, if it is not the one that is booted.
+    /// The stock kernel, if another one is booted.
     stock: Option<Kernel>,
     template: String,
 }
 
 impl Machine<'_> {
-    /// Prepares the root, then the kernel and the emulator in parallel.
+    /// Prepares the root, then kernel and emulator in parallel.
     pub fn prepare(project: &Project) -> Result<Machine<'_>> {
         let root = project.toolroot()?;
         let (kernel, emulator) = both(|| project.kernel(), || project.emulator(&root));
         Machine::of(project, root, kernel?, emulator?)
     }
 
-    /// The same with this kernel of the recipe's.
+    /// The same with this kernel of the recipe.
     pub fn prepare_with<'a>(project: &'a Project, kernel: &recipe::Kernel) -> Result<Machine<'a>> {
         let root = project.toolroot()?;
         let (kernel, emulator) = both(|| project.prepare_kernel(kernel), || project.emulator(&root));
@@ -95,7 +95,8 @@ impl Machine<'_> {
         Ok(Machine { kernel, stock: Some(stock.kernel), ..stock })
     }
 
-    /// The stock kernel: programs are built with its headers and selftests, and a Linux guest runs it on any kernel.
+    /// The stock kernel. Whatever kernel is booted, programs are built with its headers and selftests, and Linux guests
+    /// run it.
     pub fn stock(&self) -> &Kernel {
         self.stock.as_ref().unwrap_or(&self.kernel)
     }
@@ -105,15 +106,15 @@ impl Machine<'_> {
         self.project.module(kernel).module()
     }
 
-    /// The module (if requested) and the programs, built in parallel.
+    /// The module (if `module` is set) and the programs, prepared in parallel.
     pub fn module_and_programs(&self, module: bool) -> Result<(Option<Piece>, Programs)> {
         let programs = || self.project.programs(&self.root, self.stock());
         let (module, programs) = both(|| module.then(|| self.module(&self.kernel)).transpose(), programs);
         Ok((module?, programs?))
     }
 
-    /// A guest's file system with `settings` for init, and the modules if there are any; init loads `load` of
-    /// them.
+    /// A guest's file system with `settings` for init, and with the modules if there are any, of which init loads
+    /// `load`.
     pub fn guest(&self, settings: &Settings, module: Option<&Piece>, load: Option<&str>) -> Result<Initramfs> {
         self.guest_with(&self.kernel, settings, module, load)
     }
@@ -147,30 +148,29 @@ impl Machine<'_> {
         Ok(files)
     }
 
-    /// Boots `files`.
+    /// Boots a machine with the file system `files`.
     pub fn boot(&self, files: &Initramfs, how: &How, event: impl FnMut(Event)) -> Result<Report> {
         let image = self.image(files, how)?;
         self.start(Begin { from: From::Image(&image.iso()), save: None, feed: None }, how, event)
     }
 
-    /// Boots `files`, whose agent gets what `feed` writes.
+    /// The same; `feed` writes to the guest's agent.
     pub fn boot_fed(&self, files: &Initramfs, how: &How, feed: Feed, event: impl FnMut(Event)) -> Result<Report> {
         let image = self.image(files, how)?;
         self.start(Begin { from: From::Image(&image.iso()), save: None, feed: Some(feed) }, how, event)
     }
 
-    /// Continues from a saved machine, whose agent gets what `feed` writes.
+    /// Continues from a saved machine; `feed` writes to the guest's agent.
     pub fn restore(&self, state: &Piece, how: &How, feed: Feed, event: impl FnMut(Event)) -> Result<Report> {
         self.start(Begin { from: From::State(state.path()), save: None, feed: Some(feed) }, how, event)
     }
 
-    /// The machine as it is when the agent of `files` lets it be saved; boots it unless it is there. `variant` is
-    /// what is
-    /// in its name for `files`, `how` is how it will be restored.
+    /// The machine, saved at the point where the agent of `files` allows it; boots and saves it unless that was done
+    /// before. `variant` stands for `files` in its name, and `how` is how it will be restored.
     ///
     /// # Errors
     ///
-    /// It does not come so far; no space.
+    /// It does not reach that point; no space.
     pub fn saved(&self, variant: &str, files: &Initramfs, how: &How) -> Result<Piece> {
         let name = format!("state-{}{variant}-{}cpu-{}", self.kernel.name(), how.cpus, how.memory_mib);
         let key = Key::new()
@@ -181,7 +181,7 @@ impl Machine<'_> {
             .finish();
         let how = How { name: &name, total: BOOTED, terminal: None, ..*how };
         self.project.cache.piece(&name, &key, |dir| {
-            let step = Step::start(&name, "booting the machine, which is saved for later");
+            let step = Step::start(&name, "booting the machine to save it for later");
             let image = self.image(files, &how)?;
             let mut trouble = None;
             let begin = Begin { from: From::Image(&image.iso()), save: Some(dir), feed: None };
@@ -196,7 +196,7 @@ impl Machine<'_> {
         })
     }
 
-    /// How long it took to boot this saved machine, on the host that saved it.
+    /// How long the boot of a saved machine took, on the host where it was saved.
     pub fn time_to_save(state: &Piece) -> Result<Duration> {
         let path = state.path().join(TIME);
         let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -207,17 +207,17 @@ impl Machine<'_> {
         let name = format!("{}{}", how.name, self.suffix);
         let fred = how.with.iter().any(|f| f == "fred").then(|| format!("{} fred=on", how.cmdline));
         let cmdline = fred.as_deref().unwrap_or(how.cmdline);
-        // Symbols are where the kernel's image has them.
+        // The symbols' addresses are those of the kernel's image.
         let cmdline = if self.debugger.is_some() { &format!("{cmdline} nokaslr") } else { cmdline };
         Image::prepare(&self.project.cache, &self.root, &self.kernel, &name, files, cmdline)
     }
 
     fn start(&self, begin: Begin, how: &How, mut event: impl FnMut(Event)) -> Result<Report> {
         if let Some(debugger) = &self.debugger {
-            note(&format!("the debugger, from another terminal: {}", debugger.line()));
+            note(&format!("to debug, run in another terminal: {}", debugger.line()));
         }
         let terminal = how.terminal.as_ref().map(|(path, file)| anyhow::Ok((path.clone(), file.try_clone()?)));
-        // Two runs at once have logs of their own.
+        // Two runs at the same time have separate logs.
         let (name, _taken) = self.project.cache.free_name(&format!("{}{}", how.name, self.suffix))?;
         let msrs = self.project.bochs().join(MSRS);
         let mut cpu_more = String::new();
@@ -237,7 +237,7 @@ impl Machine<'_> {
             template: &self.template,
             cpus: how.cpus,
             memory_mib: how.memory_mib,
-            // A machine that the debugger stopped says nothing.
+            // A machine that the debugger has stopped prints nothing.
             quiet: self.debugger.as_ref().map_or(how.quiet, |_| Duration::MAX),
             total: how.total,
             show_console: how.show_console,
@@ -257,7 +257,7 @@ impl Machine<'_> {
     }
 }
 
-/// What a machine begins with, and what becomes of it.
+/// What a machine starts from, where it is saved, and what feeds its agent.
 struct Begin<'a> {
     from: From<'a>,
     save: Option<&'a Path>,
@@ -273,27 +273,28 @@ pub struct How<'a> {
     pub quiet: Duration,
     pub total: Duration,
     pub show_console: bool,
-    /// As on silicon; without, the kernel clears and copies with plain stores, and the TSC counts instructions.
+    /// Fast strings, as on silicon. Without them the kernel clears and copies with plain stores, and the TSC counts
+    /// instructions.
     pub fast_strings: bool,
-    /// Features that the CPU has on request, as Bochs calls them.
+    /// Optional features to give to the CPU, by Bochs's names.
     pub with: &'a [String],
-    /// Features that the CPU does not have.
+    /// Features to take away from the CPU.
     pub without: &'a [String],
     pub terminal: Option<(PathBuf, std::fs::File)>,
 }
 
-/// What the guest's init is to do.
+/// What the guest's init has to do.
 pub enum Settings {
     /// Run these programs of `/tests` one after the other.
     Tests(Vec<String>),
-    /// Run the job that the agent receives; the machine may be saved before that.
+    /// Run the job that the agent is sent; with `save`, the machine is saved before that.
     Job { save: bool },
-    /// An interactive shell in a terminal of this size (rows, columns) and kind.
+    /// Run an interactive shell in a terminal of this size (rows, columns) and type.
     Shell(u16, u16, String),
 }
 
 impl Settings {
-    /// As init reads them.
+    /// The settings in the form that init reads; `module` is what it loads.
     pub fn text(&self, module: Option<&str>) -> String {
         let module = module.map(|name| format!("module={name}\n")).unwrap_or_default();
         match self {
@@ -307,15 +308,15 @@ impl Settings {
     }
 }
 
-/// A word of a shell script that stands for `text`.
+/// Quotes `text` as one word of a shell script.
 pub fn quote(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))
 }
 
-/// Checks a number of CPUs.
+/// Checks that the machine can have this number of CPUs.
 pub fn check_cpus(cpus: u8) -> Result<()> {
     if !(1..=4).contains(&cpus) {
-        bail!("{cpus} CPUs; 1 to 4 can be had");
+        bail!("{cpus} CPUs: the machine can have 1 to 4");
     }
     Ok(())
 }

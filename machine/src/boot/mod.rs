@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! One boot: the emulator as a child process, its serial ports and its channel, and the watchdog.
+//! Runs one boot: starts the emulator as a child process, reads the guest's serial ports and channel, and watches for
+//! hangs.
 
 pub mod channel;
 pub mod console;
@@ -33,49 +34,49 @@ use crate::piece::image::bochsrc;
 use crate::workshop::cache::Cache;
 use crate::workshop::child::spawn;
 
-/// How long the kernel may take after a panic to print its trace.
+/// How long the kernel gets after a panic to print its trace.
 const LAST_WORDS: Duration = Duration::from_secs(10);
-/// A host that has no time for the emulator makes it no hang: silence is measured in the emulator's own
-/// processor time, and by the clock only so many times longer.
+/// A busy host must not look like a hang. The limit for silence is therefore in CPU time of the emulator; in wall time
+/// it is this many times longer.
 const BUSY_HOST: u32 = 5;
-/// Bochs's name for the configuration in a saved state; each run has its own.
+/// Bochs's name for the configuration in a saved state. Each run writes its own.
 const CONFIG: &str = "config";
-/// What Bochs loads by itself only before an ordinary configuration.
+/// Plugins that Bochs loads by itself only with an ordinary configuration.
 const PLUGINS: &str =
     "plugin_ctrl: unmapped=true, biosdev=true, speaker=true, extfpuirq=true, parallel=true, serial=true\n";
-/// From `done` to power-off.
+/// The time limit from `done` to power-off.
 const POWER_OFF: Duration = Duration::from_secs(60);
 
-/// What to boot and how long to wait.
+/// What to boot, how, and how long to wait.
 pub struct Boot<'a> {
     pub name: &'a str,
     pub from: From<'a>,
     pub template: &'a str,
     pub cpus: u8,
     pub memory_mib: u32,
-    /// The longest silence of both ports, in processor time of the emulator.
+    /// The longest time without output, in CPU time of the emulator.
     pub quiet: Duration,
-    /// The longest time of the whole boot.
+    /// The longest time for the whole boot.
     pub total: Duration,
     /// Whether to show the kernel console on stderr.
     pub show_console: bool,
-    /// What is added to the configuration's `cpu` line.
+    /// Options to add to the configuration's `cpu` line.
     pub cpu_more: &'a str,
-    /// Where the machine is saved if the guest asks for it; it ends with that.
+    /// Where to save the machine when the guest asks for it, which also ends the run.
     pub save: Option<&'a Path>,
-    /// What the guest's agent gets: writes all of it.
+    /// Writes everything that the guest's agent gets.
     pub feed: Option<Feed>,
-    /// A further file that `cpu_more` names, without its folder.
+    /// A file that `cpu_more` names without its folder.
     pub cpu_file: &'a Path,
-    /// Further lines of the emulator's configuration.
+    /// More lines for the emulator's configuration.
     pub config: &'a str,
-    /// The socket for a debugger, if it has one.
+    /// The socket for a debugger, if there is one.
     pub debugger: Option<&'a Path>,
-    /// A terminal device for the second port, and its other end; without one the port is a pipe.
+    /// A terminal device for the second port, and its other end; otherwise the port is a pipe.
     pub terminal: Option<(PathBuf, File)>,
 }
 
-/// What a machine begins with.
+/// What a machine starts from.
 pub enum From<'a> {
     /// A boot image.
     Image(&'a Path),
@@ -86,7 +87,7 @@ pub enum From<'a> {
 /// Sends the guest's agent its job.
 pub type Feed = Box<dyn FnOnce(File) + Send>;
 
-/// What a boot gave.
+/// The outcome of a boot.
 #[derive(Debug)]
 pub struct Report {
     pub end: End,
@@ -95,11 +96,11 @@ pub struct Report {
     pub log: PathBuf,
 }
 
-/// Boots the machine; `event` gets what the guest's init and its programs say.
+/// Boots the machine; `event` gets what the guest's init and programs report.
 ///
 /// # Errors
 ///
-/// The host cannot create the pipes or start the emulator. The machine's own end is in the report.
+/// The host cannot create the pipes or start the emulator. A failure of the machine itself is in the report.
 pub fn boot(cache: &Cache, emulator: &Emulator, boot: Boot, mut event: impl FnMut(Event)) -> Result<Report> {
     let scratch = cache.scratch("boot")?;
     let console_path = scratch.path().join("console");
@@ -120,7 +121,7 @@ pub fn boot(cache: &Cache, emulator: &Emulator, boot: Boot, mut event: impl FnMu
     path(boot.cpu_file)?;
     let iso = match boot.from {
         From::Image(iso) => path(iso)?,
-        // It has booted.
+        // A saved machine needs no boot image.
         From::State(_) => "none".into(),
     };
     let mut config = bochsrc(
@@ -159,7 +160,8 @@ pub fn boot(cache: &Cache, emulator: &Emulator, boot: Boot, mut event: impl FnMu
     )?;
 
     if let Some(feed) = boot.feed {
-        // What is in a FIFO is lost when nobody has it open, and the emulator has not yet.
+        // This end of the FIFO stays open: what was written would be lost if nobody had it open, and the emulator may
+        // not yet.
         let input = input.try_clone()?;
         std::thread::spawn(move || feed(input));
     }
@@ -208,7 +210,8 @@ pub fn boot(cache: &Cache, emulator: &Emulator, boot: Boot, mut event: impl FnMu
                 None => End::NoStart(last_words(&stderr_path)),
             };
         }
-        // Nothing of a restored machine is left to see; to power it off takes longer than most programs.
+        // After `done`, a restored machine has nothing left to show, and its power-off would take longer than most
+        // programs.
         if restored && guest.done.is_some() && !(from_console || from_output || from_channel) {
             break End::Orderly;
         }
@@ -216,13 +219,13 @@ pub fn boot(cache: &Cache, emulator: &Emulator, boot: Boot, mut event: impl FnMu
             break End::Panic;
         }
         if guest.done.is_some_and(|at: Instant| at.elapsed() > POWER_OFF) {
-            break End::Hang("no power-off though all was done".into());
+            break End::Hang("no power-off after the end of the run".into());
         }
         if last.is_older_than(boot.quiet, &child) {
             break End::Hang(format!("no output for {} s", boot.quiet.as_secs()));
         }
         if start.elapsed() > boot.total {
-            break End::Hang(format!("not done after {} s", boot.total.as_secs()));
+            break End::Hang(format!("not finished after {} s", boot.total.as_secs()));
         }
     };
     stop(&mut child);
@@ -230,7 +233,7 @@ pub fn boot(cache: &Cache, emulator: &Emulator, boot: Boot, mut event: impl FnMu
     Ok(Report { end, problems: kernel.problems, log: log_path })
 }
 
-/// What the emulator begins with, as its arguments: a configuration, or a folder with one and with a saved state.
+/// The emulator's arguments for what it starts from: a configuration, or a folder with one and with a saved state.
 fn begin(scratch: &Path, from: &From, config: &str) -> Result<[OsString; 2]> {
     match from {
         From::Image(_) => {
@@ -271,7 +274,7 @@ impl Sign {
     }
 }
 
-/// The processor time that a child has used.
+/// The CPU time that a child process has used.
 fn processor_time(child: &Child) -> Duration {
     let stat = fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap_or_default();
     ticks(&stat).map_or(Duration::ZERO, |ticks| Duration::from_millis(ticks * 10))
@@ -338,14 +341,13 @@ impl KernelLog {
     }
 }
 
-/// The name of `to` for a process that works in `folder`, where a link leads to it if need be. Bochs's configuration
-/// cannot
-/// hold every path: it gives blanks, `$`, `%`, `"` and commas a meaning.
+/// A name for `to`, for a process whose working directory is `folder`; creates a link there if needed. Bochs's
+/// configuration cannot hold every path: blanks, `$`, `%`, `"` and commas have a meaning in it.
 fn near(folder: &Path, to: &Path) -> Result<String> {
     if to.starts_with("/dev") {
         return Ok(to.display().to_string());
     }
-    let name = to.file_name().with_context(|| format!("{} names no file", to.display()))?;
+    let name = to.file_name().with_context(|| format!("{} has no file name", to.display()))?;
     let link = folder.join(name);
     if link != to {
         std::os::unix::fs::symlink(to, &link).with_context(|| format!("cannot create {}", link.display()))?;
@@ -371,7 +373,7 @@ fn stop(child: &mut Child) {
     let _ = child.wait();
 }
 
-/// The last line that says something in the emulator's stderr.
+/// The most telling line of the emulator's stderr: its last panic, or else its last line with any text.
 fn last_words(stderr: &Path) -> String {
     let text = fs::read(stderr).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
@@ -394,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn the_emulator_gets_names_without_folders() {
+    fn the_emulator_gets_paths_without_folders() {
         let dir = tempfile::tempdir().unwrap();
         let odd = dir.path().join("a b,$HOME%d\"");
         fs::create_dir(&odd).unwrap();
@@ -409,7 +411,7 @@ mod tests {
     }
 
     #[test]
-    fn processor_time_is_read_behind_an_odd_name() {
+    fn cpu_time_is_read_after_an_odd_process_name() {
         let stat = "42 (a) b) R 1 2 3 4 5 6 7 8 9 10 150 25 0 0 20 0\n";
         assert_eq!(ticks(stat), Some(175));
         assert_eq!(ticks("42 (a) R 1"), None);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! How a boot ended, and the exit statuses.
+//! How a boot can end, and the exit statuses for that.
 
 use crate::boot::klog::{Kind, Problem};
 
@@ -7,36 +7,36 @@ use crate::boot::klog::{Kind, Problem};
 pub const PASS: u8 = 0;
 /// A test failed.
 pub const FAIL: u8 = 1;
-/// The command line is wrong, or names what cannot be run.
+/// The command line is wrong, or names a program that cannot run in the machine.
 pub const USAGE: u8 = 2;
-/// The kernel said WARN, BUG, Oops or panic, or the machine stopped by itself.
+/// The kernel reported a WARN, BUG, Oops or panic, or the machine stopped by itself.
 pub const KERNEL: u8 = 3;
-/// There was no output for too long, or the whole boot took too long.
+/// The machine printed nothing for too long, or took too long altogether.
 pub const HANG: u8 = 4;
-/// A piece could not be prepared, or the machine did not start.
+/// A component could not be prepared, or the machine did not start.
 pub const NO_START: u8 = 5;
 /// Ctrl-C.
 pub const INTERRUPTED: u8 = 130;
 
-/// `run` gives the program's own status; what the machine itself says is shifted by this.
+/// Added by `run` and `shell` to the statuses about the machine, because they exit with the program's own status.
 pub const RUN_SHIFT: u8 = 200;
 
 /// How the emulator's run ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum End {
-    /// The guest did its job and powered off.
+    /// The guest finished its job and powered off.
     Orderly,
     /// The kernel panicked.
     Panic,
-    /// The watchdog killed it, and why.
+    /// The watchdog killed it, with the reason.
     Hang(String),
-    /// It stopped in the middle, and its last words.
+    /// It stopped on its own before the end, with its last words.
     Died(String),
-    /// The guest never came up, and why.
+    /// The guest did not start, with the reason.
     NoStart(String),
 }
 
-/// The exit status for an end together with the problems in the kernel log; `None` if all is well.
+/// The exit status for an end and the problems in the kernel log; `None` if all is well.
 pub fn status(end: &End, problems: &[Problem]) -> Option<u8> {
     match end {
         End::NoStart(_) => Some(NO_START),
@@ -48,7 +48,7 @@ pub fn status(end: &End, problems: &[Problem]) -> Option<u8> {
     }
 }
 
-/// The one line that says why; `None` if all is well.
+/// The reason, in one line; `None` if all is well.
 pub fn reason(end: &End, problems: &[Problem]) -> Option<String> {
     let first = problems.first().map(|p| format!("kernel log: {}", p.line));
     match end {

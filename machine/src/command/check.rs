@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `machine check`: runs the host's tests and the boots of `scenarios.toml`, and prints the totals.
+//! `machine check`: runs the host tests, then the boots of `scenarios.toml`, and prints a summary.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use anyhow::{bail, Result};
@@ -20,26 +21,26 @@ use crate::judge::silicon::{self, Host};
 use crate::judge::trial::{self, Trial};
 use crate::piece::kernel::NotInArchive;
 use crate::piece::project::Project;
-use crate::workshop::count::Count;
+use crate::workshop::count::{Count, Outcome};
 use crate::workshop::progress::note;
 
-/// A line of the summary.
+/// A row of the summary: one boot, or one group of tests on the host.
 #[derive(Clone)]
 pub struct Row {
     pub name: String,
     pub count: Count,
     pub time: Duration,
-    /// What each of its programs printed, and how long it ran.
+    /// For each of its programs: what it printed, and how long it ran.
     pub programs: BTreeMap<String, (Vec<u8>, Option<Duration>)>,
 }
 
 impl Row {
-    /// Without programs.
+    /// Creates a row without programs.
     pub fn new(name: impl Into<String>, count: Count, time: Duration) -> Row {
         Row { name: name.into(), count, time, programs: BTreeMap::new() }
     }
 
-    /// Of a boot on this machine.
+    /// Creates the row of a boot on `machine`.
     pub fn of(machine: &Machine, mut trial: Trial) -> Row {
         let programs = trial.tests.into_iter().map(|(name, (output, _))| {
             let time = trial.times.remove(&name);
@@ -52,12 +53,12 @@ impl Row {
     }
 }
 
-/// Runs all whose name contains `filter` and that are of `class`; the host's tests are with the usual boots. Without a
-/// filter some of these are run on a kernel of another series, too.
+/// Runs the tests and boots of `class` whose name contains `filter`. The host tests belong to the usual class. Without
+/// a filter, some boots of that class also run on a kernel of another series.
 ///
 /// # Returns
 ///
-/// 0 if something ran and nothing failed, else 1.
+/// 0 if at least one test passed and none failed, otherwise 1.
 pub fn check(project: &Project, filter: Option<&str>, class: Class, output: &Output) -> Result<u8> {
     output.can_be_written()?;
     let scenarios = scenario::read(&project.dir.join("machine/scenarios.toml"))?;
@@ -103,14 +104,14 @@ pub fn check(project: &Project, filter: Option<&str>, class: Class, output: &Out
         }
         if class == Class::Long {
             if let Some(file) = every::report(&project.cache, &trials)? {
-                note(&format!("disturbed at each instruction: {}", file.display()));
+                note(&format!("results of disturbing each instruction: {}", file.display()));
             }
         }
         let restored = trials.iter().filter(|trial| !trial.saved.is_zero());
         let saved: Duration = restored.clone().map(|trial| trial.saved).sum();
         if !saved.is_zero() {
             let number = restored.count();
-            note(&format!("{number} boots began in a saved machine: {} s of booting were saved", saved.as_secs()));
+            note(&format!("{number} boots continued from a saved machine, which saved {} s", saved.as_secs()));
         }
         rows.extend(trials.into_iter().map(|trial| Row::of(&machine, trial)));
         let boots: Vec<_> = boots.into_iter().filter(|boot| whole && boot.every_kernel).collect();
@@ -121,7 +122,7 @@ pub fn check(project: &Project, filter: Option<&str>, class: Class, output: &Out
             });
             match found {
                 Ok(on) => rows.extend(on.rows),
-                // What was seen up to here is not thrown away.
+                // Keep the results so far.
                 Err(error) => {
                     let mut count = Count::default();
                     match error.is::<NotInArchive>() {
@@ -134,26 +135,26 @@ pub fn check(project: &Project, filter: Option<&str>, class: Class, output: &Out
         }
     }
     if rows.is_empty() {
-        bail!("nothing is called like {}", filter.unwrap_or_default());
+        bail!("no test or boot has {:?} in its name", filter.unwrap_or_default());
     }
     output.write(&rows)?;
     Ok(summary(&rows))
 }
 
-/// What was found on a kernel beside the default one.
+/// The results on a kernel other than the default one.
 pub struct OnKernel {
     pub rows: Vec<Row>,
-    /// The numbers of relied-on functions that were reviewed, and that were not.
+    /// How many of the functions that the module relies on were reviewed as they are in this kernel, and how many not.
     pub read: (usize, usize),
-    /// The numbers of equal and of differing answers; none if the suites did not run both ways.
+    /// How many rows of the suites' answers are equal, and how many differ; `None` if the suites did not run both ways.
     pub compared: Option<(usize, usize)>,
 }
 
-/// Builds the module for the machine's kernel, and runs these boots there; compares their answers.
+/// Builds the module for the machine's kernel, runs `boots` there, and compares their answers.
 ///
 /// # Errors
 ///
-/// Something cannot be built or made.
+/// Something cannot be built.
 pub fn on_another_kernel(machine: &Machine, scenarios: &Scenarios, boots: &[&Scenario]) -> Result<OnKernel> {
     let (module, programs) = machine.module_and_programs(true)?;
     let trials = trial::run_all(machine, module.as_ref(), &programs, boots)?;
@@ -172,7 +173,7 @@ pub fn on_another_kernel(machine: &Machine, scenarios: &Scenarios, boots: &[&Sce
 
 fn relied_on(machine: &Machine) -> Result<Row> {
     let count = machine.project.relied_on(&machine.kernel)?;
-    Ok(Row::new(format!("bodies that were read{}", machine.suffix), count, Duration::ZERO))
+    Ok(Row::new(format!("reviewed functions{}", machine.suffix), count, Duration::ZERO))
 }
 
 fn columns(machine: &Machine, scenarios: &Scenarios, trials: &[Trial], host: &Host) -> Result<Row> {
@@ -181,27 +182,40 @@ fn columns(machine: &Machine, scenarios: &Scenarios, trials: &[Trial], host: &Ho
     Ok(Row::new("three columns", compared.count(), Duration::ZERO))
 }
 
-/// Prints remarks, table and last line.
+/// Prints what was skipped and why, the table, what failed and why, and the totals: a log that shows only its end
+/// still shows the failures.
 pub fn summary(rows: &[Row]) -> u8 {
-    let mut total = Count::default();
-    println!();
-    for row in rows {
-        for remark in &row.count.remarks {
-            println!("{}: {remark}", row.name);
-        }
-    }
-    println!("\n{:<32} {:>7} {:>7} {:>8} {:>6}", "", "passed", "failed", "skipped", "s");
-    for row in rows {
-        let Count { passed, failed, skipped, .. } = row.count;
-        println!("{:<32} {passed:>7} {failed:>7} {skipped:>8} {:>6}", row.name, row.time.as_secs());
-        total.add(Count { passed, failed, skipped, ..Count::default() });
-    }
-    println!("\n{} passed, {} failed, {} skipped", total.passed, total.failed, total.skipped);
-    if total.failed == 0 && total.passed > 0 {
+    print!("\n{}", text(rows));
+    let sum = |of: fn(&Count) -> usize| rows.iter().map(|row| of(&row.count)).sum::<usize>();
+    if sum(|count| count.failed) == 0 && sum(|count| count.passed) > 0 {
         verdict::PASS
     } else {
         verdict::FAIL
     }
+}
+
+fn text(rows: &[Row]) -> String {
+    let mut text = String::new();
+    let mut failures = String::new();
+    let mut total = Count::default();
+    for row in rows {
+        for remark in &row.count.remarks {
+            let failed = row.count.cases.iter().any(|case| case.outcome == Outcome::Failed && case.name == *remark);
+            let list = if failed { &mut failures } else { &mut text };
+            let _ = writeln!(list, "{}{}: {remark}", if failed { "failed: " } else { "" }, row.name);
+        }
+    }
+    let _ = writeln!(text, "\n{:<32} {:>7} {:>7} {:>8} {:>6}", "", "passed", "failed", "skipped", "s");
+    for row in rows {
+        let Count { passed, failed, skipped, .. } = row.count;
+        let _ = writeln!(text, "{:<32} {passed:>7} {failed:>7} {skipped:>8} {:>6}", row.name, row.time.as_secs());
+        total.add(Count { passed, failed, skipped, ..Count::default() });
+    }
+    if !failures.is_empty() {
+        let _ = write!(text, "\n{failures}");
+    }
+    let _ = writeln!(text, "\n{} passed, {} failed, {} skipped", total.passed, total.failed, total.skipped);
+    text
 }
 
 #[cfg(test)]
@@ -209,11 +223,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_pass_is_no_success() {
+    fn a_summary_without_a_pass_is_a_failure() {
         let row = |count| Row::new("r", count, Duration::ZERO);
         let skipped = Count { skipped: 1, ..Count::default() };
         assert_eq!(summary(&[row(skipped)]), verdict::FAIL);
         assert_eq!(summary(&[row(Count { passed: 1, failed: 1, ..Count::default() })]), verdict::FAIL);
         assert_eq!(summary(&[row(Count { passed: 1, ..Count::default() })]), verdict::PASS);
+    }
+
+    #[test]
+    fn failures_follow_the_table() {
+        let mut count = Count::default();
+        count.fail("prog: bad");
+        count.skip("prog: no AMX");
+        let text = text(&[Row::new("boot", count, Duration::ZERO)]);
+        let lines: Vec<_> = text.lines().filter(|line| !line.is_empty()).collect();
+        assert_eq!(lines[0], "boot: prog: no AMX");
+        assert_eq!(&lines[3..], ["failed: boot: prog: bad", "0 passed, 1 failed, 1 skipped"]);
     }
 }

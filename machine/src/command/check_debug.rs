@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `machine check-debug`: runs the boots that `scenarios.toml` marks for it on a debug kernel.
+//! `machine check-debug`: runs the boots of `scenarios.toml` that are meant for a debug kernel on one.
 
 use anyhow::{bail, Result};
 
@@ -13,24 +13,24 @@ use crate::piece::module::Module;
 use crate::piece::programs::Programs;
 use crate::piece::project::Project;
 
-/// How much KASAN and lockdep slow the kernel down in the emulator.
+/// How many times slower KASAN and lockdep make the kernel in the emulator.
 const SLOWER: u64 = 10;
 
-/// What the kernel with PREEMPT_RT says once at any livepatch that is enabled, ours or another: Documentation/bugs.rst.
+/// The PREEMPT_RT kernel logs this once when any livepatch is enabled, ours or another: see Documentation/bugs.rst.
 const LIVEPATCH_ON_RT: &str = "at klp_check_and_switch_task";
 
-/// Runs all boots for the debug kernel of `kind` whose name contains `filter`.
+/// Runs the boots for the debug kernel `kind` whose name contains `filter`.
 ///
 /// # Returns
 ///
-/// 0 if something ran and nothing failed, else 1.
+/// 0 if at least one test passed and none failed, otherwise 1.
 pub fn check(project: &Project, filter: Option<&str>, kind: Kind, output: &Output) -> Result<u8> {
     output.can_be_written()?;
     let scenarios = scenario::read(&project.dir.join("machine/scenarios.toml"))?;
     let boots = scenarios.boots.into_iter().filter(|boot| is_for(boot, kind)).map(|boot| on_debug_kernel(boot, kind));
     let boots: Vec<_> = boots.filter(|boot| filter.is_none_or(|f| boot.name.contains(f))).collect();
     if boots.is_empty() {
-        bail!("no boot for this debug kernel is called like {}", filter.unwrap_or_default());
+        bail!("no boot for this debug kernel has {:?} in its name", filter.unwrap_or_default());
     }
     let machine = Machine::prepare_debug(project, kind)?;
     let (module, programs): (_, Programs) = machine.module_and_programs(true)?;
@@ -44,12 +44,13 @@ fn is_for(boot: &Scenario, kind: Kind) -> bool {
     match kind {
         Kind::Preempt => boot.debug != Debug::No,
         Kind::Rt => matches!(boot.debug, Debug::AlsoRt | Debug::Only),
-        // KCSAN sees what two CPUs do at once. That kernel has no KVM.
+        // KCSAN finds races between CPUs, so one CPU is not enough. That kernel has no KVM.
         Kind::Kcsan => matches!(boot.debug, Debug::Also | Debug::AlsoRt) && boot.cpus > 1 && !boot.kvm,
     }
 }
 
-/// The last test of each boot that is not only for this kernel: whether what finds mistakes was at work all the time.
+/// The test that is appended to boots that also run on the stock kernel: it checks that the debugging features stayed
+/// enabled to the end.
 fn last(kind: Kind) -> &'static str {
     match kind {
         Kind::Preempt | Kind::Rt => "debug_kernel.sh",
@@ -57,8 +58,7 @@ fn last(kind: Kind) -> &'static str {
     }
 }
 
-/// Of the accesses that KCSAN may watch, it does one of about so many. The kernel's default is 4000: few are
-/// instrumented here.
+/// KCSAN sets up a watchpoint for one in this many accesses. The default is 4000, but little code is instrumented here.
 const WATCH_ONE_OF: &str = "kcsan.skip_watch=10";
 
 fn on_debug_kernel(mut boot: Scenario, kind: Kind) -> Scenario {
@@ -83,7 +83,7 @@ mod tests {
     use std::path::Path;
 
     #[test]
-    fn a_boot_has_more_time_and_one_more_test() {
+    fn a_boot_gets_more_time_and_one_more_test() {
         let path = Path::new("scenarios.toml");
         let boots = scenario::read(path).unwrap().boots;
         let boot = boots.into_iter().find(|boot| boot.name == "module").unwrap();
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kernel_with_kcsan_has_the_boots_of_several_cpus() {
+    fn the_kcsan_kernel_gets_the_boots_with_several_cpus() {
         let path = Path::new("scenarios.toml");
         let boots = scenario::read(path).unwrap().boots;
         let boots: Vec<_> = boots.into_iter().filter(|boot| is_for(boot, Kind::Kcsan)).collect();
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn the_real_time_kernel_has_fewer_boots() {
+    fn the_real_time_kernel_gets_fewer_boots() {
         let path = Path::new("scenarios.toml");
         let boots = scenario::read(path).unwrap().boots;
         let are_for =

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `machine check-kernels`: runs the boots for every kernel on each kernel of the recipe.
+//! `machine check-kernels`: runs the boots marked `every-kernel` on each kernel of the recipe.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -16,11 +16,11 @@ use crate::piece::project::Project;
 use crate::workshop::count::Count;
 use crate::workshop::progress::note;
 
-/// What came of a kernel.
+/// The outcome on one kernel.
 enum Found {
-    /// The archive has it not.
+    /// The archive does not have it.
     Left(String),
-    /// A piece of it, or of the module, could not be made.
+    /// One of its components, or the module, could not be built.
     Broken(String),
     Ran {
         release: String,
@@ -28,11 +28,11 @@ enum Found {
     },
 }
 
-/// Runs them on all kernels whose name contains `filter`, and prints a table.
+/// Runs these boots on all kernels whose name contains `filter`, and prints a table.
 ///
 /// # Returns
 ///
-/// 0 if something ran and nothing failed, else 1.
+/// 0 if at least one kernel ran and nothing failed, otherwise 1.
 pub fn check(project: &Project, filter: Option<&str>, output: &Output) -> Result<u8> {
     output.can_be_written()?;
     project.refuse_kernel("check-kernels")?;
@@ -54,7 +54,7 @@ pub fn check(project: &Project, filter: Option<&str>, output: &Output) -> Result
         found.push((kernel.name.as_str(), result));
     }
     if found.is_empty() {
-        bail!("no kernel is called like {}", filter.unwrap_or_default());
+        bail!("no kernel has {:?} in its name", filter.unwrap_or_default());
     }
     output.write(&suites(&found))?;
     let (mut ran, mut failed) = (false, false);
@@ -77,7 +77,7 @@ pub fn check(project: &Project, filter: Option<&str>, output: &Output) -> Result
     Ok(if ran && !failed { verdict::PASS } else { verdict::FAIL })
 }
 
-/// What ran on each kernel; a kernel that could not be tried is a suite with one test.
+/// The rows of all kernels; a kernel that could not be tried becomes a suite with one test.
 fn suites(found: &[(&str, Found)]) -> Vec<Row> {
     let mut rows = Vec::new();
     for (name, found) in found {
@@ -96,7 +96,7 @@ fn suites(found: &[(&str, Found)]) -> Vec<Row> {
 }
 
 fn heading(boots: &[&Scenario]) -> String {
-    let mut text = format!("{:<12} {:<28} {:>8} {:>12}", "kernel", "release", "bodies", "table");
+    let mut text = format!("{:<12} {:<28} {:>8} {:>12}", "kernel", "release", "reviewed", "table");
     for boot in boots {
         let _ = write!(text, " {:>width$}", boot.name, width = width(boot));
     }
@@ -107,8 +107,8 @@ fn width(boot: &Scenario) -> usize {
     boot.name.len().max(8)
 }
 
-/// The line of a kernel: bodies that were read and that were not, rows of the table that are
-/// equal and that are not, and of each boot what passed and failed.
+/// The line of one kernel: functions reviewed and not reviewed, rows of the table that are equal and that differ, and
+/// what passed and failed in each boot.
 fn line(name: &str, found: &Found, boots: &[&Scenario]) -> String {
     let (release, on) = match found {
         Found::Left(why) => return format!("{name:<12} left out: {why}"),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Tests the packages: checked by lintian, then installed, upgraded and removed by apt in a fresh system.
+//! Checks the Debian packages: lintian inspects them, and apt installs, upgrades and removes them in a fresh system.
 
 use std::fs;
 use std::path::Path;
@@ -16,12 +16,12 @@ use crate::workshop::count::Count;
 use crate::workshop::namespace::Inside;
 use crate::workshop::progress::Step;
 
-/// Of `machine check`.
+/// The name of this test in `machine check`.
 pub const NAME: &str = "packages";
-/// Of `machine check --long`.
+/// The name of the DKMS test in `machine check --long`.
 pub const DKMS: &str = "dkms";
 
-/// Runs a script of selftests/packages in `root`.
+/// Runs a script of selftests/packages inside `root`, which also sees the components in `shown`.
 fn run(project: &Project, root: &Path, shown: &[(&Piece, &str)], script: &str, args: &[&str]) -> Result<Count> {
     let mut inside = Inside::new(root).read(&project.dir.join("selftests/packages"), "/xfd/tests");
     for (piece, at) in shown {
@@ -34,15 +34,15 @@ fn run(project: &Project, root: &Path, shown: &[(&Piece, &str)], script: &str, a
     Ok(ktap::count(script, &String::from_utf8_lossy(&text), output.status.code()))
 }
 
-/// Tests the DKMS package on a host with the kernel's build dependencies. Takes minutes and gigabytes.
+/// Tests the DKMS package in a system with the tools that build a kernel. This takes minutes, and gigabytes.
 ///
 /// # Errors
 ///
-/// The packages cannot be made; no network; no space.
+/// The packages cannot be built; no network; no space.
 pub fn check_dkms(project: &Project) -> Result<Count> {
     let kernel = project.kernel()?;
     let packages = both(project, &kernel)?.old;
-    let step = Step::start(DKMS, "building the module as a host does");
+    let step = Step::start(DKMS, "building the module with DKMS");
     let log = Log::create(project.cache.log("packages-dkms"))?;
     let scratch = project.cache.scratch("dkms")?;
     let root = scratch.path().join("root");
@@ -53,21 +53,21 @@ pub fn check_dkms(project: &Project) -> Result<Count> {
     count
 }
 
-/// Runs all of it.
+/// Runs lintian, then installs, upgrades and removes the packages.
 ///
 /// # Errors
 ///
-/// The packages cannot be made. What they do wrong is in the count.
+/// The packages cannot be built. What is wrong with the packages themselves is in the count.
 pub fn check(project: &Project) -> Result<Count> {
     let kernel = project.kernel()?;
     let both = both(project, &kernel)?;
     let system = system(project)?;
-    let step = Step::start(NAME, "looked at by lintian");
+    let step = Step::start(NAME, "running lintian");
     let log = Log::create(project.cache.log("packages-life"))?;
     let mut count = Count::default();
     lintian(project, &log, &both.old, &mut count)?;
 
-    step.now("installed, upgraded, removed");
+    step.now("installing, upgrading and removing");
     let scratch = project.cache.scratch("packages")?;
     let root = scratch.path().join("root");
     copy_system(&system, &log, &root)?;
@@ -77,7 +77,7 @@ pub fn check(project: &Project) -> Result<Count> {
     Ok(count)
 }
 
-/// Passes if lintian reports nothing beyond our overrides.
+/// Runs lintian; anything that our overrides do not cover is a failure.
 fn lintian(project: &Project, log: &Log, packages: &Piece, count: &mut Count) -> Result<()> {
     let inside = packages::root(project)?.inside().read(packages.path(), "/xfd/packages");
     let mut lintian = inside.command("lintian");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Tests `machine run` as users run it: starts this program for each case, with a script for the guest.
+//! Tests `machine run` as a user runs it: each case starts this program with a script for the guest.
 
 use std::fs;
 use std::io::Write;
@@ -9,11 +9,12 @@ use std::process::{Command, Output, Stdio};
 
 use anyhow::{ensure, Context, Result};
 
+use crate::boot::machine::Machine;
 use crate::piece::project::Project;
 use crate::workshop::count::Count;
 use crate::workshop::progress::Step;
 
-/// Of `machine check`.
+/// The name of this test in `machine check`.
 pub const NAME: &str = "run";
 
 /// This program, even if the tests of its own crate have built another one in its place.
@@ -26,7 +27,7 @@ struct Bench<'a> {
 }
 
 impl Bench<'_> {
-    /// Runs a script in the guest, with options for `run` before it and arguments after it.
+    /// Runs a script in the guest, with `options` for `run` and `arguments` for the script.
     fn script(&self, text: &str, options: &[&str], arguments: &[&str], input: &[u8]) -> Result<Output> {
         let script = self.folder.join("script.sh");
         fs::write(&script, format!("#!/bin/sh\n{text}\n"))?;
@@ -42,13 +43,13 @@ impl Bench<'_> {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()?;
-        // A program that reads nothing is no error.
+        // The program may end without reading its input.
         let _ = child.stdin.take().context("no input")?.write_all(input);
         Ok(child.wait_with_output()?)
     }
 }
 
-/// Checks that it printed this text and ended with this status.
+/// Checks that the program printed exactly `text` and exited with `status`.
 fn said(output: &Output, text: &[u8], status: i32) -> Result<()> {
     let shown = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     ensure!(
@@ -62,7 +63,7 @@ fn said(output: &Output, text: &[u8], status: i32) -> Result<()> {
 }
 
 fn errors(output: &Output) -> String {
-    // What prepares the machine says so there as well.
+    // Leave out the runner's own progress messages.
     let text = String::from_utf8_lossy(&output.stderr);
     let own = |line: &&str| !line.contains(": ready after") && !line.contains(": booting the machine");
     text.lines().filter(own).map(|line| format!("{line}\n")).collect()
@@ -79,7 +80,7 @@ fn output_may_be_anything(bench: &Bench) -> Result<()> {
 fn input_arrives_whole(bench: &Bench) -> Result<()> {
     let input: Vec<u8> = (0..100_000_u32).map(|n| (n % 251) as u8).collect();
     said(&bench.script("exec cat", &[], &[], &input)?, &input, 0)?;
-    // No input is the end of it at once, and the next file is not taken for it.
+    // Empty input is an immediate end of file, and fd 0 stays in use: the next file opened does not get it.
     said(&bench.script("cat; exec 9</dev/null; ls /proc/self/fd | head -n 1", &[], &[], b"")?, b"0\n", 0)
 }
 
@@ -154,7 +155,7 @@ fn each_is_a_machine_of_its_own(bench: &Bench) -> Result<()> {
     Ok(())
 }
 
-/// As one that boots.
+/// The same with `--boot`.
 fn booted(bench: &Bench) -> Result<()> {
     said(&bench.script("cat; nproc", &["--boot", "--cpus", "2"], &[], b"in\n")?, b"in\n2\n", 0)
 }
@@ -174,19 +175,33 @@ const CASES: [(&str, Case); 10] = [
     ("a status of its own", a_status_of_its_own),
     ("mistakes are wrong usage", mistakes_are_wrong_usage),
     ("each is a machine of its own", each_is_a_machine_of_its_own),
-    ("booted", booted),
+    ("a fresh boot", booted),
     ("with the module", with_the_module),
 ];
 
-/// Runs all of them.
+/// Builds what a run needs, for all to see: the cases compare what is printed, and must not find progress in it.
+fn prepare(project: &Project, folder: &Path) -> Result<()> {
+    Machine::prepare(project)?.module_and_programs(true)?;
+    let mut nothing = Command::new(SELF);
+    nothing.current_dir(folder).env("XFD_CACHE", project.cache.root()).args(["run", "true"]).stdin(Stdio::null());
+    let status = nothing.status()?;
+    ensure!(status.success(), "`machine run true` ended with {status}");
+    Ok(())
+}
+
+/// Runs all cases.
 ///
 /// # Errors
 ///
-/// No space. What goes wrong is in the count.
+/// No space. Cases that fail are in the count.
 pub fn check(project: &Project) -> Result<Count> {
     let scratch = project.cache.scratch(NAME)?;
-    let step = Step::start(NAME, "programs of users");
+    let step = Step::start(NAME, "running programs as a user does");
     let mut count = Count::default();
+    if let Err(error) = prepare(project, scratch.path()) {
+        count.fail(format!("no program could be run: {error:#}"));
+        return Ok(count);
+    }
     for (name, case) in CASES {
         step.now(name);
         let folder = scratch.path().join(Path::new(name));

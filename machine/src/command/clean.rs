@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `machine clean`: removes pieces, lists them, or finds damaged ones.
+//! `machine clean`: removes components, lists them, or checks them for damage.
 
 use std::collections::HashSet;
 use std::fs;
@@ -15,7 +15,7 @@ use crate::workshop::cache::Stored;
 use crate::workshop::manifest::{damage, How, Which};
 use crate::workshop::{bytes, Usage};
 
-/// What the user calls pieces, and how the names of these begin.
+/// The names the user gives to kinds of components, and the prefixes of the stored names they stand for.
 const FAMILIES: [(&str, &[&str]); 9] = [
     ("toolchain", &["toolroot-"]),
     ("kernel", &["kernel-"]),
@@ -28,7 +28,7 @@ const FAMILIES: [(&str, &[&str]); 9] = [
     ("logs", &["log"]),
 ];
 
-/// Whether `stored` is meant by `asked`: a family, or its name.
+/// Whether `asked` means `stored`: `asked` is its family, or its name.
 fn is_meant(stored: &str, asked: &str) -> bool {
     let prefixes = FAMILIES.iter().find(|(family, _)| *family == asked).map_or(&[][..], |(_, prefixes)| *prefixes);
     let begins = |prefix: &&str| match prefix.ends_with('-') {
@@ -38,18 +38,18 @@ fn is_meant(stored: &str, asked: &str) -> bool {
     stored == asked || prefixes.iter().any(begins)
 }
 
-/// The entries of `stored` that were named, or all if none was named.
+/// The part of `stored` that was asked for, or all of it if nothing was.
 ///
 /// # Errors
 ///
-/// Nothing is called like that.
+/// There is no component of that name.
 fn chosen(stored: Vec<Stored>, asked: &[String]) -> Result<Vec<Stored>> {
     for name in asked {
         let known = FAMILIES.iter().any(|(family, _)| family == name);
         if !known && !stored.iter().any(|stored| is_meant(&stored.name, name)) {
             let families: Vec<_> = FAMILIES.iter().map(|(family, _)| *family).collect();
             bail!(Usage(format!(
-                "no piece is called {name}; there are {}, and those of --list",
+                "there is no component {name}; it can be {}, or a name from --list",
                 families.join(", ")
             )));
         }
@@ -60,7 +60,7 @@ fn chosen(stored: Vec<Stored>, asked: &[String]) -> Result<Vec<Stored>> {
         .collect())
 }
 
-/// Removes them.
+/// Removes the components that were asked for.
 pub fn clean(project: &Project, asked: &[String]) -> Result<u8> {
     let chosen = chosen(project.cache.stored()?, asked)?;
     let alone = project.cache.alone()?;
@@ -73,14 +73,14 @@ pub fn clean(project: &Project, asked: &[String]) -> Result<u8> {
         }
         total += size;
     }
-    println!("{:>9}  given back in {}", bytes(total), project.cache.root().display());
+    println!("{:>9}  freed in {}", bytes(total), project.cache.root().display());
     Ok(verdict::PASS)
 }
 
-/// Lists them.
+/// Lists the components that were asked for.
 pub fn list(project: &Project, asked: &[String]) -> Result<u8> {
     let mut total = 0;
-    println!("{:>9}  {:<16}  piece", "size", "made (UTC)");
+    println!("{:>9}  {:<16}  component", "size", "made (UTC)");
     for stored in chosen(project.cache.stored()?, asked)? {
         let size = size(&stored.path);
         println!("{:>9}  {:<16}  {}", bytes(size), date(stored.made), stored.name);
@@ -90,11 +90,11 @@ pub fn list(project: &Project, asked: &[String]) -> Result<u8> {
     Ok(verdict::PASS)
 }
 
-/// Reads them, and removes what is damaged.
+/// Reads all files of the components, and removes the damaged ones.
 ///
 /// # Returns
 ///
-/// 0 if nothing was.
+/// 0 if none was damaged.
 pub fn verify(project: &Project, asked: &[String]) -> Result<u8> {
     let chosen = chosen(project.cache.stored()?, asked)?;
     let alone = project.cache.alone()?;
@@ -105,9 +105,9 @@ pub fn verify(project: &Project, asked: &[String]) -> Result<u8> {
             found => found,
         };
         match found {
-            None => println!("{}: whole", stored.name),
+            None => println!("{}: intact", stored.name),
             Some(damage) => {
-                println!("{}: {damage}: removed", stored.name);
+                println!("{}: damaged, removed: {damage}", stored.name);
                 alone.remove(stored)?;
                 status = verdict::FAIL;
             }
@@ -116,7 +116,7 @@ pub fn verify(project: &Project, asked: &[String]) -> Result<u8> {
     Ok(status)
 }
 
-/// The room that a folder takes on the disk; what cannot be read counts as nothing.
+/// The space that a folder takes on the disk; what cannot be read counts as nothing.
 fn size(path: &Path) -> u64 {
     let (mut total, mut seen, mut todo) = (0, HashSet::new(), vec![path.to_path_buf()]);
     while let Some(path) = todo.pop() {
@@ -159,7 +159,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn each_piece_is_of_the_family_that_its_name_says() {
+    fn the_name_of_a_piece_tells_its_family() {
         let of = |piece: &str| {
             let families = FAMILIES.iter().filter(|(family, _)| is_meant(piece, family));
             families.map(|(family, _)| *family).collect::<Vec<_>>()
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nothing_is_called_is_wrong_usage() {
+    fn an_unknown_name_is_wrong_usage() {
         let stored = || {
             let one = |name: &str| Stored { name: name.into(), path: PathBuf::new(), made: UNIX_EPOCH };
             vec![one("kernel-7.3"), one("image-run"), one("build/host")]
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_and_dates_are_read_easily() {
+    fn sizes_and_dates_are_readable() {
         assert_eq!([0, 999, 2_500_000, 1_949_000_000].map(bytes), ["0 kB", "1 kB", "2 MB", "1.9 GB"]);
         let at = |seconds| date(UNIX_EPOCH + Duration::from_secs(seconds));
         assert_eq!(at(0), "1970-01-01 00:00");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The command line.
+//! The command line: commands, options and their help texts.
 
 use std::path::PathBuf;
 
@@ -31,7 +31,7 @@ use crate::piece::image::words;
 )]
 pub struct Cli {
     /// Kernel to use: a name from machine/recipe.toml, or `newest` for the newest series in the archive [default: the
-    /// first one that the archive has]
+    /// first one in machine/recipe.toml that the archive has]
     #[arg(long, global = true, env = "XFD_KERNEL", hide_env = true, value_name = "NAME")]
     pub kernel: Option<String>,
     #[command(subcommand)]
@@ -44,13 +44,12 @@ pub enum Command {
     Demo,
     /// Run a program or script of this host in the machine
     ///
-    /// The program's shared libraries are copied along. The exit status is the program's.
+    /// The program's shared libraries are copied into the machine. The exit status is the program's.
     Run(Run),
     /// Open an interactive shell in the machine
     ///
-    /// The test programs are in /tests, and `load` and `unload` load and unload the module. `exit` leaves; Ctrl-]
-    /// switches
-    /// the machine off at once.
+    /// The test programs are in /tests; `load` and `unload` load and unload the module. `exit` leaves the shell; Ctrl-]
+    /// switches the machine off at once.
     Shell {
         #[command(flatten)]
         machine: MachineArgs,
@@ -58,21 +57,21 @@ pub enum Command {
         #[arg(long, value_name = "SRC[:DEST]")]
         with: Vec<String>,
     },
-    /// Run the tests: those of this host, then the boots of machine/scenarios.toml
+    /// Run the tests: first those on this host, then the boots of machine/scenarios.toml
     Check {
         /// Only boots with TEXT in their name (host tests are called host:CRATE)
         #[arg(long, value_name = "TEXT")]
         filter: Option<String>,
-        /// Only the boots that take long; no other run includes them
+        /// Only the boots that take a long time, which are not run otherwise
         #[arg(long)]
         long: bool,
-        /// Only the boots that run virtual machines in the machine
+        /// Only the boots that run virtual machines inside the machine
         #[arg(long, conflicts_with = "long")]
         kvm: bool,
         #[command(flatten)]
         output: Output,
     },
-    /// Run the boots meant for a debug kernel: KASAN, lockdep and more (its first build takes half an hour)
+    /// Run the boots meant for a debug kernel with KASAN, lockdep and more (its first build takes half an hour)
     CheckDebug {
         /// Only boots with TEXT in their name
         #[arg(long, value_name = "TEXT")]
@@ -80,13 +79,13 @@ pub enum Command {
         /// Use the debug kernel with PREEMPT_RT
         #[arg(long)]
         rt: bool,
-        /// Use the debug kernel with KCSAN, and only the boots with several CPUs
+        /// Use the debug kernel with KCSAN; runs only boots with several CPUs
         #[arg(long, conflicts_with = "rt")]
         kcsan: bool,
         #[command(flatten)]
         output: Output,
     },
-    /// Run some boots and compare the answers on each kernel of machine/recipe.toml
+    /// Run some of the boots on each kernel of machine/recipe.toml, and compare the answers
     CheckKernels {
         /// Only kernels with TEXT in their name
         #[arg(long, value_name = "TEXT")]
@@ -94,30 +93,30 @@ pub enum Command {
         #[command(flatten)]
         output: Output,
     },
-    /// Show the answers of the stock kernel, the module and this host's processor side by side
+    /// Compare the test suites' answers on the stock kernel, with the module, and on this host's processor
     Table,
-    /// Count what AMX costs in the kernel, with the C code and with the module, in one boot
+    /// Measure what AMX costs in the kernel, with the C code and with the module
     Bench,
-    /// Prepare everything, or one component with what it needs; print where it is
+    /// Prepare everything, or one component and what it needs, and print where it is
     Prepare { component: Option<PieceName> },
     /// Run the module's make in the toolchain root, against the prepared kernel tree
     Make {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
-    /// Build the module for the kernel that runs on this host, and print the command that loads it
+    /// Build the module for this host's running kernel, and print the command that loads it
     Host {
         /// Build for this release (`uname -r`) instead of the running kernel's
         #[arg(long)]
         release: Option<String>,
-        /// Load it
+        /// Load the module
         #[arg(long)]
         load: bool,
-        /// Load it even if nobody has reviewed the functions in which this kernel differs
+        /// Load the module even if it relies on functions of this kernel that nobody has reviewed
         #[arg(long, requires = "load")]
         unread: bool,
     },
-    /// Build Debian packages: the module for the running kernel (or that of --kernel), the tools, the DKMS source
+    /// Build Debian packages of the module (for the running kernel, or that of --kernel), the tools and the DKMS source
     Deb {
         /// Build for this release (`uname -r`) instead of the running kernel's
         #[arg(long)]
@@ -126,19 +125,18 @@ pub enum Command {
         #[arg(long, conflicts_with = "release")]
         all: bool,
     },
-    /// Build Documentation/ with Sphinx into the cache's folder `docs`; a warning is an error
+    /// Build Documentation/ with Sphinx, into the folder `docs` of the cache; warnings are errors
     Docs,
-    /// Remove what was prepared, all of it or these pieces, and say how much room that gives; the next command makes
-    /// again
-    /// what it needs
+    /// Remove what was prepared, or only these components, and print how much space that freed; the next command
+    /// prepares what it needs again
     Clean {
         /// toolchain, kernel, emulator, module, programs, packages, images, states, logs, or a name of --list
-        #[arg(value_name = "PIECE")]
+        #[arg(value_name = "COMPONENT")]
         pieces: Vec<String>,
-        /// Only list the pieces with their sizes
+        /// Only list the components with their sizes
         #[arg(long)]
         list: bool,
-        /// Read the content of all pieces, and remove only what is damaged
+        /// Read the content of all components, and remove only the damaged ones
         #[arg(long, conflicts_with = "list")]
         verify: bool,
     },
@@ -152,7 +150,7 @@ pub enum PieceName {
     Kernel,
     /// Bochs with our patches
     Emulator,
-    /// xfd.ko, and the modules that tests load
+    /// xfd.ko, and the modules that only tests load
     Module,
     /// The test programs
     Programs,
@@ -167,10 +165,10 @@ pub struct MachineArgs {
     /// Memory in MiB, 256 to 2048 (the emulator's limit)
     #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(256..=2048))]
     pub memory: u32,
-    /// Load the module at the beginning, and unload it at the end
+    /// Load the module at the start, and unload it at the end
     #[arg(long)]
     pub module: bool,
-    /// Append to the kernel's command line; double quotes keep a value with spaces together
+    /// Words to append to the kernel's command line; double quotes keep a value with spaces together
     #[arg(
         long,
         value_name = "WORDS",
@@ -180,8 +178,8 @@ pub struct MachineArgs {
         value_parser = cmdline
     )]
     pub cmdline: String,
-    /// Let gdb debug the kernel and the module; prints the command that attaches. `run` waits for it before the program
-    /// starts
+    /// Let gdb debug the kernel and the module, and print the command that attaches it. `run` waits for gdb before the
+    /// program starts
     #[arg(long)]
     pub gdb: bool,
 }
@@ -191,7 +189,7 @@ pub struct Run {
     #[command(flatten)]
     pub machine: MachineArgs,
     /// Give the CPU a feature: `fred`, which the kernel then uses; `component20`, a state component that no kernel
-    /// knows; or AMX with a part missing, as some hypervisors show it; may be repeated
+    /// knows; or AMX with a part missing, as some hypervisors offer it; may be repeated
     #[arg(
         long = "feature",
         value_name = "FEATURE",
@@ -205,16 +203,16 @@ pub struct Run {
     /// Stop the machine after SECONDS [default: after 600 s without output]
     #[arg(long, value_name = "SECONDS", help_heading = "Program", value_parser = clap::value_parser!(u64).range(1..))]
     pub timeout: Option<u64>,
-    /// Boot instead of continuing from a saved machine
+    /// Boot, instead of continuing from a saved machine
     #[arg(long, help_heading = "Machine")]
     pub boot: bool,
     /// Copy a file or folder to the program's working directory, or to DEST; may be repeated
     #[arg(long, help_heading = "Program", value_name = "SRC[:DEST]")]
     pub with: Vec<String>,
-    /// Set an environment variable, or pass on its value; may be repeated
+    /// Set an environment variable, or pass on its value from this host; may be repeated
     #[arg(long = "env", help_heading = "Program", value_name = "NAME[=VALUE]")]
     pub environment: Vec<String>,
-    /// Copy the files that the program wrote in its working directory to this folder
+    /// Copy the files that the program wrote to its working directory into this folder
     #[arg(long, help_heading = "Program", value_name = "FOLDER")]
     pub out: Option<PathBuf>,
     /// A path, a command in PATH, or the name of a test program, followed by its arguments
@@ -222,7 +220,7 @@ pub struct Run {
     pub program: Vec<String>,
 }
 
-/// A command line that reaches the kernel as it is.
+/// Refuses a kernel command line that could not be passed on unchanged.
 fn cmdline(text: &str) -> anyhow::Result<String> {
     words(text)?;
     Ok(text.to_owned())
@@ -234,19 +232,19 @@ mod tests {
     use clap::CommandFactory;
 
     #[test]
-    fn the_definition_is_sound() {
+    fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
     }
 
     #[test]
-    fn a_programs_own_options_are_not_ours() {
+    fn options_after_the_program_belong_to_it() {
         let cli = Cli::try_parse_from(["machine", "run", "--cpus", "2", "prog", "--cpus", "9", "-x"]).ok().unwrap();
         let Command::Run(run) = cli.command else { panic!() };
         assert_eq!((run.machine.cpus, run.program), (2, ["prog", "--cpus", "9", "-x"].map(String::from).to_vec()));
     }
 
     #[test]
-    fn what_cannot_boot_is_wrong_usage() {
+    fn impossible_machines_are_wrong_usage() {
         let odd = [
             ["--cpus", "5"],
             ["--memory", "2049"],

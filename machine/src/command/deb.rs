@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `machine deb`: Debian packages of the module, its tools and its source.
+//! `machine deb`: builds Debian packages of the module, its tools and its source.
 
 use std::fs;
 use std::path::PathBuf;
@@ -14,17 +14,17 @@ use crate::piece::project::Project;
 use crate::piece::release;
 use crate::workshop::progress::note;
 
-/// Which kernels there are packages for.
+/// Which kernels to build packages for.
 pub enum For<'a> {
-    /// The one that runs here, or this release.
+    /// The running kernel, or this release.
     Host(Option<&'a str>),
-    /// The one that was asked for by name.
+    /// The kernel named by `--kernel`.
     Asked,
-    /// All of the recipe's that the archive has.
+    /// All kernels of the recipe that the archive has.
     All,
 }
 
-/// Makes the packages in the cache's folder `deb`, which is emptied first, and prints their paths.
+/// Builds the packages, copies them to the folder `deb` of the cache in place of older ones, and prints their paths.
 ///
 /// # Errors
 ///
@@ -34,7 +34,7 @@ pub fn deb(project: &Project, which: &For) -> Result<u8> {
     let kernels = match which {
         For::Host(release) => {
             let kernel = release::prepare(project, &host::release(*release)?);
-            vec![kernel.context("no packages (XFD_KERNEL=NAME takes a kernel of machine/recipe.toml)")?]
+            vec![kernel.context("cannot build packages (XFD_KERNEL=NAME picks a kernel of machine/recipe.toml)")?]
         }
         For::Asked => vec![project.kernel()?],
         For::All => project.kernels()?,
@@ -54,12 +54,12 @@ pub fn deb(project: &Project, which: &For) -> Result<u8> {
         println!("{}", to.display());
     }
     if signer.is_none() {
-        note("the modules are not signed (XFD_SIGN_KEY, XFD_SIGN_CERT): a kernel that is locked down loads none of them");
+        note("the modules are not signed (XFD_SIGN_KEY, XFD_SIGN_CERT): a kernel in lockdown refuses to load them");
     }
     Ok(verdict::PASS)
 }
 
-/// The module as the packages have it.
+/// The release of `kernel`, and the module built for its package.
 fn module(project: &Project, kernel: &Kernel, signer: Option<&release::Signer>) -> Result<(String, PathBuf)> {
     project.relied_on(kernel)?.remarks.iter().for_each(|remark| note(remark));
     Ok((kernel.release().to_owned(), release::build(project, kernel, "deb", signer)?))

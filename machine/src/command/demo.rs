@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `machine demo`: shows how the module handles the first use of AMX.
+//! `machine demo`: boots the machine and shows how the module handles a first use of AMX.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::workshop::progress::note;
 
 /// The script that init runs in the guest.
 const SCRIPT: &str = "demo.sh";
-/// The programs that it shows: ours, and the one that lets Debian's oneDNN work.
+/// The programs that the script runs: ours, and one that uses Debian's oneDNN.
 const PROGRAM: &str = "amx_demo";
 const SOFTWARE: &str = "onednn_products";
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `machine docs`: Documentation/ as HTML, built by Sphinx in a small root of its own.
+//! `machine docs`: builds Documentation/ as HTML, with Sphinx in a small root of its own.
 
 use std::fs;
 use std::path::PathBuf;
@@ -14,17 +14,17 @@ use crate::workshop::count::Count;
 use crate::workshop::namespace::remove_tree;
 use crate::workshop::progress::Step;
 
-/// The name of the row of `machine check`, of the root, of the log and of the folder in the cache.
+/// The name of this test in `machine check`, and of the root, the log and the folder in the cache.
 pub const NAME: &str = "docs";
 /// Where the project and the result appear in the root.
 const PROJECT: &str = "/xfd/project";
 const BUILT: &str = "/xfd/built";
 
-/// Builds the pages, and prints where they begin.
+/// Builds the pages, and prints the path of the first one.
 ///
 /// # Errors
 ///
-/// Sphinx warns of something; no network; no space.
+/// Sphinx fails without a warning; no network; no space. Warnings are printed, and the status is that of a failure.
 pub fn docs(project: &Project) -> Result<u8> {
     project.refuse_kernel("docs")?;
     let (pages, warnings) = build(project)?;
@@ -40,11 +40,11 @@ pub fn docs(project: &Project) -> Result<u8> {
     }
 }
 
-/// The same as a test: one pass, or a failure for each warning.
+/// The same as a test: one pass, or one failure for each warning.
 ///
 /// # Errors
 ///
-/// The root cannot be made.
+/// The root cannot be built.
 pub fn check(project: &Project) -> Result<Count> {
     let mut count = Count::default();
     match build(project)? {
@@ -54,14 +54,13 @@ pub fn check(project: &Project) -> Result<Count> {
     Ok(count)
 }
 
-/// The folder with the pages if there was no warning, otherwise all warnings. In that case the pages of an earlier
-/// run stay.
+/// The folder with the pages if there was no warning; otherwise all warnings, and the pages of an earlier run stay.
 fn build(project: &Project) -> Result<(Option<PathBuf>, Vec<String>)> {
     let (cache, recipe) = (&project.cache, &project.recipe);
     let root = Toolroot::small(NAME, &recipe.docs.packages, cache, &recipe.toolroots[0])?;
     let step = Step::start(NAME, "building Documentation/");
     let log = Log::create(cache.log(NAME))?;
-    // A new folder each time: Sphinx says nothing about a page that it need not read again.
+    // A new folder each time: Sphinx does not repeat its warnings about pages that it need not read again.
     let scratch = cache.scratch(NAME)?;
     let inside = root.inside().read(&project.dir, PROJECT).write(scratch.path(), BUILT);
     let mut sphinx = inside.command("sphinx-build");
@@ -83,7 +82,7 @@ fn build(project: &Project) -> Result<(Option<PathBuf>, Vec<String>)> {
     Ok((Some(pages), Vec::new()))
 }
 
-/// Sphinx's warnings and errors in its output, with paths as in the checkout.
+/// The warnings and errors in Sphinx's output, with paths relative to the checkout.
 fn warnings(text: &str) -> Vec<String> {
     let is_warning = |line: &&str| ["WARNING: ", "ERROR: ", "CRITICAL: "].iter().any(|word| line.contains(word));
     text.lines().filter(is_warning).map(|line| line.replace(&format!("{PROJECT}/"), "")).collect()
@@ -94,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn warnings_are_found_with_their_place() {
+    fn warnings_are_found_with_file_and_line() {
         let text = "reading sources... [100%] index\n\
                     /xfd/project/Documentation/a.rst:7: WARNING: undefined label: 'b' [ref.ref]\n\
                     build finished with problems, 1 warning (with warnings treated as errors).\n";

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `machine host`: builds the module for the kernel that runs on this host, or for another release.
+//! `machine host`: builds the module for this host's kernel or another release, and can load it.
 
 use std::path::Path;
 use std::process::Command;
@@ -13,23 +13,21 @@ use crate::piece::release::{build, prepare, signer};
 use crate::workshop::child::spawn;
 use crate::workshop::progress::note;
 
-/// Builds the module for `release`, or for the kernel that runs; says the line that loads it, or does that with `load`.
-/// Nothing of the emulator is made.
+/// Builds the module for `release`, or for the running kernel, and prints the command that loads it; with `load`, loads
+/// it. The emulator is not needed for this.
 ///
 /// # Errors
 ///
-/// No archive of the recipe's has the release; a compiler is not the kernel's; it has no Rust; the key does not sign;
-/// no
-/// network; no space. To load: neither root nor sudo, another release than runs, a kernel of which the module stands
-/// on what
-/// nobody has read (unless `unread`), and whatever insmod says.
+/// No archive of the recipe has the release; its compilers differ from the kernel's; the kernel has no Rust; the key
+/// cannot sign; no network; no space. For loading also: no root and no sudo; the release is not the running one; the
+/// module relies on functions of this kernel that nobody has reviewed (unless `unread`); insmod fails.
 pub fn host(project: &Project, release: Option<&str>, load: bool, unread: bool) -> Result<u8> {
     project.refuse_kernel("host")?;
     let running = self::release(None)?;
     let release = release.unwrap_or(&running);
     let signer = signer()?;
     if load && release != running {
-        bail!("{running} runs here: a module for {release} cannot be loaded");
+        bail!("cannot load a module for {release}: this host runs {running}");
     }
     if load {
         may_load(&project.dir)?;
@@ -37,15 +35,15 @@ pub fn host(project: &Project, release: Option<&str>, load: bool, unread: bool) 
     let kernel = prepare(project, release)?;
     if !is_read(project, &kernel)? && load && !unread {
         bail!(
-            "{release} differs where the module stands on the kernel, see above: it is not loaded without \
-             `machine host --load --unread`"
+            "not loaded: the module relies on functions of {release} that nobody has reviewed, see above; load it \
+                         anyway with `machine host --load --unread`"
         );
     }
     let ko = build(project, &kernel, "host", signer.as_ref())?;
     if signer.is_none() && is_locked_down() {
         note(
-            "this host loads signed modules only: name a key that it trusts by XFD_SIGN_KEY and XFD_SIGN_CERT (mokutil \
-             --import enrolls one)",
+            "this host loads only signed modules: set XFD_SIGN_KEY and XFD_SIGN_CERT to a key that it trusts (mokutil \
+                         --import enrolls one)",
         );
     }
     let root = nix::unistd::geteuid().is_root();
@@ -62,7 +60,7 @@ pub fn host(project: &Project, release: Option<&str>, load: bool, unread: bool) 
     Ok(verdict::PASS)
 }
 
-/// The one that was asked for, or that of the kernel that runs.
+/// The release that was asked for, or that of the running kernel.
 pub fn release(asked: Option<&str>) -> Result<String> {
     Ok(match asked {
         Some(release) => release.to_owned(),
@@ -70,25 +68,26 @@ pub fn release(asked: Option<&str>) -> Result<String> {
     })
 }
 
-/// Root must not leave its own files in another user's folder, who could then no longer build there.
+/// Checks that this user can load the module. Root must own the checkout: the build would leave files of root in
+/// another user's folder, who could then no longer build there.
 fn may_load(project: &Path) -> Result<()> {
     use std::os::unix::fs::MetadataExt;
     let owner = std::fs::metadata(project)?.uid();
     let me = nix::unistd::geteuid();
     anyhow::ensure!(
         !me.is_root() || owner == 0,
-        "{} is not root's: run this as its owner, sudo is asked to load the module",
+        "{} does not belong to root: run this as its owner, who uses sudo to load the module",
         project.display()
     );
     anyhow::ensure!(
         me.is_root() || Command::new("sudo").arg("-V").output().is_ok_and(|output| output.status.success()),
-        "only root loads modules, and there is no sudo here: run it as root"
+        "loading a module needs root, and there is no sudo here: run this as root"
     );
     Ok(())
 }
 
-/// Whether somebody has read all of this kernel that the module stands on, and its series is one of the recipe's;
-/// says what not.
+/// Whether everything in this kernel that the module relies on was reviewed, and its series is in the recipe; prints
+/// what is missing.
 fn is_read(project: &Project, kernel: &kernel::Kernel) -> Result<bool> {
     let unread = project.relied_on(kernel)?;
     for remark in &unread.remarks {
@@ -97,7 +96,7 @@ fn is_read(project: &Project, kernel: &kernel::Kernel) -> Result<bool> {
     let series = kernel::series(kernel.release());
     let known = project.recipe.kernel.iter().any(|known| known.series == series);
     if !known {
-        note(&format!("the module was never tried on a kernel {series}"));
+        note(&format!("the module was never tested on kernel {series}"));
     }
     Ok(known && unread.failed == 0)
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The tests that run on the host: `cargo test` of each crate.
+//! Runs the tests on the host: `cargo test` of each crate.
 
 use std::path::Path;
 use std::process::Command;
@@ -14,17 +14,17 @@ use crate::workshop::progress::Step;
 /// The crates with host tests.
 pub const CRATES: [&str; 4] = ["machine", "rust/xstate", "rust/xcomp", "xfdctl"];
 
-/// Runs the tests of one crate and counts them; a crate that is not there, or does not build, is a failure.
+/// Runs and counts the tests of one crate; a crate that is missing or does not build is a failure.
 pub fn run(cache: &Cache, project: &Path, name: &str) -> Result<Count> {
     require("cargo")?;
     require("cc")?;
-    let step = Step::start("host tests", &format!("cargo test of {name}"));
+    let step = Step::start("host tests", &format!("cargo test for {name}"));
     let log = Log::create(cache.log(&format!("host-tests-{}", name.replace('/', "-"))))?;
     let mut cargo = Command::new("cargo");
     cargo.args(["test", "--release", "--locked", "--no-fail-fast", "--manifest-path"]);
     cargo.arg(project.join(name).join("Cargo.toml"));
     cargo.env("CARGO_TARGET_DIR", cache.root().join("cargo")).env("CARGO_TERM_COLOR", "never");
-    let ended = log.run(&format!("cargo test of {name}"), &mut cargo);
+    let ended = log.run(&format!("cargo test for {name}"), &mut cargo);
     let text = std::fs::read_to_string(log.path())?;
     let mut count = count(name, &text);
     if let (Err(e), 0) = (ended, count.failed) {
@@ -34,7 +34,7 @@ pub fn run(cache: &Cache, project: &Path, name: &str) -> Result<Count> {
     Ok(count)
 }
 
-/// Counts libtest's lines.
+/// Counts the results in the output of libtest.
 fn count(name: &str, text: &str) -> Count {
     let mut count = Count::default();
     let mut summaries = 0;
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn summaries_failures_and_ignored_are_counted() {
+    fn passed_failed_and_ignored_tests_are_counted() {
         let text = "test a ... ok\ntest b ... FAILED\ntest c ... ignored, needs AMX\n\
                     test result: FAILED. 12 passed; 1 failed; 1 ignored; 0 measured\n\
                     test src/lib.rs - x (line 3) ... ok\ntest result: ok. 3 passed; 0 failed; 0 ignored\n";
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_run_is_a_failure() {
+    fn no_tests_is_a_failure() {
         assert_eq!(count("crate", "error: could not compile\n").failed, 1);
         assert_eq!(count("crate", "test result: ok. 0 passed; 0 failed; 0 ignored\n").failed, 1);
     }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The job that `machine run` sends to the guest's agent: the program, the files that it needs, and the script that
-//! starts
-//! it. Also unpacks the files that come back.
+//! The job that `machine run` sends to the guest's agent: the program, its files and a script that starts it. Also
+//! unpacks the files that come back.
 
 use std::fs;
 use std::io::Read;
@@ -19,29 +18,29 @@ use crate::workshop::Usage;
 
 /// The program's working directory in the guest.
 const WORK: &str = "work";
-/// Packs the files that the program wrote. Files of the job are recognised by their time, 1 January 1970.
+/// Packs what the program wrote. Files that came with the job are older: their time is the epoch.
 const COLLECT: &str = "cd /work && find . -mindepth 1 -newer /job/start | cpio -o -H newc 2>/dev/null\n";
-/// Type bits of a mode, cpio(5).
+/// The file type bits of a mode, cpio(5).
 const TYPE: u32 = 0o170000;
 
-/// A program for the guest.
+/// A program to run in the guest.
 pub struct Job<'a> {
     pub program: &'a Path,
     pub arguments: &'a [String],
     /// `SRC[:DEST]`, relative to the working directory.
     pub with: &'a [String],
-    /// `NAME=VALUE`, or `NAME` for the value that it has here.
+    /// `NAME=VALUE`, or `NAME` to pass on the value that it has here.
     pub environment: &'a [String],
-    /// Whether what it leaves is wanted.
+    /// Whether to collect the files that it wrote.
     pub collects: bool,
 }
 
 impl Job<'_> {
-    /// The archive.
+    /// The job as a cpio archive.
     ///
     /// # Errors
     ///
-    /// A file is missing or cannot be read; two have one name; a variable is not set or has no name.
+    /// A file is missing or cannot be read; two files have the same path; a variable is not set or its name is invalid.
     pub fn archive(&self) -> Result<Vec<u8>> {
         let mut files = Initramfs::default();
         let name = self.program.file_name().context("the program has no file name")?.to_string_lossy();
@@ -70,15 +69,15 @@ impl Job<'_> {
             let (name, value) = match variable.split_once('=') {
                 Some((name, value)) => (name, value.to_owned()),
                 None => {
-                    let value = std::env::var(variable);
-                    let value = value.map_err(|_| Usage(format!("--env {variable}: it is not set here")))?;
+                    let value = std::env::var(variable)
+                        .map_err(|_| Usage(format!("--env {variable}: not set in this environment")))?;
                     (variable.as_str(), value)
                 }
             };
             let plain = |c: char| c == '_' || c.is_ascii_alphanumeric();
             ensure!(
                 name.chars().all(plain) && name.starts_with(|c: char| !c.is_ascii_digit()),
-                Usage(format!("--env {variable}: {name:?} is not a valid name"))
+                Usage(format!("--env {variable}: {name:?} is not a valid variable name"))
             );
             script.push_str(&format!("export {name}={}\n", quote(&value)));
         }
@@ -88,16 +87,16 @@ impl Job<'_> {
     }
 }
 
-/// Whether a relative path stays where it begins.
+/// Whether a path is relative and never leaves its folder.
 fn is_below(path: &Path) -> bool {
     path.components().next().is_some() && path.components().all(|part| matches!(part, Component::Normal(_)))
 }
 
-/// Unpacks what the guest sent into a folder, and says how many files that were.
+/// Unpacks the archive that the guest sent into the folder `to`, and returns the number of files.
 ///
 /// # Errors
 ///
-/// It is malformed, or names a file outside; a file cannot be written.
+/// The archive is malformed, or names a file outside `to`; a file cannot be written.
 pub fn unpack(archive: &[u8], to: &Path) -> Result<usize> {
     fs::create_dir_all(to).with_context(|| format!("cannot create {}", to.display()))?;
     let mut rest = archive;
@@ -111,9 +110,9 @@ pub fn unpack(archive: &[u8], to: &Path) -> Result<usize> {
         let mut content = Vec::new();
         reader.read_to_end(&mut content)?;
         rest = reader.finish()?;
-        ensure!(is_below(Path::new(&name)), "the guest sent a file called {name:?}");
+        ensure!(is_below(Path::new(&name)), "the guest sent a file with the invalid name {name:?}");
         let path = to.join(&name);
-        // A link that came before leads nowhere else.
+        // A symbolic link that was unpacked before must not lead outside.
         let parent = path.parent().unwrap_or(to);
         fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
         ensure!(parent.canonicalize()?.starts_with(to.canonicalize()?), "the guest sent {name:?} through a link");
@@ -156,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_back_is_unpacked() {
+    fn files_from_the_guest_are_unpacked() {
         let dir = tempfile::tempdir().unwrap();
         let archive =
             packed(&[("./a", 0o040755, ""), ("./a/b", 0o100755, "x"), ("./l", 0o120777, "a/b"), ("p", 0o010644, "")]);
@@ -164,12 +163,12 @@ mod tests {
         assert_eq!(fs::read_to_string(dir.path().join("l")).unwrap(), "x");
         assert_eq!(fs::metadata(dir.path().join("a/b")).unwrap().permissions().mode() & 0o777, 0o755);
         assert!(!dir.path().join("p").exists());
-        // Once more, over what is there.
+        // Once more, over the existing files.
         assert_eq!(unpack(&archive, dir.path()).unwrap(), 1);
     }
 
     #[test]
-    fn nothing_is_written_outside() {
+    fn nothing_is_written_outside_the_folder() {
         let dir = tempfile::tempdir().unwrap();
         let inside = dir.path().join("in");
         for archive in [

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What the user types.
+//! The commands of `machine`.
 
 pub mod check;
 pub mod check_debug;
@@ -31,13 +31,12 @@ use crate::piece::project::Project;
 use crate::workshop::manifest::Damaged;
 use cli::Command;
 
-/// Runs the command, and returns the exit status. `kernel` is what `--kernel` says. If a step finds a piece damaged
-/// while others use
-/// it, all is done again, and the piece is made again with that.
+/// Runs the command, and returns the exit status. `kernel` is the value of `--kernel`. If a step finds that a component
+/// in use is damaged, runs the command once more, which builds that component again.
 ///
 /// # Errors
 ///
-/// There is no checkout; what the command says.
+/// There is no checkout; the command fails.
 pub fn act(command: Command, kernel: Option<&str>) -> Result<u8> {
     match once(command.clone(), kernel) {
         Err(e) if e.chain().any(|cause| cause.is::<Damaged>()) => once(command, kernel),

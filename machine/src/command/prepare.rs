@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `machine prepare`: makes the pieces.
+//! `machine prepare`: builds the components.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use crate::command::cli::PieceName;
 use crate::piece::module;
 use crate::piece::project::Project;
 
-/// Prepares everything, or one piece, and prints where that is.
+/// Prepares everything, or one component; prints where that one is.
 pub fn prepare(project: &Project, piece: Option<PieceName>) -> Result<u8> {
     let Some(piece) = piece else {
         let machine = Machine::prepare(project)?;

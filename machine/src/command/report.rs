@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The results in a file, for a CI system: JUnit's XML, or TAP. Each boot is a suite, each of its tests a case.
+//! Writes the results to a file for a CI system, as JUnit XML or TAP. Each boot is a suite, and each test a case.
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -13,10 +13,10 @@ use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use crate::command::check::Row;
 use crate::workshop::count::Outcome;
 
-/// How many bytes of the end of a program's output are shown with its failures.
+/// How many bytes of a program's output, from the end, are shown with its failures.
 const SHOWN: usize = 8000;
 
-/// Which files.
+/// The files to write.
 #[derive(Clone, Args, Default)]
 #[command(next_help_heading = "Results in a file")]
 pub struct Output {
@@ -29,7 +29,7 @@ pub struct Output {
 }
 
 impl Output {
-    /// Creates the files, so that a mistake shows before the tests and not after them.
+    /// Creates the files, so that a wrong path is reported before the tests run.
     pub fn can_be_written(&self) -> Result<()> {
         for path in [&self.junit, &self.tap].into_iter().flatten() {
             File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
@@ -37,7 +37,7 @@ impl Output {
         Ok(())
     }
 
-    /// Writes them.
+    /// Writes the results.
     pub fn write(&self, rows: &[Row]) -> Result<()> {
         let write = |path: &PathBuf, text: String| {
             fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
@@ -52,9 +52,9 @@ impl Output {
     }
 }
 
-/// A test as both formats have it.
+/// A test, as both formats need it.
 struct Case<'a> {
-    /// The program, or the row.
+    /// The program's name, or the row's.
     class: &'a str,
     name: &'a str,
     outcome: Outcome,
@@ -62,11 +62,11 @@ struct Case<'a> {
     why: &'a str,
     /// What its program printed.
     output: String,
-    /// How long its program ran, if it has no other tests.
+    /// How long its program ran, if this is the program's only test.
     time: Option<Duration>,
 }
 
-/// All tests of a row: as many as it counts.
+/// All tests of a row, also those that it counts without a name.
 fn cases(row: &Row) -> Vec<Case<'_>> {
     let count = &row.count;
     let mut found: Vec<_> = count.cases.iter().map(|case| of(row, &case.name, case.outcome)).collect();
@@ -81,7 +81,7 @@ fn cases(row: &Row) -> Vec<Case<'_>> {
     found
 }
 
-/// `PROGRAM: TEST`, or `PROGRAM: TEST: why` and `PROGRAM: TEST (why)`.
+/// Splits `PROGRAM: TEST`, `PROGRAM: TEST: why` or `PROGRAM: TEST (why)`.
 fn of<'a>(row: &'a Row, text: &'a str, outcome: Outcome) -> Case<'a> {
     let program = text.split_once(": ").filter(|(program, _)| row.programs.contains_key(*program));
     let (class, test) = program.unwrap_or((&row.name, text));
@@ -181,18 +181,18 @@ fn tap(rows: &[Row]) -> String {
     text
 }
 
-/// Why a test was skipped, without its name.
+/// The reason why a test was skipped, without the test's name.
 fn reason(why: &str) -> &str {
     let rest = why.split_once("skipped").map_or(why, |(_, rest)| rest);
     rest.trim_start_matches([':', ' ', '(']).trim_start_matches("SKIP ").trim_end_matches(')')
 }
 
-/// A description: one line that cannot start a directive.
+/// A description in TAP: on one line, with `#` escaped so that no directive begins in it.
 fn plain(text: &str) -> String {
     text.replace('\\', "\\\\").replace('#', "\\#").replace(|c: char| c.is_control(), " ")
 }
 
-/// A string of YAML; JSON's are some.
+/// A YAML string: every JSON string is one.
 fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_cannot_be_written_shows_at_once() {
+    fn an_unwritable_file_is_reported_at_once() {
         let output = Output { junit: Some("/nowhere/at/all".into()), tap: None };
         assert!(output.can_be_written().unwrap_err().to_string().contains("/nowhere/at/all"));
     }

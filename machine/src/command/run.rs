@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `machine run`: runs a program of the user in the machine.
+//! `machine run`: runs a program of this host in the machine.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -19,25 +19,25 @@ use crate::piece::project::Project;
 use crate::workshop::progress::note;
 use crate::workshop::Usage;
 
-/// What `run` was asked for.
+/// The options of `run`.
 pub struct Options {
     pub cpus: u8,
     pub memory_mib: u32,
     pub module: bool,
     pub cmdline: String,
-    /// The program waits for a debugger.
+    /// Wait for a debugger before the program starts.
     pub debugger: bool,
-    /// Features that the CPU has on request.
+    /// Optional features to give to the CPU.
     pub features: Vec<String>,
     pub show_console: bool,
     pub timeout: Option<u64>,
-    /// Boot, though there may be a saved machine.
+    /// Boot even if there is a saved machine.
     pub boot: bool,
     pub with: Vec<String>,
     pub environment: Vec<String>,
-    /// The folder for what the program leaves.
+    /// The folder for the files that the program wrote.
     pub out: Option<PathBuf>,
-    /// The program, then its arguments.
+    /// The program and its arguments.
     pub program: Vec<String>,
 }
 
@@ -45,10 +45,10 @@ pub struct Options {
 ///
 /// # Returns
 ///
-/// Its own exit status; 200 + status if the machine failed (see `verdict`), with a line that says so.
+/// The program's exit status; 200 + status if the machine failed (see `verdict`), with a message that says so.
 pub fn run(project: &Project, options: &Options) -> Result<u8> {
     check_cpus(options.cpus)?;
-    let [name, arguments @ ..] = options.program.as_slice() else { bail!("no program is named") };
+    let [name, arguments @ ..] = options.program.as_slice() else { bail!("no program was given") };
     let own = brought::find(name)?;
     let mut machine = Machine::prepare(project)?;
     if options.debugger {
@@ -59,13 +59,13 @@ pub fn run(project: &Project, options: &Options) -> Result<u8> {
         None => {
             let (module, programs) = machine.module_and_programs(options.module)?;
             let found = programs.get(name);
-            let missing = || format!("there is no program {}: no such file, not in PATH, no test of that name", name);
+            let missing = || format!("there is no program {}: it is not a file, not in PATH, and not a test", name);
             (module, found.ok_or_else(|| Usage(missing()))?.to_path_buf())
         }
     };
     let (with, environment) = (&options.with, &options.environment);
     let job = Job { program: &path, arguments, with, environment, collects: options.out.is_some() }.archive()?;
-    // A machine with settings of its own would be saved for this run alone.
+    // A machine with its own settings would be saved for this run only.
     let save = !options.boot && !options.debugger && options.cmdline.is_empty() && options.features.is_empty();
     let load = module.as_ref().map(|_| MODULE);
     let files = machine.guest(&Settings::Job { save }, module.as_ref(), load)?;
@@ -122,10 +122,10 @@ pub fn run(project: &Project, options: &Options) -> Result<u8> {
 /// Sends the job, then standard input.
 fn feed(job: Vec<u8>) -> Feed {
     Box::new(move |mut to: File| {
-        // Whoever runs this in the background has no input for it, and does not want it stopped.
-        // SAFETY: SIG_IGN is no handler: nothing of ours runs in one.
+        // In the background, reading the terminal would stop this process. With SIGTTIN ignored, the read fails.
+        // SAFETY: SIG_IGN is not a handler, so no code of ours runs in signal context.
         let _ = unsafe { nix::sys::signal::signal(nix::sys::signal::SIGTTIN, nix::sys::signal::SigHandler::SigIgn) };
-        // It ends with the machine.
+        // An error means that the machine has ended.
         let _ = channel::feed(&mut to, &job, std::io::stdin());
     })
 }

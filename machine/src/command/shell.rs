@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `machine shell`: an interactive shell in the machine.
+//! `machine shell`: runs an interactive shell in the machine.
 
 use std::fs::File;
 use std::io::{IsTerminal, Read, Write};
@@ -21,9 +21,9 @@ use crate::piece::module::MODULE;
 use crate::piece::project::Project;
 use crate::workshop::progress::note;
 
-/// Ctrl-]: switches the machine off.
+/// Ctrl-] switches the machine off.
 const ESCAPE: u8 = 0x1d;
-/// Ctrl-D: the end of input.
+/// Ctrl-D ends the input.
 const END: u8 = 0x04;
 
 /// The terminal's settings before raw mode.
@@ -50,11 +50,11 @@ fn raw_terminal() -> Result<()> {
     tcsetattr(stdin.as_fd(), SetArg::TCSADRAIN, &raw).context("cannot set the terminal to raw mode")
 }
 
-/// What `shell` was asked for.
+/// The options of `shell`.
 pub struct Options {
     pub cpus: u8,
     pub memory_mib: u32,
-    /// The module is loaded before.
+    /// Load the module before the shell starts.
     pub module: bool,
     pub cmdline: String,
     pub debugger: bool,
@@ -86,7 +86,7 @@ pub fn shell(project: &Project, options: &Options) -> Result<u8> {
     let device = ttyname(&pty.slave)?;
     let master = File::from(pty.master);
     let mut input = Some(master.try_clone()?);
-    // The third port tells the guest the terminal's size.
+    // The third serial port tells the guest the terminal's size.
     let sizes = openpty(None, None).context("cannot open a pseudo-terminal")?;
     machine.config = format!("com3: enabled=1, mode=term, dev={}\n", ttyname(&sizes.slave)?.display());
     let mut sizes_to = Some(File::from(sizes.master));
@@ -138,7 +138,7 @@ pub fn shell(project: &Project, options: &Options) -> Result<u8> {
     })
 }
 
-/// The first screen: what this is, and what to type.
+/// The first screen: what machine this is, and what to type.
 fn banner(release: &str, options: &Options) -> String {
     let Options { cpus, memory_mib, module, .. } = options;
     let cpus = if *cpus == 1 { "1 CPU".into() } else { format!("{cpus} CPUs") };
@@ -146,13 +146,13 @@ fn banner(release: &str, options: &Options) -> String {
     format!(
         "\nLinux {release} on an emulated Sapphire Rapids, {cpus}, {memory_mib} MiB\n\
          Module xfd: {module}\n\n  \
-         load          load the module (load FILE: another one of /lib)\n  \
-         unload        unload it, or say what holds it\n  \
+         load          load the module (load FILE: another one from /lib)\n  \
+         unload        unload it, or say what is using it\n  \
          ls /tests     test programs, all in PATH: amx_demo, amx_matmul, xcomp_api...\n  \
-         xfdctl top    who uses AMX; xfdctl status: the module's counters\n  \
-         dmesg         the kernel's log\n  \
-         exit          leave, and unload the module; Ctrl-] switches the machine off\n\n\
-         Files of --with are in /root. Nothing is kept when the machine is switched off.\n\n"
+         xfdctl top    show who uses AMX; xfdctl status: the module's counters\n  \
+         dmesg         show the kernel's log\n  \
+         exit          leave and unload the module; Ctrl-] switches the machine off\n\n\
+         --with files are in /root. Nothing is kept when the machine is switched off.\n\n"
     )
 }
 
@@ -173,7 +173,7 @@ fn follow_size(mut to: File, mut told: (u16, u16)) {
     }
 }
 
-/// Carries what is typed to the guest.
+/// Forwards what is typed to the guest.
 fn feed(mut to: File) {
     let stdin = std::io::stdin();
     let terminal = stdin.is_terminal();

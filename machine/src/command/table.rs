@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `machine table`: what the suites answer on the stock kernel, with the module and on the host's own processor, side
-//! by side.
+//! `machine table`: compares the suites' answers on the stock kernel, with the module, and on the host's own processor.
 
 use std::collections::BTreeSet;
 
@@ -23,7 +22,7 @@ use crate::workshop::progress::note;
 ///
 /// # Returns
 ///
-/// 0 if all rows are as they should be and no test failed, else 1.
+/// 0 if all rows are as expected and no test failed, otherwise 1.
 pub fn table(project: &Project) -> Result<u8> {
     let scenarios = scenario::read(&project.dir.join("machine/scenarios.toml"))?;
     let machine = Machine::prepare(project)?;
@@ -50,7 +49,7 @@ pub fn table(project: &Project) -> Result<u8> {
     Ok(if failed == 0 { verdict::PASS } else { verdict::FAIL })
 }
 
-/// Compares the answers of the boots and of the host, for the suites of these boots only.
+/// Compares the answers of the boots in `trials` and of the host, for the suites of these boots only.
 pub fn compare(machine: &Machine, scenarios: &Scenarios, trials: &[Trial], host: &Host) -> Result<Table> {
     let boots: Vec<_> =
         scenarios.boots.iter().filter(|boot| trials.iter().any(|trial| trial.name == boot.name)).collect();
@@ -81,7 +80,7 @@ pub fn compare(machine: &Machine, scenarios: &Scenarios, trials: &[Trial], host:
     Ok(Table::compare(&programs, &named, same_kernel))
 }
 
-/// Longer values move what is right of them.
+/// Columns are not padded beyond this width: longer values shift the rest of their line.
 const WIDEST: usize = 26;
 
 fn print(table: &Table) {
@@ -96,7 +95,7 @@ fn print(table: &Table) {
     }
 }
 
-/// Name, three values, remark.
+/// The cells of a line: name, three values, remark.
 fn cells(line: &Line) -> [String; 5] {
     let remark = match &line.judgement {
         Judgement::Equal => String::new(),

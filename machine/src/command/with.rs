@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `--with SRC[:DEST]`: copies files of the host to the guest.
+//! `--with SRC[:DEST]`: copies files of the host into the guest.
 
 use std::path::{Path, PathBuf};
 
@@ -8,11 +8,11 @@ use anyhow::{ensure, Context, Result};
 use crate::piece::initramfs::Initramfs;
 use crate::workshop::Usage;
 
-/// Puts a file or a folder into the guest: below `home`, or where `DEST` says.
+/// Copies a file or folder into the guest: below `home`, or to `DEST`.
 ///
 /// # Errors
 ///
-/// [`Usage`]: it does not exist, or cannot be read; the guest has something there already; `DEST` has `..` in it.
+/// It does not exist or cannot be read; the guest already has something there; `DEST` contains `..`.
 pub fn add(files: &mut Initramfs, with: &str, home: &str) -> Result<()> {
     copy(files, with, home).map_err(|error| Usage(format!("--with {with}: {error:#}")).into())
 }
@@ -27,7 +27,7 @@ fn copy(files: &mut Initramfs, with: &str, home: &str) -> Result<()> {
     files.copy(&at, &source)
 }
 
-/// Splits at the last colon, unless the whole is the name of an existing file.
+/// Splits at the last colon, unless the whole argument is an existing path.
 fn split(with: &str) -> (PathBuf, Option<&str>) {
     match with.rsplit_once(':') {
         Some((source, dest)) if !Path::new(with).exists() => (source.into(), Some(dest)),
@@ -35,7 +35,7 @@ fn split(with: &str) -> (PathBuf, Option<&str>) {
     }
 }
 
-/// The path in the guest, without a slash at its beginning. A folder at the end of `dest` is one to put it into.
+/// The path in the guest, without a leading slash. If `dest` ends with a slash, it is the folder to put `name` into.
 fn place(dest: Option<&str>, name: &str, home: &str) -> String {
     let dest = dest.unwrap_or_default();
     let name = if dest.is_empty() || dest.ends_with('/') { name } else { "" };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The three columns side by side: the stock kernel, the module, the host's own processor.
+//! Compares the answers in three columns: the stock kernel, the module, and the host's own processor.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use crate::judge::divergences::Named;
 use crate::judge::rows::{self, Rows};
 use crate::workshop::count::Count;
 
-/// The program and the row with the mask of components that processor and kernel support.
+/// The program and its row that has the mask of components supported by processor and kernel.
 const SUPPORTED: (&str, &str) = ("xcomp_perm", "supported");
 
 /// The rows of one program in each column.
@@ -15,7 +15,7 @@ pub struct Program<'a> {
     pub name: &'a str,
     pub stock: Rows,
     pub module: Rows,
-    /// None: it did not run there.
+    /// `None` if it did not run there.
     pub host: Option<Rows>,
 }
 
@@ -29,19 +29,19 @@ pub struct Line {
     pub judgement: Judgement,
 }
 
-/// What a line says about the module.
+/// The verdict on a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Judgement {
     Equal,
-    /// Differs as described under this heading of divergences.rst.
+    /// Differs as documented under this heading of divergences.rst.
     Documented(String),
-    /// The host runs a kernel of another series, and differs.
+    /// The host's value differs, and the host runs a kernel of another series.
     OtherKernel,
-    /// Fails, and why.
+    /// A failure, with the reason.
     Wrong(String),
 }
 
-/// The compared table.
+/// The table of compared answers.
 #[derive(Debug, Default)]
 pub struct Table {
     pub lines: Vec<Line>,
@@ -50,8 +50,8 @@ pub struct Table {
 }
 
 impl Table {
-    /// Compares the programs. `same_kernel`: the host's kernel is of the series that the machine boots, and must
-    /// answer the same.
+    /// Compares the programs. `same_kernel` says that the host's kernel is of the series that the machine boots, so
+    /// that its answers must be the same.
     pub fn compare(programs: &[Program], named: &Named, same_kernel: bool) -> Table {
         let mut table = Table { host: programs.iter().any(|p| p.host.is_some()), ..Table::default() };
         let unequal = unequal_components(programs);
@@ -73,7 +73,7 @@ impl Table {
         table
     }
 
-    /// One line: how many rows agree.
+    /// How many rows agree, in one line.
     pub fn summary(&self) -> String {
         let mut counts = [0; 4];
         for line in &self.lines {
@@ -103,7 +103,7 @@ impl Table {
         self.lines.iter().filter(|line| line.judgement == Judgement::Equal).count()
     }
 
-    /// One pass if all rows are right, otherwise one failure for each wrong row.
+    /// One pass if no row is wrong, otherwise one failure for each wrong row.
     pub fn count(&self) -> Count {
         let mut count = Count::default();
         for line in &self.lines {
@@ -121,20 +121,20 @@ impl Table {
 }
 
 impl Line {
-    /// The values, `-` for none.
+    /// The values; `-` where there is none.
     pub fn shown(&self) -> [&str; 3] {
         self.values.each_ref().map(|value| value.as_deref().unwrap_or("-"))
     }
 }
 
-/// The names of a program's rows: in the order of the stock kernel's output, then what only others have.
+/// The names of a program's rows: in the order of the stock kernel's output, then those that only the others have.
 fn names<'a>(program: &'a Program) -> Vec<&'a str> {
     let mut seen = BTreeSet::new();
     let rows = program.stock.iter().chain(&program.module).chain(program.host.iter().flatten());
     rows.map(|(name, _)| name.as_str()).filter(|name| seen.insert(*name)).collect()
 }
 
-/// The components that only one of machine and host has, as PKRU.
+/// The components that only the machine or only the host has, such as PKRU.
 fn unequal_components(programs: &[Program]) -> u64 {
     let mask = |rows: &Rows| {
         let value = rows.iter().find(|(name, _)| name == SUPPORTED.1).map(|(_, value)| value.as_str());
@@ -145,7 +145,7 @@ fn unequal_components(programs: &[Program]) -> u64 {
     masks.map_or(0, |(machine, host)| machine ^ host)
 }
 
-/// A value without these bits in its hexadecimal numbers.
+/// A value with these bits cleared in its hexadecimal numbers.
 fn without(bits: u64, value: &str) -> String {
     let word = |word: &str| {
         let number = word.strip_prefix("0x").and_then(|digits| u64::from_str_radix(digits, 16).ok());
@@ -154,7 +154,8 @@ fn without(bits: u64, value: &str) -> String {
     value.split(' ').map(word).collect::<Vec<_>>().join(" ")
 }
 
-/// `unequal`: the components that only one of machine and host has; none if the program did not run on the host.
+/// The verdict on a row. `unequal` has the components that only the machine or only the host has; `None` if the program
+/// did not run on the host.
 fn judge(
     name: &str,
     values: &[Option<String>; 3],
@@ -168,7 +169,7 @@ fn judge(
         return wrong(match (stock, module) {
             (Some(_), None) => "missing with the module",
             (None, Some(_)) => "missing on the stock kernel",
-            _ => "only on the host's own processor",
+            _ => "only on this host's processor",
         });
     };
     let judgement = match (named.heading(name), stock == module) {

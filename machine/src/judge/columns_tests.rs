@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+//! Unit tests of columns.rs.
 
 use super::*;
 use crate::judge::divergences;
@@ -32,7 +33,7 @@ fn equal_rows_are_one_pass() {
 }
 
 #[test]
-fn no_rows_are_no_success() {
+fn a_table_without_rows_fails() {
     assert_eq!(compare(&[], &[], None, "").count().failed, 1);
 }
 
@@ -50,12 +51,12 @@ fn a_difference_must_be_named() {
 }
 
 #[test]
-fn a_named_row_must_differ_and_be_there() {
+fn a_named_row_must_exist_and_differ() {
     let same = [("left", "0")];
     assert!(wrongs(&compare(&same, &same, None, ":Row: p: left"))[0].contains("no longer differs"));
     assert!(wrongs(&compare(&same, &same, None, ":Row: p: other"))[0].contains("no program prints it"));
     assert!(wrongs(&compare(&same, &same, None, ":Processor: p: other"))[0].contains("no program prints it"));
-    // What depends on the processor is no licence for the module.
+    // A row that depends on the processor still must not differ with the module.
     assert_eq!(compare(&same, &[("left", "1")], None, ":Processor: p: left").count().failed, 1);
 }
 
@@ -83,14 +84,14 @@ fn silicon_agrees_with_one_of_the_two() {
 }
 
 #[test]
-fn what_depends_on_the_processor_may_differ_there() {
+fn a_row_that_depends_on_the_processor_may_differ_on_silicon() {
     let mask = [("mask", "0x600e7")];
     assert_eq!(compare(&mask, &mask, Some(&[("mask", "0x602e7")]), "").count().failed, 1);
     assert_eq!(compare(&mask, &mask, Some(&[("mask", "0x602e7")]), ":Processor: p: mask").count().failed, 0);
 }
 
 #[test]
-fn another_kernel_on_the_host_is_shown_and_fails_nothing() {
+fn another_kernel_on_the_host_is_shown_but_fails_nothing() {
     let program = |host| Program { name: "p", stock: rows(&[("a", "ok")]), module: rows(&[("a", "ok")]), host };
     let table = Table::compare(&[program(Some(rows(&[("a", "FAIL")])))], &Named::default(), false);
     assert_eq!(table.lines[0].judgement, Judgement::OtherKernel);
@@ -99,7 +100,7 @@ fn another_kernel_on_the_host_is_shown_and_fails_nothing() {
 }
 
 #[test]
-fn components_that_only_one_processor_has_do_not_count() {
+fn components_of_only_one_processor_are_ignored() {
     let program = |name, here: &[(&str, &str)], there: &[(&str, &str)]| Program {
         name,
         stock: rows(here),

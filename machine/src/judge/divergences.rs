@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `Documentation/divergences.rst`: which rows of the table of answers may differ, and under which heading it is
-//! said why.
+//! Reads `Documentation/divergences.rst`: which rows of the table of answers may differ, and the heading under which
+//! the reason is given.
 //!
-//! `:Row: PROGRAM: NAME` names a row that differs between the kernel's own code and the module, `:Processor: PROGRAM:
-//! NAME` one whose value on silicon depends on the processor.
+//! `:Row: PROGRAM: NAME` names a row that differs between the kernel's own code and the module. `:Processor: PROGRAM:
+//! NAME` names a row whose value on silicon depends on the processor.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{bail, Context, Result};
 
-/// The rows that are named.
+/// The rows that the page names.
 #[derive(Debug, Default)]
 pub struct Named {
     /// Row -> heading.
@@ -19,17 +19,17 @@ pub struct Named {
 }
 
 impl Named {
-    /// The heading under which divergences.rst explains why stock kernel and module differ in `row`.
+    /// The heading that explains why the stock kernel and the module differ in `row`.
     pub fn heading(&self, row: &str) -> Option<&str> {
         self.rows.iter().find(|(name, _)| name == row).map(|(_, heading)| heading.as_str())
     }
 
-    /// Whether the row depends on the processor.
+    /// Whether the row's value depends on the processor.
     pub fn by_processor(&self, row: &str) -> bool {
         self.processor.iter().any(|name| name == row)
     }
 
-    /// What is left without the rows of these programs.
+    /// The same without the rows of these programs.
     pub fn without(mut self, programs: &BTreeSet<&str>) -> Named {
         let theirs = |row: &str| row.split_once(": ").is_some_and(|(program, _)| programs.contains(program));
         self.rows.retain(|(row, _)| !theirs(row));
@@ -43,7 +43,7 @@ impl Named {
     }
 }
 
-/// Reads the page.
+/// Reads the page at `path`.
 ///
 /// # Errors
 ///
@@ -55,7 +55,7 @@ pub fn read(path: &Path) -> Result<Named> {
 
 fn parse(text: &str) -> Result<Named> {
     let mut named = Named::default();
-    // A field may come before or after the text of its section: what is checked at the end of the section.
+    // A field may come before or after the text of its section, so the check is made at the end of the section.
     let mut section = Section::default();
     let lines: Vec<_> = text.lines().collect();
     for (i, line) in lines.iter().enumerate() {
@@ -82,7 +82,7 @@ fn parse(text: &str) -> Result<Named> {
     Ok(named)
 }
 
-/// What is between two headings.
+/// What was found between two headings.
 #[derive(Default)]
 struct Section {
     heading: String,
@@ -107,7 +107,7 @@ fn is_underline(line: &str) -> bool {
 fn field(line: &str, name: &str) -> Result<Option<String>> {
     let Some(row) = line.strip_prefix(name).map(str::trim) else { return Ok(None) };
     if row.split_once(": ").is_none_or(|(program, name)| program.is_empty() || name.is_empty()) {
-        bail!("{row:?} is no row: it is PROGRAM: NAME");
+        bail!("{row:?} is not a row: expected PROGRAM: NAME");
     }
     Ok(Some(row.to_owned()))
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The results of the programs that disturb each path (Documentation/every-instruction.rst), as one table.
+//! Collects the results of the programs that disturb each path (Documentation/every-instruction.rst) into one table.
 
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use crate::workshop::cache::Cache;
 
 const COLUMNS: [&str; 7] = ["path", "by", "instructions", "tried", "held", "late", "missed"];
 
-/// A path and a disturbance, and what follows in the columns.
+/// A path, a disturbance, and the numbers of the other columns.
 type Row = [String; COLUMNS.len()];
 
 /// `# PATH by DISTURBANCE: instructions 561, tried 561, held 561, late 0, missed 0`
@@ -33,8 +33,8 @@ fn rows(output: &[u8]) -> Vec<Row> {
     String::from_utf8_lossy(output).lines().filter_map(row).collect()
 }
 
-/// Prints the results of the trials, sorted by path, and writes them to a file, whose path is returned. Does nothing
-/// if there are none.
+/// Prints the results in the trials' output, sorted by path, and writes them to a CSV file, whose path is returned;
+/// `None` if there are no results.
 ///
 /// # Errors
 ///
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_none_is_not() {
+    fn other_lines_are_not_rows() {
         for line in [
             "# first_use by nmi: instruction 311, xfd_first_use+0x1c2: it ended with Signal(11)",
             "# first_use by nmi: instructions 561, tried 560, held 559, late 3",

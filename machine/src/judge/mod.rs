@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The boots that `check` runs (`scenario`) and their verdicts (`trial`). The output of a test is judged by its
-//! `style`; its
-//! answers are `rows`, and those of the stock kernel, the module and silicon are `columns`.
+//! Which boots `check` runs (`scenario`), and how their results are judged (`trial`): `style` counts the output of a
+//! test, `rows` extracts its answers, and `columns` compares those of the stock kernel, the module and silicon.
 
 pub mod columns;
 pub mod divergences;

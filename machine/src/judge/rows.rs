@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The rows that a program adds to the table of answers: its results, and the exact values that it prints as
-//! `# answer NAME VALUE`.
+//! Extracts the rows of the table of answers from a program's output: its test results, and the exact values that it
+//! prints as `# answer NAME VALUE`.
 
 use std::collections::BTreeMap;
 
@@ -17,10 +17,10 @@ pub const OK: &str = "ok";
 pub const FAIL: &str = "FAIL";
 pub const SKIP: &str = "skip";
 
-/// The row of a program that has its exit status alone.
+/// The row of a program that reports only by its exit status.
 const EXIT: &str = "exit";
 
-/// The rows in a program's output. The second row of one name is called `NAME (2)`, and so on.
+/// The rows in a program's output. A second row of the same name is called `NAME (2)`, and so on.
 pub fn of(style: Style, output: &str, status: Option<i32>) -> Rows {
     let mut found: BTreeMap<String, usize> = BTreeMap::new();
     let rows = match style {
@@ -42,9 +42,10 @@ fn answer(line: &str) -> Option<(String, String)> {
     Some((name.to_owned(), value.trim_end().to_owned()))
 }
 
-/// The leaves of KTAP, subtests as `PARENT.CHILD`. As in `ktap`, a parent that fails alone is one, too.
+/// The leaves of KTAP, with subtests as `PARENT.CHILD`. As in `ktap`, a parent that fails without a failed child is a
+/// row of its own.
 fn ktap_rows(output: &str) -> Rows {
-    // Indentation (none for a value, which nothing closes over), name, value.
+    // Indentation, name, value. An answer has no indentation, because no later result becomes its parent.
     let mut rows: Vec<(Option<usize>, String, String)> = Vec::new();
     for line in output.lines() {
         let text = line.trim_start_matches(' ');
@@ -76,7 +77,7 @@ fn ktap_rows(output: &str) -> Rows {
     rows.into_iter().map(|(_, name, value)| (name, value)).collect()
 }
 
-/// The marks of the kernel's x86 selftests.
+/// The rows of the kernel's x86 selftests, by the marks that these print.
 fn x86_rows(output: &str) -> Rows {
     let marks = [("[OK]", OK), ("[FAIL]", FAIL), ("[SKIP]", SKIP)];
     let row = |line: &str| {
@@ -87,7 +88,7 @@ fn x86_rows(output: &str) -> Rows {
     output.lines().filter_map(row).collect()
 }
 
-/// KTAP, or the verdict by the exit status.
+/// The rows of KTAP, or one row with the verdict by the exit status.
 fn kvm_rows(output: &str, status: Option<i32>) -> Rows {
     let value = match kvm::verdict(output, status) {
         None => return ktap_rows(output),

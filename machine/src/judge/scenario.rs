@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `machine/scenarios.toml`: the test suites whose answers are compared, and the boots of `check`.
+//! Reads and checks `machine/scenarios.toml`: the suites of tests that are compared, and the boots of `check`.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::boot::linux_guest::LinuxGuest;
 use crate::judge::style::Style;
 use crate::piece::module::Module;
 
-/// The whole list.
+/// The contents of the file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scenarios {
@@ -21,7 +21,7 @@ pub struct Scenarios {
     pub boots: Vec<Scenario>,
 }
 
-/// Tests that run unchanged in one boot without the module and in one with it, and are compared.
+/// Tests that run unchanged in one boot without the module and in one with it. Their answers are compared.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Suite {
@@ -36,71 +36,68 @@ pub struct Scenario {
     pub name: String,
     #[serde(default = "one")]
     pub cpus: u8,
-    /// Whether the guest has the module, and who loads it.
+    /// Whether the guest has the module, and what loads it.
     #[serde(default)]
     pub module: Module,
-    /// Added to the kernel's command line.
+    /// Words added to the kernel's command line.
     #[serde(default)]
     pub cmdline: String,
-    /// The suites that it runs before its own tests.
+    /// Suites that it runs before its own tests.
     #[serde(default)]
     pub suites: Vec<String>,
-    /// The suites whose tests it runs as well, on another machine or in other conditions: their answers are
-    /// not compared.
+    /// Suites whose tests it also runs, on another machine or under other conditions; their answers are not compared.
     #[serde(default)]
     pub uncompared: Vec<String>,
-    /// Its tests; after parsing, those of its suites come first.
+    /// Its tests; after reading, these begin with the tests of its suites.
     #[serde(default)]
     pub tests: Vec<Test>,
-    /// A Debian system with our packages, which systemd boots; its tests load the module, of which it has no other.
+    /// Boots a Debian system with our packages, by systemd. Its tests load the installed module; there is no other.
     #[serde(default)]
     pub installed: bool,
-    /// Debian software, and programs of selftests/real that need its libraries.
+    /// Debian software for the guest, and programs of selftests/real that need libraries of it.
     #[serde(default)]
     pub software: Vec<String>,
-    /// Parts of kernel log lines that the tests provoke on purpose: they must appear, and are no failures.
+    /// Parts of kernel log lines that the tests provoke on purpose: they must appear, and do not fail the boot.
     #[serde(default)]
     pub expected_log: Vec<String>,
-    /// Only run when asked for: `check --long`.
+    /// Only run by `check --long`.
     #[serde(default)]
     pub long: bool,
-    /// Only run when asked for: `check --kvm`.
+    /// Also run by `check --kvm`, which runs only such boots.
     #[serde(default)]
     pub kvm: bool,
-    /// Features that its CPU has on request, as Bochs calls them: `fred` (which the kernel then uses), `component20`;
-    /// and
-    /// what it does not show of AMX: `no_palettes`, `no_tile_state`, `no_xfd`.
+    /// Optional features to give to its CPU, by Bochs's names: `fred` (which the kernel then uses) and `component20`;
+    /// or parts of AMX that its CPU does not show: `no_palettes`, `no_tile_state`, `no_xfd`.
     #[serde(default)]
     pub with: Vec<String>,
-    /// Features that its CPU does not have.
+    /// Features to take away from its CPU.
     #[serde(default)]
     pub without: Vec<String>,
-    /// It exists for tests that are skipped elsewhere, so a test that skips anything fails.
+    /// The boot exists for tests that are skipped elsewhere, so any skipped test is a failure.
     #[serde(default)]
     pub nothing_skipped: bool,
-    /// The longest silence, in seconds.
+    /// The longest time without output, in seconds.
     #[serde(default = "quiet")]
     pub quiet_seconds: u64,
-    /// The longest boot, in seconds.
+    /// The longest time for the whole boot, in seconds.
     #[serde(default = "total")]
     pub total_seconds: u64,
-    /// The number of boots among which its tests are divided, and which run in parallel: `NAME-1of4` and so on, with
-    /// `XFD_PART=1/4`
-    /// on the command line.
+    /// The number of boots, run in parallel, into which its tests are divided: `NAME-1of4` and so on, with
+    /// `XFD_PART=1/4` on the command line.
     #[serde(default = "one")]
     pub parts: u8,
     #[serde(default = "memory")]
     pub memory_mib: u32,
-    /// What the machine has ready for a Linux guest of its own.
+    /// A Linux guest that the machine's own Linux can run.
     #[serde(default)]
     pub linux_guest: Option<LinuxGuest>,
-    /// Whether it is for `check-debug`.
+    /// Whether `check-debug` runs it.
     #[serde(default)]
     pub debug: Debug,
-    /// Its tests need no boot of their own: they continue from a saved machine.
+    /// Its tests need no boot of their own: they continue from a machine that was saved after it had booted.
     #[serde(default)]
     pub saved: bool,
-    /// Run on the other kernels, too: on one of another series by `check`, on each by `check-kernels`.
+    /// Also run on other kernels: by `check` on one of another series, by `check-kernels` on each.
     #[serde(default)]
     pub every_kernel: bool,
 }
@@ -118,19 +115,19 @@ fn memory() -> u32 {
     1024
 }
 
-/// Which `check` runs a boot.
+/// The kinds of `check`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
-    /// All but the long ones.
+    /// All boots but the long ones.
     Usual,
-    /// The boots that take long.
+    /// Only the boots that take a long time.
     Long,
-    /// The usual boots that run virtual machines.
+    /// Only the usual boots that run virtual machines inside the machine.
     Kvm,
 }
 
 impl Scenario {
-    /// Its parts, or itself.
+    /// The boots that it is divided into, or itself.
     fn divided(self) -> Vec<Scenario> {
         let parts = self.parts;
         let part = |k: u8| Scenario {
@@ -144,14 +141,14 @@ impl Scenario {
         }
     }
 
-    /// Whether the module is to be built for it.
+    /// Whether it needs the module.
     pub fn has_module(&self) -> bool {
         self.module != Module::Absent
             || self.installed
             || self.linux_guest.as_ref().is_some_and(|guest| guest.module != Module::Absent)
     }
 
-    /// Whether the `check` of `class` runs it.
+    /// Whether the `check` of this class runs it.
     pub fn is_of(&self, class: Class) -> bool {
         match class {
             Class::Usual => !self.long,
@@ -165,12 +162,12 @@ impl Scenario {
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub enum Debug {
-    /// The stock kernel.
+    /// Only the stock kernel.
     #[default]
     No,
-    /// The debug kernel as well.
+    /// Also the debug kernel.
     Also,
-    /// The debug kernel and that with PREEMPT_RT as well.
+    /// Also the debug kernel, and the one with PREEMPT_RT.
     AlsoRt,
     /// Only the debug kernel.
     Only,
@@ -182,18 +179,18 @@ pub enum Debug {
 pub struct Test {
     pub name: String,
     pub style: Style,
-    /// Not for the host's own processor: it needs root, changes settings, or needs other files.
+    /// Not run on the host's own processor: it needs root, changes settings, or needs other files.
     pub guest_only: bool,
 }
 
 impl Test {
-    /// An ordinary test.
+    /// A KTAP test that also runs on the host.
     pub fn named(name: &str) -> Test {
         Test { name: name.to_owned(), style: Style::Ktap, guest_only: false }
     }
 }
 
-/// A name alone, or a table.
+/// How a test is written: a name alone, or a table.
 #[derive(Deserialize)]
 #[serde(untagged, deny_unknown_fields)]
 enum Spelling {
@@ -232,8 +229,8 @@ impl Scenarios {
 ///
 /// # Errors
 ///
-/// It cannot be read or parsed; a name is used twice or not plain; a boot has no tests or not 1 to 4 CPUs; a suite
-/// cannot be compared.
+/// It cannot be read or parsed; a name is used twice or has invalid characters; a boot has no tests, or an invalid
+/// setting; a suite cannot be compared.
 pub fn read(path: &Path) -> Result<Scenarios> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     parse(&text).with_context(|| format!("{} is not valid", path.display()))
@@ -246,7 +243,7 @@ fn parse(text: &str) -> Result<Scenarios> {
     let mut names = BTreeSet::new();
     for name in list.suites.iter().map(|s| &s.name).chain(list.boots.iter().map(|b| &b.name)) {
         if !plain(name) || !names.insert(name) {
-            bail!("the name {name:?} is used twice, or has other characters than letters, digits and -_.");
+            bail!("the name {name:?} is used twice, or has characters other than letters, digits and -_.");
         }
     }
     for boot in &mut list.boots {
@@ -267,44 +264,44 @@ fn parse(text: &str) -> Result<Scenarios> {
 fn check_boot(boot: &Scenario, plain: impl Fn(&str) -> bool) -> Result<()> {
     let name = &boot.name;
     if !(1..=4).contains(&boot.cpus) {
-        bail!("{name}: {} CPUs; 1 to 4 can be had", boot.cpus);
+        bail!("{name}: {} CPUs, expected 1 to 4", boot.cpus);
     }
     if boot.tests.is_empty() {
         bail!("{name}: no tests");
     }
     if boot.installed && (boot.module != Module::Absent || boot.linux_guest.is_some() || !boot.software.is_empty()) {
-        bail!("{name}: an installed system has our packages alone");
+        bail!("{name}: `installed` cannot be combined with `module`, `linux-guest` or `software`");
     }
     let own = [&boot.with, &boot.without].iter().any(|features| !features.is_empty()) || !boot.cmdline.is_empty();
     if boot.saved && (boot.installed || boot.parts > 1 || own) {
-        bail!("{name}: a saved machine has no settings of its own");
+        bail!("{name}: `saved` cannot be combined with `installed`, `parts`, `cmdline`, `with` or `without`");
     }
     if boot.long && boot.kvm {
-        bail!("{name}: either `long` or `kvm`");
+        bail!("{name}: `long` cannot be combined with `kvm`");
     }
     if !(1..=9).contains(&boot.parts) {
-        bail!("{name}: {} parts; 1 to 9 can be had", boot.parts);
+        bail!("{name}: {} parts, expected 1 to 9", boot.parts);
     }
     let mut tests = BTreeSet::new();
     for test in &boot.tests {
         if !plain(&test.name) || !tests.insert(&test.name) {
-            bail!("{name}: the test name {:?} is used twice, or not plain", test.name);
+            bail!("{name}: the test name {:?} is used twice, or has invalid characters", test.name);
         }
     }
     let guests = boot.linux_guest.as_ref().map_or(&[][..], |guest| &guest.tests);
     if boot.linux_guest.is_some() && guests.is_empty() || !guests.iter().all(|test| plain(test)) {
-        bail!("{name}: the guest has no tests, or one whose name is not plain");
+        bail!("{name}: the Linux guest has no tests, or a test name has invalid characters");
     }
     Ok(())
 }
 
-/// A suite has one boot of each kind, and they differ only in the module.
+/// Checks that a suite has one boot without and one with the module, which differ in nothing else.
 fn check_suite(list: &Scenarios, suite: &Suite) -> Result<()> {
     let name = &suite.name;
     let boots = || list.boots.iter().filter(|boot| boot.suites.contains(name));
     let (stock, module) = (list.boot_of(name, Module::Absent), list.boot_of(name, Module::Loaded));
     let (Some(stock), Some(module), 2) = (stock, module, boots().count()) else {
-        bail!("the suite {name} is not in exactly one boot without the module and one with it loaded");
+        bail!("the suite {name} must be in exactly one boot without the module and one with it loaded");
     };
     let machine = |boot: &Scenario| (boot.cpus, boot.memory_mib, boot.cmdline.clone(), boot.long, boot.kvm);
     if machine(stock) != machine(module) {

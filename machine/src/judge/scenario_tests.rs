@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+//! Unit tests of scenario.rs.
 
 use super::*;
 
@@ -7,7 +8,7 @@ const COMPARED: &str = "[[suite]]\nname = 's'\ntests = ['x', { name = 'y', guest
                         [[boot]]\nname = 'b'\nmodule = 'loaded'\nsuites = ['s']\n";
 
 #[test]
-fn defaults_and_both_spellings() {
+fn a_test_is_a_name_or_a_table() {
     let text = "[[boot]]\nname = 'a'\ntests = ['x', { name = 'amx_64', style = 'kernel-x86' }]\n\
                 [[boot]]\nname = 'b'\ncpus = 4\nmodule = 'loaded'\ncmdline = 'nokprobes'\ntests = ['x']\nkvm = true\n";
     let list = parse(text).unwrap().boots;
@@ -29,7 +30,7 @@ fn a_suite_comes_before_the_boots_own_tests() {
 }
 
 #[test]
-fn a_boot_in_parts_is_one_boot_for_each() {
+fn a_boot_in_parts_becomes_one_boot_per_part() {
     let text = "[[boot]]\nname = 'a'\ncmdline = 'quiet'\nparts = 2\ntests = ['x']\n\
                 [[boot]]\nname = 'b'\nparts = 2\ntests = ['x']\n";
     let list = parse(text).unwrap().boots;
@@ -49,19 +50,19 @@ fn mistakes_are_refused() {
         ("[[boot]]\nname = 'a'\ntests = []\n", "no tests"),
         ("[[boot]]\nname = 'a'\nparts = 0\ntests = ['x']\n", "1 to 9"),
         ("[[boot]]\nname = 'a'\nparts = 10\ntests = ['x']\n", "1 to 9"),
-        ("[[boot]]\nname = 'a'\nsaved = true\ncmdline = 'quiet'\ntests = ['x']\n", "settings of its own"),
+        ("[[boot]]\nname = 'a'\nsaved = true\ncmdline = 'quiet'\ntests = ['x']\n", "`saved` cannot be combined"),
         ("[[boot]]\nname = 'a'\ncpus = 5\ntests = ['x']\n", "1 to 4"),
         ("[[boot]]\nname = 'a'\ntests = ['x', 'x']\n", "twice"),
-        ("[[boot]]\nname = 'a b'\ntests = ['x']\n", "other characters"),
+        ("[[boot]]\nname = 'a b'\ntests = ['x']\n", "characters other"),
         ("[[boot]]\nname = 'a'\ntests = ['x']\n[[boot]]\nname = 'a'\ntests = ['x']\n", "twice"),
-        ("[[boot]]\nname = 'a'\ntests = ['x;reboot']\n", "not plain"),
+        ("[[boot]]\nname = 'a'\ntests = ['x;reboot']\n", "invalid characters"),
         ("[[boot]]\nname = 'a'\ntests = ['x']\ncpu = 2\n", "unknown field"),
         ("[[boot]]\nname = 'a'\ntests = [{ name = 'x', style = 'tap' }]\n", ""),
         ("[[boot]]\nname = 'a'\ntests = [{ name = 'x', guest_only = true }]\n", ""),
         ("[[boot]]\nname = 'a'\nsuites = ['s']\ntests = ['x']\n", "no suite s"),
-        ("[[boot]]\nname = 'a'\ntests = ['x']\nlong = true\nkvm = true\n", "either"),
+        ("[[boot]]\nname = 'a'\ntests = ['x']\nlong = true\nkvm = true\n", "cannot be combined"),
         ("[[boot]]\nname = 'a'\ntests = ['x']\nlinux-guest = { tests = [] }\n", "guest has no tests"),
-        ("[[boot]]\nname = 'a'\ntests = ['x']\nlinux-guest = { tests = ['y z'] }\n", "not plain"),
+        ("[[boot]]\nname = 'a'\ntests = ['x']\nlinux-guest = { tests = ['y z'] }\n", "invalid characters"),
         ("[[boot]]\nname = 'a'\nuncompared = ['s']\ntests = ['x']\n", "no suite s"),
     ] {
         let e = format!("{:#}", parse(text).unwrap_err());

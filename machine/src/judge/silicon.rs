@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The suites on the host's own processor, where that has AMX and its kernel lets programs use it: the same
-//! programs as in the machine, on silicon. Nothing relies on it.
+//! Runs the suites on the host's own processor, if it has AMX and its kernel lets programs use it: the same programs as
+//! in the machine. Nothing depends on this.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -19,26 +19,26 @@ use crate::workshop::progress::Step;
 /// uapi/asm/prctl.h
 const ARCH_GET_XCOMP_SUPP: nix::libc::c_int = 0x1021;
 const TILE_DATA: u64 = 1 << 18;
-/// The longest that one program may take.
+/// The time limit for one program, in seconds.
 const LIMIT: &str = "600";
 
-/// What the host's processor answered.
+/// The results on the host's processor.
 #[derive(Default)]
 pub struct Host {
     pub count: Count,
-    /// Program -> rows; empty where there is no AMX.
+    /// Program -> rows; empty without AMX.
     pub rows: BTreeMap<String, Rows>,
 }
 
-/// Runs the suites' tests that are for any machine; without usable AMX it says so and is skipped.
+/// Runs the suites' tests that can run on any machine; without usable AMX this counts as one skipped test.
 pub fn run(cache: &Cache, programs: &Programs, suites: &[&Suite]) -> Result<Host> {
     let mut host = Host::default();
     if !has_amx() {
-        host.count.skip("no AMX that its kernel lets programs use");
+        host.count.skip("no AMX that this host's kernel lets programs use");
         return Ok(host);
     }
-    let step = Step::start("host", "the suites on this processor");
-    // Programs find each other in their own folder.
+    let step = Step::start("host", "running the suites on this processor");
+    // Programs look for each other in their own folder.
     let scratch = cache.scratch("host")?;
     for name in programs.for_tests(&[]) {
         if let Some(path) = programs.get(name) {
@@ -56,13 +56,13 @@ pub fn run(cache: &Cache, programs: &Programs, suites: &[&Suite]) -> Result<Host
 }
 
 impl Host {
-    /// Runs and counts one program. A program that skips everything adds no rows.
+    /// Runs and counts one program. If it skips all its tests it adds no rows.
     fn take(&mut self, test: &Test, path: &Path) -> Result<()> {
         let mut command = Command::new("timeout");
         command.args(["--kill-after=5", LIMIT]).arg(path).current_dir(path.parent().unwrap_or(Path::new("/")));
         command.env_remove("XFD_MODULE").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let output = spawn(&mut command)?.wait_with_output()?;
-        // A signal ends it like a failure would.
+        // Count death by a signal as a failure.
         let status = Some(output.status.code().unwrap_or(1));
         let text = String::from_utf8_lossy(&output.stdout);
         self.count.add(test.style.count(&test.name, &text, status));
@@ -74,7 +74,7 @@ impl Host {
     }
 }
 
-/// Whether the kernel supports tile data on this processor; it does so only with XFD.
+/// Whether the kernel supports tile data on this processor, which implies XFD.
 pub fn has_amx() -> bool {
     let mut supported = 0u64;
     // SAFETY: ARCH_GET_XCOMP_SUPP writes one u64 to the address that it is given, and nothing else.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Runs a boot of `scenarios.toml` and judges its output.
+//! Runs a boot of `scenarios.toml`, collects what the guest reports, and judges it.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,20 +23,20 @@ use crate::workshop::cache::Piece;
 use crate::workshop::count::Count;
 use crate::workshop::progress::{note, Step};
 
-/// A boot that was run.
+/// The results of a boot.
 pub struct Trial {
     pub name: String,
     pub count: Count,
     pub time: Duration,
-    /// Test -> output and exit status (none: it did not end).
+    /// Test -> output and exit status (`None` if it did not end).
     pub tests: BTreeMap<String, (Vec<u8>, Option<i32>)>,
-    /// The time saved by not booting, on this host.
+    /// How much time it saved on this host by not booting.
     pub saved: Duration,
     /// Test -> how long it ran, on this host.
     pub times: BTreeMap<String, Duration>,
 }
 
-/// Runs the boots, in parallel on as many processors as the host has.
+/// Runs the boots, one per host processor at a time.
 pub fn run_all(
     machine: &Machine,
     module: Option<&Piece>,
@@ -67,7 +67,7 @@ pub fn run_all(
     Ok(trials.into_inner().unwrap_or_else(|e| e.into_inner()).into_values().collect())
 }
 
-/// What the guest reported in one boot.
+/// What the guest reported during a boot.
 #[derive(Default)]
 struct Heard {
     /// Test -> output and exit status.
@@ -101,7 +101,7 @@ impl Heard {
             }
             Event::Areas(before, after) => self.areas = Some((before, after)),
             Event::LoadFailed(_) | Event::UnloadFailed(_) | Event::Ready | Event::Done => {}
-            // Not on the serial port.
+            // These do not come over the serial port.
             Event::Errors(_) | Event::Files(_) | Event::Sections(_) | Event::Unknown(_) => {}
         }
     }
@@ -199,7 +199,7 @@ fn run_one(machine: &Machine, module: Option<&Piece>, programs: &Programs, scena
     })
 }
 
-/// What a saved machine is sent for these tests.
+/// The files that a saved machine is sent to run these tests.
 fn job(names: &[String]) -> Result<Initramfs> {
     let mut files = Initramfs::default();
     files.content("job/tests", 0o644, names.iter().map(|name| format!("{name}\n")).collect::<String>());
@@ -207,7 +207,7 @@ fn job(names: &[String]) -> Result<Initramfs> {
     Ok(files)
 }
 
-/// Counts a boot: its tests, the boot itself and, with the module, loading and unloading it.
+/// Counts a boot: its tests, the boot itself, and if init loads the module, loading and unloading.
 fn judge(scenario: &Scenario, heard: &Heard, report: &Report, known: impl Fn(&str) -> bool) -> Count {
     let mut count = Count::default();
     let (expected, problems): (Vec<_>, Vec<_>) = report
@@ -231,7 +231,7 @@ fn judge(scenario: &Scenario, heard: &Heard, report: &Report, known: impl Fn(&st
             (None, false) => count.fail("the module was not loaded and unloaded"),
         }
         match heard.areas {
-            Some((before, after)) if after <= before => count.pass_of("no fpstate area is left"),
+            Some((before, after)) if after <= before => count.pass_of("no fpstate area is left behind"),
             Some((before, after)) => {
                 count.fail(format!("{} fpstate areas left in /proc/vmallocinfo", after - before))
             }
@@ -241,7 +241,7 @@ fn judge(scenario: &Scenario, heard: &Heard, report: &Report, known: impl Fn(&st
     for test in &scenario.tests {
         let name = &test.name;
         match heard.tests.get(name) {
-            None if !known(name) => count.fail(format!("{name}: there is no test program of that name")),
+            None if !known(name) => count.fail(format!("{name}: there is no such test program")),
             None => count.fail(format!("{name}: was not run")),
             Some((output, status)) => {
                 let output = String::from_utf8_lossy(output);
@@ -250,12 +250,12 @@ fn judge(scenario: &Scenario, heard: &Heard, report: &Report, known: impl Fn(&st
         }
     }
     if scenario.nothing_skipped && count.skipped > 0 {
-        count.fail(format!("{} tests were skipped in a boot that is there for them", count.skipped));
+        count.fail(format!("{} tests were skipped in a boot that must not skip any", count.skipped));
     }
     if matches!(report.end, End::Orderly) {
         return count;
     }
-    // A boot that ended early is a failure even if every test had its say.
+    // A boot that ended early is a failure even if every test reported its results.
     if count.failed == 0 {
         count.fail("the boot ended early");
     }

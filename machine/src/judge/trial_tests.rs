@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+//! Unit tests of trial.rs.
 
 use super::*;
 use crate::boot::klog::{Kind, Problem};
@@ -54,13 +55,13 @@ fn numbers(scenario: &Scenario, heard: &Heard, report: &Report) -> (usize, usize
 }
 
 #[test]
-fn a_good_boot() {
+fn a_good_boot_passes() {
     assert_eq!(numbers(&scenario(false), &heard(false), &report(End::Orderly, vec![])), (2, 0));
     assert_eq!(numbers(&scenario(true), &heard(true), &report(End::Orderly, vec![])), (4, 0));
 }
 
 #[test]
-fn a_skip_fails_where_nothing_may_be_skipped() {
+fn a_skip_fails_a_boot_that_must_not_skip() {
     let mut heard = Heard::default();
     let output = Event::Output(b"1..1\nok 1 x # SKIP not here\n".to_vec());
     for event in [Event::Begin("a".into()), output, Event::End("a".into(), 0)] {
@@ -74,13 +75,13 @@ fn a_skip_fails_where_nothing_may_be_skipped() {
 }
 
 #[test]
-fn a_warning_fails_the_boot_and_not_the_tests() {
+fn a_warning_fails_the_boot_but_not_its_tests() {
     let warn = vec![Problem { kind: Kind::Warn, line: "WARNING: x".into() }];
     assert_eq!(numbers(&scenario(false), &heard(false), &report(End::Orderly, warn)), (1, 1));
 }
 
 #[test]
-fn an_expected_warning_must_come_and_excuses_no_other() {
+fn an_expected_warning_must_appear_and_excuses_no_other() {
     let mut scenario = scenario(false);
     scenario.expected_log = vec!["at f+".into()];
     let warn = |line: &str| Problem { kind: Kind::Warn, line: line.into() };
@@ -95,11 +96,11 @@ fn tests_that_never_ran_or_are_unknown_fail() {
     let hang = report(End::Hang("quiet".into()), vec![]);
     assert_eq!(numbers(&scenario(false), &Heard::default(), &hang), (0, 2));
     let count = judge(&scenario(false), &Heard::default(), &report(End::Orderly, vec![]), |_| false);
-    assert_eq!(count.remarks, ["a: there is no test program of that name"]);
+    assert_eq!(count.remarks, ["a: there is no such test program"]);
 }
 
 #[test]
-fn a_module_that_stays_or_leaks_fails() {
+fn a_module_that_stays_loaded_or_leaks_fails() {
     let good = report(End::Orderly, vec![]);
     let mut leak = heard(true);
     leak.take(Event::Areas(2, 3));

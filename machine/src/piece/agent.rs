@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The agent in the guest; `boot/channel.rs` is the runner's end.
+//! Builds the agent that runs jobs in the guest; the runner's end of its channel is `boot/channel.rs`.
 
 use std::path::{Path, PathBuf};
 
@@ -14,13 +14,13 @@ const FLAGS: [&str; 5] = ["-O2", "-Wall", "-Werror", "-static", "-s"];
 const SOURCE: &str = "agent.c";
 const NAME: &str = "agent";
 
-/// The program.
+/// The built agent.
 pub struct Agent {
     piece: Piece,
 }
 
 impl Agent {
-    /// Builds it from `machine/guest`, unless it is there.
+    /// Builds the agent from `machine/guest`, unless it is up to date.
     ///
     /// # Errors
     ///
@@ -37,7 +37,7 @@ impl Agent {
         Ok(Agent { piece })
     }
 
-    /// Where it is.
+    /// The path of the program.
     pub fn program(&self) -> PathBuf {
         self.piece.path().join(NAME)
     }

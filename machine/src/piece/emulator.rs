@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The emulator: Bochs from Debian's source archive, with the patches of `machine/bochs`.
+//! Builds the emulator: Bochs from Debian's source archive, with the patches of `machine/bochs`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,27 +14,26 @@ use crate::workshop::progress::Step;
 use crate::workshop::recipe;
 
 const STEP: &str = include_str!("../../steps/emulator.sh");
-/// The patch of the emulator for a debugger, in `machine/bochs/gdb`.
+/// The patch that adds a debugger's socket to the emulator, in `machine/bochs/gdb`.
 const DEBUGGER: &str = "gdb.patch";
 
-/// The emulator, built: one static program and its firmware.
+/// The built emulator: one static program and its firmware.
 pub struct Emulator {
     piece: Piece,
 }
 
 impl Emulator {
-    /// Fetches, patches and builds the emulator, unless it is there. `bochs` is the folder with
+    /// Downloads, patches and builds the emulator, unless it is up to date. `bochs` is the folder with
     /// `patches/`, `patches/series` and `configure.args`.
     ///
     /// # Errors
     ///
-    /// The archive does not have the version that the patches are for; a patch does not apply; no network;
-    /// no space.
+    /// The archive does not have the version that the patches are for; a patch does not apply; no network; no space.
     pub fn prepare(cache: &Cache, root: &Toolroot, recipe: &recipe::Emulator, bochs: &Path) -> Result<Emulator> {
         Emulator::called("emulator", cache, root, recipe, bochs)
     }
 
-    /// The same with a socket for a debugger, as a component of its own: what tests run on stays as it is.
+    /// The same with a socket for a debugger, as a separate component, so that the tests' emulator stays the same.
     pub fn with_debugger(
         cache: &Cache,
         root: &Toolroot,
@@ -72,13 +71,13 @@ impl Emulator {
         self.piece.path().join("bochs")
     }
 
-    /// The folder of the firmware.
+    /// The folder with the firmware.
     pub fn share(&self) -> PathBuf {
         self.piece.path().join("share")
     }
 }
 
-/// Puts what both emulators are made from into `to`, with the debugger's patch as the last of the series.
+/// Copies the sources of both emulators to `to`, with the debugger's patch as the last of the series.
 fn merge(bochs: &Path, to: &Path) -> Result<()> {
     let copy = |from: &Path, to: &Path| {
         fs::copy(from, to).map(drop).with_context(|| format!("cannot copy {}", from.display()))
@@ -113,7 +112,7 @@ fn make(
         has.iter().find(|v| v.strip_prefix(&recipe.version).is_some_and(|v| v.starts_with(['-', '+'])))
     else {
         bail!(
-            "the Debian archive no longer has the source of {} {}, for which the patches are; it has: {}",
+            "the Debian archive no longer has the source of {} {}, which the patches need; it has: {}",
             recipe.source,
             recipe.version,
             has.join(", ")
@@ -136,13 +135,13 @@ fn make(
     Ok(())
 }
 
-/// The versions of which the answer of `apt-cache madison` has the source.
+/// The versions with source code in the output of `apt-cache madison`.
 fn source_versions(madison: &str) -> Vec<String> {
     let lines = madison.lines().filter(|line| line.trim_end().ends_with("Sources"));
     lines.filter_map(|line| line.split('|').nth(1)).map(|v| v.trim().to_owned()).collect()
 }
 
-/// The upstream tarball in the answer of `apt-get source --print-uris`: URI, file name, hash.
+/// The upstream tarball in the output of `apt-get source --print-uris`: URI, file name, hash.
 fn tarball(uris: &str) -> Option<(String, String, String)> {
     uris.lines().find_map(|line| {
         let fields: Vec<_> = line.split_whitespace().collect();
@@ -157,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_debuggers_patch_comes_last_and_the_other_emulator_has_none() {
+    fn only_the_debuggers_emulator_has_its_patch_as_the_last() {
         let dir = tempfile::tempdir().unwrap();
         merge(Path::new("bochs"), dir.path()).unwrap();
         let read = |path: &Path| fs::read_to_string(path).unwrap();

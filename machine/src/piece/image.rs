@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The boot image: GRUB, kernel, initramfs and kernel command line on an ISO.
+//! Builds the boot image: an ISO with GRUB, kernel, initramfs and kernel command line. Also fills in the emulator's
+//! configuration.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,10 +16,10 @@ use crate::workshop::key::Key;
 
 const STEP: &str = include_str!("../../steps/image.sh");
 
-/// Warnings and worse go to the console, which is slow; the kernel log has all. An Oops ends the boot.
+/// Only warnings and worse go to the console, which is slow; the kernel log has everything. An Oops ends the boot.
 const CMDLINE: &str = "console=ttyS0,115200 loglevel=5 oops=panic panic=0";
 
-/// The kernel reads 2047 bytes of a command line, [`CMDLINE`] and GRUB's own words among them.
+/// The longest `cmdline` in bytes. The kernel reads 2047 bytes, including [`CMDLINE`] and what GRUB adds.
 const LONGEST: usize = 1900;
 
 /// A boot image.
@@ -27,8 +28,7 @@ pub struct Image {
 }
 
 impl Image {
-    /// Makes the image called `name`, unless it is there with the same content. `cmdline` is added to the
-    /// kernel's command line.
+    /// Builds the image called `name`, unless it is up to date. `cmdline` is added to the kernel's command line.
     pub fn prepare(
         cache: &Cache,
         root: &Toolroot,
@@ -69,16 +69,16 @@ fn menu(cmdline: &str) -> Result<String> {
     Ok(format!("set timeout=0\nlinux /boot/vmlinuz {CMDLINE} {words}\ninitrd /boot/initramfs\nboot\n"))
 }
 
-/// Splits a kernel command line as the kernel does: at white space that is not between double quotes. GRUB writes a
-/// word with a space in double quotes again.
+/// Splits a kernel command line as the kernel does: at white space outside double quotes. GRUB puts double quotes
+/// around a word with a space again.
 ///
 /// # Errors
 ///
-/// It cannot be passed on as it is: it has a control character, a quote without its other half, more than the kernel
-/// reads, or what GRUB would put a backslash before.
+/// It cannot be passed on unchanged: it has a control character, an unclosed quote, more bytes than the kernel reads,
+/// or a character that GRUB would put a backslash before.
 pub fn words(cmdline: &str) -> Result<Vec<String>> {
     if let Some(c) = cmdline.chars().find(|&c| c.is_control() && c != '\t') {
-        anyhow::bail!("the kernel's command line cannot have the character {c:?}");
+        anyhow::bail!("the kernel's command line cannot contain the character {c:?}");
     }
     if let Some(c) = cmdline.chars().find(|&c| c == '\\' || c == '\'') {
         anyhow::bail!(
@@ -95,11 +95,11 @@ pub fn words(cmdline: &str) -> Result<Vec<String>> {
     Ok(words.map(|word| word.replace('"', "")).filter(|word| !word.is_empty()).collect())
 }
 
-/// The emulator's configuration from its template.
+/// Fills in the template of the emulator's configuration.
 ///
 /// # Errors
 ///
-/// A placeholder of the template is not known.
+/// The template has an unknown placeholder.
 pub fn bochsrc(template: &str, values: &[(&str, &str)]) -> Result<String> {
     let mut text = template.to_owned();
     for (name, value) in values {
@@ -112,7 +112,7 @@ pub fn bochsrc(template: &str, values: &[(&str, &str)]) -> Result<String> {
     }
 }
 
-/// The template in the emulator's folder.
+/// Reads the template from the emulator's folder.
 pub fn template(bochs: &Path) -> Result<String> {
     let path = bochs.join("bochsrc.in");
     fs::read_to_string(&path).map_err(|e| anyhow::anyhow!("cannot read {}: {e}", path.display()))
@@ -136,13 +136,13 @@ mod tests {
     }
 
     #[test]
-    fn words_are_the_kernels_and_survive_a_shell() {
+    fn words_are_split_as_by_the_kernel_and_survive_grub() {
         let words = |cmdline| words(cmdline).unwrap();
         assert_eq!(words(" a=1;  $b `c`\t{d} "), ["a=1;", "$b", "`c`", "{d}"]);
         assert_eq!(words(r#"dyndbg="file x +p" y"#), ["dyndbg=file x +p", "y"]);
         assert_eq!(words(r#""e=f  g" """#), ["e=f  g"]);
         assert!(words("").is_empty());
-        // GRUB's script has single quotes as the shell has them.
+        // Single quotes in GRUB's script work as in the shell.
         let odd = r#"a=1;x $HOME "`b` && c" {d} #e <f >g |h !i *"#;
         let menu = menu(odd).unwrap();
         let line = menu.lines().find_map(|line| line.strip_prefix("linux ")).unwrap();
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_grub_or_the_kernel_would_change_is_refused() {
+    fn a_command_line_that_would_be_changed_is_refused() {
         for cmdline in ["a\nb", "a\0b", "it's", "a\\b", "a=\"b", "a\u{1b}", &"a ".repeat(1000)] {
             let error = menu(cmdline).unwrap_err().to_string();
             assert_eq!(error.lines().count(), 1, "{error}");

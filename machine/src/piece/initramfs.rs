@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The guest's file system: a cpio archive put together without being root.
+//! Builds the guest's file system: a cpio archive, which needs no root to put together.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -24,14 +24,14 @@ enum Node {
     Char(u32, u32),
 }
 
-/// Path without leading slash -> what is there. Sorted, so folders come before their contents.
+/// Path without leading slash -> what is there. It is sorted, so folders come before their contents.
 #[derive(Default)]
 pub struct Initramfs {
     nodes: BTreeMap<String, Node>,
 }
 
 impl Initramfs {
-    /// What every boot has: busybox and init.
+    /// A file system with what every boot has: busybox and init.
     pub fn with_init(busybox: &Path, init: &Path) -> Result<Initramfs> {
         let mut fs = Initramfs::default();
         fs.file("bin/busybox", busybox)?;
@@ -55,7 +55,7 @@ impl Initramfs {
         Ok(())
     }
 
-    /// Adds a file of the host with its permission bits.
+    /// Adds a file of the host, with its permission bits.
     pub fn file(&mut self, at: &str, host: &Path) -> Result<()> {
         let content = fs::read(host).with_context(|| format!("cannot read {}", host.display()))?;
         let mode = fs::metadata(host)?.permissions().mode() & 0o777;
@@ -75,7 +75,7 @@ impl Initramfs {
         self.nodes.insert(at.into(), Node::Symlink(target.into()));
     }
 
-    /// Adds a file, link or folder of the host, with all that is in it.
+    /// Adds a file of the host, or a folder with everything in it.
     pub fn copy(&mut self, at: &str, host: &Path) -> Result<()> {
         if host.is_dir() {
             self.parents(at);
@@ -85,7 +85,7 @@ impl Initramfs {
         self.file(at, host)
     }
 
-    /// Adds everything below a folder of the host except devices and the like, as files of root.
+    /// Adds everything below a folder of the host except devices and the like; in the guest it belongs to root.
     pub fn tree(&mut self, root: &Path) -> Result<()> {
         self.below("", root)
     }
@@ -111,7 +111,7 @@ impl Initramfs {
         Ok(())
     }
 
-    /// Whether something is at this path.
+    /// Whether there is something at this path.
     pub fn has(&self, at: &str) -> bool {
         self.nodes.contains_key(at)
     }
@@ -141,7 +141,7 @@ impl Initramfs {
         fs::write(to, self.archive()?).with_context(|| format!("cannot write {}", to.display()))
     }
 
-    /// The archive (newc, not compressed: unpacking is slower in the emulator than reading).
+    /// The archive (newc; not compressed, because unpacking is slower in the emulator than reading).
     pub fn archive(&self) -> Result<Vec<u8>> {
         let mut archive = Vec::new();
         for (i, (path, node)) in self.nodes.iter().enumerate() {
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn the_key_is_the_content() {
+    fn the_key_depends_on_the_content() {
         let (a, mut b) = (small(), small());
         assert_eq!(a.key(), b.key());
         b.content("a/b/c", 0o755, "x");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The components of the machine, each kept in the cache. In the order in which they are built: `toolroot`, `kernel`,
-//! `emulator`, `module`, `programs`, `initramfs`, `image`; and `packages`, for other machines. `project` prepares them.
+//! The components that the machine is built from, each kept in the cache. In the order in which they are built:
+//! `toolroot`, `kernel`, `emulator`, `module`, `programs`, `initramfs`, `image`; and `packages`, for other machines.
+//! `project` prepares them.
 
 pub mod agent;
 pub mod emulator;

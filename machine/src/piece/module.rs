@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The kernel module, built by kbuild in the toolchain root against the prepared tree.
+//! Builds the kernel module, by kbuild in the toolchain root against the prepared tree.
 //!
-//! The sources are mirrored into the cache and built there, so the checkout stays clean and a second build
-//! is incremental.
+//! The sources are mirrored into the cache and built there, so the checkout stays clean and later builds are
+//! incremental.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -19,7 +19,7 @@ use crate::workshop::key::{files_below, Key};
 use crate::workshop::namespace::remove_tree;
 use crate::workshop::progress::Step;
 
-/// The files of the project that belong to the module.
+/// The files and folders of the project that belong to the module.
 const SOURCES: [&str; 10] = [
     "VERSION",
     "Makefile",
@@ -36,12 +36,12 @@ const SOURCES: [&str; 10] = [
 pub const MODULE: &str = "xfd.ko";
 /// The module with CONFIG_XFD_FAULTS.
 pub const WITH_FAULTS: &str = "xfd_faults.ko";
-/// The modules that are built: the module itself, and those that only tests load.
+/// All modules that are built: ours, and those that only tests load.
 pub const PRODUCTS: [&str; 6] = [MODULE, WITH_FAULTS, "cr0_ts.ko", "interrupts.ko", "rival.ko", "kernel_tiles.ko"];
-/// Where it is built, in the root.
+/// The build folder, as it appears in the root.
 pub const BUILD: &str = "/xfd/build";
 
-/// The inputs of a module's build.
+/// What the module is built with.
 pub struct Builder<'a> {
     pub cache: &'a Cache,
     pub kernel: &'a Kernel,
@@ -49,7 +49,7 @@ pub struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    /// The built module and those that only tests load: the `.ko` files of the piece.
+    /// Builds the module and those that only tests load: the `.ko` files of the component.
     pub fn module(&self) -> Result<Piece> {
         let key = self.key()?;
         let name = format!("module-{}", self.kernel.name());
@@ -68,7 +68,7 @@ impl Builder<'_> {
                 let found: Vec<_> = files_below(build)?.into_iter().filter(|f| f.ends_with(made)).collect();
                 let [ko] = found.as_slice() else {
                     bail!(
-                        "the module's build made {} files called {made}, not one; full log: {}",
+                        "building the module made {} files called {made} instead of one; full log: {}",
                         found.len(),
                         log.path().display()
                     );
@@ -80,7 +80,7 @@ impl Builder<'_> {
         })
     }
 
-    /// The module alone, without those of the tests.
+    /// Builds the module alone, without the tests' modules.
     ///
     /// # Errors
     ///
@@ -96,16 +96,16 @@ impl Builder<'_> {
             let build = self.mirror("module")?;
             self.unchanged_since(&key)?;
             log.run("building the module", self.make(&build).arg("modules"))?;
-            fs::copy(build.join(MODULE), dir.join(MODULE)).context("the module's build made no module")?;
+            fs::copy(build.join(MODULE), dir.join(MODULE)).context("building the module made no module")?;
             step.done();
             Ok(())
         })
     }
 
-    /// The result has the key that the sources had before they were copied.
+    /// Fails if the sources changed since `key`, under which the result is stored, was computed.
     fn unchanged_since(&self, key: &str) -> Result<()> {
         if self.key()? != key {
-            bail!("the module's sources changed while they were copied; run it again");
+            bail!("the module's sources changed while they were being copied; run this again");
         }
         Ok(())
     }
@@ -118,7 +118,7 @@ impl Builder<'_> {
         Ok(key.finish())
     }
 
-    /// Runs make with these arguments in the build folder, output to the terminal.
+    /// Runs make with these arguments in the build folder, with its output on the terminal.
     pub fn run_make(&self, args: &[String]) -> Result<bool> {
         self.kernel.whole()?;
         let _lock = self.cache.exclusive("module-build")?;
@@ -152,7 +152,8 @@ impl Builder<'_> {
         Ok(found)
     }
 
-    /// The build folder `name` with the current sources. Build folders for an older tree of this kernel are removed.
+    /// Brings the sources in the build folder `name` up to date, and returns its path. Removes the build folders of
+    /// older trees of this kernel.
     fn mirror(&self, name: &str) -> Result<PathBuf> {
         let of_kernel = format!("{name}-{}", self.kernel.name());
         for other in fs::read_dir(self.cache.workspace(&of_kernel)?)? {
@@ -167,8 +168,8 @@ impl Builder<'_> {
     }
 }
 
-/// Makes `to` have exactly the listed files of `from`, besides what a build made there. Files that have not
-/// changed are left alone, so that make does not build them again.
+/// Makes `to` have exactly the listed files of `from`, in addition to what a build created there. Unchanged files are
+/// left alone, so that make does not rebuild them.
 fn mirror(from: &Path, to: &Path, files: &BTreeSet<PathBuf>) -> Result<()> {
     let list = to.join(".mirrored");
     let before = fs::read_to_string(&list).unwrap_or_default();
@@ -190,7 +191,7 @@ fn mirror(from: &Path, to: &Path, files: &BTreeSet<PathBuf>) -> Result<()> {
     fs::write(&list, names.join("\n")).with_context(|| format!("cannot write {}", list.display()))
 }
 
-/// The module in the guest.
+/// Whether the module is in the guest, and what loads it.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub enum Module {
@@ -201,12 +202,12 @@ pub enum Module {
     Present,
     /// Loaded before the tests and unloaded after them.
     Loaded,
-    /// The same with the build that has fault injection.
+    /// The same, with the build that has fault injection.
     LoadedWithFaults,
 }
 
 impl Module {
-    /// The part of a saved machine's name that stands for it.
+    /// Its part of a saved machine's name.
     pub fn name(self) -> &'static str {
         match self {
             Module::Absent => "",
@@ -216,7 +217,7 @@ impl Module {
         }
     }
 
-    /// The module that is loaded before the tests and unloaded after them.
+    /// The file of the module that is loaded before the tests and unloaded after them.
     pub fn loaded(self) -> Option<&'static str> {
         match self {
             Module::Absent | Module::Present => None,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The Debian packages of the module, its tools and its source, and the system in which they are installed.
+//! Builds the Debian packages of the module, its tools and its source, and the system in which tests install them.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -24,7 +24,7 @@ const STEP: &str = include_str!("../../steps/deb.sh");
 
 const INSIDE: &str = "/xfd/packages";
 
-/// The files of the project from which DKMS builds the module.
+/// The files and folders of the project from which DKMS builds the module.
 const SOURCE: [&str; 7] = ["VERSION", "Makefile", "Kbuild", "Kconfig", "include", "rust/xfd", "rust/xstate"];
 
 /// Parts of these that the compiler does not read.
@@ -33,22 +33,22 @@ const NOT_SOURCE: [&str; 5] = ["tests", "fuzz", "target", ".cargo", "proptest-re
 /// The suffix of a later version.
 const NEXT: &str = "+next";
 
-/// A kernel that does not exist, for which the later packages also have a module.
+/// A kernel that does not exist; the later packages have a module for it, too.
 const ANOTHER: &str = "9.9.9-none";
 
-/// The inputs of the packages.
+/// What the packages are built from.
 pub struct Contents {
-    /// The version of the packages.
+    /// The packages' version.
     pub version: String,
-    /// A kernel's release, and the module for it.
+    /// The release of each kernel, and the module for it.
     pub modules: Vec<(String, PathBuf)>,
 }
 
-/// The project's.
+/// The project's version.
 ///
 /// # Errors
 ///
-/// There is none.
+/// The file VERSION cannot be read.
 pub fn version(project: &Path) -> Result<String> {
     let path = project.join("VERSION");
     let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -61,12 +61,12 @@ pub fn debs(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(files.into_iter().filter(|file| file.extension().is_some_and(|extension| extension == "deb")).collect())
 }
 
-/// The root that builds and checks packages.
+/// The root that builds the packages and runs lintian on them.
 pub fn root(project: &Project) -> Result<Toolroot> {
     Toolroot::small("packages", &project.recipe.packages.build, &project.cache, &project.recipe.toolroots[0])
 }
 
-/// The packages of these contents: the `.deb` files of the piece.
+/// Builds packages with these contents: the `.deb` files of the component.
 ///
 /// # Errors
 ///
@@ -90,16 +90,16 @@ pub fn make(project: &Project, contents: &Contents) -> Result<Piece> {
     for (release, ko) in &contents.modules {
         key = key.file(release, ko)?;
     }
-    // One of each version: tests have several.
+    // One component for each version: tests need several.
     let name = format!("packages-{}", contents.version);
     project.cache.piece(&name, &key.finish(), |dir| {
         root.whole()?;
-        let step = Step::start("packages", &format!("building those of {}", contents.version));
+        let step = Step::start("packages", &format!("building version {}", contents.version));
         let log = Log::create(project.cache.log(&name))?;
         let build = dir.join("build");
         for file in files_below(&packaging)? {
             let below = file.strip_prefix(&packaging)?;
-            // debhelper wants its folder beside the rest.
+            // debhelper expects its folder beside the rest.
             let to =
                 if below.starts_with("debian") { build.join(below) } else { build.join("packaging").join(below) };
             copy(&file, &to)?;
@@ -126,7 +126,7 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
         fs::create_dir_all(parent)?;
     }
     fs::copy(from, to).with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))?;
-    // The umask of whoever has the checkout is not the packages'.
+    // The packages must not depend on the umask of the checkout's owner.
     let executable = fs::metadata(from)?.permissions().mode() & 0o100 != 0;
     Ok(fs::set_permissions(to, fs::Permissions::from_mode(if executable { 0o755 } else { 0o644 }))?)
 }
@@ -164,7 +164,7 @@ pub struct Both {
     pub new: Piece,
 }
 
-/// Makes both for `kernel`.
+/// Builds both for `kernel`.
 ///
 /// # Errors
 ///
@@ -209,7 +209,7 @@ mod tests {
 
     #[test]
     fn the_source_is_all_that_kbuild_reads() {
-        // From cargo's working directory: two checkouts may share what is built.
+        // Relative to cargo's working directory, because two checkouts may share a target folder.
         let project = Path::new("..");
         let files = source(project).unwrap();
         let has = |name: &str| files.iter().any(|file| file == Path::new(name));
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn the_date_is_the_newest_releases() {
+    fn the_date_is_that_of_the_newest_release() {
         assert_eq!(date("# C\n\n## [1.1.0] - 2026-12-01\n\n## [1.0.0] - 2026-11-01\n").unwrap(), "2026-12-01");
         assert!(date("# C\n## [Unreleased]\n").is_err());
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The checkout with its cache and its recipe, and how each piece of the machine is prepared from them.
+//! The checkout with its cache and recipe, and how each component of the machine is prepared from them.
 
 use std::path::{Path, PathBuf};
 
@@ -21,16 +21,16 @@ pub struct Project {
     pub dir: PathBuf,
     pub cache: Cache,
     pub recipe: Recipe,
-    /// The kernel that was asked for, if one was.
+    /// The kernel named by `--kernel`, if any.
     asked: Option<String>,
 }
 
-/// What `--kernel` says for a series that the recipe does not have.
+/// The value of `--kernel` for the archive's newest series, which the recipe may not have.
 const NEWEST: &str = "newest";
 
 impl Project {
-    /// The checkout around the working directory, or else the one that this program was built in. The
-    /// cache is `.cache` in it, or `XFD_CACHE`. `kernel` is one of the recipe's, or `newest`, or none for the default.
+    /// Finds the checkout around the working directory, or else the one in which this program was built. The cache is
+    /// its `.cache`, or `XFD_CACHE`. `kernel` is the name of one in the recipe, or `newest`, or `None` for the default.
     ///
     /// # Errors
     ///
@@ -42,13 +42,13 @@ impl Project {
         let above = here.ancestors().find(|dir| is_project(dir)).map(Path::to_path_buf);
         let dir = above
             .or(built.filter(|dir| is_project(dir)))
-            .context("no machine/recipe.toml here or above; go to the checkout")?;
+            .context("no machine/recipe.toml here or above: run this inside the checkout")?;
         let cache = std::env::var_os("XFD_CACHE").filter(|v| !v.is_empty());
         let cache = cache.map_or_else(|| dir.join(".cache"), PathBuf::from);
-        // Cargo joins its folders with colons, and rustc's linker treats a percent sign specially.
+        // Cargo puts its folders into lists separated by colons, and rustc's linker interprets a percent sign.
         if let Some(odd) = [":", "%", "\n"].iter().find(|odd| cache.to_string_lossy().contains(**odd)) {
             bail!(
-                "Rust cannot build in a folder with {odd:?} in its path, as {}: set XFD_CACHE to another one",
+                "Rust cannot build in a folder with {odd:?} in its path, such as {}: set XFD_CACHE to another one",
                 cache.display()
             );
         }
@@ -61,12 +61,12 @@ impl Project {
         Ok(Project { dir, cache, recipe, asked: kernel.map(str::to_owned) })
     }
 
-    /// The root that builds the machine.
+    /// The root that builds the emulator, the programs and the boot image.
     pub fn toolroot(&self) -> Result<Toolroot> {
         Toolroot::prepare(&self.cache, &self.recipe.toolroots[0])
     }
 
-    /// The kernel that was asked for, or else the first of the recipe's that the archive has.
+    /// The kernel named by `--kernel`, or else the first of the recipe that the archive has.
     pub fn kernel(&self) -> Result<Kernel> {
         match self.asked.as_deref() {
             None => self.first_of(self.recipe.kernel.iter()),
@@ -78,13 +78,13 @@ impl Project {
         }
     }
 
-    /// The first kernel of the recipe's that is of another series than `kernel`, and that the archive has.
+    /// The first kernel of the recipe that is of another series than `kernel`, and that the archive has.
     pub fn kernel_of_other_series(&self, kernel: &Kernel) -> Result<Kernel> {
         let of = |other: &recipe::Kernel| kernel::series(kernel.release()) == other.series;
         self.first_of(self.recipe.kernel.iter().filter(|other| !other.series.is_empty() && !of(other)))
     }
 
-    /// All of the recipe's that the archive has; says which it has not.
+    /// All kernels of the recipe that the archive has; prints which ones it does not have.
     pub fn kernels(&self) -> Result<Vec<Kernel>> {
         let mut found = Vec::new();
         for kernel in &self.recipe.kernel {
@@ -98,12 +98,12 @@ impl Project {
         Ok(found)
     }
 
-    /// Whether a kernel was asked for by name.
+    /// Whether a kernel was named by `--kernel`.
     pub fn is_asked(&self) -> bool {
         self.asked.is_some()
     }
 
-    /// What names of logs and images end in with a kernel that is not the recipe's first.
+    /// The suffix for names of logs and images; empty for the recipe's first kernel.
     pub fn suffix(&self, kernel: &Kernel) -> String {
         match kernel.name() == self.recipe.kernel[0].name {
             true => String::new(),
@@ -111,19 +111,19 @@ impl Project {
         }
     }
 
-    /// Fails if a kernel was asked for: `command` has no use for one.
+    /// Fails if a kernel was named by `--kernel`, which `command` cannot use.
     ///
     /// # Errors
     ///
-    /// So it was.
+    /// A kernel was named.
     pub fn refuse_kernel(&self, command: &str) -> Result<()> {
         match &self.asked {
             None => Ok(()),
-            Some(name) => bail!("{command} takes no --kernel and no XFD_KERNEL ({name})"),
+            Some(name) => bail!("{command} takes neither --kernel nor XFD_KERNEL ({name})"),
         }
     }
 
-    /// The first that the archive has; says which it has not.
+    /// The first of these that the archive has; prints which ones it does not have.
     fn first_of<'a>(&self, kernels: impl Iterator<Item = &'a recipe::Kernel>) -> Result<Kernel> {
         let mut missing = None;
         for kernel in kernels {
@@ -135,21 +135,24 @@ impl Project {
                 found => return found,
             }
         }
-        Err(missing.unwrap_or_else(|| NotInArchive("machine/recipe.toml names no such kernel".into()).into()))
+        Err(missing.unwrap_or_else(|| NotInArchive("machine/recipe.toml has no such kernel".into()).into()))
     }
 
-    /// A kernel of the recipe's.
+    /// Prepares a kernel of the recipe.
     pub fn prepare_kernel(&self, kernel: &recipe::Kernel) -> Result<Kernel> {
         let root = Toolroot::prepare(&self.cache, self.recipe.toolroot(&kernel.toolroot)?)?;
         let kernel = Kernel::prepare(&self.cache, root, kernel, &self.recipe.kernels)?;
         let unread = self.relied_on(&kernel)?;
         if let Some(remark) = unread.remarks.last() {
-            note(&format!("kernel {}: not all that the module stands on was read: {remark}", kernel.name()));
+            note(&format!(
+                "kernel {}: the module relies on functions that nobody has reviewed: {remark}",
+                kernel.name()
+            ));
         }
         Ok(kernel)
     }
 
-    /// Whether the kernel's functions that the module stands on were read.
+    /// Checks whether the functions of this kernel that the module relies on were reviewed.
     pub fn relied_on(&self, kernel: &Kernel) -> Result<Count> {
         relied_on::check(&self.cache, &self.dir, kernel)
     }
@@ -169,7 +172,7 @@ impl Project {
         Emulator::with_debugger(&self.cache, root, &self.recipe.emulator, &self.bochs())
     }
 
-    /// How the module is built.
+    /// The builder of the module for `kernel`.
     pub fn module<'a>(&'a self, kernel: &'a Kernel) -> module::Builder<'a> {
         module::Builder { cache: &self.cache, kernel, project: &self.dir }
     }

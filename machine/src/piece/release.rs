@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The module for one release of Debian's kernels, as a host loads it: without debug information, and signed if there
-//! is a key.
+//! Builds the module for one release of Debian's kernels, as a host loads it: without debug information, and signed if
+//! there is a key.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -17,16 +17,16 @@ use crate::workshop::recipe;
 
 /// Where the built module appears in the root.
 const BUILT: &str = "/xfd/built";
-/// The kernel's own program that signs modules, in a prepared tree.
+/// The kernel's program that signs modules, in a prepared tree.
 const SIGN_FILE: &str = "scripts/sign-file";
 
-/// What signs the module: XFD_SIGN_KEY and XFD_SIGN_CERT.
+/// The key and certificate that sign the module: XFD_SIGN_KEY and XFD_SIGN_CERT.
 pub struct Signer {
     key: OsString,
     certificate: OsString,
 }
 
-/// Builds and signs the module for `kernel`: where it is, below `place`, whatever is built next.
+/// Builds and signs the module for `kernel`, and returns its path below `place`, which later builds do not overwrite.
 pub fn build(project: &Project, kernel: &kernel::Kernel, place: &str, signer: Option<&Signer>) -> Result<PathBuf> {
     let built = project.module(kernel).module_alone()?;
     let name = format!("{place}/{}", kernel.release());
@@ -40,15 +40,15 @@ pub fn build(project: &Project, kernel: &kernel::Kernel, place: &str, signer: Op
     if let Some(signer) = signer {
         sign(&kernel.tree(), signer, &new)?;
     }
-    // Whole and signed, or what was there before.
+    // The file is always complete and signed: this one, or the one before.
     std::fs::rename(&new, &ko).with_context(|| format!("cannot write {}", ko.display()))?;
     Ok(ko)
 }
 
-/// The kernel of that release, from whichever root's archive has it.
+/// Prepares the kernel with this release, from whichever root's archive has it.
 pub fn prepare(project: &Project, release: &str) -> Result<kernel::Kernel> {
     let mut archives = Vec::new();
-    // A root that is not needed is not made.
+    // Prepare only the roots that are needed.
     for root in project.recipe.toolroots.iter().filter(|root| release.contains(&root.releases)) {
         let kernel = recipe::Kernel {
             name: "host".to_owned(),
@@ -67,29 +67,29 @@ pub fn prepare(project: &Project, release: &str) -> Result<kernel::Kernel> {
     if archives.is_empty() {
         let known: Vec<_> = project.recipe.toolroots.iter().map(|root| root.releases.as_str()).collect();
         bail!(
-            "{release} is none of Debian's kernels that are known ({}): give its tree, with Rust metadata, to make KDIR=",
+            "{release} is not a known Debian kernel ({}): pass its tree, which needs Rust metadata, with make KDIR=",
             known.join(", ")
         );
     }
     bail!(
-        "no archive ({}) has linux-headers-{release}, or no longer: snapshot.debian.org keeps all that were, and XFD_MIRROR \
-         takes it; a kernel of another distribution whose tree has Rust metadata is built for with make KDIR=",
+        "no archive ({}) has linux-headers-{release}: if it is an old one, XFD_MIRROR can name snapshot.debian.org, \
+         which keeps all packages; for another distribution's kernel, give its tree with Rust metadata to make KDIR=",
         archives.join(", ")
     )
 }
 
-/// What the environment says.
+/// The key and certificate that the environment names, if any.
 ///
 /// # Errors
 ///
-/// It says one of the two, or there is no such file.
+/// Only one of the two is set, or a file does not exist.
 pub fn signer() -> Result<Option<Signer>> {
     match (std::env::var_os("XFD_SIGN_KEY"), std::env::var_os("XFD_SIGN_CERT")) {
         (None, None) => Ok(None),
         (Some(key), Some(certificate)) => {
             for file in [&key, &certificate] {
                 let there = Path::new(file).is_file();
-                anyhow::ensure!(there, "XFD_SIGN_KEY, XFD_SIGN_CERT: there is no {}", Path::new(file).display());
+                anyhow::ensure!(there, "XFD_SIGN_KEY, XFD_SIGN_CERT: there is no file {}", Path::new(file).display());
             }
             Ok(Some(Signer { key, certificate }))
         }
@@ -97,11 +97,11 @@ pub fn signer() -> Result<Option<Signer>> {
     }
 }
 
-/// Signs with the kernel's own program.
+/// Signs the module with the kernel's own program.
 fn sign(tree: &Path, signer: &Signer, ko: &Path) -> Result<()> {
     let program: PathBuf = tree.join(SIGN_FILE);
     if !program.is_file() {
-        bail!("this kernel's tree makes no {SIGN_FILE}: it does not know signed modules");
+        bail!("this kernel's tree does not build {SIGN_FILE}: it does not support signed modules");
     }
     let mut command = Command::new(&program);
     command.arg("sha256").args([&signer.key, &signer.certificate]).arg(ko);
@@ -111,7 +111,7 @@ fn sign(tree: &Path, signer: &Signer, ko: &Path) -> Result<()> {
         let said: Vec<_> = said.lines().filter(|line| !line.starts_with("At main.c")).collect();
         bail!(
             "the module cannot be signed: {} (a key with a passphrase: KBUILD_SIGN_PIN)",
-            said.first().unwrap_or(&"sign-file says nothing")
+            said.first().unwrap_or(&"sign-file printed nothing")
         );
     }
     Ok(())

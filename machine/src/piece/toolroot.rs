@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The toolchain root: the Debian system in which kernel metadata, module, emulator and boot image are
-//! built, whatever the host is.
+//! Prepares the toolchain root: the Debian system in which kernel metadata, module, emulator and boot image are built,
+//! whatever the host is.
 
 use std::fs;
 use std::path::Path;
@@ -17,19 +17,18 @@ use crate::workshop::progress::Step;
 use crate::workshop::recipe;
 
 const STEP: &str = include_str!("../../steps/toolroot.sh");
-/// Before it, with the piece being made: the step sees the piece at a path that every program can handle. What is
-/// made does not
-/// depend on that, so it is not in the key.
+/// A prefix of the step. It mounts the component being built at a path that every program can handle. The result does
+/// not depend on this, so it is not part of the key.
 const PLACE: &str =
     "set -e; dir=$1; shift; mount -t tmpfs xfd /mnt; mkdir /mnt/piece; mount --bind \"$dir\" /mnt/piece\n";
 const PLACED: &str = "/mnt/piece";
 const WITH_COMPILERS: &str = "Debian with compilers (about 2 GB)";
-/// While they are made, packages beside what they unpack to.
+/// The space that a root with compilers, or a small one, needs while it is built, with its packages, in bytes.
 const COMPILERS_SIZE: u64 = 2_400_000_000;
 const SMALL_SIZE: u64 = 300_000_000;
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
-/// The root, ready for use.
+/// A root, ready for use.
 pub struct Toolroot {
     name: String,
     piece: Piece,
@@ -38,7 +37,7 @@ pub struct Toolroot {
 }
 
 impl Toolroot {
-    /// Makes the root if it is not there.
+    /// Prepares the root, unless it is up to date.
     ///
     /// # Errors
     ///
@@ -47,14 +46,14 @@ impl Toolroot {
         Toolroot::called(&recipe.name, WITH_COMPILERS, cache, recipe)
     }
 
-    /// The same with more packages, as a piece of its own: for what is not always needed.
+    /// The same with more packages, as a separate component: for what is not always needed.
     pub fn with(more: &[String], cache: &Cache, recipe: &recipe::Toolroot) -> Result<Toolroot> {
         let mut recipe = recipe.clone();
         recipe.packages.extend_from_slice(more);
         Toolroot::called(&format!("{}-debug", recipe.name), WITH_COMPILERS, cache, &recipe)
     }
 
-    /// Another root of that suite, with these packages alone.
+    /// Another root of the same suite, with only these packages.
     pub fn small(name: &str, packages: &[String], cache: &Cache, recipe: &recipe::Toolroot) -> Result<Toolroot> {
         let recipe = recipe::Toolroot { packages: packages.to_vec(), extra_suites: Vec::new(), ..recipe.clone() };
         Toolroot::called(name, &format!("Debian with {}", packages.join(", ")), cache, &recipe)
@@ -67,7 +66,7 @@ impl Toolroot {
             .add("suite", &recipe.suite)
             .add("extra", recipe.extra_suites.join(" "))
             .add("packages", recipe.packages.join(" "));
-        // Another archive, of a day in the past perhaps, is another root.
+        // Another archive, perhaps a snapshot of the past, makes another root.
         if let Some(mirror) = mirror::asked() {
             key = key.add("mirror", mirror);
         }
@@ -82,27 +81,27 @@ impl Toolroot {
         &self.name
     }
 
-    /// The content key of the root's inputs.
+    /// The content key of what the root was built from.
     pub fn key(&self) -> &str {
         &self.key
     }
 
-    /// Fails if files that only compilers read are not as they were made.
+    /// Fails if files that only compilers read are not as they were built.
     pub fn whole(&self) -> Result<()> {
         self.piece.whole()
     }
 
-    /// A command to be run inside.
+    /// The start of a command that runs inside the root.
     pub fn inside(&self) -> Inside {
         Inside::new(&self.piece.path().join("root"))
     }
 
-    /// A file of the root, seen from the host.
+    /// The path of a file of the root on the host.
     pub fn file(&self, inside: &str) -> std::path::PathBuf {
         self.piece.path().join("root").join(inside.trim_start_matches('/'))
     }
 
-    /// Brings the root's package lists up to date, once per run.
+    /// Updates the root's package lists, once per run.
     pub fn update_apt(&self, cache: &Cache, log: &Log) -> Result<()> {
         let mut updated = self.apt_updated.lock().unwrap_or_else(|e| e.into_inner());
         if !*updated {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The folder for everything that is generated.
+//! The cache: the folder for everything that is generated.
 //!
-//! A piece is made in a temporary folder and renamed when it is complete, so a piece with its final name is
-//! usable. Each piece has a lock: exclusive while it is made or removed, shared while it is in use. Before its first
-//! use in a run, a piece is compared with its manifest, and made again if it is damaged. The cache itself also has a
-//! lock: each run holds it shared, and `clean` holds it exclusively.
+//! A component (`Piece`) is built in a temporary folder and renamed when it is complete, so whatever has its final name
+//! is complete. Each component has a lock: exclusive while it is built or removed, shared while it is in use. Before
+//! its first use in a run a component is compared with its manifest; if it is damaged, it is built again. The cache has
+//! a lock, too: every run holds it shared, and a run that removes components holds it exclusively.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -24,27 +24,27 @@ use crate::workshop::progress::note;
 
 /// The lock of the cache as a whole.
 const IN_USE: &str = "in-use";
-/// Marks the folder as a cache: `tmp`, `log`, `lock` and `build` in it are ours.
+/// A file in the folder of locks. It marks the [`FOLDERS`] as the cache's, whatever else is beside them.
 const OURS: &str = "xfd-cache";
-/// Folders that are not pieces.
+/// Folders that are not components.
 const FOLDERS: [&str; 4] = ["lock", "log", "tmp", "build"];
 
-/// Where the pieces are.
+/// The cache.
 pub struct Cache {
     root: PathBuf,
     in_use: Flock<File>,
-    /// The pieces that this run has compared with their manifests.
+    /// The components that this run has compared with their manifests.
     compared: Mutex<BTreeSet<String>>,
 }
 
-/// A complete piece, which is not removed while this value lives.
+/// A complete component; it is not removed while this value lives.
 pub struct Piece {
     name: String,
     path: PathBuf,
     _in_use: Flock<File>,
 }
 
-/// A temporary folder.
+/// A temporary folder, removed when this value is dropped.
 pub struct Scratch {
     path: PathBuf,
     lock_path: PathBuf,
@@ -71,8 +71,8 @@ impl Piece {
         &self.path
     }
 
-    /// Checks the source and headers of the piece, for the steps that read them. If they have changed, this fails, and
-    /// the next run makes the piece again.
+    /// For the steps that read source code or headers of the component: fails if these are not as they were built. The
+    /// next run builds the component again.
     ///
     /// # Errors
     ///
@@ -85,25 +85,25 @@ impl Piece {
 /// A folder of the cache that can be removed.
 #[derive(Debug)]
 pub struct Stored {
-    /// The name of the piece, or `build/` and the name of the workspace, or `log`.
+    /// The component's name, or `build/` and the workspace's name, or `log`.
     pub name: String,
     pub path: PathBuf,
     pub made: SystemTime,
 }
 
 impl Cache {
-    /// Opens the cache and removes the unfinished pieces of interrupted runs.
+    /// Opens the cache, and removes what interrupted runs left unfinished.
     ///
     /// # Errors
     ///
-    /// The folder cannot be created or written, or it has a `tmp` or similar folder that is not ours.
+    /// The folder cannot be created or written, or it has a `tmp` or the like that is not a cache's.
     pub fn open(root: &Path) -> Result<Cache> {
         let ours = root.join("lock").join(OURS);
-        // Earlier versions made these three and no mark.
+        // Earlier versions created these three folders, but no mark.
         let is_ours = ours.exists() || ["lock", "log", "tmp"].iter().all(|part| root.join(part).is_dir());
         if let Some(part) = FOLDERS.iter().find(|part| !is_ours && root.join(part).exists()) {
             bail!(
-                "{} has a folder {part} already that is not of a cache: set XFD_CACHE to a new folder",
+                "{} already has a folder {part} that is not a cache's: set XFD_CACHE to a new folder",
                 root.display()
             );
         }
@@ -135,7 +135,7 @@ impl Cache {
         &self.root
     }
 
-    /// Fails if the disk does not have space for `what`, which takes about `size` bytes.
+    /// Fails if the disk does not have the space for `what`, which takes about `size` bytes.
     ///
     /// # Errors
     ///
@@ -144,7 +144,7 @@ impl Cache {
         let left = child::left(&self.root)?;
         if left < size {
             bail!(
-                "{what} takes about {}, and {} has {} left; {}",
+                "{what} takes about {}, but {} has only {} left; {}",
                 bytes(size),
                 self.root.display(),
                 bytes(left),
@@ -154,13 +154,13 @@ impl Cache {
         Ok(())
     }
 
-    /// The file for the full output of the commands of one step.
+    /// The path of the log `name`, for the full output of the commands of one step.
     pub fn log(&self, name: &str) -> PathBuf {
         self.root.join("log").join(format!("{name}.log"))
     }
 
-    /// A folder that is kept between runs, for incremental builds; created if needed. Its user must hold
-    /// [`Cache::exclusive`].
+    /// A folder that is kept between runs (for incremental builds), created if needed. Use it with [`Cache::exclusive`]
+    /// held.
     pub fn workspace(&self, name: &str) -> Result<PathBuf> {
         let dir = self.root.join("build").join(name);
         fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
@@ -172,7 +172,7 @@ impl Cache {
         lock(self.lock_file(name)?, FlockArg::LockExclusive, name)
     }
 
-    /// The first of `name`, `name-2`, `name-3`… that no other run uses; it is reserved while the lock lives.
+    /// The first of `name`, `name-2`, `name-3`… that no other run uses; it is reserved while the returned lock lives.
     pub fn free_name(&self, name: &str) -> Result<(String, Flock<File>)> {
         for number in 1.. {
             let candidate = if number == 1 { name.to_owned() } else { format!("{name}-{number}") };
@@ -185,7 +185,7 @@ impl Cache {
         bail!("no free name for {name}")
     }
 
-    /// The piece `name` with the content key `key`, if it exists and is undamaged.
+    /// The component `name` with content key `key`, if it is there and intact.
     pub fn find(&self, name: &str, key: &str) -> Result<Option<Piece>> {
         let (id, path) = (format!("{name}-{key}"), self.root.join(name).join(key));
         let in_use = lock(self.lock_file(&id)?, FlockArg::LockShared, name)?;
@@ -195,7 +195,7 @@ impl Cache {
         let known = || self.compared.lock().unwrap_or_else(|e| e.into_inner());
         if !known().contains(&id) {
             if let Some(damage) = manifest::damage(&path, Which::Usual, How::Quick)? {
-                note(&format!("{name}: {damage}: it is made again"));
+                note(&format!("{name}: damaged, building it again: {damage}"));
                 return Ok(None);
             }
             known().insert(id);
@@ -203,13 +203,12 @@ impl Cache {
         Ok(Some(Piece { name: name.to_owned(), path, _in_use: in_use }))
     }
 
-    /// The piece `name` with content key `key`; `make` fills the folder it is given if there is none yet, or one that
-    /// is
-    /// damaged. Other contents of the same name that nobody uses are removed then.
+    /// The component `name` with content key `key`. If it is missing or damaged, `make` fills the folder that it is
+    /// given, and other versions of the component that nobody uses are removed.
     ///
     /// # Errors
     ///
-    /// Those of `make`, after which the piece does not exist.
+    /// Those of `make`; the component does not exist then.
     pub fn piece(&self, name: &str, key: &str, make: impl FnOnce(&Path) -> Result<()>) -> Result<Piece> {
         if let Some(piece) = self.find(name, key)? {
             return Ok(piece);
@@ -227,7 +226,7 @@ impl Cache {
             if let Err(e) = make(&tmp).and_then(|()| manifest::write(&tmp)) {
                 remove_tree(&tmp)?;
                 return Err(match child::is_full(&e) {
-                    true => e.context(format!("{name} cannot be made in {}", self.root.display())),
+                    true => e.context(format!("cannot build {name} in {}", self.root.display())),
                     false => e,
                 });
             }
@@ -242,7 +241,7 @@ impl Cache {
         }
     }
 
-    /// Removes a folder of the cache atomically: if this is interrupted, no part of it has its name.
+    /// Removes a folder of the cache in such a way that nobody finds half of it, even if this is interrupted.
     pub fn remove(&self, path: &Path) -> Result<()> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let id = format!("removed-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
@@ -255,7 +254,7 @@ impl Cache {
         Ok(())
     }
 
-    /// Locks the cache exclusively while the value lives.
+    /// Takes the cache for this run alone, until the returned value is dropped.
     ///
     /// # Errors
     ///
@@ -264,15 +263,15 @@ impl Cache {
         match self.in_use.relock(FlockArg::LockExclusiveNonblock) {
             Ok(()) => Ok(Alone(self)),
             Err(nix::errno::Errno::EWOULDBLOCK) => {
-                // The attempt may have given the lock away.
+                // The attempt may have dropped the shared lock.
                 self.in_use.relock(FlockArg::LockShared).context("cannot lock in the cache")?;
-                bail!("another run uses {}: nothing is removed until it has ended", self.root.display())
+                bail!("another run uses {}: nothing can be removed until it has ended", self.root.display())
             }
             Err(e) => Err(e).context("cannot lock in the cache"),
         }
     }
 
-    /// The contents of the cache: pieces, workspaces and logs. Other files in its folder are left alone.
+    /// What the cache has: components, workspaces and logs. Anything else in its folder is not the cache's.
     pub fn stored(&self) -> Result<Vec<Stored>> {
         let mut found = Vec::new();
         for (name, path) in folders(&self.root)? {
@@ -297,7 +296,7 @@ impl Cache {
         Ok(found)
     }
 
-    /// A temporary folder, removed when the value is dropped.
+    /// A temporary folder, removed when the returned value is dropped.
     pub fn scratch(&self, name: &str) -> Result<Scratch> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let id = format!("{name}-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
@@ -329,7 +328,7 @@ impl Cache {
     }
 }
 
-/// The cache, locked exclusively.
+/// The cache, while no other run uses it.
 pub struct Alone<'a>(&'a Cache);
 
 impl Alone<'_> {
@@ -343,7 +342,7 @@ impl Alone<'_> {
             name => {
                 let key = stored.path.file_name().unwrap_or_default().to_string_lossy();
                 let _ = fs::remove_file(self.0.root.join("lock").join(format!("{name}-{key}")));
-                // Not if something else is in it.
+                // This fails if something else is in the folder, which then stays.
                 let _ = stored.path.parent().map(fs::remove_dir);
             }
         }
@@ -357,7 +356,7 @@ impl Drop for Alone<'_> {
     }
 }
 
-/// The folders in `dir`, no links, sorted.
+/// The folders in `dir`, without symbolic links, sorted.
 fn folders(dir: &Path) -> Result<Vec<(String, PathBuf)>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir).with_context(|| format!("cannot list {}", dir.display()))? {
@@ -387,7 +386,7 @@ fn lock(file: File, how: FlockArg, name: &str) -> Result<Flock<File>> {
     match Flock::lock(file, now) {
         Ok(lock) => Ok(lock),
         Err((file, nix::errno::Errno::EWOULDBLOCK)) => {
-            note(&format!("{name}: waiting for another run that works on it"));
+            note(&format!("{name}: waiting for another run that is working on it"));
             Flock::lock(file, how).map_err(|(_, e)| e).context("cannot wait for a lock in the cache")
         }
         Err((_, e)) => Err(e).context("cannot lock in the cache"),
@@ -409,7 +408,7 @@ mod tests {
     }
 
     #[test]
-    fn a_piece_is_made_once() {
+    fn a_piece_is_built_once() {
         let (_dir, cache) = cache();
         let first = cache.piece("p", "k", fill("one")).unwrap();
         let again = cache.piece("p", "k", |_| panic!("made twice")).unwrap();
@@ -430,7 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_interrupted_run_left_is_not_taken() {
+    fn leftovers_of_an_interrupted_run_are_not_used() {
         let (dir, cache) = cache();
         let half = cache.root().join("tmp/p-k");
         fs::create_dir_all(&half).unwrap();
@@ -445,7 +444,7 @@ mod tests {
     }
 
     #[test]
-    fn the_half_made_piece_of_a_running_one_stays() {
+    fn the_unfinished_piece_of_another_run_stays() {
         let (dir, cache) = cache();
         let _at_work = cache.exclusive("p-k").unwrap();
         let half = cache.root().join("tmp/p-k");
@@ -455,7 +454,7 @@ mod tests {
     }
 
     #[test]
-    fn old_contents_go_unless_they_are_in_use() {
+    fn old_versions_are_removed_unless_in_use() {
         let (_dir, cache) = cache();
         let old = cache.piece("p", "old", fill("1")).unwrap();
         drop(cache.piece("p", "new", fill("2")).unwrap());
@@ -468,7 +467,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_free_again_when_its_lock_goes() {
+    fn a_name_is_free_again_when_its_lock_is_dropped() {
         let (_dir, cache) = cache();
         let (first, lock) = cache.free_name("run").unwrap();
         let (second, _other) = cache.free_name("run").unwrap();
@@ -478,11 +477,11 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_piece_is_made_again() {
+    fn a_damaged_piece_is_built_again() {
         let (dir, cache) = cache();
         let path = cache.piece("p", "k", fill("whole")).unwrap().path().join("file");
         fs::write(&path, "wh").unwrap();
-        // Once in a run it is compared.
+        // A run compares a component only once.
         let cache = Cache::open(dir.path()).unwrap();
         assert!(cache.find("p", "k").unwrap().is_none());
         let again = cache.piece("p", "k", fill("whole")).unwrap();
@@ -491,7 +490,7 @@ mod tests {
     }
 
     #[test]
-    fn damage_that_a_step_finds_ends_it_and_the_piece() {
+    fn damage_found_by_a_step_fails_it_and_rebuilds_the_piece() {
         let (dir, cache) = cache();
         let make = |dir: &Path| {
             fs::create_dir(dir.join("tree"))?;
@@ -508,7 +507,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_caches_own_is_stored_and_removed() {
+    fn only_what_the_cache_made_is_listed_and_removed() {
         let (dir, cache) = cache();
         let path = dir.path().canonicalize().unwrap();
         drop(cache.piece("kernel-x", "0123456789abcdef", fill("1")).unwrap());
@@ -533,7 +532,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_removed_beside_another_run() {
+    fn nothing_is_removed_while_another_run_uses_the_cache() {
         let (dir, cache) = cache();
         let other = Cache::open(dir.path()).unwrap();
         assert!(cache.alone().err().unwrap().to_string().contains("another run uses"));
@@ -546,7 +545,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_refused_before_it_is_made() {
+    fn what_does_not_fit_is_refused_in_advance() {
         let (_dir, cache) = cache();
         cache.room("something small", 1).unwrap();
         let error = cache.room("the universe", u64::MAX).unwrap_err().to_string();
@@ -554,12 +553,12 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_of_somebody_elses_is_no_cache() {
+    fn a_foreign_folder_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("tmp")).unwrap();
         fs::write(dir.path().join("tmp/letter"), "dear").unwrap();
         let error = Cache::open(dir.path()).err().unwrap().to_string();
-        assert!(error.contains("has a folder tmp already") && error.contains("XFD_CACHE"), "{error}");
+        assert!(error.contains("already has a folder tmp") && error.contains("XFD_CACHE"), "{error}");
         assert!(dir.path().join("tmp/letter").exists() && !dir.path().join("lock").exists());
         fs::remove_dir_all(dir.path().join("tmp")).unwrap();
         fs::write(dir.path().join("letter"), "dear").unwrap();
@@ -569,7 +568,7 @@ mod tests {
     }
 
     #[test]
-    fn two_at_once_make_it_once() {
+    fn two_threads_build_a_piece_once() {
         let (_dir, cache) = cache();
         let made = std::sync::atomic::AtomicUsize::new(0);
         std::thread::scope(|s| {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Sub-commands: none outlives the runner, and their whole output is kept in a log.
+//! Runs child processes: none outlives the runner, and their complete output is kept in a log.
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
@@ -12,11 +12,11 @@ use anyhow::{anyhow, bail, Context, Result};
 use nix::errno::Errno;
 use nix::sys::statvfs::statvfs;
 
-/// Starts `command` so that the kernel kills it when the thread that called this ends.
+/// Starts `command`. The kernel kills it when the calling thread ends.
 pub fn spawn(command: &mut Command) -> Result<Child> {
     let parent = nix::unistd::getpid();
-    // SAFETY: between fork and exec the closure only makes the system calls prctl and getppid, which are
-    // async-signal-safe; it allocates nothing and takes no lock.
+    // SAFETY: Between fork and exec the closure only makes the system calls prctl and getppid, which are
+    // async-signal-safe. It allocates nothing and takes no lock.
     unsafe {
         command.pre_exec(move || {
             nix::libc::prctl(nix::libc::PR_SET_PDEATHSIG, nix::libc::SIGKILL);
@@ -34,7 +34,7 @@ pub fn spawn(command: &mut Command) -> Result<Child> {
     }
 }
 
-/// Fails because a host program is missing, and names the Debian package that has it.
+/// Fails with the Debian package that has the missing host program.
 fn missing<T>(program: &str) -> Result<T> {
     let package = match program {
         "unshare" => "util-linux",
@@ -43,10 +43,10 @@ fn missing<T>(program: &str) -> Result<T> {
         "cargo" | "rustc" => "cargo (Rust 1.85 or later; elsewhere: rustup)",
         other => other,
     };
-    bail!("the program {program} is missing; install it: apt-get install {package}")
+    bail!("the program {program} is missing; install it with apt-get install {package}")
 }
 
-/// Whether a host program is in the path.
+/// Whether a host program is in PATH.
 pub fn has(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let is_executable =
@@ -54,7 +54,7 @@ pub fn has(program: &str) -> bool {
     std::env::split_paths(&path).any(|dir| is_executable(&dir.join(program)))
 }
 
-/// Fails with the package to install if a host program is not in the path.
+/// Fails with the package to install if a host program is not in PATH.
 pub fn require(program: &str) -> Result<()> {
     if has(program) {
         return Ok(());
@@ -64,9 +64,9 @@ pub fn require(program: &str) -> Result<()> {
 
 /// What to do on a full disk.
 pub const NO_SPACE: &str =
-    "free some (machine clean --list says what can go), or set XFD_CACHE to a folder elsewhere";
+    "free some (machine clean --list shows what can be removed), or set XFD_CACHE to a folder elsewhere";
 
-/// Whether an error is that of a full disk.
+/// Whether an error means that the disk is full.
 pub fn is_full(error: &anyhow::Error) -> bool {
     let full = [ErrorKind::StorageFull, ErrorKind::QuotaExceeded];
     error.chain().any(|cause| {
@@ -75,15 +75,15 @@ pub fn is_full(error: &anyhow::Error) -> bool {
     })
 }
 
-/// The bytes that the disk of a folder has left for this user.
+/// How many bytes this user can still write to the disk of a folder.
 pub fn left(folder: &Path) -> Result<u64> {
-    let disk = statvfs(folder).with_context(|| format!("cannot ask for the disk of {}", folder.display()))?;
-    // Some file systems do not count files.
+    let disk = statvfs(folder).with_context(|| format!("cannot get the free space of {}", folder.display()))?;
+    // Some file systems do not count files, and say 0 for both.
     let no_file = disk.files() > 0 && disk.files_available() == 0;
     Ok(if no_file { 0 } else { disk.blocks_available() * disk.fragment_size() })
 }
 
-/// The log of one step: every command's line and output.
+/// The log of one step, with the output of each command.
 pub struct Log {
     path: PathBuf,
 }
@@ -95,7 +95,7 @@ impl Log {
         Ok(Log { path })
     }
 
-    /// Where it is.
+    /// The log's path.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -104,8 +104,8 @@ impl Log {
     ///
     /// # Errors
     ///
-    /// It cannot be started, or its status is not 0: then one line with `what`, the likely reason and
-    /// the log's path.
+    /// It cannot be started, or its status is not 0. In that case the error is one line with `what`, the likely reason
+    /// and the log's path.
     pub fn run(&self, what: &str, command: &mut Command) -> Result<()> {
         let log = self.append()?;
         let start = log.metadata()?.len();
@@ -139,7 +139,7 @@ impl Log {
         if let Ok(mut file) = File::open(&self.path) {
             let _ = file.seek(SeekFrom::Start(start)).and_then(|_| file.read_to_end(&mut text));
         }
-        // The log itself may not have had the room for the message.
+        // There may not have been space for the message in the log itself.
         let full = left(&self.path).is_ok_and(|left| left < ALMOST_FULL);
         let reason = match full {
             true => Some(no_space()),
@@ -150,14 +150,14 @@ impl Log {
     }
 }
 
-/// A disk with less space than this is full: a write of a whole block fails before the last byte is used.
+/// A disk with less space than this is full: a program that writes in blocks fails before nothing is left.
 const ALMOST_FULL: u64 = 256 << 10;
 
 fn no_space() -> String {
     format!("no space left on the device; {NO_SPACE}")
 }
 
-/// The likely reason for a failure, from the output of the failed command.
+/// The likely reason for a failure, from what the failed command printed.
 pub fn reason(text: &str) -> Option<String> {
     let network = [
         "Could not resolve",
@@ -178,17 +178,20 @@ pub fn reason(text: &str) -> Option<String> {
     }
     if last(&["linker `cc` not found", "failed to find tool \"cc\""]).is_some() {
         return Some(
-            "there is no C compiler, which Rust needs to link; install one: apt-get install gcc libc6-dev".into(),
+            "there is no C compiler, which Rust needs for linking; install one with apt-get install gcc libc6-dev"
+                .into(),
         );
     }
     if let Some(line) =
         last(&["cannot find -l", "unable to find library -l", "cannot find crt1.o", "cannot open crt1.o"])
     {
-        return Some(format!("the host has no static C library ({line}); install it: apt-get install libc6-dev"));
+        return Some(format!(
+            "this host has no static C library ({line}); install it with apt-get install libc6-dev"
+        ));
     }
     if let Some(line) = last(&[": command not found"]) {
         return Some(format!(
-            "{line}: the toolchain root is not whole; machine clean toolchain, and it is made again"
+            "{line}: the toolchain root is incomplete; remove it with machine clean toolchain, and it is built again"
         ));
     }
     if let Some(line) = last(&network) {
@@ -196,7 +199,9 @@ pub fn reason(text: &str) -> Option<String> {
     }
     if let Some(line) = last(&["is expired (invalid since"]) {
         let line = line.trim_start_matches("E: ");
-        return Some(format!("{line} Set XFD_EXPIRED=1 if that is a snapshot, or a mirror that stands still"));
+        return Some(format!(
+            "{line} Set XFD_EXPIRED=1 if this is a snapshot, or a mirror that is no longer updated"
+        ));
     }
     last(&["rror:", "rror ", "E: ", "FAILED", "atal"])
 }
@@ -230,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn network_and_space_are_recognised() {
+    fn missing_network_and_space_are_recognised() {
         let network = reason("Err:1 Temporary failure resolving 'x'\nE: Some index files failed").unwrap();
         assert!(network.starts_with("the Debian archive cannot be reached"), "{network}");
         let space = reason("tar: x: Cannot write: No space left on device\nError 2").unwrap();
@@ -247,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_host_lacks_is_said_with_its_package() {
+    fn missing_packages_are_named() {
         let cc = reason("error: linker `cc` not found\n  = note: No such file\nerror: could not compile").unwrap();
         assert!(cc.contains("apt-get install gcc libc6-dev"), "{cc}");
         let libc = reason("  /usr/bin/ld: cannot find -lc: No such file\nerror: linking failed").unwrap();
@@ -263,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_is_known_by_its_error() {
+    fn a_full_disk_is_recognised_by_its_error() {
         let full = anyhow::Error::new(std::io::Error::from_raw_os_error(28)).context("cannot write x");
         assert!(is_full(&full) && is_full(&anyhow::Error::new(Errno::EDQUOT)));
         assert!(!is_full(&anyhow!("cannot write x")) && !is_full(&anyhow::Error::new(Errno::EIO)));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-//! How many passed, failed and were skipped, and why.
+//! Counts how many tests passed, failed and were skipped, and keeps the reasons.
 
-/// The result of a test program.
+/// The results of tests.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Count {
     pub passed: usize,
@@ -9,19 +9,19 @@ pub struct Count {
     pub skipped: usize,
     /// One line for each failure and each skip.
     pub remarks: Vec<String>,
-    /// Its tests, without passes that have no name.
+    /// The tests, except passes without a name.
     pub cases: Vec<Case>,
 }
 
 /// One test.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Case {
-    /// The name of a pass, or the remark of another result, which begins with the name.
+    /// The name of a test that passed; otherwise the remark, which begins with the name.
     pub name: String,
     pub outcome: Outcome,
 }
 
-/// How it ended.
+/// How a test ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     Passed,
@@ -39,24 +39,24 @@ impl Count {
         self.cases.extend(other.cases);
     }
 
-    /// One pass.
+    /// Counts a pass without a name.
     pub fn pass(&mut self) {
         self.passed += 1;
     }
 
-    /// One pass of this name.
+    /// Counts a pass of the test `name`.
     pub fn pass_of(&mut self, name: impl Into<String>) {
         self.pass();
         self.cases.push(Case { name: name.into(), outcome: Outcome::Passed });
     }
 
-    /// One failure, and why.
+    /// Counts a failure, with the reason.
     pub fn fail(&mut self, why: impl Into<String>) {
         self.failed += 1;
         self.remark(why.into(), Outcome::Failed);
     }
 
-    /// One skip, and why.
+    /// Counts a skip, with the reason.
     pub fn skip(&mut self, why: impl Into<String>) {
         self.skipped += 1;
         self.remark(why.into(), Outcome::Skipped);
@@ -67,7 +67,7 @@ impl Count {
         self.remarks.push(why);
     }
 
-    /// How many tests it counts.
+    /// How many tests there are.
     pub fn total(&self) -> usize {
         self.passed + self.failed + self.skipped
     }

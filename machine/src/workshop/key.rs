@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Content keys: the name of a cached piece is the hash of everything it is made from.
+//! Content keys: a cached component is stored under the hash of everything that it is built from.
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -9,7 +9,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
-/// Collects the inputs of a piece.
+/// Collects the inputs of a component.
 #[derive(Default)]
 pub struct Key(Sha256);
 
@@ -36,7 +36,7 @@ impl Key {
         Ok(self)
     }
 
-    /// Adds all files below a folder, with their paths. A missing folder counts as empty.
+    /// Adds all files below a folder, with their paths; a missing folder counts as empty.
     pub fn tree(mut self, label: &str, dir: &Path) -> Result<Key> {
         self.field(label.as_bytes());
         for file in files_below(dir)? {
@@ -51,14 +51,14 @@ impl Key {
         self.0.finalize().iter().take(8).map(|b| format!("{b:02x}")).collect()
     }
 
-    /// The length comes before the content, so that two adjacent inputs never hash like two others.
+    /// Adds a field. Its length comes first, so that different fields cannot result in the same bytes.
     fn field(&mut self, bytes: &[u8]) {
         self.0.update((bytes.len() as u64).to_le_bytes());
         self.0.update(bytes);
     }
 }
 
-/// All regular files below `dir` in byte order, without cargo's `target` folders.
+/// All regular files below `dir`, in byte order, without cargo's `target` folders.
 pub fn files_below(dir: &Path) -> Result<Vec<std::path::PathBuf>> {
     let mut found = Vec::new();
     let mut todo = vec![dir.to_path_buf()];
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn boundaries_and_labels_count() {
+    fn boundaries_and_labels_change_the_key() {
         let a = Key::new().add("x", "ab").add("y", "c").finish();
         let b = Key::new().add("x", "a").add("y", "bc").finish();
         let c = Key::new().add("z", "ab").add("y", "c").finish();
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tree_is_its_names_modes_and_contents() {
+    fn the_key_of_a_tree_depends_on_names_modes_and_contents() {
         let dir = tempfile::tempdir().unwrap();
         let key = || Key::new().tree("t", dir.path()).unwrap().finish();
         let empty = key();
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_folder_is_empty_and_a_missing_file_an_error() {
+    fn a_missing_folder_is_empty_but_a_missing_file_is_an_error() {
         let dir = tempfile::tempdir().unwrap();
         let none = dir.path().join("none");
         assert!(Key::new().tree("t", &none).is_ok());

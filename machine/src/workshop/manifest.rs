@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A list of the files of a piece as they were when it was made, so that missing or truncated files are noticed
-//! before use.
+//! Manifests: the files of a component as they were built, so that missing and truncated files are noticed before use.
 //!
-//! On use, size, type, execute permission and modification time are compared, and the content only where the time
-//! differs. A toolchain root has fifty thousand files. Those that only few steps read are in a separate list, which
-//! these steps check.
+//! Before use, size, kind, execute permission and modification time are compared, and the content only if the time
+//! differs. A toolchain root has fifty thousand files. Those that only a few steps read are in a list of their own,
+//! which these steps compare.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -18,41 +17,42 @@ use std::path::{Path, PathBuf};
 use anyhow::{bail, Context, Result};
 use sha2::{Digest, Sha256};
 
-/// In the piece. Each ends with [`END`] and a zero byte.
+/// The manifest's files in the component. Each ends with [`END`] and a zero byte.
 const LISTS: [&str; 2] = [".manifest", ".manifest.late"];
-/// A file in a piece that must not be used again; it says what is wrong.
+/// A file in a component that must not be used again: it says what is wrong.
 const DAMAGED: &str = ".damaged";
-/// The files below these are in the second list: source code, and files that only compilers read.
+/// The folders of the second list: source code, and what only compilers read.
 const LATE: [&str; 4] = ["root/usr/src/", "root/usr/share/", "root/usr/include/", "tree/"];
-/// Files below these change in use: apt's lists, and mount points.
+/// Folders whose contents change during use: apt's lists, and mount points.
 const CHANGING: [&str; 8] =
     ["root/var/", "root/tmp/", "root/run/", "root/dev/", "root/proc/", "root/sys/", "root/xfd/", "root/root/"];
 const CHANGING_FILES: [&str; 2] = ["root/etc/resolv.conf", "root/etc/hosts"];
 const END: &[u8] = b"end";
-/// A piece without a manifest, made by an earlier version, gets one; content is read up to this size.
+/// A component without a manifest, built by an earlier version, gets one. Its content is hashed up to this size in
+/// bytes.
 const ADOPT_CONTENT: u64 = 64 << 20;
-/// In place of a hash: the content was not read, or cannot be.
+/// In place of a hash: the content was not read, or cannot be read.
 const UNREAD: &str = "-";
 
-/// Which files.
+/// Which files to compare.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Which {
-    /// Those that any use of the piece may read.
+    /// Those that any use of the component may read.
     Usual,
     /// Those that only a few steps read.
     Late,
 }
 
-/// How thoroughly.
+/// How thoroughly to compare.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum How {
-    /// Content is read only where the time of change differs.
+    /// Read content only where the modification time differs.
     Quick,
-    /// All content is read.
+    /// Read all content.
     Content,
 }
 
-/// A file that differs from the manifest.
+/// A file that is not as it was built.
 #[derive(Debug)]
 pub struct Damage {
     pub path: PathBuf,
@@ -65,7 +65,7 @@ impl fmt::Display for Damage {
     }
 }
 
-/// A piece was found damaged while in use. It is made again when it is next requested.
+/// The error that a component in use is damaged; it is built again when it is needed the next time.
 #[derive(Debug)]
 pub struct Damaged(pub String);
 
@@ -81,23 +81,23 @@ impl std::error::Error for Damaged {}
 struct Entry {
     kind: char,
     size: u64,
-    /// In nanoseconds.
+    /// Modification time, in nanoseconds.
     changed: i128,
     hash: String,
     path: PathBuf,
 }
 
-/// Writes the manifest of the piece in `dir`, which has just been made.
+/// Writes the manifest of the component in `dir`, which was just built.
 pub fn write(dir: &Path) -> Result<()> {
     write_lists(dir, &entries(dir)?, true)
 }
 
-/// Whether `dir` has one.
+/// Whether `dir` has a manifest.
 pub fn is_in(dir: &Path) -> bool {
     LISTS.iter().any(|list| dir.join(list).is_file())
 }
 
-/// The first file of the piece in `dir` that differs from the manifest.
+/// The first damage found in the component in `dir`, if any.
 pub fn damage(dir: &Path, which: Which, how: How) -> Result<Option<Damage>> {
     match fs::read_to_string(dir.join(DAMAGED)) {
         Ok(what) => return Ok(Some(Damage { path: PathBuf::new(), what })),
@@ -105,7 +105,7 @@ pub fn damage(dir: &Path, which: Which, how: How) -> Result<Option<Damage>> {
         Err(e) => return Err(e).with_context(|| format!("cannot read {}", dir.join(DAMAGED).display())),
     }
     let name = LISTS[which as usize];
-    let broken = || Some(Damage { path: name.into(), what: "is broken off".into() });
+    let broken = || Some(Damage { path: name.into(), what: "is truncated".into() });
     let bytes = match fs::read(dir.join(name)) {
         Ok(bytes) => bytes,
         Err(e) if e.kind() == ErrorKind::NotFound => {
@@ -131,14 +131,14 @@ pub fn damage(dir: &Path, which: Which, how: How) -> Result<Option<Damage>> {
             Same::No(what) => return Ok(Some(Damage { path: entry.path.clone(), what })),
         }
     }
-    // A cache that was copied: its content need not be read each time.
+    // The cache was copied: store the new times, so that the content need not be read again.
     if touched {
         write_list(dir, name, &entries)?;
     }
     Ok(None)
 }
 
-/// Marks the piece in `dir` as damaged, regardless of its manifest.
+/// Marks the component in `dir` as damaged, whatever its manifest says.
 pub fn mark(dir: &Path, damage: &Damage) -> Result<()> {
     let path = dir.join(DAMAGED);
     fs::write(&path, damage.to_string()).with_context(|| format!("cannot write {}", path.display()))
@@ -146,7 +146,7 @@ pub fn mark(dir: &Path, damage: &Damage) -> Result<()> {
 
 enum Same {
     Yes,
-    /// The time differs, but the content is the same.
+    /// The same content with this other time.
     Touched(i128),
     No(String),
 }
@@ -161,10 +161,10 @@ fn compare(dir: &Path, entry: &Entry, how: How) -> Same {
         Err(e) => return Same::No(format!("cannot be read: {e}")),
     };
     match (entry.kind, kind(&now)) {
-        ('x', 'f') => return Same::No("is not executable any more".into()),
-        // Whoever copied the cache may have another umask.
+        ('x', 'f') => return Same::No("is no longer executable".into()),
+        // The user who copied the cache may have another umask.
         ('f', 'x') => {}
-        (was, is) if was != is => return Same::No("is of another kind".into()),
+        (was, is) if was != is => return Same::No("is of a different kind".into()),
         ('d', _) => return Same::Yes,
         _ => {}
     }
@@ -178,7 +178,7 @@ fn compare(dir: &Path, entry: &Entry, how: How) -> Same {
     match (entry.hash.as_str(), hash(&path, &now)) {
         (UNREAD, _) | (_, None) => {}
         (was, Some(is)) if was == is => {}
-        _ => return Same::No("has another content".into()),
+        _ => return Same::No("has different content".into()),
     }
     if same_time {
         Same::Yes
@@ -203,7 +203,7 @@ fn changed(metadata: &Metadata) -> i128 {
     i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec())
 }
 
-/// The hash of the content, or `None` if it cannot be read: some files of a root belong to users of a namespace.
+/// The hash of the content; `None` if it cannot be read: some files of a root belong to users of a namespace.
 fn hash(path: &Path, metadata: &Metadata) -> Option<String> {
     let mut state = Sha256::new();
     if metadata.is_symlink() {
@@ -225,7 +225,7 @@ fn list_of(path: &Path) -> usize {
     usize::from(LATE.iter().any(|late| path.as_os_str().as_bytes().starts_with(late.as_bytes())))
 }
 
-/// Everything in `dir` that does not change in use, without hashes.
+/// Everything in `dir` that does not change during use, without hashes.
 fn entries(dir: &Path) -> Result<Vec<Entry>> {
     let own: HashSet<&OsStr> = LISTS.iter().chain(&[DAMAGED]).map(OsStr::new).collect();
     let mut found = Vec::new();
@@ -268,7 +268,7 @@ fn write_lists(dir: &Path, entries: &[Entry], content: bool) -> Result<()> {
         }
         lists[list_of(&entry.path)].push(entry);
     }
-    // The first list last: a piece with it has both.
+    // Write the first list last: a component that has it has both.
     for (name, list) in LISTS.iter().zip(&lists).rev() {
         write_list(dir, name, list)?;
     }
@@ -303,7 +303,7 @@ fn parse_entry(line: &[u8]) -> Option<Entry> {
     Some(Entry { kind: kind.chars().next()?, size: size.parse().ok()?, changed: changed.parse().ok()?, hash, path })
 }
 
-/// Fails with [`Damaged`] if what few steps read is not as it was made; `name` is the piece's.
+/// Fails with [`Damaged`] if files that only a few steps read are damaged; `name` is the component's.
 pub fn whole(dir: &Path, name: &str) -> Result<()> {
     if let Some(damage) = damage(dir, Which::Late, How::Quick)? {
         mark(dir, &damage)?;
@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn a_piece_as_it_was_made_is_whole() {
+    fn an_unchanged_piece_is_intact() {
         let dir = piece();
         for (which, how) in
             [Which::Usual, Which::Late].into_iter().flat_map(|w| [How::Quick, How::Content].map(|h| (w, h)))
@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_truncated_or_not_executable_is_named() {
+    fn missing_truncated_and_non_executable_files_are_named() {
         let dir = piece();
         fs::remove_file(dir.path().join("root/usr/bin/gcc")).unwrap();
         assert_eq!(quick(dir.path()).unwrap(), "root/usr/bin/gcc is missing");
@@ -367,22 +367,22 @@ mod tests {
         assert_eq!(quick(dir.path()).unwrap(), "vmlinuz has 3 bytes, not 7");
         let dir = piece();
         fs::set_permissions(dir.path().join("root/usr/bin/cc"), fs::Permissions::from_mode(0o644)).unwrap();
-        assert_eq!(quick(dir.path()).unwrap(), "root/usr/bin/cc is not executable any more");
+        assert_eq!(quick(dir.path()).unwrap(), "root/usr/bin/cc is no longer executable");
         let dir = piece();
         fs::remove_dir(dir.path().join("root/proc")).unwrap();
         assert_eq!(quick(dir.path()).unwrap(), "root/proc is missing");
         let dir = piece();
         fs::remove_file(dir.path().join("vmlinuz")).unwrap();
         fs::create_dir(dir.path().join("vmlinuz")).unwrap();
-        assert_eq!(quick(dir.path()).unwrap(), "vmlinuz is of another kind");
+        assert_eq!(quick(dir.path()).unwrap(), "vmlinuz is of a different kind");
     }
 
     #[test]
-    fn content_counts_where_the_time_differs_and_when_all_is_read() {
+    fn content_is_compared_if_the_time_differs_or_on_request() {
         let dir = piece();
         fs::write(dir.path().join("vmlinuz"), "CONTENT").unwrap();
         at(dir.path(), "vmlinuz", 1);
-        assert_eq!(quick(dir.path()).unwrap(), "vmlinuz has another content");
+        assert_eq!(quick(dir.path()).unwrap(), "vmlinuz has different content");
 
         let dir = piece();
         at(dir.path(), "vmlinuz", 1);
@@ -390,15 +390,15 @@ mod tests {
         assert_eq!(quick(dir.path()), None);
         let after = fs::read(dir.path().join(LISTS[0])).unwrap();
         assert_ne!(before, after, "the new time is kept");
-        // The time as it was: only the content says it.
+        // With the old time, only the content shows the damage.
         fs::write(dir.path().join("vmlinuz"), "CONTENT").unwrap();
         at(dir.path(), "vmlinuz", 1);
         assert_eq!(quick(dir.path()), None);
-        assert_eq!(found(dir.path(), Which::Usual, How::Content).unwrap(), "vmlinuz has another content");
+        assert_eq!(found(dir.path(), Which::Usual, How::Content).unwrap(), "vmlinuz has different content");
     }
 
     #[test]
-    fn source_is_compared_by_the_steps_that_read_it() {
+    fn source_code_is_compared_by_the_steps_that_read_it() {
         for file in ["root/usr/src/x.rs", "tree/include/a b\nc.h"] {
             let dir = piece();
             fs::write(dir.path().join(file), "").unwrap();
@@ -410,7 +410,7 @@ mod tests {
     }
 
     #[test]
-    fn what_changes_in_use_and_what_is_new_is_no_damage() {
+    fn new_files_and_files_that_change_in_use_are_not_damage() {
         let dir = piece();
         fs::write(dir.path().join("root/var/lib/list"), "longer than before").unwrap();
         fs::write(dir.path().join("root/usr/bin/new"), "").unwrap();
@@ -418,14 +418,14 @@ mod tests {
     }
 
     #[test]
-    fn a_manifest_is_whole_or_the_piece_is_not() {
+    fn a_truncated_or_missing_list_is_damage() {
         for list in LISTS {
             let dir = piece();
             let path = dir.path().join(list);
             let bytes = fs::read(&path).unwrap();
             fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
             let which = if list == LISTS[0] { Which::Usual } else { Which::Late };
-            assert!(found(dir.path(), which, How::Quick).unwrap().ends_with("is broken off"));
+            assert!(found(dir.path(), which, How::Quick).unwrap().ends_with("is truncated"));
             fs::remove_file(&path).unwrap();
             assert!(found(dir.path(), which, How::Quick).unwrap().ends_with("is missing"));
         }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Which Debian mirror to use: `XFD_MIRROR`, else the one in the apt configuration of a Debian host, else
-//! none (mmdebstrap's own default).
+//! Chooses the Debian mirror: `XFD_MIRROR`, else the one in the apt configuration of a Debian host, else none
+//! (mmdebstrap's default).
 
 use std::fs;
 use std::path::Path;
@@ -15,7 +15,7 @@ pub struct Source {
     pub components: Vec<String>,
 }
 
-/// `XFD_MIRROR`, if it is set.
+/// The value of `XFD_MIRROR`, if it is set.
 pub fn asked() -> Option<String> {
     std::env::var("XFD_MIRROR").ok().filter(|uri| !uri.is_empty())
 }
@@ -78,7 +78,7 @@ fn sources(root: &Path) -> Vec<Source> {
         }
     }
     for source in &mut found {
-        // A list of mirrors in a file of the host's: its first entry.
+        // A file on the host lists mirrors: take the first one.
         if let Some(list) = source.uri.strip_prefix("mirror+file:") {
             let list = root.join(list.trim_start_matches('/'));
             let first = fs::read_to_string(list).unwrap_or_default();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Tools that the other layers use and that know nothing of AMX: the cache and its keys, namespaces, child processes,
-//! the mirror, progress on the terminal, the recipe.
+//! Tools for the other layers that know nothing of AMX: the cache and its keys, namespaces, child processes, the Debian
+//! mirror, progress on the terminal, the recipe.
 
 pub mod cache;
 pub mod child;
@@ -16,7 +16,7 @@ use std::fmt;
 
 use anyhow::{anyhow, Result};
 
-/// A mistake on the command line.
+/// An error in the command line.
 #[derive(Debug)]
 pub struct Usage(pub String);
 
@@ -28,7 +28,7 @@ impl fmt::Display for Usage {
 
 impl std::error::Error for Usage {}
 
-/// A size in human-readable form.
+/// Formats a size for people to read.
 pub fn bytes(size: u64) -> String {
     match size {
         0..1_000_000 => format!("{} kB", size.div_ceil(1000)),
@@ -37,12 +37,12 @@ pub fn bytes(size: u64) -> String {
     }
 }
 
-/// The number of jobs to run in parallel: one per processor.
+/// How many jobs to run in parallel: one per processor.
 pub fn jobs() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// Runs two jobs in parallel. A panic in one of them is returned as an error.
+/// Runs two jobs in parallel; a panic in the second one becomes an error.
 pub fn both<A: Send, B: Send>(
     a: impl FnOnce() -> Result<A> + Send,
     b: impl FnOnce() -> Result<B> + Send,

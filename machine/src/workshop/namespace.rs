@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Running as root of a private namespace: the one way into the toolchain root.
+//! Runs commands as root of a private namespace: the only way into the toolchain root.
 //!
-//! Mounts are made in a mount namespace of the command's own, and its processes in a PID namespace that
-//! dies with it, so nothing stays on the host however the command ends. An ordinary user gets a user
-//! namespace in which root is that user.
+//! Each command has its own mount namespace, and its processes have a PID namespace that dies with it, so nothing stays
+//! behind on the host however the command ends. An ordinary user gets a user namespace in which root is that user.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -17,7 +16,7 @@ use crate::workshop::child::require;
 
 const ENTER: &str = include_str!("../../steps/enter.sh");
 
-/// A program with its arguments, as root in a namespace of its own, on the host's files.
+/// A command that runs `program` as root in a namespace of its own, on the host's files.
 pub fn namespaced(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new("unshare");
     if !nix::unistd::geteuid().is_root() {
@@ -27,7 +26,7 @@ pub fn namespaced(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
-/// Fails with what to do if namespaces cannot be had.
+/// Fails, with advice, if namespaces cannot be created.
 pub fn check() -> Result<()> {
     let output = match namespaced("/bin/true").stdin(Stdio::null()).output() {
         Ok(output) => output,
@@ -39,7 +38,7 @@ pub fn check() -> Result<()> {
     }
     let why = String::from_utf8_lossy(&output.stderr).lines().next().unwrap_or("no reason given").to_owned();
     if nix::unistd::geteuid().is_root() {
-        bail!("cannot create a mount namespace ({why}); give this container the right to mount");
+        bail!("cannot create a mount namespace ({why}); this container needs the right to mount");
     }
     require("newuidmap")?;
     let user = nix::unistd::User::from_uid(nix::unistd::getuid()).ok().flatten();
@@ -48,7 +47,7 @@ pub fn check() -> Result<()> {
     bail!("cannot create a user namespace ({why}); {advice}");
 }
 
-/// What an ordinary user has to do, by the files below `root`.
+/// What an ordinary user has to do, judging by the files below `root`.
 fn advice(root: &Path, user: &str, uid: u32) -> String {
     let read = |file: &str| fs::read_to_string(root.join(file)).unwrap_or_default();
     for (file, off) in [
@@ -78,7 +77,7 @@ fn advice(root: &Path, user: &str, uid: u32) -> String {
     "allow unprivileged user namespaces, or run as root".into()
 }
 
-/// A command inside a root, in the making.
+/// Builds a command that runs inside a root.
 pub struct Inside {
     root: PathBuf,
     binds: Vec<(&'static str, PathBuf, String)>,
@@ -86,24 +85,24 @@ pub struct Inside {
 }
 
 impl Inside {
-    /// With nothing bound; the working directory is `/`.
+    /// No bind mounts, working directory `/`.
     pub fn new(root: &Path) -> Inside {
         Inside { root: root.to_path_buf(), binds: Vec::new(), dir: "/".into() }
     }
 
-    /// Shows `host` at the path `inside` for reading.
+    /// Shows `host` at the path `inside`, read-only.
     pub fn read(mut self, host: &Path, inside: &str) -> Inside {
         self.binds.push(("ro", host.to_path_buf(), inside.into()));
         self
     }
 
-    /// Shows `host` at the path `inside` for reading and writing.
+    /// Shows `host` at the path `inside`, writable.
     pub fn write(mut self, host: &Path, inside: &str) -> Inside {
         self.binds.push(("rw", host.to_path_buf(), inside.into()));
         self
     }
 
-    /// The working directory.
+    /// Sets the working directory.
     pub fn dir(mut self, inside: &str) -> Inside {
         self.dir = inside.into();
         self
@@ -127,7 +126,8 @@ impl Inside {
         command
     }
 
-    /// The command that runs a bash script with arguments `$1`, `$2`, …; it stops at the first error, also in a pipe.
+    /// The command that runs a bash script with arguments `$1`, `$2`, …; it stops at the first error, also within a
+    /// pipe.
     pub fn script(self, text: &str, args: &[&str]) -> Command {
         let mut command = self.command("/bin/bash");
         command.args(["-euo", "pipefail", "-c", text, "step"]).args(args);
@@ -135,8 +135,8 @@ impl Inside {
     }
 }
 
-/// Removes a folder with everything in it, including files of users that exist only in our namespaces.
-/// A folder that does not exist is no error.
+/// Removes a folder with everything in it, including files of users that exist only in our namespaces. A missing folder
+/// is a success.
 pub fn remove_tree(path: &Path) -> Result<()> {
     match fs::remove_dir_all(path) {
         Ok(()) => Ok(()),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Progress of the long steps: spinners on a terminal, plain lines elsewhere. All of it goes to stderr.
+//! Shows the progress of long steps on stderr: spinners on a terminal, otherwise plain lines.
 
 use std::io::IsTerminal;
 use std::sync::OnceLock;
@@ -50,7 +50,7 @@ impl Step {
         step
     }
 
-    /// Says what is being done now.
+    /// Shows what is being done now.
     pub fn now(&self, what: &str) {
         match &self.bar {
             Some(bar) => bar.set_message(what.to_owned()),
@@ -58,7 +58,7 @@ impl Step {
         }
     }
 
-    /// The step is done.
+    /// Ends the step, and prints how long it took.
     pub fn done(self) {
         note(&format!("{}: ready after {} s", self.name, self.start.elapsed().as_secs()));
     }

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `machine/recipe.toml`: what the machine is made of.
+//! Reads `machine/recipe.toml`: what the machine is built from.
 
 use std::path::Path;
 
 use anyhow::{ensure, Context, Result};
 use serde::Deserialize;
 
-/// The whole recipe.
+/// The contents of the file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Recipe {
-    /// The first one builds the machine.
+    /// The first one builds the emulator, the programs and the boot image.
     #[serde(rename = "toolroot")]
     pub toolroots: Vec<Toolroot>,
-    /// The preferred one first.
+    /// The kernels, with the preferred one first.
     #[serde(rename = "kernel")]
     pub kernel: Vec<Kernel>,
     pub kernels: Kernels,
@@ -23,16 +23,16 @@ pub struct Recipe {
     pub software: Software,
     pub packages: Packages,
     pub docs: Docs,
-    /// Software without which tests are skipped.
+    /// Programs without which a test is skipped.
     pub tracers: Software,
 }
 
-/// A Debian root in which things are built.
+/// A Debian system in which components are built.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Toolroot {
     pub name: String,
-    /// The part of a release that its kernels share: `+deb13`.
+    /// A part of the release names of its kernels, such as `+deb13`.
     pub releases: String,
     pub suite: String,
     pub extra_suites: Vec<String>,
@@ -44,17 +44,17 @@ pub struct Toolroot {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Kernel {
     pub name: String,
-    /// The root that builds it, from whose archive it comes.
+    /// The toolroot that builds it, and whose archive has it.
     pub toolroot: String,
-    /// Package series: `7.2` stands for `linux-source-7.2`. Empty for the newest that there is.
+    /// Package series: `7.2` stands for `linux-source-7.2`. Empty for the newest series.
     pub series: String,
     pub flavour: String,
-    /// Exactly this release (`uname -r`), regardless of series and flavour.
+    /// Only the kernel with this `uname -r`, whatever series and flavour.
     #[serde(skip)]
     pub release: Option<String>,
 }
 
-/// Settings that all kernels share.
+/// Settings for all kernels.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Kernels {
@@ -66,7 +66,7 @@ pub struct Kernels {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct DebugKernel {
-    /// Packages of its toolchain root in addition to those of the stock kernel's.
+    /// Packages that its toolchain root has in addition.
     pub packages: Vec<String>,
     /// The value of LLVM= for its make.
     pub llvm: String,
@@ -77,7 +77,7 @@ pub struct DebugKernel {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Emulator {
     pub source: String,
-    /// Upstream version that the patches apply to.
+    /// The upstream version that the patches apply to.
     pub version: String,
     pub firmware: Vec<Firmware>,
 }
@@ -91,28 +91,28 @@ pub struct Firmware {
     pub name: String,
 }
 
-/// Debian's software for the guest.
+/// Debian software for the guest.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Software {
     pub packages: Vec<String>,
-    /// Files of the packages that a boot can request by file name.
+    /// Files of the packages that a boot can ask for by their file name.
     pub programs: Vec<String>,
-    /// Files below usr/share that a boot can request in the same way.
+    /// The same for files below usr/share.
     pub data: Vec<String>,
 }
 
-/// Roots for our own Debian packages, from the suite of the first toolroot.
+/// The roots that build and install our Debian packages, of the first toolroot's suite.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Packages {
-    /// Packages of the root that builds them.
+    /// Packages in the root that builds them.
     pub build: Vec<String>,
-    /// Packages of the system in which they are installed.
+    /// Packages in the system in which they are installed.
     pub system: Vec<String>,
 }
 
-/// The root that builds the documentation, from the suite of the first toolroot.
+/// The root that builds the documentation, of the first toolroot's suite.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Docs {
@@ -126,11 +126,11 @@ impl Recipe {
         let recipe: Recipe =
             toml::from_str(&text).with_context(|| format!("{} is not a valid recipe", path.display()))?;
         let complete = !recipe.toolroots.is_empty() && !recipe.kernel.is_empty();
-        ensure!(complete, "{} names no toolroot or no kernel", path.display());
+        ensure!(complete, "{} must have a toolroot and a kernel", path.display());
         Ok(recipe)
     }
 
-    /// The root called `name`.
+    /// The toolroot called `name`.
     ///
     /// # Errors
     ///

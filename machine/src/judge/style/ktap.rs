@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Counting KTAP (Documentation/dev-tools/ktap.rst of the kernel), also nested, malformed and cut short.
+//! Counts KTAP output (Documentation/dev-tools/ktap.rst of the kernel), including nested, malformed and truncated
+//! output.
 //!
-//! Each leaf result counts once. A result with subtests counts by its subtests, and as one failure of its own
-//! if it is `not ok` though none of them failed. A missing plan, missing results, results out of number
-//! and an early end of the program count as failures, with a line that says so.
+//! Each leaf result counts once. A result with subtests counts through its subtests, and as one failure of its own if
+//! it is `not ok` although none of them failed. A missing plan, missing results, results out of order and an early end
+//! of the program count as failures, with a remark.
 
 use crate::workshop::count::Count;
 
-/// One level of nesting under way.
+/// One open level of nesting.
 struct Level {
     indent: usize,
     plan: Option<usize>,
     seen: usize,
     count: Count,
-    /// The plan says that all is skipped.
+    /// The plan says that all tests are skipped.
     skip_all: bool,
 }
 
@@ -22,7 +23,7 @@ impl Level {
         Level { indent, plan: None, seen: 0, count: Count::default(), skip_all: false }
     }
 
-    /// Checks the plan; `name` is for the remark.
+    /// Checks the results against the plan; `name` is for the remark.
     fn close(mut self, name: &str) -> Count {
         match self.plan {
             None => self.count.fail(format!("{name}: no plan")),
@@ -68,16 +69,16 @@ pub fn count(name: &str, output: &str, status: Option<i32>) -> Count {
             total.add(if bailed { level.count } else { level.close(name) });
         } else {
             let mut count = level.close(name);
-            count.fail(format!("{name}: subtests without the result of their parent"));
+            count.fail(format!("{name}: subtests without a result of their parent"));
             total.add(count);
         }
     }
     match status {
         None => total.fail(format!("{name}: did not end")),
-        // 4 is what kselftest programs return when all was skipped.
+        // kselftest programs return 4 when everything was skipped.
         Some(0 | 4) => {}
         Some(_) if total.failed > 0 => {}
-        Some(status) => total.fail(format!("{name}: exit status {status} though no test failed")),
+        Some(status) => total.fail(format!("{name}: exit status {status} although no test failed")),
     }
     total
 }
@@ -87,7 +88,7 @@ pub fn is_spoken(output: &str) -> bool {
     output.lines().map(str::trim_start).any(|text| plan(text).is_some() || Result::parse(text).is_some())
 }
 
-/// The level for lines indented by `indent`; a deeper one is opened.
+/// The level for lines indented by `indent`; opens one if it is deeper than the current one.
 fn level_at(levels: &mut Vec<Level>, indent: usize) -> &mut Level {
     if levels.last().is_some_and(|level| level.indent < indent) {
         levels.push(Level::new(indent));
@@ -96,7 +97,7 @@ fn level_at(levels: &mut Vec<Level>, indent: usize) -> &mut Level {
     &mut levels[at]
 }
 
-/// Records a result, and closes the levels below it: they are its subtests.
+/// Records a result. This also closes the deeper levels, which are its subtests.
 fn take(levels: &mut Vec<Level>, indent: usize, program: &str, result: Result) {
     let mut subtests: Option<Count> = None;
     while levels.len() > 1 && levels.last().is_some_and(|level| level.indent > indent) {
@@ -108,7 +109,7 @@ fn take(levels: &mut Vec<Level>, indent: usize, program: &str, result: Result) {
     level.seen += 1;
     let name = format!("{program}: {}", result.name);
     if result.number.is_some_and(|number| number != level.seen) {
-        level.count.fail(format!("{name}: out of number, expected {}", level.seen));
+        level.count.fail(format!("{name}: out of order, expected number {}", level.seen));
     }
     match (subtests, result.outcome) {
         (Some(subtests), Outcome::Failed(why)) => {
@@ -124,7 +125,7 @@ fn take(levels: &mut Vec<Level>, indent: usize, program: &str, result: Result) {
     }
 }
 
-/// `1..N`, with the reason if all is skipped.
+/// Parses `1..N`, with the reason if all tests are skipped.
 pub fn plan(text: &str) -> Option<(usize, Option<String>)> {
     let rest = text.strip_prefix("1..")?;
     let (number, directive) = rest.split_once('#').unwrap_or((rest, ""));
@@ -134,7 +135,7 @@ pub fn plan(text: &str) -> Option<(usize, Option<String>)> {
     Some((number, (number == 0 && skipped).then(|| directive[4..].trim().to_owned())))
 }
 
-/// How one test ended; the text is what follows the name in a remark.
+/// How one test ended; the text follows the name in a remark.
 pub enum Outcome {
     Passed,
     Failed(String),

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+//! Unit tests of ktap.rs.
 
 use super::*;
 
@@ -22,7 +23,7 @@ fn remarks_name_program_test_and_reason() {
 }
 
 #[test]
-fn the_plan_is_held_to() {
+fn results_must_match_the_plan() {
     assert_eq!(numbers("TAP version 13\n1..3\nok 1 a\n", Some(0)), (1, 2, 0));
     assert_eq!(numbers("TAP version 13\n1..1\nok 1 a\nok 2 b\n", Some(0)), (2, 1, 0));
     assert_eq!(numbers("TAP version 13\nok 1 a\n", Some(0)), (1, 1, 0));
@@ -30,7 +31,7 @@ fn the_plan_is_held_to() {
 }
 
 #[test]
-fn nothing_at_all_is_a_failure() {
+fn no_output_is_a_failure() {
     assert_eq!(numbers("", Some(0)), (0, 1, 0));
     assert_eq!(numbers("hello\nworld\n", Some(0)), (0, 1, 0));
     assert_eq!(numbers("TAP version 13\n1..0\n", Some(0)), (0, 1, 0));
@@ -50,7 +51,7 @@ fn a_program_that_dies_or_never_ends_fails() {
 }
 
 #[test]
-fn a_result_out_of_number_is_a_failure() {
+fn a_result_out_of_order_is_a_failure() {
     assert_eq!(numbers("1..2\nok 1 a\nok 3 b\n", Some(0)), (2, 1, 0));
     assert_eq!(numbers("1..2\nok 1 a\nok 1 a\n", Some(0)), (2, 1, 0));
 }
@@ -70,15 +71,15 @@ fn nested_results_count_by_their_leaves() {
 }
 
 #[test]
-fn a_parent_may_fail_alone() {
+fn a_parent_may_fail_without_a_failed_child() {
     let output = "1..1\n  1..1\n  ok 1 x\nnot ok 1 suite\n";
     assert_eq!(numbers(output, Some(1)), (1, 1, 0));
 }
 
 #[test]
-fn nested_plans_are_held_to() {
+fn nested_results_must_match_their_plans() {
     assert_eq!(numbers("1..1\n  1..3\n  ok 1 x\nok 1 suite\n", Some(0)), (1, 2, 0));
-    // Cut off inside the subtests: the missing one, the parent that never came, twice told.
+    // Truncated inside the subtests: the missing subtest and the missing parent result are both reported.
     let (passed, failed, _) = numbers("1..1\n  1..2\n  ok 1 x\n", Some(137));
     assert_eq!(passed, 1);
     assert!(failed >= 2);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Counts the output of the kernel's KVM selftests. Some print KTAP; for the others the exit status is the verdict:
-//! 0, 4
-//! for skipped, anything else failed (a failed assertion ends with 254).
+//! Counts the output of the kernel's KVM selftests. Some print KTAP. For the others the exit status is the verdict: 0
+//! is a pass, 4 a skip, and anything else a failure (a failed assertion ends with 254).
 
 use crate::judge::style::ktap;
 use crate::workshop::count::Count;
@@ -9,12 +8,12 @@ use crate::workshop::count::Count;
 /// The exit status of a kselftest that was skipped.
 const SKIPPED: i32 = 4;
 
-/// The verdict on a program without KTAP.
+/// The verdict on a program that does not print KTAP.
 pub enum Verdict {
     Passed,
-    /// And what it said at its end.
+    /// With the last line that it printed.
     Skipped(String),
-    /// And why.
+    /// With the reason.
     Failed(String),
 }
 
@@ -30,7 +29,7 @@ pub fn count(name: &str, output: &str, status: Option<i32>) -> Count {
     count
 }
 
-/// The verdict by the exit status; `None` for a program that speaks KTAP.
+/// The verdict by the exit status; `None` for a program that prints KTAP.
 pub fn verdict(output: &str, status: Option<i32>) -> Option<Verdict> {
     if ktap::is_spoken(output) {
         return None;
@@ -46,7 +45,7 @@ pub fn verdict(output: &str, status: Option<i32>) -> Option<Verdict> {
     })
 }
 
-/// The failed assertion: place and condition from the line after the heading, and the message, which is the last line.
+/// The failed assertion: the place from the line after the heading, and the message, which is the last line.
 fn assertion(output: &str) -> String {
     let mut lines = output.lines().map(str::trim).skip_while(|line| !line.contains("Test Assertion Failure"));
     let Some(place) = lines.nth(1) else { return String::new() };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! How test programs report.
+//! The formats in which test programs report their results.
 
 pub mod ktap;
 pub mod kvm;
@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use crate::workshop::count::Count;
 
-/// How a program reports.
+/// How a program reports its results.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub enum Style {
@@ -17,7 +17,7 @@ pub enum Style {
     Ktap,
     /// Lines with `[OK]` and `[FAIL]`; the exit status is not trusted.
     KernelX86,
-    /// One of the kernel's KVM tests: the exit status, and KTAP if it speaks that.
+    /// One of the kernel's KVM tests: KTAP if it prints that, otherwise the exit status.
     KernelKvm,
 }
 

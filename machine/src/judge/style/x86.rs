@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Counting the output of the kernel's x86 selftests, which is not KTAP: `[OK]`, `[FAIL]` and `[SKIP]` at the
-//! beginning of a line. Their exit status hides failures, so it only counts if it is bad.
+//! Counts the output of the kernel's x86 selftests, which is not KTAP: `[OK]`, `[FAIL]` and `[SKIP]` at the beginning
+//! of a line. Their exit status hides failures, so it only counts if it is not 0.
 
 use crate::workshop::count::Count;
 
@@ -24,7 +24,7 @@ pub fn count(name: &str, output: &str, status: Option<i32>) -> Count {
         Some(0) if count.total() == 0 => count.fail(format!("{name}: printed no result")),
         Some(0) => {}
         Some(_) if count.failed > 0 => {}
-        Some(status) => count.fail(format!("{name}: exit status {status} though it printed no failure")),
+        Some(status) => count.fail(format!("{name}: exit status {status} although it printed no failure")),
     }
     count
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The debug kernels: the source of the stock kernel with the kernel's checkers enabled, as small as the tests allow.
-//! clang builds them, because gcc cannot combine Rust and KASAN.
+//! Builds the debug kernels: the stock kernel's source with the debugging features enabled, and otherwise as small as
+//! the tests allow. They are built with clang, because Rust and KASAN do not work together with gcc.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,22 +18,22 @@ use crate::workshop::recipe;
 
 const FETCH: &str = include_str!("../../../steps/debug-fetch.sh");
 const BUILD: &str = include_str!("../../../steps/debug-build.sh");
-/// Only for [`Kind::Kcsan`], between the two.
+/// Only for [`Kind::Kcsan`], between these two.
 const KCSAN: &str = include_str!("../../../steps/debug-kcsan.sh");
 
-/// Which of them.
+/// The kinds of debug kernels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Preemptible, with KVM.
     Preempt,
     /// With PREEMPT_RT.
     Rt,
-    /// With KCSAN in place of KASAN and lockdep.
+    /// With KCSAN instead of KASAN and lockdep.
     Kcsan,
 }
 
 impl Kind {
-    /// The prefix of the names of its pieces and boots.
+    /// The part of the names of its components and boots that tells them from the stock kernel's.
     pub fn name(self) -> &'static str {
         match self {
             Kind::Preempt => "debug",
@@ -42,7 +42,7 @@ impl Kind {
         }
     }
 
-    /// What configures it, on top of tinyconfig: files of `machine`, the last one has the last word.
+    /// Its configuration on top of tinyconfig: files of `machine`, of which later ones override earlier ones.
     fn fragments(self) -> &'static [&'static str] {
         match self {
             Kind::Preempt => &["debug.config"],
@@ -52,24 +52,24 @@ impl Kind {
     }
 }
 
-/// The inputs of a debug kernel.
+/// What a debug kernel is built from.
 pub struct Builder<'a> {
     pub cache: &'a Cache,
-    /// Stays with the kernel.
+    /// The root that builds it, and later its modules.
     pub root: Toolroot,
-    /// Its version is built, with those of its modules that the configuration has.
+    /// The stock kernel. Its version is built, with those of its modules that the configuration has.
     pub stock: &'a Kernel,
     pub recipe: &'a recipe::Recipe,
-    /// The folder of the fragments.
+    /// The folder with the configuration's fragments.
     pub machine: &'a Path,
 }
 
 impl Builder<'_> {
-    /// Builds the kernel, unless it is there.
+    /// Builds the kernel, unless it is up to date.
     ///
     /// # Errors
     ///
-    /// The archive no longer has the source; an option of the fragments cannot be had; no network; no space.
+    /// The archive no longer has the source; an option of the fragments is not available; no network; no space.
     pub fn prepare(self, kind: Kind) -> Result<Kernel> {
         let llvm = self.recipe.debug_kernel.llvm.clone();
         let mut key = Key::new()
@@ -113,13 +113,13 @@ impl Builder<'_> {
 
         if kind == Kind::Kcsan {
             let mut watch = self.root.inside().write(dir, INSIDE).script(KCSAN, &[]);
-            log.run("saying what KCSAN watches", &mut watch)?;
+            log.run("choosing what KCSAN watches", &mut watch)?;
         }
         let lost = kconfig::lost(&wanted, &kconfig::parse(&read(&dir.join("tree/.config"))?));
         if !lost.is_empty() {
-            bail!("this debug kernel cannot have these options of its fragments: {}", lost.join(", "));
+            bail!("these options are not available in this debug kernel: {}", lost.join(", "));
         }
-        step.now(&format!("building {source} {version} with all that finds mistakes (half an hour)"));
+        step.now(&format!("building {source} {version} as a debug kernel (half an hour)"));
         let jobs = crate::workshop::jobs().to_string();
         let modules = self.recipe.kernels.modules.join(" ");
         let mut build = self.root.inside().write(dir, INSIDE).script(BUILD, &[llvm, &jobs, &modules]);

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The symbols that the kernel itself has for /proc/kallsyms, read from its image (scripts/kallsyms.c writes them).
+//! Reads the kernel's own symbols, those of /proc/kallsyms, from its image (scripts/kallsyms.c writes them).
 //!
-//! Nothing in the image says where the tables are, but their order is known: number of symbols, compressed names,
-//! markers, tokens, index of the tokens, offsets. The tokens are found by those for the digits.
+//! The image does not say where the tables are, but their order is known: number of symbols, compressed names, markers,
+//! tokens, index of the tokens, offsets. The tokens are found by those for the digits.
 
 use anyhow::{ensure, Context, Result};
 
-/// A symbol: address, type as nm(1) has it, name.
+/// A symbol: its address, its type as in nm(1), its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Symbol {
     pub address: u64,
@@ -21,9 +21,9 @@ pub struct Image<'a> {
     pub text: u64,
 }
 
-/// Each table begins at a multiple of one of these: since 7.3, and before.
+/// The tables' alignment: since 7.3, and before.
 const ALIGN: [usize; 2] = [4, 8];
-/// So many names lie between two markers.
+/// The number of names between two markers.
 const STRIDE: usize = 256;
 
 impl Image<'_> {
@@ -46,7 +46,7 @@ impl Image<'_> {
         let offsets = (0..count).map(|i| Some(self.word(offsets_at + 4 * i)? as i32)).collect::<Option<Vec<_>>>();
         let offsets = offsets.context("the table of offsets is cut short")?;
         let names = self.expand(names_at, count, &tokens).context("a name is cut short")?;
-        // An offset is relative to its own place, and in older kernels to the kernel's first byte.
+        // An offset is relative to its own address, or in older kernels to the kernel's first byte.
         let here = self.rodata_address + offsets_at as u64;
         let relative: [&dyn Fn(usize) -> u64; 2] = [&|i| here + 4 * i as u64, &|_| self.text];
         for base in relative {
@@ -57,14 +57,14 @@ impl Image<'_> {
                 return Ok(found.map(|(i, (kind, name))| Symbol { address: address(i), kind, name }).collect());
             }
         }
-        anyhow::bail!("the kernel's symbols have offsets in a format that is not known")
+        anyhow::bail!("the offsets of the kernel's symbols are in an unknown format")
     }
 
     fn word(&self, at: usize) -> Option<u32> {
         Some(u32::from_le_bytes(self.rodata.get(at..at + 4)?.try_into().ok()?))
     }
 
-    /// The 256 tokens, where they begin, and where their index does.
+    /// The 256 tokens, where they begin, and where their index begins.
     fn tokens(&self, align: usize) -> Option<(Vec<&str>, usize, usize)> {
         let digits: Vec<u8> = (b'0'..=b'9').flat_map(|digit| [digit, 0]).collect();
         let places = (0..self.rodata.len().saturating_sub(digits.len()))
@@ -74,7 +74,7 @@ impl Image<'_> {
 
     /// The same, if the token for the digit 0 is at `zero`.
     fn tokens_around(&self, zero: usize, align: usize) -> Option<(Vec<&str>, usize, usize)> {
-        // Before the first token there may be zeros that fill up.
+        // There may be padding with zeros before the first token.
         let mut begin = zero;
         for _ in 0..usize::from(b'0') {
             begin = self.rodata[..begin - 1].iter().rposition(|&byte| byte == 0)? + 1;
@@ -94,10 +94,10 @@ impl Image<'_> {
             .then(|| (tokens.into_iter().map(|(_, token)| token).collect(), begin, index_at))
     }
 
-    /// Where each 256th name is, behind the first, and as the last where the markers begin.
+    /// The offset of every 256th name from the first one, and as the last element the place where the markers begin.
     fn markers(&self, tokens_at: usize, align: usize) -> Option<Vec<usize>> {
         let mut at = tokens_at - 4;
-        // Filled up to a multiple of 8.
+        // Padding to a multiple of 8.
         if align == 8 && self.word(at)? == 0 {
             at -= 4;
         }
@@ -132,7 +132,7 @@ impl Image<'_> {
         })
     }
 
-    /// Whether the names from here agree with the markers; where they end.
+    /// Where the names that begin at `names` end; `None` if they do not agree with the markers.
     fn end_of(&self, names: usize, count: usize, markers: &[usize]) -> Option<usize> {
         let mut at = names;
         for i in 0..count {
@@ -145,7 +145,7 @@ impl Image<'_> {
         Some(at)
     }
 
-    /// How long the compressed name is whose length is at `at`, and where it begins.
+    /// The length of the compressed name whose entry is at `at`, and where it begins.
     fn length(&self, at: usize) -> Option<(usize, usize)> {
         let low = usize::from(*self.rodata.get(at)?);
         match low & 0x80 {
@@ -154,7 +154,7 @@ impl Image<'_> {
         }
     }
 
-    /// Type and name of each symbol.
+    /// The type and name of each symbol.
     fn expand(&self, names: usize, count: usize, tokens: &[&str]) -> Option<Vec<(char, String)>> {
         let mut at = names;
         let mut found = Vec::with_capacity(count);
@@ -170,7 +170,7 @@ impl Image<'_> {
     }
 }
 
-/// Fails unless the symbols are those of a whole kernel.
+/// Fails if symbols are missing that every kernel with AMX has.
 pub fn check(symbols: &[Symbol]) -> Result<()> {
     let has = |name: &str| symbols.iter().any(|symbol| symbol.name == name);
     for name in ["exc_device_not_available", "xfd_enable_feature", "init_task"] {
@@ -186,7 +186,7 @@ mod tests {
     const TEXT: u64 = 0xffff_ffff_8100_0000;
     const RODATA: u64 = 0xffff_ffff_8220_0000;
 
-    /// What scripts/kallsyms.c would write, with something before it. Tokens are single characters, and one of two.
+    /// What scripts/kallsyms.c would write, after some other bytes. One token has two characters, all others have one.
     fn image(symbols: &[(u64, &str)], align: usize, relative_to_place: bool) -> Vec<u8> {
         let mut bytes = vec![7; 24];
         let fill = |bytes: &mut Vec<u8>| bytes.resize(bytes.len().next_multiple_of(align), 0);

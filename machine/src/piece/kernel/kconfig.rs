@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Comparing kernel configurations: a prepared tree whose configuration differs from the shipped kernel's
-//! may have other struct layouts, silently.
+//! Compares kernel configurations: if a prepared tree's configuration differs from the shipped kernel's, its struct
+//! layouts may silently differ, too.
 
 use std::collections::BTreeMap;
 
-/// Options that describe the compilers and change nothing in the kernel; they may differ in value.
+/// Options that only describe the compilers; their values may differ.
 const TOOLCHAIN_ONLY: [&str; 6] = [
     "CONFIG_CC_VERSION_TEXT",
     "CONFIG_GCC_VERSION",
@@ -14,10 +14,10 @@ const TOOLCHAIN_ONLY: [&str; 6] = [
     "CONFIG_BINDGEN_VERSION_TEXT",
 ];
 
-/// Option -> value; options that are not set are not in it.
+/// Option -> value, without options that are not set.
 pub type Config = BTreeMap<String, String>;
 
-/// Reads a `.config`, or fragments one after the other: the last word on an option counts.
+/// Parses a `.config`, or concatenated fragments, of which the last setting of an option counts.
 pub fn parse(text: &str) -> Config {
     let mut config = Config::new();
     for line in text.lines() {
@@ -52,7 +52,7 @@ pub fn differences(shipped: &Config, prepared: &Config) -> Vec<String> {
     found
 }
 
-/// What of `wanted` is not in `config`, or has another value there.
+/// The options of `wanted` that `config` lacks, or has with another value.
 pub fn lost(wanted: &Config, config: &Config) -> Vec<String> {
     wanted.iter().filter(|(name, value)| config.get(*name) != Some(*value)).map(|(name, _)| name.clone()).collect()
 }
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_option_a_new_one_and_another_value_are_found() {
+    fn lost_new_and_changed_options_are_found() {
         let prepared = SHIPPED.replace("# CONFIG_KASAN is not set", "CONFIG_KASAN=y");
         let prepared = prepared.replace("CONFIG_DEBUG_INFO_BTF=y\n", "").replace("250", "1000");
         assert_eq!(
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_compilers_description_may_differ_and_not_vanish() {
+    fn only_the_compilers_description_may_differ() {
         let other = parse(&SHIPPED.replace("14.2.0-19", "14.2.0-20"));
         assert!(differences(&parse(SHIPPED), &other).is_empty());
         let gone = parse(&SHIPPED.replace("CONFIG_CC_VERSION_TEXT", "CONFIG_OTHER"));
@@ -90,13 +90,13 @@ mod tests {
     }
 
     #[test]
-    fn what_a_fragment_asks_for_must_be_there() {
+    fn missing_options_of_a_fragment_are_found() {
         let wanted = parse("CONFIG_HZ=250\nCONFIG_KASAN=y\nCONFIG_DEBUG_INFO_BTF=m\n");
         assert_eq!(lost(&wanted, &parse(SHIPPED)), ["CONFIG_DEBUG_INFO_BTF", "CONFIG_KASAN"]);
     }
 
     #[test]
-    fn a_later_fragment_has_the_last_word() {
+    fn a_later_fragment_overrides_an_earlier_one() {
         let both = parse("CONFIG_HZ=250\nCONFIG_KVM=m\nCONFIG_PREEMPT=y\n# CONFIG_KVM is not set\nCONFIG_HZ=100\n");
         assert_eq!(both, parse("CONFIG_HZ=100\nCONFIG_PREEMPT=y\n"));
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The stock kernel: its image as shipped, and a source tree whose Rust metadata was made again with the
-//! shipped configuration and compilers.
+//! Prepares a stock kernel: its image as shipped, and a source tree whose Rust metadata was rebuilt with the shipped
+//! configuration and compilers.
 
 pub mod debug;
 pub mod kallsyms;
@@ -24,13 +24,13 @@ use crate::workshop::recipe;
 const FETCH: &str = include_str!("../../../steps/kernel-fetch.sh");
 const PREPARE: &str = include_str!("../../../steps/kernel-prepare.sh");
 
-/// Of a prepared kernel, and the archives beside it while it is made.
+/// The space that a prepared kernel needs, with the downloaded archives, in bytes.
 const SIZE: u64 = 1_500_000_000;
 
 /// Where the prepared tree appears in the root.
 pub const INSIDE: &str = "/xfd/kernel";
 
-/// The prepared kernel.
+/// A prepared kernel.
 pub struct Kernel {
     piece: Piece,
     root: Toolroot,
@@ -40,18 +40,18 @@ pub struct Kernel {
     make_args: Vec<String>,
 }
 
-/// A kernel that the archive has.
+/// A version of a kernel in the archive.
 #[derive(Debug, PartialEq, Eq)]
 struct Version {
     /// `linux-source-7.2`
     source: String,
     /// Debian version.
     version: String,
-    /// Its release, as `uname -r` prints it.
+    /// The output of `uname -r`.
     release: String,
 }
 
-/// The archive does not have the kernel, or no longer has it, or the recipe lists none.
+/// The error that the archive does not have a kernel, or no longer has it, or that the recipe does not name it.
 #[derive(Debug)]
 pub struct NotInArchive(pub String);
 
@@ -64,15 +64,14 @@ impl fmt::Display for NotInArchive {
 impl std::error::Error for NotInArchive {}
 
 impl Kernel {
-    /// Fetches and prepares a kernel of the recipe's, unless it is there. `root` is the one that it names, and stays
-    /// with
-    /// it.
+    /// Downloads and prepares a kernel of the recipe, unless it is up to date. `root` is the toolroot that it names,
+    /// and is kept for building modules.
     ///
     /// # Errors
     ///
-    /// [`NotInArchive`]; the configuration or a compiler is not the shipped kernel's; no network; no space.
+    /// [`NotInArchive`]; the configuration or a compiler differs from the shipped kernel's; no network; no space.
     pub fn prepare(cache: &Cache, root: Toolroot, recipe: &recipe::Kernel, all: &recipe::Kernels) -> Result<Kernel> {
-        // Which one that is may change from day to day.
+        // Which series is the newest may change from day to day.
         let newest = recipe.series.is_empty() && recipe.release.is_none();
         let series = if newest { newest_series(cache, &root)? } else { recipe.series.clone() };
         let recipe = &recipe::Kernel { series, ..recipe.clone() };
@@ -91,13 +90,13 @@ impl Kernel {
         Kernel::of(piece, root, key, &recipe.name, compilers(&cc).into())
     }
 
-    /// The kernel of a complete piece, built in `root`.
+    /// The kernel in a complete component, built in `root`.
     pub fn of(piece: Piece, root: Toolroot, key: String, name: &str, make_args: Vec<String>) -> Result<Kernel> {
         let release = fs::read_to_string(piece.path().join("release"))?.trim().to_owned();
         Ok(Kernel { piece, root, key, release, name: name.to_owned(), make_args })
     }
 
-    /// Checks source and compilers, for the steps that build with them.
+    /// Fails if source or compilers are not as they were built: for the steps that use them.
     ///
     /// # Errors
     ///
@@ -107,27 +106,27 @@ impl Kernel {
         self.piece.whole()
     }
 
-    /// Its name in the recipe, with which the names of pieces for this kernel end.
+    /// Its name in the recipe; the names of components that are built for this kernel end in it.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The root in which it and modules for it are built.
+    /// The root in which the kernel and its modules are built.
     pub fn root(&self) -> &Toolroot {
         &self.root
     }
 
-    /// The compilers, for its makefiles.
+    /// The arguments that tell its makefiles the compilers.
     pub fn make_args(&self) -> &[String] {
         &self.make_args
     }
 
-    /// The content key of the tree's inputs.
+    /// The content key of what the tree was built from.
     pub fn key(&self) -> &str {
         &self.key
     }
 
-    /// The release, as `uname -r` prints it.
+    /// The output of `uname -r`.
     pub fn release(&self) -> &str {
         &self.release
     }
@@ -137,12 +136,12 @@ impl Kernel {
         self.piece.path().join("tree")
     }
 
-    /// The boot image.
+    /// The kernel's image.
     pub fn image(&self) -> PathBuf {
         self.piece.path().join("vmlinuz")
     }
 
-    /// The folder of the stock kernel's modules that the recipe names.
+    /// The folder with those of the kernel's modules that the recipe names.
     pub fn modules(&self) -> PathBuf {
         self.piece.path().join("modules")
     }
@@ -172,13 +171,13 @@ fn make(cache: &Cache, root: &Toolroot, recipe: &recipe::Kernel, all: &recipe::K
     let shipped = read_config(&dir.join("config.shipped"))?;
     let cc = check_compilers(root, &log, &shipped)?;
 
-    step.now(&format!("making the Rust metadata of {}", version.release));
+    step.now(&format!("building the Rust metadata of {}", version.release));
     let mut config = root.inside().write(&tree, INSIDE).dir(INSIDE).command("make");
     log.run("make olddefconfig", config.args(compilers(&cc)).arg("olddefconfig"))?;
     let differences = kconfig::differences(&shipped, &read_config(&tree.join(".config"))?);
     if !differences.is_empty() {
         bail!(
-            "the kernel's configuration changed in the toolchain root, struct layouts may differ: {}",
+            "the kernel's configuration changed in the toolchain root, so struct layouts may differ: {}",
             differences.join(", ")
         );
     }
@@ -196,22 +195,23 @@ fn make(cache: &Cache, root: &Toolroot, recipe: &recipe::Kernel, all: &recipe::K
 struct Compiler {
     /// `x86_64-linux-gnu-gcc-14`
     command: String,
-    /// The first line of what it says to `--version`.
+    /// The first line of its output for `--version`.
     version: String,
 }
 
 fn compiler(config: &kconfig::Config) -> Result<Compiler> {
-    let version = kconfig::string(config, "CONFIG_CC_VERSION_TEXT").context("the kernel says no compiler")?;
+    let version =
+        kconfig::string(config, "CONFIG_CC_VERSION_TEXT").context("the kernel's configuration names no compiler")?;
     let command = version.split_whitespace().next().context("the kernel's compiler has no name")?;
     Ok(Compiler { command: command.to_owned(), version: version.to_owned() })
 }
 
-/// For make: the host's programs need the same compiler by its short name.
+/// The compilers for make. The build's own programs need the same compiler by its short name.
 fn compilers(cc: &str) -> [String; 2] {
     [format!("CC={cc}"), format!("HOSTCC={}", cc.trim_start_matches("x86_64-linux-gnu-"))]
 }
 
-/// The kernel's compiler, which `root` must have, and rustc as well.
+/// The kernel's compiler. Fails unless `root` has the same compiler and the same rustc.
 fn check_compilers(root: &Toolroot, log: &Log, shipped: &kconfig::Config) -> Result<String> {
     let cc = compiler(shipped)?;
     let rustc = kconfig::string(shipped, "CONFIG_RUSTC_VERSION_TEXT").context("the kernel is built without Rust")?;
@@ -219,15 +219,15 @@ fn check_compilers(root: &Toolroot, log: &Log, shipped: &kconfig::Config) -> Res
         let found = log.output("--version", root.inside().command(command).arg("--version"));
         let found = found.with_context(|| {
             format!(
-                "the kernel was built with {wanted}, which toolroot {} lacks: name it in machine/recipe.toml",
+                "the kernel was built with {wanted}, which toolroot {} lacks: add it in machine/recipe.toml",
                 root.name()
             )
         })?;
         let found = found.lines().next().unwrap_or_default().trim();
         if found != wanted {
             bail!(
-                "the kernel was built with {wanted}, toolroot {name} has {found}: no metadata can be made. If the archive \
-                 has newer compilers than that, machine clean toolroot-{name}, and it is made anew",
+                "the kernel was built with {wanted}, but toolroot {name} has {found}: no metadata can be built. If the \
+                                 archive has newer compilers now, machine clean toolroot-{name} removes the old root",
                 name = root.name()
             );
         }
@@ -240,7 +240,7 @@ fn read_config(path: &Path) -> Result<kconfig::Config> {
     Ok(kconfig::parse(&text))
 }
 
-/// The newest kernel of the series for which the archive has source and headers of one version.
+/// The newest kernel of the series whose source and headers the archive has in the same version.
 fn newest(root: &Toolroot, log: &Log, recipe: &recipe::Kernel) -> Result<Version> {
     let ask = |args: &[&str]| log.output("apt-cache", root.inside().command("apt-cache").args(args));
     let has = sources(root, log)?;
@@ -252,7 +252,7 @@ fn newest(root: &Toolroot, log: &Log, recipe: &recipe::Kernel) -> Result<Version
             for line in ask(&["search", "--names-only", &pattern])?.lines() {
                 let package = line.split_whitespace().next().unwrap_or_default();
                 let release = package.trim_start_matches("linux-headers-").to_owned();
-                // `amd64` is also how the other flavours end.
+                // The names of the other flavours also end in `amd64`.
                 if flavour_of(&release) == recipe.flavour
                     && versions(&ask(&["madison", package])?, package).contains(&version)
                 {
@@ -271,7 +271,7 @@ fn newest(root: &Toolroot, log: &Log, recipe: &recipe::Kernel) -> Result<Version
     .into())
 }
 
-/// The packages with kernel source that the archive has, the newest series first.
+/// The archive's packages with kernel source, the newest series first.
 fn sources(root: &Toolroot, log: &Log) -> Result<Vec<String>> {
     let search = ["search", "--names-only", "^linux-source-[0-9.]+$"];
     let all = log.output("apt-cache", root.inside().command("apt-cache").args(search))?;
@@ -280,28 +280,28 @@ fn sources(root: &Toolroot, log: &Log) -> Result<Vec<String>> {
     Ok(has)
 }
 
-/// The newest series that the archive of `root` has now.
+/// The newest series in the archive of `root`.
 ///
 /// # Errors
 ///
 /// [`NotInArchive`].
 pub fn newest_series(cache: &Cache, root: &Toolroot) -> Result<String> {
     let log = Log::create(cache.log("kernel-newest"))?;
-    // Nothing may have to be fetched at all.
+    // Go on without the network: the kernel may already be in the cache.
     if root.update_apt(cache, &log).is_err() {
-        note(&format!("the archive cannot be asked ({}): its newest kernel is that of the last time", root.name()));
+        note(&format!("cannot reach the archive ({}): using the package lists from last time", root.name()));
     }
     let source = sources(root, &log)?.into_iter().next();
     let none = || NotInArchive(format!("the Debian archive ({}) has no kernel source", root.name()));
     Ok(source.ok_or_else(none)?.trim_start_matches("linux-source-").to_owned())
 }
 
-/// `linux-source-7.2` is 7 and 2.
+/// `linux-source-7.2` becomes 7 and 2.
 fn series_of(source: &str) -> Vec<u32> {
     source.trim_start_matches("linux-source-").split('.').map(|part| part.parse().unwrap_or(0)).collect()
 }
 
-/// `7.2.12+deb13-rt-amd64` is of `rt-amd64`, `7.2.12-amd64` of `amd64`.
+/// The flavour of a release: `rt-amd64` of `7.2.12+deb13-rt-amd64`, `amd64` of `7.2.12-amd64`.
 fn flavour_of(release: &str) -> &str {
     release.split_once('-').map_or("", |(_, flavour)| flavour)
 }
@@ -316,12 +316,12 @@ pub fn source_of(root: &Toolroot, log: &Log, release: &str) -> Result<(String, S
     Ok((format!("linux-source-{}", series(release)), version))
 }
 
-/// The series of a release: `7.2.12+deb13-amd64` is of 7.2.
+/// The series of a release: 7.2 of `7.2.12+deb13-amd64`.
 pub fn series(release: &str) -> String {
     release.split(['.', '-', '+']).take(2).collect::<Vec<_>>().join(".")
 }
 
-/// The versions of `package` in the answer of `apt-cache madison`, in its order: newest first.
+/// The versions of `package` in the output of `apt-cache madison`, in its order: newest first.
 fn versions(madison: &str, package: &str) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     for line in madison.lines().filter(|line| line.contains("Packages")) {
@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn the_compiler_is_the_configurations() {
+    fn the_compiler_comes_from_the_configuration() {
         let text = "CONFIG_CC_VERSION_TEXT=\"x86_64-linux-gnu-gcc-14 (Debian 14.2.0-19) 14.2.0\"\n";
         let found = compiler(&kconfig::parse(text)).unwrap();
         assert_eq!(found.version, "x86_64-linux-gnu-gcc-14 (Debian 14.2.0-19) 14.2.0");

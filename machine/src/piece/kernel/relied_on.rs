@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `machine/relied-on.toml`: the kernel functions that the module relies on, with a hash of each body that was
-//! reviewed. If a kernel has another body, the module may be wrong there: each new kernel needs that review.
+//! Checks a kernel against `machine/relied-on.toml`, which lists the kernel functions that the module relies on, with
+//! the hashes of the bodies that were reviewed. A different body may mean that the module is wrong there, so each new
+//! kernel needs this review.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,44 +16,44 @@ use crate::workshop::cache::Cache;
 use crate::workshop::count::Count;
 use crate::workshop::key::Key;
 
-/// The list.
+/// The contents of the file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct List {
     function: Vec<Function>,
 }
 
-/// A function of the kernel's.
+/// A kernel function that the module relies on.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Function {
     name: String,
-    /// In the kernel's tree.
+    /// The file in the kernel's tree.
     file: PathBuf,
     /// Our file that relies on it.
     ours: PathBuf,
     because: String,
-    /// Series -> hash.
+    /// Series -> hash of the reviewed body.
     known: BTreeMap<String, String>,
 }
 
 impl Function {
-    /// Whether this body was reviewed, in any series.
+    /// Whether a body with this hash was reviewed, in any series.
     fn is_known(&self, hash: &str) -> bool {
         self.known.values().any(|known| known == hash)
     }
 }
 
-/// Looks at every function of the list in `kernel`'s tree; one failure for each that nobody has read, with the
-/// difference to a body that somebody has, in a file of the cache's logs.
+/// Checks every function of the list in `kernel`'s tree. Each one with a body that nobody has reviewed is a failure,
+/// and its difference from a reviewed body is written to a file among the cache's logs.
 ///
 /// # Errors
 ///
-/// The list cannot be read, or names a file of ours that is not there.
+/// The list cannot be read, or names a file of ours that does not exist.
 pub fn check(cache: &Cache, project: &Path, kernel: &Kernel) -> Result<Count> {
     let path = project.join("machine/relied-on.toml");
     let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let list: List = toml::from_str(&text).with_context(|| format!("{} is no valid list", path.display()))?;
+    let list: List = toml::from_str(&text).with_context(|| format!("{} is not valid", path.display()))?;
     let mut count = Count::default();
     let mut differences = Vec::new();
     for function in &list.function {
@@ -66,7 +67,7 @@ pub fn check(cache: &Cache, project: &Path, kernel: &Kernel) -> Result<Count> {
         }
         let Some(body) = body_in(&kernel.tree(), function) else {
             let missing = format!(
-                "{}() is not in {} of {}: {ours} stands on it ({})",
+                "{}() is not in {} of {}, but {ours} relies on it ({})",
                 function.name,
                 function.file.display(),
                 kernel.release(),
@@ -83,7 +84,7 @@ pub fn check(cache: &Cache, project: &Path, kernel: &Kernel) -> Result<Count> {
         }
         differences.push(difference(cache, kernel, function, &body)?);
         count.fail(format!(
-            "{}() of {} has a body that nobody has read ({hash}): {ours} stands on it ({})",
+            "{}() of {} has a body that nobody has reviewed ({hash}); {ours} relies on it ({})",
             function.name,
             kernel.release(),
             function.because
@@ -92,7 +93,7 @@ pub fn check(cache: &Cache, project: &Path, kernel: &Kernel) -> Result<Count> {
     if !differences.is_empty() {
         let log = cache.log(&format!("relied-on-{}", kernel.name()));
         fs::write(&log, differences.concat()).with_context(|| format!("cannot write {}", log.display()))?;
-        count.remarks.push(format!("the bodies, and what differs from a kernel that was read: {}", log.display()));
+        count.remarks.push(format!("the differences from reviewed kernels are in {}", log.display()));
     }
     Ok(count)
 }
@@ -101,13 +102,13 @@ fn body_in(tree: &Path, function: &Function) -> Option<String> {
     body(&fs::read_to_string(tree.join(&function.file)).ok()?, &function.name)
 }
 
-/// The definition of `name` in C source: from its line to the closing brace at the line's begin.
+/// The definition of `name` in C source: from its first line to the closing brace at the start of a line.
 fn body(source: &str, name: &str) -> Option<String> {
     let lines: Vec<_> = source.lines().collect();
     let starts = (0..lines.len()).filter(|i| names(lines[*i], name));
     for start in starts {
         let rest = &lines[start..];
-        // A prototype ends before a body begins.
+        // A prototype ends with a semicolon, before a body begins.
         let Some(open) = rest.iter().position(|line| line.ends_with(['{', ';']) || *line == "{ }") else { continue };
         if rest[open].ends_with(';') {
             continue;
@@ -118,7 +119,7 @@ fn body(source: &str, name: &str) -> Option<String> {
     None
 }
 
-/// Whether a line that is not indented has `name` and a parenthesis: of its parameters, or of a macro around it.
+/// Whether a line that is not indented has `name` before a parenthesis: of its parameters, or of a macro around it.
 fn names(line: &str, name: &str) -> bool {
     let outside = line.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
     outside
@@ -129,12 +130,12 @@ fn names(line: &str, name: &str) -> bool {
         })
 }
 
-/// Of the code alone.
+/// The hash of the code only.
 fn hash(body: &str) -> String {
     Key::new().add("body", code(body)).finish()
 }
 
-/// Without comments, and with one space for any number of them.
+/// The code without comments, and with white space reduced to single spaces.
 fn code(body: &str) -> String {
     let mut text = String::new();
     let mut rest = body;
@@ -148,11 +149,12 @@ fn code(body: &str) -> String {
     lines.flat_map(str::split_whitespace).collect::<Vec<_>>().join(" ")
 }
 
-/// Between the body that a prepared kernel of the cache has which was read, and this one; this one if there is none.
+/// The difference between this body and a reviewed one of a prepared kernel in the cache; the body itself if there is
+/// none.
 fn difference(cache: &Cache, kernel: &Kernel, function: &Function, new: &str) -> Result<String> {
     let title = format!("==== {}(), {}: {}\n", function.name, function.ours.display(), function.because);
     let Some((old_release, old)) = read_before(cache, function)? else {
-        return Ok(format!("{title}no prepared kernel has a body that was read; {} has\n{new}\n", kernel.release()));
+        return Ok(format!("{title}no prepared kernel has a reviewed body; {} has\n{new}\n", kernel.release()));
     };
     let scratch = cache.scratch("relied-on")?;
     let files = [(old_release.as_str(), old.as_str()), (kernel.release(), new)];
@@ -165,7 +167,7 @@ fn difference(cache: &Cache, kernel: &Kernel, function: &Function, new: &str) ->
     Ok(format!("{title}{}\n", String::from_utf8_lossy(&output.stdout)))
 }
 
-/// A release of a prepared kernel whose body was read, the highest of them, and that body.
+/// The highest release among prepared kernels whose body was reviewed, and that body.
 fn read_before(cache: &Cache, function: &Function) -> Result<Option<(String, String)>> {
     let mut found = None;
     for entry in fs::read_dir(cache.root())? {
@@ -204,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn comments_and_spaces_do_not_count_and_code_does() {
+    fn the_hash_ignores_comments_and_spaces_but_not_code() {
         let found = body(SOURCE, "wanted").unwrap();
         assert_eq!(
             hash(&found),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A file with the kernel's symbols for a debugger, made from the kernel's own image: no package with debugging
-//! information (about 1 GB) is fetched. It has names and addresses, and neither types nor lines.
+//! Builds a file with the kernel's symbols for a debugger, from the kernel's own image, so that no package with debug
+//! information (about 1 GB) is downloaded. It has names and addresses, but neither types nor lines.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use crate::workshop::key::Key;
 use crate::workshop::progress::Step;
 
 const STEP: &str = include_str!("../../../steps/symbols.sh");
-/// Of what is written below.
+/// The version of the format that is written below.
 const FORMAT: &str = "2";
 
 /// The file.
@@ -27,11 +27,11 @@ pub struct Symbols {
 }
 
 impl Symbols {
-    /// Makes it, unless it is there.
+    /// Builds the file, unless it is up to date.
     ///
     /// # Errors
     ///
-    /// The image is not one that the kernel's own script can unpack; its symbols are in another format; no space.
+    /// The kernel's own script cannot unpack the image; its symbols are in another format; no space.
     pub fn prepare(cache: &Cache, kernel: &Kernel) -> Result<Symbols> {
         let key = Key::new().add("step", STEP).add("format", FORMAT).add("kernel", kernel.key()).finish();
         let name = format!("symbols-{}", kernel.name());
@@ -68,7 +68,7 @@ fn write(vmlinux: &[u8], to: &Path) -> Result<()> {
     fs::write(to, stripped(&file, &symbols)?).with_context(|| format!("cannot write {}", to.display()))
 }
 
-/// Sections without contents, and symbols.
+/// An ELF file with the sections, without contents, and the symbols.
 fn stripped(file: &File, symbols: &[Symbol]) -> Result<Vec<u8>> {
     let mut builder = Builder::new(object::Endianness::Little, true);
     builder.header.e_type = elf::ET_EXEC;
@@ -112,6 +112,6 @@ fn stripped(file: &File, symbols: &[Symbol]) -> Result<Vec<u8>> {
     }
     builder.set_section_sizes();
     let mut bytes = Vec::new();
-    builder.write(&mut bytes).map_err(|e| anyhow::anyhow!("the file of symbols: {e}"))?;
+    builder.write(&mut bytes).map_err(|e| anyhow::anyhow!("cannot build the file of symbols: {e}"))?;
     Ok(bytes)
 }

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A program or script of the host's for the guest: whether it can run there, and what has to come with it.
+//! Brings a program or script of the host into the guest: checks whether it can run there, and finds what it needs.
 //!
-//! The guest gets libraries and interpreters at their paths on the host, so that what looks for its own files finds
-//! them;
-//! but not where it mounts something itself.
+//! The guest gets libraries and interpreters at the same paths as on the host, so that they find their own files;
+//! except where the guest mounts something itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -18,15 +17,16 @@ use crate::piece::programs::elfdeps::{interpreter, libraries, needed};
 use crate::workshop::progress::note;
 use crate::workshop::{bytes, Usage};
 
-/// Interpreters of scripts that are busybox's in the guest.
+/// Interpreters that are busybox in the guest.
 const IN_THE_GUEST: [&str; 5] = ["/bin/sh", "/usr/bin/sh", "/bin/ash", "/bin/busybox", "/usr/bin/busybox"];
-/// Here the guest mounts file systems of its own.
+/// Where the guest mounts file systems of its own.
 const HIDDEN: [&str; 5] = ["/tmp", "/run", "/dev", "/proc", "/sys"];
-/// Where files go that would be hidden.
+/// Where files go that these would hide.
 const ELSEWHERE: &str = "job/host";
-/// An interpreter may be a script, but the kernel follows only so many.
+/// An interpreter may be a script itself, but the kernel limits the depth.
 const DEPTH: usize = 4;
-/// Of a Python's standard library, what programs do without. Packages of others may be gigabytes: they are for --with.
+/// Parts of Python's standard library that programs can do without. Third-party packages may be gigabytes: use --with
+/// for them.
 const NOT_OF_PYTHON: [&str; 10] = [
     "site-packages",
     "dist-packages",
@@ -39,7 +39,7 @@ const NOT_OF_PYTHON: [&str; 10] = [
     "ensurepip",
     "lib2to3",
 ];
-/// Prints what a Python is and where its standard library is.
+/// Prints a Python's executable and where its standard library is.
 const ASK_PYTHON: &str = "import os, sys, sysconfig\n\
                           print(os.path.realpath(sys.executable))\n\
                           for name in 'stdlib', 'platstdlib': print(sysconfig.get_path(name))\n\
@@ -50,15 +50,15 @@ const ASK_PYTHON: &str = "import os, sys, sysconfig\n\
 pub struct Start {
     /// The command, without the program's own arguments.
     pub words: Vec<String>,
-    /// Folders of libraries.
+    /// The folders of its libraries.
     pub library_path: Vec<String>,
 }
 
-/// A program of the host's: a path, or a name in PATH; `None` if it is neither, and may be the name of a test.
+/// Finds a program of the host by a path or a name in PATH; `None` if it is neither, and may be the name of a test.
 ///
 /// # Errors
 ///
-/// [`Usage`]: it is a path, but not of a program; or the guest cannot run it.
+/// [`Usage`]: the path is not that of a program, or the guest cannot run it.
 pub fn find(name: &str) -> Result<Option<PathBuf>> {
     let path = Path::new(name);
     let found = match name.contains('/') || path.is_file() {
@@ -71,7 +71,7 @@ pub fn find(name: &str) -> Result<Option<PathBuf>> {
     Ok(found)
 }
 
-/// Puts `program` into the guest at `at`, a path without a slash at its beginning, with all that it needs.
+/// Copies `program` into the guest at `at`, a path without a leading slash, with everything that it needs.
 ///
 /// # Errors
 ///
@@ -80,7 +80,7 @@ pub fn bring(program: &Path, at: &str, files: &mut Initramfs) -> Result<Start> {
     let mut plan = resolve(program, at, DEPTH).map_err(|error| Usage(format!("{error:#}")))?;
     if let Some(python) = plan.python.take() {
         let size = python.plan(&mut plan)?;
-        note(&format!("{}: its standard library comes with it, {}", python.program.display(), bytes(size)));
+        note(&format!("{}: also copying its standard library, {}", python.program.display(), bytes(size)));
     }
     let mut library_path = Vec::new();
     for library in &plan.libraries {
@@ -103,7 +103,7 @@ fn in_path(name: &str) -> Option<PathBuf> {
     std::env::split_paths(&std::env::var_os("PATH")?).map(|dir| dir.join(name)).find(is_program)
 }
 
-/// The files that the guest needs to run a program, and how it is started.
+/// What to copy for a program, and how to start it.
 #[derive(Debug, Default)]
 struct Plan {
     words: Vec<String>,
@@ -116,7 +116,7 @@ struct Plan {
 #[derive(Debug)]
 struct Python {
     program: PathBuf,
-    /// Of the standard library.
+    /// The folders of the standard library.
     folders: Vec<PathBuf>,
 }
 
@@ -132,7 +132,7 @@ fn resolve(path: &Path, at: &str, depth: usize) -> Result<Plan> {
         () if !metadata.is_file() => bail!("{shown} is not a file"),
         () if metadata.len() == 0 => bail!("{shown} is empty"),
         () if metadata.permissions().mode() & 0o111 == 0 => bail!("{shown} is not executable: chmod +x {shown}"),
-        () if depth == 0 => bail!("{shown}: its interpreter is a script, and that one's, too: that is too much"),
+        () if depth == 0 => bail!("{shown}: too many interpreters that are scripts themselves"),
         () => {}
     }
     let content = fs::read(path).with_context(|| format!("cannot read {shown}"))?;
@@ -144,7 +144,7 @@ fn resolve(path: &Path, at: &str, depth: usize) -> Result<Plan> {
     let Some(script) = content.strip_prefix(b"#!") else {
         plan.libraries.extend(needed(path)?);
         if let Some(linker) = interpreter(&content)?.filter(|linker| is_hidden(linker)) {
-            bail!("{shown} wants {}, where the guest has a file system of its own", linker.display());
+            bail!("{shown} needs {}, where the guest has a file system of its own", linker.display());
         }
         plan.words.push(format!("/{at}"));
         return Ok(plan);
@@ -196,10 +196,10 @@ enum Interpreter {
 }
 
 impl Line {
-    /// Of what is behind `#!`.
+    /// Parses what follows `#!`.
     fn parse(line: &str) -> Result<Line> {
         if line.ends_with('\r') {
-            bail!("it ends in a carriage return, as on Windows: sed -i 's/\\r$//' removes those");
+            bail!("it ends with a carriage return, as on Windows; remove these with sed -i 's/\\r$//'");
         }
         let line = line.trim();
         let (name, rest) = line.split_once([' ', '\t']).unwrap_or((line, ""));
@@ -208,7 +208,7 @@ impl Line {
             return Ok(Line { assignments: Vec::new(), interpreter: None, arguments: Vec::new() });
         }
         if name.rsplit('/').next() != Some("env") {
-            // The kernel passes all of the rest as one.
+            // The kernel passes the rest of the line as one argument.
             let arguments = Some(rest).filter(|rest| !rest.is_empty()).map(str::to_owned).into_iter().collect();
             return Ok(Line { assignments: Vec::new(), interpreter: Some(of_path(Path::new(name))), arguments });
         }
@@ -217,9 +217,9 @@ impl Line {
         while let Some(word) = words.next_if(|word| word.contains('=')) {
             assignments.push(word);
         }
-        let Some(word) = words.next() else { bail!("env is given no program") };
+        let Some(word) = words.next() else { bail!("env is not given a program") };
         if word.starts_with('-') {
-            bail!("the option {word} of env is not known here");
+            bail!("the option {word} of env is not supported here");
         }
         let interpreter = match word.contains('/') {
             true => of_path(Path::new(&word)),
@@ -244,7 +244,7 @@ fn is_hidden(path: &Path) -> bool {
     HIDDEN.iter().any(|hidden| path.starts_with(hidden))
 }
 
-/// Where a file of the host goes in the guest, without a slash at its beginning.
+/// The path in the guest for a file of the host, without a leading slash.
 fn place(host: &Path) -> Result<String> {
     let mut path = std::path::absolute(host)?;
     if path.components().any(|part| part == Component::ParentDir) {
@@ -256,14 +256,14 @@ fn place(host: &Path) -> Result<String> {
     Ok(if is_hidden(&plain) { format!("{ELSEWHERE}/{below}") } else { below })
 }
 
-/// `python`, `python3`, `python3.13`.
+/// Whether it is called `python`, `python3`, `python3.13` or the like.
 fn is_python(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     name.strip_prefix("python").is_some_and(|rest| rest.chars().all(|c| c.is_ascii_digit() || c == '.'))
 }
 
 impl Python {
-    /// A Python says itself where it is: what PATH has may be a script that chooses one.
+    /// Asks a Python where it is: the one in PATH may be a script that chooses another.
     fn ask(path: &Path) -> Result<Python> {
         let output = Command::new(path).args(["-I", "-S", "-c", ASK_PYTHON]).stdin(Stdio::null()).output();
         let output = output.with_context(|| format!("cannot run {}", path.display()))?;
@@ -274,13 +274,13 @@ impl Python {
             bail!(
                 "{} does not say where it is: {}",
                 path.display(),
-                said.lines().last().unwrap_or("it prints nothing")
+                said.lines().last().unwrap_or("it printed nothing")
             );
         };
         let mut folders: Vec<_> = lines.filter(|folder| folder.is_dir()).collect();
         folders.sort();
         folders.dedup();
-        // Those that are not in another one.
+        // Keep those that are not inside another one.
         let all = folders.clone();
         folders.retain(|folder| !all.iter().any(|other| other != folder && folder.starts_with(other)));
         if folders.is_empty() {
@@ -298,9 +298,8 @@ impl Python {
         Ok(plan)
     }
 
-    /// Adds the standard library to `plan`, with what its extension modules need, and says how large it is. A module
-    /// whose
-    /// libraries this host does not have is left out.
+    /// Adds the standard library to `plan`, with what its extension modules need, and returns its size. Leaves out
+    /// modules whose libraries this host does not have.
     fn plan(&self, plan: &mut Plan) -> Result<u64> {
         let linker = interpreter(&fs::read(&self.program)?)?;
         let mut size = 0;
@@ -350,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_program_is_wrong_usage() {
+    fn anything_but_a_program_is_wrong_usage() {
         let dir = tempfile::tempdir().unwrap();
         let dir = dir.path();
         let mut other = vec![0u8; 64];
@@ -373,9 +372,9 @@ mod tests {
             (file(dir, "c", "#!/bin/sh\r\n", 0o755), "carriage return"),
             (file(dir, "d", "#!\n", 0o755), "names no interpreter"),
             (file(dir, "e", "#!/usr/bin/env -i sh\n", 0o755), "option -i"),
-            (file(dir, "f", "#!/usr/bin/env\n", 0o755), "env is given no program"),
+            (file(dir, "f", "#!/usr/bin/env\n", 0o755), "env is not given a program"),
             (file(dir, "g", format!("#!{}/plain\n", dir.display()), 0o755), "is not executable"),
-            (file(dir, "h", format!("#!{}/h\n", dir.display()), 0o755), "that is too much"),
+            (file(dir, "h", format!("#!{}/h\n", dir.display()), 0o755), "too many interpreters"),
         ] {
             let text = refused(&name);
             assert!(text.contains(says), "{text}");
@@ -416,13 +415,13 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_put_where_the_guest_hides_it() {
+    fn nothing_is_put_where_guest_mounts_hide_it() {
         assert_eq!(place(Path::new("/usr/lib/x.so")).unwrap(), "usr/lib/x.so");
         assert_eq!(place(Path::new("/tmp/a/x.so")).unwrap(), "job/host/tmp/a/x.so");
         assert_eq!(place(Path::new("/run/x.so")).unwrap(), "job/host/run/x.so");
         assert_eq!(place(Path::new("/tmpfiles/x.so")).unwrap(), "tmpfiles/x.so");
         assert_eq!(place(Path::new("/usr/bin/../bin/x")).unwrap().split('/').filter(|part| *part == "..").count(), 0);
-        // An interpreter in a temporary folder, as this test's.
+        // An interpreter in a temporary folder, like this test's.
         let dir = tempfile::tempdir_in("/tmp").unwrap();
         let bash = fs::read("/bin/bash").unwrap();
         let bash = file(dir.path(), "bash", bash, 0o755);
@@ -435,7 +434,7 @@ mod tests {
     fn python_comes_with_its_standard_library() {
         assert!(["python", "python3", "python3.13"].iter().all(|name| is_python(Path::new(name))));
         assert!(!["pythonic", "ipython", "python3-config"].iter().any(|name| is_python(Path::new(name))));
-        // One that is a script and says where the real one is.
+        // A script that tells where the real Python is.
         let dir = tempfile::tempdir_in("/tmp").unwrap();
         let at = |name: &str| dir.path().join(name);
         for folder in ["bin", "lib/python3/json", "lib/python3/site-packages", "lib/python3/lib-dynload"] {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What an ELF program of the host's needs to run in the guest: its interpreter and shared libraries.
+//! Finds what an ELF program of the host needs to run in the guest: its interpreter and shared libraries.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,11 +9,11 @@ use anyhow::{bail, Context, Result};
 use object::read::elf::{FileHeader, ProgramHeader};
 use object::{elf, Endianness};
 
-/// The interpreter and the shared libraries of a program, by their path on the host.
+/// The paths on the host of a program's interpreter and shared libraries.
 ///
 /// # Errors
 ///
-/// It is no x86 ELF program, or only a part of one; a library is missing on the host.
+/// It is not an x86 ELF program, or it is truncated; the host lacks a library.
 pub fn needed(program: &Path) -> Result<Vec<PathBuf>> {
     let bytes = fs::read(program).with_context(|| format!("cannot read {}", program.display()))?;
     match interpreter(&bytes).with_context(|| format!("{} cannot run in the machine", program.display()))? {
@@ -22,13 +22,13 @@ pub fn needed(program: &Path) -> Result<Vec<PathBuf>> {
     }
 }
 
-/// Whether a program brings all it needs.
+/// Whether a program is statically linked.
 pub fn is_static(program: &Path) -> Result<bool> {
     let bytes = fs::read(program).with_context(|| format!("cannot read {}", program.display()))?;
     Ok(interpreter(&bytes)?.is_none())
 }
 
-/// The ELF interpreter that a program asks for; `None` for a static one.
+/// The ELF interpreter that a program names; `None` if it is static.
 pub fn interpreter(bytes: &[u8]) -> Result<Option<PathBuf>> {
     match object::FileKind::parse(bytes) {
         Ok(object::FileKind::Elf64) => interpreter_of::<elf::FileHeader64<Endianness>>(bytes),
@@ -60,7 +60,7 @@ fn interpreter_of<E: FileHeader<Endian = Endianness>>(bytes: &[u8]) -> Result<Op
     Ok(None)
 }
 
-/// Asks the dynamic linker, which does not run the program for that.
+/// The files that the dynamic linker would load for a program; the program is not run for this.
 pub fn libraries(program: &Path, interpreter: &Path) -> Result<Vec<PathBuf>> {
     let program = program.canonicalize()?;
     let output = Command::new(interpreter).arg("--list").arg(&program).stdin(Stdio::null()).output();
@@ -76,7 +76,7 @@ pub fn libraries(program: &Path, interpreter: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// The files in the answer of `ld.so --list`.
+/// The files in the output of `ld.so --list`.
 pub fn parse_list(text: &str) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for line in text.lines().map(str::trim) {
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn this_very_program_needs_a_linker_and_libc() {
+    fn this_test_program_needs_a_linker_and_libc() {
         let files = needed(&std::env::current_exe().unwrap()).unwrap();
         let has = |part: &str| files.iter().any(|f| f.to_string_lossy().contains(part));
         assert!(has("libc.so") && has("ld-linux"), "{files:?}");

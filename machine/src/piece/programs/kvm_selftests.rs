@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The kernel's own KVM selftests, unchanged; `scenarios.toml` lists which.
+//! Builds the kernel's own KVM selftests, unchanged: those that `scenarios.toml` names.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -15,16 +15,16 @@ use crate::workshop::child::Log;
 use crate::workshop::key::Key;
 use crate::workshop::progress::Step;
 
-/// The style that `scenarios.toml` gives these tests.
+/// The `style` of these tests in `scenarios.toml`.
 const STYLE: &str = "kernel-kvm";
 const STEP: &str = include_str!("../../../steps/kvm-selftests.sh");
 
 impl Builder<'_> {
-    /// Builds them; each gets its name without the folder.
+    /// Builds these tests, each under its name without the folder.
     ///
     /// # Errors
     ///
-    /// The kernel has no test with such a name, or a test does not build.
+    /// The kernel has no such test; one does not build.
     pub fn kvm_selftests(&self) -> Result<Piece> {
         let names = named(&self.project.join("machine/scenarios.toml"))?;
         let key = Key::new()
@@ -47,7 +47,7 @@ impl Builder<'_> {
     }
 }
 
-/// The names of all tests of this style in a list of scenarios, sorted.
+/// The names of all tests of this style in a list of scenarios.
 fn named(scenarios: &Path) -> Result<BTreeSet<String>> {
     let text = fs::read_to_string(scenarios).with_context(|| format!("cannot read {}", scenarios.display()))?;
     let lists: BTreeMap<String, Vec<Tests>> =
@@ -60,7 +60,7 @@ fn named(scenarios: &Path) -> Result<BTreeSet<String>> {
         .collect())
 }
 
-/// Of a suite or a boot.
+/// The tests of a suite or a boot.
 #[derive(Deserialize)]
 struct Tests {
     #[serde(default)]

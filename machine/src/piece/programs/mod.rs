@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The programs that run in the guest: the C selftests, the kernel's own, the Rust ones, and the scripts.
-//! All are static but those of selftests/real.
+//! Builds the programs that run in the guest: the C selftests, the kernel's own, the Rust ones, and the scripts. All
+//! are static except those of selftests/real.
 
 pub mod brought;
 pub mod elfdeps;
@@ -27,18 +27,18 @@ use crate::workshop::key::Key;
 use crate::workshop::progress::{note, Step};
 use crate::workshop::recipe;
 
-/// The kernel's own tests, unchanged, that concern us. `avx_64` is xstate.c over the AVX components.
+/// The kernel's own tests that concern us, unchanged. `avx_64` is xstate.c for the AVX components.
 const KERNELS_OWN: [&str; 2] = ["amx_64", "avx_64"];
-/// Packages of programs.
+/// Cargo packages with programs for the guest.
 const RUST: [&str; 2] = ["selftests/rust", "xfdctl"];
 const TARGET: &str = "x86_64-unknown-linux-gnu";
-/// The test that is the kernel's own runner with our C selftests as its collection.
+/// The test that runs the kernel's own test runner on our C selftests.
 const KSELFTEST: &str = "run_kselftest";
-/// The headers of selftests/c that others of its folders use.
+/// The headers of selftests/c that the other folders use.
 const C_HEADERS: [(&str, &[&str]); 2] = [("kvm", &["kvm.h", "machine.h"]), ("real", &["amx.h"])];
-/// What loads and unloads the module on a host.
+/// The script that loads and unloads the module.
 const LOADER: &str = "xfd-module";
-/// The folders of scripts.
+/// The folders with scripts.
 const SCRIPTS: [&str; 7] = [
     "selftests/module",
     "selftests/arch",
@@ -59,14 +59,14 @@ pub struct Builder<'a> {
     pub project: &'a Path,
 }
 
-/// All programs by the name that they have in `/tests`.
+/// All programs, by their names in `/tests`.
 pub struct Programs {
     by_name: BTreeMap<String, PathBuf>,
-    /// Those that the kernel's own runner gets.
+    /// The programs that the kernel's own runner runs.
     collection: Vec<String>,
     kselftest: PathBuf,
     real: Real,
-    /// The kernel's KVM tests: large, and only in guests whose tests they are.
+    /// The kernel's KVM tests. They are large, so a guest gets only those that it runs.
     kvm: BTreeSet<String>,
     _pieces: Vec<Piece>,
 }
@@ -82,12 +82,12 @@ impl Programs {
         self.by_name.keys().map(String::as_str)
     }
 
-    /// The names of what belongs into a guest that runs `tests`: they, and what tests start.
+    /// The names of the programs for a guest that runs `tests`: these, and everything that tests start.
     pub fn for_tests<'a>(&'a self, tests: &'a [String]) -> impl Iterator<Item = &'a str> {
         self.names().filter(|name| !self.kvm.contains(*name) || tests.iter().any(|test| test == name))
     }
 
-    /// Puts the program `name` into the guest with all it needs.
+    /// Copies the program `name` into the guest, with everything that it needs.
     pub fn install(&self, name: &str, files: &mut Initramfs) -> Result<()> {
         let path = self.get(name).with_context(|| format!("there is no test program {name}"))?;
         files.file(&format!("tests/{name}"), path)?;
@@ -101,21 +101,21 @@ impl Programs {
                 files.symlink(&format!("kselftest/xfd/{program}"), &format!("/tests/{program}"));
                 list.push_str(&format!("xfd:{program}\n"));
             }
-            // Emulated seconds are long.
+            // The emulator is slow.
             files.content("kselftest/xfd/settings", 0o644, "timeout=600\n");
             files.content("kselftest/kselftest-list.txt", 0o644, list);
         }
         Ok(())
     }
 
-    /// Puts software of Debian's, or what a program of selftests/real needs of it, into the guest.
+    /// Copies Debian software, or the libraries of a program of selftests/real, into the guest.
     pub fn install_software(&self, name: &str, files: &mut Initramfs) -> Result<()> {
         self.real.install(name, files)
     }
 }
 
 impl Builder<'_> {
-    /// Builds all that is out of date.
+    /// Builds everything that is out of date.
     pub fn programs(&self) -> Result<Programs> {
         let mut pieces = Vec::new();
         let mut by_name = BTreeMap::new();
@@ -153,7 +153,7 @@ impl Builder<'_> {
         Ok(Programs { by_name, collection, kselftest, real, kvm: kvm_names, _pieces: pieces })
     }
 
-    /// Those of `real` are built against `software`.
+    /// Builds the C selftests in `folder`. Those of `real` are built against `software`.
     pub fn c_selftests(&self, folder: &str, software: Option<&Software>) -> Result<Piece> {
         let source = self.project.join("selftests");
         let mut key = Key::new()
@@ -214,14 +214,15 @@ impl Builder<'_> {
         })
     }
 
-    /// Strips debug information from the programs, because the guest loads large files slowly.
+    /// Removes debug information from the programs, because the guest is slow to load them.
     pub fn strip(&self, log: &Log, dir: &Path) -> Result<()> {
         let mut strip = self.root.inside().write(dir, "/xfd/out").dir("/xfd/out").command("strip");
         log.run("strip", strip.arg("--strip-debug").args(executables(dir)?.keys()))
     }
 }
 
-/// The programs of a package for the guest, static; cargo knows itself what is out of date, but not what is damaged.
+/// Builds the programs of a cargo package for the guest, statically linked. Cargo knows what is out of date, but not
+/// what is damaged.
 pub fn rust(cache: &Cache, project: &Path, package: &str) -> Result<BTreeMap<String, PathBuf>> {
     require("cargo")?;
     require("cc")?;
@@ -248,7 +249,7 @@ pub fn rust(cache: &Cache, project: &Path, package: &str) -> Result<BTreeMap<Str
     let differs = |built: &Built| known(&before, &built.path).is_some_and(|known| Some(known) != state(&built.path));
     let damaged = |built: &&Built| built.fresh && differs(built);
     if let Some(built) = found.iter().find(damaged) {
-        note(&format!("programs: {} is not as it was built: it is built again", built.path.display()));
+        note(&format!("programs: {} is not as it was built, building it again", built.path.display()));
         log.run("cargo clean", cargo("clean").args(["--package", &built.package]))?;
         found = build()?;
     }
@@ -261,28 +262,28 @@ pub fn rust(cache: &Cache, project: &Path, package: &str) -> Result<BTreeMap<Str
     Ok(found.into_iter().filter_map(name_of).collect())
 }
 
-/// A program that cargo built, now or (`fresh`) before.
+/// A program that cargo built: now, or before this (`fresh`).
 #[derive(Debug, PartialEq, Eq)]
 struct Built {
     path: PathBuf,
-    /// As cargo calls it.
+    /// Cargo's name for the package.
     package: String,
     fresh: bool,
 }
 
-/// Size and time of change of a program, and its path.
+/// A line with a program's size, modification time and path.
 fn state(path: &Path) -> Option<String> {
     let metadata = path.metadata().ok()?;
     Some(format!("{} {}.{} {}", metadata.size(), metadata.mtime(), metadata.mtime_nsec(), path.display()))
 }
 
-/// The line of `path` in the states of programs.
+/// The line of the program `path` among the saved ones.
 fn known(states: &str, path: &Path) -> Option<String> {
     let end = format!(" {}", path.display());
     states.lines().find(|line| line.ends_with(&end)).map(str::to_owned)
 }
 
-/// The programs that cargo says it built.
+/// The programs in cargo's messages.
 fn cargo_executables(messages: &str) -> Vec<Built> {
     let messages = messages.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
     let built = messages.filter_map(|message| {
@@ -295,7 +296,7 @@ fn cargo_executables(messages: &str) -> Vec<Built> {
     built.collect()
 }
 
-/// The executable files in a folder; none if it is not there.
+/// The executable files in a folder; none if it does not exist.
 pub fn executables(dir: &Path) -> Result<BTreeMap<String, PathBuf>> {
     let mut found = BTreeMap::new();
     let Ok(entries) = fs::read_dir(dir) else { return Ok(found) };
@@ -324,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_was_truncated_after_its_build_is_built_again() {
+    fn a_program_truncated_after_its_build_is_built_again() {
         let dir = tempfile::tempdir().unwrap();
         let cache = Cache::open(&dir.path().join("cache")).unwrap();
         let package = dir.path().join("a b/small");

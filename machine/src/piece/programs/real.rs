@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What a boot with Debian's software can have in its guest: programs of the packages, and the programs of
-//! selftests/real, which are built against the packages; each with its shared libraries. A guest has the reason for
-//! what
-//! could not be had.
+//! Prepares the software that a boot can have in its guest: programs of Debian packages, and the programs of
+//! selftests/real, which are built against these; each with its shared libraries. If some software is not available,
+//! the guest gets a file with the reason.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -19,10 +18,10 @@ use crate::workshop::progress::note;
 
 /// Where the built programs appear in the root.
 const BUILT: &str = "/xfd/built";
-/// In the guest: files called like what is missing, with the reason.
+/// A folder in the guest: for software that is missing, it has a file of that name with the reason.
 const LEFT_OUT: &str = "left-out";
 
-/// All of it by name.
+/// All software, by name.
 pub struct Real {
     bundles: BTreeMap<String, Bundle>,
     left_out: BTreeMap<String, String>,
@@ -32,7 +31,7 @@ pub struct Real {
 }
 
 impl Builder<'_> {
-    /// Fetches and builds what is out of date.
+    /// Downloads and builds what is out of date.
     pub fn real(&self) -> Result<Real> {
         let software = Software::prepare(self.cache, self.root, "software", self.software)?;
         let built = self.c_selftests("real", Some(&software))?;
@@ -70,7 +69,7 @@ impl Builder<'_> {
             }
             Err(error) => {
                 let why = format!("{error:#}").lines().next().unwrap_or_default().to_owned();
-                note(&format!("left out: {}: {why}", names.join(", ")));
+                note(&format!("not available: {}: {why}", names.join(", ")));
                 real.left_out.extend(names.into_iter().map(|name| (name, why.clone())));
             }
         }
@@ -79,12 +78,12 @@ impl Builder<'_> {
 }
 
 fn last_name(path: &str) -> Result<String> {
-    let name = Path::new(path).file_name().with_context(|| format!("{path} names no file"))?;
+    let name = Path::new(path).file_name().with_context(|| format!("{path} has no file name"))?;
     Ok(name.to_string_lossy().into_owned())
 }
 
 impl Real {
-    /// Puts `name` into the guest; a program of selftests/real is there already, and gets its libraries.
+    /// Copies `name` into the guest. A program of selftests/real is already there, and gets its libraries.
     pub fn install(&self, name: &str, files: &mut Initramfs) -> Result<()> {
         if let Some(why) = self.left_out.get(name) {
             files.content(&format!("{LEFT_OUT}/{name}"), 0o644, format!("{why}\n"));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Software of Debian's for the guest: packages unpacked beside the toolchain root, and the shared
-//! libraries that a program needs, from these packages or from the root.
+//! Prepares Debian software for the guest: unpacks packages beside the toolchain root, and finds the shared libraries
+//! that a program needs, in these packages or in the root.
 
 use std::path::{Path, PathBuf};
 
@@ -29,15 +29,15 @@ pub struct Software {
     key: String,
 }
 
-/// A program with its libraries, or whatever else belongs together: path in the guest, file on the host.
+/// Files that belong together, such as a program and its libraries: path in the guest, file on the host.
 pub struct Bundle(Vec<(String, PathBuf)>);
 
 impl Software {
-    /// Downloads and unpacks the packages of the recipe's `name` with what they depend on, unless they are there.
+    /// Downloads and unpacks the recipe's packages for `name`, with their dependencies, unless they are up to date.
     ///
     /// # Errors
     ///
-    /// The archive has no package of that name; no network; no space.
+    /// The archive lacks a package; no network; no space.
     pub fn prepare(cache: &Cache, root: &Toolroot, name: &str, recipe: &recipe::Software) -> Result<Software> {
         let key = Key::new()
             .add("toolroot", root.key())
@@ -58,33 +58,33 @@ impl Software {
         Ok(Software { piece, key })
     }
 
-    /// What the packages were chosen by.
+    /// The content key of what the packages were chosen by.
     pub fn key(&self) -> &str {
         &self.key
     }
 
-    /// The commands of `inside` see the packages.
+    /// Shows the packages to the commands of `inside`.
     pub fn shown(&self, inside: Inside) -> Inside {
         inside.read(self.piece.path(), INSIDE)
     }
 
-    /// A program of the packages with its libraries, at Debian's paths. `path` has no slash at its beginning.
+    /// A program of the packages with its libraries, at Debian's paths. `path` has no leading slash.
     pub fn program(&self, root: &Toolroot, log: &Log, path: &str) -> Result<Bundle> {
         let mut bundle = self.data(path)?;
         bundle.0.extend(self.libraries(root.inside(), root, log, &format!("{INSIDE}/{path}"))?.0);
         Ok(bundle)
     }
 
-    /// A file of the packages alone.
+    /// A single file of the packages.
     pub fn data(&self, path: &str) -> Result<Bundle> {
         let host = self.piece.path().join(path);
         if !host.is_file() {
-            bail!("no package of the recipe's software has a file {path}");
+            bail!("no package of the recipe's software has the file {path}");
         }
         Ok(Bundle(vec![(path.to_owned(), host)]))
     }
 
-    /// The shared libraries of `program`, a path that `inside` shows, and the dynamic linker.
+    /// The shared libraries of `program`, a path as seen in `inside`, and the dynamic linker.
     pub fn libraries(&self, inside: Inside, root: &Toolroot, log: &Log, program: &str) -> Result<Bundle> {
         let mut list = self.shown(inside).command(LINKER);
         list.args(["--library-path", LIBRARIES, "--list", program]);
@@ -97,7 +97,7 @@ impl Software {
     }
 }
 
-/// Path in the guest and on the host of a file that the dynamic linker found.
+/// The path in the guest and on the host of a file that the dynamic linker found.
 fn place(software: &Path, root: impl Fn(&str) -> PathBuf, found: &Path) -> (String, PathBuf) {
     let guest = |path: &Path| path.to_string_lossy().trim_start_matches('/').to_owned();
     match found.strip_prefix(INSIDE) {
@@ -107,7 +107,7 @@ fn place(software: &Path, root: impl Fn(&str) -> PathBuf, found: &Path) -> (Stri
 }
 
 impl Bundle {
-    /// Puts all of it into the guest.
+    /// Copies all of it into the guest.
     pub fn install(&self, files: &mut Initramfs) -> Result<()> {
         for (guest, host) in &self.0 {
             files.file(guest, host)?;

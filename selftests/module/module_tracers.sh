@@ -56,8 +56,9 @@ stack_on() {
 stack_sees() { [ "$(cat $TRACING/stack_max_size)" -gt 0 ]; }
 stack_off() { echo 0 >/proc/sys/kernel/stack_tracer_enabled && echo >$TRACING/stack_trace_filter; }
 
-# The BPF programs do not report what they saw. They cannot be attached where a direct call is.
+# BPF programs cannot be attached where a direct call is. How often they ran is known when they end.
 fentry_on() {
+	echo 1 >/proc/sys/kernel/bpf_stats_enabled || return
 	launch_until ready 7 "$HERE/bpf_fentry" $ALL || return
 	same "refused to BPF" "${1:-}" "$(sed -n 's/^refused \([^:]*\): .*/\1/p' "$WORK/says.7")" && return
 	cat "$WORK/says.7"
@@ -65,7 +66,12 @@ fentry_on() {
 	return 1
 }
 fentry_sees() { :; }
-fentry_off() { land 7; }
+fentry_off() {
+	land 7 >"$WORK/ran" && ! grep ' ran 0$' "$WORK/ran" && grep -q ' ran ' "$WORK/ran"
+	outcome=$?
+	echo 0 >/proc/sys/kernel/bpf_stats_enabled
+	return $outcome
+}
 
 # later TRACER: attached after the module, in both orders of detaching.
 later() {

@@ -94,6 +94,8 @@ pub struct Report {
     pub problems: Vec<Problem>,
     /// The kernel console's log.
     pub log: PathBuf,
+    /// The name in its logs: the boot's own, with a number if another run uses that at the same time.
+    pub name: String,
 }
 
 /// Boots the machine; `event` gets what the guest's init and programs report.
@@ -230,7 +232,7 @@ pub fn boot(cache: &Cache, emulator: &Emulator, boot: Boot, mut event: impl FnMu
     };
     stop(&mut child);
     kernel.finish();
-    Ok(Report { end, problems: kernel.problems, log: log_path })
+    Ok(Report { end, problems: kernel.problems, log: log_path, name: boot.name.to_owned() })
 }
 
 /// The emulator's arguments for what it starts from: a configuration, or a folder with one and with a saved state.

@@ -177,7 +177,7 @@ fn run_one(machine: &Machine, module: Option<&Piece>, programs: &Programs, scena
         }
     };
     let saved = booted.saturating_sub(first.unwrap_or(begin).duration_since(begin));
-    let output = machine.project.cache.log(&format!("tests-{full_name}"));
+    let output = machine.project.cache.log(&format!("tests-{}", report.name));
     std::fs::write(&output, heard.all_output())?;
     let known = |name: &str| programs.get(name).is_some();
     let count = judge(scenario, &heard, &report, known);

@@ -35,7 +35,7 @@ fn scenario(module: bool) -> Scenario {
 }
 
 fn report(end: End, problems: Vec<Problem>) -> Report {
-    Report { end, problems, log: "log".into() }
+    Report { end, problems, log: "log".into(), name: "name".into() }
 }
 
 fn heard(module: bool) -> Heard {

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A BPF program on the entry of a kernel function, attached by bpf(2). It does nothing; being attached is enough.
+//! A BPF program on the entry of a kernel function, attached by bpf(2). It does nothing; the kernel counts its runs.
 #![expect(unsafe_code, reason = "bpf()")]
 
 use anyhow::Context;
 use btf_rs::{Backend, Btf, Type};
+use std::fs;
 use std::io::{Error, Result};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
@@ -57,7 +58,23 @@ struct Open {
 
 /// An attached program, until this is dropped.
 pub struct Fentry {
+    program: OwnedFd,
     _link: OwnedFd,
+}
+
+impl Fentry {
+    /// How often it has run. The kernel counts only while kernel.bpf_stats_enabled is 1.
+    ///
+    /// # Errors
+    ///
+    /// /proc does not show it.
+    pub fn runs(&self) -> anyhow::Result<u64> {
+        let path = format!("/proc/self/fdinfo/{}", self.program.as_raw_fd());
+        let info = fs::read_to_string(&path).with_context(|| path.clone())?;
+        let count = info.lines().find_map(|line| line.strip_prefix("run_cnt:"));
+        let count = count.with_context(|| format!("{path} has no run_cnt"))?;
+        Ok(count.trim().parse()?)
+    }
 }
 
 /// The functions of the kernel, from its type information.
@@ -107,7 +124,10 @@ impl Functions {
         };
         // SAFETY: the structure is the one that the command reads, and it has no pointers.
         let link = unsafe { bpf(RAW_TRACEPOINT_OPEN, &open) };
-        Ok(link.map(|link| Fentry { _link: link }))
+        Ok(link.map(|link| Fentry {
+            program,
+            _link: link,
+        }))
     }
 }
 

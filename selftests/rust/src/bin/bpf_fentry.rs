@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Attaches a BPF program to the entry of each of the given kernel functions until standard input has a
-//! line or ends. Prints `attached FUNCTION` or `refused FUNCTION: WHY` for each, then `ready`.
+//! line or ends. Prints `attached FUNCTION` or `refused FUNCTION: WHY` for each, then `ready`; at the end
+//! `FUNCTION ran NUMBER`, which needs kernel.bpf_stats_enabled=1.
 
 use clap::Parser;
 use std::io;
@@ -20,13 +21,16 @@ fn main() -> anyhow::Result<()> {
     for function in Arguments::parse().functions {
         match all.enter(&function)? {
             Ok(program) => {
-                held.push(program);
                 println!("attached {function}");
+                held.push((function, program));
             }
             Err(why) => println!("refused {function}: {why}"),
         }
     }
     println!("ready");
     io::stdin().read_line(&mut String::new())?;
+    for (function, program) in held {
+        println!("{function} ran {}", program.runs()?);
+    }
     Ok(())
 }

@@ -254,7 +254,7 @@ fn disturb(
     }
 }
 
-/// Waits until the victim has done its part: it says so, or is a process and exits.
+/// Waits until the victim has done its part: until it reports that or, if it is a process, exits.
 fn wait_for_victim(shared: &Shared, pid: i32) -> anyhow::Result<()> {
     let pid = Pid::from_raw(pid).context("no victim")?;
     // A thread has no pidfd.

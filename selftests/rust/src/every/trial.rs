@@ -185,7 +185,7 @@ impl Watch {
                     (Kind::Kill, Some(_)) if path.name != "exit" && !last.went_by_itself() => {
                         end == KILLED
                     }
-                    // A process that exits by itself may have done so before.
+                    // A process that exits on its own may have done so before.
                     (Kind::Kill, Some(_)) => end == KILLED || well,
                     _ => well,
                 };

@@ -127,7 +127,7 @@ impl Prepared for Load {
     }
 }
 
-/// The buffer of a sleeping process was reclaimed; the process gets one again before the module goes.
+/// The buffer of a sleeping process was reclaimed; the process gets one again before the module is removed.
 struct UnloadOwed {
     unload: Box<dyn Prepared>,
     sleeper: i32,

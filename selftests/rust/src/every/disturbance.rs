@@ -57,7 +57,7 @@ pub struct Disturber {
     _passes: Option<Passes>,
 }
 
-/// After this many interrupts, at least one must have met a place where it may use the FPU.
+/// After this many interrupts, at least one must have arrived where it may use the FPU.
 const MANY: u64 = 100;
 
 /// The orders to the process, each followed by the PID of another one.

@@ -167,7 +167,7 @@ impl UnloadOwed {
     }
 }
 
-/// The longest that it takes until a pass runs.
+/// The longest time until a pass runs.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Prepared for UnloadOwed {

@@ -213,7 +213,7 @@ const LIVEPATCH: u64 = 1 << 15;
 
 const WARN_AGAIN: &str = "/sys/kernel/debug/clear_warn_once";
 
-/// What the kernel and the module report about themselves. It is little, since every trial reads it.
+/// What the kernel and the module report about themselves. Kept short, since every trial reads it.
 struct Account {
     tainted: u64,
     warnings: u64,

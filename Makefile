@@ -2,8 +2,8 @@
 # In the emulated AMX machine (the first run sets it up: 10 minutes, 4 GB):
 #   make demo             the first use of AMX, shown
 #   make run P="PROG ARGS"  run a program of yours with the module loaded
-#   make shell            look around in it (both take OPTIONS="--cpus 2 --gdb")
-#   make check            all tests; check-kvm only those with virtual machines
+#   make shell            look around in it; both take OPTIONS="--module --cpus 2"
+#   make check            all tests; OPTIONS="--junit FILE"; check-kvm with KVM
 #   make check-long       the boots that take 20 minutes and more
 #   make check-every      disturb each path at each instruction (hours)
 #   make check-kernels    some boots on each kernel of machine/recipe.toml
@@ -41,8 +41,8 @@ MACHINE = @machine/ready.sh && cargo run $$([ ! -x "$$CARGO_TARGET_DIR/release/m
 help:
 	@sed -n '/^#/!q; /SPDX/!s/^# \{0,1\}//p' $(firstword $(MAKEFILE_LIST))
 
-# The options of `machine run` and `machine shell`: `machine run --help`.
-OPTIONS ?= --module
+# The options of the machine's command of the same name. `make run` and `make shell` load the module by default.
+run shell: OPTIONS ?= --module
 
 modules: need-kdir
 	$(MAKE) -C $(KDIR) M=$(CURDIR) CONFIG_XFD_RUST=m modules
@@ -78,7 +78,7 @@ status:
 	@grep -H . $(COUNTERS)/* 2>/dev/null | sed 's|.*/||; s|:|: |'
 
 demo check check-debug check-kernels table bench host deb docs:
-	$(MACHINE) $@
+	$(MACHINE) $@ $(OPTIONS)
 
 run:
 	$(if $(strip $(P)),,@echo 'xfd: no program: make run P="PROGRAM ARGS"' >&2; exit 2)
@@ -94,16 +94,16 @@ host-load:
 	$(MACHINE) host --load
 
 check-debug-rt:
-	$(MACHINE) check-debug --rt
+	$(MACHINE) check-debug --rt $(OPTIONS)
 
 check-debug-kcsan:
-	$(MACHINE) check-debug --kcsan
+	$(MACHINE) check-debug --kcsan $(OPTIONS)
 
 check-long:
-	$(MACHINE) check --long
+	$(MACHINE) check --long $(OPTIONS)
 
 check-kvm:
-	$(MACHINE) check --kvm
+	$(MACHINE) check --kvm $(OPTIONS)
 
 check-every:
 	$(MACHINE) check --long --filter every

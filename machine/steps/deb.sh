@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0
-# Builds the Debian packages: deb.sh VERSION DATE RELEASE...
+# Builds the Debian packages: deb.sh VERSION DATE MAINTAINER RELEASE...
 # Runs in the root for packages; /xfd/packages is the component being built, with build/ filled.
-version=$1 date=$2
-shift 2
+version=$1 date=$2 maintainer=$3
+shift 3
 cd /xfd/packages/build
 cat >debian/changelog <<end
 xfd ($version) unstable; urgency=medium
 
   * CHANGELOG.md says what is new.
 
- -- The xfd authors <xfd@localhost.localdomain>  $(date -u -R -d "$date")
+ -- $maintainer  $(date -u -R -d "$date")
 end
-cp debian/control.in debian/control
+sed "s/@MAINTAINER@/$(printf '%s' "$maintainer" | sed 's|[\\&/]|\\&|g')/" debian/control.in >debian/control
 for release; do
 	sed "s/@RELEASE@/$release/g" debian/modules.control.in >>debian/control
 	for script in postinst prerm postrm; do

@@ -50,6 +50,10 @@ fn options_and_program_are_passed_on() {
     assert!(said.trim_end().ends_with(" -- run --cpus 2 prog 'a b' c"), "{said}");
     let said = String::from_utf8(make(&["-n", "shell"]).stdout).unwrap();
     assert!(said.trim_end().ends_with(" -- shell --module"), "{said}");
+    let said = String::from_utf8(make(&["-n", "check-kvm", "OPTIONS=--tap t"]).stdout).unwrap();
+    assert!(said.trim_end().ends_with(" -- check --kvm --tap t"), "{said}");
+    let said = String::from_utf8(make(&["-n", "check"]).stdout).unwrap();
+    assert!(said.trim_end().ends_with(" -- check"), "{said}");
 }
 
 #[test]

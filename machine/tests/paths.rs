@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Tests that make works in a checkout whose path has odd characters, or refuses it at once, and names missing
+//! Tests that make and .ci/run work in a checkout whose path has odd characters, or refuse it at once, and name missing
 //! programs.
 
 use std::fs;
@@ -67,6 +67,27 @@ fn cargo_gets_its_folder_whatever_its_name() {
         let want = format!("{}/relative to it/tools/cargo-fuzz@", checkout.path.display());
         assert!(text(&output.stdout).contains(&want), "{output:?}");
     }
+}
+
+#[test]
+fn the_ci_script_passes_its_arguments_on() {
+    let checkout = Checkout::new("a b");
+    fs::create_dir(checkout.path.join(".ci")).unwrap();
+    fs::copy(project().join(".ci/run"), checkout.path.join(".ci/run")).unwrap();
+    // So that it installs nothing.
+    checkout.program("dpkg-query", "echo installed");
+    let run = |args: &[&str]| {
+        let mut script = Command::new(checkout.path.join(".ci/run"));
+        script.args(args).current_dir("/").env_remove("XFD_CACHE").env_remove("CARGO_TARGET_DIR");
+        script.env_remove("MAKEFLAGS").env_remove("MAKELEVEL");
+        let output = script.env("PATH", format!("{}:/usr/bin:/bin", checkout.bin.display())).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let said = text(&output.stdout);
+        said.lines().skip_while(|line| *line != "--").skip(1).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(run(&[]), ["check"]);
+    let args = ["--junit", "it's $HOME/a b.xml", "--filter", "#$(x)\\"];
+    assert_eq!(run(&args), [&["check"], &args[..]].concat());
 }
 
 #[test]

@@ -253,7 +253,8 @@ extern "C" fn after_unpatching(_: *mut bindings::klp_object) {
     }
     IN_CHARGE_SINCE.store(0, Relaxed);
     pr_info!("first uses of dynamic xfeatures are handled by the kernel again\n");
-    // SAFETY: queues a work item of this module, which `tear_down` flushes before the module goes.
+    // SAFETY: queues a work item of this module, which `tear_down` flushes before the module is
+    // removed.
     unsafe { bindings::xfd_finish_queue() }
 }
 

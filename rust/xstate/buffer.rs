@@ -250,8 +250,8 @@ mod tests {
             }
         }
 
-        /// There is space for everything that is permitted: a second facility finds its own in the
-        /// buffer that was allocated for the first one.
+        /// There is space for everything that is permitted: a second facility fits into the buffer
+        /// that was allocated for the first one.
         #[test]
         fn everything_permitted_finds_its_room(permitted in 0u64..1 << 20, used in 1u64..1 << 20) {
             let permitted = Xfeatures::from_bits(permitted | used);

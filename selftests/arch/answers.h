@@ -31,6 +31,6 @@ void ask_xsave(void);		/* the standard format */
 void ask_compacted(void);	/* the compacted format */
 void ask_extent(void);
 void ask_mxcsr(void);
-void ask_platform(void);	/* apart from tiles: what the kernel and code patching rely on */
+void ask_platform(void);	/* not about tiles: what the kernel and code patching rely on */
 
 #endif

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Until the process asks for permission, XFD[18] is and stays 1 and every #NM ends in SIGILL.
+ * Until the process asks for permission, XFD[18] stays 1, and every #NM ends in SIGILL.
  * That shows what raises #NM, and which checks come before it.
  */
 #include <string.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The dot products of SDM vol. 2 (TDPBSSD and its siblings, TDPBF16PS), compared with the same in C. */
+/* The dot products of SDM vol. 2 (TDPBSSD and its siblings, TDPBF16PS), compared with the same computation in C. */
 #include <math.h>
 #include <string.h>
 #include <xmmintrin.h>

@@ -58,7 +58,7 @@ void ask_mxcsr(void)
 	answer("mxcsr.xsaveopt.avx", "%#x", SAVE("xsaveopt", AVX, YMM_SET));
 	answer("mxcsr.xsavec.sse", "%#x", SAVE("xsavec", SSE, XMM_SET));
 	answer("mxcsr.xsavec.avx", "%#x", SAVE("xsavec", AVX, YMM_SET));
-	/* With all XMM registers zero, MXCSR alone takes SSE state out of its initial state. */
+	/* With all XMM registers zero, a non-default MXCSR alone makes SSE state count as in use. */
 	answer("mxcsr.xsavec.sse.only_mxcsr", "%#x", SAVE("xsavec", SSE, ""));
 	answer("mxcsr.xsavec.sse.only_mxcsr.bits", "%#llx", (unsigned long long)get64(area, XSTATE_BV));
 	answer("mxcsr.xsave.sse.only_mxcsr.bits", "%#llx",

@@ -124,8 +124,8 @@ static const char *const vector_names[] = { "sse", "avx", "zmm_hi256", "hi16_zmm
 #define VECTORS	(SSE | AVX | ZMM_HI256 | HI16_ZMM | OPMASK)
 
 /*
- * Loads all vector registers from @from, initializes those of @mask, and saves all to @to. Nothing else may use
- * a vector register meanwhile.
+ * Loads all vector registers from @from, initializes those of @mask, and saves all to @to. Nothing else may use a
+ * vector register in the meantime.
  */
 static __attribute__((noinline)) void make_initial(void *from, void *none, void *to, uint64_t mask)
 {

@@ -37,7 +37,7 @@ static inline int hold(int cpu, uint32_t seed, enum holding how, int end, volati
 	do {
 		*looks += 1;
 		syscall(SYS_futex, looks, FUTEX_WAKE, 1, NULL, NULL, 0);
-		/* Stays in user mode so long that most disturbances find it there. */
+		/* Stays in user mode long enough that most disturbances hit it there. */
 		for (int i = 0; how == HOLD_SPINNING && i < 10000; i++)
 			asm volatile("pause");
 		if (how == HOLD_SPINNING && !tiles_hold(&tiles))

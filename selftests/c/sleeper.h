@@ -12,7 +12,7 @@
 static struct tiles tiles;
 static int wake[2];
 
-/* A second thread of a test, beside the one that waits for the passes. */
+/* A second thread of a test, in addition to the one that waits for the passes. */
 struct worker {
 	pthread_t thread;
 	bool (*run)(struct worker *worker);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Permission and frames of a real 32-bit task: ia32_child, which is embedded in this program.
- * ia32_child.c has what it does with tiles.
+ * What it does with tiles is in ia32_child.c.
  */
 #include "kselftest_harness.h"
 #include "look.h"

@@ -29,7 +29,7 @@ static void on_usr1(int signo, siginfo_t *info, void *ucontext)
 	if (get32(area, AT_XSTATE_SIZE) == kept.size)
 		kept_into(&kept, area);
 	atomic_store(&flipped, area);
-	/* The other thread is at it when the kernel reads the frame. */
+	/* The other thread is toggling when the kernel reads the frame. */
 	for (long now = atomic_load(&flips); atomic_load(&flips) == now; )
 		sched_yield();
 }

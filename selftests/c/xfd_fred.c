@@ -89,7 +89,7 @@ TEST_F(fred, cpuid)
 	EXPECT_EQ(7, eax >> 17 & 7);
 }
 
-/* SYSCALL and the return from it change nothing here but the flags. */
+/* Here, SYSCALL and the return from it change nothing but the flags. */
 TEST_F(fred, syscall_keeps_rcx_and_r11)
 {
 	register uint64_t r11 asm("r11") = 0x1122334455667788;

@@ -31,7 +31,7 @@ FIXTURE_TEARDOWN(hotplug)
 	write_setting(ONLINE, "1");
 }
 
-/* The task is the last user-space task on CPU 1 before it goes, and the first when it is back. */
+/* The task is the last one in user mode on CPU 1 before the CPU goes offline, and the first one after it comes back. */
 TEST_F(hotplug, of_the_cpu_of_a_blocked_task)
 {
 	ASSERT_TRUE(holder_start(&self->holder, 1, 21, HOLD_BLOCKED));
@@ -96,7 +96,7 @@ TEST(idle_with_live_tiles)
 		states++;
 	if (states < 2)
 		SKIP(return, "no idle states in /sys/devices/system/cpu/cpu0/cpuidle");
-	/* CPU 0 is left to the holder; this thread waits on another. */
+	/* CPU 0 is left to the holder; this thread waits on another CPU. */
 	if (!pin_to(1))
 		SKIP(return, "only one CPU: nowhere to watch from");
 	ASSERT_TRUE(holder_start(&holder, 0, 23, HOLD_BLOCKED));

@@ -133,7 +133,7 @@ TEST(permitted_and_not_side_by_side)
 	EXPECT_COUNTED(before, 1, ROUNDS);
 }
 
-/* The same without taking turns, each on its own CPU if there are two. */
+/* The same without turns, each process on its own CPU if there are two. */
 TEST(permitted_and_not_at_the_same_time)
 {
 	struct counters before = counters_now();

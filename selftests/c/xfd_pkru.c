@@ -191,7 +191,7 @@ TEST_F(pkru, frame_with_tiles_on_a_denied_stack)
 	EXPECT_TRUE(tiles_hold(&mine));
 }
 
-/* A child with a first use of its own starts with its parent's value. */
+/* A child that has its own first use starts with its parent's value. */
 TEST_F(pkru, inherited_by_fork)
 {
 	int status;

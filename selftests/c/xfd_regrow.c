@@ -11,7 +11,7 @@
 
 static union xsave before, after;
 
-/* Waits until the process sleeps; it sleeps in one place only (/proc/PID/wchan may not be readable). */
+/* Waits until the process sleeps: in any place, as it sleeps in only one (/proc/PID/wchan may not be readable). */
 static void wait_until_asleep(pid_t pid)
 {
 	char path[64], state = 0;

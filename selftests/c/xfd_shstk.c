@@ -208,7 +208,7 @@ TEST_F(shstk, kept_by_signals)
 	EXPECT_EQ(0, memcmp(&frame.tiles, &mine, sizeof(mine)));
 }
 
-/* The purpose of it all: a return to another place is denied, even after a context switch. */
+/* This is what shadow stacks are for: a return to another place is denied, even after a context switch. */
 static void denied_return(void)
 {
 	struct sigaction segv = { .sa_sigaction = on_segv, .sa_flags = SA_SIGINFO };

@@ -2,8 +2,8 @@
 /*
  * Signals for tasks with and without tiles on one CPU. CVE-2025-68171: a signal was delivered with the
  * IA32_XFD of the task that ran before (7.2 fixes it in fpu__clear_user_states(), fpu/core.c:851).
- * Also: a handler, a child and a new program start in the initial state, and get nothing of the memory
- * after init_fpstate.
+ * Also: a handler, a child and a new program start in the initial state, and see nothing of the memory after
+ * init_fpstate.
  */
 #include "kselftest_harness.h"
 #include "amx.h"
@@ -54,8 +54,8 @@ static int be_signalled(int answers)
 }
 
 /*
- * The signal finds its task blocked in the kernel. The task starts back to user mode with the
- * IA32_XFD that the AMX task left.
+ * The signal finds its task blocked in the kernel. The task returns towards user mode with the IA32_XFD that the AMX
+ * task left behind.
  */
 TEST(without_tiles_beside_tiles)
 {

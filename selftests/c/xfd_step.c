@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Single steps over the first tile instruction of a thread, by its own TF and by a tracer. A served
+ * Single-steps over the first tile instruction of a thread, with its own TF and under a tracer. A served
  * instruction is one step, although the processor starts it twice; a refused one is no step.
  */
 #include "kselftest_harness.h"

@@ -98,7 +98,7 @@ static const struct {
 	{ "breakpoint", breakpoint, SIGTRAP, 3, 0 },
 };
 
-/* Alternates, so that an exception after a refused tile instruction is not mistaken for one either. */
+/* They alternate, so an exception after a refused tile instruction must not be taken for a refusal either. */
 TEST_F(trapno, after_another_exception)
 {
 	for (int i = 0; i < 2 * ARRAY_SIZE(older); i++) {

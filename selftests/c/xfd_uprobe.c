@@ -21,7 +21,7 @@
 #include <ucontext.h>
 
 #define THREADS		4
-#define MILLISECONDS	500	/* of the machine's time: a thousand times what it takes */
+#define MILLISECONDS	500	/* in the machine's time: a thousand times what the test needs */
 #define WITHOUT_END	"single-steps a refused instruction under a uprobe forever"
 
 /* What the handlers of a child saw; shared. */

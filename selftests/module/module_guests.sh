@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# The module comes and goes while virtual CPUs exist. Which code created or grew them makes no difference, and
+# The module is loaded and unloaded while virtual CPUs exist. Which code created or grew them makes no difference, and
 # none of them pins the module. Nor does the module pin KVM.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# KVM's modules come and go at the very moment at which the module is loaded: none of their functions is hooked,
-# and their guests have their tiles. XFD_TRIES attempts, each with a different delay.
+# KVM's modules are loaded and unloaded just as the module is being loaded: none of their functions is hooked, and their
+# guests keep their tiles. XFD_TRIES attempts, each with a different delay.
 . "$(dirname "$(readlink -f "$0")")/neighbours_lib.sh"
 
 is_loaded && bail_out "the module is loaded: this test loads it itself"

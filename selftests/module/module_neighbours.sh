@@ -46,12 +46,12 @@ beside() {
 	unload && each_is_called $NEIGHBOURS && rival_away && return $outcome
 }
 
-# A later livepatch of all of them, which goes first.
+# A later livepatch of all of them, which is removed first.
 later() {
 	load && rival $HOOKED $NEIGHBOURS && each_is_called $HOOKED $NEIGHBOURS || return
 	rival_away && uses_everything && module_serves && unload && nothing_remains
 }
-# The same, and it goes last.
+# The same, removed last.
 later_and_stays() {
 	load && rival $HOOKED $NEIGHBOURS && unload && nothing_remains && each_is_called $HOOKED $NEIGHBOURS &&
 		rival_away && kernel_serves

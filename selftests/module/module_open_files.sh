@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# A process with a file of the module open either keeps the module loaded or is not harmed when it goes: a monitor
+# A process with a file of the module open either keeps the module loaded or is not harmed when it is removed: a monitor
 # that reads a counter, a shell whose working directory is that of the trace event.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 

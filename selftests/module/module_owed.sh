@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# Threads whose buffers were reclaimed while they slept: they are killed, execute another program, or are held up on
-# the way to getting them back, while the module stays or goes. No memory leaks, and no module code runs once the
+# Threads whose buffers were reclaimed while they slept: they are killed, execute another program, or are held up on the
+# way to getting them back, while the module stays or is removed. No memory leaks, and no module code runs once the
 # module is gone.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# The last test of a boot with short intervals and little memory: both did have their effect.
+# The last test of a boot with short intervals and little memory: both really had an effect.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 
 PARAMETERS=/sys/module/xfd/parameters

@@ -12,7 +12,7 @@ SERVERS=/sys/kernel/debug/sched
 RT_RUNTIME=/proc/sys/kernel/sched_rt_runtime_us
 PATIENCE=4
 
-# Leaves nothing of CPU 1 to other tasks; the fair server would give them 5 %.
+# Leaves no time on CPU 1 to other tasks; the fair server would give them 5 %.
 take_all() {
 	for server in $SERVERS/*_server/cpu1/runtime; do
 		[ ! -e "$server" ] || echo 0 >"$server" || return

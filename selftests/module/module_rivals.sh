@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# Other modules that patch the kernel: ours takes nothing from them, and if they take a function
+# Other modules that patch the kernel: ours takes no function away from them, and if they take a function
 # from ours, unloading still gives #NM back to the kernel.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 

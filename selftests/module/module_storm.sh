@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# The life-cycle storm: XFD_ROUNDS rounds of loading, disabling, both reversed half way, unloading and refused
-# loads, beside first uses, execs, signals, tracers, guests, KVM that comes and goes, livepatches and tracers of
-# the same functions. The last third of the rounds avoids the execs at which the kernel's own code leaks buffers;
+# The life-cycle storm: XFD_ROUNDS rounds of loading, disabling, both reversed half way, unloading and refused loads,
+# while first uses, execs, signals, tracers and guests go on, KVM is loaded and unloaded, and livepatches and tracers
+# use the same functions. The last third of the rounds avoids the execs at which the kernel's own code leaks buffers;
 # after these all memory is back.
 . "$(dirname "$(readlink -f "$0")")/storm_lib.sh"
 
@@ -75,9 +75,9 @@ rounds() {
 	done
 }
 
-# --- what runs beside it --------------------------------------------------------------------------
+# --- what runs meanwhile --------------------------------------------------------------------------
 
-# beside FIRST LAST OPTION: runs these rounds with everything else beside them.
+# beside FIRST LAST OPTION: runs these rounds while everything else runs.
 beside() {
 	rm -f "$WORK/enough"
 	share_begins && amx_start --light || return

@@ -4,7 +4,7 @@
 # product and every tile stays right, and each buffer is freed by the code in charge at the time.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 
-# Rounds of loading and unloading: beside one program, and beside everything.
+# Rounds of loading and unloading: while one program runs, and while everything runs.
 ROUNDS=2
 ROUNDS_BESIDE_ALL=${XFD_ROUNDS:-1}
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
-# Sourced by module_storm.sh: what runs while the module comes and goes. Each part runs until $WORK/enough exists,
-# and skips what is not possible at the moment.
+# Sourced by module_storm.sh: what runs while the module is loaded and unloaded. Each part runs until $WORK/enough
+# exists, and skips what is not possible at the moment.
 . "$(dirname "$(readlink -f "$0")")/neighbours_lib.sh"
 
 RIVAL=${RIVAL_KO:-/lib/rival.ko}

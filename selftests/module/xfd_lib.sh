@@ -104,8 +104,8 @@ unload() {
 	echo 0 >$PATCH/enabled && until_true 30 is_unpatched && rmmod xfd
 }
 
-# Passes if a program that compares the counters, and a probe on the C function, with its own
-# count of first uses does.
+# Runs a program that compares the counters, and a probe on the C function, with its own count of first uses; passes if
+# it does.
 module_serves() { XFD_MODULE=1 "$HERE/xcomp_api" && XFD_MODULE=1 "$HERE/amx_matmul"; }
 kernel_serves() { XFD_MODULE='' "$HERE/xcomp_api" && XFD_MODULE='' "$HERE/amx_matmul"; }
 

@@ -133,7 +133,7 @@ beside_a_thousand() {
 	[ "$always" -ge 500 ] && [ "$ever" -gt "$((always + 50))" ] && land 5
 }
 
-# One xfdctl writes a file while the module goes; neither holds up the other.
+# One xfdctl writes a file while the module is removed; neither holds up the other.
 watched() { grep -q "^xfd_up $1$" "$WORK/xfd.prom" 2>/dev/null; }
 watch() {
 	"$HERE/xfdctl" metrics --watch 0.05 --output "$WORK/xfd.prom" 3>&- 4>&- 5>&- 6>&- &

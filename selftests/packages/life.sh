@@ -64,7 +64,7 @@ goes_beside_another() {
 	apt install /xfd/new/xfd-modules-9.9.9-none_*.deb && is_installed "$next" && [ -e /usr/lib/modules/9.9.9-none/updates/xfd.ko ] &&
 		apt purge xfd-modules-9.9.9-none && [ ! -e /usr/lib/modules/9.9.9-none ] && is_installed "$next"
 }
-# Only the tools are removed; the module can still be loaded by itself.
+# Only the tools are removed; the module can still be loaded without them.
 removes_tools() {
 	apt remove xfd-tools && [ -e $conf ] && [ ! -e /usr/lib/systemd/system/xfd.service ] && [ -e "$modules/updates/xfd.ko" ]
 }

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# Debian's ggml uses AMX by itself, in its special buffers.
+# Debian's ggml uses AMX without being asked, in its special buffers.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 
 counted() { ! is_loaded || counter first_uses; }

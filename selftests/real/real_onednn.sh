@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# Debian's oneDNN uses AMX by itself, and gets the same results as without.
+# Debian's oneDNN uses AMX without being asked, and gets the same results as without AMX.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 
 OPERATIONS="matmul.int8 matmul.bf16 convolution.int8 convolution.bf16"

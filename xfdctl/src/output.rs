@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 const PIPE: usize = 4096;
 /// A terminal that is writable may have space for only one byte, and blocks until it has taken all.
 const TERMINAL: usize = 1;
-/// Before another try where an output is writable, and accepts nothing.
+/// How long to wait if an output is said to be writable but accepts nothing.
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// A file that is written to in portions that do not block.
@@ -41,8 +41,8 @@ impl Output {
         Ok(Self { file: stdout.as_fd().try_clone_to_owned()?.into(), portion })
     }
 
-    /// Writes until a signal has arrived or, if there is an `input`, that is readable. Either counts only while the
-    /// output accepts nothing: what can be written is.
+    /// Writes until a signal has arrived or, if there is an `input`, that is readable. Neither is looked at while the
+    /// output accepts bytes: what can be written is written.
     pub fn until<'a>(&'a self, signals: &'a Signals, input: Option<BorrowedFd<'a>>) -> Interruptible<'a> {
         Interruptible { output: self, signals, input }
     }

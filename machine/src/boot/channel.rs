@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The runner's end of the channel to the agent in the guest (machine/guest/agent.c). Both sides send frames: a byte
-//! with the kind, the number of bytes that follow (32 bits, little endian), and these bytes. A program's output has its
-//! length in front, so it cannot be mistaken for anything else.
+//! with the kind, the number of bytes that follow (32 bits, little endian), and these bytes. A program's output is
+//! preceded by its length, so it cannot be mistaken for anything else.
 
 use std::io::{self, Read, Write};
 

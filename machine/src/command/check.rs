@@ -60,10 +60,12 @@ impl Row {
 ///
 /// 0 if at least one test passed and none failed, otherwise 1.
 pub fn check(project: &Project, filter: Option<&str>, class: Class, output: &Output) -> Result<u8> {
-    output.can_be_written()?;
+    Ok(summary(&output.results_of(|rows| run(project, filter, class, rows))?))
+}
+
+fn run(project: &Project, filter: Option<&str>, class: Class, rows: &mut Vec<Row>) -> Result<()> {
     let scenarios = scenario::read(&project.dir.join("machine/scenarios.toml"))?;
     let wanted = |name: &str| filter.is_none_or(|f| name.contains(f));
-    let mut rows = Vec::new();
     for name in host_tests::CRATES.iter().filter(|name| class == Class::Usual && wanted(&format!("host:{name}"))) {
         let start = Instant::now();
         let count = host_tests::run(&project.cache, &project.dir, name)?;
@@ -137,8 +139,7 @@ pub fn check(project: &Project, filter: Option<&str>, class: Class, output: &Out
     if rows.is_empty() {
         bail!("no test or boot has {:?} in its name", filter.unwrap_or_default());
     }
-    output.write(&rows)?;
-    Ok(summary(&rows))
+    Ok(())
 }
 
 /// The results on a kernel other than the default one.

@@ -25,7 +25,10 @@ const LIVEPATCH_ON_RT: &str = "at klp_check_and_switch_task";
 ///
 /// 0 if at least one test passed and none failed, otherwise 1.
 pub fn check(project: &Project, filter: Option<&str>, kind: Kind, output: &Output) -> Result<u8> {
-    output.can_be_written()?;
+    Ok(summary(&output.results_of(|rows| run(project, filter, kind, rows))?))
+}
+
+fn run(project: &Project, filter: Option<&str>, kind: Kind, rows: &mut Vec<Row>) -> Result<()> {
     let scenarios = scenario::read(&project.dir.join("machine/scenarios.toml"))?;
     let boots = scenarios.boots.into_iter().filter(|boot| is_for(boot, kind)).map(|boot| on_debug_kernel(boot, kind));
     let boots: Vec<_> = boots.filter(|boot| filter.is_none_or(|f| boot.name.contains(f))).collect();
@@ -35,9 +38,8 @@ pub fn check(project: &Project, filter: Option<&str>, kind: Kind, output: &Outpu
     let machine = Machine::prepare_debug(project, kind)?;
     let (module, programs): (_, Programs) = machine.module_and_programs(true)?;
     let trials = trial::run_all(&machine, module.as_ref(), &programs, &boots.iter().collect::<Vec<_>>())?;
-    let rows: Vec<_> = trials.into_iter().map(|trial| Row::of(&machine, trial)).collect();
-    output.write(&rows)?;
-    Ok(summary(&rows))
+    rows.extend(trials.into_iter().map(|trial| Row::of(&machine, trial)));
+    Ok(())
 }
 
 fn is_for(boot: &Scenario, kind: Kind) -> bool {

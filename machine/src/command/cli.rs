@@ -27,7 +27,8 @@ use crate::piece::image::words;
     XFD_CACHE    folder for everything that is generated (default: .cache in the checkout)\n  \
     XFD_MIRROR   Debian mirror (default: the one this host uses)\n  \
     XFD_EXPIRED  accept expired package lists, as of a snapshot; signatures are still checked\n  \
-    XFD_SIGN_KEY, XFD_SIGN_CERT  key and certificate that sign the modules of `host` and `deb`"
+    XFD_SIGN_KEY, XFD_SIGN_CERT  key and certificate that sign the modules of `host` and `deb`\n  \
+    DEBFULLNAME, DEBEMAIL  the maintainer of the packages of `deb`"
 )]
 pub struct Cli {
     /// Kernel to use: a name from machine/recipe.toml, or `newest` for the newest series in the archive [default: the

@@ -2,7 +2,7 @@
 //! Writes the results to a file for a CI system, as JUnit XML or TAP. Each boot is a suite, and each test a case.
 
 use std::fmt::Write as _;
-use std::fs::{self, File};
+use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use clap::Args;
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
 use crate::command::check::Row;
-use crate::workshop::count::Outcome;
+use crate::workshop::count::{Count, Outcome};
 
 /// How many bytes of a program's output, from the end, are shown with its failures.
 const SHOWN: usize = 8000;
@@ -29,16 +29,30 @@ pub struct Output {
 }
 
 impl Output {
-    /// Creates the files, so that a wrong path is reported before the tests run.
-    pub fn can_be_written(&self) -> Result<()> {
-        for path in [&self.junit, &self.tap].into_iter().flatten() {
-            File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+    /// Runs `tests`, which appends a row for each boot or group of tests, and writes the rows. If it ends with an error,
+    /// the files have the rows so far and the error as a failed test. If it does not end, they say that.
+    ///
+    /// # Errors
+    ///
+    /// A file cannot be written, which is found out before the tests run; `tests` ends with an error.
+    pub fn results_of(&self, tests: impl FnOnce(&mut Vec<Row>) -> Result<()>) -> Result<Vec<Row>> {
+        self.write(&[failed("the tests were interrupted: no results")])?;
+        let mut rows = Vec::new();
+        let ended = tests(&mut rows);
+        match ended {
+            Ok(()) => self.write(&rows)?,
+            Err(error) => {
+                rows.push(failed(&format!("{error:#}")));
+                return Err(match self.write(&rows) {
+                    Ok(()) => error,
+                    Err(of_file) => error.context(format!("{of_file:#}")),
+                });
+            }
         }
-        Ok(())
+        Ok(rows)
     }
 
-    /// Writes the results.
-    pub fn write(&self, rows: &[Row]) -> Result<()> {
+    fn write(&self, rows: &[Row]) -> Result<()> {
         let write = |path: &PathBuf, text: String| {
             fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
         };
@@ -50,6 +64,13 @@ impl Output {
         }
         Ok(())
     }
+}
+
+/// The row that stands for all tests that were not run.
+fn failed(why: &str) -> Row {
+    let mut count = Count::default();
+    count.fail(format!("all tests: {why}"));
+    Row::new("ended early", count, Duration::ZERO)
 }
 
 /// A test, as both formats need it.
@@ -201,7 +222,6 @@ fn quoted(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::judge::style::ktap;
-    use crate::workshop::count::Count;
     use std::collections::BTreeMap;
 
     /// A boot in which one program passes and fails, and others have one test.
@@ -272,6 +292,40 @@ mod tests {
     #[test]
     fn an_unwritable_file_is_reported_at_once() {
         let output = Output { junit: Some("/nowhere/at/all".into()), tap: None };
-        assert!(output.can_be_written().unwrap_err().to_string().contains("/nowhere/at/all"));
+        let ended = output.results_of(|_| panic!("the tests ran"));
+        assert!(ended.err().unwrap().to_string().contains("/nowhere/at/all"));
+    }
+
+    /// What the files say: failed and other cases of JUnit, then of TAP.
+    fn written(output: &Output) -> [(usize, usize); 2] {
+        let read = |path: &Option<PathBuf>| fs::read_to_string(path.as_ref().unwrap()).unwrap();
+        let report = Report::deserialize_from_str(&read(&output.junit)).unwrap();
+        let count = ktap::count("file", &read(&output.tap), Some(1));
+        let tap = (count.failed, count.passed + count.skipped);
+        [(report.failures, report.tests - report.failures), tap]
+    }
+
+    #[test]
+    fn the_files_are_valid_however_the_tests_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let output = Output { junit: Some(dir.path().join("a.xml")), tap: Some(dir.path().join("a.tap")) };
+        let ended = output.results_of(|done| {
+            // Whoever kills the tests now finds these.
+            assert_eq!(written(&output), [(1, 0); 2]);
+            done.extend(rows());
+            anyhow::bail!("no <network>")
+        });
+        assert_eq!(ended.err().unwrap().to_string(), "no <network>");
+        let all = |of: fn(&Count) -> usize| rows().iter().map(|row| of(&row.count)).sum::<usize>();
+        let (bad, other) = (all(|count| count.failed), all(|count| count.passed + count.skipped));
+        assert_eq!(written(&output), [(bad + 1, other); 2]);
+        assert!(fs::read_to_string(dir.path().join("a.tap")).unwrap().contains("no <network>"));
+
+        let done = |to: &mut Vec<Row>| {
+            to.extend(rows());
+            Ok(())
+        };
+        assert_eq!(output.results_of(done).unwrap().len(), 2);
+        assert_eq!(written(&output), [(bad, other); 2]);
     }
 }

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{ensure, Context, Result};
 
 use crate::piece::kernel::Kernel;
 use crate::piece::module::{MODULE, WITH_FAULTS};
@@ -35,6 +35,9 @@ const NEXT: &str = "+next";
 
 /// A kernel that does not exist; the later packages have a module for it, too.
 const ANOTHER: &str = "9.9.9-none";
+
+/// The packages' maintainer, unless the environment names one: the project has no address of its own.
+const MAINTAINER: &str = "The xfd authors <xfd@localhost.localdomain>";
 
 /// What the packages are built from.
 pub struct Contents {
@@ -77,11 +80,14 @@ pub fn make(project: &Project, contents: &Contents) -> Result<Piece> {
     let xfdctl =
         programs::rust(&project.cache, &project.dir, "xfdctl")?.remove("xfdctl").context("no xfdctl was built")?;
     let date = date(&fs::read_to_string(project.dir.join("CHANGELOG.md"))?)?;
+    let set = |name| std::env::var(name).ok();
+    let maintainer = maintainer(set("DEBFULLNAME"), set("DEBEMAIL"))?;
     let mut key = Key::new()
         .add("root", root.key())
         .add("step", STEP)
         .add("version", &contents.version)
         .add("date", &date)
+        .add("maintainer", &maintainer)
         .tree("packaging", &packaging)?
         .file("xfdctl", &xfdctl)?;
     for file in source(&project.dir)? {
@@ -114,7 +120,7 @@ pub fn make(project: &Project, contents: &Contents) -> Result<Piece> {
             copy(ko, &build.join("modules").join(release).join(MODULE))?;
         }
         let releases = contents.modules.iter().map(|(release, _)| release.as_str());
-        let words: Vec<_> = [contents.version.as_str(), &date].into_iter().chain(releases).collect();
+        let words: Vec<_> = [contents.version.as_str(), &date, &maintainer].into_iter().chain(releases).collect();
         log.run("building the packages", &mut root.inside().write(dir, INSIDE).script(STEP, &words))?;
         step.done();
         Ok(())
@@ -153,6 +159,18 @@ fn date(changelog: &str) -> Result<String> {
     let heading = changelog.lines().find(|line| line.starts_with("## ["));
     let date = heading.and_then(|line| line.split_once("] - ")).map(|(_, date)| date.trim().to_owned());
     date.context("CHANGELOG.md has no line `## [VERSION] - DATE`")
+}
+
+/// Who publishes the packages: DEBFULLNAME and DEBEMAIL, as Debian's own tools read them.
+fn maintainer(name: Option<String>, address: Option<String>) -> Result<String> {
+    let Some(address) = address.filter(|address| !address.is_empty()) else { return Ok(MAINTAINER.to_owned()) };
+    let name = name.filter(|name| !name.is_empty()).unwrap_or_else(|| "The xfd authors".to_owned());
+    let whole = |text: &str| !text.contains(['<', '>']) && !text.contains(char::is_control);
+    ensure!(
+        whole(&name) && whole(&address) && address.contains('@'),
+        "DEBFULLNAME, DEBEMAIL: not a name and an address for the packages: {name:?}, {address:?}"
+    );
+    Ok(format!("{name} <{address}>"))
 }
 
 /// Packages of the current version, and of a later one.
@@ -216,6 +234,16 @@ mod tests {
         assert!(has("VERSION") && has("Kbuild") && has("include/linux/xfd.h") && has("rust/xstate/mod.rs"));
         assert!(has("rust/xfd/seam/seam.c") && has("rust/xfd/seam/seam.h") && has("rust/xfd/xfd_main.rs"));
         assert!(!files.iter().any(|file| file.starts_with("rust/xstate/tests") || file.ends_with("Cargo.toml")));
+    }
+
+    #[test]
+    fn the_maintainer_is_whoever_publishes() {
+        let of = |name: &str, address: &str| maintainer(Some(name.to_owned()), Some(address.to_owned()));
+        assert_eq!(maintainer(None, None).unwrap(), MAINTAINER);
+        assert_eq!(of("A", "").unwrap(), MAINTAINER);
+        assert_eq!(of("A & B", "a@example.org").unwrap(), "A & B <a@example.org>");
+        assert_eq!(of("", "a@example.org").unwrap(), "The xfd authors <a@example.org>");
+        assert!(of("A", "a").is_err() && of("A\nB", "a@b").is_err() && of("A", "A <a@b>").is_err());
     }
 
     #[test]

@@ -54,7 +54,7 @@ struct fpu *xfd_task_fpu(struct task_struct *task)
 	return fpu_of(task);
 }
 
-/* notrace, because this stands for something that is inline in C. */
+/* notrace, because this takes the place of something that is inline in C. */
 notrace struct fpu *xfd_group_fpu(void)
 {
 	return fpu_of(current->group_leader);

@@ -31,7 +31,7 @@ enum Step {
     Switch,
     /// TILERELEASE, or its counterpart for this facility.
     Release(usize),
-    /// Two reclaim scans, which find the thread that does not run.
+    /// Two reclaim scans, both of which find the thread blocked.
     Reclaim,
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Processes that dump core: a test starts its own program again, which dies as told.
+//! Processes that dump core: a test starts its own program again, and that one dies as it was told.
 
 use crate::core_file::CoreFile;
 use crate::ktap::{self, Outcome, Test};

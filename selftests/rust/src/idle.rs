@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Waits until threads sleep, and until the module has reclaimed their buffers. The kernel's own code reclaims none,
-//! so without the module only the sleep is waited for.
+//! Waits until threads sleep, and until the module has reclaimed their buffers. The kernel's own code reclaims none, so
+//! without the module this only waits until they sleep.
 
 use crate::counters::{self, module_is_loaded};
 use crate::module;

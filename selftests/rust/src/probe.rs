@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Counts how often a kernel function is entered, with a kprobe event.
 //!
-//! The event is enabled in a tracing instance of its own. The kernel clears the buffer of each
-//! instance in which a probe was enabled when that is removed: the one that the user looks at
-//! must not be among them.
+//! The event is enabled in a tracing instance of its own. When a probe is removed, the kernel clears the buffer of each
+//! instance in which it was enabled, and the user's own must not be among them.
 
 use crate::tracefs;
 use anyhow::Context;

@@ -11,7 +11,7 @@ const CURE: &str =
                     mokutil --import enrolls a key), or boot without Secure Boot, lockdown= and module.sig_enforce; \
                     until then the kernel's own code handles first uses";
 
-/// Checks that, where the module is not loaded. `log` is the kernel log, if it is readable.
+/// Checks both, on a host where the module is not loaded. `log` is the kernel log, if it is readable.
 pub fn check(root: &Path, log: Option<&str>) -> Option<Finding> {
     let text = |path: &str| fs::read_to_string(root.join(path)).unwrap_or_default();
     let enforced = text("sys/module/module/parameters/sig_enforce").trim() == "Y";

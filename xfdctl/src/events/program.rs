@@ -205,7 +205,7 @@ mod tests {
         drop(program);
         assert_eq!(kill(pid, None), Err(Errno::ESRCH));
         assert!(Program::prepare(&[], true, &signals).unwrap().is_none());
-        // The parent is gone before it gave the order to begin.
+        // The parent died before it gave the order to begin.
         let mut program = Program::prepare(&words, true, &signals).unwrap().unwrap();
         program.begin = None;
         assert_eq!(end(&mut program, &signals).unwrap(), NOT_FOUND);

@@ -128,7 +128,7 @@ impl Session {
         if !signals.has_ended() {
             signals.wait(&files, None).context("cannot wait for events")?;
         }
-        // The events from before the end are read after it.
+        // Events that were recorded before the end are still read afterwards.
         self.ended = signals.has_ended();
         if let Some(program) = program {
             self.ended |= program.status()?.is_some();

@@ -36,7 +36,7 @@ pub struct Arguments {
     /// Print one JSON object about the record, and one for each row
     #[arg(long)]
     json: bool,
-    /// Show when events happened, instead of to which threads
+    /// Show when events happened, instead of which threads they happened to
     #[arg(long)]
     timeline: bool,
 }

@@ -7,7 +7,7 @@ use std::fs;
 use std::os::unix::fs::{DirEntryExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-/// Where the unified hierarchy is mounted: alone, or beside those of cgroup v1.
+/// Where the unified hierarchy is mounted: alone, or next to those of cgroup v1.
 const MOUNTS: [&str; 2] = ["sys/fs/cgroup", "sys/fs/cgroup/unified"];
 
 /// A cache of paths. The kernel never reuses an ID.

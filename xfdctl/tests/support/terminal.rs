@@ -51,7 +51,7 @@ impl Terminal {
         }
         let before = tcgetattr(&pair.slave).unwrap();
         let child = command.spawn().unwrap();
-        // It holds copies of the terminal's end.
+        // It holds copies of the terminal's file descriptor.
         drop(command);
         Self {
             person: pair.master,

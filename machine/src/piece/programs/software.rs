@@ -58,7 +58,7 @@ impl Software {
         Ok(Software { piece, key })
     }
 
-    /// The content key of what the packages were chosen by.
+    /// The content key of the recipe that selects the packages.
     pub fn key(&self) -> &str {
         &self.key
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! System calls and signals, measured from before the call to after it.
+//! System calls and signals, measured from just before the call to just after it.
 
 use super::clock::{Clock, Values};
 use super::report;

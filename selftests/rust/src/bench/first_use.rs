@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The first tile instruction of a thread, measured from before TILEZERO to after it.
+//! The first tile instruction of a thread, measured from just before TILEZERO to just after it.
 
 use super::clock::{Clock, Values};
 use super::report;

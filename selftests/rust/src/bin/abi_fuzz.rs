@@ -110,7 +110,7 @@ fn random_cases() -> anyhow::Result<Outcome> {
     Ok(Outcome::Passed)
 }
 
-/// What is compared between kernels must not vary on a single one.
+/// A value that is compared between kernels must be the same in each run on one of them.
 fn answers_repeat() -> anyhow::Result<Outcome> {
     let (mut runner, mut choice) = (Runner::new()?, choice(arguments()?.seed));
     for _ in 0..20 {

@@ -62,7 +62,7 @@ fn instructions() -> anyhow::Result<Outcome> {
         known::thousand();
         known::thousand();
     })?;
-    // A call or a return more or less is possible.
+    // One call or return more or less is allowed.
     ensure!((990..1010).contains(&once), "once: {once}");
     ensure!(
         (1000..1010).contains(&(twice - once)),

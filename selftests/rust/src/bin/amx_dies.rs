@@ -38,7 +38,7 @@ enum How {
     SmallStack,
     /// A seccomp filter answers EPERM
     Filtered,
-    /// As before, and it exits by itself
+    /// As before, and it exits on its own
     FilteredAndEnds,
     /// As before, and it does without tiles
     FallsBack,

@@ -168,7 +168,7 @@ fn tiles_that_migrate() -> anyhow::Result<Outcome> {
     })
 }
 
-/// The counts with which all of the above were compared did exist.
+/// Checks that the counts with which the tests above compared theirs were available.
 fn the_witness_sees() -> anyhow::Result<Outcome> {
     if Witness::begin()?.is_blind() {
         return Ok(Outcome::Skipped("cannot probe xfd_enable_feature()".into()));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A thread that goes through all visible states, one further with each line of standard input: it may use tiles, has
+//! A thread that goes through all visible states, one step for each line of standard input: it may use tiles, has
 //! live ones, has released them, has new ones. It prints each stage and sleeps in it.
 
 use anyhow::{ensure, Context};

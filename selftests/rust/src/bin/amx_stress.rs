@@ -52,7 +52,7 @@ struct Arguments {
     image: Option<String>,
 }
 
-/// The run, for the tests that judge it.
+/// What the tests below know about the run.
 static RUN: OnceLock<&'static Shared> = OnceLock::new();
 static BEFORE: OnceLock<Counters> = OnceLock::new();
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Guests with tiles beside threads with tiles on the same CPU, with signals, and across threads.
+//! Guests with tiles on the same CPU as threads with tiles, with signals, and moved between threads.
 
 use anyhow::ensure;
 use std::process::ExitCode;
@@ -139,7 +139,7 @@ struct Guest {
     ended: AtomicBool,
 }
 
-/// Each signal makes the vCPU exit, and takes a frame with the thread's own tiles and back.
+/// Each signal makes the vCPU exit, and saves the thread's own tiles to a frame and restores them.
 fn signals_while_the_guest_runs() -> anyhow::Result<()> {
     const COUNT: u64 = 50;
     xcomp::request(Feature::TILE_DATA)?;

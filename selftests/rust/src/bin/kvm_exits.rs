@@ -21,8 +21,8 @@ const TESTS: &[ktap::Test] = kvm_tests![
 
 fn main() -> ExitCode {
     match fs::read_to_string("/proc/sys/kernel/osrelease") {
-        // The kernel of machine/debug.config and those with PREEMPT_RT show one to three more per test, with the module
-        // and without, for unknown reasons.
+        // The kernel of machine/debug.config and those with PREEMPT_RT count one to three more per test, with and
+        // without the module, for unknown reasons.
         Ok(release) if release.contains("-debug") || release.contains("-rt") => {
             ktap::skip_all("a debug kernel, or PREEMPT_RT: a vCPU exits for other reasons as well")
         }

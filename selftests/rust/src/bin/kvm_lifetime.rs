@@ -150,7 +150,8 @@ fn at(point: &str) -> anyhow::Result<(Vm, Vcpu)> {
     Ok((vm, vcpu))
 }
 
-/// Enters the guest in another thread, for good, and returns when it runs there with first uses and live tiles.
+/// Enters the guest in another thread, where it stays, and returns once it is running there with first uses and live
+/// tiles.
 fn keep_running(mut vcpu: Vcpu) -> anyhow::Result<()> {
     use vm_memory::Bytes;
     let (memory, rounds) = (vcpu.memory(), vcpu.address(layout::ROUNDS));

@@ -146,7 +146,7 @@ fn enables_its_tiles() -> anyhow::Result<()> {
     guest_has(&mut vcpu, 6)
 }
 
-/// KVM_SET_MSRS, before the guest has enabled tiles and over live ones of its own.
+/// KVM_SET_MSRS, before the guest has enabled tiles and while it has live ones.
 fn arms_and_disarms_it() -> anyhow::Result<()> {
     let (_vm, mut vcpu) = beside(
         || kvm::configured(7),

@@ -227,7 +227,7 @@ fn replaced() -> anyhow::Result<()> {
     }
 }
 
-/// Threads that stay are shown once in each reading, whatever comes and goes beside them, and however it is read.
+/// Threads that stay are shown once in each reading, whatever other threads come and go, and however the file is read.
 fn come_and_go() -> anyhow::Result<Outcome> {
     let _passes = Passes::begin()?;
     let stay = Process::permitted(&[Unused, Live, Released, Live, Released, Busy])?;

@@ -118,7 +118,7 @@ fn of_the_openers_namespace() -> anyhow::Result<Outcome> {
     Ok(Outcome::Passed)
 }
 
-/// A namespace in which the file was read goes with its last process, so that new ones can be created.
+/// A namespace in which the file was read is destroyed with its last process, so that new ones can be created.
 fn namespaces_go() -> anyhow::Result<Outcome> {
     const MOST: &str = "/proc/sys/user/max_pid_namespaces";
     let before = fs::read_to_string(MOST)?;

@@ -57,7 +57,7 @@ pub struct Disturber {
     _passes: Option<Passes>,
 }
 
-/// After this many interrupts, at least one must have met a place where it may use the FPU.
+/// After this many interrupts, at least one must have arrived where it may use the FPU.
 const MANY: u64 = 100;
 
 /// The orders to the process, each followed by the PID of another one.
@@ -254,7 +254,7 @@ fn disturb(
     }
 }
 
-/// Waits until the victim has done its part: it says so, or is a process and exits.
+/// Waits until the victim has done its part: until it reports that or, if it is a process, exits.
 fn wait_for_victim(shared: &Shared, pid: i32) -> anyhow::Result<()> {
     let pid = Pid::from_raw(pid).context("no victim")?;
     // A thread has no pidfd.

@@ -74,7 +74,7 @@ impl Intruder {
         Self::start(|| {
             let begin = Instant::now();
             while module::is_there() && begin.elapsed() < KEPT {
-                // Checking costs more than a moment.
+                // Checking is slow, so do it only once in 20 rounds.
                 (0..20).for_each(|_| sys::keep_cpu());
             }
             Ok(())

@@ -28,7 +28,7 @@ pub(super) struct Taker {
     gone: Cell<bool>,
 }
 
-/// Kills the process, so that it does not take the path beside the next one.
+/// Kills the process, so that it does not take the path at the same time as the next one.
 impl Drop for Taker {
     fn drop(&mut self) {
         if !self.gone.get() {

@@ -185,7 +185,7 @@ impl Watch {
                     (Kind::Kill, Some(_)) if path.name != "exit" && !last.went_by_itself() => {
                         end == KILLED
                     }
-                    // A process that exits by itself may have done so before.
+                    // A process that exits on its own may have done so before.
                     (Kind::Kill, Some(_)) => end == KILLED || well,
                     _ => well,
                 };
@@ -213,7 +213,7 @@ const LIVEPATCH: u64 = 1 << 15;
 
 const WARN_AGAIN: &str = "/sys/kernel/debug/clear_warn_once";
 
-/// What the kernel and the module report about themselves. It is little, since every trial reads it.
+/// What the kernel and the module report about themselves. Kept short, since every trial reads it.
 struct Account {
     tainted: u64,
     warnings: u64,

@@ -218,7 +218,7 @@ pub fn ptrace(thread: &mut Thread) -> anyhow::Result<()> {
             end
         }
     };
-    // At the end of the run the child exits by itself.
+    // At the end of the run the child exits on its own.
     let may_be = end == End::Exit(RIGHT) && shared.over();
     ensure!(
         may_be || end == End::Signal(libc::SIGKILL),

@@ -111,7 +111,7 @@ impl Ending {
 pub struct Plan {
     /// How it ends.
     pub ending: Ending,
-    /// The thread that causes a sudden ending when its own steps are done.
+    /// The thread that suddenly ends the process when its own steps are done.
     pub by: u32,
 }
 
@@ -136,8 +136,8 @@ impl Plan {
         }
     }
 
-    /// The number of steps of one of its threads. The one that ends it suddenly has fewer, so that
-    /// the others are in the middle of theirs.
+    /// The number of steps of one of its threads. The one that ends the process has fewer, so that the others are still
+    /// in the middle of theirs.
     #[must_use]
     pub fn steps(self, thread: u32, choice: &mut Choice) -> u64 {
         let steps = 8 + choice.below(24);

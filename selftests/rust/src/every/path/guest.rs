@@ -341,7 +341,7 @@ impl Prepared for Guest {
     }
 }
 
-/// A running vCPU, and a thread that will create another one beside it: the victim.
+/// A running vCPU, and a thread that will create another one: the victim.
 struct Beside {
     shared: &'static Shared,
     guest: Guest,

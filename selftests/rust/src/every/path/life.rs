@@ -127,7 +127,7 @@ impl Prepared for Load {
     }
 }
 
-/// The buffer of a sleeping process was reclaimed; the process gets one again before the module goes.
+/// The buffer of a sleeping process was reclaimed; the process gets one again before the module is removed.
 struct UnloadOwed {
     unload: Box<dyn Prepared>,
     sleeper: i32,
@@ -167,7 +167,7 @@ impl UnloadOwed {
     }
 }
 
-/// The longest that it takes until a pass runs.
+/// The longest time until a pass runs.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Prepared for UnloadOwed {

@@ -164,7 +164,7 @@ impl Prepared for Execute {
 ///
 /// # Errors
 ///
-/// It has some of the previous program's state.
+/// The new program has some of the previous one's state.
 pub fn go_on_executed(fd: i32) -> anyhow::Result<()> {
     let shared: &Shared = shared_memory::attach(fd)?;
     shared.is_over();

@@ -97,7 +97,7 @@ pub(super) const PATHS: &[Path] = &[
     .ticks(A_LONG_PAUSE),
 ];
 
-/// Ticks of the trigger. Passes are waited for, and a long pause is polled less often.
+/// Ticks of the trigger. These paths wait for passes, and the longer the pause, the less often it is polled.
 const A_LONG_PAUSE: u64 = 20_000_000;
 /// The same where most of a path is under locks, on which a disturbance spins for that long.
 const A_PAUSE: u64 = 5_000_000;
@@ -370,7 +370,7 @@ impl Victim {
 ///
 /// # Errors
 ///
-/// It has some of the previous program's state.
+/// The new program has some of the previous one's state.
 pub fn go_on_woken(fd: i32) -> anyhow::Result<()> {
     let shared: &Shared = shared_memory::attach(fd)?;
     ensure!(shared.is_woken(), "it was not woken");

@@ -104,7 +104,7 @@ pub fn remove() -> anyhow::Result<()> {
     loop {
         match rustix::system::delete_module(c"xfd", libc::O_NONBLOCK) {
             Ok(()) | Err(Errno::NOENT) => return Ok(()),
-            // EAGAIN while a virtual CPU waits for its reservation, EBUSY right after the livepatch has ended.
+            // EAGAIN while something holds a reference to it, EBUSY right after the livepatch has ended.
             Err(Errno::AGAIN | Errno::BUSY) if begin.elapsed() < PATIENCE => {
                 thread::sleep(Duration::from_millis(1));
             }

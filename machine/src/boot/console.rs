@@ -60,12 +60,14 @@ pub struct Shown {
     pub trouble: Option<String>,
     /// The archive of the files that it wrote.
     pub files: Vec<u8>,
+    /// The first error in showing its output, such as a full disk.
+    pub lost: Option<std::io::Error>,
 }
 
-fn show(to: &mut impl Write, bytes: &[u8]) {
-    suspended(|| {
-        let _ = to.write_all(bytes).and_then(|()| to.flush());
-    });
+fn show(to: &mut impl Write, bytes: &[u8]) -> std::io::Result<()> {
+    let mut shown = Ok(());
+    suspended(|| shown = to.write_all(bytes).and_then(|()| to.flush()));
+    shown
 }
 
 impl Shown {
@@ -73,12 +75,16 @@ impl Shown {
     pub fn take(&mut self, event: Event) {
         self.trouble = self.trouble.take().or(event.trouble());
         match event {
-            Event::Output(bytes) => show(&mut std::io::stdout().lock(), &bytes),
-            Event::Errors(bytes) => show(&mut std::io::stderr().lock(), &bytes),
+            Event::Output(bytes) => self.keep(show(&mut std::io::stdout().lock(), &bytes)),
+            Event::Errors(bytes) => self.keep(show(&mut std::io::stderr().lock(), &bytes)),
             Event::Files(bytes) => self.files.extend(bytes),
             Event::End(_, status) => self.status = Some(status),
             _ => {}
         }
+    }
+
+    fn keep(&mut self, shown: std::io::Result<()>) {
+        self.lost = self.lost.take().or(shown.err());
     }
 }
 

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Tests `machine run` as a user runs it: each case starts this program with a script for the guest.
 
-use std::fs;
-use std::io::Write;
+use std::fs::{self, File};
+use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use anyhow::{ensure, Context, Result};
+use anyhow::{ensure, Result};
+use signal_hook::consts::SIGPIPE;
 
 use crate::boot::machine::Machine;
 use crate::piece::project::Project;
@@ -32,20 +34,18 @@ impl Bench<'_> {
         let script = self.folder.join("script.sh");
         fs::write(&script, format!("#!/bin/sh\n{text}\n"))?;
         fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?;
-        let mut child = Command::new(SELF)
-            .current_dir(&self.folder)
-            .env("XFD_CACHE", self.project.cache.root())
-            .args(["run", "--timeout", "300"])
-            .args(options)
-            .arg("./script.sh")
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()?;
-        // The program may end without reading its input.
-        let _ = child.stdin.take().context("no input")?.write_all(input);
-        Ok(child.wait_with_output()?)
+        let file = self.folder.join("input");
+        fs::write(&file, input)?;
+        let mut command = self.command(&["run", "--timeout", "300"]);
+        Ok(command.args(options).arg("./script.sh").args(arguments).stdin(File::open(file)?).output()?)
+    }
+
+    /// This program, in the case's folder.
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(SELF);
+        command.current_dir(&self.folder).env("XFD_CACHE", self.project.cache.root()).args(arguments);
+        command.stdin(Stdio::null());
+        command
     }
 }
 
@@ -82,6 +82,20 @@ fn input_arrives_whole(bench: &Bench) -> Result<()> {
     said(&bench.script("exec cat", &[], &[], &input)?, &input, 0)?;
     // Empty input is an immediate end of file, and fd 0 stays in use: the next file opened does not get it.
     said(&bench.script("cat; exec 9</dev/null; ls /proc/self/fd | head -n 1", &[], &[], b"")?, b"0\n", 0)
+}
+
+/// A reader that goes away ends the run, and output that cannot be written is not lost without a word.
+fn output_has_a_reader(bench: &Bench) -> Result<()> {
+    let mut run = bench.command(&["run", "--timeout", "300", "yes"]).stdout(Stdio::piped()).spawn()?;
+    let mut first = [0; 2];
+    run.stdout.take().map_or(Ok(()), |mut output| output.read_exact(&mut first))?;
+    let status = run.wait()?;
+    ensure!(first == *b"y\n" && status.signal() == Some(SIGPIPE), "{first:?}, {status}");
+    let full = File::options().write(true).open("/dev/full")?;
+    let output = bench.command(&["run", "--timeout", "300", "echo"]).stdout(full).output()?;
+    said(&output, b"", 205)?;
+    ensure!(errors(&output).contains("could not be written"), "{}", errors(&output));
+    Ok(())
 }
 
 fn files_come_along(bench: &Bench) -> Result<()> {
@@ -166,9 +180,10 @@ fn with_the_module(bench: &Bench) -> Result<()> {
 
 type Case = fn(&Bench) -> Result<()>;
 
-const CASES: [(&str, Case); 10] = [
+const CASES: [(&str, Case); 11] = [
     ("output may be anything", output_may_be_anything),
     ("input arrives whole", input_arrives_whole),
+    ("output has a reader", output_has_a_reader),
     ("files come along", files_come_along),
     ("files come back", files_come_back),
     ("variables and arguments", variables_and_arguments),

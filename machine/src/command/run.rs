@@ -92,7 +92,7 @@ pub fn run(project: &Project, options: &Options) -> Result<u8> {
         }
         false => machine.boot_fed(&files, &how, feed(job), show)?,
     };
-    let Shown { status, trouble, files } = shown;
+    let Shown { status, trouble, files, lost } = shown;
     if let Some(reason) = verdict::reason(&report.end, &report.problems) {
         note(&format!("machine: {reason}; console log: {}", report.log.display()));
     }
@@ -102,6 +102,10 @@ pub fn run(project: &Project, options: &Options) -> Result<u8> {
     if let (Some(folder), Some(_)) = (&options.out, status) {
         let number = job::unpack(&files, folder).with_context(|| format!("--out {}", folder.display()))?;
         note(&format!("machine: {number} file{} in {}", if number == 1 { "" } else { "s" }, folder.display()));
+    }
+    if let Some(why) = lost {
+        note(&format!("machine: the program's output could not be written: {why}"));
+        return Ok(RUN_SHIFT + NO_START);
     }
     match (trouble, status) {
         (Some(why), _) => {

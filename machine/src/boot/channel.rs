@@ -3,7 +3,9 @@
 //! with the kind, the number of bytes that follow (32 bits, little endian), and these bytes. A program's output has its
 //! length in front, so it cannot be mistaken for anything else.
 
+use std::fs::File;
 use std::io::{self, Read, Write};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::boot::console::{record, Event};
 
@@ -57,7 +59,17 @@ fn frame(to: &mut impl Write, kind: u8, payload: &[u8]) -> io::Result<()> {
     to.write_all(&whole)
 }
 
-/// Sends the archive of a job, then all of `input`, each part as soon as it is available.
+/// What a restored machine needs to know: the time since 1970, and random bytes.
+fn start() -> io::Result<[u8; 48]> {
+    let mut start = [0; 48];
+    File::open("/dev/urandom")?.read_exact(&mut start[16..])?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    start[..8].copy_from_slice(&now.as_secs().to_le_bytes());
+    start[8..16].copy_from_slice(&u64::from(now.subsec_nanos()).to_le_bytes());
+    Ok(start)
+}
+
+/// Sends the archive of a job, the time, then all of `input`, each part as soon as it is available.
 ///
 /// # Errors
 ///
@@ -66,7 +78,7 @@ pub fn feed(to: &mut impl Write, job: &[u8], mut input: impl Read) -> io::Result
     for part in job.chunks(LARGEST) {
         frame(to, JOB_PART, part)?;
     }
-    frame(to, JOB_END, &[])?;
+    frame(to, JOB_END, &start()?)?;
     let mut buffer = [0; 4096];
     loop {
         match input.read(&mut buffer) {
@@ -115,6 +127,15 @@ mod tests {
         let mut sent = Vec::new();
         feed(&mut sent, &[7; LARGEST + 1], &b"in"[..]).unwrap();
         assert_eq!((sent[0], sent[HEADER + LARGEST], sent[2 * HEADER + LARGEST + 1]), (JOB_PART, JOB_PART, JOB_END));
-        assert!(sent.ends_with(b"J\0\0\0\0i\x02\0\0\0inI\0\0\0\0"));
+        assert!(sent.ends_with(b"i\x02\0\0\0inI\0\0\0\0"));
+    }
+
+    #[test]
+    fn each_start_has_the_time_and_other_random_bytes() {
+        let (first, second) = (start().unwrap(), start().unwrap());
+        let seconds = u64::from_le_bytes(*first.first_chunk().unwrap());
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        assert!(now - seconds < 60, "{seconds}, and it is {now}");
+        assert_ne!(first[16..], second[16..]);
     }
 }

@@ -14,6 +14,10 @@ const RS: u8 = 0o36;
 pub enum Event {
     /// Init has started.
     Ready,
+    /// The agent waits for its job.
+    Waiting,
+    /// The agent could not start its job, with the reason.
+    NoJob(String),
     /// The module is loaded and its transition complete.
     Loaded,
     /// insmod failed with this message.
@@ -43,9 +47,14 @@ pub enum Event {
 }
 
 impl Event {
-    /// What went wrong with the module, if this event says so.
+    /// What went wrong with the job or the module, if this event says so.
     pub fn trouble(&self) -> Option<String> {
         match self {
+            Event::NoJob(why) => {
+                let full = why.contains("No space") || why.contains("memory");
+                let advice = if full { "; give the machine more memory with --memory" } else { "" };
+                Some(format!("the program cannot be started in the machine: {why}{advice}"))
+            }
             Event::LoadFailed(why) => Some(format!("the module cannot be loaded: {why}")),
             Event::UnloadFailed(why) => Some(format!("the module cannot be unloaded: {why}")),
             _ => None,
@@ -56,6 +65,7 @@ impl Event {
 /// The results of a program whose output is shown to the user.
 #[derive(Default)]
 pub struct Shown {
+    pub begun: bool,
     pub status: Option<i32>,
     pub trouble: Option<String>,
     /// The archive of the files that it wrote.
@@ -78,6 +88,7 @@ impl Shown {
             Event::Output(bytes) => self.keep(show(&mut std::io::stdout().lock(), &bytes)),
             Event::Errors(bytes) => self.keep(show(&mut std::io::stderr().lock(), &bytes)),
             Event::Files(bytes) => self.files.extend(bytes),
+            Event::Begin(_) => self.begun = true,
             Event::End(_, status) => self.status = Some(status),
             _ => {}
         }
@@ -127,6 +138,8 @@ pub fn record(record: &str) -> Event {
     let two = rest.rsplit_once(' ');
     match (word, two) {
         ("ready", _) => Event::Ready,
+        ("waiting", _) => Event::Waiting,
+        ("no-job", _) => Event::NoJob(rest.into()),
         ("loaded", _) => Event::Loaded,
         ("load-failed", _) => Event::LoadFailed(rest.into()),
         ("unloaded", _) => Event::Unloaded,

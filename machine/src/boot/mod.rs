@@ -64,7 +64,7 @@ pub struct Boot<'a> {
     pub cpu_more: &'a str,
     /// Where to save the machine when the guest asks for it, which also ends the run.
     pub save: Option<&'a Path>,
-    /// Writes everything that the guest's agent gets.
+    /// Writes everything that the guest's agent gets, from when it asks.
     pub feed: Option<Feed>,
     /// A file that `cpu_more` names without its folder.
     pub cpu_file: &'a Path,
@@ -159,14 +159,10 @@ pub fn boot(cache: &Cache, emulator: &Emulator, boot: Boot, mut event: impl FnMu
             .stderr(File::create(&stderr_path)?),
     )?;
 
-    if let Some(feed) = boot.feed {
-        // This end of the FIFO stays open: what was written would be lost if nobody had it open, and the emulator may
-        // not yet.
-        let input = input.try_clone()?;
-        std::thread::spawn(move || feed(input));
-    }
+    let mut feed = boot.feed;
     let restored = matches!(boot.from, From::State(_));
-    let mut guest = Guest { event: &mut event, ready: restored, done: None, records: Records::default() };
+    let mut guest =
+        Guest { event: &mut event, ready: restored, waits: false, done: None, records: Records::default() };
     let mut frames = Frames::default();
     let mut kernel = KernelLog::default();
     let start = Instant::now();
@@ -196,6 +192,10 @@ pub fn boot(cache: &Cache, emulator: &Emulator, boot: Boot, mut event: impl FnMu
             let bytes = read(&mut channel, &mut buffer)?;
             last = Sign::now(&child);
             frames.push(bytes, |event| guest.take(event));
+        }
+        if let Some(feed) = feed.take_if(|_| guest.waits) {
+            let input = input.try_clone()?;
+            std::thread::spawn(move || feed(input));
         }
         if from_console || from_output || from_channel {
             if start.elapsed() < boot.total {
@@ -289,6 +289,8 @@ fn ticks(stat: &str) -> Option<u64> {
 struct Guest<'a> {
     event: &'a mut dyn FnMut(Event),
     ready: bool,
+    /// The agent waits for its job.
+    waits: bool,
     done: Option<Instant>,
     records: Records,
 }
@@ -303,6 +305,7 @@ impl Guest<'_> {
     fn take(&mut self, event: Event) {
         match event {
             Event::Ready => self.ready = true,
+            Event::Waiting => self.waits = true,
             Event::Done => self.done = Some(Instant::now()),
             _ => {}
         }

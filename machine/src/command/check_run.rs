@@ -157,21 +157,46 @@ fn each_is_a_machine_of_its_own(bench: &Bench) -> Result<()> {
     let script = "ls /tmp; touch /tmp/left; date +%s; head -c 16 /dev/urandom | md5sum";
     let mut before = String::new();
     for _ in 0..2 {
+        let begin = now()?;
         let output = bench.script(script, &["--cpus", "2"], &[], b"")?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let lines: Vec<_> = text.lines().collect();
         let [date, random] = lines.as_slice() else { anyhow::bail!("{text:?}") };
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs();
-        ensure!(now.abs_diff(date.parse()?) < 300, "{date}, and it is {now}");
+        let (date, now): (u64, _) = (date.parse()?, now()?);
+        ensure!((begin..=now + 1).contains(&date), "{date}, and it is {now}");
         ensure!(*random != before, "{random} twice");
         before = (*random).to_owned();
     }
     Ok(())
 }
 
-/// The same with `--boot`.
+/// The same with `--boot`. The clock has the time at which the program starts, not the machine.
 fn booted(bench: &Bench) -> Result<()> {
-    said(&bench.script("cat; nproc", &["--boot", "--cpus", "2"], &[], b"in\n")?, b"in\n2\n", 0)
+    let begin = now()?;
+    let output = bench.script("cat; nproc; date +%s >&2", &["--boot", "--cpus", "2"], &[], b"in\n")?;
+    let end = now()?;
+    said(&output, b"in\n2\n", 0)?;
+    let date: u64 = errors(&output).trim().parse()?;
+    ensure!(end.abs_diff(date) < date.abs_diff(begin), "{date}, and it ran from {begin} to {end}");
+    Ok(())
+}
+
+/// Seconds since 1970.
+fn now() -> Result<u64> {
+    Ok(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs())
+}
+
+/// The run ends with the program, whatever it left running says; and if nobody can say how the program ended.
+fn the_end_is_found(bench: &Bench) -> Result<()> {
+    let output = bench.script("yes & usleep 100000; exit 3", &["--cpus", "2"], &[], b"")?;
+    ensure!(output.status.code() == Some(3) && output.stdout.starts_with(b"y\n"), "{}", output.status);
+    let output = bench.script("echo begun; kill -9 $(pidof agent); sleep 100", &[], &[], b"")?;
+    said(&output, b"begun\n", 203)?;
+    ensure!(errors(&output).contains("the agent in the guest has ended before it"), "{}", errors(&output));
+    let output = bench.script("echo begun", &["--with", "script.sh:/proc/x"], &[], b"")?;
+    said(&output, b"", 205)?;
+    ensure!(errors(&output).contains("cannot be started in the machine: unpacking its files"), "{}", errors(&output));
+    Ok(())
 }
 
 fn with_the_module(bench: &Bench) -> Result<()> {
@@ -180,7 +205,7 @@ fn with_the_module(bench: &Bench) -> Result<()> {
 
 type Case = fn(&Bench) -> Result<()>;
 
-const CASES: [(&str, Case); 11] = [
+const CASES: [(&str, Case); 12] = [
     ("output may be anything", output_may_be_anything),
     ("input arrives whole", input_arrives_whole),
     ("output has a reader", output_has_a_reader),
@@ -190,6 +215,7 @@ const CASES: [(&str, Case); 11] = [
     ("a status of its own", a_status_of_its_own),
     ("mistakes are wrong usage", mistakes_are_wrong_usage),
     ("each is a machine of its own", each_is_a_machine_of_its_own),
+    ("the end is found", the_end_is_found),
     ("a fresh boot", booted),
     ("with the module", with_the_module),
 ];

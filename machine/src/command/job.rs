@@ -49,7 +49,6 @@ impl Job<'_> {
         for with in self.with {
             with::add(&mut files, with, WORK)?;
         }
-        files.restored_now()?;
         if self.collects {
             files.content("job/collect", 0o644, COLLECT);
         }

@@ -92,7 +92,7 @@ pub fn run(project: &Project, options: &Options) -> Result<u8> {
         }
         false => machine.boot_fed(&files, &how, feed(job), show)?,
     };
-    let Shown { status, trouble, files, lost } = shown;
+    let Shown { begun, status, trouble, files, lost } = shown;
     if let Some(reason) = verdict::reason(&report.end, &report.problems) {
         note(&format!("machine: {reason}; console log: {}", report.log.display()));
     }
@@ -119,7 +119,15 @@ pub fn run(project: &Project, options: &Options) -> Result<u8> {
             }
             Ok(status)
         }
-        (None, None) => bail!("the program did not run; console log: {}", report.log.display()),
+        (None, None) => {
+            let what = if begun {
+                "the program's end is not known: the agent in the guest has ended before it"
+            } else {
+                "the program did not run"
+            };
+            note(&format!("machine: {what}; console log: {}", report.log.display()));
+            Ok(RUN_SHIFT + if begun { verdict::KERNEL } else { NO_START })
+        }
     }
 }
 

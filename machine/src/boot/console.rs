@@ -68,8 +68,6 @@ pub struct Shown {
     pub begun: bool,
     pub status: Option<i32>,
     pub trouble: Option<String>,
-    /// The archive of the files that it wrote.
-    pub files: Vec<u8>,
     /// The first error in showing its output, such as a full disk.
     pub lost: Option<std::io::Error>,
 }
@@ -87,7 +85,6 @@ impl Shown {
         match event {
             Event::Output(bytes) => self.keep(show(&mut std::io::stdout().lock(), &bytes)),
             Event::Errors(bytes) => self.keep(show(&mut std::io::stderr().lock(), &bytes)),
-            Event::Files(bytes) => self.files.extend(bytes),
             Event::Begin(_) => self.begun = true,
             Event::End(_, status) => self.status = Some(status),
             _ => {}

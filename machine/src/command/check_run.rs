@@ -111,14 +111,19 @@ fn files_come_along(bench: &Bench) -> Result<()> {
 fn files_come_back(bench: &Bench) -> Result<()> {
     fs::write(bench.folder.join("same"), "old")?;
     fs::write(bench.folder.join("changed"), "old")?;
-    let script = "mkdir -p a/b; echo new | tee changed >a/b/c; ln -s b a/l; touch -d 2001-01-01 past; mkfifo p";
+    let script = r#"mkdir -p a/b; echo new | tee changed >a/b/c; ln -s b a/l; touch -d 2001-01-01 past; mkfifo p; ln changed twice;
+                  touch "$(printf '\377\n')""#;
     let output = bench.script(script, &["--with", "same", "--with", "changed", "--out", "out"], &[], b"")?;
     said(&output, b"", 0)?;
     let out = bench.folder.join("out");
     let text = |name: &str| fs::read_to_string(out.join(name)).unwrap_or_else(|e| e.to_string());
-    ensure!(text("a/l/c") == "new\n" && text("changed") == "new\n" && text("past").is_empty(), "{}", errors(&output));
+    ensure!(
+        text("a/l/c") == "new\n" && text("changed") == "new\n" && text("twice") == "new\n" && text("past").is_empty(),
+        "{}",
+        errors(&output)
+    );
     ensure!(!out.join("same").exists() && !out.join("p").exists() && !out.join("script.sh").exists(), "too much");
-    ensure!(errors(&output).contains("3 files in out"), "{}", errors(&output));
+    ensure!(errors(&output).contains("5 files in out"), "{}", errors(&output));
     Ok(())
 }
 
@@ -144,6 +149,7 @@ fn mistakes_are_wrong_usage(bench: &Bench) -> Result<()> {
         (["--with", "nothing"], "cannot find"),
         (["--with", "script.sh"], "already has"),
         (["--with", "script.sh:../x"], "DEST"),
+        (["--out", "script.sh"], "cannot write there"),
     ] {
         let output = bench.script("echo ran", &options, &[], b"")?;
         said(&output, b"", 2)?;

@@ -22,6 +22,8 @@ pub struct Job<'a> {
     pub with: &'a [String],
     /// `NAME=VALUE`, or `NAME` to pass on the value that it has here.
     pub environment: &'a [String],
+    /// The guest's memory, which its files have to fit into.
+    pub memory_mib: u32,
     /// Whether to collect the files that it wrote.
     pub collects: bool,
 }
@@ -38,7 +40,7 @@ impl Job<'_> {
         let at = format!("{WORK}/{name}");
         let start = brought::bring(self.program, &at, &mut files)?;
         for with in self.with {
-            with::add(&mut files, with, WORK)?;
+            with::add(&mut files, with, WORK, self.memory_mib)?;
         }
         if self.collects {
             files.content("job/collect", 0o644, written::COLLECT);
@@ -84,8 +86,15 @@ mod tests {
     #[test]
     fn variables_are_exported_quoted() {
         let job = |environment: &[String]| {
-            Job { program: Path::new("/p"), arguments: &["a'b".into()], with: &[], environment, collects: false }
-                .script(&Start { words: vec!["/work/p".into()], library_path: Vec::new() })
+            Job {
+                program: Path::new("/p"),
+                arguments: &["a'b".into()],
+                with: &[],
+                environment,
+                memory_mib: 1,
+                collects: false,
+            }
+            .script(&Start { words: vec!["/work/p".into()], library_path: Vec::new() })
         };
         let script = job(&["A=it's".into(), "B=".into()]).unwrap();
         assert!(script.ends_with("export A='it'\\''s'\nexport B=''\nexec '/work/p' 'a'\\''b'\n"), "{script}");

@@ -67,7 +67,8 @@ pub fn run(project: &Project, options: &Options) -> Result<u8> {
         }
     };
     let (with, environment) = (&options.with, &options.environment);
-    let job = Job { program: &path, arguments, with, environment, collects: options.out.is_some() }.archive()?;
+    let (memory_mib, collects) = (options.memory_mib, options.out.is_some());
+    let job = Job { program: &path, arguments, with, environment, memory_mib, collects }.archive()?;
     // A machine with its own settings would be saved for this run only.
     let save = !options.boot && !options.debugger && options.cmdline.is_empty() && options.features.is_empty();
     let load = module.as_ref().map(|_| MODULE);
@@ -75,7 +76,7 @@ pub fn run(project: &Project, options: &Options) -> Result<u8> {
     let how = How {
         name: "run",
         cpus: options.cpus,
-        memory_mib: options.memory_mib,
+        memory_mib,
         cmdline: &options.cmdline,
         quiet: Duration::from_secs(options.timeout.unwrap_or(600)),
         total: options.timeout.map_or(Duration::MAX, Duration::from_secs),

@@ -85,9 +85,9 @@ impl Initramfs {
             for entry in fs::read_dir(&dir).with_context(|| format!("cannot list {}", dir.display()))? {
                 let entry = entry?;
                 let (path, kind) = (entry.path(), entry.file_type()?);
-                let at = format!("{prefix}{}", path.strip_prefix(root)?.to_string_lossy());
+                let at = format!("{prefix}{}", text(path.strip_prefix(root)?)?);
                 if kind.is_symlink() {
-                    self.symlink(&at, &fs::read_link(&path)?.to_string_lossy());
+                    self.symlink(&at, text(&fs::read_link(&path)?)?);
                 } else if kind.is_dir() {
                     self.nodes.insert(at, Node::Dir);
                     todo.push(path);
@@ -155,6 +155,11 @@ impl Initramfs {
         newc::trailer(&mut archive)?;
         Ok(archive)
     }
+}
+
+/// The text of a name; another name in its place would be a surprise.
+fn text(name: &Path) -> Result<&str> {
+    name.to_str().with_context(|| format!("the name {} is not UTF-8", name.display()))
 }
 
 #[cfg(test)]

@@ -33,22 +33,29 @@ pub struct Frames {
 
 impl Frames {
     /// Takes any number of bytes, and passes on the events that they complete.
-    pub fn push(&mut self, bytes: &[u8], mut event: impl FnMut(Event)) {
+    ///
+    /// # Errors
+    ///
+    /// No agent sends this. Nothing that follows can be understood.
+    pub fn push(&mut self, bytes: &[u8], mut event: impl FnMut(Event)) -> Result<(), String> {
         self.rest.extend_from_slice(bytes);
         let mut at = 0;
         while let Some([kind, a, b, c, d]) = self.rest[at..].first_chunk::<HEADER>().copied() {
-            let Ok(length) = usize::try_from(u32::from_le_bytes([a, b, c, d])) else { break };
+            let length = u32::from_le_bytes([a, b, c, d]) as usize;
+            if length > LARGEST || ![RECORD, OUT, ERR, FILES].contains(&kind) {
+                return Err(format!("a frame of kind {kind:#x} with {length} bytes"));
+            }
             let Some(payload) = self.rest[at + HEADER..].get(..length) else { break };
             event(match kind {
                 RECORD => record(&String::from_utf8_lossy(payload)),
                 OUT => Event::Output(payload.to_vec()),
                 ERR => Event::Errors(payload.to_vec()),
-                FILES => Event::Files(payload.to_vec()),
-                other => Event::Unknown(format!("a frame of unknown kind {other:#x}")),
+                _ => Event::Files(payload.to_vec()),
             });
             at += HEADER + length;
         }
         self.rest.drain(..at);
+        Ok(())
     }
 }
 
@@ -98,7 +105,7 @@ mod tests {
     fn events(portions: &[&[u8]]) -> Vec<Event> {
         let (mut frames, mut found) = (Frames::default(), Vec::new());
         for portion in portions {
-            frames.push(portion, |event| found.push(event));
+            frames.push(portion, |event| found.push(event)).unwrap();
         }
         found
     }
@@ -120,6 +127,13 @@ mod tests {
     fn an_incomplete_frame_waits() {
         assert_eq!(events(&[b"o\x02\0\0\0a"]), []);
         assert_eq!(events(&[b"o\x02\0\0"]), []);
+    }
+
+    #[test]
+    fn what_no_agent_sends_is_an_error() {
+        for odd in [&b"o\xff\xff\xff\xff"[..], b"o\x01\0\x01\0", b"x\0\0\0\0"] {
+            assert!(Frames::default().push(odd, |_| ()).is_err(), "{odd:?}");
+        }
     }
 
     #[test]

@@ -6,6 +6,8 @@ use std::io::Write;
 
 use crate::workshop::progress::suspended;
 
+/// The longest line or record, in bytes.
+const LONGEST: usize = 1 << 16;
 /// Starts a record, which ends with a line feed.
 const RS: u8 = 0o36;
 
@@ -108,7 +110,7 @@ impl Records {
         let mut output = Vec::new();
         for &byte in bytes {
             match &mut self.record {
-                Some(record) if byte == b'\n' => {
+                Some(record) if byte == b'\n' || record.len() == LONGEST => {
                     event(self::record(&String::from_utf8_lossy(record)));
                     self.record = None;
                 }
@@ -165,10 +167,11 @@ impl Lines {
     /// Takes any number of bytes; `line` gets each complete line, without its line end.
     pub fn push(&mut self, bytes: &[u8], mut line: impl FnMut(&str)) {
         for &byte in bytes {
-            if byte == b'\n' {
+            if byte == b'\n' || self.rest.len() == LONGEST {
                 line(String::from_utf8_lossy(&self.rest).trim_end_matches('\r'));
                 self.rest.clear();
-            } else {
+            }
+            if byte != b'\n' {
                 self.rest.push(byte);
             }
         }
@@ -225,6 +228,16 @@ mod tests {
         }
         assert_eq!(shown.trouble.as_deref(), Some("the module cannot be loaded: a"));
         assert_eq!(shown.status, Some(3));
+    }
+
+    #[test]
+    fn what_has_no_end_is_passed_on_in_parts() {
+        let (mut lines, mut found) = (Lines::default(), Vec::new());
+        lines.push(&[b'a'; 3 * LONGEST], |l| found.push(l.len()));
+        assert_eq!(found, [LONGEST; 2]);
+        let mut records = vec![0o36];
+        records.resize(3 * LONGEST, b'a');
+        assert!(matches!(&events(&[&records])[0], Event::Unknown(text) if text.len() == LONGEST));
     }
 
     #[test]

@@ -41,6 +41,8 @@ const LAST_WORDS: Duration = Duration::from_secs(10);
 const BUSY_HOST: u32 = 5;
 /// Bochs's name for the configuration in a saved state. Each run writes its own.
 const CONFIG: &str = "config";
+/// The variable in the emulator's environment that names the folder to save the machine in.
+const SAVE: &str = "BOCHS_SAVE";
 /// Plugins that Bochs loads by itself only with an ordinary configuration.
 const PLUGINS: &str =
     "plugin_ctrl: unmapped=true, biosdev=true, speaker=true, extfpuirq=true, parallel=true, serial=true\n";
@@ -142,6 +144,7 @@ pub fn boot(cache: &Cache, emulator: &Emulator, boot: Boot, mut event: impl FnMu
     }
     config.push_str(boot.config);
     let begin = begin(scratch.path(), &boot.from, &config)?;
+    let save = boot.save.map(|folder| anyhow::Ok((SAVE, path(folder)?))).transpose()?;
     let log_path = cache.log(&format!("console-{}", boot.name));
     let mut log = File::create(&log_path).with_context(|| format!("cannot create {}", log_path.display()))?;
     let stderr_path = cache.log(&format!("emulator-stderr-{}", boot.name));
@@ -151,7 +154,8 @@ pub fn boot(cache: &Cache, emulator: &Emulator, boot: Boot, mut event: impl FnMu
             .args(&begin)
             .env("BOCHS_INPUT", &input_path)
             .env("BOCHS_OUTPUT", &channel_path)
-            .envs(boot.save.map(|folder| ("BOCHS_SAVE", folder)))
+            .env_remove(SAVE)
+            .envs(save)
             .current_dir(scratch.path())
             .env(debugger::SOCKET, boot.debugger.unwrap_or(Path::new("")))
             .stdin(Stdio::null())
@@ -191,7 +195,9 @@ pub fn boot(cache: &Cache, emulator: &Emulator, boot: Boot, mut event: impl FnMu
         if from_channel {
             let bytes = read(&mut channel, &mut buffer)?;
             last = Sign::now(&child);
-            frames.push(bytes, |event| guest.take(event));
+            if let Err(what) = frames.push(bytes, |event| guest.take(event)) {
+                break End::Died(format!("it sent {what}, which its agent never does"));
+            }
         }
         if let Some(feed) = feed.take_if(|_| guest.waits) {
             let input = input.try_clone()?;

@@ -22,14 +22,17 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/time.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define HOST_LEAF	0x58464402
 #define SIGNATURE	0x20646658, 0x20656874, 0x74736f68
 /* Bytes that the emulator takes at once. */
 #define PORTION		4096
+/* What a frame may carry so that it goes in one piece: two processes may send. */
+#define HEADER		5
+#define PAYLOAD		(PORTION - HEADER)
 
 enum { PRESENT, RECEIVE, SEND, SAVE };
 
@@ -43,6 +46,9 @@ enum { PRESENT, RECEIVE, SEND, SAVE };
 #define OUT		'o'
 #define ERR		'e'
 #define FILES		'f'
+
+/* Why the job could not be unpacked. The root, where it goes, may be full. */
+#define ERRORS		"/run/job-errors"
 
 struct answer {
 	uint64_t rax, rbx, rcx, rdx;
@@ -67,12 +73,6 @@ static int is_present(void)
 	return a.rbx == signature[0] && a.rcx == signature[1] && a.rdx == signature[2];
 }
 
-static void die(const char *what)
-{
-	fprintf(stderr, "agent: %s: %s\n", what, strerror(errno));
-	exit(1);
-}
-
 static void send_bytes(const void *data, size_t bytes)
 {
 	const char *at = data;
@@ -87,13 +87,12 @@ static void send_bytes(const void *data, size_t bytes)
 
 static void send_frame(char kind, const void *data, uint32_t bytes)
 {
-	char frame[5 + PORTION];
+	char frame[PORTION];
 
 	frame[0] = kind;
 	memcpy(frame + 1, &bytes, sizeof(bytes));
-	memcpy(frame + 5, data, bytes);
-	/* In one piece if it can be: two processes may send. */
-	send_bytes(frame, 5 + bytes);
+	memcpy(frame + HEADER, data, bytes);
+	send_bytes(frame, HEADER + bytes);
 }
 
 /* Some bytes if there are any; waits for none. */
@@ -114,57 +113,86 @@ static void receive(void *data, size_t bytes)
 	}
 }
 
-
-/* The clock of a machine that was saved stood still. */
-static void set_clock(void)
+static void tell(const char *text)
 {
-	struct timeval now = { 0 };
-	FILE *file = fopen("/job/now", "re");
+	size_t length = strlen(text);
 
-	if (file && fscanf(file, "%ld", &now.tv_sec) == 1)
-		settimeofday(&now, NULL);
-	if (file)
-		fclose(file);
+	send_frame(RECORD, text, length < PAYLOAD ? length : PAYLOAD);
 }
 
-/* The random numbers of a restored machine would be those of each other one. */
-static void reseed(void)
+/* Tells the runner why there is no program that runs, and ends. */
+static void give_up(const char *what, const char *why)
+{
+	char record[512];
+
+	snprintf(record, sizeof(record), "no-job %s: %s", what, why);
+	tell(record);
+	exit(1);
+}
+
+static void die(const char *what)
+{
+	give_up(what, strerror(errno));
+}
+
+/* What comes with the end of a job. */
+struct start {
+	uint64_t seconds, nanoseconds;	/* since 1970 */
+	char seed[32];
+};
+
+/* The clock of a machine that was saved stood still, and its random numbers would be those of each other one. */
+static void begin_anew(const struct start *start)
 {
 	struct {
 		struct rand_pool_info info;
-		char bytes[32];
-	} seed = { .info = { .entropy_count = 256, .buf_size = 32 } };
-	int fd = open("/job/seed", O_RDONLY | O_CLOEXEC);
+		char bytes[sizeof(start->seed)];
+	} seed = { .info = { .entropy_count = 8 * sizeof(start->seed), .buf_size = sizeof(start->seed) } };
+	int random = open("/dev/urandom", O_WRONLY | O_CLOEXEC);
 
-	if (fd < 0)
-		return;
-	if (read(fd, seed.info.buf, 32) == 32) {
-		int random = open("/dev/urandom", O_WRONLY | O_CLOEXEC);
-
-		ioctl(random, RNDADDENTROPY, &seed);
-		ioctl(random, RNDRESEEDCRNG, 0);
-		close(random);
-	}
-	close(fd);
-	unlink("/job/seed");
+	memcpy(seed.info.buf, start->seed, sizeof(start->seed));
+	if (clock_settime(CLOCK_REALTIME, &(struct timespec){ start->seconds, start->nanoseconds }))
+		die("the clock cannot be set");
+	if (random < 0 || ioctl(random, RNDADDENTROPY, &seed) || ioctl(random, RNDRESEEDCRNG, 0))
+		die("random numbers cannot be seeded");
+	close(random);
 }
 
-/* An archive in frames, unpacked at the root. */
+/* In the last words of whoever unpacked it. */
+static void give_up_unpacking(void)
+{
+	char line[256] = "";
+	FILE *errors = fopen(ERRORS, "re");
+
+	while (errors && fgets(line, sizeof(line), errors))
+		;
+	line[strcspn(line, "\n")] = 0;
+	give_up("unpacking its files", *line ? line : "out of memory");
+}
+
+/* An archive in frames, unpacked at the root. The runner begins when it is asked, so that the time it tells is right. */
 static void take_job(void)
 {
 	static char buffer[1 << 16];
-	FILE *unpack = popen("cd / && exec /bin/busybox cpio -idmu 2>/dev/null", "w");
+	struct start start;
+	FILE *unpack;
 
+	/* If it ends early, the rest of the job is still received. */
+	signal(SIGPIPE, SIG_IGN);
+	unpack = popen("cd / && exec /bin/busybox cpio -idmu 2>" ERRORS, "w");
 	if (!unpack)
 		die("cpio");
+	tell("waiting");
 	for (;;) {
 		char kind;
 		uint32_t bytes;
 
 		receive(&kind, 1);
 		receive(&bytes, sizeof(bytes));
-		if (kind == JOB_END)
+		if (kind == JOB_END) {
+			receive(&start, sizeof(start));
 			break;
+		}
 		while (bytes) {
 			uint32_t part = bytes < sizeof(buffer) ? bytes : sizeof(buffer);
 
@@ -174,9 +202,9 @@ static void take_job(void)
 		}
 	}
 	if (pclose(unpack))
-		die("the job cannot be unpacked");
-	set_clock();
-	reseed();
+		give_up_unpacking();
+	unlink(ERRORS);
+	begin_anew(&start);
 }
 
 /* What the runner says while the program runs: its input. */
@@ -224,10 +252,10 @@ static int take_input(struct input *input)
 	return input->last > 0;
 }
 
-/* Returns whether anything came; at the end of file *fd becomes -1. */
+/* Returns how much came; at the end of file *fd becomes -1. */
 static int pass_output(int *fd, char kind)
 {
-	char data[PORTION];
+	char data[PAYLOAD];
 	ssize_t n = *fd < 0 ? 0 : read(*fd, data, sizeof(data));
 
 	if (*fd < 0 || (n < 0 && (errno == EAGAIN || errno == EINTR)))
@@ -238,20 +266,29 @@ static int pass_output(int *fd, char kind)
 		return 0;
 	}
 	send_frame(kind, data, n);
-	return 1;
+	return n;
 }
 
-static int ended;
+/* What a program has left in a pipe. Others may still write to it: that is not waited for. */
+static void pass_rest(int *fd, char kind)
+{
+	int left = 0;
 
+	if (*fd < 0 || ioctl(*fd, FIONREAD, &left))
+		return;
+	while (left > 0) {
+		int n = pass_output(fd, kind);
+
+		if (!n)
+			break;
+		left -= n;
+	}
+}
+
+/* Does nothing but end a wait. */
 static void child_ended(int signal)
 {
 	(void)signal;
-	ended = 1;
-}
-
-static void tell(const char *text)
-{
-	send_frame(RECORD, text, strlen(text) < PORTION ? strlen(text) : PORTION);
 }
 
 /* Runs a program and passes on what it prints; a test has no input, and one output. */
@@ -265,11 +302,9 @@ static void run(const char *name, char *const argv[], int is_test)
 
 	snprintf(record, sizeof(record), "begin %s", name);
 	tell(record);
-	ended = 0;
 
 	if (pipe2(in, O_CLOEXEC) || pipe2(out, O_CLOEXEC) || pipe2(err, O_CLOEXEC))
 		die("pipe");
-	signal(SIGPIPE, SIG_IGN);
 	sigaction(SIGCHLD, &(struct sigaction){ .sa_handler = child_ended }, NULL);
 	sigemptyset(&ends);
 	sigaddset(&ends, SIGCHLD);
@@ -300,17 +335,16 @@ static void run(const char *name, char *const argv[], int is_test)
 
 		busy |= pass_output(&out[0], OUT);
 		busy |= pass_output(&err[0], ERR);
+		if (waitpid(pid, &status, WNOHANG) == pid)
+			break;
 		if (busy)
 			continue;
-		/* What it left running may have its output still: that is not waited for. */
-		if (ended && waitpid(pid, &status, WNOHANG) == pid)
-			break;
 		/* The end of a child comes only here. Input does not wake anybody; beside a test nothing runs unasked. */
 		ppoll((struct pollfd[]){ { .fd = out[0], .events = POLLIN }, { .fd = err[0], .events = POLLIN } }, 2,
 		      is_test ? NULL : &(struct timespec){ .tv_nsec = 10000000 }, &usual);
 	}
-	while (pass_output(&out[0], OUT) | pass_output(&err[0], ERR))
-		;
+	pass_rest(&out[0], OUT);
+	pass_rest(&err[0], ERR);
 	sigprocmask(SIG_SETMASK, &usual, NULL);
 	close_input(&input);
 	close(out[0]);
@@ -333,7 +367,7 @@ static void run_tests(FILE *list)
 /* What the program left, if the runner wants it: /job/collect writes an archive. */
 static void send_files(void)
 {
-	char data[PORTION];
+	char data[PAYLOAD];
 	FILE *pack;
 	size_t n;
 

@@ -26,6 +26,9 @@ use workshop::Usage;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    // A reader that goes away (`| head`) ends the program, as it ends others. Rust ignores the signal otherwise.
+    // SAFETY: SIG_DFL is not a handler, so no code of ours runs in signal context.
+    let _ = unsafe { nix::sys::signal::signal(nix::sys::signal::SIGPIPE, nix::sys::signal::SigHandler::SigDfl) };
     if let Err(e) = watch_signals() {
         eprintln!("machine: cannot watch for signals: {e}");
         return ExitCode::from(verdict::NO_START);

@@ -3,7 +3,9 @@
 //! with the kind, the number of bytes that follow (32 bits, little endian), and these bytes. A program's output is
 //! preceded by its length, so it cannot be mistaken for anything else.
 
+use std::fs::File;
 use std::io::{self, Read, Write};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::boot::console::{record, Event};
 
@@ -31,22 +33,29 @@ pub struct Frames {
 
 impl Frames {
     /// Takes any number of bytes, and passes on the events that they complete.
-    pub fn push(&mut self, bytes: &[u8], mut event: impl FnMut(Event)) {
+    ///
+    /// # Errors
+    ///
+    /// No agent sends this. Nothing that follows can be understood.
+    pub fn push(&mut self, bytes: &[u8], mut event: impl FnMut(Event)) -> Result<(), String> {
         self.rest.extend_from_slice(bytes);
         let mut at = 0;
         while let Some([kind, a, b, c, d]) = self.rest[at..].first_chunk::<HEADER>().copied() {
-            let Ok(length) = usize::try_from(u32::from_le_bytes([a, b, c, d])) else { break };
+            let length = u32::from_le_bytes([a, b, c, d]) as usize;
+            if length > LARGEST || ![RECORD, OUT, ERR, FILES].contains(&kind) {
+                return Err(format!("a frame of kind {kind:#x} with {length} bytes"));
+            }
             let Some(payload) = self.rest[at + HEADER..].get(..length) else { break };
             event(match kind {
                 RECORD => record(&String::from_utf8_lossy(payload)),
                 OUT => Event::Output(payload.to_vec()),
                 ERR => Event::Errors(payload.to_vec()),
-                FILES => Event::Files(payload.to_vec()),
-                other => Event::Unknown(format!("a frame of unknown kind {other:#x}")),
+                _ => Event::Files(payload.to_vec()),
             });
             at += HEADER + length;
         }
         self.rest.drain(..at);
+        Ok(())
     }
 }
 
@@ -57,7 +66,17 @@ fn frame(to: &mut impl Write, kind: u8, payload: &[u8]) -> io::Result<()> {
     to.write_all(&whole)
 }
 
-/// Sends the archive of a job, then all of `input`, each part as soon as it is available.
+/// What a restored machine needs to know: the time since 1970, and random bytes.
+fn start() -> io::Result<[u8; 48]> {
+    let mut start = [0; 48];
+    File::open("/dev/urandom")?.read_exact(&mut start[16..])?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    start[..8].copy_from_slice(&now.as_secs().to_le_bytes());
+    start[8..16].copy_from_slice(&u64::from(now.subsec_nanos()).to_le_bytes());
+    Ok(start)
+}
+
+/// Sends the archive of a job, the time, then all of `input`, each part as soon as it is available.
 ///
 /// # Errors
 ///
@@ -66,7 +85,7 @@ pub fn feed(to: &mut impl Write, job: &[u8], mut input: impl Read) -> io::Result
     for part in job.chunks(LARGEST) {
         frame(to, JOB_PART, part)?;
     }
-    frame(to, JOB_END, &[])?;
+    frame(to, JOB_END, &start()?)?;
     let mut buffer = [0; 4096];
     loop {
         match input.read(&mut buffer) {
@@ -86,7 +105,7 @@ mod tests {
     fn events(portions: &[&[u8]]) -> Vec<Event> {
         let (mut frames, mut found) = (Frames::default(), Vec::new());
         for portion in portions {
-            frames.push(portion, |event| found.push(event));
+            frames.push(portion, |event| found.push(event)).unwrap();
         }
         found
     }
@@ -111,10 +130,26 @@ mod tests {
     }
 
     #[test]
+    fn what_no_agent_sends_is_an_error() {
+        for odd in [&b"o\xff\xff\xff\xff"[..], b"o\x01\0\x01\0", b"x\0\0\0\0"] {
+            assert!(Frames::default().push(odd, |_| ()).is_err(), "{odd:?}");
+        }
+    }
+
+    #[test]
     fn a_job_comes_before_the_input() {
         let mut sent = Vec::new();
         feed(&mut sent, &[7; LARGEST + 1], &b"in"[..]).unwrap();
         assert_eq!((sent[0], sent[HEADER + LARGEST], sent[2 * HEADER + LARGEST + 1]), (JOB_PART, JOB_PART, JOB_END));
-        assert!(sent.ends_with(b"J\0\0\0\0i\x02\0\0\0inI\0\0\0\0"));
+        assert!(sent.ends_with(b"i\x02\0\0\0inI\0\0\0\0"));
+    }
+
+    #[test]
+    fn each_start_has_the_time_and_other_random_bytes() {
+        let (first, second) = (start().unwrap(), start().unwrap());
+        let seconds = u64::from_le_bytes(*first.first_chunk().unwrap());
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        assert!(now - seconds < 60, "{seconds}, and it is {now}");
+        assert_ne!(first[16..], second[16..]);
     }
 }

@@ -6,6 +6,8 @@ use std::io::Write;
 
 use crate::workshop::progress::suspended;
 
+/// The longest line or record, in bytes.
+const LONGEST: usize = 1 << 16;
 /// Starts a record, which ends with a line feed.
 const RS: u8 = 0o36;
 
@@ -14,6 +16,10 @@ const RS: u8 = 0o36;
 pub enum Event {
     /// Init has started.
     Ready,
+    /// The agent waits for its job.
+    Waiting,
+    /// The agent could not start its job, with the reason.
+    NoJob(String),
     /// The module is loaded and its transition complete.
     Loaded,
     /// insmod failed with this message.
@@ -43,9 +49,14 @@ pub enum Event {
 }
 
 impl Event {
-    /// What went wrong with the module, if this event says so.
+    /// What went wrong with the job or the module, if this event says so.
     pub fn trouble(&self) -> Option<String> {
         match self {
+            Event::NoJob(why) => {
+                let full = why.contains("No space") || why.contains("memory");
+                let advice = if full { "; give the machine more memory with --memory" } else { "" };
+                Some(format!("the program cannot be started in the machine: {why}{advice}"))
+            }
             Event::LoadFailed(why) => Some(format!("the module cannot be loaded: {why}")),
             Event::UnloadFailed(why) => Some(format!("the module cannot be unloaded: {why}")),
             _ => None,
@@ -56,16 +67,17 @@ impl Event {
 /// The results of a program whose output is shown to the user.
 #[derive(Default)]
 pub struct Shown {
+    pub begun: bool,
     pub status: Option<i32>,
     pub trouble: Option<String>,
-    /// The archive of the files that it wrote.
-    pub files: Vec<u8>,
+    /// The first error in showing its output, such as a full disk.
+    pub lost: Option<std::io::Error>,
 }
 
-fn show(to: &mut impl Write, bytes: &[u8]) {
-    suspended(|| {
-        let _ = to.write_all(bytes).and_then(|()| to.flush());
-    });
+fn show(to: &mut impl Write, bytes: &[u8]) -> std::io::Result<()> {
+    let mut shown = Ok(());
+    suspended(|| shown = to.write_all(bytes).and_then(|()| to.flush()));
+    shown
 }
 
 impl Shown {
@@ -73,12 +85,16 @@ impl Shown {
     pub fn take(&mut self, event: Event) {
         self.trouble = self.trouble.take().or(event.trouble());
         match event {
-            Event::Output(bytes) => show(&mut std::io::stdout().lock(), &bytes),
-            Event::Errors(bytes) => show(&mut std::io::stderr().lock(), &bytes),
-            Event::Files(bytes) => self.files.extend(bytes),
+            Event::Output(bytes) => self.keep(show(&mut std::io::stdout().lock(), &bytes)),
+            Event::Errors(bytes) => self.keep(show(&mut std::io::stderr().lock(), &bytes)),
+            Event::Begin(_) => self.begun = true,
             Event::End(_, status) => self.status = Some(status),
             _ => {}
         }
+    }
+
+    fn keep(&mut self, shown: std::io::Result<()>) {
+        self.lost = self.lost.take().or(shown.err());
     }
 }
 
@@ -94,7 +110,7 @@ impl Records {
         let mut output = Vec::new();
         for &byte in bytes {
             match &mut self.record {
-                Some(record) if byte == b'\n' => {
+                Some(record) if byte == b'\n' || record.len() == LONGEST => {
                     event(self::record(&String::from_utf8_lossy(record)));
                     self.record = None;
                 }
@@ -121,6 +137,8 @@ pub fn record(record: &str) -> Event {
     let two = rest.rsplit_once(' ');
     match (word, two) {
         ("ready", _) => Event::Ready,
+        ("waiting", _) => Event::Waiting,
+        ("no-job", _) => Event::NoJob(rest.into()),
         ("loaded", _) => Event::Loaded,
         ("load-failed", _) => Event::LoadFailed(rest.into()),
         ("unloaded", _) => Event::Unloaded,
@@ -149,10 +167,11 @@ impl Lines {
     /// Takes any number of bytes; `line` gets each complete line, without its line end.
     pub fn push(&mut self, bytes: &[u8], mut line: impl FnMut(&str)) {
         for &byte in bytes {
-            if byte == b'\n' {
+            if byte == b'\n' || self.rest.len() == LONGEST {
                 line(String::from_utf8_lossy(&self.rest).trim_end_matches('\r'));
                 self.rest.clear();
-            } else {
+            }
+            if byte != b'\n' {
                 self.rest.push(byte);
             }
         }
@@ -209,6 +228,16 @@ mod tests {
         }
         assert_eq!(shown.trouble.as_deref(), Some("the module cannot be loaded: a"));
         assert_eq!(shown.status, Some(3));
+    }
+
+    #[test]
+    fn what_has_no_end_is_passed_on_in_parts() {
+        let (mut lines, mut found) = (Lines::default(), Vec::new());
+        lines.push(&[b'a'; 3 * LONGEST], |l| found.push(l.len()));
+        assert_eq!(found, [LONGEST; 2]);
+        let mut records = vec![0o36];
+        records.resize(3 * LONGEST, b'a');
+        assert!(matches!(&events(&[&records])[0], Event::Unknown(text) if text.len() == LONGEST));
     }
 
     #[test]

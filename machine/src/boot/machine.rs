@@ -179,7 +179,8 @@ impl Machine<'_> {
             .add("kernel", self.kernel.key())
             .add("files", files.key())
             .finish();
-        let how = How { name: &name, total: BOOTED, terminal: None, ..*how };
+        // The limits of a run are not those of this boot.
+        let how = How { name: &name, quiet: BOOTED, total: BOOTED, terminal: None, ..*how };
         self.project.cache.piece(&name, &key, |dir| {
             let step = Step::start(&name, "booting the machine to save it for later");
             let image = self.image(files, &how)?;

@@ -41,6 +41,8 @@ const LAST_WORDS: Duration = Duration::from_secs(10);
 const BUSY_HOST: u32 = 5;
 /// Bochs's name for the configuration in a saved state. Each run writes its own.
 const CONFIG: &str = "config";
+/// The variable in the emulator's environment that names the folder to save the machine in.
+const SAVE: &str = "BOCHS_SAVE";
 /// Plugins that Bochs loads by itself only with an ordinary configuration.
 const PLUGINS: &str =
     "plugin_ctrl: unmapped=true, biosdev=true, speaker=true, extfpuirq=true, parallel=true, serial=true\n";
@@ -64,7 +66,7 @@ pub struct Boot<'a> {
     pub cpu_more: &'a str,
     /// Where to save the machine when the guest asks for it, which also ends the run.
     pub save: Option<&'a Path>,
-    /// Writes everything that the guest's agent gets.
+    /// Writes everything that the guest's agent gets, from when it asks.
     pub feed: Option<Feed>,
     /// A file that `cpu_more` names without its folder.
     pub cpu_file: &'a Path,
@@ -144,6 +146,7 @@ pub fn boot(cache: &Cache, emulator: &Emulator, boot: Boot, mut event: impl FnMu
     }
     config.push_str(boot.config);
     let begin = begin(scratch.path(), &boot.from, &config)?;
+    let save = boot.save.map(|folder| anyhow::Ok((SAVE, path(folder)?))).transpose()?;
     let log_path = cache.log(&format!("console-{}", boot.name));
     let mut log = File::create(&log_path).with_context(|| format!("cannot create {}", log_path.display()))?;
     let stderr_path = cache.log(&format!("emulator-stderr-{}", boot.name));
@@ -153,7 +156,8 @@ pub fn boot(cache: &Cache, emulator: &Emulator, boot: Boot, mut event: impl FnMu
             .args(&begin)
             .env("BOCHS_INPUT", &input_path)
             .env("BOCHS_OUTPUT", &channel_path)
-            .envs(boot.save.map(|folder| ("BOCHS_SAVE", folder)))
+            .env_remove(SAVE)
+            .envs(save)
             .current_dir(scratch.path())
             .env(debugger::SOCKET, boot.debugger.unwrap_or(Path::new("")))
             .stdin(Stdio::null())
@@ -161,14 +165,10 @@ pub fn boot(cache: &Cache, emulator: &Emulator, boot: Boot, mut event: impl FnMu
             .stderr(File::create(&stderr_path)?),
     )?;
 
-    if let Some(feed) = boot.feed {
-        // This end of the FIFO stays open: what was written would be lost if nobody had it open, and the emulator may
-        // not yet.
-        let input = input.try_clone()?;
-        std::thread::spawn(move || feed(input));
-    }
+    let mut feed = boot.feed;
     let restored = matches!(boot.from, From::State(_));
-    let mut guest = Guest { event: &mut event, ready: restored, done: None, records: Records::default() };
+    let mut guest =
+        Guest { event: &mut event, ready: restored, waits: false, done: None, records: Records::default() };
     let mut frames = Frames::default();
     let mut kernel = KernelLog::default();
     let start = Instant::now();
@@ -197,7 +197,13 @@ pub fn boot(cache: &Cache, emulator: &Emulator, boot: Boot, mut event: impl FnMu
         if from_channel {
             let bytes = read(&mut channel, &mut buffer)?;
             last = Sign::now(&child);
-            frames.push(bytes, |event| guest.take(event));
+            if let Err(what) = frames.push(bytes, |event| guest.take(event)) {
+                break End::Died(format!("it sent {what}, which its agent never does"));
+            }
+        }
+        if let Some(feed) = feed.take_if(|_| guest.waits) {
+            let input = input.try_clone()?;
+            std::thread::spawn(move || feed(input));
         }
         if from_console || from_output || from_channel {
             if start.elapsed() < boot.total {
@@ -291,6 +297,8 @@ fn ticks(stat: &str) -> Option<u64> {
 struct Guest<'a> {
     event: &'a mut dyn FnMut(Event),
     ready: bool,
+    /// The agent waits for its job.
+    waits: bool,
     done: Option<Instant>,
     records: Records,
 }
@@ -305,6 +313,7 @@ impl Guest<'_> {
     fn take(&mut self, event: Event) {
         match event {
             Event::Ready => self.ready = true,
+            Event::Waiting => self.waits = true,
             Event::Done => self.done = Some(Instant::now()),
             _ => {}
         }

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Tests `machine run` as a user runs it: each case starts this program with a script for the guest.
 
-use std::fs;
-use std::io::Write;
+use std::fs::{self, File};
+use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use anyhow::{ensure, Context, Result};
+use anyhow::{ensure, Result};
+use signal_hook::consts::SIGPIPE;
 
 use crate::boot::machine::Machine;
 use crate::piece::project::Project;
@@ -32,20 +34,18 @@ impl Bench<'_> {
         let script = self.folder.join("script.sh");
         fs::write(&script, format!("#!/bin/sh\n{text}\n"))?;
         fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?;
-        let mut child = Command::new(SELF)
-            .current_dir(&self.folder)
-            .env("XFD_CACHE", self.project.cache.root())
-            .args(["run", "--timeout", "300"])
-            .args(options)
-            .arg("./script.sh")
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()?;
-        // The program may end without reading its input.
-        let _ = child.stdin.take().context("no input")?.write_all(input);
-        Ok(child.wait_with_output()?)
+        let file = self.folder.join("input");
+        fs::write(&file, input)?;
+        let mut command = self.command(&["run", "--timeout", "300"]);
+        Ok(command.args(options).arg("./script.sh").args(arguments).stdin(File::open(file)?).output()?)
+    }
+
+    /// This program, in the case's folder.
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(SELF);
+        command.current_dir(&self.folder).env("XFD_CACHE", self.project.cache.root()).args(arguments);
+        command.stdin(Stdio::null());
+        command
     }
 }
 
@@ -84,6 +84,20 @@ fn input_arrives_whole(bench: &Bench) -> Result<()> {
     said(&bench.script("cat; exec 9</dev/null; ls /proc/self/fd | head -n 1", &[], &[], b"")?, b"0\n", 0)
 }
 
+/// A reader that goes away ends the run, and output that cannot be written is not lost without a word.
+fn output_has_a_reader(bench: &Bench) -> Result<()> {
+    let mut run = bench.command(&["run", "--timeout", "300", "yes"]).stdout(Stdio::piped()).spawn()?;
+    let mut first = [0; 2];
+    run.stdout.take().map_or(Ok(()), |mut output| output.read_exact(&mut first))?;
+    let status = run.wait()?;
+    ensure!(first == *b"y\n" && status.signal() == Some(SIGPIPE), "{first:?}, {status}");
+    let full = File::options().write(true).open("/dev/full")?;
+    let output = bench.command(&["run", "--timeout", "300", "echo"]).stdout(full).output()?;
+    said(&output, b"", 205)?;
+    ensure!(errors(&output).contains("could not be written"), "{}", errors(&output));
+    Ok(())
+}
+
 fn files_come_along(bench: &Bench) -> Result<()> {
     fs::create_dir_all(bench.folder.join("data/empty"))?;
     fs::write(bench.folder.join("data/odd name"), "1\n")?;
@@ -97,14 +111,19 @@ fn files_come_along(bench: &Bench) -> Result<()> {
 fn files_come_back(bench: &Bench) -> Result<()> {
     fs::write(bench.folder.join("same"), "old")?;
     fs::write(bench.folder.join("changed"), "old")?;
-    let script = "mkdir -p a/b; echo new | tee changed >a/b/c; ln -s b a/l; touch -d 2001-01-01 past; mkfifo p";
+    let script = r#"mkdir -p a/b; echo new | tee changed >a/b/c; ln -s b a/l; touch -d 2001-01-01 past; mkfifo p; ln changed twice;
+                  touch "$(printf '\377\n')""#;
     let output = bench.script(script, &["--with", "same", "--with", "changed", "--out", "out"], &[], b"")?;
     said(&output, b"", 0)?;
     let out = bench.folder.join("out");
     let text = |name: &str| fs::read_to_string(out.join(name)).unwrap_or_else(|e| e.to_string());
-    ensure!(text("a/l/c") == "new\n" && text("changed") == "new\n" && text("past").is_empty(), "{}", errors(&output));
+    ensure!(
+        text("a/l/c") == "new\n" && text("changed") == "new\n" && text("twice") == "new\n" && text("past").is_empty(),
+        "{}",
+        errors(&output)
+    );
     ensure!(!out.join("same").exists() && !out.join("p").exists() && !out.join("script.sh").exists(), "too much");
-    ensure!(errors(&output).contains("3 files in out"), "{}", errors(&output));
+    ensure!(errors(&output).contains("5 files in out"), "{}", errors(&output));
     Ok(())
 }
 
@@ -130,6 +149,7 @@ fn mistakes_are_wrong_usage(bench: &Bench) -> Result<()> {
         (["--with", "nothing"], "cannot find"),
         (["--with", "script.sh"], "already has"),
         (["--with", "script.sh:../x"], "DEST"),
+        (["--out", "script.sh"], "cannot write there"),
     ] {
         let output = bench.script("echo ran", &options, &[], b"")?;
         said(&output, b"", 2)?;
@@ -143,21 +163,46 @@ fn each_is_a_machine_of_its_own(bench: &Bench) -> Result<()> {
     let script = "ls /tmp; touch /tmp/left; date +%s; head -c 16 /dev/urandom | md5sum";
     let mut before = String::new();
     for _ in 0..2 {
+        let begin = now()?;
         let output = bench.script(script, &["--cpus", "2"], &[], b"")?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let lines: Vec<_> = text.lines().collect();
         let [date, random] = lines.as_slice() else { anyhow::bail!("{text:?}") };
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs();
-        ensure!(now.abs_diff(date.parse()?) < 300, "{date}, and it is {now}");
+        let (date, now): (u64, _) = (date.parse()?, now()?);
+        ensure!((begin..=now + 1).contains(&date), "{date}, and it is {now}");
         ensure!(*random != before, "{random} twice");
         before = (*random).to_owned();
     }
     Ok(())
 }
 
-/// The same with `--boot`.
+/// The same with `--boot`. The clock has the time at which the program starts, not the machine.
 fn booted(bench: &Bench) -> Result<()> {
-    said(&bench.script("cat; nproc", &["--boot", "--cpus", "2"], &[], b"in\n")?, b"in\n2\n", 0)
+    let begin = now()?;
+    let output = bench.script("cat; nproc; date +%s >&2", &["--boot", "--cpus", "2"], &[], b"in\n")?;
+    let end = now()?;
+    said(&output, b"in\n2\n", 0)?;
+    let date: u64 = errors(&output).trim().parse()?;
+    ensure!(end.abs_diff(date) < date.abs_diff(begin), "{date}, and it ran from {begin} to {end}");
+    Ok(())
+}
+
+/// Seconds since 1970.
+fn now() -> Result<u64> {
+    Ok(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs())
+}
+
+/// The run ends with the program, whatever it left running says; and if nobody can say how the program ended.
+fn the_end_is_found(bench: &Bench) -> Result<()> {
+    let output = bench.script("yes & usleep 100000; exit 3", &["--cpus", "2"], &[], b"")?;
+    ensure!(output.status.code() == Some(3) && output.stdout.starts_with(b"y\n"), "{}", output.status);
+    let output = bench.script("echo begun; kill -9 $(pidof agent); sleep 100", &[], &[], b"")?;
+    said(&output, b"begun\n", 203)?;
+    ensure!(errors(&output).contains("the agent in the guest has ended before it"), "{}", errors(&output));
+    let output = bench.script("echo begun", &["--with", "script.sh:/proc/x"], &[], b"")?;
+    said(&output, b"", 205)?;
+    ensure!(errors(&output).contains("cannot be started in the machine: unpacking its files"), "{}", errors(&output));
+    Ok(())
 }
 
 fn with_the_module(bench: &Bench) -> Result<()> {
@@ -166,15 +211,17 @@ fn with_the_module(bench: &Bench) -> Result<()> {
 
 type Case = fn(&Bench) -> Result<()>;
 
-const CASES: [(&str, Case); 10] = [
+const CASES: [(&str, Case); 12] = [
     ("output may be anything", output_may_be_anything),
     ("input arrives whole", input_arrives_whole),
+    ("output has a reader", output_has_a_reader),
     ("files come along", files_come_along),
     ("files come back", files_come_back),
     ("variables and arguments", variables_and_arguments),
     ("a status of its own", a_status_of_its_own),
     ("mistakes are wrong usage", mistakes_are_wrong_usage),
     ("each is a machine of its own", each_is_a_machine_of_its_own),
+    ("the end is found", the_end_is_found),
     ("a fresh boot", booted),
     ("with the module", with_the_module),
 ];

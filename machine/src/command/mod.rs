@@ -20,6 +20,7 @@ pub mod run;
 pub mod shell;
 pub mod table;
 pub mod with;
+pub mod written;
 
 use anyhow::Result;
 

@@ -2,17 +2,19 @@
 //! `machine run`: runs a program of this host in the machine.
 
 use std::fs::File;
+use std::io::{BufReader, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{bail, Context, Result};
 
 use crate::boot::channel;
-use crate::boot::console::Shown;
+use crate::boot::console::{Event, Shown};
 use crate::boot::machine::{check_cpus, How, Machine, Settings};
 use crate::boot::verdict::{self, NO_START, RUN_SHIFT};
 use crate::boot::Feed;
-use crate::command::job::{self, Job};
+use crate::command::job::Job;
+use crate::command::written;
 use crate::piece::module::{Module, MODULE};
 use crate::piece::programs::brought;
 use crate::piece::project::Project;
@@ -50,6 +52,7 @@ pub fn run(project: &Project, options: &Options) -> Result<u8> {
     check_cpus(options.cpus)?;
     let [name, arguments @ ..] = options.program.as_slice() else { bail!("no program was given") };
     let own = brought::find(name)?;
+    options.out.as_deref().map(written::prepare).transpose()?;
     let mut machine = Machine::prepare(project)?;
     if options.debugger {
         machine = machine.with_debugger()?;
@@ -64,7 +67,8 @@ pub fn run(project: &Project, options: &Options) -> Result<u8> {
         }
     };
     let (with, environment) = (&options.with, &options.environment);
-    let job = Job { program: &path, arguments, with, environment, collects: options.out.is_some() }.archive()?;
+    let (memory_mib, collects) = (options.memory_mib, options.out.is_some());
+    let job = Job { program: &path, arguments, with, environment, memory_mib, collects }.archive()?;
     // A machine with its own settings would be saved for this run only.
     let save = !options.boot && !options.debugger && options.cmdline.is_empty() && options.features.is_empty();
     let load = module.as_ref().map(|_| MODULE);
@@ -72,7 +76,7 @@ pub fn run(project: &Project, options: &Options) -> Result<u8> {
     let how = How {
         name: "run",
         cpus: options.cpus,
-        memory_mib: options.memory_mib,
+        memory_mib,
         cmdline: &options.cmdline,
         quiet: Duration::from_secs(options.timeout.unwrap_or(600)),
         total: options.timeout.map_or(Duration::MAX, Duration::from_secs),
@@ -82,8 +86,15 @@ pub fn run(project: &Project, options: &Options) -> Result<u8> {
         without: &[],
         terminal: None,
     };
-    let mut shown = Shown::default();
-    let show = |event| shown.take(event);
+    // The archive of what the program wrote may be larger than this host's memory.
+    let scratch = project.cache.scratch("written")?;
+    let archive = scratch.path().join("archive");
+    let mut written = options.out.as_ref().map(|_| File::create(&archive)).transpose()?;
+    let (mut shown, mut kept) = (Shown::default(), Ok(()));
+    let show = |event| match (event, &mut written) {
+        (Event::Files(bytes), Some(file)) if kept.is_ok() => kept = file.write_all(&bytes),
+        (event, _) => shown.take(event),
+    };
     let report = match save {
         true => {
             let state =
@@ -92,7 +103,7 @@ pub fn run(project: &Project, options: &Options) -> Result<u8> {
         }
         false => machine.boot_fed(&files, &how, feed(job), show)?,
     };
-    let Shown { status, trouble, files } = shown;
+    let Shown { begun, status, trouble, lost } = shown;
     if let Some(reason) = verdict::reason(&report.end, &report.problems) {
         note(&format!("machine: {reason}; console log: {}", report.log.display()));
     }
@@ -100,8 +111,20 @@ pub fn run(project: &Project, options: &Options) -> Result<u8> {
         return Ok(RUN_SHIFT + code);
     }
     if let (Some(folder), Some(_)) = (&options.out, status) {
-        let number = job::unpack(&files, folder).with_context(|| format!("--out {}", folder.display()))?;
-        note(&format!("machine: {number} file{} in {}", if number == 1 { "" } else { "s" }, folder.display()));
+        let archive = &mut BufReader::new(File::open(&archive)?);
+        let unpacked = kept.context("cannot keep the archive").and_then(|()| written::unpack(archive, folder));
+        match unpacked {
+            Ok(1) => note(&format!("machine: 1 file in {}", folder.display())),
+            Ok(number) => note(&format!("machine: {number} files in {}", folder.display())),
+            Err(why) => {
+                note(&format!("machine: --out {}: {why:#}", folder.display()));
+                return Ok(RUN_SHIFT + NO_START);
+            }
+        }
+    }
+    if let Some(why) = lost {
+        note(&format!("machine: the program's output could not be written: {why}"));
+        return Ok(RUN_SHIFT + NO_START);
     }
     match (trouble, status) {
         (Some(why), _) => {
@@ -115,7 +138,15 @@ pub fn run(project: &Project, options: &Options) -> Result<u8> {
             }
             Ok(status)
         }
-        (None, None) => bail!("the program did not run; console log: {}", report.log.display()),
+        (None, None) => {
+            let what = if begun {
+                "the program's end is not known: the agent in the guest has ended before it"
+            } else {
+                "the program did not run"
+            };
+            note(&format!("machine: {what}; console log: {}", report.log.display()));
+            Ok(RUN_SHIFT + if begun { verdict::KERNEL } else { NO_START })
+        }
     }
 }
 

@@ -78,7 +78,7 @@ pub fn shell(project: &Project, options: &Options) -> Result<u8> {
         programs.install(name, &mut files)?;
     }
     for with in &options.with {
-        with::add(&mut files, with, "root")?;
+        with::add(&mut files, with, "root", options.memory_mib)?;
     }
     files.content("job/banner", 0o644, banner(machine.kernel.release(), options));
 

@@ -100,7 +100,8 @@ impl Heard {
                 self.times.extend(self.current.take().map(|(name, begin)| (name, begin.elapsed())));
             }
             Event::Areas(before, after) => self.areas = Some((before, after)),
-            Event::LoadFailed(_) | Event::UnloadFailed(_) | Event::Ready | Event::Done => {}
+            Event::LoadFailed(_) | Event::UnloadFailed(_) | Event::NoJob(_) => {}
+            Event::Ready | Event::Waiting | Event::Done => {}
             // These do not come over the serial port.
             Event::Errors(_) | Event::Files(_) | Event::Sections(_) | Event::Unknown(_) => {}
         }
@@ -124,7 +125,7 @@ fn run_one(machine: &Machine, module: Option<&Piece>, programs: &Programs, scena
     let own = module.filter(|_| scenario.module != Module::Absent);
     let mut files = match (scenario.installed, scenario.saved) {
         (true, _) => installed::guest(machine, programs, &names)?,
-        (false, true) => job(&names)?,
+        (false, true) => job(&names),
         (false, false) => machine.guest(&Settings::Tests(names.clone()), own, scenario.module.loaded())?,
     };
     for name in programs.for_tests(&names).filter(|_| !scenario.installed) {
@@ -200,11 +201,10 @@ fn run_one(machine: &Machine, module: Option<&Piece>, programs: &Programs, scena
 }
 
 /// The files that a saved machine is sent to run these tests.
-fn job(names: &[String]) -> Result<Initramfs> {
+fn job(names: &[String]) -> Initramfs {
     let mut files = Initramfs::default();
     files.content("job/tests", 0o644, names.iter().map(|name| format!("{name}\n")).collect::<String>());
-    files.restored_now()?;
-    Ok(files)
+    files
 }
 
 /// Counts a boot: its tests, the boot itself, and if init loads the module, loading and unloading.
@@ -237,6 +237,8 @@ fn judge(scenario: &Scenario, heard: &Heard, report: &Report, known: impl Fn(&st
             }
             None => count.fail("fpstate areas were not counted"),
         }
+    } else if let Some(why) = &heard.trouble {
+        count.fail(why.clone());
     }
     for test in &scenario.tests {
         let name = &test.name;

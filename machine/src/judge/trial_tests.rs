@@ -55,6 +55,13 @@ fn numbers(scenario: &Scenario, heard: &Heard, report: &Report) -> (usize, usize
 }
 
 #[test]
+fn a_job_that_cannot_start_is_a_failure() {
+    let mut heard = heard(false);
+    heard.take(Event::NoJob("no space".into()));
+    assert_eq!(numbers(&scenario(false), &heard, &report(End::Orderly, vec![])), (2, 1));
+}
+
+#[test]
 fn a_good_boot_passes() {
     assert_eq!(numbers(&scenario(false), &heard(false), &report(End::Orderly, vec![])), (2, 0));
     assert_eq!(numbers(&scenario(true), &heard(true), &report(End::Orderly, vec![])), (4, 0));

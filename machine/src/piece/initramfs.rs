@@ -3,10 +3,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{bail, Context, Result};
 use cpio::newc::{self, ModeFileType};
@@ -43,16 +41,6 @@ impl Initramfs {
         fs.nodes.insert("dev/console".into(), Node::Char(5, 1));
         fs.nodes.insert("dev/null".into(), Node::Char(1, 3));
         Ok(fs)
-    }
-
-    /// Adds what a restored machine needs to know: the time, in seconds since 1970, and 32 random bytes.
-    pub fn restored_now(&mut self) -> Result<()> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
-        let mut seed = [0; 32];
-        fs::File::open("/dev/urandom")?.read_exact(&mut seed)?;
-        self.content("job/now", 0o644, now.to_string());
-        self.content("job/seed", 0o600, seed);
-        Ok(())
     }
 
     /// Adds a file of the host, with its permission bits.
@@ -97,9 +85,9 @@ impl Initramfs {
             for entry in fs::read_dir(&dir).with_context(|| format!("cannot list {}", dir.display()))? {
                 let entry = entry?;
                 let (path, kind) = (entry.path(), entry.file_type()?);
-                let at = format!("{prefix}{}", path.strip_prefix(root)?.to_string_lossy());
+                let at = format!("{prefix}{}", text(path.strip_prefix(root)?)?);
                 if kind.is_symlink() {
-                    self.symlink(&at, &fs::read_link(&path)?.to_string_lossy());
+                    self.symlink(&at, text(&fs::read_link(&path)?)?);
                 } else if kind.is_dir() {
                     self.nodes.insert(at, Node::Dir);
                     todo.push(path);
@@ -167,6 +155,11 @@ impl Initramfs {
         newc::trailer(&mut archive)?;
         Ok(archive)
     }
+}
+
+/// The text of a name; another name in its place would be a surprise.
+fn text(name: &Path) -> Result<&str> {
+    name.to_str().with_context(|| format!("the name {} is not UTF-8", name.display()))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 pub mod check;
 pub mod check_debug;
 pub mod check_kernels;
+pub mod check_litmus;
 pub mod check_packages;
 pub mod check_run;
 pub mod clean;

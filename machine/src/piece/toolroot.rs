@@ -25,7 +25,7 @@ const PLACED: &str = "/mnt/piece";
 const WITH_COMPILERS: &str = "Debian with compilers (about 2 GB)";
 /// The space that a root with compilers, or a small one, needs while it is built, with its packages, in bytes.
 const COMPILERS_SIZE: u64 = 2_400_000_000;
-const SMALL_SIZE: u64 = 300_000_000;
+const SMALL_SIZE: u64 = 600_000_000;
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// A root, ready for use.

@@ -23,6 +23,7 @@ pub struct Recipe {
     pub software: Software,
     pub packages: Packages,
     pub docs: Docs,
+    pub litmus: Litmus,
     /// Programs without which a test is skipped.
     pub tracers: Software,
 }
@@ -119,6 +120,15 @@ pub struct Docs {
     pub packages: Vec<String>,
 }
 
+/// The root that runs the litmus tests.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Litmus {
+    /// The toolroot whose suite it is of.
+    pub toolroot: String,
+    pub packages: Vec<String>,
+}
+
 impl Recipe {
     /// Reads the recipe.
     pub fn read(path: &Path) -> Result<Recipe> {
@@ -166,6 +176,7 @@ mod tests {
         for kernel in &recipe.kernel {
             assert!(recipe.toolroot(&kernel.toolroot).is_ok(), "{kernel:?}");
         }
+        assert!(recipe.toolroot(&recipe.litmus.toolroot).is_ok());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A vCPU saved in one process and restored in another, with the same and with different permissions.
 
-use anyhow::{bail, ensure, Context};
+use anyhow::{ensure, Context};
 use kvm_bindings::CpuId;
 use std::io::{Read, Write};
 use std::process::{Command, ExitCode, Stdio};
@@ -10,12 +10,9 @@ use xfd_selftests::kvm::area::Area;
 use xfd_selftests::kvm::guest as does;
 use xfd_selftests::kvm::layout;
 use xfd_selftests::kvm::moved::{Moved, Part, Refused, AS_QEMU};
-use xfd_selftests::kvm::vcpu::{Outcome, Vcpu};
+use xfd_selftests::kvm::states::{goes_on, into_state};
 use xfd_selftests::kvm::vm::Vm;
-use xfd_selftests::kvm::{
-    self, with_xcr0, ENABLE, LARGE, NM, SMALL, TILES, TILE_DATA, XFD, XFD_ERR,
-};
-use xfd_selftests::tile::content;
+use xfd_selftests::kvm::{self, with_xcr0, ENABLE, LARGE, SMALL, TILES, TILE_DATA, XFD};
 use xfd_selftests::{child, ktap, kvm_tests};
 
 const TESTS: &[ktap::Test] = kvm_tests![
@@ -32,8 +29,6 @@ const TESTS: &[ktap::Test] = kvm_tests![
 /// As the first argument: be the target. The others say whether it has permission, whether it hides tiles,
 /// and which state it must find.
 const TARGET: &str = "--target";
-/// The number of the tiles' content.
-const CONTENT: u64 = 77;
 
 fn main() -> ExitCode {
     let args: Vec<_> = std::env::args().collect();
@@ -45,75 +40,6 @@ fn main() -> ExitCode {
         _ => return ktap::run(TESTS),
     }
     ExitCode::SUCCESS
-}
-
-/// Brings a guest whose CPUID shows tiles into a state.
-fn into_state(vcpu: &mut Vcpu, state: &str) -> anyhow::Result<()> {
-    vcpu.set_tiles(&content(CONTENT))?;
-    if state == "unused" {
-        return vcpu.values(&[ENABLE[0], does::xsetbv(7)]).map(drop);
-    }
-    vcpu.values(&ENABLE)?;
-    let outcomes = match state {
-        "live" => vcpu.run(&[does::load()])?,
-        "released" => vcpu.run(&[does::load(), does::release()])?,
-        "armed" => vcpu.run(&[does::load(), does::wrmsr(XFD, TILE_DATA)])?,
-        "in_nm" => vcpu.run(&[does::wrmsr(XFD, TILE_DATA), does::load()])?,
-        _ => bail!("state {state}"),
-    };
-    let nm = outcomes.contains(&Outcome::Exception(NM, 0));
-    ensure!(nm == (state == "in_nm"), "{state}: {outcomes:x?}");
-    Ok(())
-}
-
-/// Checks what the guest finds in that state, and then has it use tiles, if it has enabled them.
-fn goes_on(vcpu: &mut Vcpu, state: &str) -> anyhow::Result<()> {
-    if matches!(state, "unused" | "unknown") {
-        return vcpu.values(&[does::xgetbv(0)]).map(drop);
-    }
-    let values = vcpu.values(&[
-        does::xgetbv(0),
-        does::xgetbv(1),
-        does::rdmsr(XFD),
-        does::rdmsr(XFD_ERR),
-    ])?;
-    let in_use = if state == "live" {
-        TILES
-    } else {
-        values[1] & TILES
-    };
-    let xfd = if matches!(state, "armed" | "in_nm") {
-        TILE_DATA
-    } else {
-        0
-    };
-    let xfd_err = if state == "in_nm" { TILE_DATA } else { 0 };
-    ensure!(values[0] & TILES == TILES, "XCR0 {:#x}", values[0]);
-    ensure!(values[1] & TILES == in_use, "XINUSE {:#x}", values[1]);
-    ensure!(
-        values[2..] == [xfd, xfd_err],
-        "XFD, XFD_ERR {:x?}",
-        &values[2..]
-    );
-    if state == "live" {
-        ensure!(vcpu.values(&[does::check()])? == [0], "wrong tiles");
-        return Ok(());
-    }
-    let nm = vcpu.run(&[
-        does::configure(),
-        does::zero(),
-        does::wrmsr(XFD_ERR, 0),
-        does::wrmsr(XFD, 0),
-    ])?[1];
-    ensure!(
-        (nm == Outcome::Exception(NM, 0)) == (xfd != 0),
-        "TILEZERO: {nm:x?}"
-    );
-    ensure!(
-        vcpu.values(&[does::load(), does::check()])?[1] == 0,
-        "wrong tiles"
-    );
-    Ok(())
 }
 
 /// A guest in that state, as bytes.

@@ -2,6 +2,7 @@
 //! Generates random cases: mostly close to what is valid, sometimes anything.
 
 use super::case::{Call, Case, Edit, Size, Start};
+use super::described::described;
 use super::text::POINTERS;
 use crate::stress::plan::Choice;
 
@@ -44,16 +45,17 @@ fn call(choice: &mut Choice) -> Call {
     match choice.below(12) {
         0..=3 => {
             let to = pick(choice, &POINTERS).0;
-            Call::Get(pick(choice, &[0x1021, 0x1022, 0x1024]), to)
+            Call::Get(pick(choice, &described().queries), to)
         }
         4..=7 => {
-            let facility = match choice.below(6) {
-                0..=2 => 18,
-                3 => choice.below(70),
-                4 => 1 << choice.below(64),
+            let facility = match choice.below(7) {
+                0..=2 => described().components[0],
+                3 => pick(choice, &described().components),
+                4 => choice.below(70),
+                5 => 1 << choice.below(64),
                 _ => choice.number(),
             };
-            Call::Prctl(pick(choice, &[0x1023, 0x1023, 0x1025]), facility)
+            Call::Prctl(pick(choice, &described().requests), facility)
         }
         // Around the five options; 7.2 has no others with such numbers.
         8 => Call::Prctl(

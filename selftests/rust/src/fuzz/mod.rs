@@ -3,10 +3,12 @@
 //! signal frames, ptrace, clone. Most answers are not predicted, but they are the same on every
 //! kernel that keeps the ABI, so those of two kernels are compared.
 //!
-//! A case (case) is one line of text (text). It runs in a separate process (run), whose registers are
+//! The options and components of the permission calls come from the description that syzkaller reads
+//! (described). A case (case) is one line of text (text). It runs in a separate process (run), whose registers are
 //! loaded and stored around one system call (state).
 
 pub mod case;
+mod described;
 mod frame;
 pub mod generate;
 pub mod run;

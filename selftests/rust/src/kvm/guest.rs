@@ -150,6 +150,8 @@ operations! {
     CheckXmm = "movups [r15 + 0x8000], xmm0; movups [r15 + 0x8010], xmm7; movups [r15 + 0x8020], xmm15
                 lea rdi, [r15 + 0x8000]; lea rsi, [r15 + 0x6000]; mov ecx, 6; repe cmpsq
                 setne al; movzx eax, al; add [r15 + 0x28], rax";
+    Xsaves = "mov eax, r8d; xor edx, edx; xsaves64 [r15 + 0xa000]";
+    Xrstors = "mov eax, r8d; xor edx, edx; xrstors64 [r15 + 0xa000]";
     ServeNm = "mov [r15], r8";
     Repeat = "inc qword ptr [r15 + 0x20]; dec qword ptr [rbx + 8]; jz kvm_guest_done
               sub rbx, r9; sub r12, r9; jmp kvm_guest_step";
@@ -282,6 +284,18 @@ pub const fn load_xmm() -> Op {
 #[must_use]
 pub const fn check_xmm() -> Op {
     op(Code::CheckXmm, 0, 0)
+}
+
+/// XSAVES of the components in `mask`, to [`super::layout::AREA`].
+#[must_use]
+pub const fn xsaves(mask: u32) -> Op {
+    op(Code::Xsaves, mask as u64, 0)
+}
+
+/// XRSTORS of them.
+#[must_use]
+pub const fn xrstors(mask: u32) -> Op {
+    op(Code::Xrstors, mask as u64, 0)
 }
 
 /// Whether #NM is served from here on: XFD_ERR is read and cleared, XFD cleared, and the operation repeated.

@@ -6,6 +6,8 @@ pub mod guest;
 pub mod ioctls;
 pub mod layout;
 pub mod moved;
+pub mod snapshot;
+pub mod states;
 pub mod stats;
 pub mod vcpu;
 pub mod vm;

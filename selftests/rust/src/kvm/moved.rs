@@ -107,7 +107,12 @@ impl Moved {
         Ok(Ok(()))
     }
 
-    fn restore_part(&self, vcpu: &Vcpu, part: Part) -> anyhow::Result<Result<(), Refused>> {
+    /// Restores one part. The inner error is a refusal by KVM.
+    ///
+    /// # Errors
+    ///
+    /// ENOMEM in this process.
+    pub fn restore_part(&self, vcpu: &Vcpu, part: Part) -> anyhow::Result<Result<(), Refused>> {
         let (name, result) = match part {
             Part::Sregs => ("KVM_SET_SREGS", vcpu.fd.set_sregs(&self.sregs)),
             Part::Regs => ("KVM_SET_REGS", vcpu.fd.set_regs(&self.regs)),

@@ -7,6 +7,9 @@
 #include "kselftest_harness.h"
 #include "sigreturn.h"
 
+#include <sys/mman.h>
+#include <sys/wait.h>
+
 static void put_xstate_size(uint8_t *area, uint32_t size)
 {
 	put32(area, AT_XSTATE_SIZE, size);
@@ -186,6 +189,77 @@ TEST_F(sigreturn, leaves)
 	EXPECT_EQ(0, outcome.signo);
 	EXPECT_EQ(TILE_BITS, outcome.in_use);
 	EXPECT_TRUE(tiles_hold(&self->tiles));
+}
+
+static pid_t child = -1;
+
+CHANGE(fork_here) { child = fork(); }
+
+/*
+ * The child of a fork in a handler has a copy of the parent's frame, and a small buffer: for its
+ * sigreturn the frame is too large. Without tiles the parent's frame has the size of the child's.
+ */
+static void fork_in_handler(struct __test_metadata *_metadata, const char *name, uint64_t in_use, uint32_t pkru)
+{
+	struct outcome *report = mmap(NULL, sizeof(*report), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct outcome own;
+	int status;
+
+	ASSERT_NE(MAP_FAILED, report);
+	ASSERT_TRUE(catch_outcomes());
+	ASSERT_TRUE(signal_changed_by(fork_here));
+	if (!child) {
+		*report = outcome;
+		_exit(0);
+	}
+	ASSERT_LT(0, child);
+	ASSERT_EQ(child, waitpid(child, &status, 0));
+	ASSERT_EQ(0, status);
+	own = outcome;
+	outcome = *report;
+	outcome_answer("sigreturn.child_of_handler", name);
+	EXPECT_EQ(0, outcome.signo);
+	EXPECT_EQ(in_use, outcome.in_use);
+	EXPECT_EQ(has_pkru() ? pkru : PKRU_OWN, outcome.pkru);
+	EXPECT_EQ(0, own.signo);
+	EXPECT_EQ(PKRU_OWN, own.pkru);
+	munmap(report, sizeof(*report));
+}
+
+TEST(child_of_handler_of_a_thread_with_tiles)
+{
+	struct tiles tiles;
+
+	REQUIRE_TILES();
+	ASSERT_EQ(0, xcomp(XCOMP_REQ_PERM, TILE_DATA));
+	tiles_fill(&tiles, 8);
+	tiles_configure();
+	tiles_load(&tiles);
+	fork_in_handler(_metadata, "with_tiles", 0, 0);
+	EXPECT_TRUE(tiles_hold(&tiles));
+}
+
+TEST(child_of_handler_of_a_thread_that_released_its_tiles)
+{
+	struct tiles tiles;
+
+	REQUIRE_TILES();
+	ASSERT_EQ(0, xcomp(XCOMP_REQ_PERM, TILE_DATA));
+	tiles_fill(&tiles, 9);
+	tiles_configure();
+	tiles_load(&tiles);
+	tilerelease();
+	fork_in_handler(_metadata, "released", 0, 0);
+}
+
+TEST(child_of_handler_of_a_thread_without_tiles)
+{
+	struct tilecfg cfg = tilecfg_full();
+
+	REQUIRE_TILES();
+	ASSERT_EQ(0, xcomp(XCOMP_REQ_PERM, TILE_DATA));
+	ldtilecfg(&cfg);
+	fork_in_handler(_metadata, "without_tiles", BIT_ULL(TILE_CFG), PKRU_OWN);
 }
 
 TEST_HARNESS_MAIN

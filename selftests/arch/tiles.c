@@ -5,7 +5,7 @@
 uint8_t area[AREA_BYTES] __attribute__((aligned(64)));
 uint8_t memory[TILES_BYTES] __attribute__((aligned(64)));
 
-/* The next number of a linear congruential generator. */
+/* Next number from a linear congruential generator. */
 static uint32_t next(uint32_t *state)
 {
 	*state = *state * 1664525 + 1013904223;

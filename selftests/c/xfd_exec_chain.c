@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * xfd_exec_chain COUNT [tile]: asks for tile data, uses a tile if told to, and executes itself
- * again, COUNT times. As small as possible (nolibc): a helper for the benchmarks of exec.
+ * again, COUNT times. As small as possible (nolibc): a helper for the exec benchmarks.
  */
 #define TILE_DATA 18
 #define REQ_XCOMP_PERM 0x1023	/* ARCH_REQ_XCOMP_PERM, uapi/asm/prctl.h */

@@ -16,7 +16,7 @@ echo 1 >$EVENT/enable
 echo 0 >$EVENT/enable
 grep ' xfd_first_use: ' $TRACING/trace >"$WORK/events"
 
-# The number of events that have all of the fields $*, each as "name=value ".
+# The number of events that have all the fields $*, each as "name=value ".
 events_with() {
 	cp "$WORK/events" "$WORK/left"
 	for field in "$@"; do

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# Loading and unloading while programs use tiles all the time and new threads come and go: every
-# product and every tile stays right, and each buffer is freed by the code in charge at the time.
+# Loading and unloading while programs use tiles continuously and new threads come and go: every
+# product and every tile stays correct, and each buffer is freed by the code in charge at the time.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 
 # Rounds of loading and unloading: while one program runs, and while everything runs.
@@ -24,7 +24,7 @@ load_and_unload() {
 	done
 }
 
-# New threads of the background program were served since the counter was $1.
+# New threads of the background program have been served since the counter was $1.
 served_since() { [ "$(counter first_uses)" -gt "$1" ]; }
 
 started_before_loading() {

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# `xfdctl doctor` on a machine where everything works: it says so, and explains why a program died all the same.
+# `xfdctl doctor` on a machine where everything works: it says so, and explains why a program died nonetheless.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 . "$HERE/doctor_lib.sh"
 

@@ -50,7 +50,7 @@ no_ptrace() {
 		same "lines of error messages" 1 "$(grep -c ^xfdctl: "$WORK/doctor")"
 }
 
-# limited COMMAND ARGS...: runs it in a shell in a cgroup with 12 MiB.
+# limited COMMAND ARGS...: runs it in a shell in a 12 MiB cgroup.
 GROUP=/sys/fs/cgroup/small
 limited() {
 	mkdir -p $GROUP && echo 12M >$GROUP/memory.max || return

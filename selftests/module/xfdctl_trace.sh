@@ -38,7 +38,7 @@ begins() {
 }
 is_on() { grep -qs 1 "$INSTANCES/xfdctl-$1/events/xfd/xfd_first_use/enable"; }
 
-# ends SIGNAL STATUS: SIGNAL makes it exit with STATUS, and it leaves no instance.
+# ends SIGNAL STATUS: SIGNAL makes it exit with STATUS, leaving no instance behind.
 ends() {
 	kill "-$1" $xfdctl
 	wait $xfdctl
@@ -64,7 +64,7 @@ denied() {
 		has out 1 "still 0x40000, armed" && has out 1 "^     SIGILL, after [0-9]* ticks$" && no_instance
 }
 
-# Other programs keep using tiles meanwhile.
+# Other programs keep using tiles in the meantime.
 the_programs_tree() {
 	runs 132 trace --short -- sh -c "'$DIES' not; '$DIES' in-a-thread; '$DIES' not; kill -ILL \$\$" &&
 		has out 2 " amx_dies .* resume " && has out 1 " worker .* sigill " && has out 3 .

@@ -9,16 +9,16 @@ use object::Endianness;
 
 /// NT_X86_XSTATE: one per thread, the registers in XSAVE's standard format (uapi/linux/elf.h).
 const NT_X86_XSTATE: u32 = 0x202;
-/// NT_X86_XSAVE_LAYOUT: one per process, the place of each component in those.
+/// NT_X86_XSAVE_LAYOUT: one per process, the offset of each component in those.
 const NT_X86_XSAVE_LAYOUT: u32 = 0x205;
-/// XSTATE_BV, the first field of the header of an XSAVE area (SDM vol. 1, 13.4.2).
+/// XSTATE_BV, the first field of an XSAVE area's header (SDM vol. 1, 13.4.2).
 const XSTATE_BV: usize = 512;
 /// The component with the tile configuration.
 pub const TILE_CFG: u32 = 17;
 /// The component with the tile data.
 pub const TILE_DATA: u32 = 18;
 
-/// The place of a component: a record of NT_X86_XSAVE_LAYOUT (struct x86_xfeat_component).
+/// A component's location: a record of NT_X86_XSAVE_LAYOUT (struct x86_xfeat_component).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Component {
     /// Its number.
@@ -27,7 +27,7 @@ pub struct Component {
     pub size: u32,
     /// Where it starts.
     pub offset: u32,
-    /// None are defined.
+    /// No flags are defined.
     pub flags: u32,
 }
 
@@ -86,7 +86,7 @@ impl CoreFile {
         Some((marked, area.get(start..start + size)?))
     }
 
-    /// Checks that an area has the size of all of the machine's components, and exactly these tiles.
+    /// Checks that an area is sized for all the machine's components, with exactly these tiles.
     ///
     /// # Errors
     ///
@@ -116,7 +116,7 @@ impl CoreFile {
     }
 }
 
-/// Tile registers, one after the other, as in a core file.
+/// Tile registers, one after another, as in a core file.
 fn bytes(tiles: &[Tile; TILES]) -> Vec<u8> {
     tiles.iter().flat_map(|tile| tile.0).collect()
 }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Work for which the expected counts are known.
+//! Work with known counts.
 #![expect(unsafe_code, reason = "inline assembly")]
 
 use crate::tile::{self, Tiles};
 use std::arch::asm;
 
-/// The bytes of an XSAVE area with header and tile data.
+/// Bytes in an XSAVE area with header and tile data.
 #[repr(C, align(64))]
 struct Area([u8; 12 << 10]);
 
@@ -31,7 +31,7 @@ pub fn fill(to: &mut [u8]) {
 /// The two differ in length.
 pub fn copy(from: &[u8], to: &mut [u8]) {
     assert_eq!(from.len(), to.len());
-    // SAFETY: reads exactly `from` and writes exactly `to`, which do not overlap.
+    // SAFETY: reads exactly `from` and writes exactly `to`; they do not overlap.
     unsafe {
         asm!("rep movsb", inout("rcx") to.len() => _, inout("rdi") to.as_mut_ptr() => _,
              inout("rsi") from.as_ptr() => _, options(nostack, preserves_flags));

@@ -13,14 +13,14 @@ struct Arguments {
     /// What is forbidden
     #[arg(value_enum)]
     place: Place,
-    /// The program, and its arguments
+    /// The program and its arguments
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
     program: Vec<OsString>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Place {
-    /// A filter does not know the options of arch_prctl for tiles, and answers ENOSYS
+    /// A filter does not know arch_prctl's tile options, and answers ENOSYS
     UnknownCalls,
     /// A filter answers requests for tiles with EPERM
     NoPermission,

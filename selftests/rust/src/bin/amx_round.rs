@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! One round through everything that the module takes part in, in a few processes: permission, first use, a signal
-//! with live tiles, a tracer that writes them, exec, exit. Round after round with `--until-line`.
+//! One round through everything that the module is involved in, in a few processes: permission, first use, a
+//! signal with live tiles, a tracer that writes them, exec, exit. Repeats with `--until-line`.
 
 use anyhow::{bail, ensure, Context};
 use clap::Parser;

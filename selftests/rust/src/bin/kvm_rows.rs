@@ -90,8 +90,8 @@ fn tiles_of_the_guest() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A thread that enters the guest and stays there is shown with the vCPU's memory; before that, and for all other
-/// threads, it is not.
+/// A thread that enters the guest and stays there is shown with the vCPU's memory; before that it is not, nor is
+/// any other thread.
 fn running() -> anyhow::Result<()> {
     let mine = || -> anyhow::Result<Vec<_>> {
         let all = rows::all()?.into_values();

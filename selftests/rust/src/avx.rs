@@ -59,8 +59,8 @@ impl Ymm {
 pub fn read_with(from: BorrowedFd, before: &Ymm) -> Result<Ymm> {
     let (mut after, mut byte, mut mxcsr) = (Ymm([[0; BYTES]; 16]), 0_u8, [0_u32, MXCSR]);
     let mut result = libc::SYS_read;
-    // SAFETY: reads `before`, writes one byte, `after` and `mxcsr`, and leaves MXCSR as it was. All changed registers are
-    // declared as clobbered.
+    // SAFETY: reads `before`, writes one byte, `after` and `mxcsr`, and leaves MXCSR as it was. All changed
+    // registers are declared as clobbered.
     unsafe {
         asm!(
             "stmxcsr [{mxcsr}]",

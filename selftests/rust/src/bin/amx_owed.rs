@@ -80,7 +80,7 @@ struct Stage {
     begun: Barrier,
     /// They sleep until it has a byte.
     wake: Pipe,
-    /// The source of each thread's data; a reader holds the pipe's lock while it waits for a page, so each has its own.
+    /// The source of each thread's data; a reader holds the pipe's lock while waiting for a page, so each has its own.
     bytes: Vec<Pipe>,
     pages: SlowMemory,
 }

@@ -19,9 +19,9 @@ pub const BLOCKS: u64 = 0x10000;
 pub const BLOCK: u64 = 0x10000;
 /// In a block: whether #NM is served.
 pub const NM_SERVED: u64 = 0x00;
-/// In a block: the number of #NM.
+/// In a block: the number of #NMs.
 pub const NM_COUNT: u64 = 0x08;
-/// In a block: XFD_ERR of the last #NM that was served.
+/// In a block: XFD_ERR from the last #NM served.
 pub const NM_ERR: u64 = 0x10;
 /// In a block: a nonzero value ends an [`super::guest::until_stopped`].
 pub const STOP: u64 = 0x18;
@@ -31,7 +31,7 @@ pub const ROUNDS: u64 = 0x20;
 pub const WRONG: u64 = 0x28;
 /// In a block: the operations.
 pub const OPS: u64 = 0x1000;
-/// In a block: how each of them ended.
+/// In a block: how each operation ended.
 pub const RESULTS: u64 = 0x2000;
 /// In a block: the image for LDTILECFG.
 pub const CONFIG: u64 = 0x4000;

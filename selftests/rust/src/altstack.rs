@@ -16,7 +16,7 @@ pub fn largest_frame() -> usize {
 ///
 /// # Errors
 ///
-/// As for `sigaltstack`: ENOMEM below 2,048 bytes.
+/// Errors from `sigaltstack`: ENOMEM below 2,048 bytes.
 pub fn with<T>(bytes: usize, work: impl FnOnce() -> T) -> anyhow::Result<T> {
     let mut memory = vec![0_u8; bytes];
     let stack = libc::stack_t {

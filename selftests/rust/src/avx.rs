@@ -55,7 +55,7 @@ impl Ymm {
 ///
 /// # Errors
 ///
-/// As for read; end of file.
+/// Errors from read; end of file.
 pub fn read_with(from: BorrowedFd, before: &Ymm) -> Result<Ymm> {
     let (mut after, mut byte, mut mxcsr) = (Ymm([[0; BYTES]; 16]), 0_u8, [0_u32, MXCSR]);
     let mut result = libc::SYS_read;

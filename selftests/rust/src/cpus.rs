@@ -8,7 +8,7 @@ use rustix::thread::{sched_getaffinity, sched_setaffinity, CpuSet};
 ///
 /// # Errors
 ///
-/// As for `sched_getaffinity`.
+/// Errors from `sched_getaffinity`.
 pub fn allowed() -> anyhow::Result<Vec<usize>> {
     let set = sched_getaffinity(None).context("sched_getaffinity")?;
     Ok((0..CpuSet::MAX_CPU)

@@ -100,7 +100,7 @@ pub unsafe fn sigreturn(number: u64, frame: usize, to: usize) -> anyhow::Result<
 ///
 /// # Errors
 ///
-/// As for sigaction(); none is expected.
+/// Errors from sigaction(); none is expected.
 pub fn handle_signals() -> anyhow::Result<()> {
     // SAFETY: all zeros is a valid sigaction, and the handler has three arguments, as SA_SIGINFO requires.
     let set = unsafe {

@@ -302,7 +302,7 @@ impl Exec {
 ///
 /// # Errors
 ///
-/// As for prctl.
+/// Errors from prctl.
 pub fn prctl(option: i32, argument: u64) -> Result<()> {
     // SAFETY: only for options whose argument is a number, so no memory is accessed.
     checked(unsafe { libc::prctl(option, argument, 0, 0, 0) })?;

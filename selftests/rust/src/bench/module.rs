@@ -53,7 +53,7 @@ fn wait(row: &str, mut is_so: impl FnMut() -> bool) -> anyhow::Result<()> {
 ///
 /// # Errors
 ///
-/// As for insmod.
+/// Errors from insmod.
 pub fn load(clock: &Clock, file: &Path) -> anyhow::Result<()> {
     timed(clock, "module.insmod", "insmod", file)?;
     wait("module.enable", module::is_in_charge)?;
@@ -67,7 +67,7 @@ pub fn load(clock: &Clock, file: &Path) -> anyhow::Result<()> {
 ///
 /// # Errors
 ///
-/// As for rmmod.
+/// Errors from rmmod.
 pub fn unload(clock: &Clock) -> anyhow::Result<()> {
     module::disable()?;
     wait("module.disable", module::is_disabled)?;

@@ -20,7 +20,7 @@ use xcomp::Feature;
 ///
 /// # Errors
 ///
-/// As for `work`; a process cannot be created.
+/// Errors from `work`; a process cannot be created.
 pub fn in_child(work: impl FnOnce() -> anyhow::Result<Values>) -> anyhow::Result<Values> {
     let (from, to) = pipe()?;
     let child = sys::fork()?;

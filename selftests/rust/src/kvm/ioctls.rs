@@ -139,7 +139,7 @@ pub const OF_A_VCPU: [(&str, u64); 8] = [
 ///
 /// # Errors
 ///
-/// As for the ioctl.
+/// Errors from the ioctl.
 pub fn bare(fd: i32, number: u64, place: &mut Fenced) -> Result<()> {
     // SAFETY: the kernel cannot access anything past `place`.
     checked(unsafe { ioctl_with_mut_ptr(&fd, number, place.start()) }).map(drop)

@@ -98,7 +98,7 @@ pub fn missing() -> anyhow::Result<Option<String>> {
 ///
 /// # Errors
 ///
-/// As for KVM.
+/// Errors from KVM.
 pub fn with_tiles() -> anyhow::Result<(Vm, Vcpu)> {
     hiding(0)
 }
@@ -107,7 +107,7 @@ pub fn with_tiles() -> anyhow::Result<(Vm, Vcpu)> {
 ///
 /// # Errors
 ///
-/// As for KVM.
+/// Errors from KVM.
 pub fn hiding(xcr0: u64) -> anyhow::Result<(Vm, Vcpu)> {
     xcomp::request_guest(Feature::TILE_DATA)?;
     let kvm = open()?;
@@ -120,7 +120,7 @@ pub fn hiding(xcr0: u64) -> anyhow::Result<(Vm, Vcpu)> {
 ///
 /// # Errors
 ///
-/// As for KVM.
+/// Errors from KVM.
 pub fn configured(number: u64) -> anyhow::Result<(Vm, Vcpu)> {
     let (vm, mut vcpu) = with_tiles()?;
     vcpu.set_tiles(&crate::tile::content(number))?;

@@ -55,7 +55,7 @@ impl Moved {
     ///
     /// # Errors
     ///
-    /// As for KVM.
+    /// Errors from KVM.
     pub fn from(vcpu: &mut Vcpu, size: usize) -> anyhow::Result<Self> {
         // The OUT completes only after KVM_RUN has been entered once more (api.rst, KVM_EXIT_IO).
         vcpu.fd.set_kvm_immediate_exit(1);

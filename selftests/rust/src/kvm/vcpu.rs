@@ -38,7 +38,7 @@ impl Vcpu {
     ///
     /// # Errors
     ///
-    /// As for KVM.
+    /// Errors from KVM.
     pub fn set_up(&mut self) -> anyhow::Result<()> {
         let segment = |selector, type_, l, db| kvm_segment {
             base: 0,
@@ -197,7 +197,7 @@ impl Vcpu {
     ///
     /// # Errors
     ///
-    /// As for KVM.
+    /// Errors from KVM.
     pub fn msr(&self, index: u32) -> anyhow::Result<Option<u64>> {
         let mut msrs = Msrs::from_entries(&[kvm_msr_entry {
             index,
@@ -211,7 +211,7 @@ impl Vcpu {
     ///
     /// # Errors
     ///
-    /// As for KVM.
+    /// Errors from KVM.
     pub fn set_msr(&self, index: u32, data: u64) -> anyhow::Result<bool> {
         let msrs = Msrs::from_entries(&[kvm_msr_entry {
             index,

@@ -23,7 +23,7 @@ impl Vm {
     ///
     /// # Errors
     ///
-    /// As for KVM.
+    /// Errors from KVM.
     pub fn new(kvm: &Kvm) -> anyhow::Result<Self> {
         let fd = kvm.create_vm().context("KVM_CREATE_VM")?;
         let memory = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), layout::MEMORY)])
@@ -49,7 +49,7 @@ impl Vm {
     ///
     /// # Errors
     ///
-    /// There is no such memory, or as for KVM.
+    /// There is no such memory, or an error from KVM.
     pub fn slow_memory(&self, pages: usize) -> anyhow::Result<SlowMemory> {
         let slow = SlowMemory::new(pages)?;
         let region = kvm_userspace_memory_region {
@@ -69,7 +69,7 @@ impl Vm {
     ///
     /// # Errors
     ///
-    /// As for KVM.
+    /// Errors from KVM.
     pub fn vcpu(&self, number: u64, cpuid: &CpuId) -> anyhow::Result<Vcpu> {
         let mut vcpu = self.bare_vcpu(number)?;
         vcpu.fd.set_cpuid2(cpuid).context("KVM_SET_CPUID2")?;
@@ -81,7 +81,7 @@ impl Vm {
     ///
     /// # Errors
     ///
-    /// As for KVM.
+    /// Errors from KVM.
     pub fn bare_vcpu(&self, number: u64) -> anyhow::Result<Vcpu> {
         let fd = self.fd.create_vcpu(number).context("KVM_CREATE_VCPU")?;
         Ok(Vcpu::new(fd, self.memory.clone(), number))

@@ -79,7 +79,7 @@ impl Supervisor {
     ///
     /// # Errors
     ///
-    /// As for wait.
+    /// Errors from wait.
     pub fn until_all_have_ended(&mut self) -> anyhow::Result<()> {
         let (mut said, start) = (0, Instant::now());
         loop {

@@ -243,7 +243,7 @@ static HANDLERS_PLACE: OnceLock<(&'static Shared, Place)> = OnceLock::new();
 ///
 /// # Errors
 ///
-/// As for sigaction.
+/// Errors from sigaction.
 pub fn handle_signals(shared: &'static Shared, place: Place) -> anyhow::Result<()> {
     HANDLERS_PLACE.get_or_init(|| {
         (

@@ -5,9 +5,9 @@
  *
  * A write to /proc/xfd_kernel_tiles runs one of these in the writer's context:
  *
- *   tiles, fpu an empty section: tiles, or kernel_fpu_begin() and kernel_fpu_end()
+ *   tiles, fpu   an empty section: tiles, or kernel_fpu_begin() and kernel_fpu_end()
  *   nothing      the same without a section
- *   other text one multiplication, checked against a plain loop; -EIO on a mismatch
+ *   other text   one multiplication, checked against a plain loop; -EIO on a mismatch
  *
  * A read shows the number of multiplications and how many TSC ticks the last begin and the last end
  * took. At load time the module also checks that tiles are refused where they must be: in hard

@@ -63,7 +63,7 @@ static bool next_recorded(const char **at, char name[64], char value[48])
 		snprintf(line, sizeof(line), "%.*s", (int)len, *at);
 		*at += len + ((*at)[len] == '\n');
 		line[strcspn(line, "#")] = '\0';
-		/* '#' starts a comment, so exceptions are recorded without it. */
+		/* '#' starts a comment, so exceptions are recorded without the '#'. */
 		switch (sscanf(line, "%63s %47s", name, value)) {
 		case 2:
 			return true;

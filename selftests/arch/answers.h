@@ -14,7 +14,7 @@ void print_answers(FILE *to);
 
 /*
  * Compares all answers with @recorded (lines of "name value", '#' starts a comment) and prints the
- * result as KTAP. Returns true if every answer equals the recorded one and none is missing.
+ * result as KTAP. Returns true if all match and none is missing.
  */
 bool compare_answers(const char *recorded);
 

@@ -12,7 +12,7 @@
 
 static struct tile_config cfg;
 
-/* What @statement raises with tiles configured. */
+/* The exception @statement raises with tiles configured. */
 #define CONFIGURED(statement) TRY(ldtilecfg(&cfg); statement)
 
 static void ask_traps(void)

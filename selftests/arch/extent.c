@@ -14,7 +14,7 @@
 #include "tiles.h"
 
 #define SPACE	(4 * 4096)	/* bytes; a larger extent is reported as this */
-#define GUARD	(4 * 4096)	/* inaccessible bytes after them */
+#define GUARD	(4 * 4096)	/* inaccessible bytes after that */
 #define HEADER	(X87 | SSE | AVX | OPMASK)
 
 typedef void (*instruction)(void *area, uint64_t rfbm);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Memory shared by the questions. */
+/* Memory shared by the test groups. */
 #include "tiles.h"
 
 uint8_t area[AREA_BYTES] __attribute__((aligned(64)));

@@ -4,11 +4,11 @@
  * recorded for this processor (answers/FAMILY-MODEL.txt, built in).
  *
  *   xarch                  compare; KTAP on stdout
- *   xarch --record print this processor's answers in that file format
+ *   xarch --record         print this processor's answers in that file format
  *   xarch --answers FILE   compare with FILE
  *
- * Exit status: 0 if all are equal; 1 if any differ; 2 on a usage error; 4 if skipped, with a
- * one-line reason.
+ * Exit status: 0 if all are equal; 1 if any differ; 2 on a usage error; 4 if skipped, with the
+ * reason.
  */
 #include <errno.h>
 #include <stdlib.h>

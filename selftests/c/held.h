@@ -95,7 +95,7 @@ static void use_tiles(void)
 	_exit(first_use_is_right() ? 0 : 1);
 }
 
-/* The first thread waits in the handler. On SIGUSR2 the second does what @how says. */
+/* The first thread waits in the handler. On SIGUSR2 the second does as @how says. */
 static void use_tiles_beside(const char *how)
 {
 	pthread_t other;

@@ -16,7 +16,7 @@ enum holding { HOLD_SPINNING, HOLD_BLOCKED };
 
 struct holder {
 	pid_t pid;
-	int end;		/* closing it ends the holder */
+	int end;		/* close to end the holder */
 	volatile int *looks;	/* checks that found its tiles intact */
 };
 

@@ -10,7 +10,7 @@
 #define PKRU_OWN	0x55555550U	/* key 1 also allowed: neither initial (0) nor default */
 
 struct outcome {
-	int signo;		/* SIGSEGV, or 0 if it returned */
+	int signo;		/* SIGSEGV, or 0 if sigreturn succeeded */
 	int code;
 	uintptr_t addr;
 	uint64_t in_use;	/* TILE_BITS in use afterwards */

@@ -34,7 +34,7 @@ static void on_usr1(int signo, siginfo_t *info, void *ucontext)
 		sched_yield();
 }
 
-/* Flips only bits of XSTATE_BV and of xfeatures, as any thread may. */
+/* Flips only bits in XSTATE_BV and xfeatures, as any thread may. */
 static void *flip(void *unused)
 {
 	while (!atomic_load(&over)) {

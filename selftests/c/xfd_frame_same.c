@@ -124,7 +124,7 @@ static bool is_interrupted(struct worker *worker)
 	return !pthread_sigqueue(pthread_self(), SIGUSR1, value) && sleeps_in_the_handler && tiles_hold(&tiles);
 }
 
-/* The handler sleeps without tiles, while those of the interrupted code are in the frame. */
+/* The handler sleeps without tiles, while the interrupted code's tiles are in the frame. */
 TEST_F(reclaim, tiles_of_the_interrupted_code)
 {
 	struct sigaction action = { .sa_sigaction = on_usr1_asleep, .sa_flags = SA_SIGINFO };

@@ -187,7 +187,7 @@ TEST(tiles_of_many_processes_on_one_cpu)
 	EXPECT_COUNTED(before, MEMBERS, 0);
 }
 
-/* A fresh process on a CPU where another's tiles are live finds zeros. */
+/* A fresh process on a CPU with another's live tiles sees zeros. */
 TEST(a_fresh_process_finds_zeros)
 {
 	static const struct tiles zero;

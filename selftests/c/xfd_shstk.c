@@ -29,7 +29,7 @@ static __always_inline long shstk(int option, unsigned long arg)
 	return ret;
 }
 
-/* The shadow stack pointer, or 0 without a shadow stack. */
+/* The shadow stack pointer, or 0 if there is no shadow stack. */
 static __always_inline unsigned long ssp(void)
 {
 	unsigned long value = 0;

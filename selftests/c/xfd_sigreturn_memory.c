@@ -11,7 +11,7 @@
 
 #define PAGE 4096
 
-static uint8_t *arena;			/* 8 pages, a file's */
+static uint8_t *arena;			/* 8 file-backed pages */
 static int arena_file;
 static uint32_t size_large, data_at;
 static struct tiles tiles;		/* what a frame holds or is given */

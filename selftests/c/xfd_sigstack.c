@@ -191,7 +191,7 @@ TEST_F(sigstack, request_on_a_disarmed_small_stack)
 	EXPECT_EQ(self->large, frame.xstate_size);
 }
 
-/* A stack that is large enough is restored as it was. */
+/* A large enough stack is restored as it was. */
 TEST_F(sigstack, request_on_a_disarmed_large_stack)
 {
 	stack_t after;

@@ -175,7 +175,7 @@ TEST_F(switched, in_sigreturn)
 		if (variant->live)
 			EXPECT_TRUE(tiles_hold(&mine));
 	}
-	/* The context's page was supplied once; the last page once in the first delivery and in each return. */
+	/* The context's page was supplied once; the last page once in the first delivery and per return. */
 	shared->brought -= 2;
 	EXPECT_OWN_XFD(1);
 }

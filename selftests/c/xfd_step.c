@@ -84,7 +84,7 @@ TEST_F(step, by_itself_when_refused)
 	EXPECT_EQ(1, seen.refused);
 	EXPECT_EQ((uintptr_t)step_tilezero, seen.rip);
 	EXPECT_EQ((uintptr_t)step_tilezero, seen.addr);
-	/* The stock kernel reports the step before. */
+	/* The stock kernel reports the number of the step before. */
 	if (xfd_module())
 		EXPECT_EQ(NM, seen.trapno);
 	EXPECT_COUNTED(self->before, 0, 1);
@@ -149,7 +149,7 @@ TEST_F(step, by_a_tracer_when_served)
 	EXPECT_COUNTED(self->before, 1, 0);
 }
 
-/* The tracer can suppress the signal as often as it likes. */
+/* The tracer can suppress the signal any number of times. */
 TEST_F(step, by_a_tracer_when_refused)
 {
 	pid_t pid = stopped_child(false);

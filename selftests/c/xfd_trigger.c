@@ -10,7 +10,7 @@
 #include <sched.h>
 #include <signal.h>
 
-#define STOPPED		0	/* the CPU that is stopped */
+#define STOPPED		0	/* the CPU that gets stopped */
 #define WATCHING	1
 #define STEPS		64
 #define AT_MOST		5000000
@@ -64,7 +64,7 @@ static void *watch(void *place)
 	return NULL;
 }
 
-/* Pauses after that many steps while another CPU watches. */
+/* Pauses after @after steps while another CPU watches. */
 static bool paused_after(uint64_t after, struct seen *seen)
 {
 	pthread_t watcher;

@@ -151,7 +151,7 @@ TEST(io_uring_workers)
 struct helper_says {
 	uint32_t begins_with;		/* the core's first bytes */
 	uint32_t refused, granted;	/* permission before, and after asking */
-	int signo;			/* of a use before */
+	int signo;			/* signal from an earlier use */
 	int tiles_are_zero, tiles_hold;
 };
 

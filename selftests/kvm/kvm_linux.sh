@@ -26,7 +26,7 @@ guest() {
 	printf '%sexit %s\n' "$RS" $?
 }
 
-# record NAME ARGS...: handles one record from init, or the end of QEMU.
+# record NAME ARGS...: handles one record from init, or QEMU exiting.
 record() {
 	what=$1
 	shift

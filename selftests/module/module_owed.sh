@@ -41,7 +41,7 @@ ends() {
 	return $outcome
 }
 
-# while_loaded HOW END COUNT: COUNT buffers are given back; a thread that dies needs none.
+# while_loaded HOW END COUNT: COUNT buffers are given back; a dying thread needs none.
 while_loaded() { begins "$1" && "$2" && none_left && given_back "$3" && goes; }
 # after_it_went HOW END: the module gives each thread a buffer from outside.
 after_it_went() { begins "$1" && goes && areas_come_to $((baseline + SLEEPERS)) && "$2" && none_left; }

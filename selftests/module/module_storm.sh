@@ -75,7 +75,7 @@ rounds() {
 	done
 }
 
-# --- what runs meanwhile --------------------------------------------------------------------------
+# --- what runs alongside --------------------------------------------------------------------------
 
 # beside FIRST LAST OPTION: runs these rounds alongside everything else.
 beside() {

@@ -39,7 +39,7 @@ everything() {
 	while :; do
 		for program in xcomp_inherit xfd_sigframe "xfd_exec_storm 5"; do
 			[ ! -e "$WORK/enough" ] || return 0
-			usleep 5000 # Leaves some CPU time to the others.
+			usleep 5000 # leave some CPU time to the others
 			"$HERE"/$program >"$WORK/program" 2>&1 && continue
 			echo "$program failed:"
 			cat "$WORK/program"

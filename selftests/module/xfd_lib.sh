@@ -67,7 +67,7 @@ same() {
 	return 1
 }
 
-# --- waiting for what cannot be waited on ---------------------------------------------------
+# --- polling --------------------------------------------------------------------------------
 
 uptime_seconds() {
 	read -r up _ </proc/uptime
@@ -109,7 +109,7 @@ unload() {
 module_serves() { XFD_MODULE=1 "$HERE/xcomp_api" && XFD_MODULE=1 "$HERE/amx_matmul"; }
 kernel_serves() { XFD_MODULE='' "$HERE/xcomp_api" && XFD_MODULE='' "$HERE/amx_matmul"; }
 
-# Succeeds if the kernel shows no sign of the module.
+# Succeeds if the kernel shows no trace of the module.
 nothing_remains() {
 	grep "^xfd " /proc/modules && return 1
 	for path in /sys/module/xfd $PATCH $COUNTERS /proc/xfd /sys/kernel/tracing/events/xfd; do
@@ -144,7 +144,7 @@ log_of_module() {
 # Covers the whole boot; shows what it finds.
 no_splat() { ! dmesg | grep -A10 -E "WARNING: |BUG: |Oops: |INFO: task "; }
 
-# --- AMX programs meanwhile -------------------------------------------------------------------
+# --- AMX programs in the background -----------------------------------------------------------
 
 # amx_begin ARGS...: starts amx_load in the background.
 amx_begin() {
@@ -172,7 +172,7 @@ amx_stop() {
 	wait "$amx_pid"
 }
 
-# --- memory left behind -----------------------------------------------------------------------
+# --- leftover memory --------------------------------------------------------------------------
 
 # Areas of the size of an enlarged fpstate, three pages, including those the module keeps for the next first use.
 # Terminal buffers and parts of modules have the same size, and are left out.
@@ -184,7 +184,7 @@ fpstate_areas() { echo $(($(list_fpstate_areas | wc -l) - $(pooled))); }
 # Buffers that the module keeps without a task; none without the module.
 pooled() { cat $COUNTERS/pooled 2>/dev/null || echo 0; }
 
-# Succeeds once programs that have exited no longer count: nothing changes for longer than an RCU grace period.
+# Succeeds once exited programs no longer count: nothing changes for longer than an RCU grace period.
 fpstate_areas_stay() {
 	before=$(fpstate_areas)
 	usleep 300000
@@ -201,7 +201,7 @@ fpstate_areas_back_to() {
 	return 1
 }
 
-# --- programs that are told to end --------------------------------------------------------------
+# --- programs that exit on request --------------------------------------------------------------
 
 # launch FD PROGRAM ARGS...: starts it in the background; it ends when it reads a line from FD, a single
 # digit. Its output goes to $WORK/says.FD.

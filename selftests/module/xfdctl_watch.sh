@@ -39,7 +39,7 @@ not_loaded() {
 	exits 0 "$HERE/xfdctl" metrics && has "^xfd_up 0$"
 }
 
-# Nothing is reclaimed yet.
+# Nothing has been reclaimed yet.
 loaded() {
 	load && echo 600000 >$PARAMETERS/reclaim_ms || return
 	exits 0 "$HERE/xfdctl" status && has "^xfd .*on Linux $(uname -r)$" && has "^in charge *since 20..-..-..*, for " &&
@@ -140,7 +140,7 @@ watch() {
 	watcher=$!
 	until_true 30 watched 1 && echo 0 >$PATCH/enabled && until_true 30 is_unpatched || return
 	exits 1 "$HERE/xfdctl" status && has "^in charge *no: the kernel's own code is$" || return
-	# It may be reading at this moment.
+	# It may be reading right now.
 	until_true 30 rmmod xfd && until_true 30 watched 0 && kill $watcher && wait $watcher && watched 0 &&
 		same "files" xfd.prom "$(cd "$WORK" && ls -A | grep prom)"
 }

@@ -74,7 +74,7 @@ purges() {
 	# `diff` shows what was left behind.
 	diff <(echo "$before") <(all_files) && same "$before_contents" "$(contents)"
 }
-# The module's package stays installed while its kernel is not.
+# The module's package stays installed while its kernel is not installed.
 waits_for_its_kernel() {
 	mv "$modules" /tmp/kernel
 	apt install "${new[@]}" && same "$modules/updates

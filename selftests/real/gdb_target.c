@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include "../c/amx.h"
 
-/* What gdb must find in each thread's ZMM20. */
+/* What gdb must show in each thread's ZMM20. */
 static const uint64_t zmm_content[8] __attribute__((aligned(64))) = {
 	11, 22, 33, 44, 55, 66, 77, 88,
 };

@@ -92,7 +92,7 @@ static uint64_t fnv1a(const void *bytes, size_t size)
 	return hash;
 }
 
-/* --- what oneDNN works on --------------------------------------------------------------------- */
+/* --- oneDNN's data ---------------------------------------------------------------------------- */
 
 /* One of our arrays in plain order, and the same in the order oneDNN asked for. */
 struct array {
@@ -194,7 +194,7 @@ static int matmul_right(const struct array *left_side, const struct array *right
 	return right;
 }
 
-/* One pixel of one channel, with zeros around the picture. */
+/* One pixel in one channel, with zero padding around the picture. */
 static int pixel_right(const double *in, const double *w, const struct array *out, int oc, int y, int x)
 {
 	double sum = 0, size = 0;

@@ -3,9 +3,9 @@
  * Gets in the way of xfd.ko, as other people's modules may. For the emulated machine only.
  *
  * how=livepatch   a livepatch of `functions`, each of which works as before but is counted in `calls`
- * how=denies      a livepatch of fpu_xstate_prctl() that refuses all permissions with ENOSYS
+ * how=denies      a livepatch of fpu_xstate_prctl() that fails all requests with ENOSYS
  * how=cumulative  a livepatch of something else that replaces all others, as distributions ship them
- * how=ftrace      an ftrace user of the first of `functions` that claims its instruction pointer
+ * how=ftrace      an ftrace user on the first of `functions` with IPMODIFY
  */
 #include <linux/ftrace.h>
 #include <linux/livepatch.h>

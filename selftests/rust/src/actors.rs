@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A process whose threads stand still, each with its tiles in a different state.
+//! A process whose threads each stay in one state, with their tiles live, released or unused.
 
 use crate::shared_memory::{self, Shareable};
 use crate::tile::{content, Tiles};

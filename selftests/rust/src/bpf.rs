@@ -67,7 +67,7 @@ impl Fentry {
     ///
     /// # Errors
     ///
-    /// /proc does not show it.
+    /// /proc does not show the count.
     pub fn runs(&self) -> anyhow::Result<u64> {
         let path = format!("/proc/self/fdinfo/{}", self.program.as_raw_fd());
         let info = fs::read_to_string(&path).with_context(|| path.clone())?;
@@ -91,11 +91,11 @@ impl Functions {
         Ok(Functions(types))
     }
 
-    /// Attaches a program to the entry of `function`; the inner error is the kernel's refusal.
+    /// Attaches a program to the entry of `function`; the inner error is the kernel refusing it.
     ///
     /// # Errors
     ///
-    /// There is no such function, or BPF is not available.
+    /// The function does not exist, or BPF is not available.
     pub fn enter(&self, function: &str) -> anyhow::Result<Result<Fentry>> {
         let ids = self
             .0

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A core file's notes about extended state, read with the `object` crate.
+//! A core file's extended-state notes, read with the `object` crate.
 
 use crate::tile::{Tile, TILES, TILE_BYTES};
 use anyhow::{ensure, Context};
@@ -31,7 +31,7 @@ pub struct Component {
     pub flags: u32,
 }
 
-/// What a core file says about extended state.
+/// A core file's extended state.
 pub struct CoreFile {
     /// The areas, one per thread, starting with the thread that died.
     pub areas: Vec<Vec<u8>>,
@@ -90,7 +90,7 @@ impl CoreFile {
     ///
     /// # Errors
     ///
-    /// What it has instead.
+    /// What the area contains instead.
     pub fn expect_tiles(&self, area: &[u8], tiles: Option<&[Tile; TILES]>) -> anyhow::Result<()> {
         let end = self.layout.iter().map(|at| at.offset + at.size).max();
         ensure!(

@@ -17,7 +17,7 @@ pub struct Counters {
     pub denied: u64,
     /// Uses for which there was no memory, answered with SIGSEGV.
     pub failed_allocations: u64,
-    /// #NMs with XFD_ERR zero, passed on to the kernel's own path.
+    /// #NMs with XFD_ERR zero, passed on to the kernel's own handler.
     pub ordinary_nm: u64,
     /// Threads currently in the handler.
     pub in_flight: u64,
@@ -49,7 +49,7 @@ impl Counters {
     ///
     /// # Errors
     ///
-    /// A counter is missing, not readable, or not a number.
+    /// A counter is missing, unreadable, or not a number.
     pub fn now() -> anyhow::Result<Self> {
         Ok(Counters {
             first_uses: read("first_uses")?,
@@ -89,7 +89,7 @@ impl Counters {
 ///
 /// # Errors
 ///
-/// It is missing, not readable, or not a number.
+/// The counter is missing, unreadable, or not a number.
 pub fn read(name: &str) -> anyhow::Result<u64> {
     let path = format!("{FOLDER}/{name}");
     let text = fs::read_to_string(&path).with_context(|| path.clone())?;

@@ -93,7 +93,7 @@ impl Drop for Folder {
 ///
 /// # Errors
 ///
-/// It ended in another way, or left no core file.
+/// The process ended in another way, or left no core file.
 pub fn core_of(how: &str) -> anyhow::Result<CoreFile> {
     let folder = Folder::new(how)?;
     let status = Command::new(std::env::current_exe()?)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The trace event `xfd:xfd_first_use`: one line for each #NM that the module handled.
+//! The `xfd:xfd_first_use` trace event: one line per #NM that the module handled.
 
 use crate::tracefs;
 use anyhow::Context;

@@ -75,7 +75,7 @@ pub fn bail_out(why: impl Display) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Prints a remark between the results.
+/// Prints a comment between the results.
 pub fn remark(text: impl Display) {
     for line in text.to_string().lines() {
         println!("# {line}");

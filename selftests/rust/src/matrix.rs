@@ -9,7 +9,7 @@ use crate::tile::{Tile, Tiles, ROWS, ROW_BYTES};
 /// Rows and columns of all matrices here: two blocks of two tiles in each direction.
 pub const SIZE: usize = 64;
 
-/// A matrix, by rows.
+/// A matrix, row by row.
 pub type Matrix<T> = Vec<[T; SIZE]>;
 
 /// What differs between the element types that the tile unit multiplies.

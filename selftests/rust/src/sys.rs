@@ -215,7 +215,7 @@ pub fn become_user_for_now(uid: u32) -> Result<()> {
     Ok(())
 }
 
-/// Sends `signal` to the thread `tid` of this process; false if it is gone.
+/// Sends `signal` to thread `tid` in this process; false if it is gone.
 pub fn signal_thread(tid: i32, signal: i32) -> bool {
     // SAFETY: the call accesses no memory.
     unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), tid, signal) == 0 }

@@ -91,7 +91,7 @@ struct Config {
 }
 
 /// Access to the calling thread's tiles: all are configured at full size from [`Tiles::configure`]
-/// until this is dropped. It cannot leave its thread.
+/// until this is dropped. Cannot be moved to another thread.
 ///
 /// Without the kernel's permission, the first method that touches tile data dies of SIGILL.
 pub struct Tiles(PhantomData<*const ()>);

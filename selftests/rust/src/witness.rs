@@ -56,7 +56,7 @@ impl Witness {
         })
     }
 
-    /// Whether there is anything to compare at the end.
+    /// Whether there will be anything to compare at the end.
     #[must_use]
     pub fn is_blind(&self) -> bool {
         self.entered.is_none()

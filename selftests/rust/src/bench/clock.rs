@@ -28,7 +28,7 @@ const EMULATED: &[&str] = &[
     "bytes_restored",
 ];
 
-/// What a processor offers.
+/// What real processors offer.
 const REAL: &[&str] = &["cycles", "nanoseconds"];
 
 /// The largest number of units.
@@ -37,7 +37,7 @@ const MOST: usize = EMULATED.len();
 /// One value per clock unit; the rest are 0.
 pub type Values = [u64; MOST];
 
-/// A way to count, and the cost of the counting itself.
+/// A way to count, and the overhead of counting.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     emulated: bool,

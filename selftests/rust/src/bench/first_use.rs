@@ -49,7 +49,7 @@ pub fn one_by_one(clock: &Clock, threads: usize) -> anyhow::Result<Vec<Values>> 
         .collect()
 }
 
-/// `first_use.process`: the first thread of a process that has just asked for permission.
+/// `first_use.process`: the first thread in a process that has just asked for permission.
 ///
 /// # Errors
 ///

@@ -9,7 +9,7 @@ use std::arch::asm;
 #[repr(C, align(64))]
 struct Area([u8; 12 << 10]);
 
-/// Exactly 1,000 instructions, plus those around them.
+/// Exactly 1,000 instructions, plus overhead.
 pub fn thousand() {
     // SAFETY: NOPs have no effect.
     unsafe { asm!(".rept 1000", "nop", ".endr", options(nomem, nostack)) };
@@ -28,7 +28,7 @@ pub fn fill(to: &mut [u8]) {
 ///
 /// # Panics
 ///
-/// The two differ in length.
+/// The lengths differ.
 pub fn copy(from: &[u8], to: &mut [u8]) {
     assert_eq!(from.len(), to.len());
     // SAFETY: reads exactly `from` and writes exactly `to`; they do not overlap.

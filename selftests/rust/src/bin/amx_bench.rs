@@ -36,7 +36,7 @@ enum What {
     KernelTiles,
     /// Load this module
     Load { file: PathBuf },
-    /// Disable and remove the module
+    /// Disable and unload the module
     Unload,
 }
 

@@ -32,7 +32,7 @@ fn clock() -> anyhow::Result<Clock> {
     Ok(Clock::best())
 }
 
-/// What `unit` counts while `work` runs without an interrupt.
+/// What `unit` counts while `work` runs uninterrupted.
 fn count(clock: &Clock, unit: &str, mut work: impl FnMut()) -> anyhow::Result<u64> {
     for _ in 0..100 {
         let mark = clock.mark();

@@ -36,7 +36,7 @@ enum How {
     Executed,
     /// Its alternate signal stack is too small for a frame with tiles
     SmallStack,
-    /// A seccomp filter answers EPERM
+    /// A seccomp filter fails its request with EPERM
     Filtered,
     /// The same, and it exits on its own
     FilteredAndEnds,
@@ -62,7 +62,7 @@ enum How {
     LastPalette,
     /// It uses up all memory
     EatsMemory,
-    /// Something unrelated to tiles
+    /// Something that has nothing to do with tiles
     NullPointer,
 }
 

@@ -37,7 +37,7 @@ enum How {
     /// Another thread executes this program again, which ends them all, including the first thread.
     Exec,
     /// Each must first write to memory that does not arrive (io_uring), before the work that gives it its buffer. It
-    /// is at that point when `asleep` is printed.
+    /// has reached that point when `asleep` is printed.
     Write,
     /// They belong to the executed program.
     Executed,
@@ -78,7 +78,7 @@ struct Stage {
     how: How,
     before: u64,
     begun: Barrier,
-    /// They sleep until it has a byte.
+    /// They sleep until there is a byte to read.
     wake: Pipe,
     /// The source of each thread's data; a reader holds the pipe's lock while waiting for a page, so each has its own.
     bytes: Vec<Pipe>,

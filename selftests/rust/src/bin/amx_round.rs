@@ -23,7 +23,7 @@ struct Arguments {
     #[arg(long)]
     small_exec: bool,
 
-    /// What exec starts: asks, uses tiles, and exits.
+    /// What exec starts: asks for permission, uses tiles, and exits.
     #[arg(long, hide = true)]
     after_exec: bool,
 }

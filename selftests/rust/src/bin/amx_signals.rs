@@ -41,7 +41,7 @@ extern "C" fn count(_: i32) {
 
 extern "C" fn count_and_use_tiles(_: i32) {
     count(0);
-    // A handler must find the tiles in their initial state (7.2: fpu__clear_user_states()).
+    // A handler must see the tiles in their initial state (7.2: fpu__clear_user_states()).
     if xfd_selftests::tile::configured() {
         NOT_INITIAL.fetch_add(1, Relaxed);
     }

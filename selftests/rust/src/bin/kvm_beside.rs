@@ -74,8 +74,8 @@ fn beside_another_thread() -> anyhow::Result<()> {
     })
 }
 
-/// The guest writes XFD over live tiles without an exit. An interrupt then finds the tiles in the
-/// registers, XFD set, and the kernel's copy out of date (CVE-2026-23005).
+/// The guest writes XFD over live tiles without an exit. An interrupt then occurs with the tiles in
+/// the registers, XFD set, and the kernel's copy out of date (CVE-2026-23005).
 fn arming_while_others_use_the_cpu() -> anyhow::Result<()> {
     beside(|| {
         let (_vm, mut vcpu) = kvm::configured(8)?;
@@ -230,8 +230,8 @@ impl Drop for Shortest {
     }
 }
 
-/// A thread sleeps without its buffer until the vCPU is free. Then it enters the guest, and afterwards has its own
-/// tiles without a second first use.
+/// A thread sleeps without its buffer until the vCPU is free. Then it enters the guest, and afterwards still has
+/// its own tiles without a second first use.
 fn a_vcpu_that_is_waited_for() -> anyhow::Result<()> {
     xcomp::request(Feature::TILE_DATA)?;
     let (_vm, mut vcpu) = kvm::configured(12)?;

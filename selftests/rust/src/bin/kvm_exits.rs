@@ -52,7 +52,7 @@ fn cost(vcpu: &mut Vcpu, stats: &Stats, ops: &[Op]) -> anyhow::Result<u64> {
     Ok(stats.exits()? - before - 1)
 }
 
-/// arch/x86/kvm/vmx/vmx.c:2356: writes are intercepted up to the first one that is not 0.
+/// arch/x86/kvm/vmx/vmx.c:2356: writes are intercepted up to the first nonzero one.
 fn exits() -> anyhow::Result<()> {
     let (_vm, mut vcpu, stats) = warm()?;
     let steps = [

@@ -70,7 +70,7 @@ fn target(permission: &str, tiles: &str, state: &str) -> anyhow::Result<String> 
     Ok("ok".into())
 }
 
-/// Carries a guest to a new process, and returns what that prints.
+/// Moves a guest to a new process, and returns what that prints.
 fn carry(moved: &Moved, permission: &str, tiles: &str, state: &str) -> anyhow::Result<String> {
     let mut process = Command::new(std::env::current_exe()?)
         .args([TARGET, permission, tiles, state])

@@ -37,7 +37,7 @@ fn main() -> ExitCode {
 
 /// A virtual machine with a vCPU whose creator has permission.
 type Machine = (Vm, Vcpu);
-/// What the other process does with it.
+/// What the other process does with the machine.
 type Work = fn(&mut Machine) -> anyhow::Result<()>;
 
 /// Runs in the other process: checks that it has neither its own nor guest permission, and does `work`.

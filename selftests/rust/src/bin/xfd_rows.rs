@@ -34,7 +34,7 @@ const TESTS: &[ktap::Test] = &[
 ];
 
 const PAGE: u64 = 4096;
-/// The size of tile data; a buffer is larger than that.
+/// The size of tile data; a buffer is larger.
 const TILE_DATA_BYTES: u64 = 8192;
 
 fn main() -> ExitCode {
@@ -282,7 +282,7 @@ fn number(name: &str) -> anyhow::Result<u64> {
         .context("a number")
 }
 
-/// The same numbers as in debugfs.
+/// The same values as in debugfs.
 fn the_counters() -> anyhow::Result<Outcome> {
     let before = number("first_uses")?;
     drop(Process::permitted(&[Live, Live])?);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What is done to a process while it stands still between two instructions of its path. A process on the other CPU
-//! does it, at the highest priority there, so that when [`Disturber::disturb`] returns it is done, or waiting for the
-//! stopped CPU.
+//! What is done to a process paused between two instructions of its path. A process on the other CPU does it, at the
+//! highest priority there, so that when [`Disturber::disturb`] returns it is done, or waiting for the stopped CPU.
 
 use super::intruder::{Intruder, KEPT};
 use super::kind::Kind;
@@ -101,11 +100,11 @@ impl Disturber {
         self.kind
     }
 
-    /// Starts disturbing a process that stands still.
+    /// Starts disturbing a paused process.
     ///
     /// # Errors
     ///
-    /// The disturber is gone.
+    /// The disturber has exited.
     pub fn disturb(&mut self, pid: i32) -> anyhow::Result<()> {
         self.times += 1;
         self.order(DISTURB, pid)
@@ -277,7 +276,7 @@ fn wait_for_victim(shared: &Shared, pid: i32) -> anyhow::Result<()> {
 
 /// Short compared with a pause.
 const MOMENT: Duration = Duration::from_micros(100);
-/// The longest that this takes.
+/// The longest that a victim takes to finish.
 const LONG: Duration = Duration::from_secs(20);
 
 fn wake(intruder: Option<&mut Intruder>) -> anyhow::Result<()> {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What can be done to a process standing still between two instructions.
+//! What can be done to a process paused between two instructions.
 
 /// A kind of disturbance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,8 +82,8 @@ impl Kind {
         }
     }
 
-    /// The maximum number of trigger ticks that its victim's CPU stands still. If it waits for a lock that the
-    /// victim holds, it is late.
+    /// The maximum number of trigger ticks for which its victim's CPU is paused. If it waits for a lock that
+    /// the victim holds, it is late.
     #[must_use]
     pub fn ticks(self) -> u64 {
         match self {

@@ -35,7 +35,7 @@ pub struct Path {
     pub starves: bool,
     /// Whether all of it runs under a lock that its victim needs.
     pub locked: bool,
-    /// The maximum number of trigger ticks that its CPU stands still, if not the disturbance's usual one.
+    /// The maximum number of trigger ticks for which its CPU is paused, if not the usual one.
     pub ticks: Option<u64>,
     /// What the kernel's own code does wrong there, however it is disturbed (bugs.rst); the path is then skipped
     /// without the module.
@@ -75,11 +75,11 @@ pub type Prepare = fn(&'static Shared, i32) -> anyhow::Result<Box<dyn Prepared>>
 pub trait Prepared {
     /// Takes the path. An implementation that does not return calls [`Shared::is_over`] itself.
     fn take(&mut self);
-    /// Checks that it led where it should. `disturbed` says whether the trigger fired.
+    /// Checks that it ended as it should. `disturbed` says whether the trigger fired.
     ///
     /// # Errors
     ///
-    /// It led elsewhere.
+    /// It did not end as it should.
     fn check(&mut self, disturbed: bool) -> anyhow::Result<()>;
     /// Then prepares the path for another round in this process; false if there cannot be one.
     ///

@@ -12,16 +12,16 @@ pub const TAKEN_ON: usize = 0;
 /// The CPU of the disturber and the watcher.
 pub const WATCHED_FROM: usize = 1;
 
-/// All zero at the start.
+/// Zeroed at the start.
 #[repr(C)]
 pub struct Shared {
-    /// The numbers of the round that is ready, the one that may begin, and the last one that went well.
+    /// The numbers of the round that is ready, the one that may begin, and the last successful one.
     ready: AtomicU32,
     go: AtomicU32,
     done: AtomicU32,
     /// Whether there can be another round after that.
     stays: AtomicU32,
-    /// What arms the trigger for it.
+    /// The words that arm the trigger for it.
     request: [AtomicU64; 8],
     pub(super) over: AtomicU32,
     pub(super) passed: AtomicU64,
@@ -34,9 +34,9 @@ pub struct Shared {
     meets: AtomicU32,
     /// Whether the victim may continue.
     wake: AtomicU32,
-    /// Whether it has done what it was woken for; a process may exit instead.
+    /// Whether the victim has done what it was woken for; a process may exit instead.
     finished: AtomicU32,
-    /// Whether it spins.
+    /// Whether a process spins.
     spinning: AtomicU32,
 }
 
@@ -192,12 +192,12 @@ impl Shared {
         set(&self.finished, 1);
     }
 
-    /// Sleeps until it has; false if it has not yet.
+    /// Sleeps until the victim has finished; false if it has not yet.
     pub(super) fn wait_for_victim(&self) -> bool {
         wait(&self.finished, 1, Some(&A_WHILE))
     }
 
-    /// Whether it has.
+    /// Whether the victim has finished.
     pub(super) fn has_victim_finished(&self) -> bool {
         self.finished.load(SeqCst) != 0
     }

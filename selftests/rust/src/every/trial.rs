@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! One trial: a process takes the path on one CPU, and stands still at one of its instructions until the disturbance
-//! has been done from the other CPU.
+//! One trial: a process takes the path on one CPU, and is paused at one of its instructions until the other CPU has
+//! disturbed it.
 
 use super::disturbance::Disturber;
 use super::kind::{Kind, Until};
@@ -35,7 +35,7 @@ pub enum Outcome {
     Disturbed(Seen),
     /// The path ended first, after this many instructions.
     TooLate(u64),
-    /// Its CPU stood still there, but continued before the watcher saw it.
+    /// Its CPU was paused there, but continued before the watcher saw it.
     NotSeen,
 }
 
@@ -43,7 +43,7 @@ pub enum Outcome {
 pub struct Trial {
     /// Its outcome.
     pub outcome: Outcome,
-    /// What differs from an undisturbed path.
+    /// Any difference from an undisturbed path.
     pub wrong: anyhow::Result<()>,
 }
 
@@ -140,7 +140,7 @@ impl Watch {
         let (end, fired) = loop {
             let seen = trigger::look(TAKEN_ON);
             if seen.state == State::Paused {
-                // It is always the taker that is moved, whichever process is disturbed otherwise.
+                // The taker is always the one moved, whichever process is disturbed otherwise.
                 let victim = victim.filter(|_| kind != Kind::Migrate);
                 disturber.disturb(victim.unwrap_or(taker.pid))?;
                 if kind.until() == Until::Done {

@@ -51,13 +51,13 @@ pub enum State {
     /// Disarmed.
     #[default]
     Off,
-    /// Waits for its event.
+    /// Waiting for its event.
     Awaits,
-    /// Counts.
+    /// Counting.
     Counts,
-    /// Its CPU stands still.
+    /// Its CPU is paused.
     Paused,
-    /// It has fired.
+    /// Fired.
     Fired,
     /// The function returned before it could fire.
     Returned,

@@ -23,7 +23,7 @@ pub enum Start {
     Permitted,
     /// Its tiles are live.
     Live,
-    /// Its tiles were live, and are released.
+    /// Its tiles were live, and have been released.
     Released,
 }
 

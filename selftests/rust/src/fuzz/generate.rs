@@ -57,7 +57,7 @@ fn call(choice: &mut Choice) -> Call {
             };
             Call::Prctl(pick(choice, &described().requests), facility)
         }
-        // Around the five options; 7.2 has no others with such numbers.
+        // Around the five options; 7.2 has no others in that range.
         8 => Call::Prctl(
             pick(choice, &[0x1020, 0x1026, 0x1027, 0x1030, 0x10ff]),
             choice.below(20),

@@ -170,7 +170,7 @@ fn perform_call(call: Call, report: &mut Report) -> Result<()> {
             };
             let result = arch_prctl(option, address);
             if result == 0 {
-                // SAFETY: the kernel has just written there.
+                // SAFETY: the kernel has just written to that address.
                 let mask = unsafe { (address as *const u64).read_unaligned() };
                 report.say(format_args!("{mask:#x}"));
             } else {
@@ -198,7 +198,7 @@ fn perform_call(call: Call, report: &mut Report) -> Result<()> {
                 ss_flags: 0,
                 ss_size: bytes as usize,
             };
-            // SAFETY: no signal is handled on it.
+            // SAFETY: no signal is handled on that stack.
             let result = unsafe { libc::sigaltstack(&raw const stack, ptr::null_mut()) };
             let answer = if result == 0 {
                 "0".into()

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Registers whose every byte is known before a system call and read after it.
+//! Registers with every byte known before a system call, and read back after it.
 #![expect(unsafe_code, reason = "inline assembly")]
 
 use crate::tile;

@@ -54,7 +54,7 @@ impl Area {
         Ok(errno(ioctls::set_xsave(&vcpu.fd, &Fenced::new(&self.0)?)))
     }
 
-    /// Eight bytes of it.
+    /// Eight bytes of the area.
     #[must_use]
     pub fn word(&self, at: usize) -> u64 {
         self.0[at..at + 8]

@@ -117,7 +117,7 @@ pub fn get_xsave2(vcpu: &VcpuFd, place: &mut Fenced) -> Result<()> {
 ///
 /// # Errors
 ///
-/// EFAULT: `place` is smaller than the vCPU's state. EINVAL: this state is not valid for this vCPU.
+/// EFAULT: `place` is smaller than the vCPU's state. EINVAL: the state is invalid for this vCPU.
 pub fn set_xsave(vcpu: &VcpuFd, place: &Fenced) -> Result<()> {
     // SAFETY: the kernel only reads, and cannot read past `place`.
     checked(unsafe { ioctl_with_mut_ptr(vcpu, KVM_SET_XSAVE(), place.start()) }).map(drop)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The layout of guest memory. Places in a block are relative to its start.
+//! The layout of guest memory. Offsets in a block are relative to its start.
 
 /// All guest memory, one 2 MiB page from address 0.
 pub const MEMORY: usize = 2 << 20;
@@ -25,7 +25,7 @@ pub const NM_COUNT: u64 = 0x08;
 pub const NM_ERR: u64 = 0x10;
 /// In a block: a nonzero value ends an [`super::guest::until_stopped`].
 pub const STOP: u64 = 0x18;
-/// In a block: rounds of all loops.
+/// In a block: total rounds across all loops.
 pub const ROUNDS: u64 = 0x20;
 /// In a block: how often [`super::guest::check`] found wrong tiles.
 pub const WRONG: u64 = 0x28;

@@ -30,7 +30,7 @@ pub const XFD_ERR: u32 = 0x1c5;
 pub const XSS: u32 = 0xda0;
 /// IA32_U_CET, an MSR that KVM reads and writes with the vCPU's registers loaded.
 pub const U_CET: u32 = 0x6a0;
-/// IA32_PL0_SSP, another one.
+/// IA32_PL0_SSP, likewise.
 pub const PL0_SSP: u32 = 0x6a4;
 /// Component 17.
 pub const TILE_CFG: u64 = 1 << 17;
@@ -86,7 +86,7 @@ macro_rules! kvm_tests {
 ///
 /// # Errors
 ///
-/// The kernel does not know permissions.
+/// The kernel does not support permissions.
 pub fn missing() -> anyhow::Result<Option<String>> {
     if !xcomp::supported()?.contains(Feature::TILE_DATA) {
         return Ok(Some("no AMX on this machine".into()));

@@ -17,7 +17,7 @@ use std::sync::atomic::{
 use std::time::Duration;
 use xcomp::Feature;
 
-/// Exit status of a child that found everything correct.
+/// Exit status of a child that detected no error.
 const RIGHT: i32 = 42;
 const WRONG: i32 = 1;
 

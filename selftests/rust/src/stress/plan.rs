@@ -78,9 +78,9 @@ pub enum Ending {
     ExitGroup,
     /// One thread executes this program again, which ends the others.
     Exec,
-    /// One thread has the process killed.
+    /// One thread gets the process killed.
     Kill,
-    /// One thread dies of a signal that has no handler.
+    /// One thread dies of an unhandled signal.
     Abort,
     /// The first thread, which holds the permission, exits at once; the others continue.
     LeaderLeaves,
@@ -99,7 +99,7 @@ impl Ending {
         (Ending::LeaderLeaves, "leader_leaves"),
     ];
 
-    /// Whether one thread causes it while others still run.
+    /// Whether one thread triggers it while others still run.
     #[must_use]
     pub fn is_sudden(self) -> bool {
         !matches!(self, Ending::Return | Ending::LeaderLeaves)

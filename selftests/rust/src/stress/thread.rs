@@ -32,7 +32,7 @@ pub struct Siblings {
 pub struct Thread {
     /// What the process's threads share.
     pub siblings: Arc<Siblings>,
-    /// Which one it is.
+    /// Its place in the run.
     pub place: Place,
     /// Its choices.
     pub choice: Choice,

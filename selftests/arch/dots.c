@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The dot products (SDM vol. 2: TDPBSSD and its siblings, TDPBF16PS), checked against C code. */
+/* The dot products (SDM vol. 2: TDPBSSD and its siblings, TDPBF16PS), checked against plain C. */
 #include <math.h>
 #include <string.h>
 #include <xmmintrin.h>

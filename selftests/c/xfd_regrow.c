@@ -11,7 +11,7 @@
 
 static union xsave before, after;
 
-/* Waits until the process sleeps, in its only place (/proc/PID/wchan may be unreadable). */
+/* Waits until the process sleeps, which it does in only one place (/proc/PID/wchan may be unreadable). */
 static void wait_until_asleep(pid_t pid)
 {
 	char path[64], state = 0;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * An interrupt that a virtual CPU sends to itself and that the processor delivers without KVM. It waits
- * for the guest's RFLAGS.IF even while the host takes interrupts of its own, and keeps its vector when
+ * for the guest's RFLAGS.IF even while the host takes its own interrupts, and keeps its vector when
  * delivery needs pages that KVM has yet to map.
  */
 #define _GNU_SOURCE

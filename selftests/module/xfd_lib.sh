@@ -161,7 +161,7 @@ amx_is_ready() {
 	same "amx_load, first line" ready "$line"
 }
 
-# Both; same arguments as amx_begin.
+# Both of the above; same arguments as amx_begin.
 amx_start() { amx_begin "$@" && amx_is_ready; }
 
 # Stops it; succeeds if everything computed since the start was correct.
@@ -178,7 +178,7 @@ amx_stop() {
 # Terminal buffers and parts of modules have the same size, and are left out.
 list_fpstate_areas() { grep "pages=3 vmalloc" /proc/vmallocinfo | grep -vE " (n_tty_open|execmem_alloc)"; }
 
-# Those belonging to tasks.
+# The areas belonging to tasks.
 fpstate_areas() { echo $(($(list_fpstate_areas | wc -l) - $(pooled))); }
 
 # Buffers that the module keeps without a task; none without the module.

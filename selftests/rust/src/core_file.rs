@@ -9,7 +9,7 @@ use object::Endianness;
 
 /// NT_X86_XSTATE: one per thread, the registers in XSAVE's standard format (uapi/linux/elf.h).
 const NT_X86_XSTATE: u32 = 0x202;
-/// NT_X86_XSAVE_LAYOUT: one per process, the offset of each component in those.
+/// NT_X86_XSAVE_LAYOUT: one per process, the offset of each component in those areas.
 const NT_X86_XSAVE_LAYOUT: u32 = 0x205;
 /// XSTATE_BV, the first field of an XSAVE area's header (SDM vol. 1, 13.4.2).
 const XSTATE_BV: usize = 512;

@@ -23,9 +23,9 @@ pub struct FirstUse {
     pub xfd_err_after: u64,
     /// The features that the process may use, one bit per component.
     pub permitted: u64,
-    /// Size of the thread's XSAVE buffer before.
+    /// Size in bytes of the thread's XSAVE buffer before.
     pub size_before: u64,
-    /// Size of the thread's XSAVE buffer after.
+    /// Size in bytes of the thread's XSAVE buffer after.
     pub size_after: u64,
     /// `IA32_XFD` before.
     pub xfd_before: u64,

@@ -85,7 +85,7 @@ impl Clock {
         self.emulated
     }
 
-    /// Whether an interrupt arrived in a span, as far as known.
+    /// Whether an interrupt arrived in a span, as far as is known.
     #[must_use]
     pub fn disturbed(&self, values: &Values) -> bool {
         self.emulated && values[1] != 0

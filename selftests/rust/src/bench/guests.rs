@@ -46,7 +46,7 @@ pub fn lives(clock: &Clock, count: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Does what a booting kernel with AMX and its first thread that uses tiles do.
+/// Does what a booting kernel with AMX does, then what its first thread that uses tiles does.
 fn use_tiles(vcpu: &mut Vcpu) -> anyhow::Result<()> {
     vcpu.values(&[does::serve_nm(true), does::wrmsr(XFD, TILE_DATA)])?;
     vcpu.values(&ENABLE)?;

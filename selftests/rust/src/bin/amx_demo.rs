@@ -31,7 +31,7 @@ struct Arguments {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Clock {
-    /// Ticks of its own, as on real processors.
+    /// TSC ticks, as on real processors.
     Ticks,
     /// Instructions, as on an emulated machine with one CPU.
     Instructions,

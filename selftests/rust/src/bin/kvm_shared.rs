@@ -92,7 +92,7 @@ fn beside(make: fn() -> anyhow::Result<Machine>, work: Work) -> anyhow::Result<M
     machine.context("no vCPU")
 }
 
-/// A hand-made area with live tiles.
+/// A constructed area with live tiles.
 fn live(vcpu: &Vcpu, number: u64) -> anyhow::Result<Area> {
     let mut area = Area::of(vcpu, LARGE)?;
     area = area.with(XSTATE_BV, area.word(XSTATE_BV) | TILES);
@@ -109,7 +109,7 @@ fn live(vcpu: &Vcpu, number: u64) -> anyhow::Result<Area> {
     Ok(area)
 }
 
-/// Checks that the guest sees tiles `number`, also after a first use of its own.
+/// Checks that the guest sees tiles `number`, even after its own first use.
 fn guest_has(vcpu: &mut Vcpu, number: u64) -> anyhow::Result<()> {
     vcpu.set_tiles(&content(number))?;
     ensure!(vcpu.values(&[does::check()])? == [0], "wrong tiles");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A hypervisor's paths. Its thread always has live tiles of its own.
+//! A hypervisor's paths. Its thread always has its own live tiles.
 
 use super::{live, Path, Prepared, Start};
 use crate::every::kind::{Kind, Kinds};

@@ -23,7 +23,7 @@ pub struct Op {
 }
 
 impl Op {
-    /// Its bytes in memory.
+    /// The operation's bytes in memory.
     #[must_use]
     pub fn bytes(self) -> [u8; RECORD] {
         let mut bytes = [0; RECORD];
@@ -292,7 +292,7 @@ pub const fn xsaves(mask: u32) -> Op {
     op(Code::Xsaves, mask as u64, 0)
 }
 
-/// XRSTORS of them.
+/// XRSTORS of those components.
 #[must_use]
 pub const fn xrstors(mask: u32) -> Op {
     op(Code::Xrstors, mask as u64, 0)

@@ -39,5 +39,5 @@ pub const CONFIG: u64 = 0x4000;
 pub const LOADED: u64 = 0x6000;
 /// In a block: what [`super::guest::check`] stored.
 pub const STORED: u64 = 0x8000;
-/// In a block: the area of [`super::guest::xsaves`] and [`super::guest::xrstors`].
+/// In a block: the area for [`super::guest::xsaves`] and [`super::guest::xrstors`].
 pub const AREA: u64 = 0xa000;

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Multiplies matrices of bytes with AMX tiles in the kernel, using xfd_kernel_tiles_begin() and
- * xfd_kernel_tiles_end() of xfd.ko.
+ * Multiplies byte matrices with AMX tiles in the kernel, using xfd_kernel_tiles_begin() and
+ * xfd_kernel_tiles_end() from xfd.ko.
  *
- * A write to /proc/xfd_kernel_tiles runs something in the context of the writer:
+ * A write to /proc/xfd_kernel_tiles runs one of these in the writer's context:
  *
- *   tiles, fpu   an empty section, with tiles or with kernel_fpu_begin() and kernel_fpu_end()
+ *   tiles, fpu   an empty section: tiles, or kernel_fpu_begin() and kernel_fpu_end()
  *   nothing      the same without a section
- *   other text   one multiplication, compared with a plain loop: -EIO if they differ
+ *   other text   one multiplication, checked against a plain loop; -EIO on a mismatch
  *
- * A read shows the number of multiplications, and how many TSC ticks the last begin and the last end
- * took. When the module is loaded, it also checks that tiles are refused where they must be: in a
- * hard interrupt, and in a nested section.
+ * A read shows the number of multiplications and how many TSC ticks the last begin and the last end
+ * took. At load time the module also checks that tiles are refused where they must be: in hard
+ * interrupt context and in a nested section.
  */
 #include <linux/irq_work.h>
 #include <linux/module.h>
@@ -25,7 +25,7 @@
 #include <asm/fpu/api.h>
 #include <asm/msr.h>
 
-/* A tile has 16 rows of 64 bytes. A product of 16 x 64 by 64 x 16 bytes has 16 x 16 words. */
+/* A tile has 16 rows of 64 bytes. The product of 16 x 64 and 64 x 16 bytes has 16 x 16 words. */
 #define ROWS	16
 #define COLSB	64
 #define DEPTH	64
@@ -33,13 +33,13 @@
 struct product {
 	u8 config[64] __aligned(64);
 	s8 a[ROWS][DEPTH] __aligned(64);
-	/* The layout that TDPBSSD wants: four rows of the matrix in each row of the tile */
+	/* The layout TDPBSSD expects: four rows of the matrix in each row of the tile */
 	s8 b[DEPTH / 4][ROWS][4] __aligned(64);
 	s32 c[ROWS][ROWS] __aligned(64);
 };
 
 static atomic_t products = ATOMIC_INIT(0);
-/* TSC ticks of the last begin and of the last end */
+/* TSC ticks taken by the last begin and the last end */
 static u64 begin_ticks, end_ticks;
 
 #define TIMED(ticks, call)				\

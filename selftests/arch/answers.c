@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The list of answers, and its comparison with a recorded list. */
+/* The list of answers, and the comparison with a recorded list. */
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +22,7 @@ static int find(const char *name)
 	return -1;
 }
 
-/* For a mistake in this program, not in the processor. */
+/* For an error in this program, not in the processor. */
 static void bail_out(const char *why, const char *name)
 {
 	printf("Bail out! %s: %s\n", why, name);
@@ -53,7 +53,7 @@ void print_answers(FILE *to)
 		fprintf(to, "%s %s\n", answers[i].name, answers[i].value);
 }
 
-/* Reads the next "name value" of a recording. Returns false at its end. */
+/* Reads the next "name value" of a recording. Returns false at the end. */
 static bool next_recorded(const char **at, char name[64], char value[48])
 {
 	while (**at) {
@@ -63,7 +63,7 @@ static bool next_recorded(const char **at, char name[64], char value[48])
 		snprintf(line, sizeof(line), "%.*s", (int)len, *at);
 		*at += len + ((*at)[len] == '\n');
 		line[strcspn(line, "#")] = '\0';
-		/* '#' starts a comment, so exceptions are recorded without it. */
+		/* '#' starts a comment, so exceptions are recorded without the '#'. */
 		switch (sscanf(line, "%63s %47s", name, value)) {
 		case 2:
 			return true;

@@ -1,26 +1,26 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* The processor's answers, one name and one word each. */
+/* The processor's answers: one name and one word each. */
 #ifndef XARCH_ANSWERS_H
 #define XARCH_ANSWERS_H
 
 #include <stdbool.h>
 #include <stdio.h>
 
-/* Records an answer. @name has no spaces and was not used before; the value is one word of at most 47 bytes. */
+/* Records an answer. @name must be unique and without spaces; the value is one word of at most 47 bytes. */
 void answer(const char *name, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Prints all answers recorded so far, one "name value" a line. */
+/* Prints all answers recorded so far, one "name value" per line. */
 void print_answers(FILE *to);
 
 /*
  * Compares all answers with @recorded (lines of "name value", '#' starts a comment) and prints the
- * result as KTAP. Returns true if every answer equals the recorded one and none is missing.
+ * result as KTAP. Returns true if all match and none is missing.
  */
 bool compare_answers(const char *recorded);
 
 /* The questions, in the order in which they must be asked. */
-void ask_cpuid(void);		/* what CPUID says about tiles and XSAVE */
-void ask_armed(void);		/* without permission, so XFD[18] is 1 */
+void ask_cpuid(void);		/* what CPUID reports about tiles and XSAVE */
+void ask_armed(void);		/* without permission, with XFD[18] set */
 void ask_extent_armed(void);	/* how much memory the XSAVE family accesses */
 void ask_encoding(void);	/* from here on with permission: invalid encodings */
 void ask_config(void);		/* LDTILECFG, STTILECFG */
@@ -31,6 +31,6 @@ void ask_xsave(void);		/* the standard format */
 void ask_compacted(void);	/* the compacted format */
 void ask_extent(void);
 void ask_mxcsr(void);
-void ask_platform(void);	/* not about tiles: what the kernel and code patching rely on */
+void ask_platform(void);	/* not tiles: what the kernel and code patching rely on */
 
 #endif

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Until the process asks for permission, XFD[18] stays 1, and every #NM ends in SIGILL.
- * That shows what raises #NM, and which checks come before it.
+ * This shows what raises #NM, and which checks come first.
  */
 #include <string.h>
 #include <sys/mman.h>
@@ -12,7 +12,7 @@
 
 static struct tile_config cfg;
 
-/* What @statement raises with tiles configured. */
+/* The exception @statement raises with tiles configured. */
 #define CONFIGURED(statement) TRY(ldtilecfg(&cfg); statement)
 
 static void ask_traps(void)
@@ -35,7 +35,7 @@ static void ask_traps(void)
 	tilerelease();
 }
 
-/* The order: #UD for the encoding and the shapes, then #NM, then start_row and memory. */
+/* Order of checks: #UD for the encoding and the shapes, then #NM, then start_row and memory. */
 static void ask_order(void)
 {
 	void *nowhere = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

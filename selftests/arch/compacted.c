@@ -8,7 +8,7 @@
 
 static struct tile_config cfg;
 
-/* Tile 6 loaded with the pattern of @seed, the others in their initial state. */
+/* Loads tile 6 with the pattern from @seed; the others are in their initial state. */
 static void live(uint32_t seed)
 {
 	cfg = uniform(16, 64);
@@ -56,7 +56,7 @@ static void clean_area(void)
 	memset(area, 0xaa, sizeof(area));
 }
 
-/* Where the area holds TILECFG (config_at) and the tile data (data_at); -1 if nowhere. */
+/* Where TILECFG (config_at) and the tile data (data_at) are in the area; -1 if absent. */
 static int config_at(void)
 {
 	for (int i = EXTENDED; i <= 4096; i++)
@@ -108,7 +108,7 @@ static void ask_layout(void)
 	answer("xsavec.initial.data", "%s", contents(area + EXTENDED, 64 + TILES_BYTES, 0));
 }
 
-/* XRSTOR of some components of an area that has more. */
+/* XRSTOR of a subset of an area's components. */
 static void ask_partial(void)
 {
 	uint32_t pkru = get_pkru();
@@ -118,7 +118,7 @@ static void ask_partial(void)
 	clean_area();
 	memset(area + XSTATE_BV, 0, 64);
 	set_pkru(pkru | 0xc0000000);
-	set_k1(0x1122334455667788);	/* the C library may use k1: call nothing of it from here to get_k1() */
+	set_k1(0x1122334455667788);	/* the C library may use k1: do not call it from here to get_k1() */
 	xsavec(area, OPMASK | PKRU | TILES);
 	set_pkru(pkru);
 	tilezero(6);
@@ -136,7 +136,7 @@ static void ask_partial(void)
 	answer("xrstor.compacted.partial3.k1", "%#llx", (unsigned long long)k1);
 	answer("xrstor.compacted.partial3.pkru", "%s", get_pkru() == (pkru | 0xc0000000) ? "loaded" : "other");
 	set_pkru(pkru);
-	/* Requested but absent from the format: initial. */
+	/* Requested but not in the format: initialized. */
 	clean_area();
 	memset(area + XSTATE_BV, 0, 64);
 	xsavec(area, TILECFG);

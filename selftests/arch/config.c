@@ -4,7 +4,7 @@
 #include "faults.h"
 #include "tiles.h"
 
-/* The five bytes of a VEX instruction: map 0F38; @p is the byte with W, vvvv, L and pp. */
+/* The five bytes of a VEX instruction: map 0F38; @p is the byte holding W, vvvv, L and pp. */
 #define BYTES(p, opcode, modrm) \
 	TRY(ldtilecfg(&cfg); \
 	    asm volatile(".byte 0xc4,0xe2," #p "," #opcode "," #modrm : : "a"(&plain), "d"(0) : "memory"))

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* What CPUID says about tiles, except what depends on the kernel, a hypervisor or the number of CPUs. */
+/* What CPUID reports about tiles, independent of kernel, hypervisor and CPU count. */
 #include <stdio.h>
 
 #include "answers.h"

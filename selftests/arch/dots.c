@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The dot products of SDM vol. 2 (TDPBSSD and its siblings, TDPBF16PS), compared with the same computation in C. */
+/* The dot products (SDM vol. 2: TDPBSSD and its siblings, TDPBF16PS), checked against plain C. */
 #include <math.h>
 #include <string.h>
 #include <xmmintrin.h>
@@ -69,7 +69,7 @@ static void bytes_in_c(int m, int n, int k, int a_signed, int b_signed)
 		answer("dots." name ".5x7x3", "%s", compare(5, 7));		\
 	} while (0)
 
-/* A bfloat16 is the upper half of a float; a denormal counts as zero of its sign. */
+/* A bfloat16 is the upper half of a float; denormals count as zero, keeping the sign. */
 static float from_bf16(const uint8_t *at)
 {
 	uint32_t bits = (uint32_t)(at[0] | at[1] << 8) << 16;
@@ -81,7 +81,7 @@ static float from_bf16(const uint8_t *at)
 	return value;
 }
 
-/* The same for a result: a denormal becomes zero of its sign. */
+/* Likewise for a result: a denormal becomes zero, keeping the sign. */
 static float flush(float value)
 {
 	return fpclassify(value) == FP_SUBNORMAL ? copysignf(0, value) : value;
@@ -111,7 +111,7 @@ static void ask_bf16(const char *name, int m, int n, int k)
 	answer(name, "%s", compare(m, n));
 }
 
-/* Random bfloat16 values of both signs, with magnitudes between 2^-@spread and 2^@spread. */
+/* Random bfloat16 values of either sign, with magnitudes between 2^-@spread and 2^@spread. */
 static void fill_bf16(uint8_t tile[16][64], uint32_t seed, int spread)
 {
 	uint8_t random[16][64];
@@ -149,7 +149,7 @@ void ask_dots(void)
 		for (int j = 1; j < 64; j += 2)
 			b[i][j] &= 0x8f;
 	ask_bf16("dots.tdpbf16ps.denormals", 16, 16, 16);
-	/* MXCSR is neither used nor changed. Here it rounds up, and all exceptions are unmasked. */
+	/* MXCSR is neither used nor changed. Here it rounds up, with all exceptions unmasked. */
 	fill_bf16(a, 5, 10);
 	bf16_in_c(16, 16, 16);
 	load(16, 16, 16);

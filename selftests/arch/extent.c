@@ -14,14 +14,14 @@
 #include "tiles.h"
 
 #define SPACE	(4 * 4096)	/* bytes; a larger extent is reported as this */
-#define GUARD	(4 * 4096)	/* inaccessible bytes after them */
+#define GUARD	(4 * 4096)	/* inaccessible bytes after that */
 #define HEADER	(X87 | SSE | AVX | OPMASK)
 
 typedef void (*instruction)(void *area, uint64_t rfbm);
 
 static uint8_t *space;
 
-/* What the registers hold and, for XRSTOR, what the area says. */
+/* The register contents and, for XRSTOR, the area's header. */
 struct state {
 	uint64_t live;		/* which of TILES are in use before the instruction */
 	uint64_t xstate_bv, xcomp_bv;
@@ -64,7 +64,7 @@ static bool runs_with(unsigned int bytes, instruction run, uint64_t rfbm, const 
 	return !fault.signal;
 }
 
-/* Searches from the end of the header, which all of them access. */
+/* Searches from the end of the header, which they all access. */
 static unsigned int least(instruction run, uint64_t rfbm, const struct state *s)
 {
 	unsigned int fails = EXTENDED - 64, runs = SPACE;
@@ -129,7 +129,7 @@ static void ask_compact(void)
 	    (struct state){ .xcomp_bv = COMPACTED | TILECFG, .xstate_bv = TILECFG });
 }
 
-/* What a failure reports when only @bytes are accessible. The address is relative to the first inaccessible byte. */
+/* What is reported when only @bytes are accessible. The address is relative to the first inaccessible byte. */
 static void ask_failure(const char *name, unsigned int bytes, instruction run, struct state s)
 {
 	if (runs_with(bytes, run, TILES, &s))

@@ -23,7 +23,7 @@ static void on_fault(int signal, siginfo_t *info, void *context)
 	const uint8_t *frame = (const uint8_t *)uc->uc_mcontext.fpregs;
 
 	if (!fault_expected) {
-		/* An exception where there must be none is not an answer: stop. */
+		/* An exception where none is allowed is not an answer: stop. */
 		printf("Bail out! signal %d, code %d, at %#llx\n", signal, info->si_code,
 		       (unsigned long long)uc->uc_mcontext.gregs[REG_RIP]);
 		fflush(stdout);

@@ -6,14 +6,14 @@
 #include <setjmp.h>
 #include <stdint.h>
 
-/* The outcome of the last TRY(). Members that come from the signal frame are 0 if nothing was raised. */
+/* The outcome of the last TRY(). Members taken from the signal frame are 0 if nothing was raised. */
 extern struct fault {
 	int signal;
 	int code;
 	uint64_t ip;		/* of the instruction */
 	uint64_t addr;		/* si_addr */
-	uint64_t xstate_bv;	/* of the frame: the components in use when it was raised */
-	uint8_t tilecfg[64];	/* of the frame; 0 if TILECFG was not in use */
+	uint64_t xstate_bv;	/* from the frame: the components in use when it was raised */
+	uint8_t tilecfg[64];	/* from the frame; 0 if TILECFG was not in use */
 } fault;
 
 extern sigjmp_buf fault_return;
@@ -23,8 +23,8 @@ void catch_faults(void);
 const char *fault_name(void);
 
 /*
- * Runs @statement and returns the name of the exception it raised, or "runs" if none. After an
- * exception the tiles are in their initial state, because signal delivery resets them.
+ * Runs @statement and returns the name of the exception it raised, or "runs" if there was none.
+ * After an exception the tiles are in their initial state: signal delivery resets them.
  */
 #define TRY(statement)					\
 	({						\

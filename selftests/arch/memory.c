@@ -11,7 +11,7 @@
 static struct tile_config cfg;
 static uint8_t stored[TILE_BYTES] __attribute__((aligned(64)));
 
-/* Row r of tile 0 is memory[first + r * step]... of the pattern, for all rows of the shape. */
+/* Row r of tile 0 matches memory[first + r * step]... of the pattern, for all rows of the shape. */
 static const char *rows_from(long first, long step, int rows, int row_bytes)
 {
 	memset(stored, 0xaa, sizeof(stored));
@@ -46,7 +46,7 @@ static void ask_strides(void)
 	asm volatile("mov %1, %%r12; tileloadd (%0,%%r12,1), %%tmm0"
 		     : : "r"(memory), "r"(256UL) : "r12", "memory");
 	answer("memory.index_r12", "%s", rows_from(0, 256, 16, 64));
-	/* FS has a base: TILELOADD %fs:(,%stride) with an absolute address. */
+	/* FS has a nonzero base: TILELOADD %fs:(,%stride) with an absolute address. */
 	asm volatile("mov %%fs:0, %0" : "=r"(stride));
 	asm volatile("tileloadd %%fs:(%0,%1,1), %%tmm0" : : "r"(memory - stride), "r"(64UL) : "memory");
 	answer("memory.fs_base", "%s", rows_from(0, 64, 16, 64));
@@ -60,7 +60,7 @@ static void ask_address_size(void)
 
 	memcpy(low, memory, 4096);
 	tilezero(0);
-	/* With prefix 0x67 the upper halves of base and index are ignored. */
+	/* Prefix 0x67 makes the CPU ignore the upper halves of base and index. */
 	answer("memory.67h.tileloadd", "%s",
 	       TRY(ldtilecfg(&cfg);
 		   asm volatile(".byte 0x67; tileloadd (%0,%1,1), %%tmm0"

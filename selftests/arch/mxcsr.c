@@ -18,7 +18,7 @@ static uint32_t saved(void)
 	return value;
 }
 
-/* @instruction with MXCSR = OTHER, and the XMM and YMM registers zero except the half that @set sets. */
+/* @instruction with MXCSR = OTHER and all XMM and YMM registers zero, except the half that @set sets. */
 #define SAVE(instruction, rfbm, set)								\
 	({											\
 		uint32_t other = OTHER, usual = USUAL;						\
@@ -33,7 +33,7 @@ static uint32_t saved(void)
 #define XMM_SET "vpcmpeqd %%xmm1, %%xmm1, %%xmm1;"
 #define YMM_SET "vpcmpeqd %%ymm1, %%ymm1, %%ymm1; vpxor %%xmm2, %%xmm2, %%xmm2; vinserti128 $0, %%xmm2, %%ymm1, %%ymm1;"
 
-/* MXCSR after an XRSTOR that found OTHER in the register and 0x3f80 in the area. */
+/* MXCSR after an XRSTOR with OTHER in the register and 0x3f80 in the area. */
 static uint32_t loaded(uint64_t rfbm, uint64_t xstate_bv, uint64_t xcomp_bv)
 {
 	uint32_t other = OTHER, usual = USUAL, in_area = 0x3f80, result;
@@ -58,7 +58,7 @@ void ask_mxcsr(void)
 	answer("mxcsr.xsaveopt.avx", "%#x", SAVE("xsaveopt", AVX, YMM_SET));
 	answer("mxcsr.xsavec.sse", "%#x", SAVE("xsavec", SSE, XMM_SET));
 	answer("mxcsr.xsavec.avx", "%#x", SAVE("xsavec", AVX, YMM_SET));
-	/* With all XMM registers zero, a non-default MXCSR alone makes SSE state count as in use. */
+	/* With all XMM registers zero, a non-default MXCSR alone marks SSE state as in use. */
 	answer("mxcsr.xsavec.sse.only_mxcsr", "%#x", SAVE("xsavec", SSE, ""));
 	answer("mxcsr.xsavec.sse.only_mxcsr.bits", "%#llx", (unsigned long long)get64(area, XSTATE_BV));
 	answer("mxcsr.xsave.sse.only_mxcsr.bits", "%#llx",

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Apart from tiles, two things that the kernel relies on: newly written code is what runs next, and
- * a page's protection key applies to the kernel as well.
+ * Two things other than tiles that the kernel relies on: newly written code takes effect at once,
+ * and a page's protection key also applies to the kernel.
  */
 #define _GNU_SOURCE
 #include <errno.h>

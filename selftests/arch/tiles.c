@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Memory shared by the questions. */
+/* Memory shared by the test groups. */
 #include "tiles.h"
 
 uint8_t area[AREA_BYTES] __attribute__((aligned(64)));
 uint8_t memory[TILES_BYTES] __attribute__((aligned(64)));
 
-/* The next number of a linear congruential generator. */
+/* Next number from a linear congruential generator. */
 static uint32_t next(uint32_t *state)
 {
 	*state = *state * 1664525 + 1013904223;

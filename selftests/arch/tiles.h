@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Tile instructions and the XSAVE family. Encodings that no assembler emits are spelled out in bytes. */
+/* Tile instructions and the XSAVE family, in bytes where assemblers do not emit an encoding. */
 #ifndef XARCH_TILES_H
 #define XARCH_TILES_H
 
@@ -42,7 +42,7 @@ struct tile_config {
 	uint8_t rows[16];
 } __attribute__((packed, aligned(64)));
 
-/* Eight tiles of one shape. */
+/* Eight tiles of the same shape. */
 static inline struct tile_config uniform(int rows, int row_bytes)
 {
 	struct tile_config cfg = { .palette = 1 };
@@ -70,7 +70,7 @@ static inline void tilerelease(void)
 }
 
 #define tilezero(n)	asm volatile("tilezero %%tmm" #n : : : "memory")
-/* The rows of tile n start at @base and lie @stride bytes apart. */
+/* The rows of tile n start at @base, @stride bytes apart. */
 #define tileloadd(n, base, stride) \
 	asm volatile("tileloadd (%0,%1,1), %%tmm" #n : : "r"(base), "r"((uint64_t)(stride)) : "memory")
 #define tileloaddt1(n, base, stride) \
@@ -93,7 +93,7 @@ XSAVE_INSTRUCTION(xsavec)
 XSAVE_INSTRUCTION(xsaves)
 XSAVE_INSTRUCTION(xrstors)
 
-/* Only for components in which the compiler keeps nothing. */
+/* Only for components that the compiler does not use. */
 XSAVE_INSTRUCTION(xrstor)
 
 static inline uint64_t xgetbv(uint32_t index)
@@ -138,7 +138,7 @@ static inline void set64(uint8_t *area, unsigned int offset, uint64_t value)
 extern uint8_t area[AREA_BYTES] __attribute__((aligned(64)));
 extern uint8_t memory[TILES_BYTES] __attribute__((aligned(64)));
 
-/* Pseudorandom bytes, the same in every run. */
+/* Pseudorandom bytes, identical in every run. */
 void fill_pattern(void *at, unsigned int bytes, uint32_t seed);
 /* Returns "zero", "pattern" (what fill_pattern() writes), "untouched" (all 0xaa) or "other". */
 const char *contents(const void *at, unsigned int bytes, uint32_t seed);

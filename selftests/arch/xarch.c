@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * xarch: observes the architecture of AMX and XFD from user space and compares it with the answers
+ * xarch: observes the AMX and XFD architecture from user space and compares it with the answers
  * recorded for this processor (answers/FAMILY-MODEL.txt, built in).
  *
  *   xarch                  compare; KTAP on stdout
- *   xarch --record         print the answers of this processor in the format of such a file
+ *   xarch --record         print this processor's answers in that file format
  *   xarch --answers FILE   compare with FILE
  *
- * Exit status: 0 all equal, 1 some differ, 2 usage error, 4 skipped, with one line that says why.
+ * Exit status: 0 if all are equal; 1 if any differ; 2 on a usage error; 4 if skipped, with the
+ * reason.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -59,7 +60,7 @@ static int skip(const char *why)
 	return SKIPPED;
 }
 
-/* Says why tiles cannot be used here; NULL if they can. */
+/* The reason tiles cannot be used here; NULL if they can. */
 static const char *unusable(void)
 {
 	uint32_t a, b, c, d;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* XSAVE, XSAVEOPT and XRSTOR of the two tile components in the standard format (SDM vol. 1, 13.7-13.9). */
+/* XSAVE, XSAVEOPT, XRSTOR with the tile components, standard format (SDM vol. 1, 13.7-13.9). */
 #include <string.h>
 
 #include "answers.h"
@@ -8,7 +8,7 @@
 
 static struct tile_config cfg;
 
-/* Loads all tiles with the pattern of @seed, which is left in memory[]. */
+/* Loads all tiles with the pattern from @seed, and leaves it in memory[]. */
 static void live(uint32_t seed)
 {
 	cfg = uniform(16, 64);
@@ -24,7 +24,7 @@ static void live(uint32_t seed)
 	tileloadd(7, memory + 7 * TILE_BYTES, 64);
 }
 
-/* What the tiles hold: "pattern" of @seed, "zero" or "other". They must be configured as 16 x 64. */
+/* Tile contents: "pattern" of @seed, "zero" or "other". The tiles must be configured as 16 x 64. */
 static const char *tiles_hold(uint32_t seed)
 {
 	static uint8_t now[TILES_BYTES];
@@ -64,7 +64,7 @@ static void ask_standard(void)
 	answer("xrstor.in_use", "%s", tiles_in(xgetbv(1)));
 	answer("xrstor.data", "%s", tiles_hold(11));
 
-	/* When only one is requested, the other's bit and bytes stay. */
+	/* When only one is requested, the other's bit and bytes are left alone. */
 	live(12);
 	clean_area();
 	set64(area, XSTATE_BV, TILECFG | PKRU);
@@ -73,7 +73,7 @@ static void ask_standard(void)
 	answer("xsave.partial.config", "%s", contents(area + at_cfg, 64, 0));
 	answer("xsave.partial.data", "%s", contents(area + at_data, TILES_BYTES, 12));
 
-	/* XSAVE writes an initial component, XSAVEOPT does not. */
+	/* XSAVE writes a component in its initial state, XSAVEOPT does not. */
 	tilerelease();
 	clean_area();
 	set64(area, XSTATE_BV, TILES);
@@ -124,8 +124,8 @@ static const char *const vector_names[] = { "sse", "avx", "zmm_hi256", "hi16_zmm
 #define VECTORS	(SSE | AVX | ZMM_HI256 | HI16_ZMM | OPMASK)
 
 /*
- * Loads all vector registers from @from, initializes those of @mask, and saves all to @to. Nothing else may use a
- * vector register in the meantime.
+ * Loads all vector registers from @from, initializes those in @mask, and saves all to @to. Nothing else may use a
+ * vector register in between.
  */
 static __attribute__((noinline)) void make_initial(void *from, void *none, void *to, uint64_t mask)
 {
@@ -138,7 +138,7 @@ static __attribute__((noinline)) void make_initial(void *from, void *none, void 
 			 [all] "i"(VECTORS), "d"(0) : "memory");
 }
 
-/* Initializes one component of the vector registers at a time, and reports which of the others stay. */
+/* Initializes one vector component at a time, and reports which of the others are preserved. */
 static void ask_initial(void)
 {
 	static uint8_t full[4096] __attribute__((aligned(64))), none[576] __attribute__((aligned(64)));

@@ -25,7 +25,7 @@
 #define XFEATURE_MAX		20	/* 7.2: asm/fpu/types.h:130 */
 #define BIT_ULL(n)		(1ULL << (n))
 
-/* Returns 0 or the negative errno, as the kernel's function does. */
+/* Returns 0 or the negative errno, like the kernel's function. */
 static inline long xcomp(int option, unsigned long arg)
 {
 	return syscall(SYS_arch_prctl, option, arg) ? -errno : 0;
@@ -53,7 +53,7 @@ static inline uint64_t xgetbv0(void)
 	return (uint64_t)hi << 32 | lo;
 }
 
-/* XINUSE: the components not in their initial state. */
+/* XINUSE: the components that are not in their initial state. */
 static inline uint64_t in_use(void)
 {
 	uint32_t lo, hi;
@@ -62,7 +62,7 @@ static inline uint64_t in_use(void)
 	return (uint64_t)hi << 32 | lo;
 }
 
-/* Size in bytes of a non-compacted XSAVE area with space for @mask (SDM vol. 1, 13.4.3). */
+/* Size in bytes of a non-compacted XSAVE area for @mask (SDM vol. 1, 13.4.3). */
 static inline uint32_t xsave_size(uint64_t mask)
 {
 	uint32_t size = 512 + 64, eax, ebx, ecx, edx;
@@ -77,7 +77,7 @@ static inline uint32_t xsave_size(uint64_t mask)
 	return size;
 }
 
-/* Where component @i begins in a non-compacted area. */
+/* Offset of component @i in a non-compacted area. */
 static inline uint32_t xsave_offset(int i)
 {
 	uint32_t eax, ebx, ecx, edx;
@@ -127,7 +127,7 @@ static inline void tilerelease(void)
 	asm volatile("tilerelease" ::: "memory");
 }
 
-/* Configures all tiles in full size without touching their data. */
+/* Configures all tiles at full size without touching their data. */
 static inline void tiles_configure(void)
 {
 	struct tilecfg cfg = tilecfg_full();
@@ -140,7 +140,7 @@ static inline void tilezero0(void)
 	asm volatile("tilezero %%tmm0" ::: "memory");
 }
 
-/* Contents that differ in every row for different seeds. */
+/* Contents that differ between seeds in every row. */
 static inline void tiles_fill(struct tiles *t, uint32_t seed)
 {
 	uint64_t x = 0x9e3779b97f4a7c15ULL * (seed + 1);
@@ -168,7 +168,7 @@ static inline void tiles_store(struct tiles *t)
 	asm volatile(ALL_TILES(STORE) :: "r"(t), "r"((long)COLSB) : "memory");
 }
 
-/* Whether the tile registers hold @expected now. */
+/* Whether the tile registers currently hold @expected. */
 static inline bool tiles_hold(const struct tiles *expected)
 {
 	struct tiles now;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * An exact value by which two machines or two kernels can be compared, on a line of its own:
- * "# answer NAME VALUE". NAME consists of [a-z0-9_.]; VALUE is the same in each run: no address, no PID.
+ * An exact value for comparing two machines or two kernels, on a line by itself: "# answer NAME VALUE".
+ * NAME consists of [a-z0-9_.]; VALUE is the same in every run: no address, no PID.
  */
 #ifndef XFD_TEST_ANSWER_H
 #define XFD_TEST_ANSWER_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * 32-bit code fragments that a 64-bit thread runs. It gets there by a far RET and back by a far JMP; the program
- * must be linked below 4 GiB.
+ * 32-bit code fragments run by a 64-bit thread, which enters them with a far RET and returns with a far JMP. The
+ * program must be linked below 4 GiB.
  */
 #ifndef XFD_TEST_COMPAT_H
 #define XFD_TEST_COMPAT_H
@@ -13,10 +13,10 @@
 uint8_t compat_stack[64 << 10] __attribute__((aligned(64), used));
 uint64_t compat_rsp __attribute__((used));
 
-/* Runs @code, which ends with RET, with @cs as its code segment. Returns what it leaves in EAX. */
+/* Runs @code, which ends with RET, with @cs as its code segment. Returns the final EAX. */
 uint32_t compat_run(const uint8_t *code, uint32_t cs);
 
-/* A RET, for handlers that end a fragment; then the fragments. */
+/* A RET, for handlers to end a fragment with; then the fragments. */
 extern const uint8_t compat_ret[], compat_getpid[], compat_where[], compat_own_stack[];
 extern const uint8_t compat_int3[], compat_into[], compat_syscall[], compat_lkgs[], compat_eretu[];
 
@@ -39,9 +39,9 @@ asm(".pushsection .text\n\t"
     ".code32\n"
     "compat_getpid: mov $20, %eax; int $0x80\n"
     "compat_ret: ret\n"
-    /* The code segment after a system call. */
+    /* CS after a system call. */
     "compat_where: mov $20, %eax; int $0x80; mov %cs, %eax; ret\n"
-    /* With segment 15, from the LDT, as the stack: 0 if a system call preserves SS and ESP. */
+    /* With the stack in segment 15, from the LDT: 0 if a system call preserves SS and ESP. */
     "compat_own_stack:\n\t"
     "mov %esp, %edx; mov $15, %eax; mov %eax, %ss\n\t"
     "mov $20, %eax; int $0x80; mov %esp, %ecx; mov %ss, %esi\n\t"

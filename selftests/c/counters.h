@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The module's counters, /sys/kernel/debug/xfd. The runner of the tests sets XFD_MODULE=1 when the
- * module is loaded; otherwise there is nothing to compare.
+ * The module's counters, /sys/kernel/debug/xfd. The test runner sets XFD_MODULE=1 when the module
+ * is loaded; otherwise there is nothing to compare.
  */
 #ifndef XFD_TEST_COUNTERS_H
 #define XFD_TEST_COUNTERS_H
@@ -25,7 +25,7 @@ static inline bool xfd_module(void)
 	return set && !strcmp(set, "1");
 }
 
-/* Returns -1 if it cannot be read; no counter is ever negative. */
+/* Returns -1 if it cannot be read; counters are never negative. */
 static inline long number_in(const char *folder, const char *name)
 {
 	char path[128];
@@ -61,7 +61,7 @@ static inline long counter(const char *name)
 	return number_in(XFD_COUNTERS, name);
 }
 
-/* Returns -1 if there is no such parameter. */
+/* Returns -1 if the parameter does not exist. */
 static inline long parameter(const char *name)
 {
 	return number_in(XFD_PARAMETERS, name);
@@ -84,8 +84,8 @@ static inline struct counters counters_now(void)
 }
 
 /*
- * Since @before, exactly @uses first uses were served and @denials refused. None was served
- * twice, none failed, and no thread is left in the handler.
+ * Since @before, exactly @uses first uses were served and @denials refused; none was served twice,
+ * none failed, and no thread is still in the handler.
  */
 #define EXPECT_COUNTED(before, uses, denials)					\
 	do {									\

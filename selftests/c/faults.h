@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Tries one instruction and records exactly how it failed. */
+/* Runs one instruction and records exactly how it failed. */
 #ifndef XFD_TEST_FAULTS_H
 #define XFD_TEST_FAULTS_H
 
@@ -13,19 +13,19 @@ struct fault {
 	int signo;		/* 0 if the instruction ran */
 	int code;
 	uintptr_t addr;		/* si_addr */
-	uintptr_t rip;		/* where the frame says the thread was */
-	uintptr_t at;		/* where the instruction is */
-	long trapno, err;	/* the exception, according to the frame */
+	uintptr_t rip;		/* RIP in the frame */
+	uintptr_t at;		/* address of the instruction */
+	long trapno, err;	/* the exception, from the frame */
 };
 
 static __thread volatile struct fault fault;
-static __thread volatile uintptr_t fault_resume;	/* 0 outside of TRY() */
+static __thread volatile uintptr_t fault_resume;	/* 0 outside TRY() */
 
 static void fault_handler(int signo, siginfo_t *info, void *ucontext)
 {
 	greg_t *gregs = ((ucontext_t *)ucontext)->uc_mcontext.gregs;
 
-	/* Not from TRY(): let it recur and kill. */
+	/* Not from TRY(): let it fault again and kill. */
 	if (!fault_resume) {
 		signal(signo, SIG_DFL);
 		return;
@@ -57,7 +57,7 @@ static inline void faults_catch(void)
 
 /*
  * TRY("tilezero %%tmm0") runs the instruction, leaves the outcome in `fault`, and continues after it.
- * Call faults_catch() first. %[mem] is the start of a full set of tiles, %[stride] their stride.
+ * Call faults_catch() first. %[mem] points to a full set of tiles, %[stride] is their stride.
  */
 #define TRY(insn)								\
 	do {									\

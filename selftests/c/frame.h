@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* The extended state in a signal frame: where its parts are, and how to get a frame with a known state. */
+/* The extended state in a signal frame: its layout, and how to get a frame with a known state. */
 #ifndef XFD_TEST_FRAME_H
 #define XFD_TEST_FRAME_H
 
@@ -61,7 +61,7 @@ struct frame {
 	uint32_t magic1, extended_size, xstate_size, magic2;
 	uint64_t xfeatures, xstate_bv;
 	bool reserved_clear;	/* XCOMP_BV and the rest of the header are 0 */
-	struct tiles tiles;	/* if the frame has space for them */
+	struct tiles tiles;	/* if the frame has space for tiles */
 };
 
 static inline uint8_t *frame_area(void *ucontext)
@@ -105,8 +105,8 @@ static inline void frame_answer(const char *name, const struct frame *frame)
 #define EXPECT_FRAME_FOR(mask) EXPECT_FRAME(frame, mask, 4)
 
 /*
- * XSTATE_BV of a frame when nothing but @tiles is in use. x87 and SSE are always set
- * (fpu/signal.c:145), PKRU whenever the CPU has protection keys (fpu/xstate.h:97).
+ * XSTATE_BV of a frame when only @tiles are in use. x87 and SSE are always set (fpu/signal.c:145),
+ * as is PKRU if the CPU has protection keys (fpu/xstate.h:97).
  */
 static inline uint64_t xstate_bv_of(uint64_t tiles)
 {
@@ -118,7 +118,7 @@ static inline bool signal_now(int signo)
 	return !syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), signo);
 }
 
-/* The same, with x87, SSE and AVX in their initial state whatever the compiler used them for. */
+/* The same, but with x87, SSE and AVX in their initial state, whatever the compiler did. */
 static inline bool signal_bare(int signo)
 {
 	static const uint8_t initial[HEADER_END] __attribute__((aligned(64))) = {

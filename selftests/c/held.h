@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* The tasks of xfd_held.c: one that sleeps in the handler of its first use, and a neighbour on its CPU. */
+/* The tasks for xfd_held.c: one that sleeps in its first-use handler, and a neighbour on the same CPU. */
 #ifndef XFD_TEST_HELD_H
 #define XFD_TEST_HELD_H
 
@@ -30,7 +30,7 @@ static void neighbour(int ready)
 	_exit(1);
 }
 
-/* Loads all tiles and checks that they, and a register of another component, keep their contents. */
+/* Loads all tiles and checks that they and a register of another component keep their contents. */
 static bool first_use_is_right(void)
 {
 	struct tiles mine;
@@ -71,7 +71,7 @@ static void *leave_or_execute(void *how)
 	_exit(4);
 }
 
-/* A new program has no permission, which SIGILL shows. Runs before main() if the environment has EXECUTED. */
+/* A new program has no permission: SIGILL. Runs before main() if EXECUTED is in the environment. */
 __attribute__((constructor)) static void executed(void)
 {
 	if (!getenv(EXECUTED))
@@ -95,7 +95,7 @@ static void use_tiles(void)
 	_exit(first_use_is_right() ? 0 : 1);
 }
 
-/* The first thread waits in the handler. On SIGUSR2 the second does what @how says. */
+/* The first thread waits in the handler. On SIGUSR2 the second does as @how says. */
 static void use_tiles_beside(const char *how)
 {
 	pthread_t other;

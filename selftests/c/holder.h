@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* A process that holds live tiles, on one CPU, while something happens to that CPU. */
+/* A process that holds live tiles on one CPU while something happens to that CPU. */
 #ifndef XFD_TEST_HOLDER_H
 #define XFD_TEST_HOLDER_H
 
@@ -11,18 +11,18 @@
 
 #include "amx.h"
 
-/* How a holder waits: it keeps its CPU busy, or leaves it idle. */
+/* How a holder waits: keeping its CPU busy, or leaving it idle. */
 enum holding { HOLD_SPINNING, HOLD_BLOCKED };
 
 struct holder {
 	pid_t pid;
-	int end;		/* closing it ends the holder */
-	volatile int *looks;	/* number of checks that found its tiles intact */
+	int end;		/* close to end the holder */
+	volatile int *looks;	/* checks that found its tiles intact */
 };
 
 #define HOLDER_LOST_TILES	3
 
-/* The child. It checks its tiles in each round, and once more at the end. */
+/* The child. Checks its tiles in each round, and once more at the end. */
 static inline int hold(int cpu, uint32_t seed, enum holding how, int end, volatile int *looks)
 {
 	struct tiles tiles;
@@ -37,7 +37,7 @@ static inline int hold(int cpu, uint32_t seed, enum holding how, int end, volati
 	do {
 		*looks += 1;
 		syscall(SYS_futex, looks, FUTEX_WAKE, 1, NULL, NULL, 0);
-		/* Stays in user mode long enough that most disturbances hit it there. */
+		/* Long enough in user mode that most disturbances hit it there. */
 		for (int i = 0; how == HOLD_SPINNING && i < 10000; i++)
 			asm volatile("pause");
 		if (how == HOLD_SPINNING && !tiles_hold(&tiles))
@@ -53,7 +53,7 @@ static inline bool holder_lives(struct holder *holder)
 	return !waitid(P_PID, holder->pid, &info, WEXITED | WNOHANG | WNOWAIT) && !info.si_pid;
 }
 
-/* Waits until the holder has checked its tiles once more, or is dead. */
+/* Waits until the holder has checked its tiles once more, or has died. */
 static inline void holder_looks_again(struct holder *holder)
 {
 	int before = *holder->looks;
@@ -63,7 +63,7 @@ static inline void holder_looks_again(struct holder *holder)
 			&(struct timespec) { .tv_nsec = 10 * 1000 * 1000 }, NULL, 0);
 }
 
-/* The holder's tiles are loaded when this returns. */
+/* When this returns, the holder's tiles are loaded. */
 static inline bool holder_start(struct holder *holder, int cpu, uint32_t seed, enum holding how)
 {
 	int fd[2];
@@ -82,7 +82,7 @@ static inline bool holder_start(struct holder *holder, int cpu, uint32_t seed, e
 	return *holder->looks > 0;
 }
 
-/* Returns 0 if the holder found its tiles intact to the end, -SIGNAL if it was killed. */
+/* Returns 0 if the holder's tiles were intact to the end, -SIGNAL if it was killed. */
 static inline int holder_end(struct holder *holder)
 {
 	int status;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What the 32-bit program reports to the 64-bit test that runs it. */
+/* The report from the 32-bit program to the 64-bit test that runs it. */
 #ifndef XFD_TEST_IA32_H
 #define XFD_TEST_IA32_H
 
@@ -11,7 +11,7 @@ struct ia32_frame {
 	uint32_t magic1, extended_size, xstate_size, magic2;
 	uint64_t xfeatures, xstate_bv;
 	uint32_t fsave_magic;		/* uapi/asm/sigcontext.h:101: 0 if FXSAVE data follows */
-	uint32_t misaligned;		/* address of the XSAVE area modulo 64 */
+	uint32_t misaligned;		/* XSAVE area address modulo 64 */
 } __attribute__((packed));
 
 struct ia32_outcome {
@@ -22,7 +22,7 @@ struct ia32_outcome {
 
 enum ia32_insn { LDTILECFG, STTILECFG, TILERELEASE, TILEZERO, TILESTORED, INSNS };
 
-/* What the program changes in a frame before it returns. */
+/* What the program changes in a frame before returning. */
 enum ia32_change {
 	ARMED_NOTHING, ARMED_BV_WITH_18, FIRST_LIVE,
 	NOTHING = FIRST_LIVE, NO_MAGIC2, XFEATURES_NO_18, BV_NO_18, BV_WITH_11, BV_WITH_19,

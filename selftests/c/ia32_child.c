@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * ia32_child COMMAND FD [PROGRAM]: a 32-bit task that writes a struct ia32_report to FD.
- * look: reports what it starts with; use: reports after doing all it can with tiles; fork: reports what
- * the child of a permitted task starts with; exec: executes PROGRAM, permitted and with live tiles.
+ * look: reports its initial state; use: reports after doing all it can with tiles; fork: reports the
+ * initial state of a permitted task's child; exec: executes PROGRAM, permitted and with live tiles.
  *
  * Tile instructions exist only in 64-bit mode. A 32-bit task can still use them by jumping to the
  * 64-bit code segment.
@@ -18,7 +18,7 @@
 #define FSAVE		112	/* struct fregs_state, before the XSAVE area */
 #define BIT(n)		(1ULL << (n))
 
-/* asm/sigcontext.h and asm/ucontext.h, as 32-bit tasks see them. */
+/* asm/sigcontext.h and asm/ucontext.h, as seen by 32-bit tasks. */
 struct context {
 	uint32_t gs, fs, es, ds, di, si, bp, sp, bx, dx, cx, ax, trapno, err, ip, cs, flags,
 		 sp_at_signal, ss, fpstate, oldmask, cr2;
@@ -32,7 +32,7 @@ struct ucontext {
 static struct ia32_report report;
 static uint8_t tiles[8192], seen[8192], cfg[64];
 
-/* tiles64_load(tiles, cfg), tiles64_store(tiles), tiles64_release(): in 64-bit mode and back. */
+/* tiles64_load(tiles, cfg), tiles64_store(tiles), tiles64_release(): via 64-bit mode. */
 asm(".macro tiles64 name\n"
     "\\name: mov 4(%esp), %eax\n mov 8(%esp), %edx\n mov $64, %ecx\n"
     "push $0x33\n push $64f\n lret\n"
@@ -68,7 +68,7 @@ static uint64_t in_use(void)
 	return ((uint64_t)hi << 32 | lo) & (BIT(17) | BIT(18));
 }
 
-/* Own memcpy(): the state is not aligned to its types here. */
+/* A local memcpy(): the state is not aligned to its types here. */
 static uint32_t get32(const uint8_t *at)
 {
 	uint32_t value;
@@ -162,7 +162,7 @@ static struct ia32_frame signal_now(int signo)
 		to[which] = outcome;						\
 	} while (0)
 
-/* ldtilecfg (%eax) and so on, which the assembler refuses in 32-bit code. */
+/* ldtilecfg (%eax) and so on, which the assembler rejects in 32-bit code. */
 static void try_instructions(struct ia32_outcome *to)
 {
 	TRY(LDTILECFG, ".byte 0xc4, 0xe2, 0x78, 0x49, 0x00");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The fixture of the reclaim tests, with the shortest interval. The kernel's own code has no reclaim passes: a
- * thread keeps its buffer there, and must see the same.
+ * The fixture for the reclaim tests, with the shortest interval. The kernel's own code has no reclaim passes:
+ * there a thread keeps its buffer, and must see the same results.
  */
 #ifndef XFD_TEST_IDLER_H
 #define XFD_TEST_IDLER_H
@@ -46,7 +46,7 @@ static inline bool sleeps_released(struct worker *worker)
 	return sleeps(worker);
 }
 
-/* Reclaim from other sleeping threads shows that passes have run. */
+/* Buffers reclaimed from other sleeping threads show that passes have run. */
 #define LET_PASSES_COME()							\
 	do {									\
 		struct worker passes = { .run = sleeps_released };		\

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What a user-space scheduler does: its handler saves the register contents of the frame it was delivered with, or
- * writes saved ones into it. The kernel's description of the frame itself, bytes 464 to 511, stays.
+ * Acts like a user-space scheduler: the handler saves the register contents from its signal frame, or writes saved
+ * ones into it. The kernel's own description of the frame, bytes 464 to 511, is left alone.
  */
 #ifndef XFD_TEST_KEPT_H
 #define XFD_TEST_KEPT_H
@@ -29,13 +29,13 @@ static inline void kept_into(const struct kept *kept, uint8_t *area)
 	memcpy(area + AT_XSTATE_BV, kept->area + AT_XSTATE_BV, room - AT_XSTATE_BV);
 }
 
-/* The whole frame, as a C library's swapcontext() does it. */
+/* The whole frame, as a C library's swapcontext() does. */
 static inline void kept_whole_into(const struct kept *kept, uint8_t *area)
 {
 	memcpy(area, kept->area, kept->size + 4);
 }
 
-/* Tiles that never were in a frame. */
+/* Tiles that were never in a frame. */
 static inline void made_up_into(const struct tiles *tiles, uint8_t *area)
 {
 	struct tilecfg cfg = tilecfg_full();

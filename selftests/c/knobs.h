@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Makes the module's allocations fail and its handler wait, by parameters that only a build with
- * CONFIG_XFD_FAULTS has (rust/xfd/fault/faults.rs documents the knobs).
+ * Makes the module's allocations fail and its handler wait, through parameters that exist only with
+ * CONFIG_XFD_FAULTS (rust/xfd/fault/faults.rs documents the knobs).
  */
 #ifndef XFD_TEST_KNOBS_H
 #define XFD_TEST_KNOBS_H
@@ -19,7 +19,7 @@
 			SKIP(return, "no " XFD_PARAMETERS "hold: xfd.ko without CONFIG_XFD_FAULTS"); \
 	} while (0)
 
-/* Waits until @tasks tasks wait in the handler. A parameter cannot be polled, so this yields in a loop. */
+/* Waits until @tasks tasks wait in the handler. A parameter cannot be polled, so this loops and yields. */
 static inline void wait_until_held(long tasks)
 {
 	while (parameter("held") != tasks)

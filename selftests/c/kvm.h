@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* One vCPU, for what creating the first one changes in a process. It is never run. */
+/* One vCPU, to see what creating the first one changes in a process. It is never run. */
 #ifndef XFD_TEST_KVM_H
 #define XFD_TEST_KVM_H
 
@@ -8,7 +8,7 @@
 #include <linux/kvm.h>
 #include <sys/ioctl.h>
 
-/* Opens /dev/kvm. On failure returns -1, and errno says why. */
+/* Opens /dev/kvm. Returns -1 with errno set on failure. */
 static inline int kvm_open(void)
 {
 	int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
@@ -23,7 +23,7 @@ struct vcpu {
 	int kvm, vm, vcpu;
 };
 
-/* Leaves @vcpu->vcpu negative on failure. */
+/* @vcpu->vcpu is negative on failure. */
 static inline void vcpu_create(struct vcpu *vcpu, int kvm)
 {
 	vcpu->kvm = kvm;

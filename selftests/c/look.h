@@ -7,10 +7,10 @@
 #include "faults.h"
 #include "frame.h"
 
-/* What a task starts with, and what its first tile instruction does. */
+/* A task's initial state, and the outcome of its first tile instruction. */
 struct report {
 	bool done;
-	long request;			/* result of the child's request, if it was told to make one */
+	long request;			/* result of the child's request, if it made one */
 	uint64_t perm, guest, in_use, xfeatures, xfeatures_after;
 	uint32_t xstate_size, xstate_size_after;
 	struct tilecfg cfg;
@@ -66,7 +66,7 @@ static __attribute__((noinline)) int look(void *arg)
 	to->fault = fault;
 	if (!fault.signo) {
 		to->tiles_zero = tiles_hold(&zero);
-		/* A buffer whose tiles are in use is not reclaimed. */
+		/* A buffer with tiles in use is not reclaimed. */
 		tilezero0();
 	}
 	signal_now(SIGUSR1);
@@ -76,7 +76,7 @@ static __attribute__((noinline)) int look(void *arg)
 	return 0;
 }
 
-/* The program started by exec reports as well, before the harness begins. */
+/* The program started by exec also reports, before the harness starts. */
 static __attribute__((constructor)) void look_after_exec(void)
 {
 	const char *fd = getenv("XCOMP_EXEC_FD");
@@ -101,7 +101,7 @@ static inline int exec_self(void *arg)
 	return 2;
 }
 
-/* The initial buffer has no space for tiles, and grows if that is permitted. */
+/* The initial buffer has no space for tiles, and grows if permitted. */
 #define EXPECT_BEGINS_SMALL(ends)						\
 	do {									\
 		EXPECT_EQ(self->small, report->xfeatures);			\

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What only the emulated machine lets a test do, and the MSRs of a CPU. */
+/* Operations available to tests only in the emulated machine, and access to a CPU's MSRs. */
 #ifndef XFD_TEST_MACHINE_H
 #define XFD_TEST_MACHINE_H
 
@@ -12,13 +12,13 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* The file through which the runner tells the guest what to do. Only there may a test change settings. */
+/* The file through which the runner controls the guest. Only there may a test change settings. */
 static inline bool in_the_machine(void)
 {
 	return !access("/job/settings", F_OK);
 }
 
-/* A single write, as /proc and /sys require. On failure errno says why. */
+/* A single write, as /proc and /sys require. Sets errno on failure. */
 static inline bool write_setting(const char *path, const char *text)
 {
 	int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
@@ -31,7 +31,7 @@ static inline bool write_setting(const char *path, const char *text)
 	return written;
 }
 
-/* Reads the first line; empty if that fails. */
+/* Reads the first line; empty on failure. */
 static inline void read_setting(const char *path, char *text, size_t size)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -43,7 +43,7 @@ static inline void read_setting(const char *path, char *text, size_t size)
 	text[strcspn(text, "\n")] = '\0';
 }
 
-/* Loads a module of the machine's kernel, which ships it but does not load it. On failure errno says why. */
+/* Loads a module that the machine's kernel ships but does not load itself. Sets errno on failure. */
 static inline bool load_module(const char *name)
 {
 	char path[64];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* The protection keys of the calling thread, component 9. */
+/* The calling thread's protection keys, component 9. */
 #ifndef XFD_TEST_PKRU_H
 #define XFD_TEST_PKRU_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Waits until the module has reclaimed a buffer, with registers that must not change meanwhile. */
+/* Waits until the module has reclaimed a buffer, with registers that must not change. */
 #ifndef XFD_TEST_RECLAIM_H
 #define XFD_TEST_RECLAIM_H
 
@@ -13,7 +13,7 @@
 /* A pass runs every jiffy. */
 #define INTERVAL_MS 1
 
-/* Waits until @more buffers were reclaimed since @before. Only the counter shows it, so this polls. */
+/* Waits until @more buffers were reclaimed since @before; polls, as only the counter shows it. */
 static inline bool reclaimed_since(long before, long more)
 {
 	for (int i = 0; i < 300; i++) {
@@ -26,7 +26,7 @@ static inline bool reclaimed_since(long before, long more)
 
 /* At least @n buffers were reclaimed; the threads that lost them are asleep. */
 #define EXPECT_RECLAIMED(n)	EXPECT_TRUE(!xfd_module() || reclaimed_since(self->reclaimed, n))
-/* A thread that wakes gets its buffer back without a second first use. */
+/* A waking thread gets its buffer back without a second first use. */
 #define EXPECT_USES(n)		EXPECT_IN_MODULE(EXPECT_EQ, n, counter("first_uses") - self->uses)
 #define EXPECT_REGROWN(n)	EXPECT_IN_MODULE(EXPECT_LE, n, counter("regrown") - self->regrown)
 #define EXPECT_IN_MODULE(EXPECT_HOW, n, seen)	\
@@ -35,7 +35,7 @@ static inline bool reclaimed_since(long before, long more)
 			EXPECT_HOW(n, seen);	\
 	} while (0)
 
-/* The contents of a thread's AVX registers. */
+/* A thread's AVX registers. */
 struct registers {
 	unsigned char ymm[16][32];
 } __attribute__((aligned(32)));
@@ -54,7 +54,7 @@ static inline void registers_fill(struct registers *registers, unsigned int seed
 #define CLOBBERS_YMM	"xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8",	\
 			"xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15"
 
-/* Reads one byte with @before in the registers, sleeping until there is one. */
+/* Reads one byte with @before in the registers, sleeping until one arrives. */
 static inline bool read_with_registers(int from, const struct registers *before, struct registers *after)
 {
 	char byte;
@@ -69,7 +69,7 @@ static inline bool read_with_registers(int from, const struct registers *before,
 	return ret == 1;
 }
 
-/* Runs in user mode until @stop is not 0, with @before in the registers. */
+/* Runs in user mode until @stop is nonzero, with @before in the registers. */
 static inline void spin_with_registers(const volatile int *stop, const struct registers *before,
 				       struct registers *after)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* A process that has released its tiles and sleeps, and a tracer that attaches to it and writes new tiles. */
+/* A process that has released its tiles and sleeps, and a tracer that attaches and writes new tiles. */
 #ifndef XFD_TEST_RELEASED_H
 #define XFD_TEST_RELEASED_H
 
@@ -19,7 +19,7 @@ static inline int released_run(void)
 	return cfg.palette == 1 && tiles_hold(&tiles) ? 0 : 1;
 }
 
-/* The process exits with 0 if it has the tiles of use_tiles() when it is woken. */
+/* The process exits with 0 if it has the tiles from use_tiles() when woken. */
 static inline pid_t released_start(void)
 {
 	pid_t pid = fork();
@@ -29,7 +29,7 @@ static inline pid_t released_start(void)
 	return pid;
 }
 
-/* Attaches as a debugger does, by PTRACE_ATTACH or, with @seize, by PTRACE_SEIZE and PTRACE_INTERRUPT. */
+/* Attaches like a debugger: with PTRACE_ATTACH or, if @seize, with PTRACE_SEIZE and PTRACE_INTERRUPT. */
 static inline bool attach(pid_t pid, bool seize)
 {
 	int status;
@@ -40,7 +40,7 @@ static inline bool attach(pid_t pid, bool seize)
 	return waitpid(pid, &status, 0) == pid && WIFSTOPPED(status);
 }
 
-/* Puts the tiles of use_tiles() into @area. */
+/* Puts the tiles from use_tiles() into @area. */
 static inline void put_tiles(union xsave *area)
 {
 	*config_in(area) = tilecfg_full();

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What happens to a thread that returns from a handler that changed its frame. */
+/* What happens to a thread on return from a handler that changed its frame. */
 #ifndef XFD_TEST_SIGRETURN_H
 #define XFD_TEST_SIGRETURN_H
 
@@ -7,13 +7,13 @@
 #include "pkru.h"
 
 #define PKRU_DEFAULT	0x55555554U	/* mm/pkeys.c:84 */
-#define PKRU_OWN	0x55555550U	/* key 1 allowed as well: neither initial (0) nor default */
+#define PKRU_OWN	0x55555550U	/* key 1 also allowed: neither initial (0) nor default */
 
 struct outcome {
-	int signo;		/* SIGSEGV, or 0 if it returned */
+	int signo;		/* SIGSEGV, or 0 if sigreturn succeeded */
 	int code;
 	uintptr_t addr;
-	uint64_t in_use;	/* of TILE_BITS, afterwards */
+	uint64_t in_use;	/* TILE_BITS in use afterwards */
 	uint32_t pkru;		/* PKRU_OWN on a machine without protection keys */
 };
 
@@ -27,7 +27,7 @@ static void change_frame(int signo, siginfo_t *info, void *ucontext)
 		change(frame_area(ucontext), &((ucontext_t *)ucontext)->uc_mcontext);
 }
 
-/* sigreturn's SIGSEGV comes with the registers with which the thread would have continued. */
+/* sigreturn's SIGSEGV arrives with the registers that the thread would have continued with. */
 static void note_segv(int signo, siginfo_t *info, void *ucontext)
 {
 	if (outcome.signo)
@@ -45,7 +45,7 @@ static inline bool catch_outcomes(void)
 	return !sigaction(SIGUSR1, &usr1, NULL) && !sigaction(SIGSEGV, &segv, NULL);
 }
 
-/* Sends a signal to ourselves whose frame @how changes. */
+/* Sends a signal to ourselves; @how changes its frame. */
 static inline bool signal_changed_by(void (*how)(uint8_t *area, mcontext_t *mcontext))
 {
 	bool sent;
@@ -71,7 +71,7 @@ static inline void outcome_answer(const char *test, const char *name)
 	       outcome.pkru);
 }
 
-/* SIGSEGV as force_sig() sends it (signal.c:382), with nothing left of the user's state. */
+/* SIGSEGV as sent by force_sig() (signal.c:382), with none of the user's state left. */
 #define EXPECT_SIGSEGV()							\
 	do {									\
 		EXPECT_EQ(SIGSEGV, outcome.signo);				\

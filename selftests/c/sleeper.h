@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* A thread that sleeps, or does something else, while reclaim passes run. */
+/* A thread that sleeps or does something else while reclaim passes run. */
 #ifndef XFD_TEST_SLEEPER_H
 #define XFD_TEST_SLEEPER_H
 
@@ -12,11 +12,11 @@
 static struct tiles tiles;
 static int wake[2];
 
-/* A second thread of a test, in addition to the one that waits for the passes. */
+/* A second thread, in addition to the one that waits for the passes. */
 struct worker {
 	pthread_t thread;
 	bool (*run)(struct worker *worker);
-	int from;		/* sleeps until there is a byte */
+	int from;		/* sleeps until there is a byte to read */
 	volatile int stop;	/* or computes until this is set */
 	bool bare;		/* starts without a first use */
 	atomic_bool ready;

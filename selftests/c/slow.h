@@ -34,7 +34,7 @@ static inline bool slow_make(void *start, size_t size)
 	return !madvise(start, size, MADV_DONTNEED) && !ioctl(slow_faults, UFFDIO_REGISTER, &range);
 }
 
-/* Waits until a task sleeps for a page, and returns the page. */
+/* Waits until a task sleeps on a page, and returns the page. */
 static inline void *slow_wanted(void)
 {
 	struct uffd_msg message;

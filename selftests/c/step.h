@@ -26,7 +26,7 @@ static inline void step_run(void)
 	((void (*)(void))(uintptr_t)step_begin)();
 }
 
-/* Runs it with TF set, and leaves the red zone alone. */
+/* Runs it with TF set, without touching the red zone. */
 static inline void step_run_with_tf(void)
 {
 	asm volatile("lea -128(%%rsp), %%rsp\n\t"

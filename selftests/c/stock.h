@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Bugs of the stock kernel that the module fixes. */
+/* Stock kernel bugs that the module fixes. */
 #ifndef XFD_TEST_STOCK_H
 #define XFD_TEST_STOCK_H
 
 #include "counters.h"
 
-/* Skips the test without the module, because the C code fails it or does not survive it. */
+/* Skips the test without the module: the C code fails or does not survive it. */
 #define REQUIRE_MENDED(what)							\
 	do {									\
 		if (!xfd_module())						\

@@ -20,21 +20,21 @@ enum extent {
 	LIVE,
 };
 
-/* What the tracee finds when it continues. */
+/* What the tracee sees when it continues. */
 struct seen {
 	uint32_t pkru;
 	struct tilecfg cfg;
-	struct tiles tiles;	/* if they are configured, and there is a buffer */
+	struct tiles tiles;	/* if configured and there is a buffer */
 };
 
 struct tracee {
 	pid_t pid;
-	uint32_t size;		/* of an XSAVE area with all of the machine's components */
+	uint32_t size;		/* of an XSAVE area with all components the machine has */
 	struct seen *seen;
 	struct tiles tiles;	/* the tiles it loaded, if LIVE */
 };
 
-/* As much of XSAVE's standard format as any current machine writes. */
+/* As much of XSAVE's standard format as current machines write. */
 union xsave {
 	uint8_t byte[16384];
 	struct {
@@ -87,7 +87,7 @@ static inline bool tracee_start(struct tracee *tracee, enum extent extent)
 	       WSTOPSIG(status) == SIGSTOP;
 }
 
-/* Lets it record what it finds and exit. Returns 0 if it did. */
+/* Lets it record its state and exit. Returns 0 on success. */
 static inline int tracee_finish(struct tracee *tracee)
 {
 	int status;
@@ -104,7 +104,7 @@ static inline void tracee_kill(struct tracee *tracee)
 	waitpid(tracee->pid, NULL, 0);
 }
 
-/* One request with @length bytes at @buffer. Returns the bytes moved, or the negative errno. */
+/* One request for @length bytes at @buffer. Returns the bytes moved, or the negative errno. */
 static inline long regset(struct tracee *tracee, int request, int type, void *buffer, size_t length)
 {
 	struct iovec iov = { buffer, length };

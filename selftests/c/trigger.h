@@ -24,7 +24,7 @@ enum trigger_state {
 	TRIGGER_OFF, TRIGGER_AWAITS, TRIGGER_COUNTS, TRIGGER_PAUSED, TRIGGER_FIRED, TRIGGER_RETURNED
 };
 
-/* Bits of flags, above the CPL in the lowest two. */
+/* Flag bits, above the CPL in the lowest two. */
 #define TRIGGER_IF		(1 << 2)
 #define TRIGGER_BY_ITSELF	(1 << 3)
 
@@ -32,7 +32,7 @@ struct trigger {
 	uint64_t state, passed, rip, flags;
 };
 
-/* What arming takes in addition to RBX. */
+/* Arming parameters beyond RBX. */
 struct trigger_request {
 	uint64_t event, action, at_most, in_function, cpu, low, high;
 };
@@ -55,7 +55,7 @@ static inline bool trigger_is_there(void)
 }
 
 /*
- * Fires @after instructions of that CPU after the event. A pause ends by itself once the other CPUs have executed
+ * Fires @after instructions after the event on that CPU. A pause ends by itself once the other CPUs have executed
  * request.at_most instructions.
  */
 static inline bool trigger_arm(uint64_t after, struct trigger_request request)

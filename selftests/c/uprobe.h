@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* A uprobe on an instruction of this program, set through tracefs; only in the machine. */
+/* A uprobe on an instruction in this program, set through tracefs; only in the machine. */
 #ifndef XFD_TEST_UPROBE_H
 #define XFD_TEST_UPROBE_H
 
@@ -14,7 +14,7 @@
 #define TRACING		"/sys/kernel/tracing/"
 #define UPROBE		"xfd_test/probed"
 
-/* The file offset of the code at @address; -1 if it is not in a file. */
+/* The file offset of the code at @address; -1 if it is not file-backed. */
 static inline long file_offset(const void *address)
 {
 	unsigned long start, end, offset;
@@ -31,7 +31,7 @@ static inline long file_offset(const void *address)
 	return found;
 }
 
-/* Does not use stdio, which seeks to the end of the file first. */
+/* Avoids stdio, which would first seek to the end of the file. */
 static inline bool append(const char *path, const char *line)
 {
 	int fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
@@ -61,7 +61,7 @@ static inline bool uprobe_remove(void)
 	       append(TRACING "uprobe_events", "-:" UPROBE "\n");
 }
 
-/* How often it was hit; -1 if it does not exist. */
+/* Number of hits; -1 if the uprobe does not exist. */
 static inline long uprobe_hits(void)
 {
 	char line[512], name[64];

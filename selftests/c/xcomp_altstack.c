@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Permission and the alternate signal stack: no thread may be left with a stack that a signal
- * frame with tile data would overrun.
+ * Permission and the alternate signal stack: no thread may be left with a stack that a signal frame
+ * with tile data would overrun.
  */
 #include "kselftest_harness.h"
 #include "amx.h"
@@ -10,12 +10,12 @@
 #include <signal.h>
 #include <sys/auxv.h>
 
-/* AT_MINSIGSTKSZ, from asm/auxvec.h: the largest frame that this kernel writes. */
+/* AT_MINSIGSTKSZ, from asm/auxvec.h: the largest frame this kernel writes. */
 #define FRAME ((size_t)getauxval(51))
 
 /*
- * The size that sigaltstack() must exceed after the permission. It does not count magic2 and the 32-bit
- * frame's FSAVE area (signal.c:416, fpu/signal.c:511); the request does.
+ * The size that sigaltstack() must exceed once permission is granted. It excludes magic2 and the 32-bit
+ * frame's FSAVE area (signal.c:416, fpu/signal.c:511); the request includes them.
  */
 #define FLOOR (FRAME - 4 - 112)
 
@@ -114,7 +114,7 @@ static void *other_with_small_stack(void *arg)
 	return NULL;
 }
 
-/* pthread_join() returns shortly before the kernel takes the thread off its list. */
+/* pthread_join() returns shortly before the kernel unlinks the thread. */
 static void until_gone(long tid)
 {
 	char path[64];
@@ -139,7 +139,7 @@ TEST_F(altstack, any_threads_stack_counts)
 	pthread_barrier_wait(&other.asked);
 	ASSERT_EQ(0, pthread_join(thread, NULL));
 	until_gone(other.tid);
-	/* The stack is gone with its thread. */
+	/* The stack went away with its thread. */
 	EXPECT_EQ(0, xcomp(XCOMP_REQ_PERM, TILE_DATA));
 }
 
@@ -175,7 +175,7 @@ TEST_F(altstack, the_frame_fits)
 {
 	struct sigaction action = { .sa_handler = on_usr1, .sa_flags = SA_ONSTACK };
 	struct tiles *tiles = &handler_saw;
-	/* The page right below the stack must not be written. */
+	/* The page just below the stack must not be written. */
 	char *low = self->memory + 4096;
 
 	ASSERT_EQ(0, mprotect(self->memory, 4096, PROT_NONE));

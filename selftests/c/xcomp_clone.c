@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Every way to create a task: the permission it starts with, and that its buffer is small and its
- * tiles are initial whatever its parent had.
+ * Every way to create a task: the permission it starts with; its buffer must be small and its tiles
+ * initial, whatever its parent had.
  */
 #include "kselftest_harness.h"
 #include "look.h"

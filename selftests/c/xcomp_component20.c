@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A CPU with a state component that Linux does not know, the first beyond XFEATURE_MAX, and that IA32_XFD can
- * arm like tile data. It stays off, no request can name it, and tiles work as on any other CPU.
+ * A CPU with a state component unknown to Linux, the first beyond XFEATURE_MAX, which IA32_XFD can arm like
+ * tile data. It stays off, cannot be requested, and tiles work as on any other CPU.
  */
 #include "kselftest_harness.h"
 #include "amx.h"

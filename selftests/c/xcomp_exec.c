@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* exec by every kind of task: the new program inherits nothing of the old one's state. */
+/* exec by every kind of task: the new program inherits none of the old one's state. */
 #include "kselftest_harness.h"
 #include "look.h"
 
@@ -97,7 +97,7 @@ TEST_F(exec, after_clone_vm)
 	EXPECT_NEW_PROGRAM("after_clone_vm");
 }
 
-/* The thread becomes the leader, and its large buffer the only one in the process. */
+/* The thread becomes the leader; its large buffer is the only one in the process. */
 TEST_F(exec, from_a_thread)
 {
 	pthread_t thread;

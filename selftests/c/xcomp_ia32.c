@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Permission and frames of a real 32-bit task: ia32_child, which is embedded in this program.
- * What it does with tiles is in ia32_child.c.
+ * Permission and frames of a real 32-bit task: ia32_child, embedded in this program. See
+ * ia32_child.c for what it does with tiles.
  */
 #include "kselftest_harness.h"
 #include "look.h"
@@ -17,7 +17,7 @@ extern const uint8_t ia32_child[], ia32_child_end[];
 static struct ia32_report ia32;
 static uint64_t small, large;
 
-/* Executes the 32-bit program. It gets the 64-bit program to execute as /proc/self/fd/N. */
+/* Executes the 32-bit program, which finds the 64-bit program to execute at /proc/self/fd/N. */
 static int exec_ia32(const char *command, int to)
 {
 	char fd[16], self[32];
@@ -37,7 +37,7 @@ static int exec_ia32(const char *command, int to)
 	return 2;
 }
 
-/* Runs it as our child, and reads @size bytes of its report into @into. */
+/* Runs it as a child, and reads @size bytes of its report into @into. */
 static bool run_ia32(const char *command, void *into, size_t size)
 {
 	int fd[2], status;
@@ -82,7 +82,7 @@ static void frame_ia32_answer(const char *name, const struct ia32_frame *frame)
 	       frame->extended_size, (unsigned long long)frame->xfeatures);
 }
 
-/* As in a 64-bit frame, 112 bytes further on, and as many more in all (fpu/signal.c:113). */
+/* Like a 64-bit frame, but 112 bytes further on and 112 bytes larger (fpu/signal.c:113). */
 #define EXPECT_IA32_FRAME(name, mask)						\
 	do {									\
 		EXPECT_FRAME_OF(ia32.name, mask);				\
@@ -133,7 +133,7 @@ TEST_F(ia32, tile_instructions_are_ud)
 	EXPECT_UD(ia32.insn_permitted);
 	answer("ia32.tilezero", "signal %d code %d", ia32.insn[TILEZERO].signo,
 	       ia32.insn[TILEZERO].code);
-	/* Only the 64-bit code of the same task had a first use. */
+	/* Only the 64-bit code in that task had a first use. */
 	EXPECT_COUNTED(self->before, 1, 0);
 }
 
@@ -153,8 +153,8 @@ TEST_F(ia32, frames)
 }
 
 /*
- * A 64-bit sigreturn passes the frame to XRSTOR. This one copies it into the kernel first (fpu/xstate.c:1330),
- * which is stricter about the whole header, and about a component that has no space in the buffer.
+ * A 64-bit sigreturn passes the frame to XRSTOR. The 32-bit one first copies it into the kernel
+ * (fpu/xstate.c:1330), and is stricter about the header and about components the buffer has no space for.
  */
 TEST_F(ia32, sigreturn_of_changed_frames)
 {

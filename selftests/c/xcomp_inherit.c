@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* How a permission spreads: threads share it, fork copies it, exec ends it. */
+/* How permission spreads: threads share it, fork copies it, exec ends it. */
 #include "kselftest_harness.h"
 #include "amx.h"
 #include "counters.h"
@@ -14,7 +14,7 @@ struct report {
 	struct fault fault;
 };
 
-/* The masks, and what the first tile instruction of the calling thread does. */
+/* The masks, and what the calling thread's first tile instruction does. */
 static struct report report_now(void)
 {
 	struct report report = {
@@ -42,7 +42,7 @@ static __attribute__((constructor)) void report_after_exec(void)
 	_exit(write(atoi(fd), &report, sizeof(report)) != sizeof(report));
 }
 
-/* Runs @child in a forked process and takes its report. */
+/* Runs @child in a forked process and collects its report. */
 static bool forked(void (*child)(int fd), struct report *report)
 {
 	int fd[2], status;
@@ -138,7 +138,7 @@ TEST(a_running_thread_has_it_at_once)
 	EXPECT_COUNTED(before, 1, 0);
 }
 
-/* The permission belongs to the process, whichever thread asked, and outlives that thread. */
+/* Permission belongs to the process, whichever thread asked, and outlives that thread. */
 TEST(a_threads_request_is_for_all)
 {
 	struct report leader;
@@ -154,7 +154,7 @@ TEST(a_threads_request_is_for_all)
 	EXPECT_EQ(0, leader.fault.signo);
 }
 
-/* Each thread starts armed, and takes its own #NM. */
+/* Each thread starts armed and takes its own #NM. */
 TEST(each_thread_has_its_own_first_use)
 {
 	struct counters before = counters_now();
@@ -277,8 +277,8 @@ TEST(exec_ends_both)
 }
 
 /*
- * exec arms XFD again. On each exec after a first use, the C code of 7.2 leaks the enlarged
- * fpstate, 12 KiB of vmalloc space.
+ * exec arms XFD again. On each exec after a first use, the 7.2 C code leaks the enlarged fpstate,
+ * 12 KiB of vmalloc space.
  */
 TEST(exec_after_a_first_use)
 {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The five permission options: what they report, what they refuse, what they change. */
+/* The five permission options: what they report, refuse and change. */
 #include "kselftest_harness.h"
 #include "amx.h"
 #include "answer.h"
@@ -34,14 +34,14 @@ static struct masks masks_now(void)
 		EXPECT_EQ(_e.guest, _n.guest);					\
 	} while (0)
 
-/* The supported components are those that the kernel has enabled in XCR0. */
+/* The supported components are those the kernel has enabled in XCR0. */
 TEST(supported_is_xcr0)
 {
 	answer("supported", "%#" PRIx64, xcomp_mask(XCOMP_SUPP));
 	EXPECT_EQ(xgetbv0(), xcomp_mask(XCOMP_SUPP));
 }
 
-/* At first everything but tile data is permitted, to host and guest alike, and no internal bit is visible. */
+/* Initially all but tile data is permitted, for host and guest; internal bits are hidden. */
 TEST(permitted_by_default)
 {
 	uint64_t expected = xcomp_mask(XCOMP_SUPP) & ~BIT_ULL(TILE_DATA);
@@ -113,7 +113,7 @@ TEST(request_einval)
 	EXPECT_MASKS(before, masks_now());
 }
 
-/* This includes 17, which comes with 18, the components that are always on, and 18 on a machine without AMX. */
+/* This includes 17, which comes with 18; the always-on components; and 18 on a machine without AMX. */
 TEST(request_eopnotsupp)
 {
 	struct masks before = masks_now();
@@ -139,7 +139,7 @@ TEST(unknown_option_einval)
 	EXPECT_EQ(0x5a5a, mask);
 }
 
-/* The mask gains exactly one bit. Commit 063452fd94d1 fixed a request that overwrote it. */
+/* The mask gains exactly one bit. Commit 063452fd94d1 fixed a request that overwrote the mask. */
 TEST(request_adds_its_bit_and_no_other)
 {
 	struct masks expected = masks_now();
@@ -183,7 +183,7 @@ TEST(refusals_after_permission)
 	EXPECT_MASKS(granted, masks_now());
 }
 
-/* The 32-bit system call of the same number (384 there) has the same options. */
+/* The 32-bit system call (number 384) has the same options. */
 static long xcomp_ia32(int option, uint32_t arg)
 {
 	long ret;
@@ -216,7 +216,7 @@ TEST(ia32_has_the_same_options)
 	EXPECT_FALSE(xcomp_mask(XCOMP_GUEST_PERM) & BIT_ULL(TILE_DATA));
 }
 
-/* The first vCPU freezes the guest permission; that outlives the virtual machine. */
+/* The first vCPU freezes the guest permission, even after the virtual machine is gone. */
 TEST(guest_request_ebusy_after_a_vcpu)
 {
 	uint64_t before = xcomp_mask(XCOMP_GUEST_PERM);

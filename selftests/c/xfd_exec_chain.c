@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * xfd_exec_chain COUNT [tile]: asks for tile data, uses a tile if told to, and executes itself
- * again, COUNT times. As small as possible (nolibc): a helper for the benchmarks of exec.
+ * again, COUNT times. As small as possible (nolibc): a helper for the exec benchmarks.
  */
 #define TILE_DATA 18
 #define REQ_XCOMP_PERM 0x1023	/* ARCH_REQ_XCOMP_PERM, uapi/asm/prctl.h */
 
 static unsigned char config[64] __attribute__((aligned(64))) = {
-	[0] = 1, [16] = 64, [48] = 16,	/* palette 1, tile 0 in full size */
+	[0] = 1, [16] = 64, [48] = 16,	/* palette 1, full-size tile 0 */
 };
 
 int main(int argc, char **argv)

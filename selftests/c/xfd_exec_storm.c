@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * xfd_exec_storm COUNT: asks for tile data, uses a tile, and executes itself again, COUNT times.
- * A helper: its caller checks what the kernel leaks meanwhile.
+ * xfd_exec_storm COUNT: asks for tile data, uses a tile, and executes itself again, COUNT times. A
+ * helper: its caller checks what the kernel leaks in the process.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -7,7 +7,7 @@
 
 #include <pthread.h>
 
-/* The fault of a thread without permission: #NM, whose code is not #UD's ILL_ILLOPN. */
+/* A fault without permission: #NM, whose code is not #UD's ILL_ILLOPN. */
 #define EXPECT_DENIED()								\
 	do {									\
 		EXPECT_EQ(SIGILL, fault.signo);					\
@@ -50,7 +50,7 @@ TEST_F(first_use, denied_is_sigill_at_the_instruction)
 	EXPECT_COUNTED(self->before, 0, 6);
 }
 
-/* The same instruction is refused as often as it is tried. */
+/* The same instruction is refused every time. */
 TEST_F(first_use, denied_every_time)
 {
 	int denials;
@@ -76,7 +76,7 @@ TEST_F(first_use, configuration_is_not_tile_data)
 	EXPECT_COUNTED(self->before, 0, 0);
 }
 
-/* #UD comes before #NM: an unconfigured tile is no first use. */
+/* #UD comes before #NM: using an unconfigured tile is not a first use. */
 TEST_F(first_use, an_invalid_instruction_is_not_ours)
 {
 	tilerelease();
@@ -105,7 +105,7 @@ TEST_F(first_use, a_guests_permission_is_not_ours)
 	EXPECT_COUNTED(self->before, 0, 1);
 }
 
-/* A child executes a tile instruction with the given disposition of SIGILL. */
+/* A child executes a tile instruction with the given SIGILL disposition. */
 static int child_status(void (*handler)(int), bool block)
 {
 	int status;
@@ -175,7 +175,7 @@ TEST_F(first_use, a_trapped_store_stores_zeros)
 }
 
 /*
- * All other registers keep their contents when the buffers are swapped. x87, SSE, AVX and, where
+ * All other registers keep their contents when the buffers are swapped. x87, SSE, AVX and, if
  * available, AVX-512 are loaded with a pattern and read back right after the trap.
  */
 #define AREA 12288
@@ -207,7 +207,7 @@ static void fill_pattern(uint64_t mask)
 
 TEST_F(first_use, registers_survive)
 {
-	/* Without MPX, whose bounds have rules of their own, and PKRU, which would deny us our memory. */
+	/* Without MPX, whose bounds follow different rules, and PKRU, which would deny us our memory. */
 	uint64_t mask = xgetbv0() & 0xe7;
 
 	ASSERT_EQ(0, xcomp(XCOMP_REQ_PERM, TILE_DATA));
@@ -221,7 +221,7 @@ TEST_F(first_use, registers_survive)
 		     : [saved] "+m"(saved), [result] "+m"(result)
 		     : [pattern] "m"(pattern), "a"((uint32_t)mask), "d"(0)
 		     : "memory");
-	memcpy(result + 28, pattern + 28, 4);		/* MXCSR_MASK: the CPU's, not state */
+	memcpy(result + 28, pattern + 28, 4);		/* MXCSR_MASK: a CPU constant, not state */
 	for (int i = 0; i < AREA; i++) {
 		ASSERT_EQ(pattern[i], result[i])
 			TH_LOG("byte %d of the XSAVE area", i);

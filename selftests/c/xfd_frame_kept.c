@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Register contents with live tiles, saved from a frame, are written into a later frame of a thread that slept
- * without tiles in between. sigreturn loads the tiles, whether or not the thread's buffer was reclaimed.
+ * Register contents with live tiles, saved from a frame, are written into a later frame of a thread that has
+ * since slept without tiles. sigreturn loads the tiles, whether or not the thread's buffer was reclaimed.
  */
 #define _GNU_SOURCE
 #include "kselftest_harness.h"
@@ -70,7 +70,7 @@ static bool keeps(struct worker *worker)
 	return signal_to(KEEP) && tiles_hold(&tiles);
 }
 
-/* A thread that does @what gets its buffer back; there are @uses first uses in all. */
+/* A thread that does @what gets its buffer back, with @uses first uses in total. */
 #define EXPECT_BACK(what, uses)							\
 	do {									\
 		struct worker worker = { .run = what };				\
@@ -114,7 +114,7 @@ TEST_F(reclaim, of_no_frame)
 	EXPECT_BACK(sleeps_and_writes, 1);
 }
 
-/* The saved contents differ from the registers with which the thread sleeps. */
+/* The saved contents differ from the registers that the thread sleeps with. */
 static bool keeps_and_sleeps(struct worker *worker)
 {
 	char byte;
@@ -126,7 +126,7 @@ static bool keeps_and_sleeps(struct worker *worker)
 	return read(worker->from, &byte, 1) == 1 && tiles_hold(&tiles);
 }
 
-/* The scheduler's signal finds it asleep, without its buffer. */
+/* The scheduler's signal finds it asleep and without its buffer. */
 TEST_F(reclaim, while_it_sleeps)
 {
 	struct worker worker = { .run = keeps_and_sleeps };
@@ -184,7 +184,7 @@ static bool writes_none(struct worker *worker)
 	return tiles_hold(&zero);
 }
 
-/* Contents without tiles load none. */
+/* Saved contents without tiles load none. */
 TEST_F(reclaim, contents_without_tiles)
 {
 	ASSERT_TRUE(handler_set());

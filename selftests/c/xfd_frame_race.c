@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A thread returns from a handler while another one keeps toggling whether its frame has tile data. It gets the
+ * A thread returns from a handler while another one keeps toggling whether the frame has tile data. It gets the
  * frame's tiles or none, but never any others, and never an #NM in the kernel's XRSTOR.
  */
 #define _GNU_SOURCE
@@ -34,7 +34,7 @@ static void on_usr1(int signo, siginfo_t *info, void *ucontext)
 		sched_yield();
 }
 
-/* Flips only bits of XSTATE_BV and of xfeatures, as any thread may. */
+/* Flips only bits in XSTATE_BV and xfeatures, as any thread may. */
 static void *flip(void *unused)
 {
 	while (!atomic_load(&over)) {
@@ -58,7 +58,7 @@ static void *flip(void *unused)
 enum extent { NO_BUFFER, LIVE, SLEPT };
 static enum extent extent;
 
-/* The tiles are the frame's, or initial. */
+/* The tiles are either the frame's or initial. */
 static bool returns_right(void)
 {
 	if (extent == NO_BUFFER)
@@ -69,7 +69,7 @@ static bool returns_right(void)
 	return tiles_hold(&zero);
 }
 
-/* Handlers run on their own stack, so that a late change hits nothing else. */
+/* Handlers run on their own stack, so that a late change does no other damage. */
 static bool returns_from_handlers(struct worker *worker)
 {
 	stack_t alternate = { .ss_sp = stack, .ss_size = sizeof(stack) };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The frames of a thread that slept without its buffer are byte for byte those that it had before, when it had just
- * released its tiles: the same size, with tile data announced.
+ * The frames of a thread that slept without its buffer are byte for byte the same as before, when it had just
+ * released its tiles: same size, tile data announced.
  */
 #define _GNU_SOURCE
 #include "kselftest_harness.h"
@@ -20,7 +20,7 @@ static void on_usr1(int signo, siginfo_t *info, void *ucontext)
 	frame_read(&frame, frame_area(ucontext));
 }
 
-/* Takes a frame on a zeroed stack, so that bytes which the kernel does not write are equal as well. */
+/* Takes a frame on a zeroed stack, so that bytes the kernel does not write are equal too. */
 static bool frame_into(struct kept *kept)
 {
 	stack_t alternate = { .ss_sp = stack, .ss_size = sizeof(stack) };
@@ -124,7 +124,7 @@ static bool is_interrupted(struct worker *worker)
 	return !pthread_sigqueue(pthread_self(), SIGUSR1, value) && sleeps_in_the_handler && tiles_hold(&tiles);
 }
 
-/* The handler sleeps without tiles, while those of the interrupted code are in the frame. */
+/* The handler sleeps without tiles, while the interrupted code's tiles are in the frame. */
 TEST_F(reclaim, tiles_of_the_interrupted_code)
 {
 	struct sigaction action = { .sa_sigaction = on_usr1_asleep, .sa_flags = SA_SIGINFO };

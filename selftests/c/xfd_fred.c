@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * What a program can see of FRED (SDM vol. 3, chapter 8): which events its instructions raise, the instruction
- * lengths that the processor reports, and where ERETU may and may not return to.
+ * lengths the processor reports, and where ERETU may and may not return to.
  */
 #include "kselftest_harness.h"
 #include "amx.h"
@@ -35,7 +35,7 @@ static bool cpuinfo_has(const char *flag)
 		EXPECT_EQ((code), fault.err);					\
 	} while (0)
 
-/* What @insn raises, and that the thread is @behind bytes past its start. */
+/* @insn raises this, with the thread @behind bytes past its start. */
 #define EXPECT_OF(insn, signal, number, code, behind)				\
 	do {									\
 		TRY(insn);							\
@@ -80,7 +80,7 @@ FIXTURE_TEARDOWN(fred)
 {
 }
 
-/* LKGS and WRMSRNS come with it. */
+/* LKGS and WRMSRNS come with FRED. */
 TEST_F(fred, cpuid)
 {
 	uint32_t eax, ebx, ecx, edx;
@@ -116,7 +116,7 @@ TEST_F(fred, instructions_of_ring_0)
 }
 
 /*
- * No gate restricts them: each is delivered, and never as an exception, whatever its number. The kernel moves RIP
+ * No gate restricts them: each is delivered, whatever its number, and never as an exception. The kernel moves RIP
  * back to the instruction.
  */
 TEST_F(fred, software_interrupts)
@@ -159,7 +159,7 @@ static void on_step(int signo, siginfo_t *info, void *ucontext)
 		steps[offset]++;
 }
 
-/* After a system call ERETU leaves a single step pending, as if the call were one instruction; INT3 is not one. */
+/* After a system call ERETU leaves a single step pending, as if the call were one instruction; not so for INT3. */
 TEST_F(fred, single_steps)
 {
 	struct sigaction action = { .sa_sigaction = on_step, .sa_flags = SA_SIGINFO };
@@ -264,7 +264,7 @@ static void on_refusal(int signo, siginfo_t *info, void *ucontext)
 	gregs[REG_CSGSFS] = good_segments;
 }
 
-/* Segments other than the two pairs of IA32_STAR are loaded, and therefore refused, as by IRET. */
+/* Segments other than the two IA32_STAR pairs are loaded and hence refused, as by IRET. */
 TEST_F(fred, eretu_refuses)
 {
 	static const struct refusal refused[] = {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What can happen to a task that sleeps in the handler of its first use, at each point where it
- * can sleep: it is killed, stopped, traced, frozen, migrated or signalled, or its process exits or
- * executes another program. Meanwhile another task uses tiles on the same CPU.
+ * A task asleep in its first-use handler, at each point where it can sleep: it is killed, stopped, traced, frozen,
+ * migrated or signalled, or its process exits or executes another program. Meanwhile another task uses tiles on the
+ * same CPU.
  */
 #define _GNU_SOURCE
 #include <elf.h>
@@ -20,12 +20,12 @@
 
 #include "kselftest_harness.h"
 
-/* The numbers are those of faults.rs. */
+/* The numbers are those in faults.rs. */
 enum point { CLEARED = 1, PERMITTED, ALLOCATED, DECIDED };
 
 FIXTURE(held) {
 	struct counters before;
-	pid_t neighbour;	/* uses tiles on CPU 0 all the time */
+	pid_t neighbour;	/* uses tiles on CPU 0 throughout */
 	pid_t task;		/* waits in the handler */
 };
 
@@ -55,7 +55,7 @@ FIXTURE_SETUP(held)
 	ASSERT_TRUE(parameter_set("hold", variant->point));
 }
 
-/* Whatever happened, no task is left in the handler, and the neighbour's tiles are its own. */
+/* Whatever happened, no task is left in the handler, and the neighbour's tiles are intact. */
 FIXTURE_TEARDOWN(held)
 {
 	int status;
@@ -72,7 +72,7 @@ FIXTURE_TEARDOWN(held)
 	EXPECT_EQ(0, counter("repeated"));
 }
 
-/* Waits until the task's process is exiting, when SIGKILL is pending for the task. */
+/* Waits until the task's process is exiting and SIGKILL is pending for the task. */
 static void wait_until_doomed(pid_t task)
 {
 	unsigned long pending = 0;
@@ -139,7 +139,7 @@ TEST_F(held, stopped)
 	EXPECT_SERVED(1);
 }
 
-/* The tracer finds it served, about to execute the instruction again. */
+/* The tracer sees it served, about to execute the instruction again. */
 TEST_F(held, traced)
 {
 	static uint8_t image[65536];

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A CPU that goes offline, comes back or idles while its registers hold, or last held, live tiles.
+ * A CPU goes offline, comes back or idles while its registers hold, or last held, live tiles.
  * CVE-2024-35801: a CPU came back with IA32_XFD reset but the per-CPU copy unchanged, and the next
  * XRSTOR in the kernel raised #NM. 7.2 writes both (arch/x86/kernel/fpu/xstate.c:220).
  */
@@ -31,7 +31,7 @@ FIXTURE_TEARDOWN(hotplug)
 	write_setting(ONLINE, "1");
 }
 
-/* The task is the last one in user mode on CPU 1 before the CPU goes offline, and the first one after it comes back. */
+/* The task is the last in user mode on CPU 1 before the CPU goes offline, and the first after it comes back. */
 TEST_F(hotplug, of_the_cpu_of_a_blocked_task)
 {
 	ASSERT_TRUE(holder_start(&self->holder, 1, 21, HOLD_BLOCKED));
@@ -42,7 +42,7 @@ TEST_F(hotplug, of_the_cpu_of_a_blocked_task)
 	EXPECT_EQ(0, holder_end(&self->holder));
 }
 
-/* The task is pushed to CPU 0 with its tiles, and comes back. */
+/* The task is pushed to CPU 0 with its tiles, and moves back. */
 TEST_F(hotplug, of_the_cpu_of_a_running_task)
 {
 	cpu_set_t one;
@@ -61,7 +61,7 @@ TEST_F(hotplug, of_the_cpu_of_a_running_task)
 	EXPECT_EQ(0, holder_end(&self->holder));
 }
 
-/* How often CPU @cpu was in idle state @state; -1 if there is no such state. */
+/* How often CPU @cpu entered idle state @state; -1 if there is no such state. */
 static long idle_usage(int cpu, int state)
 {
 	char path[96], text[32];
@@ -71,7 +71,7 @@ static long idle_usage(int cpu, int state)
 	return *text ? atol(text) : -1;
 }
 
-/* The number of entries into all idle states but the first, which is a busy loop. */
+/* Entries into all idle states except the first, which is a busy loop. */
 static long idle_entries(int cpu, int states)
 {
 	long sum = 0;
@@ -82,8 +82,8 @@ static long idle_entries(int cpu, int states)
 }
 
 /*
- * Live tiles keep a core out of its deepest idle states, so the idle driver saves and releases
- * them first (fpu_idle_fpregs(), arch/x86/kernel/fpu/core.c).
+ * Live tiles keep a core out of its deepest idle states, so the idle driver first saves and
+ * releases them (fpu_idle_fpregs(), arch/x86/kernel/fpu/core.c).
  */
 TEST(idle_with_live_tiles)
 {
@@ -96,7 +96,7 @@ TEST(idle_with_live_tiles)
 		states++;
 	if (states < 2)
 		SKIP(return, "no idle states in /sys/devices/system/cpu/cpu0/cpuidle");
-	/* CPU 0 is left to the holder; this thread waits on another CPU. */
+	/* CPU 0 is left to the holder; this thread waits on another one. */
 	if (!pin_to(1))
 		SKIP(return, "only one CPU: nowhere to watch from");
 	ASSERT_TRUE(holder_start(&holder, 0, 23, HOLD_BLOCKED));

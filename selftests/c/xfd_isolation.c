@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Tasks that share a CPU share nothing else: neither a permission nor a tile. */
+/* Tasks that share a CPU share nothing else: neither permission nor tiles. */
 #include "kselftest_harness.h"
 #include "amx.h"
 #include "counters.h"
@@ -9,7 +9,7 @@
 
 #define ROUNDS 100
 
-/* Two or more processes that take turns by passing one byte around a ring of pipes. */
+/* Two or more processes that take turns by passing a byte around a ring of pipes. */
 struct turn {
 	int take, give;
 };
@@ -41,8 +41,8 @@ static bool ring(struct turn *turns, int members)
 }
 
 /*
- * Keeps only the pipe ends of member @self, or none. When a member dies, the one that waits for it
- * then reads end-of-file, and so on around the ring, so that no test hangs.
+ * Keeps only member @self's pipe ends, or none. When a member dies, the one waiting for it reads
+ * end-of-file, and so on around the ring, so no test hangs.
  */
 static struct turn *ring_join(struct turn *turns, int members, int self)
 {
@@ -64,7 +64,7 @@ static bool ring_start(struct turn *turns, int members)
 	return started;
 }
 
-/* Holds live tiles, checked after each turn of the others on the same CPU. Exit status 0 if they stay intact. */
+/* Holds live tiles, checked after each turn of the others on the same CPU. Exits with 0 if they stay intact. */
 static int hold_tiles(struct turn *turn, uint32_t seed)
 {
 	struct tiles tiles;
@@ -77,14 +77,14 @@ static int hold_tiles(struct turn *turn, uint32_t seed)
 		if (i && !tiles_hold(&tiles))
 			return 3;
 		tiles_load(&tiles);
-		/* After the last round there may be no one left to take the turn. */
+		/* After the last round there may be no one left to take a turn. */
 		if (!turn_give(turn) && i < ROUNDS - 1)
 			return 2;
 	}
 	return 0;
 }
 
-/* Without permission each attempt must be refused, whichever task just used tiles on this CPU. */
+/* Without permission every attempt is refused, whichever task just used tiles on this CPU. */
 static int try_tiles(struct turn *turn)
 {
 	faults_catch();
@@ -95,7 +95,7 @@ static int try_tiles(struct turn *turn)
 		TRY("tilestored %%tmm0, (%[mem],%[stride],1)");
 		if (fault.signo != SIGILL || fault.code != ILL_ILLOPC || fault.addr != fault.at)
 			return 3;
-		/* After the last round there may be no one left to take the turn. */
+		/* After the last round there may be no one left to take a turn. */
 		if (!turn_give(turn) && i < ROUNDS - 1)
 			return 2;
 	}
@@ -133,7 +133,7 @@ TEST(permitted_and_not_side_by_side)
 	EXPECT_COUNTED(before, 1, ROUNDS);
 }
 
-/* The same without turns, each process on its own CPU if there are two. */
+/* The same without turns, with each process on a CPU to itself if there are two. */
 TEST(permitted_and_not_at_the_same_time)
 {
 	struct counters before = counters_now();
@@ -141,7 +141,7 @@ TEST(permitted_and_not_at_the_same_time)
 	pid_t permitted, not;
 
 	REQUIRE_TILES();
-	/* Each passes its turns to itself. */
+	/* Each passes the turn to itself. */
 	ASSERT_TRUE(ring(&turns[0], 1));
 	ASSERT_TRUE(ring(&turns[1], 1));
 	permitted = fork();
@@ -187,7 +187,7 @@ TEST(tiles_of_many_processes_on_one_cpu)
 	EXPECT_COUNTED(before, MEMBERS, 0);
 }
 
-/* A fresh process on a CPU where another's tiles are live finds zeros. */
+/* A fresh process on a CPU with another's live tiles sees zeros. */
 TEST(a_fresh_process_finds_zeros)
 {
 	static const struct tiles zero;
@@ -242,7 +242,7 @@ TEST(a_fresh_thread_finds_zeros)
 	EXPECT_TRUE(tiles_hold(&secret));
 }
 
-/* The permission of a process that is gone is of no use to a later one. */
+/* A later process cannot use the permission of one that has exited. */
 TEST(after_a_permitted_process_is_gone)
 {
 	struct counters before = counters_now();

@@ -44,7 +44,7 @@ static void use_tiles(void)
 	tiles_load(&tiles);
 }
 
-/* One product computed by the kernel in the caller's context, with @before in the AVX registers. */
+/* The kernel computes one product in the caller's context, with @before in the AVX registers. */
 static bool kernel_multiplies(int file, const struct registers *before, struct registers *after)
 {
 	long ret = SYS_write;
@@ -76,7 +76,7 @@ TEST_F(kernel_tiles, live_tiles_stay)
 	EXPECT_EQ(self->uses + 1, counter("first_uses"));
 }
 
-/* XFD is armed again: the first use traps, and the task does not see what the kernel multiplied. */
+/* XFD is armed again: the first use traps, and the task does not see the kernel's data. */
 TEST_F(kernel_tiles, a_task_without_tiles_is_armed_again)
 {
 	static const struct tiles zero;
@@ -112,7 +112,7 @@ static void *worker_thread(void *arg)
 	return NULL;
 }
 
-/* Threads that compute, and threads for which the kernel computes, take turns on the same CPUs. */
+/* Threads that compute and threads that the kernel computes for take turns on the same CPUs. */
 TEST_F(kernel_tiles, beside_other_threads_tiles)
 {
 	struct worker workers[4] = {};

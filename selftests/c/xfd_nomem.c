@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * No memory for the larger buffer: SIGSEGV for the task that needed it, and nothing else happens. Its next
- * first use, once there is memory, is served.
+ * No memory for the larger buffer: the task that needed it gets SIGSEGV, and nothing else happens. Its
+ * next first use, once there is memory, is served.
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -111,7 +111,7 @@ TEST_F(nomem, kills_a_task_that_does_not_catch_it)
 	EXPECT_FAILED(1);
 }
 
-/* This thread got its buffer before the shortage, and does not notice it. */
+/* This thread got its buffer before the shortage, and is not affected. */
 TEST_F(nomem, others_go_on)
 {
 	struct tiles tiles;

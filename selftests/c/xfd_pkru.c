@@ -10,12 +10,12 @@
 #include <sys/wait.h>
 
 #define KEY 2
-#define ALLOWED		0x55555544U	/* KEY as well */
+#define ALLOWED		0x55555544U	/* KEY too */
 #define READ_ONLY	(ALLOWED | 2U << 2 * KEY)
 #define DENIED		(ALLOWED | 3U << 2 * KEY)
 
 static struct tiles mine;
-static struct tiles *keyed;		/* a page that has the key */
+static struct tiles *keyed;		/* a page with the key */
 static int key;
 
 FIXTURE(pkru)
@@ -69,7 +69,7 @@ static void note_key(int signo, siginfo_t *info, void *ucontext)
 	put32(frame_area(ucontext), xsave_offset(PKRU), ALLOWED);
 }
 
-/* #NM comes first and enlarges the buffer, then the key is checked, then the tiles are loaded. */
+/* #NM comes first and enlarges the buffer; then the key is checked; then the tiles are loaded. */
 TEST_F(pkru, first_use_of_denied_memory)
 {
 	struct sigaction action = { .sa_sigaction = note_key, .sa_flags = SA_SIGINFO };
@@ -140,7 +140,7 @@ static void drop_pkru(uint8_t *area, mcontext_t *mcontext)
 	put64(area, AT_XSTATE_BV, get64(area, AT_XSTATE_BV) & ~BIT_ULL(PKRU));
 }
 
-/* Without its bit in the frame, PKRU becomes its initial value, 0, and not the default. */
+/* Without its bit in the frame, PKRU is reset to its initial value, 0, not to the default. */
 TEST_F(pkru, dropped_from_a_frame_with_tiles)
 {
 	ASSERT_EQ(0, xcomp(XCOMP_REQ_PERM, TILE_DATA));
@@ -159,7 +159,7 @@ static __attribute__((used)) void on_keyed_stack(int signo, siginfo_t *info, voi
 	in_frame = get32(frame_area(ucontext), xsave_offset(PKRU));
 }
 
-/* The handler has no access to its stack either until it opens the key. */
+/* Nor can the handler access its stack until it opens the key. */
 __attribute__((naked)) static void open_stack(int signo, siginfo_t *info, void *ucontext)
 {
 	asm("mov %rdx, %r8\n\t"
@@ -169,7 +169,7 @@ __attribute__((naked)) static void open_stack(int signo, siginfo_t *info, void *
 	    "jmp on_keyed_stack");
 }
 
-/* The kernel opens all keys to write a frame (signal.c:73), and the large one is no exception. */
+/* The kernel opens all keys to write a frame (signal.c:73), including a large one. */
 TEST_F(pkru, frame_with_tiles_on_a_denied_stack)
 {
 	struct sigaction action = {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A tracer reads and writes the extended state of another process: before it has a buffer for
- * tiles, with tiles in their initial state, and with live ones.
+ * A tracer reads and writes another process's extended state: before it has a buffer for tiles,
+ * with tiles in their initial state, and with live ones.
  */
 #include "kselftest_harness.h"
 #include "answer.h"
@@ -69,7 +69,7 @@ static bool all_are(const uint8_t *byte, size_t count, uint8_t value)
 	return true;
 }
 
-/* The format is the machine's, whatever the task has (7.2: fpu/xstate.c:1144). */
+/* The format depends on the machine, not on what the task has (7.2: fpu/xstate.c:1144). */
 TEST_F(tracee, is_shown)
 {
 	union xsave *area = &self->area;
@@ -109,7 +109,7 @@ TEST_F(tracee, is_shown_without_extensions)
 	EXPECT_EQ(0, memcmp(legacy, self->area.byte, 464));
 }
 
-/* The tracer writes back what it read, and the tracee finds what it had. */
+/* The tracer writes back what it read, and the tracee's state is unchanged. */
 TEST_F(tracee, is_written_back)
 {
 	ASSERT_EQ(self->t.size, xstate_set(&self->t, &self->area));
@@ -122,8 +122,8 @@ TEST_F(tracee, is_written_back)
 }
 
 /*
- * Tiles that the tracer makes up. Where the buffer has no space for them the result is EINVAL, permitted or
- * not (validate_user_xstate_header(), fpu/xstate.c), and nothing changes.
+ * Tiles made up by the tracer. If the buffer has no space for them the result is EINVAL, with or without
+ * permission (validate_user_xstate_header(), fpu/xstate.c), and nothing changes.
  */
 TEST_F(tracee, gets_other_tiles)
 {
@@ -171,7 +171,7 @@ TEST_F(tracee, loses_its_tiles)
 	EXPECT_EQ(0, self->t.seen->cfg.palette);
 }
 
-/* PKRU is kept outside of the buffer; without bit 9 it is reset, as by XRSTOR. */
+/* PKRU is kept outside the buffer; without bit 9 it is reset, as by XRSTOR. */
 TEST_F(tracee, gets_another_pkru)
 {
 	*pkru_in(&self->area) = 0x33333330;

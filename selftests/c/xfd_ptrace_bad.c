@@ -16,12 +16,12 @@ FIXTURE_SETUP(refused)
 	ASSERT_TRUE(tracee_start(&self->t, LIVE));
 	ASSERT_EQ(self->t.size, xstate_get(&self->t, &self->area));
 	self->wrong = self->area;
-	/* These would be visible if they were accepted. */
+	/* These would be visible if accepted. */
 	tiles_fill(tiles_in(&self->wrong), 13);
 	*pkru_in(&self->wrong) = 0x33333330;
 }
 
-/* The tracee still has everything that it had. */
+/* The tracee's state is unchanged. */
 FIXTURE_TEARDOWN(refused)
 {
 	union xsave now;
@@ -38,7 +38,7 @@ FIXTURE_TEARDOWN(refused)
 #define SET(length) regset(&self->t, PTRACE_SETREGSET, NT_X86_XSTATE, &self->wrong, length)
 #define GET(length) regset(&self->t, PTRACE_GETREGSET, NT_X86_XSTATE, &self->wrong, length)
 
-/* Whole words only (7.2: kernel/ptrace.c, ptrace_regset()), and all of them (fpu/regset.c). */
+/* Only whole words (7.2: kernel/ptrace.c, ptrace_regset()), and all of them (fpu/regset.c). */
 TEST_F(refused, sizes_to_write)
 {
 	EXPECT_EQ(-EFAULT, SET(0));
@@ -51,7 +51,7 @@ TEST_F(refused, sizes_to_write)
 	answer("ptrace.set.odd", "%s", strerrorname_np(-SET(self->t.size - 1)));
 }
 
-/* A larger buffer is cut to the size of the state, as when reading. */
+/* A larger buffer is truncated to the size of the state, as when reading. */
 TEST_F(refused, nothing_of_a_larger_buffer)
 {
 	EXPECT_EQ(self->t.size, regset(&self->t, PTRACE_SETREGSET, NT_X86_XSTATE, &self->area,
@@ -87,7 +87,7 @@ TEST_F(refused, unknown_set)
 	EXPECT_EQ(-EINVAL, regset(&self->t, PTRACE_SETREGSET, 0x9999, &self->wrong, 8));
 }
 
-/* XSTATE_BV must not have supervisor components, nor any that the machine lacks. */
+/* XSTATE_BV must not name supervisor components, nor any that the machine lacks. */
 TEST_F(refused, components)
 {
 	static const int bits[] = { 8, 10, 11, 12, 14, 15, 16, 62, 63 };
@@ -122,7 +122,7 @@ TEST_F(refused, reserved_bytes_of_the_header)
 	}
 }
 
-/* Tries each of the components that MXCSR belongs to. */
+/* Tries each component that MXCSR belongs to. */
 TEST_F(refused, reserved_bits_of_mxcsr)
 {
 	const uint64_t xstate_bv = self->wrong.xstate_bv & ~7ULL;
@@ -135,7 +135,7 @@ TEST_F(refused, reserved_bits_of_mxcsr)
 	}
 }
 
-/* A running thread is not accessible. */
+/* A running thread's state is not accessible. */
 TEST_F(refused, a_running_thread)
 {
 	struct tracee running = { 0 };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * A thread that sleeps and needs no tiles loses its enlarged buffer, gets it back when it wakes, and notices
- * nothing. Tiles in use are kept, and so is the buffer of a thread that computes.
+ * nothing. Tiles in use are kept, as is the buffer of a thread that computes.
  */
 #define _GNU_SOURCE
 #include "kselftest_harness.h"
@@ -35,7 +35,7 @@ static bool uses_tiles_again(void)
 
 static bool sleeps_without_tiles(struct worker *worker)
 {
-	tiles_configure();	/* which releases their data */
+	tiles_configure();	/* this releases their data */
 	return sleeps(worker) && uses_tiles_again();
 }
 
@@ -81,7 +81,7 @@ TEST_F(reclaim, again_and_again)
 	}
 }
 
-/* Reclaim from threads that sleep without tiles shows that passes have run. */
+/* Buffers reclaimed from threads that sleep without tiles show that passes have run. */
 TEST_F(reclaim, not_of_others)
 {
 	struct worker sleeping = { .run = sleeps_with_tiles }, computing = { .run = computes_with_tiles };
@@ -128,7 +128,7 @@ static bool forks_after_sleep(struct worker *worker)
 	return waitpid(pid, &status, 0) == pid && !status;
 }
 
-/* The child of a thread whose buffer was reclaimed is like any other. */
+/* A child forked after the parent's buffer was reclaimed is like any other. */
 TEST_F(reclaim, then_fork)
 {
 	struct worker worker = { .run = forks_after_sleep };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A thread waits on its way into sigreturn, for as long as another task likes. Its registers are initial there and
- * its tiles are in the frame, and sigreturn needs the thread's buffer to load them.
+ * A thread waits on its way into sigreturn, for as long as another task wants. At that point its registers are
+ * initial and its tiles are in the frame; sigreturn needs the thread's buffer to load them.
  */
 #define _GNU_SOURCE
 #include "kselftest_harness.h"
@@ -85,7 +85,7 @@ TEST_F(reclaim, in_a_seccomp_notification)
 	close(listener);
 }
 
-/* The system call before sigreturn drops the page of the selector, which the kernel reads before each call. */
+/* The system call before sigreturn drops the selector page, which the kernel reads each time. */
 static void on_drop_the_selector(int signo)
 {
 	madvise(selector, sizeof(selector), MADV_DONTNEED);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A thread with released tiles sleeps for a page: in user mode, where its buffer may be reclaimed meanwhile, and
+ * A thread with released tiles sleeps on a page: in user mode, where its buffer may be reclaimed meanwhile, and
  * while its frame is written or read, where the kernel relies on the buffer that it started with.
  */
 #define _GNU_SOURCE
@@ -33,7 +33,7 @@ static bool reads_a_slow_page(struct worker *worker)
 	return tiles_hold(&tiles);
 }
 
-/* A page fault returns to user mode on the same path as a system call. */
+/* A page fault returns to user mode through the same path as a system call. */
 TEST_F(reclaim, in_a_page_fault)
 {
 	struct worker worker = { .run = reads_a_slow_page };
@@ -77,7 +77,7 @@ static bool is_interrupted_released(struct worker *worker)
 	return signal_now(SIGUSR1);
 }
 
-/* A frame whose writing began with the large buffer is finished with it. */
+/* A frame begun with the large buffer is finished with it. */
 TEST_F(reclaim, while_its_frame_is_written)
 {
 	struct worker worker = { .run = is_interrupted_released, .from = -1 };
@@ -89,7 +89,7 @@ TEST_F(reclaim, while_its_frame_is_written)
 	page = slow_wanted();
 	LET_PASSES_COME();
 	ASSERT_TRUE(slow_bring(page, saved));
-	/* Supplies the other pages on demand, and does not block when no more are wanted. */
+	/* Supplies the other pages on demand, without blocking once no more are wanted. */
 	ASSERT_EQ(0, fcntl(slow_faults, F_SETFL, O_NONBLOCK));
 	while (pthread_tryjoin_np(worker.thread, NULL)) {
 		page = slow_wanted();
@@ -124,7 +124,7 @@ static bool is_interrupted_live(struct worker *worker)
 	return signal_now(SIGUSR1) && tiles_hold(&tiles);
 }
 
-/* What sigreturn is about to load must find space in the buffer. */
+/* The buffer must have space for what sigreturn is about to load. */
 TEST_F(reclaim, while_its_frame_is_read)
 {
 	struct worker worker = { .run = is_interrupted_live, .from = -1 };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A tracer attaches to a process that slept without its buffer, or that is stopped. It sees the state that it saw
+ * A tracer attaches to a process that slept without its buffer, or that is stopped. It sees the same state as
  * before, and can write tiles.
  */
 #define _GNU_SOURCE
@@ -11,7 +11,7 @@
 
 static union xsave before, after;
 
-/* Waits until the process sleeps: in any place, as it sleeps in only one (/proc/PID/wchan may not be readable). */
+/* Waits until the process sleeps, which it does in only one place (/proc/PID/wchan may be unreadable). */
 static void wait_until_asleep(pid_t pid)
 {
 	char path[64], state = 0;
@@ -63,7 +63,7 @@ TEST_F(reclaim, a_tracer_attaches)
 	look_sleep_give(_metadata, self, false);
 }
 
-/* The tracer can write back later what it read while the tiles were live. */
+/* The tracer can later write back what it read while the tiles were live. */
 TEST_F(reclaim, tiles_of_a_tracer_come_back)
 {
 	pid_t pid = fork();
@@ -95,8 +95,8 @@ TEST_F(reclaim, tiles_of_a_tracer_come_back)
 }
 
 /*
- * A process stopped by a signal goes straight into a ptrace stop, without handling any other pending work. Reclaim
- * from other sleeping threads shows that passes have run.
+ * A process stopped by a signal goes straight into a ptrace stop, without handling other pending work. Buffers
+ * reclaimed from other sleeping threads show that passes have run.
  */
 TEST_F(reclaim, of_a_stopped_process)
 {
@@ -130,7 +130,7 @@ TEST_F(reclaim, of_a_stopped_process)
 	EXPECT_USES(1 + 3);
 }
 
-/* Only the end of its child wakes the process, and it stops for the tracer inside the system call. */
+/* Only its child's exit wakes the process, which stops for the tracer inside the system call. */
 TEST_F(reclaim, of_a_process_that_waits_in_vfork)
 {
 	pid_t pid = fork();

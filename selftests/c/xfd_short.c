@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Memory is short when a thread whose buffer was reclaimed wakes. In C it would still have its buffer, so the
- * shortage must not hurt it: not at a tile instruction, not in sigreturn, not through a tracer.
+ * Memory is short when a thread whose buffer was reclaimed wakes. With the C code it would still have its
+ * buffer, so the shortage must not hurt it at a tile instruction, in sigreturn or through a tracer.
  */
 #define _GNU_SOURCE
 #include "kselftest_harness.h"
@@ -41,7 +41,7 @@ FIXTURE_TEARDOWN(short_of_memory)
 	EXPECT_TRUE(parameter_set("reclaim_ms", self->interval));
 }
 
-/* The caches are empty as well, so that the buffer has to be allocated; that must not fail. */
+/* The caches are empty too, so the buffer has to be allocated; that must not fail. */
 #define BE_SHORT()								\
 	do {									\
 		EXPECT_RECLAIMED(1);						\

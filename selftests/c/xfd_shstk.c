@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * User shadow stacks and tiles in one process. The shadow stack's registers are a supervisor
+ * User shadow stacks and tiles in one process. The shadow stack registers are a supervisor
  * component in the same buffer (CET_U, 11). A request, a larger buffer or a frame that dropped it
- * would leave the thread without protection, or with another thread's stack.
+ * would leave the thread unprotected, or with another thread's stack.
  */
 #include "kselftest_harness.h"
 #include "faults.h"
@@ -29,7 +29,7 @@ static __always_inline long shstk(int option, unsigned long arg)
 	return ret;
 }
 
-/* The shadow stack pointer, or 0 without a shadow stack. */
+/* The shadow stack pointer, or 0 if there is no shadow stack. */
 static __always_inline unsigned long ssp(void)
 {
 	unsigned long value = 0;
@@ -38,7 +38,7 @@ static __always_inline unsigned long ssp(void)
 	return value;
 }
 
-/* Returns to a place that it was not called from: #CP if the shadow stack is in force. */
+/* Returns to a place it was not called from: #CP if the shadow stack is in force. */
 static __always_inline void return_elsewhere(void)
 {
 	asm volatile("call 1f\n\t"
@@ -161,7 +161,7 @@ FIXTURE_VARIANT_ADD(shstk, use_first) { .order = USE_FIRST };
 		EXPECT_TRUE(state.tiles_kept);					\
 	} while (0)
 
-/* Lets a task with tiles and without a shadow stack run in between. */
+/* Lets a task with tiles but no shadow stack run in between. */
 static void yield_to_another(void)
 {
 	pid_t pid = fork();
@@ -190,7 +190,7 @@ TEST_F(shstk, kept_when_switched)
 	EXPECT_TRUE(state.done);
 }
 
-/* sigreturn takes the pointer from the shadow stack itself; the frame holds user components only. */
+/* sigreturn takes the pointer from the shadow stack itself; the frame has user components only. */
 static void three_signals(void)
 {
 	for (int i = 0; i < 3; i++)
@@ -208,7 +208,7 @@ TEST_F(shstk, kept_by_signals)
 	EXPECT_EQ(0, memcmp(&frame.tiles, &mine, sizeof(mine)));
 }
 
-/* This is what shadow stacks are for: a return to another place is denied, even after a context switch. */
+/* This is what shadow stacks are for: a return elsewhere is denied, even after a context switch. */
 static void denied_return(void)
 {
 	struct sigaction segv = { .sa_sigaction = on_segv, .sa_flags = SA_SIGINFO };
@@ -271,7 +271,7 @@ TEST_F(shstk, threads_have_both)
 static int kvm;
 static struct vcpu vcpu;
 
-/* A vCPU's buffer follows the guest permission, which a request must leave alone. */
+/* A vCPU's buffer follows the guest permission, which a request must not change. */
 static void make_vcpu(void)
 {
 	xcomp(XCOMP_REQ_GUEST_PERM, TILE_DATA);

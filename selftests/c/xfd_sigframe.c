@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Signal frames: they grow with the first use, not with the permission. */
+/* Signal frames grow with the first use, not with the permission. */
 #include "kselftest_harness.h"
 #include "frame.h"
 
 #include <pthread.h>
 
-static struct frame frame;		/* the last SIGUSR1's, as it was delivered */
+static struct frame frame;		/* the last SIGUSR1's, as delivered */
 static struct frame nested;		/* the last SIGUSR2's */
 static void (*in_handler)(uint8_t *area);
 
@@ -51,7 +51,7 @@ FIXTURE_TEARDOWN(sigframe)
 {
 }
 
-/* Steps through the states: what the next frame is sized for, and what it says is in use. */
+/* Steps through the states: the size of the next frame, and what it reports as in use. */
 #define EXPECT_NEXT(name, mask, tile_bits)					\
 	do {									\
 		ASSERT_TRUE(signal_bare(SIGUSR1));				\
@@ -118,7 +118,7 @@ static void look_for_stale_bytes(uint8_t *area)
 	data_untouched = !memcmp(area + xsave_offset(TILE_DATA), stale, sizeof(stale));
 }
 
-/* The space of initial tiles is not written (fpu/xstate.h:268); XSTATE_BV says what is valid. */
+/* Space for initial tiles is not written (fpu/xstate.h:268); XSTATE_BV says what is valid. */
 TEST_F(sigframe, initial_tiles_are_not_written)
 {
 	stack_t stack = { .ss_sp = altstack, .ss_size = sizeof(altstack) };
@@ -200,7 +200,7 @@ static void signal_then_use_then_signal(uint8_t *area)
 	handler_had_tiles = tiles_hold(&handlers_tiles);
 }
 
-/* A handler starts in the initial state, and its own tiles are as safe as those of the interrupted code. */
+/* A handler starts in the initial state; its own tiles are preserved just like the interrupted code's. */
 TEST_F(sigframe, nested)
 {
 	ASSERT_EQ(0, xcomp(XCOMP_REQ_PERM, TILE_DATA));

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Signals for tasks with and without tiles on one CPU. CVE-2025-68171: a signal was delivered with the
- * IA32_XFD of the task that ran before (7.2 fixes it in fpu__clear_user_states(), fpu/core.c:851).
- * Also: a handler, a child and a new program start in the initial state, and see nothing of the memory after
+ * IA32_XFD of the task that ran before (fixed in 7.2 in fpu__clear_user_states(), fpu/core.c:851). Also: a
+ * handler, a child and a new program start in the initial state, and see none of the memory after
  * init_fpstate.
  */
 #include "kselftest_harness.h"
@@ -25,8 +25,8 @@ static void count_it(int signo)
 }
 
 /*
- * Waits for a signal, again and again, with XMM15 set: sigreturn must restore it. Exit status 0 if
- * it always does.
+ * Waits for signals repeatedly with XMM15 set; sigreturn must restore it. Exits with 0 if it always
+ * does.
  */
 static int be_signalled(int answers)
 {
@@ -54,8 +54,8 @@ static int be_signalled(int answers)
 }
 
 /*
- * The signal finds its task blocked in the kernel. The task returns towards user mode with the IA32_XFD that the AMX
- * task left behind.
+ * The signal finds its task blocked in the kernel. The task returns towards user mode with the IA32_XFD left behind
+ * by the AMX task.
  */
 TEST(without_tiles_beside_tiles)
 {
@@ -80,7 +80,7 @@ TEST(without_tiles_beside_tiles)
 	tiles_load(&tiles);
 	for (int i = 0; i < ROUNDS; i++) {
 		ASSERT_EQ(1, read(answers[0], &byte, 1));
-		/* Lets it get from write() into sigsuspend(). */
+		/* Give it time to get from write() into sigsuspend(). */
 		sched_yield();
 		if (!tiles_hold(&tiles))
 			break;
@@ -141,7 +141,7 @@ static int start_over(uint32_t seed, int rounds)
 			return 3;
 		pid = fork();
 		if (!pid) {
-			/* The configuration is inherited; the tile data is not. */
+			/* The configuration is inherited, the tile data is not. */
 			static const struct tiles zero;
 
 			if (!tiles_hold(&zero))

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * sigreturn from a frame in which the handler changed one field per test, and what the thread has then.
- * The checks are the kernel's (fpu/signal.c:27) and those of XRSTOR in the standard format (SDM
- * vol. 1, 13.8.1).
+ * sigreturn from a frame in which the handler changed one field per test, and the thread's state
+ * afterwards. The checks are the kernel's (fpu/signal.c:27) and those of XRSTOR in the standard format
+ * (SDM vol. 1, 13.8.1).
  */
 #include "kselftest_harness.h"
 #include "sigreturn.h"
@@ -73,7 +73,7 @@ CHANGE(reserved_byte_24) { area[AT_RESERVED + 8] = 1; }
 CHANGE(reserved_last) { area[HEADER_END - 1] = 0x80; }
 CHANGE(mxcsr_reserved) { put32(area, 24, 0x80001f80); }
 
-/* XRSTOR goes by XCOMP_BV[63] alone, so the kernel restores a compacted image as well. */
+/* XRSTOR looks only at XCOMP_BV[63], so the kernel also restores a compacted image. */
 CHANGE(compacted)
 {
 	static struct tiles tiles;
@@ -98,9 +98,9 @@ FIXTURE_VARIANT(sigreturn)
 {
 	const char *name;
 	void (*change)(uint8_t *area, mcontext_t *mcontext);
-	bool armed;		/* no tile was used */
+	bool armed;		/* no tiles were used */
 	bool segv;
-	uint64_t in_use;	/* what it returns with */
+	uint64_t in_use;	/* components in use on return */
 	uint32_t pkru;
 };
 
@@ -121,7 +121,7 @@ FIXTURE_TEARDOWN(sigreturn)
 {
 }
 
-/* What is restored: everything, x87 and SSE only (all else initial, including PKRU), or nothing (SIGSEGV). */
+/* What is restored: everything, only x87 and SSE (all else initial, including PKRU), or nothing (SIGSEGV). */
 #define KEPT		.in_use = TILE_BITS, .pkru = PKRU_OWN
 #define CONFIG_KEPT	.in_use = BIT_ULL(TILE_CFG), .pkru = PKRU_OWN
 #define DATA_KEPT	.in_use = BIT_ULL(TILE_DATA), .pkru = PKRU_OWN

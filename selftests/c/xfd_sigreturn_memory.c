@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * sigreturn from a state that the handler moved elsewhere: aligned or not, partly mapped, not yet
- * present, or larger than what was delivered.
+ * present, or larger than the one delivered.
  */
 #include "kselftest_harness.h"
 #include "sigreturn.h"
@@ -11,12 +11,12 @@
 
 #define PAGE 4096
 
-static uint8_t *arena;			/* 8 pages, a file's */
+static uint8_t *arena;			/* 8 file-backed pages */
 static int arena_file;
 static uint32_t size_large, data_at;
-static struct tiles tiles;		/* what a frame has, or is given */
+static struct tiles tiles;		/* what a frame holds or is given */
 
-/* Where to copy an area so that its part from @at on begins a new page. */
+/* Where to copy an area so that offset @at begins a new page. */
 static uint8_t *page_begins_at(uint32_t at)
 {
 	return arena + 4 * PAGE - (at & ~63U);
@@ -104,7 +104,7 @@ CHANGE(shrunk_initial_tail_unmapped)
 	protect_tail(PROT_NONE);
 }
 
-/* Makes a small frame a large one with tiles. */
+/* Turns a small frame into a large one with tiles. */
 static uint8_t *grow(uint8_t *area, mcontext_t *mcontext)
 {
 	uint8_t *to = move_area(arena, area, mcontext);
@@ -120,7 +120,7 @@ static uint8_t *grow(uint8_t *area, mcontext_t *mcontext)
 
 CHANGE(grown) { grow(area, mcontext); }
 
-/* The thread's buffer has space for tiles when it returns; the kernel goes by that, not by the frame. */
+/* The buffer has space for tiles by then; the kernel goes by the buffer, not the frame. */
 CHANGE(grown_after_first_use)
 {
 	grow(area, mcontext);
@@ -194,7 +194,7 @@ TEST_F(memory, leaves)
 		EXPECT_TRUE(tiles_hold(&tiles));
 }
 
-/* Without a handler the SIGSEGV kills, and a blocked one does not stay pending. */
+/* Without a handler SIGSEGV kills, and a blocked one does not stay pending. */
 TEST(kills_without_a_handler)
 {
 	sigset_t set;
@@ -222,7 +222,7 @@ TEST(kills_without_a_handler)
 }
 
 /*
- * The loop of CVE-2024-26603 is in the kernel and never checks for signals: a thread in it cannot be
+ * The CVE-2024-26603 loop is in the kernel and never checks for signals: a thread in it cannot be
  * killed, and is left behind.
  */
 TEST(cve_2024_26603_sigreturn_ends)

@@ -9,7 +9,7 @@
 #include <sys/auxv.h>
 #include <sys/wait.h>
 
-/* AT_MINSIGSTKSZ, from asm/auxvec.h: the largest frame that this kernel writes. */
+/* AT_MINSIGSTKSZ, from asm/auxvec.h: the largest frame this kernel writes. */
 #define FRAME ((size_t)getauxval(51))
 #ifndef SS_AUTODISARM
 #define SS_AUTODISARM ((int)(1U << 31))	/* uapi/linux/signal.h */
@@ -17,9 +17,9 @@
 #define MEMORY 65536
 
 /*
- * What a 64-bit frame takes at the top of a stack whose ends are multiples of 64: magic2 and the
- * state, at a multiple of 64; struct rt_sigframe, 440 bytes; 16 for the alignment (signal.c:132-144).
- * The stack pointer must be above the stack's lowest byte (sched/signal.h:577).
+ * The size of a 64-bit frame at the top of a stack whose ends are multiples of 64: magic2 and the
+ * state, at a multiple of 64; struct rt_sigframe, 440 bytes; 16 for alignment (signal.c:132-144). The
+ * stack pointer must be above the stack's lowest byte (sched/signal.h:577).
  */
 #define STACK_FOR(xstate_size) ((xstate_size) + 4 + 512)
 
@@ -38,7 +38,7 @@ static stack_t stack_now(void)
 	return sigaltstack(NULL, &stack) ? (stack_t) { .ss_flags = -1 } : stack;
 }
 
-/* Uses the upper part of the memory, which leaves space for the handler's own calls below. */
+/* Uses the upper part of the memory, leaving space below for the handler's own calls. */
 static bool set_stack(size_t size, int flags)
 {
 	stack_t stack = { .ss_sp = memory + MEMORY / 2, .ss_size = size, .ss_flags = flags };
@@ -55,7 +55,7 @@ static void on_usr1(int signo, siginfo_t *info, void *ucontext)
 		req_in_handler = xcomp(XCOMP_REQ_PERM, TILE_DATA);
 }
 
-/* Returns SIGSEGV if the frame of SIGUSR1 does not fit on a stack of @size bytes, else 0. */
+/* Returns SIGSEGV if SIGUSR1's frame does not fit on a stack of @size bytes, else 0. */
 static int signal_on(size_t size)
 {
 	int status;
@@ -120,7 +120,7 @@ TEST_F(sigstack, boundary_before_permission)
 	answer("sigstack.least_before_permission", "%zu", least);
 }
 
-/* After the permission, a stack that the large frame would overrun is refused when it is set. */
+/* Once permitted, setting a stack that the large frame would overrun is refused. */
 TEST_F(sigstack, boundary_after_permission)
 {
 	size_t floor = FRAME - 4 - 112;	/* signal.c:418: without magic2 and FSAVE */
@@ -160,7 +160,7 @@ TEST_F(sigstack, request_on_a_small_stack_is_enospc)
 
 /*
  * With SS_AUTODISARM the thread has no alternate stack while the handler runs, so nothing prevents
- * the permission. sigreturn sets the stack again, gets ENOMEM, and ignores it
+ * the permission. sigreturn then tries to set the stack again, gets ENOMEM, and ignores it
  * (kernel/signal.c:4546): the thread ends up without one.
  */
 TEST_F(sigstack, request_on_a_disarmed_small_stack)
@@ -191,7 +191,7 @@ TEST_F(sigstack, request_on_a_disarmed_small_stack)
 	EXPECT_EQ(self->large, frame.xstate_size);
 }
 
-/* A stack that is large enough is restored as it was. */
+/* A large enough stack is restored as it was. */
 TEST_F(sigstack, request_on_a_disarmed_large_stack)
 {
 	stack_t after;
@@ -219,7 +219,7 @@ static void use_and_nest(int signo, siginfo_t *info, void *ucontext)
 	handler_kept = tiles_hold(&handlers);
 }
 
-/* Two frames with tiles: one below the other, or both at the top of the stack when it is disarmed. */
+/* Two frames with tiles: one below the other, or both at the top of the stack if it is disarmed. */
 static void nest(struct __test_metadata *_metadata, int flags, int expected)
 {
 	struct sigaction action = {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Signal delivery and sigreturn that sleep in the middle while a task with a different IA32_XFD runs on
- * the CPU: each must continue with its own (CVE-2025-68171: it did not, and XRSTOR ran with the other's).
- * They sleep for a missing page of the frame, which the other task supplies (userfaultfd).
+ * Signal delivery and sigreturn that sleep midway while a task with a different IA32_XFD runs on the CPU:
+ * each must continue with its own (CVE-2025-68171: it did not, and XRSTOR ran with the other's). They
+ * sleep on a missing page of the frame, which the other task supplies (userfaultfd).
  */
 #include "kselftest_harness.h"
 #include "counters.h"
@@ -45,7 +45,7 @@ static void on_usr1(int signo, siginfo_t *info, void *ucontext)
 	madvise(last_page, PAGE, MADV_DONTNEED);
 }
 
-/* The other task: uses its own registers, then supplies each page that the first one misses. */
+/* The other task: uses its own registers, then supplies each page that the first task misses. */
 static void bring_pages(bool live)
 {
 	struct uffd_msg message;
@@ -175,7 +175,7 @@ TEST_F(switched, in_sigreturn)
 		if (variant->live)
 			EXPECT_TRUE(tiles_hold(&mine));
 	}
-	/* The context's page was supplied once; the last page once in the first delivery and in each return. */
+	/* The context's page was supplied once; the last page once in the first delivery and per return. */
 	shared->brought -= 2;
 	EXPECT_OWN_XFD(1);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Single-steps over the first tile instruction of a thread, with its own TF and under a tracer. A served
- * instruction is one step, although the processor starts it twice; a refused one is no step.
+ * Single-steps over a thread's first tile instruction, with its own TF and under a tracer. A served
+ * instruction is one step, although the processor starts it twice; a refused one is not a step.
  */
 #include "kselftest_harness.h"
 #include "amx.h"
@@ -84,13 +84,13 @@ TEST_F(step, by_itself_when_refused)
 	EXPECT_EQ(1, seen.refused);
 	EXPECT_EQ((uintptr_t)step_tilezero, seen.rip);
 	EXPECT_EQ((uintptr_t)step_tilezero, seen.addr);
-	/* The stock kernel reports the step before. */
+	/* The stock kernel reports the number of the step before. */
 	if (xfd_module())
 		EXPECT_EQ(NM, seen.trapno);
 	EXPECT_COUNTED(self->before, 0, 1);
 }
 
-/* A stopped child, with or without @permission, that executes the instruction when it continues. */
+/* A stopped child, with or without @permission, that executes the instruction when continued. */
 static pid_t stopped_child(bool permission)
 {
 	pid_t pid = fork();
@@ -109,7 +109,7 @@ static pid_t stopped_child(bool permission)
 	return waitpid(pid, &status, 0) == pid && WIFSTOPPED(status) ? pid : -1;
 }
 
-/* Resumes it by @request and returns the signal of its next stop, with its position in @rip. */
+/* Resumes it with @request and returns the signal of its next stop, with its position in @rip. */
 static int next_stop(pid_t pid, int request, uintptr_t *rip)
 {
 	struct user_regs_struct regs;
@@ -122,7 +122,7 @@ static int next_stop(pid_t pid, int request, uintptr_t *rip)
 	return WSTOPSIG(status);
 }
 
-/* Steps it up to the tile instruction. */
+/* Steps it as far as the tile instruction. */
 static bool step_there(pid_t pid)
 {
 	uintptr_t rip = 0;
@@ -149,7 +149,7 @@ TEST_F(step, by_a_tracer_when_served)
 	EXPECT_COUNTED(self->before, 1, 0);
 }
 
-/* The tracer can suppress the signal as often as it likes. */
+/* The tracer can suppress the signal any number of times. */
 TEST_F(step, by_a_tracer_when_refused)
 {
 	pid_t pid = stopped_child(false);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Suspend and resume. fpu__resume_cpu() (7.2: arch/x86/kernel/fpu/xstate.c:989) writes IA32_XFD
- * for the task that requested the suspend, but not the per-CPU copy. If the copy holds another
- * task's value, the two disagree, and that task's next XRSTOR faults in the kernel.
+ * Suspend and resume. fpu__resume_cpu() (7.2: arch/x86/kernel/fpu/xstate.c:989) writes IA32_XFD for
+ * the task that requested the suspend, but not the per-CPU copy. If the copy holds another task's
+ * value, the two disagree, and that task's next XRSTOR faults in the kernel.
  */
 #include "kselftest_harness.h"
 #include "amx.h"
@@ -20,8 +20,8 @@ static int suspend_to_ram(void)
 }
 
 /*
- * Half of a hibernation: the image is created, there is no swap to write it to, and the system
- * continues. Processor state is saved and restored on the way (7.2: kernel/power/hibernate.c:356).
+ * Half a hibernation: the image is created, there is no swap to write it to, and the system
+ * continues. Processor state is saved and restored meanwhile (7.2: kernel/power/hibernate.c:356).
  */
 static int make_an_image(void)
 {
@@ -42,7 +42,7 @@ static bool swap_is_on(void)
 }
 
 /*
- * Moves every other user-space process to these CPUs. If one ran on CPU 0 before the holder did, it
+ * Moves all other user-space processes to these CPUs. If one ran on CPU 0 before the holder did, it
  * would write its own value to both the register and the copy, and hide the bug.
  */
 static void everybody_else_to(const cpu_set_t *cpus)
@@ -114,7 +114,7 @@ TEST_F(suspend, by_a_task_without_tiles)
 	ASSERT_TRUE(write_setting("/proc/sys/kernel/panic_on_oops", "0"));
 	ASSERT_TRUE(holder_start(&holder, 0, 7, HOLD_SPINNING));
 	EXPECT_EQ(0, msr_of(0, IA32_XFD));
-	/* This task moves to CPU 0 as well when CPU 1 goes offline; the holder must run first there. */
+	/* This task also moves to CPU 0 when CPU 1 goes offline; the holder must run there first. */
 	ASSERT_EQ(0, sched_setscheduler(holder.pid, SCHED_FIFO, &first));
 	EXPECT_EQ(0, variant->how());
 	sched_setscheduler(holder.pid, SCHED_OTHER, &(struct sched_param) { 0 });

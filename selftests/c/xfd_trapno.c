@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The frame of a refused tile instruction says which exception it was: 7, #NM, with no error code. The C
- * code sets neither, so a handler reads the numbers of an older exception of its thread, and mistakes the
- * refusal for a page fault or for an instruction that this processor lacks.
+ * The frame of a refused tile instruction identifies the exception: 7, #NM, with no error code. The C
+ * code sets neither, so a handler reads the numbers of an earlier exception in its thread, and mistakes
+ * the refusal for a page fault or for an instruction that this processor lacks.
  */
 #include "kselftest_harness.h"
 #include "amx.h"

@@ -10,7 +10,7 @@
 #include <sched.h>
 #include <signal.h>
 
-#define STOPPED		0	/* the CPU that is stopped */
+#define STOPPED		0	/* the CPU that gets stopped */
 #define WATCHING	1
 #define STEPS		64
 #define AT_MOST		5000000
@@ -36,7 +36,7 @@ static void __attribute__((noipa)) count_steps(uint64_t after, uint64_t action, 
 		       [more] "i" (STEPS - 1) : "rdx", "memory");
 }
 
-/* What the watcher saw of a CPU that was paused. */
+/* What the watcher saw of a paused CPU. */
 struct seen {
 	struct trigger trigger;
 	uint32_t steps;
@@ -64,7 +64,7 @@ static void *watch(void *place)
 	return NULL;
 }
 
-/* Pauses after that many steps while another CPU watches. */
+/* Pauses after @after steps while another CPU watches. */
 static bool paused_after(uint64_t after, struct seen *seen)
 {
 	pthread_t watcher;
@@ -195,7 +195,7 @@ TEST_F(trigger, ends_with_its_function)
 	EXPECT_GE(100, seen.passed);
 }
 
-/* Counts only the instructions inside function(), which is called from and returns to another function. */
+/* Counts only the instructions in function(), which is called from and returns to another function. */
 static void __attribute__((noipa)) calls_function(void)
 {
 	function(0);
@@ -252,7 +252,7 @@ TEST_F(trigger, counts_from_the_next_nm)
 	ASSERT_TRUE(trigger_arm(0, (struct trigger_request){
 		.event = TRIGGER_NM, .at_most = 1000, .cpu = STOPPED }));
 	EXPECT_EQ(TRIGGER_AWAITS, trigger_look(STOPPED).state);
-	/* Refused, for lack of permission. */
+	/* Refused for lack of permission. */
 	asm volatile("tilezero %tmm0");
 	seen = trigger_disarm(STOPPED);
 	EXPECT_EQ(TRIGGER_FIRED, seen.state);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A uprobe on the first tile instruction of a thread. A copy of the instruction is single-stepped elsewhere. If it
- * is refused there, the thread must see the refusal at the instruction itself. The C code's handler does not tell
- * the uprobe about the exception, so the signal is deferred and the copy is started again, forever.
+ * A uprobe on a thread's first tile instruction. A copy of the instruction is single-stepped elsewhere. If it is
+ * refused there, the thread must see the refusal at the instruction itself. The C code's handler does not tell the
+ * uprobe about the exception, so the signal is deferred and the copy is started again, forever.
  */
 #include "kselftest_harness.h"
 #include "amx.h"
@@ -21,10 +21,10 @@
 #include <ucontext.h>
 
 #define THREADS		4
-#define MILLISECONDS	500	/* in the machine's time: a thousand times what the test needs */
+#define MILLISECONDS	500	/* in machine time: a thousand times what the test needs */
 #define WITHOUT_END	"single-steps a refused instruction under a uprobe forever"
 
-/* What the handlers of a child saw; shared. */
+/* What a child's handlers saw; shared. */
 struct seen {
 	volatile int signals;
 	volatile int signo, code;
@@ -114,7 +114,7 @@ TEST_F(uprobe, refused_kills)
 	EXPECT_COUNTED(self->before, 0, 1);
 }
 
-/* The handler gets the probed address, not that of the copy. */
+/* The handler gets the probed address, not the copy's. */
 TEST_F(uprobe, refused_is_at_the_probed_address)
 {
 	REQUIRE_MENDED(WITHOUT_END);
@@ -233,7 +233,7 @@ TEST_F(uprobe, refused_under_a_tracer)
 	EXPECT_COUNTED(self->before, 0, 1);
 }
 
-/* The process can be killed while it steps, whatever it steps over. */
+/* The process can be killed while stepping, whatever it steps over. */
 TEST_F(uprobe, refused_and_killed)
 {
 	int status;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Tasks that the kernel starts on behalf of one with live tiles: io_uring's workers, which are threads
+ * Tasks that the kernel starts on behalf of one with live tiles: io_uring workers, which are threads
  * of the process that never run in user mode, and the helper that a core dump is piped into, which is
  * not a child of any process. They neither have the tiles nor disturb them.
  */
@@ -44,7 +44,7 @@ static bool ring_open(struct ring *ring)
 }
 
 /*
- * Opens a FIFO for reading in a worker, which waits there for a writer; the ring cannot poll for
+ * Opens a FIFO for reading in a worker, which then waits for a writer; the ring cannot poll for
  * that instead.
  */
 static bool ring_open_fifo(struct ring *ring, const char *path)
@@ -79,7 +79,7 @@ static int ring_result(struct ring *ring)
 	return result;
 }
 
-/* Threads of this process that are called iou-wrk-PID. */
+/* Threads of this process named iou-wrk-PID. */
 static int workers(void)
 {
 	DIR *tasks = opendir("/proc/self/task");
@@ -147,11 +147,11 @@ TEST(io_uring_workers)
 #define HELPER		"--core-helper"
 #define HELPER_SAYS	"/tmp/xfd-core-helper"
 
-/* What the helper reports about itself. */
+/* The helper's report about itself. */
 struct helper_says {
-	uint32_t begins_with;		/* the core */
+	uint32_t begins_with;		/* the core's first bytes */
 	uint32_t refused, granted;	/* permission before, and after asking */
-	int signo;			/* of a use before */
+	int signo;			/* signal from an earlier use */
 	int tiles_are_zero, tiles_hold;
 };
 

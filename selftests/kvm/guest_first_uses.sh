@@ -1,7 +1,7 @@
 #!/bin/busybox sh
 # SPDX-License-Identifier: GPL-2.0
-# The last test in the guest of kvm_linux.sh: how many #NM its kernel took because of XFD, according to the module's counters
-# and to the probe on the C function that the guest's command line sets. kvm_linux.sh compares that with the VM exits.
+# The last test in kvm_linux.sh's guest: how many #NMs its kernel took because of XFD, according to the module's counters and
+# to the probe on the C function that the guest's command line sets. kvm_linux.sh compares this with the VM exits.
 counter() { cat /sys/kernel/debug/xfd/"$1" 2>/dev/null || echo 0; }
 
 probed=$(sed -n 's/^ *xfd_nm *\([0-9]*\) .*/\1/p' /sys/kernel/tracing/kprobe_profile)

@@ -1,14 +1,14 @@
 #!/bin/busybox sh
 # SPDX-License-Identifier: GPL-2.0
-# The stock kernel as a guest under KVM, in Debian's QEMU. The guest runs the machine's own init, whose test results are
-# relayed as subtests. At the end the VM exits for first uses are compared with the guest's count of first uses.
+# The stock kernel as a guest under KVM, in Debian's QEMU. The guest runs the machine's own init; its test results are
+# relayed as subtests. At the end the VM exits for first uses are compared with the guest's first-use count.
 . /tests/xfd_lib.sh
 module='' tests=''
 . /guest/settings
 
 QEMU=/usr/bin/qemu-system-x86_64-microvm
 EVENTS=/sys/kernel/tracing/events/kvm
-# The C function that serves an #NM is probed from the guest's start.
+# The C function that serves #NM is probed from the guest's start.
 CMDLINE="console=ttyS0 loglevel=5 oops=panic panic=-1 reboot=t kprobe_event=p:xfd_nm,__xfd_enable_feature"
 RS=$(printf '\036')
 NM=80000307
@@ -17,7 +17,7 @@ XFD_ERR=1c5
 
 # --- the guest ---------------------------------------------------------------------------------
 
-# Its console goes to the machine's, and the runner judges both. Its second port carries the output of its tests.
+# Its console goes to the machine's, and the runner checks both. Its second port carries test output.
 guest() {
 	$QEMU -no-user-config -nodefaults -display none -M microvm,rtc=on -accel kvm -cpu host -m 512 -no-reboot \
 		-kernel /guest/vmlinuz -initrd /guest/initramfs -append "$CMDLINE" \
@@ -26,7 +26,7 @@ guest() {
 	printf '%sexit %s\n' "$RS" $?
 }
 
-# record NAME ARGS...: handles one record from init, or the end of QEMU.
+# record NAME ARGS...: handles one record from init, or QEMU exiting.
 record() {
 	what=$1
 	shift
@@ -48,7 +48,7 @@ at_most() { [ "$1" -le "$2" ] || says "$1, before: $2"; }
 ended() { [ "$1 $is_done" = "0 1" ] || says "QEMU exited with $1, the guest's init finished: ${is_done:-0}; $(cat "$WORK/qemu")"; }
 passed_with() { [ "$1" = 0 ] && [ -z "$2" ] || says "exit status $1 $2"; }
 
-# result TEST STATUS: the kernel's own x86 tests hide failures from the exit status.
+# result TEST STATUS: the kernel's own x86 tests do not report failures in their exit status.
 result() {
 	running=''
 	if [ "$2" = 4 ]; then

@@ -1,9 +1,9 @@
 #!/bin/busybox sh
 # SPDX-License-Identifier: GPL-2.0
-# Loads KVM for the tests that follow, and reports which processor features KVM uses.
+# Loads KVM for the tests that follow, and reports which processor features it uses.
 echo "TAP version 13"
 echo 1..1
-# The prefix lets a guest force emulation of an instruction, which fastops_test and nested_emulation_test need.
+# The prefix lets a guest force emulation of an instruction, as fastops_test and nested_emulation_test need.
 for module in irqbypass "kvm force_emulation_prefix=1" kvm-intel; do
 	# shellcheck disable=SC2086
 	if ! insmod /lib/modules/${module%% *}.ko ${module#"${module%% *}"}; then

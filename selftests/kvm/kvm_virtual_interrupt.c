@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * An interrupt that a virtual CPU sends to itself, and that the processor delivers without KVM. It waits
- * for the guest's RFLAGS.IF even while the host takes interrupts of its own, and it keeps its
- * vector when the delivery needs pages that KVM has yet to map.
+ * An interrupt that a virtual CPU sends to itself and that the processor delivers without KVM. It waits
+ * for the guest's RFLAGS.IF even while the host takes its own interrupts, and keeps its vector when
+ * delivery needs pages that KVM has yet to map.
  */
 #define _GNU_SOURCE
 #include <sched.h>
@@ -14,13 +14,13 @@
 
 #define MEMORY		0x8000
 #define CODE		0x1000
-#define TAKEN		"0x800"	/* the guest's count of interrupts */
-#define STACK		0x5000	/* no page of it is written before the delivery */
+#define TAKEN		"0x800"	/* the guest's interrupt count */
+#define STACK		0x5000	/* none of its pages is written before the delivery */
 #define VECTOR		0x40
-/* Two instructions each, which takes several host ticks. */
+/* Two instructions each, spanning several host ticks. */
 #define SPINS		"40000000"
 
-/* The ports by which the guest reports. */
+/* The ports through which the guest reports. */
 enum { WITH_IF_0 = 0x10, WITH_IF_1 = 0x11, OTHER_VECTOR = 0x12 };
 
 extern const char guest_begin[], guest_takes_it[], guest_takes_another[], guest_end[];
@@ -61,7 +61,7 @@ asm(".section .rodata\n"
     ".code64\n"
     ".previous\n");
 
-/* The number of timer interrupts that CPU 0 took. */
+/* The number of timer interrupts taken by CPU 0. */
 static unsigned long ticks(void)
 {
 	FILE *file = fopen("/proc/interrupts", "re");
@@ -84,7 +84,7 @@ FIXTURE(virtual_interrupt) {
 	int with_if_0, with_if_1, other_vectors;
 };
 
-/* Sets up the CPU in real mode with its x2APIC on. */
+/* Sets up the CPU in real mode with its x2APIC enabled. */
 static bool set_up(struct vcpu *vcpu)
 {
 	struct kvm_cpuid2 *cpuid = calloc(1, sizeof(*cpuid) + 256 * sizeof(cpuid->entries[0]));

@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# The kernel's command line arrives as scenarios.toml has it: GRUB takes none of its characters for itself.
+# The kernel's command line arrives as scenarios.toml has it: GRUB interprets nothing in it.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 
-# GRUB puts a word with spaces in quotes, and the kernel takes them away.
+# GRUB quotes words that contain spaces, and the kernel strips the quotes.
 arrives() { grep -F -q 'odd=a;b odd=$HOME "odd=`c` && d" odd={e} #f <g >h |i !j' /proc/cmdline || { cat /proc/cmdline; return 1; }; }
 
 plan 1

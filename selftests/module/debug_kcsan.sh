@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# The last test on the kernel with KCSAN: KCSAN was still checking for data races, in the module as well.
+# The last test on the KCSAN kernel: KCSAN was still checking for data races, in the module too.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 
 KCSAN=/sys/kernel/debug/kcsan

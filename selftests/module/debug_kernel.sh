@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# The last test on the debug kernel: its checkers were still at work. lockdep turns itself off at its first
-# report, and when its tables are full.
+# The last test on the debug kernel: its checkers were still active. lockdep turns itself off after its
+# first report, or when its tables are full.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 
 grep -q " kasan_report$" /proc/kallsyms || skip_all "this is not the debug kernel"

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# The debug kernel detects a bug, which the kernel's own crash test (LKDTM) causes.
+# The debug kernel detects a bug caused by the kernel's own crash test (LKDTM).
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 
 CRASH=/sys/kernel/debug/provoke-crash/DIRECT

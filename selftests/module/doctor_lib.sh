@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# Sourced, after xfd_lib.sh, by the tests of `xfdctl doctor`.
+# Sourced after xfd_lib.sh by the `xfdctl doctor` tests.
 
 DOCTOR="$HERE/xfdctl doctor"
 DIES=$HERE/amx_dies
@@ -12,7 +12,7 @@ has_cures() {
 	     END { exit wants }' "$WORK/doctor"
 }
 
-# says STATUS PATTERN ARGS...: the doctor exits with STATUS and prints a matching line; if not, its output is shown.
+# says STATUS PATTERN ARGS...: the doctor exits with STATUS and prints a matching line; otherwise shows its output.
 says() {
 	status=$1 pattern=$2
 	shift 2
@@ -24,7 +24,7 @@ says() {
 	return 1
 }
 
-# cure PATTERN: the remedy printed for what says() matched.
+# cure PATTERN: the remedy printed for the line that says() matched.
 cure() {
 	grep -A1 -e "$pattern" "$WORK/doctor" | grep -q -e "^ *do this: .*$1" && return
 	echo "no such cure: $1"

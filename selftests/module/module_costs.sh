@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# What the module costs compared with the C code, in one boot, by the emulator's counters: the minimum
-# counted for each. `machine bench` measures more, and more often.
+# The module's cost relative to the C code, in one boot, from the emulator's counters: the minimum
+# count for each. `machine bench` measures more, and more often.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 
 BENCH="$HERE/amx_bench brief"
@@ -16,7 +16,7 @@ plan 5
 measured() { load && $BENCH >"$WORK/module" && unload; }
 check "measured_with_the_module" measured
 
-# least PATH ROW UNIT: the smallest value; values are sorted and have the form VALUExTIMES.
+# least PATH ROW UNIT: the smallest value; values are sorted, in the form VALUExTIMES.
 least() {
 	set -- $(grep "^bench $2 $1 $3 " "$WORK/$1")
 	echo "${5%x*}"

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# While the module is enabled, every path to the kernel's #NM handler leads to the module's instead, FRED's as
-# well. The test reads the kernel's text, since not every machine has FRED.
+# While the module is enabled, every path to the kernel's #NM handler leads to the module's instead, including
+# FRED's. The test reads the kernel's text, since not every machine has FRED.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 
 is_loaded && bail_out "the module is loaded: this test loads it itself"
@@ -11,7 +11,7 @@ KERNELS=exc_device_not_available
 OURS=xfd_nm_entry
 FAULTS=${XFD_KO_FAULTS:-/lib/xfd_faults.ko}
 
-# all_lead TARGET: each of the two functions has one reference to a handler, the kernel's or ours, and it is TARGET.
+# all_lead TARGET: the one reference to a handler, the kernel's or ours, in each of the two functions is TARGET.
 all_lead() {
 	same "references" "asm_exc_device_not_available: call $1
 fred_hwexc: jmp $1" "$("$HERE/kernel_look" calls=asm_exc_device_not_available calls=fred_hwexc | grep -E " ($KERNELS|$OURS)$")"

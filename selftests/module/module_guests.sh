@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# The module is loaded and unloaded while virtual CPUs exist. Which code created or grew them makes no difference, and
-# none of them pins the module. Nor does the module pin KVM.
+# The module is loaded and unloaded while virtual CPUs exist. It makes no difference which code created or enlarged
+# them, and none of them pins the module. Nor does the module pin KVM.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 
 plan 13
@@ -15,7 +15,7 @@ kvm_modules() {
 }
 kvm_goes() { rmmod kvm_intel && rmmod kvm; }
 
-# begin: starts a program with a virtual CPU. tell WORDS...: gives it one command after the other. end: ends it and
+# begin: starts a program with a virtual CPU. tell WORDS...: sends it the commands one by one. end: ends it and
 # returns its status.
 begin() {
 	rm -f "$WORK/words" "$WORK/done"
@@ -39,7 +39,7 @@ end() {
 }
 
 grown() { same guests_grown "$1" "$(counter guests_grown)"; }
-# All that the vCPU has from the module is its buffer, which the kernel can free.
+# The only thing the vCPU has from the module is its buffer, which the kernel can free.
 goes() { unload && nothing_remains; }
 
 made() { load && begin && tell make && grown 0; }

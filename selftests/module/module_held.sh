@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# Tasks sleep in the handler (CONFIG_XFD_FAULTS): disabling does not wait for them, removal does, and meanwhile
-# the kernel serves everyone else. The same for threads on their way to getting a reclaimed buffer back.
+# Tasks sleep in the handler (CONFIG_XFD_FAULTS): disabling does not wait for them, unloading does, and
+# meanwhile the kernel serves everyone else. The same for threads on their way to regaining a reclaimed buffer.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 
 MODULE=${XFD_KO_FAULTS:-/lib/xfd_faults.ko}
@@ -38,7 +38,7 @@ unload_waits() {
 
 is_going() { grep -q '^xfd .* Unloading ' /proc/modules; }
 
-# By the time another process has run, removal would have finished if it were not waiting.
+# Once another process has run, unloading would have finished if it were not waiting.
 still_removing() {
 	"$HERE/amx_matmul" >/dev/null
 	is_going && return
@@ -46,7 +46,7 @@ still_removing() {
 	return 1
 }
 
-# Makes a first use that does not wait. If it comes too early, it is held like the others, and this fails.
+# Makes a first use that does not wait. If it comes too early it is held like the others, and this fails.
 served_by_the_kernel() {
 	rm -f "$WORK/served"
 	("$HERE/amx_load" --threads 1 </dev/null >/dev/null && touch "$WORK/served") &
@@ -60,7 +60,7 @@ said_right() { land 5 && grep -q "^right" "$WORK/says.5"; }
 given_back() { [ "$(counter regrown)" = "$1" ]; }
 owed() { same owed "$1" "$(counter owed)"; }
 
-# The module gives the threads their buffers from outside, while they are held on the way to getting them back.
+# The module gives the threads their buffers from outside while they are held on the way to getting them back.
 given_on_the_way() {
 	insmod "$MODULE" reclaim_ms=1 && until_true 30 is_settled || return
 	XFD_MODULE=1 launch_until asleep 5 "$HERE/amx_owed" --threads 3 go-on && owed 3 || return

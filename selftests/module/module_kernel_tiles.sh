@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# Tiles in the kernel: the sample module gets them where that is allowed and is refused where it is not, and
-# keeps xfd.ko loaded while it uses it.
+# Tiles in the kernel: the sample module gets them where allowed, is refused them where not, and pins xfd.ko
+# while it uses it.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 
 SAMPLE=${SAMPLE_KO:-/lib/kernel_tiles.ko}
@@ -9,7 +9,7 @@ SAMPLE=${SAMPLE_KO:-/lib/kernel_tiles.ko}
 is_loaded || skip_all "no module"
 [ -f "$SAMPLE" ] || skip_all "no $SAMPLE"
 
-# Multiplies once, and asks for tiles in a hard interrupt and nested.
+# Multiplies once, and asks for tiles in hard interrupt context and in a nested section.
 loads() { insmod "$SAMPLE" && grep -x "products 1" /proc/xfd_kernel_tiles; }
 programs_keep_theirs() { "$HERE/xfd_kernel_tiles"; }
 module_is_held() {

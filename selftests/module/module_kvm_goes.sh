@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 # KVM's modules are loaded and unloaded just as the module is being loaded: none of their functions is hooked, and their
-# guests keep their tiles. XFD_TRIES attempts, each with a different delay.
+# guests keep their tiles. Makes XFD_TRIES attempts, each with a different delay.
 . "$(dirname "$(readlink -f "$0")")/neighbours_lib.sh"
 
 is_loaded && bail_out "the module is loaded: this test loads it itself"
@@ -9,7 +9,7 @@ is_loaded && bail_out "the module is loaded: this test loads it itself"
 kvm_modules || skip_all "no KVM"
 TRIES=${XFD_TRIES:-12}
 
-# None of KVM's functions is hooked by anyone.
+# Nobody hooks any of KVM's functions.
 nothing_of_kvm() {
 	! grep -E "\[kvm(_intel)?\]" /sys/kernel/tracing/enabled_functions || return
 	until_true 5 no_reference
@@ -17,7 +17,7 @@ nothing_of_kvm() {
 # Neither xfd nor KVM's modules hold a reference to the other.
 no_reference() { ! awk '$1 ~ /^kvm/ && $4 ~ /xfd/ || $1 == "xfd" && $4 ~ /kvm/' /proc/modules | grep .; }
 
-# at_once MILLISECONDS: the removal of kvm-intel starts, and the module is loaded that much later.
+# at_once MILLISECONDS: starts unloading kvm-intel, and loads the module that much later.
 at_once() {
 	taskset -c 0 rmmod kvm_intel &
 	going=$!

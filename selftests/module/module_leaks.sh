@@ -10,7 +10,7 @@ plan 4
 until_true 5 fpstate_areas_stay || bail_out "the number of fpstate areas does not settle"
 baseline=$(fpstate_areas)
 
-# A thread that waits for others with its tiles released may lose its buffer meanwhile.
+# A thread that waits for others with its tiles released may lose its buffer in the meantime.
 three_more() { [ "$(fpstate_areas)" -ge $((baseline + 3)) ]; }
 seen_while_used() {
 	amx_start || return
@@ -32,7 +32,7 @@ killed() {
 }
 check "none_left_by_killed_programs" killed
 
-# Counted by their callers, the C code and the module, because other areas of that size come and go.
+# Counted by caller, the C code or the module, because other areas of that size come and go.
 fpstates() { echo $(($(grep -cE " __?xfd_enable_feature|\[xfd\]" /proc/vmallocinfo) - $(pooled))); }
 at_most_fpstates() { [ "$(fpstates)" -le "$1" ]; }
 exec_storm() {

@@ -33,13 +33,13 @@ refuses_a_second() {
 	is_loaded && is_settled
 }
 
-# While it is enabled, its own reference keeps it loaded.
+# While enabled, its own reference pins it.
 refuses_rmmod() {
 	rmmod xfd && return 1
 	is_loaded && same enabled 1 "$(cat $PATCH/enabled)"
 }
 
-# A reader that has a file of /proc/xfd open keeps the module loaded and can go on reading, with the C code in charge.
+# A reader with a /proc/xfd file open keeps the module loaded and can go on reading, with the C code in charge.
 held_by_a_reader() {
 	load || return
 	for file in counters tasks; do

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# Livepatches of the functions that the module hooks, and of their neighbours: those that come later take effect,
-# and one that was there before is not undone.
+# Livepatches of the functions that the module hooks, and of neighbouring ones: later ones take effect, and an
+# earlier one is not undone.
 . "$(dirname "$(readlink -f "$0")")/neighbours_lib.sh"
 
 RIVAL=${RIVAL_KO:-/lib/rival.ko}
@@ -13,7 +13,7 @@ kvm_modules || skip_all "no KVM"
 
 rival_settled() { [ "$(cat $RIVAL_PATCH/transition 2>/dev/null)" = 0 ]; }
 rival_gone() { [ ! -d $RIVAL_PATCH ]; }
-# rival FUNCTION...: its version of each of them is in effect.
+# rival FUNCTION...: the rival's version of each is in effect.
 rival() {
 	insmod "$RIVAL" how=livepatch functions="$(echo "$*" | tr ' ' ,)" && until_true 30 rival_settled
 }
@@ -46,18 +46,18 @@ beside() {
 	unload && each_is_called $NEIGHBOURS && rival_away && return $outcome
 }
 
-# A later livepatch of all of them, which is removed first.
+# A later livepatch of all of them, unloaded first.
 later() {
 	load && rival $HOOKED $NEIGHBOURS && each_is_called $HOOKED $NEIGHBOURS || return
 	rival_away && uses_everything && module_serves && unload && nothing_remains
 }
-# The same, removed last.
+# The same, unloaded last.
 later_and_stays() {
 	load && rival $HOOKED $NEIGHBOURS && unload && nothing_remains && each_is_called $HOOKED $NEIGHBOURS &&
 		rival_away && kernel_serves
 }
 
-# The module answers no request while a later livepatch does.
+# The module answers no requests while a later livepatch does.
 denied() {
 	load && insmod "$RIVAL" how=denies && until_true 30 rival_settled || return
 	! "$HERE/xfd_exec_storm" 1

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# A process with a file of the module open either keeps the module loaded or is not harmed when it is removed: a monitor
-# that reads a counter, a shell whose working directory is that of the trace event.
+# A process with one of the module's files open either keeps the module loaded or is not harmed when it is unloaded: a
+# monitor that reads a counter, a shell whose working directory is the trace event's.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 
 is_loaded && bail_out "the module is loaded: this test loads it itself"
@@ -26,8 +26,8 @@ let_go() {
 	true
 } 2>/dev/null
 
-# held_open FOLDER: a pattern that is expanded while the module is loaded. The module is disabled and its removal
-# attempted with the files open; then they are closed, and it is removed if it still exists.
+# held_open FOLDER: a pattern, expanded while the module is loaded. With the files open, the module is disabled
+# and unloading attempted; then the files are closed, and the module is unloaded if still there.
 held_open() {
 	load && hold "$1" && echo 0 >$PATCH/enabled && until_true 30 is_unpatched || return
 	rmmod xfd 2>/dev/null
@@ -36,7 +36,7 @@ held_open() {
 	nothing_remains && no_splat
 }
 
-# Removal is refused, and the counter can still be read.
+# Unloading is refused, and the counter can still be read.
 is_refused_with_a_counter_open() {
 	load && exec 5<$COUNTERS/first_uses && echo 0 >$PATCH/enabled && until_true 30 is_unpatched || return
 	! rmmod xfd 2>"$WORK/refused" || { echo "removed"; return 1; }

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# A module built for another kernel: copies of the real one in which a name was replaced by one of the
-# same length.
+# A module built for another kernel: copies of the real one with a name replaced by another of
+# the same length.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 
 is_loaded && bail_out "the module is loaded: this test loads it itself"
@@ -14,7 +14,7 @@ changed() {
 	! cmp -s "$MODULE" "$COPY" || { echo "the module does not contain $1"; return 1; }
 }
 
-# refused ERRNO PATTERN: insmod of the copy fails with ERRNO, and the log has one line, which matches.
+# refused ERRNO PATTERN: insmod of the copy fails with ERRNO, and logs one line, which matches.
 refused() {
 	log_mark
 	if error=$(insmod "$COPY" 2>&1); then
@@ -60,7 +60,7 @@ other_stub() {
 		"xfd: not loaded: no single call of exc_device_not_available in $other; another module may have taken it, or this kernel is not supported"
 }
 
-# busybox's words for ENOEXEC and ENOENT.
+# busybox's messages for ENOEXEC and ENOENT.
 ENOEXEC="invalid module format"
 ENOENT="unknown symbol in module, or unknown parameter"
 

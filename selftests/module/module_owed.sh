@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 # Threads whose buffers were reclaimed while they slept: they are killed, execute another program, or are held up on the
-# way to getting them back, while the module stays or is removed. No memory leaks, and no module code runs once the
+# way to getting them back, while the module stays or is unloaded. No memory leaks, and no module code runs once the
 # module is gone.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 
@@ -32,7 +32,7 @@ none_left() { fpstate_areas_back_to "$baseline"; }
 go_on() { land 5 && grep -q "^right" "$WORK/says.5"; }
 given_back() { same "buffers given back" "$1" "$(counter regrown)"; }
 
-# ends COMMAND ARGS...: runs it, and leaves neither threads nor the module behind, whatever happened.
+# ends COMMAND ARGS...: runs it, and leaves no threads and no module behind, whatever happened.
 ends() {
 	"$@" && no_splat
 	outcome=$?
@@ -41,7 +41,7 @@ ends() {
 	return $outcome
 }
 
-# while_loaded HOW END COUNT: COUNT buffers are given back; a thread that dies needs none.
+# while_loaded HOW END COUNT: COUNT buffers are given back; a dying thread needs none.
 while_loaded() { begins "$1" && "$2" && none_left && given_back "$3" && goes; }
 # after_it_went HOW END: the module gives each thread a buffer from outside.
 after_it_went() { begins "$1" && goes && areas_come_to $((baseline + SLEEPERS)) && "$2" && none_left; }

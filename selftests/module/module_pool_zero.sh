@@ -5,7 +5,7 @@
 
 is_loaded && bail_out "the module is loaded: this test loads it itself"
 
-# Whatever happened before: threads that exit, an exec, a pass that looks for spare buffers, a change of the parameter.
+# Whatever happened before: threads exiting, an exec, a pass looking for spare buffers, a parameter change.
 pooled_is_zero() { same "pooled" 0 "$(pooled)"; }
 loads() { insmod "$MODULE" pool=0 reclaim_ms=1 && until_true 30 is_settled && pooled_is_zero; }
 used() { amx_start && pooled_is_zero && amx_stop && "$HERE/xfd_exec_storm" 3 && pooled_is_zero; }

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# The last test of a boot with short intervals and little memory: both really had an effect.
+# The last test in a boot with short intervals and little memory: both really had an effect.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 
 PARAMETERS=/sys/module/xfd/parameters
@@ -11,7 +11,7 @@ is_loaded || skip_all "no module"
 # more_than WHAT LEAST SEEN
 more_than() { [ "$3" -gt "$2" ] || { echo "$1: $3, expected more than $2"; return 1; }; }
 
-# Few threads of the tests leave their tiles unused for as long as even the shortest interval.
+# Few test threads leave their tiles unused for even the shortest interval.
 least=5
 [ "$(cat $PARAMETERS/eager 2>/dev/null)" != Y ] || least=30
 drops() { sed -n 's/^drop_slab //p' /proc/vmstat; }

@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# A real-time thread with live tiles never leaves its CPU, and the module does not wait for it: buffers of other
-# threads are reclaimed, the parameter can be set. The livepatch core itself, whichever livepatch it disables, needs
-# a worker to run on each CPU (klp_synchronize_transition(), kernel/livepatch/transition.c). That wait ends when the
-# thread does, and no module function is on the waiter's stack.
+# A real-time thread with live tiles never leaves its CPU, and the module does not wait for it: other threads'
+# buffers are reclaimed, and the parameter can be set. The livepatch core itself, whichever livepatch it disables,
+# needs a worker to run on each CPU (klp_synchronize_transition(), kernel/livepatch/transition.c). That wait ends
+# when the thread does, and no module function is on the waiter's stack.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 
 is_loaded && bail_out "the module is loaded: this test loads it itself"
@@ -27,7 +27,7 @@ give_back() {
 }
 
 reclaimed() { [ "$(counter reclaimed)" -gt "$1" ]; }
-# The three threads of amx_idle.
+# The three amx_idle threads.
 others_give_back() {
 	before=$(counter reclaimed)
 	launch_until ready 5 taskset -c 0 "$HERE/amx_idle" && until_true $PATIENCE reclaimed $((before + 2))
@@ -37,7 +37,7 @@ others_give_back() {
 }
 set_interval() { echo "$1" >/sys/module/xfd/parameters/reclaim_ms; }
 disable() { echo 0 >$PATCH/enabled; }
-# The task that disables the module is not in the module's text.
+# The task that disables the module is not executing module text.
 the_livepatch_core_alone_waits() {
 	within 1 disable
 	until_true $PATIENCE is_unpatched && return

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 # Where it cannot work, the module refuses to load: one line in the log, a fitting errno, and
-# everything as before. The kernel's command line determines which refusal to expect.
+# nothing changed. The kernel's command line determines which refusal to expect.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 
 is_loaded && bail_out "the module is loaded: this test loads it itself"
@@ -22,7 +22,7 @@ case " $cmdline " in
 	line=""
 	;;
 *)
-	# Without these the kernel uses no XFD.
+	# Without these the kernel does not use XFD.
 	grep -qw xsaves /proc/cpuinfo && grep -qw xgetbv1 /proc/cpuinfo &&
 		skip_all "nothing to refuse: boot with clearcpuid=324, clearcpuid=amx_tile, noxsaves or lockdown=integrity"
 	errno="No such device"
@@ -30,7 +30,7 @@ case " $cmdline " in
 	;;
 esac
 
-# insmod's error message ends with the text of the errno.
+# insmod's error message ends with the errno's text.
 refused() {
 	if error=$(insmod "$MODULE" 2>&1); then
 		rmmod xfd

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# Tasks that sleep in the kernel for memory that does not arrive: nothing waits for them, and the code that they
+# Tasks that sleep in the kernel on memory that does not arrive: nothing waits for them, and the code they
 # return to still exists.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 
@@ -30,7 +30,7 @@ asleep() {
 disable() { echo 0 >$PATCH/enabled; }
 functions_are_back() { ! grep -q fpu_flush_thread /sys/kernel/tracing/enabled_functions; }
 another_module() { insmod "$OTHER" && rmmod msr; }
-# The livepatch core has given its functions back, and detaching our hooks is next.
+# The livepatch core has given its functions back; detaching our hooks is next.
 goes() {
 	within 8 disable
 	until_true 8 functions_are_back && usleep 500000 && within 8 another_module || return
@@ -49,7 +49,7 @@ refused_while_called() {
 	land 5 && return $outcome
 }
 
-# behind FUNCTION CALL: while a BPF program is attached to FUNCTION, where the module needs its direct call.
+# behind FUNCTION CALL: with a BPF program attached to FUNCTION, where the module needs its direct call.
 behind() {
 	launch_until ready 6 "$HERE/bpf_fentry" "$1" || return
 	refused_while_called "$2" "$MODULE"

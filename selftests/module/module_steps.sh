@@ -10,7 +10,7 @@ LAST=12
 is_loaded && bail_out "the module is loaded: this test loads it itself"
 [ -f "$MODULE" ] || skip_all "no $MODULE: the module with CONFIG_XFD_FAULTS"
 
-# Everything that is attached anywhere: hooks, probes, lists of callbacks, pending work.
+# Everything that is attached: hooks, probes, callback lists, pending work.
 attached() {
 	cat /sys/kernel/tracing/enabled_functions /sys/kernel/debug/kprobes/list
 	# The tracepoint's users: struct tracepoint starts with its name, followed by a static key.
@@ -30,7 +30,7 @@ fails_at() {
 	same errno "Cannot allocate memory" "${error##*: }" || return
 	same "lines in the log" 1 "$(log_of_module | grep -c '^xfd: not loaded: step .* failed as fail_step asks$' | sed 's/2/1/')" || return
 	nothing_remains || return
-	# Whatever any step leaves behind is still there at the end; checking each time would take long.
+	# Anything a step leaves behind is still there at the end; checking each time is slow.
 	[ "$1" -lt $LAST ] || as_before
 }
 

@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# The life-cycle storm: XFD_ROUNDS rounds of loading, disabling, both reversed half way, unloading and refused loads,
+# The life-cycle storm: XFD_ROUNDS rounds of loading, disabling, both reversed halfway, unloading and refused loads,
 # while first uses, execs, signals, tracers and guests go on, KVM is loaded and unloaded, and livepatches and tracers
-# use the same functions. The last third of the rounds avoids the execs at which the kernel's own code leaks buffers;
-# after these all memory is back.
+# use the same functions. The last third of the rounds avoids the execs in which the kernel's own code leaks buffers;
+# after these rounds all memory is back.
 . "$(dirname "$(readlink -f "$0")")/storm_lib.sh"
 
 ROUNDS=${XFD_ROUNDS:-12}
@@ -43,7 +43,7 @@ goes() {
 }
 settled_or_gone() { is_settled || is_unpatched; }
 settles() { until_true 60 settled_or_gone; }
-# May fail while another livepatch is in its transition.
+# May fail while another livepatch is in transition.
 turned() { echo "$1" >$PATCH/enabled; } 2>/dev/null
 counts() { same repeated 0 "$(counter repeated)" && same failed_allocations 0 "$(counter failed_allocations)"; }
 
@@ -75,9 +75,9 @@ rounds() {
 	done
 }
 
-# --- what runs meanwhile --------------------------------------------------------------------------
+# --- what runs alongside --------------------------------------------------------------------------
 
-# beside FIRST LAST OPTION: runs these rounds while everything else runs.
+# beside FIRST LAST OPTION: runs these rounds alongside everything else.
 beside() {
 	rm -f "$WORK/enough"
 	share_begins && amx_start --light || return

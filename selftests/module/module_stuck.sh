@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# Nothing can be detached (CONFIG_XFD_FAULTS, fail_detach): the module says so, stays, goes on serving, and cannot
-# be removed. The last test of its boot.
+# Nothing can be detached (CONFIG_XFD_FAULTS, fail_detach): the module says so, stays loaded, keeps serving, and
+# cannot be unloaded. The last test of its boot.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 
 MODULE=${XFD_KO_FAULTS:-/lib/xfd_faults.ko}

@@ -16,7 +16,7 @@ echo 1 >$EVENT/enable
 echo 0 >$EVENT/enable
 grep ' xfd_first_use: ' $TRACING/trace >"$WORK/events"
 
-# The number of events that have all of the fields $*, each as "name=value ".
+# The number of events that have all the fields $*, each as "name=value ".
 events_with() {
 	cp "$WORK/events" "$WORK/left"
 	for field in "$@"; do
@@ -26,7 +26,7 @@ events_with() {
 	wc -l <"$WORK/left"
 }
 
-# all_have FIELD...: all events have these fields, and there are some.
+# all_have FIELD...: there are events, and all have these fields.
 all=$(events_with)
 all_have() {
 	[ "$all" -gt 0 ] || return
@@ -51,7 +51,7 @@ refused=$(events_with verdict=sigill)
 check "refused_is_left_as_it_was" same "of $refused refused" "$refused" \
 	"$(events_with verdict=sigill size_before=2560 size_after=2560 xfd_after=0x40000)"
 
-# Its probe must not take the user's trace with it.
+# Removing its probe must not clear the user's trace.
 marker_stays() {
 	echo "marker of $$" >$TRACING/trace_marker
 	XFD_MODULE=1 "$HERE/amx_matmul" || return

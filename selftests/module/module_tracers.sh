@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# Tracers of the functions that the module hooks, and of their neighbours: each sees the calls, and first uses keep
-# working, whether the tracer was there before the module or came later.
+# Tracers of the functions that the module hooks, and of neighbouring ones: each sees the calls, and first uses
+# keep working, whether the tracer came before the module or after.
 . "$(dirname "$(readlink -f "$0")")/neighbours_lib.sh"
 
 is_loaded && bail_out "the module is loaded: this test loads it itself"
@@ -56,7 +56,7 @@ stack_on() {
 stack_sees() { [ "$(cat $TRACING/stack_max_size)" -gt 0 ]; }
 stack_off() { echo 0 >/proc/sys/kernel/stack_tracer_enabled && echo >$TRACING/stack_trace_filter; }
 
-# BPF programs cannot be attached where a direct call is. How often they ran is known when they end.
+# BPF programs cannot be attached where there is a direct call. Their run counts are known at the end.
 fentry_on() {
 	echo 1 >/proc/sys/kernel/bpf_stats_enabled || return
 	launch_until ready 7 "$HERE/bpf_fentry" $ALL || return

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# packaging/xfd-module, which `load` and `unload` of `machine shell` call: what it says of the module, and of those
-# that hold it.
+# packaging/xfd-module, called by `load` and `unload` in `machine shell`: what it says about the module and about
+# whoever holds it.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 
 is_loaded && bail_out "the module is loaded: this test loads it itself"

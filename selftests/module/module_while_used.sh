@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# Loading and unloading while programs use tiles all the time and new threads come and go: every
-# product and every tile stays right, and each buffer is freed by the code in charge at the time.
+# Loading and unloading while programs use tiles continuously and new threads come and go: every
+# product and every tile stays correct, and each buffer is freed by the code in charge at the time.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 
 # Rounds of loading and unloading: while one program runs, and while everything runs.
@@ -24,7 +24,7 @@ load_and_unload() {
 	done
 }
 
-# New threads of the background program were served since the counter was $1.
+# New threads of the background program have been served since the counter was $1.
 served_since() { [ "$(counter first_uses)" -gt "$1" ]; }
 
 started_before_loading() {
@@ -39,7 +39,7 @@ everything() {
 	while :; do
 		for program in xcomp_inherit xfd_sigframe "xfd_exec_storm 5"; do
 			[ ! -e "$WORK/enough" ] || return 0
-			usleep 5000 # Leaves some CPU time to the others.
+			usleep 5000 # leave some CPU time to the others
 			"$HERE"/$program >"$WORK/program" 2>&1 && continue
 			echo "$program failed:"
 			cat "$WORK/program"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# Sourced by the tests with other users of the same functions: the functions, and a run that uses all of them.
+# Sourced by the tests with other users of the same functions: their names, and a run that uses them all.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 
 HOOKED="fpu_xstate_prctl fpu_flush_thread fpu_enable_guest_xfd_features fpu_update_guest_xfd"

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 # Sourced by module_storm.sh: what runs while the module is loaded and unloaded. Each part runs until $WORK/enough
-# exists, and skips what is not possible at the moment.
+# exists, and skips what is currently impossible.
 . "$(dirname "$(readlink -f "$0")")/neighbours_lib.sh"
 
 RIVAL=${RIVAL_KO:-/lib/rival.ko}
@@ -8,8 +8,8 @@ RIVAL_PATCH=/sys/kernel/livepatch/rival
 TRACING=/sys/kernel/tracing
 FTRACE=/proc/sys/kernel/ftrace_enabled
 
-# If $SHARE is set, everything started between the two gets $SHARE microseconds out of 100,000 on all CPUs together,
-# and the rounds get the rest.
+# If $SHARE is set, everything started between the two gets $SHARE microseconds out of every 100,000 across all
+# CPUs, and the rounds get the rest.
 CGROUP=/sys/fs/cgroup
 share_begins() {
 	[ -n "$SHARE" ] || return 0
@@ -21,7 +21,7 @@ share_ends() {
 	[ -z "$SHARE" ] || { echo $$ >$CGROUP/cgroup.procs && echo "$SHARE 100000" >$CGROUP/beside/cpu.max; }
 }
 
-# alone COMMAND ARGS...: runs it while nothing else that changes ftrace's state runs.
+# alone COMMAND ARGS...: runs it while nothing else changes ftrace's state.
 alone() {
 	until mkdir "$WORK/alone" 2>/dev/null; do
 		usleep 20000
@@ -38,7 +38,7 @@ pick() {
 	echo "$1"
 }
 
-# Runs guests, and every third time removes KVM itself unless it is in use.
+# Runs guests, and every third time unloads KVM itself unless it is in use.
 guests() {
 	turn=0
 	while [ ! -e "$WORK/enough" ]; do
@@ -56,7 +56,7 @@ guests() {
 
 rival_gone() { [ ! -d $RIVAL_PATCH ]; }
 rival_leaves() {
-	# EBUSY while another livepatch is in its transition.
+	# EBUSY while another livepatch is in transition.
 	[ ! -d $RIVAL_PATCH ] || [ "$(cat $RIVAL_PATCH/enabled)" = 0 ] || echo 0 >$RIVAL_PATCH/enabled
 	rival_gone
 }
@@ -83,7 +83,7 @@ with_bpf() {
 	land 8 >/dev/null
 }
 
-# Livepatches and traces one function after the other.
+# Livepatches and traces one function after another.
 neighbours() {
 	turn=0
 	while [ ! -e "$WORK/enough" ]; do

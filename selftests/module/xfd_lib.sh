@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# Sourced by the tests of this folder, for busybox's sh: results in KTAP, loading and unloading,
-# the kernel log since a mark, AMX programs in the background, memory left behind.
+# Sourced by the tests in this folder, for busybox's sh: KTAP results, loading and unloading, the
+# kernel log since a mark, AMX programs in the background, leftover memory.
 
 MODULE=${XFD_KO:-/lib/xfd.ko}
 PATCH=/sys/kernel/livepatch/xfd
@@ -18,7 +18,7 @@ plan() {
 	echo "1..$1"
 }
 
-# check NAME COMMAND ARGS...: passes if the command succeeds; shows its output if not.
+# check NAME COMMAND ARGS...: passes if the command succeeds; otherwise shows its output.
 check() {
 	checked=$1
 	shift
@@ -60,22 +60,22 @@ finish() {
 	exit
 }
 
-# same WHAT EXPECTED SEEN: succeeds if the two are equal, and prints both if not.
+# same WHAT EXPECTED SEEN: succeeds if the two are equal; otherwise prints both.
 same() {
 	[ "$2" = "$3" ] && return
 	printf '%s\nexpected:\n%s\nseen:\n%s\n' "$1" "$2" "$3"
 	return 1
 }
 
-# --- waiting for what cannot be waited on ---------------------------------------------------
+# --- polling --------------------------------------------------------------------------------
 
 uptime_seconds() {
 	read -r up _ </proc/uptime
 	echo "${up%.*}"
 }
 
-# until_true SECONDS COMMAND ARGS...: retries until it succeeds, for at most SECONDS. The pauses
-# are short at first because an emulated clock runs slowly.
+# until_true SECONDS COMMAND ARGS...: retries until it succeeds, for at most SECONDS. The pauses are
+# short at first because an emulated clock runs slowly.
 until_true() {
 	deadline=$(($(uptime_seconds) + $1))
 	pause=2000
@@ -104,12 +104,12 @@ unload() {
 	echo 0 >$PATCH/enabled && until_true 30 is_unpatched && rmmod xfd
 }
 
-# Runs a program that compares the counters, and a probe on the C function, with its own count of first uses; passes if
-# it does.
+# Runs a program that checks the counters and a probe on the C function against its own count of first uses; passes if
+# the program passes.
 module_serves() { XFD_MODULE=1 "$HERE/xcomp_api" && XFD_MODULE=1 "$HERE/amx_matmul"; }
 kernel_serves() { XFD_MODULE='' "$HERE/xcomp_api" && XFD_MODULE='' "$HERE/amx_matmul"; }
 
-# Succeeds if the kernel shows no sign of the module.
+# Succeeds if the kernel shows no trace of the module.
 nothing_remains() {
 	grep "^xfd " /proc/modules && return 1
 	for path in /sys/module/xfd $PATCH $COUNTERS /proc/xfd /sys/kernel/tracing/events/xfd; do
@@ -134,17 +134,17 @@ log_mark() {
 	echo "$mark" >/dev/kmsg
 }
 
-# The log lines of the module, and of livepatch about it, since the mark; without those that the
-# kernel prints once per boot about out-of-tree modules.
+# Log lines from the module, and from livepatch about it, since the mark; without those the kernel
+# prints once per boot about out-of-tree modules.
 log_of_module() {
 	dmesg | sed 's/^<[0-9]*>//; s/^\[[^]]*\] //' | sed "1,/^$mark\$/d" |
 		grep -E "^(xfd|livepatch): " | grep -vE "taint|module verification"
 }
 
-# Covers the whole boot; shows those it finds.
+# Covers the whole boot; shows what it finds.
 no_splat() { ! dmesg | grep -A10 -E "WARNING: |BUG: |Oops: |INFO: task "; }
 
-# --- AMX programs meanwhile -------------------------------------------------------------------
+# --- AMX programs in the background -----------------------------------------------------------
 
 # amx_begin ARGS...: starts amx_load in the background.
 amx_begin() {
@@ -161,10 +161,10 @@ amx_is_ready() {
 	same "amx_load, first line" ready "$line"
 }
 
-# Both; the arguments are those of amx_begin.
+# Both of the above; same arguments as amx_begin.
 amx_start() { amx_begin "$@" && amx_is_ready; }
 
-# Stops it; succeeds if all that it computed since its start was right.
+# Stops it; succeeds if everything computed since the start was correct.
 amx_stop() {
 	exec 3>&-
 	cat <&4
@@ -172,19 +172,19 @@ amx_stop() {
 	wait "$amx_pid"
 }
 
-# --- memory left behind -----------------------------------------------------------------------
+# --- leftover memory --------------------------------------------------------------------------
 
-# Areas of the size of an enlarged fpstate, three pages, including those that the module keeps for the next first
-# use. Terminal buffers and parts of modules have the same size, and are left out.
+# Areas of the size of an enlarged fpstate, three pages, including those the module keeps for the next first use.
+# Terminal buffers and parts of modules have the same size, and are left out.
 list_fpstate_areas() { grep "pages=3 vmalloc" /proc/vmallocinfo | grep -vE " (n_tty_open|execmem_alloc)"; }
 
-# Those that belong to tasks.
+# The areas belonging to tasks.
 fpstate_areas() { echo $(($(list_fpstate_areas | wc -l) - $(pooled))); }
 
-# Buffers without a task that the module keeps; none without it.
+# Buffers that the module keeps without a task; none without the module.
 pooled() { cat $COUNTERS/pooled 2>/dev/null || echo 0; }
 
-# Succeeds once programs that have exited no longer count: nothing changes for longer than an RCU grace period.
+# Succeeds once exited programs no longer count: nothing changes for longer than an RCU grace period.
 fpstate_areas_stay() {
 	before=$(fpstate_areas)
 	usleep 300000
@@ -201,15 +201,15 @@ fpstate_areas_back_to() {
 	return 1
 }
 
-# --- programs that are told to end --------------------------------------------------------------
+# --- programs that exit on request --------------------------------------------------------------
 
-# launch FD PROGRAM ARGS...: starts it in the background; it ends when it reads a line from FD, one digit. Its
-# output goes to $WORK/says.FD.
+# launch FD PROGRAM ARGS...: starts it in the background; it ends when it reads a line from FD, a single
+# digit. Its output goes to $WORK/says.FD.
 launch() {
 	fd=$1
 	shift
 	mkfifo "$WORK/line.$fd" && : >"$WORK/says.$fd" || return
-	# It must not inherit the pipes of others.
+	# It must not inherit the others' pipes.
 	"$@" <"$WORK/line.$fd" >"$WORK/says.$fd" 2>&1 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&- &
 	eval "pid_$fd=$! ; exec $fd>\"$WORK/line.$fd\""
 	rm "$WORK/line.$fd"
@@ -228,14 +228,14 @@ launch_until() {
 
 # land FD: ends it, shows its output, and returns its status.
 land() {
-	# In a subshell, because the program may have exited before (SIGPIPE).
+	# In a subshell, because the program may already have exited (SIGPIPE).
 	eval "(echo >&$1) 2>/dev/null; exec $1>&-; wait \$pid_$1"
 	ended=$?
 	cat "$WORK/says.$1"
 	return $ended
 }
 
-# within SECONDS COMMAND ARGS...: runs it in the background; fails without waiting any longer if it takes too long.
+# within SECONDS COMMAND ARGS...: runs it in the background; fails once SECONDS have passed.
 within() {
 	patience=$1
 	shift

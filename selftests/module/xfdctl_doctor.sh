@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# `xfdctl doctor` on a machine where everything works: it says so, and explains why a program died all the same.
+# `xfdctl doctor` on a machine where everything works: it says so, and explains why a program died nonetheless.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 . "$HERE/doctor_lib.sh"
 
@@ -21,7 +21,7 @@ wrong_use() {
 	says 3 "cannot run /no/such/program" -- /no/such/program && says 2 "unexpected argument" no-such-argument
 }
 
-# A process that outlives the program goes on untraced, even if it was forked at the last moment.
+# A process that outlives the program continues untraced, even if it was forked at the last moment.
 none_left() { ! pgrep -f "sleep 0.37" >/dev/null; }
 lets_go() {
 	for i in 1 2 3 4 5 6 7 8 9 10; do

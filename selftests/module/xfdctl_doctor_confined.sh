@@ -40,7 +40,7 @@ not_so_old() { wrong kernel "refused with EINVAL, which this kernel never return
 before_5_17() { says 0 "^note *guests *Linux 5.16.9 grants no tiles to virtual machines: this needs 5.17"; }
 guests_filtered() { wrong guests "refused with EINVAL, which this kernel never returns" "allow arch_prctl"; }
 
-# What a program asked for cannot be seen, but how it ended can.
+# What a program asked for is not visible, but how it ended is.
 before_5_3() {
 	dies no-permission "tilezero tmm0: it has no permission; Linux before 5.3 does not show whether it asked" "ARCH_REQ_XCOMP_PERM" &&
 		says 0 "^ok *program .*Linux before 5.3 does not show whether it asked for tiles" -- "$DIES" not
@@ -50,7 +50,7 @@ no_ptrace() {
 		same "lines of error messages" 1 "$(grep -c ^xfdctl: "$WORK/doctor")"
 }
 
-# limited COMMAND ARGS...: runs it in a shell in a cgroup with 12 MiB.
+# limited COMMAND ARGS...: runs it in a shell in a 12 MiB cgroup.
 GROUP=/sys/fs/cgroup/small
 limited() {
 	mkdir -p $GROUP && echo 12M >$GROUP/memory.max || return

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# `xfdctl doctor` on a kernel that is locked down further, and where module.sig_enforce is set. Neither can be undone, so
-# this is the last test of its boot.
+# `xfdctl doctor` on a kernel that is locked down further, and where module.sig_enforce is set. Neither can be undone,
+# so this is the last test of its boot.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 . "$HERE/doctor_lib.sh"
 

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# `xfdctl doctor` on a kernel that its command line locked down, so that it loads signed modules only. It must be the first
-# test of its boot to load one, because a refusal stays in the kernel log.
+# `xfdctl doctor` on a kernel locked down by its command line, so that it loads only signed modules. It must be the
+# first test in its boot to load one, because a refusal stays in the kernel log.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 . "$HERE/doctor_lib.sh"
 

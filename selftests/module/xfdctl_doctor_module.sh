@@ -16,7 +16,7 @@ module_is_wrong() { says 1 "^WRONG *module .*$1" && cure "$2"; }
 
 not_installed() { module_is note "xfd is not installed"; }
 
-# installed RELEASE PATTERN: with xfd.ko among the modules of that kernel release.
+# installed RELEASE PATTERN: with xfd.ko among that kernel release's modules.
 installed() {
 	mkdir -p "/lib/modules/$1" && echo "updates/xfd.ko.xz:" >"/lib/modules/$1/modules.dep" || return
 	module_is note "$2"
@@ -58,7 +58,7 @@ in_the_way() {
 }
 mended() { in_charge && unload && module_is note "own code handles first uses"; }
 
-# changed OLD NEW PATTERN: a copy of the module, as if built for another kernel, is refused.
+# changed OLD NEW PATTERN: a copy of the module that looks built for another kernel is refused.
 changed() {
 	sed "s/$1/$2/g" "$MODULE" >"$WORK/xfd.ko" && ! insmod "$WORK/xfd.ko" 2>/dev/null && module_is_wrong "$3" "make host"
 }

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# `xfdctl doctor` when there is no memory for a buffer. No limit applies to buffers, so a module built with
-# CONFIG_XFD_FAULTS fails the allocation.
+# `xfdctl doctor` when there is no memory for a buffer. Buffers are not subject to any limit, so a module
+# built with CONFIG_XFD_FAULTS fails the allocation.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 . "$HERE/doctor_lib.sh"
 

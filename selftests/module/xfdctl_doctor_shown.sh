@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# `xfdctl doctor` on a CPU whose CPUID shows AMX only in part, as with some hypervisors, or not at all: XFD_SHOWN says
-# what is missing.
+# `xfdctl doctor` on a CPU whose CPUID shows only part of AMX, as under some hypervisors, or none of it: XFD_SHOWN
+# says what is missing.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 . "$HERE/doctor_lib.sh"
 

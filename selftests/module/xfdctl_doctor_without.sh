@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# `xfdctl doctor` where the kernel was told not to use AMX or what XFD needs: it says what is wrong, and which word of
-# the command line is to blame.
+# `xfdctl doctor` where the kernel was told not to use AMX or something that XFD needs: it says what is wrong, and
+# which word on the command line is to blame.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 . "$HERE/doctor_lib.sh"
 

@@ -38,7 +38,7 @@ begins() {
 }
 is_on() { grep -qs 1 "$INSTANCES/xfdctl-$1/events/xfd/xfd_first_use/enable"; }
 
-# ends SIGNAL STATUS: SIGNAL makes it exit with STATUS, and it leaves no instance.
+# ends SIGNAL STATUS: SIGNAL makes it exit with STATUS, leaving no instance behind.
 ends() {
 	kill "-$1" $xfdctl
 	wait $xfdctl
@@ -64,7 +64,7 @@ denied() {
 		has out 1 "still 0x40000, armed" && has out 1 "^     SIGILL, after [0-9]* ticks$" && no_instance
 }
 
-# Other programs keep using tiles meanwhile.
+# Other programs keep using tiles in the meantime.
 the_programs_tree() {
 	runs 132 trace --short -- sh -c "'$DIES' not; '$DIES' in-a-thread; '$DIES' not; kill -ILL \$\$" &&
 		has out 2 " amx_dies .* resume " && has out 1 " worker .* sigill " && has out 3 .
@@ -106,7 +106,7 @@ cannot_run() {
 		runs 126 trace -- / && no_instance && runs 2 trace --verdict sigfpe
 }
 
-# --- however it ends ----------------------------------------------------------------------------
+# --- every way to end ---------------------------------------------------------------------------
 
 signals() { for signal in INT TERM HUP; do begins trace && ends $signal 0 || return; done; }
 unread() {
@@ -117,7 +117,7 @@ unread() {
 	"$XFDCTL" trace --short | head -n 1 >"$WORK/out"
 	amx_stop >/dev/null && has out 1 amx_load && no_instance
 }
-# Nothing empties the pipe.
+# Nothing drains the pipe.
 stuck() {
 	mkfifo "$WORK/full"
 	amx_start --light
@@ -190,7 +190,7 @@ through_a_pipe() {
 	"$XFDCTL" record -o - -- "$DIES" not 2>/dev/null | "$XFDCTL" report - >"$WORK/out" && has out 1 "^amx_dies .* 8192$"
 }
 
-# --- buffers that are reclaimed and given back ----------------------------------------------------
+# --- buffers reclaimed and given back -------------------------------------------------------------
 
 reclaim() {
 	mkfifo "$WORK/idle" && echo 1 >/sys/module/xfd/parameters/reclaim_ms || return

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# `xfdctl status`, `top` and `metrics` show what real threads do with tiles: all threads to root, their own to an
-# ordinary user.
+# `xfdctl status`, `top` and `metrics` show what real threads do with tiles: root sees all threads, an ordinary
+# user their own.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 
 is_loaded && bail_out "the module is loaded: this test loads it itself"
@@ -9,7 +9,7 @@ PARAMETERS=/sys/module/xfd/parameters
 CGROUPS=/sys/fs/cgroup
 PERSON=1000
 
-# as_person COMMAND: runs it in a shell of an ordinary user.
+# as_person COMMAND: runs it in an ordinary user's shell.
 grep -q "^person:" /etc/passwd 2>/dev/null || echo "person::$PERSON:$PERSON::/tmp:/bin/sh" >>/etc/passwd
 as_person() { su person -c "$1"; }
 
@@ -39,7 +39,7 @@ not_loaded() {
 	exits 0 "$HERE/xfdctl" metrics && has "^xfd_up 0$"
 }
 
-# Nothing is reclaimed yet.
+# Nothing has been reclaimed yet.
 loaded() {
 	load && echo 600000 >$PARAMETERS/reclaim_ms || return
 	exits 0 "$HERE/xfdctl" status && has "^xfd .*on Linux $(uname -r)$" && has "^in charge *since 20..-..-..*, for " &&
@@ -47,7 +47,7 @@ loaded() {
 		! grep "not known to this xfdctl" "$WORK/out"
 }
 
-# rows FILE: prints one row of `top --json` per line; the keys are in alphabetical order.
+# rows FILE: prints one `top --json` row per line; the keys are in alphabetical order.
 rows() { sed 's/},{/}\n{/g' "$1"; }
 
 # row STATE BYTES PID: `top` has this row, and no other for that process.
@@ -96,7 +96,7 @@ metrics() {
 		has "^xfd_first_uses_total $(sed -n 's/^first_uses //p' /proc/xfd/counters)$" && ! grep "^xfd_unknown" "$WORK/out"
 }
 
-# The user sees the totals, their own thread, and that this is not all.
+# The user sees the totals, their own thread, and a note that this is not everything.
 ordinary_user() {
 	cp "$HERE/amx_stages" "$HERE/xfdctl" /tmp && chmod 755 /tmp/amx_stages /tmp/xfdctl || return
 	launch_until permitted 6 su person -c "exec /tmp/amx_stages" && shows permitted 0 "$pid_6" || return
@@ -117,7 +117,7 @@ reclaimed() {
 again() { echo >&5 && until_true 30 said 5 again && shows live "[1-9][0-9]*" "$pid_5"; }
 gone() { land 5 && no_row "$pid_5"; }
 
-# 500 threads stay, and as many come and go: each reading has all that stay, and none twice.
+# 500 threads stay, and as many come and go: each reading shows all that stay, and none twice.
 beside_a_thousand() {
 	echo 600000 >$PARAMETERS/reclaim_ms && launch_until ready 5 "$HERE/amx_crowd" --threads 500 || return
 	for round in 1 2 3 4 5; do
@@ -133,14 +133,14 @@ beside_a_thousand() {
 	[ "$always" -ge 500 ] && [ "$ever" -gt "$((always + 50))" ] && land 5
 }
 
-# One xfdctl writes a file while the module is removed; neither holds up the other.
+# One xfdctl keeps writing a file while the module is unloaded; neither holds up the other.
 watched() { grep -q "^xfd_up $1$" "$WORK/xfd.prom" 2>/dev/null; }
 watch() {
 	"$HERE/xfdctl" metrics --watch 0.05 --output "$WORK/xfd.prom" 3>&- 4>&- 5>&- 6>&- &
 	watcher=$!
 	until_true 30 watched 1 && echo 0 >$PATCH/enabled && until_true 30 is_unpatched || return
 	exits 1 "$HERE/xfdctl" status && has "^in charge *no: the kernel's own code is$" || return
-	# It may be reading at this moment.
+	# It may be reading right now.
 	until_true 30 rmmod xfd && until_true 30 watched 0 && kill $watcher && wait $watcher && watched 0 &&
 		same "files" xfd.prom "$(cd "$WORK" && ls -A | grep prom)"
 }

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# xfd-dkms on a host with the headers and compilers for kernel RELEASE of Debian's package SOURCE. The package is in /xfd/packages.
+# xfd-dkms on a host with the headers and compilers for kernel RELEASE from Debian package SOURCE. It is in /xfd/packages.
 release=$1 source=$2
 module=/usr/lib/modules/$release/updates/dkms/xfd.ko
 . "$(dirname "$0")/packages_lib.sh"

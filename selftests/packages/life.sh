@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# The life cycle of the packages, with apt in a fresh Debian system: RELEASE VERSION NEXT-VERSION. The packages are in /xfd/old,
-# and those of a later version in /xfd/new. No module is loaded, since the running kernel is the host's.
+# The packages' life cycle, with apt in a fresh Debian system: RELEASE VERSION NEXT-VERSION. The packages are in
+# /xfd/old, and those of a later version in /xfd/new. No module is loaded, since the running kernel is the host's.
 release=$1 version=$2 next=$3
 module=xfd-modules-$release
 modules=/usr/lib/modules/$release
@@ -12,14 +12,14 @@ enabled=/etc/systemd/system/multi-user.target.wants/xfd.service
 old=(/xfd/old/xfd-tools_*.deb "/xfd/old/$module"_*.deb)
 new=(/xfd/new/xfd-tools_*.deb "/xfd/new/$module"_*.deb)
 
-# Every file, except for what apt and dpkg remember of earlier packages, and times.
+# Every file, except what apt and dpkg remember of earlier packages, and times.
 all_files() {
 	find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /tmp -o -path /xfd -o -path /var/lib/apt -o -path /var/cache/apt \
 		-o -path /var/log -o -path /var/lib/dpkg/status-old -o -path /var/cache/ldconfig \) -prune -o -print | sort
 }
 contents() { sha256sum /etc/passwd /etc/group /var/lib/dpkg/diversions /var/lib/dpkg/statoverride; }
 
-# As a kernel's package does.
+# As a kernel package does.
 mkdir -p "$modules"
 touch "$modules/modules.builtin" "$modules/modules.builtin.modinfo" "$modules/modules.order"
 depmod "$release"
@@ -37,14 +37,14 @@ modprobe_finds_it() {
 	same "insmod /lib/modules/$release/updates/xfd.ko" "$(modprobe -S "$release" -D xfd | sed 's/ *$//')"
 }
 says_its_version() { same "xfdctl $version" "$(xfdctl --version)" && same "$version" "$(modinfo -k "$release" -F version xfd)"; }
-# systemd-analyze has no complaint about the unit file, on a system that runs another kernel.
+# systemd-analyze does not complain about the unit file, on a system running another kernel.
 unit_is_sound() { same "" "$(systemd-analyze verify --man=no xfd.service 2>&1)"; }
 has_pages() {
 	for file in man/man1/xfdctl.1.gz man/man1/xfdctl-doctor.1.gz bash-completion/completions/xfdctl; do
 		dpkg -L xfd-tools | grep -q "/usr/share/$file$" || { echo "no $file"; return 1; }
 	done
 }
-# There is no module for the running kernel: one line of output, and the status at which systemd skips the unit.
+# There is no module for the running kernel: one line of output, and the status that makes systemd skip it.
 says_that_there_is_none() {
 	said=$(/usr/libexec/xfd/xfd-module available 2>&1)
 	same 1 $? && same 1 "$(wc -l <<<"$said")" && [[ $said == "xfd: no module for the kernel $(uname -r): "* ]] || { echo "$said"; return 1; }
@@ -59,7 +59,7 @@ keeps_what_was_changed() {
 	echo "options xfd pool=3" >>$conf && systemctl enable xfd && apt install "${new[@]}" && is_installed "$next" &&
 		grep -q "pool=3$" $conf && same enabled "$(systemctl is-enabled xfd)"
 }
-# The module for each kernel is a separate package.
+# Each kernel's module is a separate package.
 goes_beside_another() {
 	apt install /xfd/new/xfd-modules-9.9.9-none_*.deb && is_installed "$next" && [ -e /usr/lib/modules/9.9.9-none/updates/xfd.ko ] &&
 		apt purge xfd-modules-9.9.9-none && [ ! -e /usr/lib/modules/9.9.9-none ] && is_installed "$next"
@@ -74,7 +74,7 @@ purges() {
 	# `diff` shows what was left behind.
 	diff <(echo "$before") <(all_files) && same "$before_contents" "$(contents)"
 }
-# The module's package stays installed while its kernel is not.
+# The module's package stays installed while its kernel is not installed.
 waits_for_its_kernel() {
 	mv "$modules" /tmp/kernel
 	apt install "${new[@]}" && same "$modules/updates

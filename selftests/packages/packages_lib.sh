@@ -1,11 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Sourced by the tests that run apt on the host: results in KTAP, and apt.
+# Sourced by the tests that run apt on the host: KTAP results, and apt.
 
 cd / || exit
 number=0
 
-# check NAME COMMAND ARGS...: passes if the command succeeds; shows its output if not.
+# check NAME COMMAND ARGS...: passes if the command succeeds; otherwise shows its output.
 check() {
 	number=$((number + 1))
 	name=$1

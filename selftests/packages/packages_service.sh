@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# A system booted by systemd with our packages installed and the service enabled. The service loads the module, reloads its
-# parameters, upgrades it while AMX programs run, unloads it when stopped or removed, and leaves a kernel without a module alone.
+# A system booted by systemd with our packages installed and the service enabled. The service loads the module, reloads
+# its parameters, upgrades it under AMX load, unloads it when stopped or removed, and ignores a kernel without one.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 
 RELEASE=$(uname -r)
@@ -9,7 +9,7 @@ CONF=/etc/modprobe.d/xfd.conf
 
 is_active() { same "the unit" active "$(systemctl is-active xfd)"; }
 is_inactive() { same "the unit" inactive "$(systemctl is-active xfd)"; }
-# The service's log of its last run.
+# The service's log from its last run.
 journal() { journalctl -q -b -u xfd -o cat "_SYSTEMD_INVOCATION_ID=$(systemctl show -P InvocationID xfd)"; }
 journal_has() { journal | grep -qF "$1" || { echo "not in the journal: $1"; journalctl -q -b -u xfd -o cat; return 1; }; }
 
@@ -41,7 +41,7 @@ upgrades() {
 	dpkg --force-confold -i /packages/*.deb && is_the_later && is_active && is_settled && parameter_is pool 3
 }
 
-# The later version can make a step of loading fail. The journal has the kernel's reason.
+# The later version can make a load step fail. The journal has the kernel's reason.
 says_why_it_was_refused() {
 	echo "options xfd fail_step=3" >>$CONF
 	systemctl start xfd && return 1
@@ -53,7 +53,7 @@ refuses_another() {
 	/usr/libexec/xfd/xfd-module load "/usr/lib/modules/$RELEASE/updates/xfd.ko" && return 1
 	is_active && is_settled
 }
-# Starting the service when the module is already loaded succeeds.
+# Starting the service with the module already loaded succeeds.
 starts_with_the_module_there() {
 	systemctl stop xfd && /usr/libexec/xfd/xfd-module load && starts && stops
 }

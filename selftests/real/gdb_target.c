@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The target of the debugger: two threads with live tiles, one asleep in read(), one counting.
+ * The debugger's target: two threads with live tiles, one asleep in read(), one counting.
  *   gdb_target         prints "ready PID", waits for a line, and prints whether each thread's tiles
  *                      are intact; exits with 0 if they are
  *   gdb_target crash   uses tiles at first_tile_use, and dies of SIGSEGV at last_store with live tiles
@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include "../c/amx.h"
 
-/* What gdb must find in ZMM20 of each thread. */
+/* What gdb must show in each thread's ZMM20. */
 static const uint64_t zmm_content[8] __attribute__((aligned(64))) = {
 	11, 22, 33, 44, 55, 66, 77, 88,
 };
@@ -23,7 +23,7 @@ static void fill_registers(struct tiles *t, uint32_t seed)
 	tiles_fill(t, seed);
 	tiles_configure();
 	tiles_load(t);
-	/* The compiler does not use ZMM20 here, and leaves it alone. */
+	/* The compiler does not use ZMM20 here. */
 	asm volatile("vmovdqu64 %0, %%zmm20" :: "m"(zmm_content));
 }
 
@@ -45,7 +45,7 @@ static void *count(void *unused)
 	return (void *)(long)tell("counting", tiles_hold(&t));
 }
 
-/* A bare system call that leaves all registers as they are, without the C library in between. */
+/* A bare system call that preserves all registers, bypassing the C library. */
 static long read_line(char *line, size_t size)
 {
 	long result = SYS_read;

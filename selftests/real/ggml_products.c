@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Matrix products by Debian's ggml, the tensor library for language models, compared with a plain loop. ggml
- * itself picks the build for this processor and asks for permission to use AMX.
+ * Matrix products by Debian's ggml, the tensor library for language models, checked against a plain loop.
+ * ggml itself picks the build for this processor and asks for permission to use AMX.
  * One line each: NAME BUFFER, elements right and computed. BUFFER is where ggml keeps the weights, which
  * determines what it computes with.
  */
@@ -25,8 +25,8 @@ static void die(const char *what)
 }
 
 /*
- * Integers of magnitude up to @limit. Each block has one of that magnitude, so that the block's scale is 1
- * and quantization is lossless.
+ * Integers of magnitude up to @limit. Each block contains one of that magnitude, so that the block's scale
+ * is 1 and quantization is lossless.
  */
 static void fill(int8_t *to, size_t count, int limit)
 {
@@ -72,7 +72,7 @@ static int right_elements(const float *result)
 	return right;
 }
 
-/* The product with the weights as q8_0, kept in a buffer of type @where. */
+/* The product with the weights as q8_0, in a buffer of type @where. */
 static int product(ggml_backend_buffer_type_t where)
 {
 	size_t size = ggml_row_size(GGML_TYPE_Q8_0, INPUTS) * OUTPUTS;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Matrix products and convolutions by Debian's oneDNN, each compared with a plain loop. oneDNN itself
- * picks its kernels and asks for permission to use AMX; nothing here knows about tiles.
+ * Matrix products and convolutions by Debian's oneDNN, each checked against a plain loop. oneDNN
+ * itself picks its kernels and asks for permission to use AMX; nothing here knows about tiles.
  * One line each: NAME KERNEL, elements right and computed, and a hash of the result.
  */
 #include <math.h>
@@ -11,7 +11,7 @@
 #include <string.h>
 #include <dnnl.h>
 
-/* Odd sizes, so that the last tile of a row or column is not full. */
+/* Odd sizes, so that the last tile in a row or column is not full. */
 enum { M = 50, K = 200, N = 70 };
 enum { IC = 64, OC = 48, SIDE = 7, WINDOW = 3 };
 
@@ -51,7 +51,7 @@ static void fill(void *to, size_t count, dnnl_data_type_t type)
 		uint32_t r = next_random();
 
 		if (type == dnnl_bf16)
-			/* Either sign, magnitudes from 1/4 to 4, all bits of the fraction. */
+			/* Either sign, magnitudes from 1/4 to 4, all fraction bits. */
 			((uint16_t *)to)[i] = (r & 0x8000) | (0x3e80 + r % 0x200);
 		else
 			((uint8_t *)to)[i] = r;
@@ -92,9 +92,9 @@ static uint64_t fnv1a(const void *bytes, size_t size)
 	return hash;
 }
 
-/* --- what oneDNN works on --------------------------------------------------------------------- */
+/* --- oneDNN's data ---------------------------------------------------------------------------- */
 
-/* One of our arrays in plain order, and the same in the order that oneDNN asked for. */
+/* One of our arrays in plain order, and the same in the order oneDNN asked for. */
 struct array {
 	dnnl_data_type_t type;
 	size_t count;
@@ -134,7 +134,7 @@ static void reorder(dnnl_memory_t from, dnnl_memory_t to)
 	dnnl_primitive_desc_destroy(desc);
 }
 
-/* Computes @out and returns the kernel that did it. */
+/* Computes @out and returns the kernel that did so. */
 static const char *compute(dnnl_primitive_desc_t desc, struct array *in, struct array *weights,
 			   struct array *out)
 {
@@ -161,8 +161,8 @@ static const char *compute(dnnl_primitive_desc_t desc, struct array *in, struct 
 /* --- the plain loops -------------------------------------------------------------------------- */
 
 /*
- * A sum of @terms products whose absolute values add up to @size: exact for integers, rounded at
- * most once per addition for floats.
+ * A sum of @terms products whose absolute values add up to @size: exact for integers; for floats,
+ * rounded at most once per addition.
  */
 static int is_right(const struct array *out, size_t i, double want, double size, int terms)
 {
@@ -194,7 +194,7 @@ static int matmul_right(const struct array *left_side, const struct array *right
 	return right;
 }
 
-/* One pixel of one channel, with zeros around the picture. */
+/* One pixel in one channel, with zero padding around the picture. */
 static int pixel_right(const double *in, const double *w, const struct array *out, int oc, int y, int x)
 {
 	double sum = 0, size = 0;

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# Debian's gdb on threads with live tiles, and on their core files. It need not know tile registers, but it
-# must not disturb them, and everything else must work.
+# Debian's gdb on threads with live tiles, and on their core files. It need not know about tile registers,
+# but must not disturb them, and everything else must work.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 
 ZMM20='$zmm20.v8_int64[0], $zmm20.v8_int64[3], $zmm20.v8_int64[7]'

@@ -1,11 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# Debian's ggml uses AMX without being asked, in its special buffers.
+# Debian's ggml uses AMX by default, in its special buffers.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 
 counted() { ! is_loaded || counter first_uses; }
 
-# computes THREADS: both kinds of buffer give the right product, and each thread has one first use.
+# computes THREADS: both kinds of buffer give the correct product, with one first use per thread.
 computes() {
 	before=$(counted)
 	"$HERE/ggml_products" "$1" || return

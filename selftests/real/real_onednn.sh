@@ -1,11 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# Debian's oneDNN uses AMX without being asked, and gets the same results as without AMX.
+# Debian's oneDNN uses AMX by default, and gets the same results as without it.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 
 OPERATIONS="matmul.int8 matmul.bf16 convolution.int8 convolution.bf16"
 
-# run NAME THREADS [SETTING]: the output goes to $WORK/NAME, what the module counted to $WORK/NAME.counted.
+# run NAME THREADS [SETTING]: output goes to $WORK/NAME, the module's counts to $WORK/NAME.counted.
 run() {
 	before=$(counted)
 	env ONEDNN_VERBOSE=1 OMP_NUM_THREADS="$2" ${3:+"$3"} "$HERE/onednn_products" >"$WORK/$1" 2>&1
@@ -30,8 +30,8 @@ kernels() {
 	sed -n 's/^onednn_verbose,v1,primitive,exec,cpu,\(matmul\|convolution\),\([^,]*\),.*/\2/p' "$WORK/$1"
 }
 
-# on_tiles NAME COUNT USES: COUNT of the operations ran on an AMX kernel and, if the module is loaded, it counted
-# USES first uses and no refusal.
+# on_tiles NAME COUNT USES: COUNT of the operations ran on an AMX kernel; the module, if loaded, counted USES
+# first uses and no refusals.
 on_tiles() {
 	kernels "$1"
 	same "operations on AMX kernels" "$2" "$(kernels "$1" | grep -c '_amx$')" || return

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# Debian's perf and bpftrace use the module's trace events like any others; the command lines are those of
+# Debian's perf and bpftrace use the module's trace events like any others; the command lines are those in
 # Documentation/xfdctl.rst.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 
@@ -10,7 +10,7 @@ done
 is_loaded || bail_out "the module is not loaded"
 export HOME="$WORK" PATH="$PATH:/usr/bin"
 
-# Three first uses, by two permitted programs and one that is not.
+# Three first uses, by two permitted programs and one unpermitted.
 cat >"$WORK/programs" <<END
 "$HERE/amx_dies" not; "$HERE/amx_dies" no-permission; "$HERE/amx_dies" not
 END
@@ -44,7 +44,7 @@ perf_filter() {
 	says perf record -q -o "$WORK/data" -e xfd:xfd_first_use --filter 'verdict == 1' -- sh "$WORK/programs" &&
 		says perf script -i "$WORK/data" -F trace:comm,event,trace && shown 1 "amx_dies .*verdict=sigill" && shown 1 .
 }
-# perf trace leaves out fields that are zero.
+# perf trace omits fields that are zero.
 perf_trace() {
 	says perf trace -e 'xfd:*' -- sh "$WORK/programs" && shown 3 "amx_dies.* xfd:xfd_first_use(xfd_err: 0x40000, " &&
 		shown 2 "size_after: 10752" && shown 1 "size_after: 2560, .*verdict: 1, "

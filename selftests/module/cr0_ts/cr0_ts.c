@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Sets CR0.TS on the CPU that loads it, and nothing else: the next FPU instruction raises an #NM
- * whose XFD_ERR is zero, which only the kernel's own handler can resolve (it warns, and clears TS).
- * Loading always fails with EAGAIN, so there is nothing to remove. For the emulated machine only.
+ * with XFD_ERR zero, which only the kernel's own handler can resolve (it warns, and clears TS).
+ * Loading always fails with EAGAIN, so there is nothing to unload. For the emulated machine only.
  */
 #include <linux/module.h>
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Interrupts another CPU, for tests: writing its number to `nmi` sends an NMI that walks the stack, as perf does;
- * writing it to `fpu`, an interrupt that uses the FPU if it may. Neither waits for that CPU. `nmis`, `fpu_uses` and
- * `fpu_unusable` count the outcomes. `xfd` has a line for each CPU: its number, IA32_XFD, the per-CPU copy of that,
- * and IA32_XFD_ERR. For the emulated machine only.
+ * writing it to `fpu` sends an interrupt that uses the FPU if allowed. Neither waits for that CPU. `nmis`,
+ * `fpu_uses` and `fpu_unusable` count the outcomes. `xfd` has a line for each CPU: its number, IA32_XFD, the
+ * per-CPU copy of IA32_XFD, and IA32_XFD_ERR. For the emulated machine only.
  */
 #include <linux/atomic.h>
 #include <linux/kstrtox.h>
@@ -70,7 +70,7 @@ static int count_get(char *buffer, const struct kernel_param *param)
 	return sysfs_emit(buffer, "%d\n", atomic_read(param->arg));
 }
 
-/* The address of the kernel's xfd_state, which is not exported; the test that loads this module looks it up. */
+/* Address of the kernel's xfd_state, which is not exported; the test that loads this module looks it up. */
 static unsigned long xfd_state;
 module_param(xfd_state, ulong, 0);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What our livepatch replaces a function with: it counts the call, and continues in the function itself after its
- * ftrace call, the address of which main.c fills in. ftrace gets here by a return.
+ * Our livepatch's replacement for a function: counts the call, then continues in the function itself after its
+ * ftrace call, at an address filled in by main.c. ftrace gets here by a return.
  */
 #include <linux/annotate.h>
 #include <linux/linkage.h>

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Stands in the way of xfd.ko, as other people's modules may. For the emulated machine only.
+ * Gets in the way of xfd.ko, as other people's modules may. For the emulated machine only.
  *
  * how=livepatch   a livepatch of `functions`, each of which works as before but is counted in `calls`
- * how=denies      a livepatch of fpu_xstate_prctl() that refuses all permissions with ENOSYS
+ * how=denies      a livepatch of fpu_xstate_prctl() that fails all requests with ENOSYS
  * how=cumulative  a livepatch of something else that replaces all others, as distributions ship them
- * how=ftrace      an ftrace user of the first of `functions` that claims its instruction pointer
+ * how=ftrace      an ftrace user on the first of `functions` with IPMODIFY
  */
 #include <linux/ftrace.h>
 #include <linux/livepatch.h>
@@ -57,7 +57,7 @@ static struct klp_func functions[MOST + 1];
 static struct klp_object objects[] = { { .funcs = functions }, { } };
 static struct klp_patch patch = { .mod = THIS_MODULE, .objs = objects };
 
-/* Called when the functions are found but not yet replaced. The ftrace call follows ENDBR, if there is one. */
+/* Called once the functions are found but not yet replaced. The ftrace call follows ENDBR, if there is one. */
 static int find_ways_on(struct klp_object *object)
 {
 	unsigned int i;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A process whose threads stand still, each with its tiles in a different state.
+//! A process whose threads each stay in one state, with their tiles live, released or unused.
 
 use crate::shared_memory::{self, Shareable};
 use crate::tile::{content, Tiles};
@@ -12,20 +12,20 @@ use std::{hint, mem, thread};
 use xcomp::Feature;
 use Role::{Busy, Released, Unused};
 
-/// What a thread does until it is woken, and then again.
+/// What a thread does until it is woken, and then repeats.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// Sleeps, and has not used tiles.
     Unused,
-    /// Sleeps with contents in its tiles.
+    /// Sleeps with data in its tiles.
     Live,
     /// Sleeps, and has released its tiles.
     Released,
-    /// Stays in user mode with contents in its tiles.
+    /// Stays in user mode with data in its tiles.
     Busy,
 }
 
-/// What the test and its process share.
+/// Memory shared by the test and its process.
 #[repr(C)]
 struct Shared {
     tids: [AtomicI32; 8],
@@ -35,23 +35,23 @@ struct Shared {
 #[expect(unsafe_code, reason = "the marker of shared memory is an unsafe trait")]
 unsafe impl Shareable for Shared {}
 
-/// A separate process with one thread per role, which lives until this is dropped.
+/// A separate process with one thread per role; it lives until this is dropped.
 pub struct Process {
     /// Its PID.
     pub pid: i32,
-    /// Its threads' TIDs, in the order of their roles.
+    /// The threads' TIDs, in the order of their roles.
     pub tids: Vec<i32>,
-    /// One for each thread, which sleeps until it can read a byte.
+    /// One pipe per thread, which sleeps until it can read a byte.
     pipes: Vec<(OwnedFd, OwnedFd)>,
 }
 
 impl Process {
-    /// Starts it. `before` runs in it first, and asks for permission if necessary. Returns when each thread plays its
-    /// role, or is about to sleep.
+    /// Starts the process, which first runs `before`, to ask for permission if needed. Returns once every thread is
+    /// playing its role, or is about to sleep.
     ///
     /// # Errors
     ///
-    /// EAGAIN, ENOMEM; the process has exited.
+    /// EAGAIN or ENOMEM, or the process has exited.
     pub fn begin(
         roles: &[Role],
         before: impl FnOnce() -> anyhow::Result<()>,
@@ -79,7 +79,7 @@ impl Process {
         Ok(process)
     }
 
-    /// Starts one that may use tiles.
+    /// Starts a process that may use tiles.
     ///
     /// # Errors
     ///
@@ -99,7 +99,7 @@ impl Process {
         }
     }
 
-    /// Wakes the thread with that index in the list of roles, which then plays its role again.
+    /// Wakes the thread at this index in the list of roles; it then plays its role again.
     ///
     /// # Errors
     ///

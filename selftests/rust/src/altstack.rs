@@ -5,18 +5,18 @@
 use anyhow::ensure;
 use std::{io, mem, ptr};
 
-/// Bytes of the largest signal frame of this kernel (AT_MINSIGSTKSZ, asm/auxvec.h).
+/// Size in bytes of this kernel's largest signal frame (AT_MINSIGSTKSZ, asm/auxvec.h).
 #[must_use]
 pub fn largest_frame() -> usize {
     // SAFETY: only reads the auxiliary vector, which the kernel passed to the program.
     unsafe { libc::getauxval(libc::AT_MINSIGSTKSZ) as usize }
 }
 
-/// Runs `work` with an alternate signal stack of `bytes` bytes, and then restores the previous one.
+/// Runs `work` with an alternate signal stack of `bytes` bytes, then restores the previous one.
 ///
 /// # Errors
 ///
-/// Those of `sigaltstack`: ENOMEM for less than 2,048 bytes.
+/// Errors from `sigaltstack`: ENOMEM below 2,048 bytes.
 pub fn with<T>(bytes: usize, work: impl FnOnce() -> T) -> anyhow::Result<T> {
     let mut memory = vec![0_u8; bytes];
     let stack = libc::stack_t {

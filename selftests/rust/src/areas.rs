@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The kernel memory of allocated fpstates: those of tasks with an enlarged one, and of vCPUs.
+//! The kernel memory of allocated fpstates: tasks' enlarged ones, and vCPUs'.
 
 use anyhow::{ensure, Context};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
-/// The size in bytes of the areas in /proc/vmallocinfo, each with its guard page, that were
-/// allocated for fpstates, without those that the module keeps for the next first use.
+/// Total size in bytes of the /proc/vmallocinfo areas allocated for fpstates, including guard
+/// pages, without those the module keeps for the next first use.
 ///
 /// # Errors
 ///
-/// Not root.
+/// The caller is not root.
 pub fn bytes() -> anyhow::Result<u64> {
     let text = fs::read_to_string("/proc/vmallocinfo").context("/proc/vmallocinfo")?;
     let mut sum = 0;
     for line in text.lines() {
-        // fpu_alloc_guest_fpstate() and xfd_enable_feature() of the C code, and all that the module allocates; once the
-        // module is gone, its functions have no name.
+        // fpu_alloc_guest_fpstate() and xfd_enable_feature() in the C code, and everything that the module allocates;
+        // once the module is gone, its functions have no names.
         let nameless = || {
             line.split_whitespace()
                 .nth(2)
@@ -34,7 +34,7 @@ pub fn bytes() -> anyhow::Result<u64> {
     Ok(sum - pooled()?)
 }
 
-/// Waits until there are no more than `before`: the last ones are freed after an RCU grace period.
+/// Waits until no more than `before` are left: the last ones are freed after an RCU grace period.
 ///
 /// # Errors
 ///
@@ -54,7 +54,7 @@ pub fn wait_until_back_to(before: u64) -> anyhow::Result<()> {
     }
 }
 
-/// The bytes of the buffers that the module keeps: three pages each, and a guard page.
+/// Bytes in the buffers that the module keeps: three pages each, and a guard page.
 ///
 /// # Errors
 ///

@@ -6,7 +6,7 @@ use std::arch::asm;
 use std::io::{Error, ErrorKind, Result};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-/// Bytes of a register.
+/// Bytes in a register.
 pub const BYTES: usize = 32;
 
 /// The contents of YMM0 to YMM15.
@@ -14,13 +14,13 @@ pub const BYTES: usize = 32;
 #[repr(C, align(32))]
 pub struct Ymm(pub [[u8; BYTES]; 16]);
 
-/// The value at the start of a program, but rounding to zero.
+/// The value at program start, but rounding to zero.
 pub const MXCSR: u32 = 0x7f80;
 
-/// The value at the start of a program.
+/// The value at program start.
 pub const INITIAL_MXCSR: u32 = 0x1f80;
 
-/// MXCSR of the calling thread.
+/// The calling thread's MXCSR.
 #[must_use]
 pub fn mxcsr() -> u32 {
     let mut value = 0_u32;
@@ -29,14 +29,14 @@ pub fn mxcsr() -> u32 {
     value
 }
 
-/// Writes [`MXCSR`] to it, for a program that is about to exec, whose arithmetic no longer matters.
+/// Loads [`MXCSR`] into the register, for a program about to exec that does no more arithmetic.
 pub fn round_to_zero() {
     // SAFETY: reads only `MXCSR`; all exceptions stay masked.
     unsafe { asm!("ldmxcsr [{}]", in(reg) &MXCSR, options(nostack, readonly)) };
 }
 
 impl Ymm {
-    /// Contents that are different for each number.
+    /// Contents that differ for each number.
     #[must_use]
     pub fn filled(number: u8) -> Self {
         Ymm(std::array::from_fn(|register| {
@@ -50,17 +50,17 @@ impl Ymm {
     }
 }
 
-/// Reads one byte, sleeping until there is one, with `before` in the registers and [`MXCSR`] in MXCSR. Returns
-/// their contents afterwards.
+/// Reads one byte, sleeping until one arrives, with `before` in the registers and [`MXCSR`] in MXCSR. Returns
+/// the registers afterwards.
 ///
 /// # Errors
 ///
-/// Those of read; end of file.
+/// Errors from read; end of file.
 pub fn read_with(from: BorrowedFd, before: &Ymm) -> Result<Ymm> {
     let (mut after, mut byte, mut mxcsr) = (Ymm([[0; BYTES]; 16]), 0_u8, [0_u32, MXCSR]);
     let mut result = libc::SYS_read;
-    // SAFETY: reads `before`, writes one byte, `after` and `mxcsr`, and leaves MXCSR as it was. All registers that it
-    // changes are declared as clobbered.
+    // SAFETY: reads `before`, writes one byte, `after` and `mxcsr`, and leaves MXCSR as it was. All changed
+    // registers are declared as clobbered.
     unsafe {
         asm!(
             "stmxcsr [{mxcsr}]",

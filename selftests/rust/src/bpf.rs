@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A BPF program on the entry of a kernel function, attached by bpf(2). It does nothing; the kernel counts its runs.
+//! A BPF program on a kernel function's entry, attached by bpf(2). It does nothing; the kernel counts its runs.
 #![expect(unsafe_code, reason = "bpf()")]
 
 use anyhow::Context;
@@ -8,7 +8,7 @@ use std::fs;
 use std::io::{Error, Result};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
-/// The kernel's own type information.
+/// The kernel's own BTF.
 const TYPES: &str = "/sys/kernel/btf/vmlinux";
 
 // include/uapi/linux/bpf.h
@@ -19,7 +19,7 @@ const TRACE_FENTRY: u32 = 24;
 /// r0 = 0; exit
 const INSNS: [u64; 2] = [0xb7, 0x95];
 
-/// `union bpf_attr` of BPF_PROG_LOAD, as far as needed.
+/// `union bpf_attr` for BPF_PROG_LOAD, as far as needed.
 #[repr(C)]
 #[derive(Default)]
 struct Load {
@@ -47,7 +47,7 @@ struct Load {
     core_relo_cnt: u32,
 }
 
-/// `union bpf_attr` of BPF_RAW_TRACEPOINT_OPEN.
+/// `union bpf_attr` for BPF_RAW_TRACEPOINT_OPEN.
 #[repr(C)]
 #[derive(Default)]
 struct Open {
@@ -67,7 +67,7 @@ impl Fentry {
     ///
     /// # Errors
     ///
-    /// /proc does not show it.
+    /// /proc does not show the count.
     pub fn runs(&self) -> anyhow::Result<u64> {
         let path = format!("/proc/self/fdinfo/{}", self.program.as_raw_fd());
         let info = fs::read_to_string(&path).with_context(|| path.clone())?;
@@ -77,25 +77,25 @@ impl Fentry {
     }
 }
 
-/// The functions of the kernel, from its type information.
+/// The kernel's functions, from its BTF.
 pub struct Functions(Btf);
 
 impl Functions {
-    /// Those of the running kernel.
+    /// The running kernel's functions.
     ///
     /// # Errors
     ///
-    /// It has no type information.
+    /// The kernel has no BTF.
     pub fn of_the_kernel() -> anyhow::Result<Self> {
         let types = Btf::from_file_with_backend(TYPES, Backend::Mmap).context(TYPES)?;
         Ok(Functions(types))
     }
 
-    /// Attaches a program to the entry of `function`; the inner error is the kernel's refusal.
+    /// Attaches a program to the entry of `function`; the inner error is the kernel refusing it.
     ///
     /// # Errors
     ///
-    /// There is no such function, or BPF is not available.
+    /// The function does not exist, or BPF is not available.
     pub fn enter(&self, function: &str) -> anyhow::Result<Result<Fentry>> {
         let ids = self
             .0
@@ -115,14 +115,14 @@ impl Functions {
             attach_btf_id: id,
             ..Load::default()
         };
-        // SAFETY: the structure is the one that the command reads, and everything it points to is static.
+        // SAFETY: the structure is the one the command reads, and everything it points to is static.
         let program = unsafe { bpf(PROG_LOAD, &load) }
             .with_context(|| format!("a program for {function}"))?;
         let open = Open {
             prog_fd: program.as_raw_fd() as u32,
             ..Open::default()
         };
-        // SAFETY: the structure is the one that the command reads, and it has no pointers.
+        // SAFETY: the structure is the one the command reads, and it has no pointers.
         let link = unsafe { bpf(RAW_TRACEPOINT_OPEN, &open) };
         Ok(link.map(|link| Fentry {
             program,
@@ -135,7 +135,7 @@ impl Functions {
 ///
 /// `attributes` must be the structure that `command` reads.
 unsafe fn bpf<T>(command: u32, attributes: &T) -> Result<OwnedFd> {
-    // SAFETY: the caller passes the structure of the command, and these commands only read it.
+    // SAFETY: the caller passes the command's structure, and these commands only read it.
     let result = unsafe {
         libc::syscall(
             libc::SYS_bpf,

@@ -9,7 +9,7 @@ use rustix::thread::{sched_getaffinity, sched_setaffinity};
 use std::io::{stdout, Write};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 
-/// Forks, and runs `work` in the child, which exits with 0 if that succeeds; otherwise it prints the error.
+/// Forks, and runs `work` in the child, which exits with 0 on success and otherwise prints the error.
 /// Returns the child's PID.
 ///
 /// # Errors
@@ -33,7 +33,7 @@ pub fn begin(work: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<i32> {
     sys::exit_now(status);
 }
 
-/// [`begin`] for a process that may run on `cpu` only and never ran elsewhere, so that its TLB flushes do not wait for
+/// [`begin`] for a process that may run only on `cpu` and has never run elsewhere, so its TLB flushes do not wait for
 /// another CPU. The caller's own affinity does not change.
 ///
 /// # Errors
@@ -47,7 +47,7 @@ pub fn begin_on(cpu: usize, work: impl FnOnce() -> anyhow::Result<()>) -> anyhow
     Ok(pid)
 }
 
-/// Whether a child has exited and was not waited for; false if there is no such child.
+/// Whether a child has exited and has not been waited for; false if there is no such child.
 #[must_use]
 pub fn has_ended(pid: i32) -> bool {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
@@ -55,7 +55,7 @@ pub fn has_ended(pid: i32) -> bool {
     child.is_some_and(|child| waitid(child, options).is_ok_and(|end| end.is_some()))
 }
 
-/// [`begin`], and waits for it to exit.
+/// [`begin`], then waits for it to exit.
 ///
 /// # Errors
 ///

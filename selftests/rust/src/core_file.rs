@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A core file's notes about extended state, read with the `object` crate.
+//! A core file's extended-state notes, read with the `object` crate.
 
 use crate::tile::{Tile, TILES, TILE_BYTES};
 use anyhow::{ensure, Context};
@@ -9,16 +9,16 @@ use object::Endianness;
 
 /// NT_X86_XSTATE: one per thread, the registers in XSAVE's standard format (uapi/linux/elf.h).
 const NT_X86_XSTATE: u32 = 0x202;
-/// NT_X86_XSAVE_LAYOUT: one per process, the place of each component in those.
+/// NT_X86_XSAVE_LAYOUT: one per process, the offset of each component in those areas.
 const NT_X86_XSAVE_LAYOUT: u32 = 0x205;
-/// XSTATE_BV, the first field of the header of an XSAVE area (SDM vol. 1, 13.4.2).
+/// XSTATE_BV, the first field of an XSAVE area's header (SDM vol. 1, 13.4.2).
 const XSTATE_BV: usize = 512;
 /// The component with the tile configuration.
 pub const TILE_CFG: u32 = 17;
 /// The component with the tile data.
 pub const TILE_DATA: u32 = 18;
 
-/// The place of a component: a record of NT_X86_XSAVE_LAYOUT (struct x86_xfeat_component).
+/// A component's location: a record of NT_X86_XSAVE_LAYOUT (struct x86_xfeat_component).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Component {
     /// Its number.
@@ -27,11 +27,11 @@ pub struct Component {
     pub size: u32,
     /// Where it starts.
     pub offset: u32,
-    /// None are defined.
+    /// No flags are defined.
     pub flags: u32,
 }
 
-/// What a core file says about extended state.
+/// A core file's extended state.
 pub struct CoreFile {
     /// The areas, one per thread, starting with the thread that died.
     pub areas: Vec<Vec<u8>>,
@@ -86,11 +86,11 @@ impl CoreFile {
         Some((marked, area.get(start..start + size)?))
     }
 
-    /// Checks that an area has the size of all of the machine's components, and exactly these tiles.
+    /// Checks that an area is sized for all the machine's components, with exactly these tiles.
     ///
     /// # Errors
     ///
-    /// What it has instead.
+    /// What the area contains instead.
     pub fn expect_tiles(&self, area: &[u8], tiles: Option<&[Tile; TILES]>) -> anyhow::Result<()> {
         let end = self.layout.iter().map(|at| at.offset + at.size).max();
         ensure!(
@@ -116,7 +116,7 @@ impl CoreFile {
     }
 }
 
-/// Tile registers, one after the other, as in a core file.
+/// Tile registers, one after another, as in a core file.
 fn bytes(tiles: &[Tile; TILES]) -> Vec<u8> {
     tiles.iter().flat_map(|tile| tile.0).collect()
 }

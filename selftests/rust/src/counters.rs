@@ -9,33 +9,33 @@ const FOLDER: &str = "/sys/kernel/debug/xfd";
 /// The counters since the module was loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counters {
-    /// First uses that were served: one per thread.
+    /// First uses served: one per thread.
     pub first_uses: u64,
-    /// Buffers that were reclaimed from threads that slept without live tiles.
+    /// Buffers reclaimed from threads that slept without live tiles.
     pub reclaimed: u64,
-    /// Uses without permission, answered by SIGILL.
+    /// Uses without permission, answered with SIGILL.
     pub denied: u64,
-    /// Uses for which there was no memory, answered by SIGSEGV.
+    /// Uses for which there was no memory, answered with SIGSEGV.
     pub failed_allocations: u64,
-    /// #NMs with XFD_ERR zero, passed on to the kernel's own path.
+    /// #NMs with XFD_ERR zero, passed on to the kernel's own handler.
     pub ordinary_nm: u64,
-    /// Threads in the handler now.
+    /// Threads currently in the handler.
     pub in_flight: u64,
-    /// Second first uses of one thread, which must not happen.
+    /// Second first uses of a thread, which must not happen.
     pub repeated: u64,
 }
 
-/// Whether the runner of the tests has loaded the module (XFD_MODULE=1 in the environment).
+/// Whether the test runner has loaded the module (XFD_MODULE=1 in the environment).
 #[must_use]
 pub fn module_is_loaded() -> bool {
     env::var_os("XFD_MODULE").is_some_and(|value| value == "1")
 }
 
-/// The build ID of the loaded module in hexadecimal, as `readelf -n xfd.ko` shows it.
+/// The loaded module's build ID in hexadecimal, as `readelf -n xfd.ko` shows it.
 ///
 /// # Errors
 ///
-/// The module is not loaded, or has none.
+/// The module is not loaded, or has no build ID.
 pub fn build_id() -> anyhow::Result<String> {
     let path = "/sys/module/xfd/notes/.note.gnu.build-id";
     let note = fs::read(path).context(path)?;
@@ -45,11 +45,11 @@ pub fn build_id() -> anyhow::Result<String> {
 }
 
 impl Counters {
-    /// Reads them all.
+    /// Reads all counters.
     ///
     /// # Errors
     ///
-    /// A counter is missing, not readable, or not a number.
+    /// A counter is missing, unreadable, or not a number.
     pub fn now() -> anyhow::Result<Self> {
         Ok(Counters {
             first_uses: read("first_uses")?,
@@ -89,7 +89,7 @@ impl Counters {
 ///
 /// # Errors
 ///
-/// It is missing, not readable, or not a number.
+/// The counter is missing, unreadable, or not a number.
 pub fn read(name: &str) -> anyhow::Result<u64> {
     let path = format!("{FOLDER}/{name}");
     let text = fs::read_to_string(&path).with_context(|| path.clone())?;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The CPUs on which a thread runs.
+//! The CPUs that a thread runs on.
 
 use anyhow::Context;
 use rustix::thread::{sched_getaffinity, sched_setaffinity, CpuSet};
@@ -8,7 +8,7 @@ use rustix::thread::{sched_getaffinity, sched_setaffinity, CpuSet};
 ///
 /// # Errors
 ///
-/// Those of `sched_getaffinity`.
+/// Errors from `sched_getaffinity`.
 pub fn allowed() -> anyhow::Result<Vec<usize>> {
     let set = sched_getaffinity(None).context("sched_getaffinity")?;
     Ok((0..CpuSet::MAX_CPU)
@@ -16,7 +16,7 @@ pub fn allowed() -> anyhow::Result<Vec<usize>> {
         .collect())
 }
 
-/// Restricts the calling thread to `cpu`, where it runs when this returns.
+/// Restricts the calling thread to `cpu`; it runs there when this returns.
 ///
 /// # Errors
 ///
@@ -30,12 +30,12 @@ pub fn pin_to(cpu: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Yields the CPU to another thread that waits for it.
+/// Yields the CPU to another thread waiting for it.
 pub fn give_way() {
     rustix::thread::sched_yield();
 }
 
-/// The number of context switches of the calling thread, voluntary and involuntary.
+/// The calling thread's context switches, voluntary and involuntary.
 ///
 /// # Errors
 ///

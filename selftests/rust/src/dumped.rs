@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Processes that dump core: a test starts its own program again, and that one dies as it was told.
+//! Processes that dump core: a test starts its own program again, and that one dies as told.
 
 use crate::core_file::CoreFile;
 use crate::ktap::{self, Outcome, Test};
@@ -11,11 +11,11 @@ use std::process::{Command, ExitCode};
 use std::{fs, process};
 use xcomp::Feature;
 
-/// More bytes than any of our core files has.
+/// More bytes than any of our core files.
 const ROOM: u64 = 16 << 20;
-/// As the first argument: die in the way that the second one says.
+/// As the first argument: die in the way given by the second one.
 const DIE: &str = "--die";
-/// SIGABRT, a core was dumped.
+/// SIGABRT, with a core dump.
 const DUMPED: i32 = 6 | 0x80;
 
 /// The main function of such a program: runs its tests, or dies, with as small a core as possible.
@@ -43,7 +43,7 @@ fn small_core() -> anyhow::Result<()> {
     Ok(setrlimit(Resource::Core, most)?)
 }
 
-/// The reason why we cannot get at our core files, if there is one. Changes no setting.
+/// The reason why we cannot get at our core files, if any. Changes no settings.
 ///
 /// # Errors
 ///
@@ -68,7 +68,7 @@ pub fn without_cores() -> anyhow::Result<Option<Outcome>> {
     Ok(None)
 }
 
-/// A folder that is removed with its contents when this is dropped.
+/// A folder removed with its contents when this is dropped.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -89,11 +89,11 @@ impl Drop for Folder {
     }
 }
 
-/// The core file of a process that dies as `how` says.
+/// The core file of a process that dies as told by `how`.
 ///
 /// # Errors
 ///
-/// It ended in another way, or left no core file.
+/// The process ended in another way, or left no core file.
 pub fn core_of(how: &str) -> anyhow::Result<CoreFile> {
     let folder = Folder::new(how)?;
     let status = Command::new(std::env::current_exe()?)

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The trace event `xfd:xfd_first_use`: one line for each #NM that the module handled.
+//! The `xfd:xfd_first_use` trace event: one line per #NM that the module handled.
 
 use crate::tracefs;
 use anyhow::Context;
 use std::collections::HashMap;
 use std::fs;
 
-/// This program's own tracing instance, so that other users of tracing are not disturbed.
+/// This program's own tracing instance, so as not to disturb other users of tracing.
 const INSTANCE: &str = "instances/xfd_demo";
 const NAME: &str = "xfd_first_use";
 
-/// One first use, as the handler saw it.
+/// One first use, as seen by the handler.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FirstUse {
     /// The thread.
@@ -23,9 +23,9 @@ pub struct FirstUse {
     pub xfd_err_after: u64,
     /// The features that the process may use, one bit per component.
     pub permitted: u64,
-    /// Bytes of the thread's XSAVE buffer before.
+    /// Size in bytes of the thread's XSAVE buffer before.
     pub size_before: u64,
-    /// Bytes of the thread's XSAVE buffer after.
+    /// Size in bytes of the thread's XSAVE buffer after.
     pub size_after: u64,
     /// `IA32_XFD` before.
     pub xfd_before: u64,
@@ -38,14 +38,14 @@ pub struct FirstUse {
 }
 
 impl FirstUse {
-    /// Whether the process may use all features that `IA32_XFD_ERR` named.
+    /// Whether the process may use all the features named by `IA32_XFD_ERR`.
     #[must_use]
     pub fn is_permitted(&self) -> bool {
         self.xfd_err & !self.permitted == 0
     }
 }
 
-/// Recording of first uses, from [`Recording::start`] until this is dropped.
+/// Records first uses, from [`Recording::start`] until this is dropped.
 pub struct Recording(());
 
 impl Recording {
@@ -53,7 +53,7 @@ impl Recording {
     ///
     /// # Errors
     ///
-    /// Not root, or no such event: the module is not loaded.
+    /// The caller is not root, or there is no such event: the module is not loaded.
     pub fn start() -> anyhow::Result<Self> {
         let path = tracefs::path(INSTANCE);
         fs::create_dir(&path).with_context(|| path.display().to_string())?;
@@ -67,7 +67,7 @@ impl Recording {
     ///
     /// # Errors
     ///
-    /// The record cannot be read, or one of its lines not parsed.
+    /// The record cannot be read, or one of its lines cannot be parsed.
     pub fn read(&self) -> anyhow::Result<Vec<FirstUse>> {
         let text = tracefs::read(&format!("{INSTANCE}/trace"))?;
         text.lines().filter_map(parse).collect()
@@ -76,13 +76,13 @@ impl Recording {
 
 impl Drop for Recording {
     fn drop(&mut self) {
-        // An instance that cannot be removed is harmless, and the next start will report it.
+        // An instance that cannot be removed is harmless; the next start will report it.
         let _ = tracefs::write_line(&format!("{INSTANCE}/events/xfd/{NAME}/enable"), "0\n");
         let _ = fs::remove_dir(tracefs::path(INSTANCE));
     }
 }
 
-/// The first use that this line of the record describes; `None` for any other line.
+/// The first use described by this line of the record; `None` for any other line.
 fn parse(line: &str) -> Option<anyhow::Result<FirstUse>> {
     let (who, what) = line.split_once(&format!(": {NAME}: "))?;
     Some(parse_fields(who, what).with_context(|| format!("cannot parse: {line}")))

@@ -8,11 +8,11 @@ use anyhow::{ensure, Context};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
-/// The parameter with the milliseconds from one pass to the next.
+/// The parameter that sets the milliseconds between passes.
 pub const INTERVAL: &str = "/sys/module/xfd/parameters/reclaim_ms";
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Until this is dropped, passes run often.
+/// Passes run often until this is dropped.
 pub struct Passes(Option<String>);
 
 impl Passes {
@@ -60,11 +60,11 @@ pub fn reclaimed() -> anyhow::Result<u64> {
     }
 }
 
-/// Waits until `more` buffers were reclaimed since the count was `before`.
+/// Waits until `more` buffers have been reclaimed since the count was `before`.
 ///
 /// # Errors
 ///
-/// It takes too long.
+/// Reclaim takes too long.
 pub fn wait_until_reclaimed(before: u64, more: u64) -> anyhow::Result<()> {
     let begin = Instant::now();
     while module_is_loaded() && reclaimed()? < before + more {
@@ -74,7 +74,7 @@ pub fn wait_until_reclaimed(before: u64, more: u64) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether more buffers than `before` were reclaimed, or the module is gone, which gives all of them back.
+/// Whether more buffers than `before` were reclaimed, or the module is gone and has given them back.
 #[must_use]
 pub fn taken_since(before: u64) -> bool {
     reclaimed().is_ok_and(|now| now > before) || !module::is_there()
@@ -84,7 +84,7 @@ pub fn taken_since(before: u64) -> bool {
 ///
 /// # Errors
 ///
-/// It never does, or there is no such thread.
+/// The thread never sleeps, or does not exist.
 pub fn wait_until_asleep(tid: i32) -> anyhow::Result<()> {
     let (path, begin) = (format!("/proc/{tid}/stat"), Instant::now());
     loop {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The running kernel's text and data, by its symbols, read through /proc/kcore.
+//! The running kernel's text and data, by symbol, read through /proc/kcore.
 
 use anyhow::{ensure, Context};
 use object::read::elf::ElfFile64;
@@ -27,14 +27,14 @@ impl KernelText {
     ///
     /// # Errors
     ///
-    /// Not root, or the kernel lacks these files.
+    /// The caller is not root, or the kernel lacks these files.
     pub fn now() -> anyhow::Result<Self> {
         let symbols = fs::read_to_string("/proc/kallsyms").context("/proc/kallsyms")?;
         let core = ReadCache::new(File::open("/proc/kcore").context("/proc/kcore")?);
         Ok(KernelText { symbols, core })
     }
 
-    /// All symbols with their addresses, the latter still in hexadecimal.
+    /// All symbols with their addresses, still in hexadecimal.
     fn all(&self) -> impl Iterator<Item = (&str, &str)> {
         self.symbols.lines().filter_map(|line| {
             let name = line.get(19..)?;
@@ -42,11 +42,11 @@ impl KernelText {
         })
     }
 
-    /// The address of a symbol or, if there is none, of the one with a suffix added by the compiler.
+    /// The address of a symbol or, if there is none, of the one with a compiler-added suffix.
     ///
     /// # Errors
     ///
-    /// There is none.
+    /// The symbol does not exist.
     pub fn find(&self, name: &str) -> anyhow::Result<u64> {
         let with_suffix = |symbol: &str| {
             let rest = symbol.strip_prefix(name);
@@ -83,7 +83,7 @@ impl KernelText {
     ///
     /// # Errors
     ///
-    /// It is not loaded.
+    /// The module is not loaded.
     pub fn module(&self, name: &str) -> anyhow::Result<RangeInclusive<u64>> {
         let of_it = format!("[{name}]");
         let mut code = self.symbols.lines().filter_map(|line| {
@@ -115,7 +115,7 @@ impl KernelText {
         Ok(bytes)
     }
 
-    /// The address of a function, and its bytes up to the next symbol.
+    /// A function's address, and its bytes up to the next symbol.
     ///
     /// # Errors
     ///
@@ -133,7 +133,7 @@ impl KernelText {
         Ok((start, self.bytes(start, next - start)?))
     }
 
-    /// A pointer, or another eight-byte number.
+    /// A pointer, or any other eight-byte number.
     ///
     /// # Errors
     ///
@@ -142,7 +142,7 @@ impl KernelText {
         Ok(u64::from_le_bytes(self.bytes(address, 8)?.try_into()?))
     }
 
-    /// All near calls and jumps in a function to the start of another.
+    /// All near calls and jumps from a function to the start of another.
     ///
     /// # Errors
     ///
@@ -173,7 +173,7 @@ impl KernelText {
             .collect())
     }
 
-    /// The members of a kernel list, by the addresses of their `struct list_head`.
+    /// The members of a kernel list, as addresses of their `struct list_head`.
     ///
     /// # Errors
     ///

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Test results as the kernel's own runner reads them (Documentation/dev-tools/ktap.rst).
+//! Test results in the format read by the kernel's own runner (Documentation/dev-tools/ktap.rst).
 
 use std::fmt::Display;
 use std::panic;
@@ -16,7 +16,7 @@ pub enum Outcome {
 /// A test: its name and its function.
 pub type Test = (&'static str, fn() -> anyhow::Result<Outcome>);
 
-/// The exit status of a kselftest program that skipped all of its tests.
+/// The exit status of a kselftest program that skipped all its tests.
 const KSFT_SKIP: u8 = 4;
 
 /// Runs the tests in order and prints their results. A panic fails its test.
@@ -63,27 +63,27 @@ where
     }
 }
 
-/// Reports that none of the tests can run, for this reason.
+/// Reports that none of the tests can run, and why.
 pub fn skip_all(why: impl Display) -> ExitCode {
     println!("TAP version 13\n1..0 # SKIP {why}");
     ExitCode::from(KSFT_SKIP)
 }
 
-/// Reports that no test can give a result any more, for this reason.
+/// Reports that no further results are possible, and why.
 pub fn bail_out(why: impl Display) -> ExitCode {
     println!("Bail out! {why}");
     ExitCode::FAILURE
 }
 
-/// Prints a remark between the results.
+/// Prints a comment between the results.
 pub fn remark(text: impl Display) {
     for line in text.to_string().lines() {
         println!("# {line}");
     }
 }
 
-/// Prints an exact value by which two machines or two kernels can be compared. `name` consists of
-/// `[a-z0-9_.]`; the value is the same in each run.
+/// Prints an exact value for comparing two machines or two kernels. `name` consists of
+/// `[a-z0-9_.]`; the value is the same in every run.
 pub fn answer(name: &str, value: impl Display) {
     remark(format!("answer {name} {value}"));
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What the test programs share: tiles, products, placing threads, counting first uses.
+//! What the test programs share: tiles, products, thread placement, counting first uses.
 
 pub mod actors;
 pub mod altstack;

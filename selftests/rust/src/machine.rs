@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What only the emulated machine lets a test do, and the MSRs of a CPU.
+//! Operations available to tests only in the emulated machine, and access to a CPU's MSRs.
 
 use anyhow::{ensure, Context};
 use rustix::io::Errno;
@@ -18,7 +18,7 @@ pub fn is_here() -> bool {
 ///
 /// # Errors
 ///
-/// There is no such module, or the kernel refuses it.
+/// The module does not exist, or the kernel refuses it.
 pub fn load_modules(names: &[&str]) -> anyhow::Result<()> {
     names
         .iter()
@@ -26,11 +26,11 @@ pub fn load_modules(names: &[&str]) -> anyhow::Result<()> {
         .try_for_each(|name| load(&format!("/lib/modules/{name}.ko"), c""))
 }
 
-/// Loads a module, with its parameters.
+/// Loads a module with its parameters.
 ///
 /// # Errors
 ///
-/// There is no such module, or the kernel refuses it.
+/// The module does not exist, or the kernel refuses it.
 pub fn load(path: &str, parameters: &CStr) -> anyhow::Result<()> {
     let file = File::open(path).with_context(|| path.to_owned())?;
     match rustix::system::finit_module(&file, parameters, 0) {
@@ -39,11 +39,11 @@ pub fn load(path: &str, parameters: &CStr) -> anyhow::Result<()> {
     }
 }
 
-/// An MSR of a CPU.
+/// One of a CPU's MSRs.
 ///
 /// # Errors
 ///
-/// No msr.ko, or not root.
+/// msr.ko is missing, or the caller is not root.
 pub fn msr_of(cpu: usize, msr: u32) -> anyhow::Result<u64> {
     let path = format!("/dev/cpu/{cpu}/msr");
     if !Path::new(&path).exists() {

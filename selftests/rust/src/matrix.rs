@@ -1,24 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A product of two square matrices, on tiles and by plain arithmetic, for bytes and for bf16.
 //!
-//! The values are chosen so that every sum is exact in any order, so the two results must agree to
-//! the bit.
+//! The values are chosen so that every sum is exact in any order, so the two results must match bit
+//! for bit.
 
 use crate::tile::{Tile, Tiles, ROWS, ROW_BYTES};
 
 /// Rows and columns of all matrices here: two blocks of two tiles in each direction.
 pub const SIZE: usize = 64;
 
-/// A matrix, by rows.
+/// A matrix, row by row.
 pub type Matrix<T> = Vec<[T; SIZE]>;
 
-/// What differs between the kinds of elements that the tile unit multiplies.
+/// What differs between the element types that the tile unit multiplies.
 pub trait Element: Copy + Send + 'static {
     /// The type of the sums, four bytes.
     type Sum: Copy + PartialEq + Send + std::fmt::Debug;
     /// The size of an element in bytes; a four-byte group holds 4 / BYTES of them.
     const BYTES: usize;
-    /// The element made from a random number.
+    /// An element made from a random number.
     fn from_random(random: u64) -> Self;
     /// The element in memory, little-endian.
     fn bytes(self) -> [u8; 4];
@@ -65,8 +65,8 @@ impl Element for I8 {
     }
 }
 
-/// A bf16, the upper half of an f32; sums are f32. Values are multiples of 1/8 below 16, so
-/// that the sum of 64 products needs no more than 21 bits.
+/// A bf16, the upper half of an f32; sums are f32. Values are multiples of 1/8 below 16, so that
+/// the sum of 64 products needs at most 21 bits.
 #[derive(Clone, Copy)]
 pub struct Bf16(u16);
 
@@ -131,8 +131,8 @@ pub fn plain_product<E: Element>(a: &Matrix<E>, b: &Matrix<E>) -> Matrix<E::Sum>
         .collect()
 }
 
-/// `a` × `b` on tiles. `between` runs between tile instructions while all eight tiles are live, which is
-/// the place to be preempted or moved to another CPU.
+/// `a` × `b` on tiles. `between` runs between tile instructions while all eight tiles are live: the
+/// place to be preempted or moved to another CPU.
 #[must_use]
 pub fn tile_product<E: Element>(
     a: &Matrix<E>,
@@ -144,7 +144,7 @@ pub fn tile_product<E: Element>(
     let mut tiles = Tiles::configure();
     for row in (0..SIZE).step_by(2 * ROWS) {
         for column in (0..SIZE).step_by(2 * ROWS) {
-            // Tiles 0 to 3 are the four sums of this block.
+            // Tiles 0 to 3 are this block's four sums.
             tiles.zero::<0>();
             tiles.zero::<1>();
             tiles.zero::<2>();
@@ -180,7 +180,7 @@ pub fn tile_product<E: Element>(
     product
 }
 
-/// The tile of left factors: 16 rows from `row`, and as many columns from `k` as fit in a row.
+/// A tile of left factors: 16 rows from `row`, and as many columns from `k` as fit in a row.
 fn left_tile<E: Element>(a: &Matrix<E>, row: usize, k: usize) -> Tile {
     let mut tile = Tile::ZERO;
     for (r, bytes) in tile.0.chunks_exact_mut(ROW_BYTES).enumerate() {
@@ -191,7 +191,7 @@ fn left_tile<E: Element>(a: &Matrix<E>, row: usize, k: usize) -> Tile {
     tile
 }
 
-/// The tile of right factors in the layout of TDP*: four bytes of one column side by side.
+/// A tile of right factors in the TDP* layout: four bytes of one column side by side.
 fn right_tile<E: Element>(b: &Matrix<E>, k: usize, column: usize) -> Tile {
     let group = 4 / E::BYTES;
     let mut tile = Tile::ZERO;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Loads, disables and removes the module. In the machine only.
+//! Loads, disables and unloads the module. In the machine only.
 
 use crate::machine;
 use anyhow::{bail, ensure, Context};
@@ -36,13 +36,13 @@ pub fn is_disabled() -> bool {
 ///
 /// # Errors
 ///
-/// It is not loaded; not root.
+/// It is not loaded, or the caller is not root.
 pub fn address() -> anyhow::Result<String> {
     let path = format!("{FOLDER}/sections/.text");
     fs::read_to_string(&path).context(path)
 }
 
-/// Loads a build of it. When this returns, it may not be in charge yet.
+/// Loads a build of it. It may not be in charge yet when this returns.
 ///
 /// # Errors
 ///
@@ -79,7 +79,7 @@ pub fn path() -> String {
     std::env::var("XFD_KO").unwrap_or_else(|_| "/lib/xfd.ko".into())
 }
 
-/// Disables it. When this returns, tasks may still be in transition.
+/// Disables it. Tasks may still be in transition when this returns.
 ///
 /// # Errors
 ///
@@ -89,11 +89,11 @@ pub fn disable() -> anyhow::Result<()> {
     fs::write(&path, "0").context(path)
 }
 
-/// Disables and removes it, if it is loaded.
+/// Disables and unloads it, if loaded.
 ///
 /// # Errors
 ///
-/// Something keeps a reference to it.
+/// Something holds a reference to it.
 pub fn remove() -> anyhow::Result<()> {
     if !is_disabled() {
         // If it is still being enabled, this reverses the transition.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Counts how often a kernel function is entered, with a kprobe event.
 //!
-//! The event is enabled in a tracing instance of its own. When a probe is removed, the kernel clears the buffer of each
-//! instance in which it was enabled, and the user's own must not be among them.
+//! The event is enabled in its own tracing instance: when a probe is removed, the kernel clears the buffer of each
+//! instance it was enabled in, which must not include the user's own.
 
 use crate::tracefs;
 use anyhow::Context;
@@ -21,7 +21,7 @@ impl Probe {
     ///
     /// # Errors
     ///
-    /// Not root, tracefs not mounted, no KPROBE_EVENTS in the kernel, or no such function.
+    /// Not root, tracefs is not mounted, or the kernel lacks KPROBE_EVENTS or the function.
     pub fn set(function: &str) -> anyhow::Result<Self> {
         let event = format!("{function}_{}", process::id());
         tracefs::write_line("kprobe_events", &format!("p:{GROUP}/{event} {function}\n"))?;
@@ -34,7 +34,7 @@ impl Probe {
         Ok(probe)
     }
 
-    /// How often the function was entered since the probe was set.
+    /// How often the function has been entered since the probe was set.
     ///
     /// # Errors
     ///

@@ -26,11 +26,11 @@ pub struct Row {
     pub state: String,
     /// The process's permission.
     pub permitted: u64,
-    /// Its permission for guests.
+    /// Its guest permission.
     pub guest_permitted: u64,
     /// The size of the thread's own buffer.
     pub bytes: u64,
-    /// The size of the buffer of the vCPU that it runs.
+    /// The size of the buffer of the vCPU it runs.
     pub guest_bytes: u64,
     /// Milliseconds since it was last scheduled in.
     pub since_ms: u64,
@@ -72,11 +72,11 @@ fn mask(text: &str) -> anyhow::Result<u64> {
     u64::from_str_radix(digits, 16).with_context(|| format!("mask {text:?}"))
 }
 
-/// The lines of the file, by thread.
+/// The file's lines, by thread.
 ///
 /// # Errors
 ///
-/// It cannot be read, its header line is different, a line cannot be parsed, or a thread appears twice.
+/// The file cannot be read, its header or another line is invalid, or a thread appears twice.
 pub fn parsed(text: &str) -> anyhow::Result<BTreeMap<i32, Row>> {
     let mut lines = text.lines();
     ensure!(lines.next() == Some(COLUMNS), "the first line: {text:.100}");
@@ -90,7 +90,7 @@ pub fn parsed(text: &str) -> anyhow::Result<BTreeMap<i32, Row>> {
     Ok(rows)
 }
 
-/// What the file shows to the caller.
+/// What the file shows the caller.
 ///
 /// # Errors
 ///
@@ -114,11 +114,11 @@ pub fn in_pieces(mut file: File, at_once: usize) -> anyhow::Result<BTreeMap<i32,
     }
 }
 
-/// Waits until the row of `tid` has `state`, and returns it.
+/// Waits until the row for `tid` has `state`, and returns it.
 ///
 /// # Errors
 ///
-/// It never does.
+/// It never has that state.
 pub fn wait_for(tid: i32, state: &str) -> anyhow::Result<Row> {
     let begin = Instant::now();
     loop {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Seccomp filters, as container runtimes set them: from now on a system call fails or kills.
+//! Seccomp filters like those set by container runtimes: from now on a system call fails or kills.
 #![expect(unsafe_code, reason = "seccomp filters by prctl()")]
 
 use std::io;
@@ -14,19 +14,19 @@ pub enum Fate {
     Killed,
 }
 
-/// From now on the system call `number` meets this fate, in this process and in those that it creates, if its first
-/// argument is in `first`.
+/// From now on system call `number` meets this fate, in this process and in those it creates, if its first argument
+/// is in `first`.
 ///
 /// # Errors
 ///
-/// The kernel's, if no filter can be set.
+/// The kernel's error, if no filter can be set.
 pub fn forbid(number: libc::c_long, first: RangeInclusive<u32>, fate: Fate) -> io::Result<()> {
     const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
     const IF_EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
     const IF_FROM: u16 = (libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K) as u16;
     const IF_ABOVE: u16 = (libc::BPF_JMP | libc::BPF_JGT | libc::BPF_K) as u16;
     const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
-    // The offset in struct seccomp_data of the low half of the first argument.
+    // Offset in struct seccomp_data of the first argument's low half.
     const FIRST: u32 = 16;
     let action = match fate {
         Fate::Errno(errno) => libc::SECCOMP_RET_ERRNO | errno as u32,

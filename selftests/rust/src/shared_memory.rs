@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Memory that processes share, in a memfd, so that it outlives every one of them, and exec.
+//! Memory shared by processes, in a memfd, so that it outlives each of them, and exec.
 #![expect(unsafe_code, reason = "shared mappings")]
 
 use std::io::{Error, ErrorKind, Result};
 use std::{mem, ptr};
 
-/// What can be shared.
+/// Types that can be shared.
 ///
 /// # Safety
 ///
@@ -13,7 +13,7 @@ use std::{mem, ptr};
 /// consist of atomics and arrays of atomics.
 pub unsafe trait Shareable: Sync {}
 
-/// New zeroed memory, for this process and those that it forks.
+/// New zeroed memory, for this process and those it forks.
 ///
 /// # Errors
 ///
@@ -25,7 +25,7 @@ pub fn anonymous<T: Shareable>() -> Result<&'static T> {
     Ok(memory)
 }
 
-/// New zeroed memory, and the file descriptor by which [`attach`] finds it.
+/// New zeroed memory, and the file descriptor through which [`attach`] finds it.
 ///
 /// # Errors
 ///
@@ -44,7 +44,7 @@ pub fn create<T: Shareable>() -> Result<(&'static T, i32)> {
 ///
 /// # Errors
 ///
-/// This descriptor has no such memory.
+/// There is no such memory behind this descriptor.
 pub fn attach<T: Shareable>(fd: i32) -> Result<&'static T> {
     // SAFETY: all zeros is a valid stat.
     let mut stat: libc::stat = unsafe { mem::zeroed() };

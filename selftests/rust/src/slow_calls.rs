@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! System calls that sleep on the caller's memory: a query of permissions, and the return from a signal handler.
+//! System calls that sleep on the caller's memory: a permission query, and the return from a signal handler.
 #![expect(unsafe_code, reason = "system calls on memory that arrives late")]
 
 use crate::slow_memory::PAGE;
@@ -16,13 +16,13 @@ pub const PAGES: usize = 4;
 pub struct Frame(Box<[[u8; PAGE]; PAGES]>);
 
 impl Frame {
-    /// An empty one.
+    /// An empty frame.
     #[must_use]
     pub fn new() -> Self {
         Frame(Box::new([[0; PAGE]; PAGES]))
     }
 
-    /// The address of its contents, which change with each call of [`sigreturn`].
+    /// The address of its contents, which change with each [`sigreturn`] call.
     #[must_use]
     pub fn address(&self) -> usize {
         self.0.as_ptr() as usize
@@ -35,7 +35,7 @@ impl Default for Frame {
     }
 }
 
-/// A page of a frame at `address`.
+/// A page of the frame at `address`.
 ///
 /// # Safety
 ///
@@ -50,7 +50,7 @@ const GET_SUPPORTED: i32 = 0x1021;
 const GET_PERMITTED: i32 = 0x1022;
 const GET_GUEST_PERMITTED: i32 = 0x1024;
 
-/// Asks for the `number`th of the three sets of components, with the answer to be written to `to`.
+/// Asks for the `number`th of the three sets of components; the answer is written to `to`.
 ///
 /// # Safety
 ///
@@ -58,7 +58,7 @@ const GET_GUEST_PERMITTED: i32 = 0x1024;
 ///
 /// # Errors
 ///
-/// The call failed, or the answer lacks the components that every process has.
+/// The call failed, or the answer lacks the components every process has.
 pub unsafe fn query(number: usize, to: usize) -> anyhow::Result<()> {
     let option = [GET_PERMITTED, GET_SUPPORTED, GET_GUEST_PERMITTED][number % 3];
     // SAFETY: the kernel writes eight bytes to `to`, which the caller vouches for.
@@ -80,8 +80,8 @@ thread_local! {
 ///
 /// # Safety
 ///
-/// `to` must be [`PAGES`] pages that only the caller uses, which may arrive late; `frame` must be from
-/// [`Frame::address`].
+/// `to` must be [`PAGES`] pages that only the caller uses, which may arrive late; `frame` must come
+/// from [`Frame::address`].
 ///
 /// # Errors
 ///
@@ -96,11 +96,11 @@ pub unsafe fn sigreturn(number: u64, frame: usize, to: usize) -> anyhow::Result<
     })
 }
 
-/// Installs the handler of SIGUSR1 that [`sigreturn`] needs.
+/// Installs the SIGUSR1 handler that [`sigreturn`] needs.
 ///
 /// # Errors
 ///
-/// Those of sigaction(); none is expected.
+/// Errors from sigaction(); none is expected.
 pub fn handle_signals() -> anyhow::Result<()> {
     // SAFETY: all zeros is a valid sigaction, and the handler has three arguments, as SA_SIGINFO requires.
     let set = unsafe {

@@ -8,10 +8,10 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::ptr;
 use std::time::Duration;
 
-/// Bytes of a page.
+/// Bytes in a page.
 pub const PAGE: usize = 4096;
 
-/// Pages whose every use waits until [`SlowMemory::give`].
+/// Pages on which every access waits until [`SlowMemory::give`].
 pub struct SlowMemory {
     faults: OwnedFd,
     base: usize,
@@ -31,7 +31,7 @@ impl SlowMemory {
     ///
     /// # Errors
     ///
-    /// No memory, or not root, which handling the kernel's own faults requires.
+    /// There is no memory, or the caller is not root, as handling the kernel's own faults requires.
     pub fn new(pages: usize) -> anyhow::Result<Self> {
         // SAFETY: the call accesses no memory.
         let fd =
@@ -99,11 +99,11 @@ impl SlowMemory {
         Ok(Some((message[2] as usize - self.base) / PAGE))
     }
 
-    /// Supplies page `page` with these contents, and wakes the tasks that wait for it.
+    /// Supplies page `page` with these contents, and wakes the tasks waiting for it.
     ///
     /// # Errors
     ///
-    /// EEXIST: it is already present.
+    /// EEXIST: the page is already present.
     pub fn give(&self, page: usize, content: &[u8; PAGE]) -> Result<()> {
         let to = self.address(page) as u64;
         self.ask(

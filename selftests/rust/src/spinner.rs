@@ -43,7 +43,7 @@ pub struct Spinner {
 }
 
 impl Spinner {
-    /// Starts one on `cpu`, with permission and content `number` in its tiles, or without both.
+    /// Starts one on `cpu`, with permission and contents `number` in its tiles, or with neither.
     ///
     /// # Errors
     ///
@@ -106,7 +106,7 @@ impl Drop for Spinner {
     }
 }
 
-/// Makes no system call except by order, and does nothing that may need one.
+/// Makes no system call unless ordered to, and does nothing that may need one.
 fn spin(page: &Page, cpu: usize, number: Option<u64>) -> anyhow::Result<()> {
     cpus::pin_to(cpu)?;
     let mut tiles = Tiles::configure();

@@ -6,14 +6,14 @@ use std::ffi::{c_int, c_void, CString};
 use std::io::{Error, Result};
 use std::{mem, ptr};
 
-/// How a process ended, according to its wait status.
+/// How a process ended, from its wait status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// By `exit` with this status.
+    /// `exit` with this status.
     Exit(i32),
-    /// By this signal.
+    /// This signal.
     Signal(i32),
-    /// It did not: it is stopped, with this ptrace event and signal.
+    /// It did not end: it is stopped, with this ptrace event and signal.
     Stopped(i32),
 }
 
@@ -37,7 +37,7 @@ pub fn fork() -> Result<i32> {
 }
 
 /// Runs `work` in a child that shares this process's memory, while the calling thread waits until it
-/// exits or execs, as with vfork. The child exits with what `work` returns. Returns its PID.
+/// exits or execs, as with vfork. The child exits with the value of `work`. Returns its PID.
 ///
 /// # Errors
 ///
@@ -59,7 +59,7 @@ pub fn vfork_sharing<W: FnMut() -> i32>(flags: c_int, mut work: W) -> Result<i32
 }
 
 /// Runs `work` in a child that shares this process's memory and open files, but not its permission (CLONE_VM,
-/// CLONE_FILES). It also has the calling thread's thread-local data, so the two must take turns.
+/// CLONE_FILES). It also shares the calling thread's thread-local data, so the two must take turns.
 ///
 /// # Errors
 ///
@@ -88,11 +88,11 @@ unsafe fn clone_with<W: FnMut() -> i32>(stack: &mut [u8], flags: c_int, work: *m
     unsafe { libc::clone(start::<W>, top.cast(), flags, work.cast()) }
 }
 
-/// Waits for `pid`, or with -1 for any child, and returns which one it was. `flags` are those of waitpid.
+/// Waits for `pid`, or for any child if -1, and returns which one it was. `flags` are those of waitpid.
 ///
 /// # Errors
 ///
-/// ECHILD: there is none. With WNOHANG: EAGAIN if none has ended.
+/// ECHILD: there is no child. With WNOHANG: EAGAIN if none has ended.
 pub fn wait(pid: i32, flags: i32) -> Result<(i32, End)> {
     let mut status = 0;
     loop {
@@ -118,7 +118,7 @@ pub fn exit_now(status: i32) -> ! {
     unsafe { libc::_exit(status) }
 }
 
-/// Ends only the calling thread, even if it is the first one of its process.
+/// Ends only the calling thread, even if it is its process's first.
 pub fn exit_thread() -> ! {
     // SAFETY: no one joins the thread, so its memory stays.
     unsafe { libc::syscall(libc::SYS_exit, 0) };
@@ -152,7 +152,7 @@ pub fn let_run_before_first(tid: i32) -> Result<()> {
     set_scheduler(tid, libc::SCHED_FIFO, 2)
 }
 
-/// From now on the thread, 0 for the caller, shares the CPU like any other: SCHED_OTHER.
+/// From now on the thread (0: the caller) shares the CPU like any other: SCHED_OTHER.
 ///
 /// # Errors
 ///
@@ -182,7 +182,7 @@ pub fn pid() -> i32 {
     unsafe { libc::getpid() }
 }
 
-/// Future children are in a new PID namespace, the first of them with PID 1.
+/// Future children are in a new PID namespace, the first of them as PID 1.
 ///
 /// # Errors
 ///
@@ -204,7 +204,7 @@ pub fn become_user(uid: u32) -> Result<()> {
     Ok(())
 }
 
-/// The same, but it can change back.
+/// The same, but it can switch back.
 ///
 /// # Errors
 ///
@@ -215,7 +215,7 @@ pub fn become_user_for_now(uid: u32) -> Result<()> {
     Ok(())
 }
 
-/// Sends `signal` to the thread `tid` of this process; false if it is gone.
+/// Sends `signal` to thread `tid` in this process; false if it is gone.
 pub fn signal_thread(tid: i32, signal: i32) -> bool {
     // SAFETY: the call accesses no memory.
     unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), tid, signal) == 0 }
@@ -239,7 +239,7 @@ pub fn on_signal(signal: i32, handler: extern "C" fn(c_int)) -> Result<()> {
 /// A handler that gets the signal's information and the registers to return to.
 pub type WithContext = extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void);
 
-/// The same for one [`WithContext`].
+/// The same for a [`WithContext`].
 ///
 /// # Errors
 ///
@@ -302,7 +302,7 @@ impl Exec {
 ///
 /// # Errors
 ///
-/// Those of prctl.
+/// Errors from prctl.
 pub fn prctl(option: i32, argument: u64) -> Result<()> {
     // SAFETY: only for options whose argument is a number, so no memory is accessed.
     checked(unsafe { libc::prctl(option, argument, 0, 0, 0) })?;
@@ -361,7 +361,7 @@ pub fn set_xstate(tid: i32, area: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// The place of component `xfeature` in such an area (CPUID leaf 0DH).
+/// The location of component `xfeature` in such an area (CPUID leaf 0DH).
 #[must_use]
 #[allow(unused_unsafe, reason = "newer compilers have a safe __cpuid_count()")]
 pub fn xstate_range(xfeature: u32) -> std::ops::Range<usize> {
@@ -394,8 +394,8 @@ pub unsafe fn xgetbv(number: u32) -> u64 {
     u64::from(high) << 32 | u64::from(low)
 }
 
-/// Keeps the CPU for a moment. If the CPU has TPAUSE, it executes nothing meanwhile, which costs the emulator nothing.
-/// The kernel limits how long TPAUSE may take (umwait_control: at most 100,000 ticks of the time-stamp counter).
+/// Keeps the CPU for a moment. If the CPU has TPAUSE, it executes nothing meanwhile, at no cost to the emulator. The
+/// kernel limits how long TPAUSE may take (umwait_control: at most 100,000 ticks of the time-stamp counter).
 pub fn keep_cpu() {
     // SDM volume 2, CPUID: leaf 7, ECX bit 5, WAITPKG.
     if std::arch::x86_64::__cpuid_count(7, 0).ecx & 1 << 5 == 0 {

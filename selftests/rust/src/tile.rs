@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The eight tile registers of the calling thread, and the inline assembly that accesses them.
+//! The calling thread's eight tile registers, and the inline assembly that accesses them.
 #![expect(unsafe_code, reason = "tile instructions")]
 
 use crate::sys;
@@ -12,7 +12,7 @@ pub const TILES: usize = 8;
 pub const ROWS: usize = 16;
 /// Bytes in a row of a full-size tile.
 pub const ROW_BYTES: usize = 64;
-/// Bytes of a full-size tile.
+/// Bytes in a full-size tile.
 pub const TILE_BYTES: usize = ROWS * ROW_BYTES;
 
 /// The contents of one tile in memory, row by row.
@@ -25,7 +25,7 @@ impl Tile {
     pub const ZERO: Tile = Tile([0; TILE_BYTES]);
 }
 
-/// Contents for all tiles that are unique to this number; the first eight bytes are the number itself.
+/// Contents for all tiles, unique to this number; the first eight bytes are the number itself.
 #[must_use]
 pub fn content(number: u64) -> [Tile; TILES] {
     let mut x = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
@@ -43,7 +43,7 @@ pub fn content(number: u64) -> [Tile; TILES] {
     content
 }
 
-/// The first difference between two contents: tile, byte, and the two values of the byte.
+/// The first difference between two sets of contents: tile, byte, and the byte's two values.
 #[must_use]
 pub fn first_difference(a: &[Tile; TILES], b: &[Tile; TILES]) -> Option<(usize, usize, u8, u8)> {
     // Compares whole tiles first, which is one memcmp each.
@@ -57,7 +57,7 @@ pub fn first_difference(a: &[Tile; TILES], b: &[Tile; TILES]) -> Option<(usize, 
         })
 }
 
-/// Expects the contents of `number`.
+/// Expects the contents for `number`.
 ///
 /// # Errors
 ///
@@ -90,8 +90,8 @@ struct Config {
     rows: [u8; 16],
 }
 
-/// Access to the calling thread's tiles: all are configured in full size from
-/// [`Tiles::configure`] until this is dropped. It cannot leave its thread.
+/// Access to the calling thread's tiles: all are configured at full size from [`Tiles::configure`]
+/// until this is dropped. Cannot be moved to another thread.
 ///
 /// Without the kernel's permission, the first method that touches tile data dies of SIGILL.
 pub struct Tiles(PhantomData<*const ()>);
@@ -115,7 +115,7 @@ impl Tiles {
         Tiles(PhantomData)
     }
 
-    /// The tiles if they are already configured, as in a child of fork; otherwise `None`.
+    /// The tiles if already configured, as in a child after fork; otherwise `None`.
     #[must_use]
     pub fn inherited() -> Option<Self> {
         configured().then_some(Tiles(PhantomData))
@@ -200,7 +200,7 @@ impl Drop for Tiles {
     }
 }
 
-/// The components that are not in their initial state: XGETBV with ECX = 1 (SDM vol. 1, 13.2).
+/// The components not in their initial state: XGETBV with ECX = 1 (SDM vol. 1, 13.2).
 #[must_use]
 pub fn in_use() -> u64 {
     // SAFETY: a machine with AMX has XGETBV with ECX = 1.

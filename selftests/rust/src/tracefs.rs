@@ -16,17 +16,17 @@ pub fn path(relative: &str) -> PathBuf {
 ///
 /// # Errors
 ///
-/// It does not exist (tracefs not mounted?), or we may not read it.
+/// The file does not exist (tracefs not mounted?), or may not be read.
 pub fn read(relative: &str) -> anyhow::Result<String> {
     let path = path(relative);
     fs::read_to_string(&path).with_context(|| path.display().to_string())
 }
 
-/// Writes one line to a file that takes commands, such as `kprobe_events`, and leaves its contents alone.
+/// Writes one line to a file that takes commands, such as `kprobe_events`, leaving its contents alone.
 ///
 /// # Errors
 ///
-/// It does not exist, we may not write it, or the kernel refuses the line.
+/// The file does not exist or may not be written, or the kernel refuses the line.
 pub fn write_line(relative: &str, line: &str) -> anyhow::Result<()> {
     let path = path(relative);
     let write = || {

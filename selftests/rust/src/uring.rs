@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A single read by io_uring(7). The data is not available when the read is submitted. Once it arrives, the kernel
-//! copies it in a task_work of the submitting thread, whatever that thread is doing.
+//! A single read through io_uring(7). The data is not available when the read is submitted. Once it arrives, the
+//! kernel copies it in a task_work of the submitting thread, whatever that thread is doing.
 #![expect(unsafe_code, reason = "memory shared with the kernel")]
 
 use anyhow::{ensure, Context};
@@ -22,7 +22,7 @@ const SQ_ARRAY: usize = 16;
 const CQ_TAIL: usize = 21;
 const CQES: usize = 25;
 const ENTRIES: u32 = 1;
-/// Both rings fit, with one entry each.
+/// Fits both rings, with one entry each.
 const SIZE: usize = 4096;
 
 /// The read.
@@ -33,7 +33,7 @@ pub struct SlowRead {
 }
 
 impl SlowRead {
-    /// Submits a read of one byte from `from`, which has none yet, to the address `to`.
+    /// Submits a read of one byte from `from`, which has none yet, to address `to`.
     ///
     /// # Safety
     ///
@@ -41,7 +41,7 @@ impl SlowRead {
     ///
     /// # Errors
     ///
-    /// No io_uring.
+    /// io_uring is not available.
     pub unsafe fn begin(from: BorrowedFd, to: usize) -> anyhow::Result<Self> {
         let mut places = [0_u32; PARAMS];
         // SAFETY: the kernel only reads and writes `places`, which has the size of the structure.
@@ -80,7 +80,7 @@ impl SlowRead {
         Ok(this)
     }
 
-    /// Its result, as of read(2); `None` if it has not completed.
+    /// The result, as for read(2); `None` if not yet complete.
     #[must_use]
     pub fn result(&self) -> Option<i32> {
         let ended = self.word(CQ_TAIL, 0).load(Acquire) == 1;
@@ -88,7 +88,7 @@ impl SlowRead {
         ended.then(|| self.word(CQES, 2).load(Acquire) as i32)
     }
 
-    /// A word of the rings, `further` words after a place that the kernel reported.
+    /// A word in the rings, `further` words past a place reported by the kernel.
     fn word(&self, place: usize, further: usize) -> &AtomicU32 {
         let at = self.places[place] as usize + 4 * further;
         assert!(at + 4 <= SIZE);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The last line of output of a program that a shell test starts and watches.
+//! The last line of output from a program that a shell test starts and watches.
 
 use std::process::ExitCode;
 

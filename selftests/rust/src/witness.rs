@@ -3,7 +3,7 @@
 //!
 //! Two independent counts are compared: the module's counters, and a probe on
 //! `xfd_enable_feature()` (arch/x86/kernel/fpu/xstate.c), which the C path enters once for each use
-//! that it serves or refuses. Without the module the probe must count, which shows that it works.
+//! it serves or refuses. Without the module the probe must count, which shows that it works.
 
 use crate::counters::{module_is_loaded, Counters};
 use crate::ktap;
@@ -17,7 +17,7 @@ pub struct Witness {
     entered: Option<u64>,
 }
 
-/// One probe for the whole program, since it takes the kernel a while to set one.
+/// A single probe for the whole program, since the kernel takes a while to set one.
 static PROBE: OnceLock<Option<Probe>> = OnceLock::new();
 
 fn probe() -> Option<&'static Probe> {
@@ -56,14 +56,14 @@ impl Witness {
         })
     }
 
-    /// Whether there is anything to compare at the end.
+    /// Whether there will be anything to compare at the end.
     #[must_use]
     pub fn is_blind(&self) -> bool {
         self.entered.is_none()
     }
 
     /// Verifies that since [`Witness::begin`] exactly these numbers of first uses were served and
-    /// refused, once each, and only by the module if it is loaded, else by the C code.
+    /// refused, once each, and only by the module if loaded, else by the C code.
     ///
     /// # Errors
     ///

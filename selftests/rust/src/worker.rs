@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A thread's work: a product, or tile contents, that must be right whatever happens to the thread meanwhile.
+//! A thread's work: a product, or tile contents, that must be correct whatever happens to the thread.
 
 use crate::matrix::{self, Element, SIZE};
 use crate::tile::{Tile, Tiles, TILES, TILE_BYTES};
@@ -7,8 +7,8 @@ use anyhow::{bail, ensure, Context};
 use std::sync::Barrier;
 use std::thread;
 
-/// Multiplies two random matrices on tiles and by plain arithmetic, and compares. `between`
-/// runs between tile instructions.
+/// Multiplies two random matrices on tiles and by plain arithmetic, and compares. `between` runs
+/// between tile instructions.
 ///
 /// # Errors
 ///
@@ -64,12 +64,12 @@ pub fn checked_tiles(
     Ok(())
 }
 
-/// Runs `work` in `threads` new threads, started together, and waits for all of them. `work`
-/// gets its thread's number, from 0.
+/// Runs `work` in `threads` new threads, started together, and waits for all of them. `work` gets
+/// its thread's number, counting from 0.
 ///
 /// # Errors
 ///
-/// The error of the first thread that failed, with its number.
+/// The error from the first thread that failed, with its number.
 pub fn in_threads(
     threads: usize,
     work: impl Fn(usize) -> anyhow::Result<()> + Sync,

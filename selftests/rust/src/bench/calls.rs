@@ -12,7 +12,7 @@ use std::thread;
 use xcomp::Feature;
 
 fn times(clock: &Clock, times: usize, mut call: impl FnMut()) -> Vec<Values> {
-    // The first calls fault in pages and cache lines that later ones find.
+    // The first calls fault in pages and warm cache lines for later ones.
     for _ in 0..4 {
         call();
     }
@@ -24,7 +24,7 @@ fn times(clock: &Clock, times: usize, mut call: impl FnMut()) -> Vec<Values> {
     (0..times).map(one).collect()
 }
 
-/// `getppid`: a call that has nothing to do with AMX.
+/// `getppid`: a call unrelated to AMX.
 pub fn control(clock: &Clock, count: usize) {
     let spans = times(clock, count, || {
         let _ = getppid();
@@ -32,12 +32,12 @@ pub fn control(clock: &Clock, count: usize) {
     report::spans("getppid", clock, &spans);
 }
 
-/// `permission.request`, each in a new process; then, in one that has it, `permission.repeated` and
-/// `permission.query`.
+/// `permission.request`, each in a new process; then, in a process that has permission,
+/// `permission.repeated` and `permission.query`.
 ///
 /// # Errors
 ///
-/// No permission.
+/// Permission is refused.
 pub fn permission(clock: &Clock, count: usize) -> anyhow::Result<()> {
     let first = || {
         in_child(|| {
@@ -68,8 +68,8 @@ pub fn permission(clock: &Clock, count: usize) -> anyhow::Result<()> {
 
 extern "C" fn do_nothing(_: i32) {}
 
-/// `signal.plain`, `signal.amx`: a thread signals itself: delivery, an empty handler, sigreturn.
-/// In the second, eight tiles are live.
+/// `signal.plain`, `signal.amx`: a thread signals itself: delivery, an empty handler, sigreturn. In
+/// the latter, eight tiles are live.
 ///
 /// # Errors
 ///

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What is counted: in the emulated machine the counters of the executing CPU, elsewhere cycles
-//! and nanoseconds.
+//! What is counted: in the emulated machine the executing CPU's counters, elsewhere cycles and
+//! nanoseconds.
 #![expect(unsafe_code, reason = "CPUID and RDTSC")]
 #![allow(unused_unsafe, reason = "newer compilers have a safe __cpuid_count()")]
 
 use rustix::time::{clock_gettime, ClockId};
 use std::arch::x86_64::{__cpuid_count, _mm_lfence, _rdtsc, CpuidResult};
 
-/// The leaf of the emulator's counters: see Documentation/machine.rst.
+/// The emulator's counter leaf: see Documentation/machine.rst.
 const LEAF: u32 = 0x5846_4400;
 
 /// What subleaf 0 returns in EBX, ECX and EDX.
@@ -28,16 +28,16 @@ const EMULATED: &[&str] = &[
     "bytes_restored",
 ];
 
-/// What a processor offers.
+/// What real processors offer.
 const REAL: &[&str] = &["cycles", "nanoseconds"];
 
 /// The largest number of units.
 const MOST: usize = EMULATED.len();
 
-/// One value for each unit of the clock; the rest is 0.
+/// One value per clock unit; the rest are 0.
 pub type Values = [u64; MOST];
 
-/// A way to count, and the cost of the counting itself.
+/// A way to count, and the overhead of counting.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     emulated: bool,
@@ -49,7 +49,7 @@ pub struct Clock {
 pub struct Mark(Values);
 
 impl Clock {
-    /// The best clock of this machine.
+    /// The best clock on this machine.
     #[must_use]
     pub fn best() -> Self {
         let mut clock = Clock {
@@ -85,19 +85,19 @@ impl Clock {
         self.emulated
     }
 
-    /// Whether an interrupt arrived in a span, as far as that is known.
+    /// Whether an interrupt arrived in a span, as far as is known.
     #[must_use]
     pub fn disturbed(&self, values: &Values) -> bool {
         self.emulated && values[1] != 0
     }
 
-    /// Starts a span. It must end on the same CPU.
+    /// Starts a span, which must end on the same CPU.
     #[inline(never)]
     #[must_use]
     pub fn mark(&self) -> Mark {
         let mut values = [0; MOST];
         if self.emulated {
-            // Reads instructions last here, and first at the other end.
+            // Instructions are read last here, and first at the other end.
             for number in (0..MOST).rev() {
                 values[number] = counter(number);
             }
@@ -108,7 +108,7 @@ impl Clock {
         Mark(values)
     }
 
-    /// What was counted since the mark.
+    /// What has been counted since the mark.
     #[inline(never)]
     #[must_use]
     pub fn since(&self, mark: &Mark) -> Values {
@@ -133,8 +133,7 @@ fn cpuid(subleaf: u32) -> CpuidResult {
     unsafe { __cpuid_count(LEAF, subleaf) }
 }
 
-/// Whether all of the counters exist. A processor answers an unknown leaf with
-/// something else.
+/// Whether all the counters exist. A processor answers an unknown leaf with something else.
 fn is_emulated() -> bool {
     let answer = cpuid(0);
     let words = [answer.ebx, answer.ecx, answer.edx];
@@ -158,7 +157,7 @@ fn cycles() -> u64 {
     }
 }
 
-/// The time since an arbitrary moment.
+/// The time since an arbitrary point.
 #[must_use]
 pub fn nanoseconds() -> u64 {
     let time = clock_gettime(ClockId::Monotonic);

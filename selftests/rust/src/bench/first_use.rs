@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The first tile instruction of a thread, measured from just before TILEZERO to just after it.
+//! A thread's first tile instruction, measured from just before TILEZERO to just after it.
 
 use super::clock::{Clock, Values};
 use super::report;
@@ -15,17 +15,17 @@ use std::sync::Barrier;
 use std::thread;
 use xcomp::Feature;
 
-/// The first use of the calling thread, which must not have had one.
+/// The calling thread's first use; it must not have had one.
 #[must_use]
 pub fn once(clock: &Clock) -> Values {
     once_or_not(clock, true)
 }
 
-/// The same or, without the tile instruction, everything around it.
+/// The same or, without the tile instruction, just the overhead.
 #[must_use]
 pub fn once_or_not(clock: &Clock, uses: bool) -> Values {
     let mut tiles = Tiles::configure();
-    // Faults in what the measurement itself touches.
+    // Faults in the memory that the measurement itself touches.
     let _ = clock.since(&clock.mark());
     let mark = clock.mark();
     if uses {
@@ -38,7 +38,7 @@ fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> anyhow::Result<T> {
     thread.join().map_err(|_| anyhow!("a thread panicked"))
 }
 
-/// Measures in this many threads, each of which is gone when the next one starts.
+/// Measures in this many threads, each gone before the next one starts.
 ///
 /// # Errors
 ///
@@ -49,7 +49,7 @@ pub fn one_by_one(clock: &Clock, threads: usize) -> anyhow::Result<Vec<Values>> 
         .collect()
 }
 
-/// `first_use.process`: the first thread of a process, which has just asked for permission.
+/// `first_use.process`: the first thread in a process that has just asked for permission.
 ///
 /// # Errors
 ///
@@ -88,7 +88,7 @@ fn in_process(clock: &Clock) -> anyhow::Result<Values> {
     })
 }
 
-/// `first_use.warm`: further threads of a process, one after the other.
+/// `first_use.warm`: further threads of a process, one after another.
 ///
 /// # Errors
 ///
@@ -104,7 +104,7 @@ pub fn warm(clock: &Clock, threads: usize) -> anyhow::Result<()> {
 ///
 /// # Errors
 ///
-/// A thread cannot be created, or not be moved to its CPU.
+/// A thread cannot be created, or cannot be moved to its CPU.
 pub fn beside_a_reader(clock: &Clock, threads: usize) -> anyhow::Result<()> {
     let cpus = cpus::allowed()?;
     let &[here, there, ..] = cpus.as_slice() else {
@@ -144,7 +144,7 @@ pub fn beside_a_reader(clock: &Clock, threads: usize) -> anyhow::Result<()> {
     })
 }
 
-/// `first_use.pool64`: 64 threads that all hold tiles before the first of them exits; created and
+/// `first_use.pool64`: 64 threads that all hold tiles before the first one exits; created and
 /// joined `times` times.
 ///
 /// # Errors
@@ -169,11 +169,11 @@ pub fn pool(clock: &Clock, times: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// `first_use.at_once.N`: N threads, each alone on its CPU, that start together; `times` times.
+/// `first_use.at_once.N`: N threads, each alone on its CPU, starting together; `times` times.
 ///
 /// # Errors
 ///
-/// A thread cannot be created, or not be moved to its CPU.
+/// A thread cannot be created, or cannot be moved to its CPU.
 pub fn at_once(clock: &Clock, threads: usize, times: usize) -> anyhow::Result<()> {
     let cpus = cpus::allowed()?;
     let row = format!("first_use.at_once.{threads}");

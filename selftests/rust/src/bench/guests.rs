@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Virtual CPUs: what they cost when they are created, when they leave the guest, and when the guest
-//! first uses tiles. The guest's own instructions are included, and are the same on both paths.
+//! Virtual CPUs: what it costs to create them, to exit from the guest, and when the guest first uses
+//! tiles. The guest's own instructions are included, and are the same on both paths.
 
 use super::clock::{Clock, Values};
 use super::report;
@@ -13,12 +13,12 @@ use xcomp::Feature;
 /// How often a list repeats the measured operation.
 const TIMES: u64 = 100;
 
-/// `kvm.create`, `kvm.cpuid`: KVM_CREATE_VCPU, and KVM_SET_CPUID2 that shows tiles. `kvm.life`: both, a
-/// guest that enables tiles and uses them, and the destruction of its machine.
+/// `kvm.create`, `kvm.cpuid`: KVM_CREATE_VCPU, and KVM_SET_CPUID2 with tiles. `kvm.life`: both, plus a
+/// guest that enables and uses tiles, and the destruction of its machine.
 ///
 /// # Errors
 ///
-/// No KVM, or no permission.
+/// KVM is missing, or permission is refused.
 pub fn lives(clock: &Clock, count: usize) -> anyhow::Result<()> {
     let request = xcomp::request_guest(Feature::TILE_DATA);
     request.context("permission for the guests")?;
@@ -46,7 +46,7 @@ pub fn lives(clock: &Clock, count: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Does what a booting kernel with AMX does, and its first thread that uses tiles.
+/// Does what a booting kernel with AMX does, then what its first thread that uses tiles does.
 fn use_tiles(vcpu: &mut Vcpu) -> anyhow::Result<()> {
     vcpu.values(&[does::serve_nm(true), does::wrmsr(XFD, TILE_DATA)])?;
     vcpu.values(&ENABLE)?;
@@ -54,9 +54,9 @@ fn use_tiles(vcpu: &mut Vcpu) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// `kvm.run`: KVM_RUN with one exit, which is to user space. `kvm.exits.plain`: a hundred exits of a guest that
-/// does not use XFD; `.armed`: of one that has armed it and used no tiles; `.tiles`: of one with live tiles.
-/// `kvm.first_uses`: XFD armed and a tile used, a hundred times.
+/// `kvm.run`: KVM_RUN with a single exit, to user space. `kvm.exits.plain`: a hundred exits of a guest that
+/// does not use XFD; `.armed`: of one that has armed it but used no tiles; `.tiles`: of one with live tiles.
+/// `kvm.first_uses`: arming XFD and using a tile, a hundred times.
 ///
 /// # Errors
 ///
@@ -84,10 +84,10 @@ pub fn exits(clock: &Clock, count: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Has the guest carry out `ops`, `count` times.
+/// Makes the guest carry out `ops`, `count` times.
 fn lists(clock: &Clock, vcpu: &mut Vcpu, ops: &[Op], count: usize) -> anyhow::Result<Vec<Values>> {
     let mut spans = Vec::with_capacity(count);
-    // The first runs warm up what later ones find.
+    // The first runs are warm-up.
     for number in 0..count + 2 {
         vcpu.give(ops)?;
         let mark = clock.mark();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Sections of kernel code that own the FPU registers: the sample module begins and ends one for the
-//! task that writes to its file. Reading the file shows the ticks of the last begin and end.
+//! Sections of kernel code that own the FPU registers: the sample module begins and ends one on
+//! behalf of the task writing to its file. Reading the file shows the last begin's and end's ticks.
 
 use super::clock::{Clock, Values};
 use super::report;
@@ -14,15 +14,15 @@ use std::thread;
 
 const SAMPLE: &str = "/proc/xfd_kernel_tiles";
 
-/// What to write for a section, which code offers it, and its group of rows.
+/// What to write for a section, which code provides it, and its group of rows.
 const SECTIONS: [(&str, &str, &str); 2] = [
     ("fpu", "stock", "kernel_fpu"),
     ("tiles", "module", "kernel_tiles"),
 ];
 
-/// What a section costs, from its begin until the thread has its registers again: `plain` in the context of a
-/// thread without tiles, `amx` in that of one with eight live tiles; `begin` and `end` are the parts of the
-/// former. `kernel_tiles` is the module's section, `kernel_fpu` the kernel's own, without tiles.
+/// The cost of a section, from its begin until the thread has its registers again: `plain` in the context of
+/// a thread without tiles, `amx` of one with eight live tiles; `begin` and `end` are parts of the former.
+/// `kernel_tiles` is the module's section, `kernel_fpu` the kernel's own, without tiles.
 ///
 /// # Errors
 ///
@@ -44,7 +44,7 @@ pub fn sections(clock: &Clock, count: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The results for one kind of section: its whole cost, and the ticks of each begin and end.
+/// The results for one kind of section: total cost, and the ticks of each begin and end.
 struct Measured {
     spans: Vec<Values>,
     begins: Vec<u64>,
@@ -78,7 +78,7 @@ fn writes(clock: &Clock, what: &str, count: usize) -> anyhow::Result<Measured> {
         begins: Vec::new(),
         ends: Vec::new(),
     };
-    // The first rounds fault in pages and cache lines that later ones find.
+    // The first rounds fault in pages and warm cache lines for later ones.
     for round in 0..count + 4 {
         let mark = clock.mark();
         let written = file.write(what.as_bytes());

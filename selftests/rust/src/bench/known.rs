@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Work for which the expected counts are known.
+//! Work with known counts.
 #![expect(unsafe_code, reason = "inline assembly")]
 
 use crate::tile::{self, Tiles};
 use std::arch::asm;
 
-/// The bytes of an XSAVE area with header and tile data.
+/// Bytes in an XSAVE area with header and tile data.
 #[repr(C, align(64))]
 struct Area([u8; 12 << 10]);
 
-/// Exactly 1,000 instructions, plus those around them.
+/// Exactly 1,000 instructions, plus overhead.
 pub fn thousand() {
     // SAFETY: NOPs have no effect.
     unsafe { asm!(".rept 1000", "nop", ".endr", options(nomem, nostack)) };
@@ -28,10 +28,10 @@ pub fn fill(to: &mut [u8]) {
 ///
 /// # Panics
 ///
-/// The two differ in length.
+/// The lengths differ.
 pub fn copy(from: &[u8], to: &mut [u8]) {
     assert_eq!(from.len(), to.len());
-    // SAFETY: reads exactly `from` and writes exactly `to`, which do not overlap.
+    // SAFETY: reads exactly `from` and writes exactly `to`; they do not overlap.
     unsafe {
         asm!("rep movsb", inout("rcx") to.len() => _, inout("rdi") to.as_mut_ptr() => _,
              inout("rsi") from.as_ptr() => _, options(nostack, preserves_flags));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The memory that the kernel keeps for threads that used tiles once: pages in all vmalloc areas, and all
+//! The memory that the kernel keeps for threads that have used tiles: pages in all vmalloc areas, and all
 //! pages that are no longer free.
 
 use super::report;
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 const RECLAIM: &str = "/sys/module/xfd/parameters/reclaim_ms";
 const PAGE: u64 = 4096;
 
-/// The bytes in pages of vmalloc areas, and in free pages.
+/// Bytes in the pages of vmalloc areas, and in free pages.
 #[derive(Clone, Copy)]
 struct Memory {
     vmalloc: u64,
@@ -33,7 +33,7 @@ impl Memory {
     }
 }
 
-/// The pages of all areas that have some.
+/// Pages in all areas that have any.
 fn pages(vmallocinfo: &str) -> u64 {
     let words = vmallocinfo.split_whitespace();
     words
@@ -41,7 +41,7 @@ fn pages(vmallocinfo: &str) -> u64 {
         .sum()
 }
 
-/// The free pages of all zones, including those in per-CPU lists, which MemFree leaves out.
+/// Free pages in all zones, including those in per-CPU lists, which MemFree omits.
 fn free(zoneinfo: &str) -> u64 {
     let number = |line: &str| {
         let line = line.trim();
@@ -66,7 +66,7 @@ fn report(row: &str, before: Memory) -> anyhow::Result<()> {
 }
 
 /// `memory.live`, `memory.idle`, `memory.reclaimed`: for `count` waiting threads, first with live
-/// tiles, then after TILERELEASE, then after the module had time to reclaim the memory.
+/// tiles, then after TILERELEASE, then after the module has had time to reclaim the memory.
 ///
 /// # Errors
 ///
@@ -118,7 +118,7 @@ pub fn of_threads(count: usize) -> anyhow::Result<()> {
     })
 }
 
-/// Has the module run passes often, and waits until it reclaims no more.
+/// Makes the module run passes often, and waits until it stops reclaiming.
 fn reclaimed(before: Memory) -> anyhow::Result<()> {
     let row = "memory.reclaimed";
     if report::path() == "stock" {

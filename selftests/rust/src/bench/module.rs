@@ -13,7 +13,7 @@ use std::time::Duration;
 
 const SIZES: &str = "/sys/module/xfd";
 
-/// Runs a program, and reports its instructions and its time, including those of starting it.
+/// Runs a program, and reports its instructions and time, including startup.
 fn timed(clock: &Clock, row: &str, program: &str, argument: &Path) -> anyhow::Result<()> {
     let (mark, begin) = (clock.mark(), nanoseconds());
     let status = Command::new(program)
@@ -53,7 +53,7 @@ fn wait(row: &str, mut is_so: impl FnMut() -> bool) -> anyhow::Result<()> {
 ///
 /// # Errors
 ///
-/// Those of insmod.
+/// Errors from insmod.
 pub fn load(clock: &Clock, file: &Path) -> anyhow::Result<()> {
     timed(clock, "module.insmod", "insmod", file)?;
     wait("module.enable", module::is_in_charge)?;
@@ -67,7 +67,7 @@ pub fn load(clock: &Clock, file: &Path) -> anyhow::Result<()> {
 ///
 /// # Errors
 ///
-/// Those of rmmod.
+/// Errors from rmmod.
 pub fn unload(clock: &Clock) -> anyhow::Result<()> {
     module::disable()?;
     wait("module.disable", module::is_disabled)?;

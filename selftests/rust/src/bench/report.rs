@@ -6,8 +6,8 @@
 //! bench ROW PATH skip WHY
 //! ```
 //!
-//! PATH is `stock` or `module`: which code handles first uses. The lines are kept until the end, because
-//! output on the serial port disturbs the measurement.
+//! PATH is `stock` or `module`: which code handles first uses. The lines are held back until the end,
+//! because output on the serial port disturbs the measurement.
 
 use super::clock::{Clock, Values};
 use std::fmt::{Display, Write};
@@ -22,12 +22,12 @@ fn keep(line: &str) {
     lines.push('\n');
 }
 
-/// Prints everything that was reported.
+/// Prints everything reported.
 pub fn print() {
     print!("{}", LINES.lock().unwrap_or_else(PoisonError::into_inner));
 }
 
-/// Which code handles first uses now.
+/// Which code currently handles first uses.
 #[must_use]
 pub fn path() -> &'static str {
     match fs::read_to_string("/sys/kernel/livepatch/xfd/enabled") {
@@ -41,7 +41,7 @@ pub fn values(row: &str, unit: &str, values: &[u64]) {
     values_of(path(), row, unit, values);
 }
 
-/// The same for a path that is not the current one.
+/// The same for a path other than the current one.
 pub fn values_of(path: &str, row: &str, unit: &str, values: &[u64]) {
     keep(&format!("bench {row} {path} {unit}{}", run_lengths(values)));
 }
@@ -51,13 +51,13 @@ pub fn skip(row: &str, why: impl Display) {
     keep(&format!("bench {row} {} skip {why}", path()));
 }
 
-/// Reports all units of a row. If at least half of the spans had no interrupt, the others are
-/// left out.
+/// Reports all units of a row. If at least half the spans had no interrupt, the others are left
+/// out.
 pub fn spans(row: &str, clock: &Clock, all: &[Values]) {
     spans_of(path(), row, clock, all);
 }
 
-/// The same for a path that is not the current one.
+/// The same for a path other than the current one.
 pub fn spans_of(path: &str, row: &str, clock: &Clock, all: &[Values]) {
     let quiet: Vec<_> = all.iter().filter(|v| !clock.disturbed(v)).collect();
     let chosen = if 2 * quiet.len() < all.len() {

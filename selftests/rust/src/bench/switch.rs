@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Context switches: a byte to another thread on the same CPU and one back, through two pipes: two
-//! switches, two reads, two writes. Both threads have the same real-time priority where that is allowed,
-//! so that each runs until it waits; otherwise the scheduler sometimes switches earlier.
+//! switches, two reads, two writes. Both threads have the same real-time priority where allowed, so that
+//! each runs until it waits; otherwise the scheduler sometimes switches earlier.
 
 use super::clock::{Clock, Values};
 use super::report;
@@ -56,7 +56,7 @@ fn round_trips(clock: &Clock, one: bool, other: bool, count: usize) -> anyhow::R
                 let got = read(&back_read, &mut byte)?;
                 let values = clock.since(&mark);
                 ensure!(got == 1, "the other thread is gone");
-                // In the first trips the other thread may not be waiting yet.
+                // On the first trips the other thread may not be waiting yet.
                 if trip >= 4 {
                     spans.push(values);
                 }
@@ -69,12 +69,12 @@ fn round_trips(clock: &Clock, one: bool, other: bool, count: usize) -> anyhow::R
     })
 }
 
-/// `switch.plain_plain`, `switch.amx_plain`, `switch.amx_amx`, by which of the two threads have live
-/// tiles.
+/// `switch.plain_plain`, `switch.amx_plain`, `switch.amx_amx`, depending on which of the two threads
+/// has live tiles.
 ///
 /// # Errors
 ///
-/// No pipe, no thread.
+/// A pipe or thread cannot be created.
 pub fn switches(clock: &Clock, count: usize) -> anyhow::Result<()> {
     for (row, one, other) in [
         ("switch.plain_plain", false, false),

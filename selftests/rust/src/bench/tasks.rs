@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Threads, processes and programs that come and go. Much of the cost of an exit comes later, from
-//! RCU or a work queue. Therefore many tasks come and go one after the other, and the span ends when
-//! the CPU has nothing left to do.
+//! Threads, processes and programs that come and go. Much of the cost of an exit is deferred, to RCU
+//! or a work queue. Therefore many tasks run one after another, and the span ends when the CPU has
+//! nothing left to do.
 
 use super::clock::{Clock, Values};
 use super::first_use;
@@ -20,7 +20,7 @@ use xcomp::Feature;
 ///
 /// # Errors
 ///
-/// Those of `work`, or no process can be created.
+/// Errors from `work`; a process cannot be created.
 pub fn in_child(work: impl FnOnce() -> anyhow::Result<Values>) -> anyhow::Result<Values> {
     let (from, to) = pipe()?;
     let child = sys::fork()?;
@@ -50,7 +50,7 @@ pub fn in_child(work: impl FnOnce() -> anyhow::Result<Values>) -> anyhow::Result
     Ok(values)
 }
 
-/// Waits until the CPU was almost idle for 10 ms, this many times in a row.
+/// Waits until the CPU has been almost idle for 10 ms, this many times in a row.
 pub fn drain(clock: &Clock, times: usize) {
     const IDLE: u64 = 40_000;
     let mut quiet = 0;
@@ -69,7 +69,7 @@ pub fn drain(clock: &Clock, times: usize) {
     }
 }
 
-/// The cost per task of running them one after the other, until all deferred work is done.
+/// The cost per task of running them one after another, until all deferred work is done.
 fn each(
     clock: &Clock,
     count: usize,
@@ -86,7 +86,7 @@ fn each(
     Ok(values.map(|value| value / count as u64))
 }
 
-/// The difference, unit by unit, but not below 0.
+/// The difference per unit, but not below 0.
 #[must_use]
 pub fn less(a: &Values, b: &Values) -> Values {
     let mut difference = *a;
@@ -96,8 +96,8 @@ pub fn less(a: &Values, b: &Values) -> Values {
     difference
 }
 
-/// Reports `plain`, `amx`, `use` and `release` of a group. `run` measures what each of some tasks costs,
-/// with or without a tile, and how much of that is the first use itself.
+/// Reports `plain`, `amx`, `use` and `release` for a group. `run` measures the cost per task, with or
+/// without a tile, and how much of that is the first use itself.
 fn side_by_side(
     clock: &Clock,
     group: &str,
@@ -109,7 +109,7 @@ fn side_by_side(
         ("use", vec![]),
         ("release", vec![]),
     ];
-    // Now and then something else runs.
+    // Something else runs occasionally.
     for _ in 0..3 {
         let (plain, nothing) = run(false)?;
         let (amx, first_use) = run(true)?;
@@ -159,11 +159,11 @@ pub fn typical(clock: &Clock, spans: &[Values]) -> Values {
     sum.map(|sum| sum / quiet.len().max(1) as u64)
 }
 
-/// The program that executes itself again and again.
+/// The program that repeatedly executes itself.
 const CHAIN: &str = "xfd_exec_chain";
 
 /// `exec.plain`: a tiny program that asks for permission and executes itself, per exec, with all deferred
-/// work. `exec.amx`: the same if it uses a tile before. `exec.use`: the difference; `exec.release`: the
+/// work. `exec.amx`: the same if it uses a tile first. `exec.use`: the difference; `exec.release`: the
 /// difference without the first use itself.
 ///
 /// # Errors
@@ -213,7 +213,7 @@ pub fn execs(clock: &Clock, count: usize) -> anyhow::Result<()> {
     })
 }
 
-/// `fork.plain`, `fork.amx`: fork, the child's exit, and waiting for it. In the second, the parent
+/// `fork.plain`, `fork.amx`: fork, the child's exit, and waiting for it. In the latter, the parent
 /// has live tiles.
 ///
 /// # Errors

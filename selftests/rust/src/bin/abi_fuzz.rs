@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Asks the kernel what no program asks it, and prints the answers for comparison with another
+//! Asks the kernel things no program would ask, and prints the answers for comparison with another
 //! kernel's. See Documentation/stress.rst.
 
 use anyhow::{ensure, Context};
@@ -15,7 +15,7 @@ use xfd_selftests::ktap::{self, Outcome};
 use xfd_selftests::stress::plan::Choice;
 use xfd_selftests::stress::Place;
 
-/// The number of cases whose answers form one value.
+/// The number of cases whose answers make up one value.
 const BLOCK: u64 = 10;
 const CORPUS: &str = include_str!("../../corpus/cases.txt");
 
@@ -28,7 +28,7 @@ struct Arguments {
     /// Number of random cases
     #[arg(long, default_value_t = 200)]
     cases: u64,
-    /// Run only this case, in the form in which the output shows it
+    /// Run only this case, in the format shown in the output
     #[arg(long)]
     case: Option<String>,
 }
@@ -88,7 +88,7 @@ fn choice(seed: u64) -> Choice {
     })
 }
 
-/// One line for each case, to find differences by, and one value for every ten.
+/// One line per case, to locate differences, and one value for every ten.
 fn random_cases() -> anyhow::Result<Outcome> {
     let Arguments { seed, cases, .. } = arguments()?;
     let (mut runner, mut choice) = (Runner::new()?, choice(*seed));
@@ -110,7 +110,7 @@ fn random_cases() -> anyhow::Result<Outcome> {
     Ok(Outcome::Passed)
 }
 
-/// A value that is compared between kernels must be the same in each run on one of them.
+/// A value compared between kernels must be the same in each run on one of them.
 fn answers_repeat() -> anyhow::Result<Outcome> {
     let (mut runner, mut choice) = (Runner::new()?, choice(arguments()?.seed));
     for _ in 0..20 {

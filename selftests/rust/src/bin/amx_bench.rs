@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Counts what AMX costs in the kernel, whichever code handles first uses at the moment. The lines it
-//! prints are for the runner; `machine bench` turns them into a table.
+//! Counts what AMX costs in the kernel, whichever code currently handles first uses. The output is
+//! for the runner; `machine bench` turns it into a table.
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
@@ -26,7 +26,7 @@ enum What {
     Rows,
     /// First uses only
     FirstUse,
-    /// A little of everything that does not take long
+    /// A little of everything that runs quickly
     Brief,
     /// Virtual CPUs
     Guests,
@@ -36,7 +36,7 @@ enum What {
     KernelTiles,
     /// Load this module
     Load { file: PathBuf },
-    /// Disable and remove the module
+    /// Disable and unload the module
     Unload,
 }
 
@@ -67,10 +67,10 @@ fn measure(what: &What) -> anyhow::Result<()> {
     }
 }
 
-/// The order matters: a process asks for permission once, and then has it.
+/// The order matters: a process asks for permission once, and then keeps it.
 fn rows(clock: &Clock) -> anyhow::Result<()> {
     cpus::pin_to(cpus::allowed()?[0])?;
-    // Lets pending work of the boot or the load finish.
+    // Lets pending work from booting or loading finish.
     tasks::drain(clock, 10);
     calls::control(clock, 40);
     first_use::cold(clock, 16)?;

@@ -13,24 +13,24 @@ struct Arguments {
     /// What is forbidden
     #[arg(value_enum)]
     place: Place,
-    /// The program, and its arguments
+    /// The program and its arguments
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
     program: Vec<OsString>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Place {
-    /// A filter does not know the options of arch_prctl for tiles, and answers ENOSYS
+    /// A filter does not know arch_prctl's tile options, and answers ENOSYS
     UnknownCalls,
-    /// A filter answers requests for tiles with EPERM
+    /// A filter fails requests for tiles with EPERM
     NoPermission,
     /// A filter kills processes that ask for tiles
     NoMercy,
-    /// arch_prctl answers as it did before Linux 5.16
+    /// arch_prctl behaves as before Linux 5.16
     OldKernel,
-    /// arch_prctl answers as it did before Linux 5.17
+    /// arch_prctl behaves as before Linux 5.17
     NoGuests,
-    /// ptrace answers as it did before Linux 5.3
+    /// ptrace behaves as before Linux 5.3
     OldPtrace,
     /// No process may be traced
     NoPtrace,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Checks that the emulated machine's counters, by which `machine bench` measures, count what they claim, and
-//! that a first use takes one #NM and no more MSR accesses than necessary.
+//! Checks that the emulated machine's counters, which `machine bench` measures with, count what they claim
+//! to, and that a first use takes one #NM and no unnecessary MSR accesses.
 
 use anyhow::{ensure, Context};
 use std::process::ExitCode;
@@ -26,13 +26,13 @@ fn main() -> ExitCode {
     ktap::run(TESTS)
 }
 
-/// A clock of the CPU on which the calling thread stays.
+/// A clock for the CPU that the calling thread stays on.
 fn clock() -> anyhow::Result<Clock> {
     cpus::pin_to(cpus::allowed()?[0])?;
     Ok(Clock::best())
 }
 
-/// What `unit` counts while `work` runs without an interrupt.
+/// What `unit` counts while `work` runs uninterrupted.
 fn count(clock: &Clock, unit: &str, mut work: impl FnMut()) -> anyhow::Result<u64> {
     for _ in 0..100 {
         let mark = clock.mark();
@@ -62,7 +62,7 @@ fn instructions() -> anyhow::Result<Outcome> {
         known::thousand();
         known::thousand();
     })?;
-    // One call or return more or less is allowed.
+    // Off by one call or return is allowed.
     ensure!((990..1010).contains(&once), "once: {once}");
     ensure!(
         (1000..1010).contains(&(twice - once)),
@@ -76,7 +76,7 @@ fn repeated() -> anyhow::Result<Outcome> {
     let mut to = vec![1; 3 * 4096];
     let one = count(&clock, "instructions", || known::fill(&mut to[..1]))?;
     let all = count(&clock, "instructions", || known::fill(&mut to))?;
-    // The two slices may differ by an instruction.
+    // The two slices may differ by one instruction.
     ensure!(
         one.abs_diff(all) <= 2,
         "{all} instructions for all, {one} for one byte"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Threads that sleep with live tiles all the time, and as many again that keep coming, using tiles and going. Prints
-//! `ready` when all that stay have theirs; exits when standard input has a line or ends.
+//! Threads that sleep with live tiles throughout, and as many again that keep starting, using tiles and exiting.
+//! Prints `ready` once all that stay have tiles; exits when standard input has a line or ends.
 
 use anyhow::Context;
 use clap::Parser;
@@ -11,7 +11,7 @@ use std::thread;
 use std::time::Duration;
 use xfd_selftests::worker::{checked_tiles, in_threads};
 
-/// A process of many threads.
+/// A process with many threads.
 #[derive(Parser)]
 struct Arguments {
     /// Number of threads that stay; as many come and go.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Shows what the module does: a program without permission, one with it, and for each of its
-//! threads what happened at the first tile instruction, as recorded by the kernel.
+//! Shows what the module does: a program without permission, one with it, and what happened at each
+//! thread's first tile instruction, as recorded by the kernel.
 
 use anyhow::{ensure, Context};
 use clap::{Parser, ValueEnum};
@@ -24,14 +24,14 @@ struct Arguments {
     /// What the time-stamp counter counts on this machine.
     #[arg(long, value_enum, default_value_t = Clock::Ticks)]
     clock: Clock,
-    /// Uses a tile without permission, and dies of it, as part of the demo.
+    /// As part of the demo, uses a tile without permission, and dies of it.
     #[arg(long, hide = true)]
     unpermitted: bool,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Clock {
-    /// Its own ticks, as on real processors.
+    /// TSC ticks, as on real processors.
     Ticks,
     /// Instructions, as on an emulated machine with one CPU.
     Instructions,
@@ -158,7 +158,7 @@ fn show_permitted(threads: usize) -> anyhow::Result<Vec<u32>> {
     Ok(reports.iter().map(|&(_, tid, _)| tid).collect())
 }
 
-/// Prints the five steps of one first use, always of tile data, which is the only such facility.
+/// Prints the five steps of one first use, always of tile data, the only such facility.
 fn show_event(name: &str, event: &FirstUse, clock: Clock) {
     let step = |number: usize, what: &str, outcome: String| {
         println!("     {number}  {what:<15}{outcome}");
@@ -207,7 +207,7 @@ fn show_event(name: &str, event: &FirstUse, clock: Clock) {
     println!("        {end}, after {} {unit}", event.tsc);
 }
 
-/// A change, or the value that did not change.
+/// A change, or the value if unchanged.
 fn arrow(before: u64, after: u64) -> String {
     if before == after {
         format!("still {after}")

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Uses tiles in a way that goes wrong, so that another program can say why (`xfdctl doctor -- amx_dies HOW`).
+//! Uses tiles in a way that fails, so that another program can say why (`xfdctl doctor -- amx_dies HOW`).
 #![expect(unsafe_code, reason = "instructions and system calls that kill")]
 
 use anyhow::{bail, ensure, Context};
@@ -36,11 +36,11 @@ enum How {
     Executed,
     /// Its alternate signal stack is too small for a frame with tiles
     SmallStack,
-    /// A seccomp filter answers EPERM
+    /// A seccomp filter fails its request with EPERM
     Filtered,
-    /// As before, and it exits on its own
+    /// The same, and it exits on its own
     FilteredAndEnds,
-    /// As before, and it does without tiles
+    /// The same, and it does without tiles
     FallsBack,
     /// A seccomp filter kills it when it asks
     KilledByFilter,
@@ -50,19 +50,19 @@ enum How {
     NotConfigured,
     /// There is no such palette
     NoPalette,
-    /// The alternate signal stack of another thread is too small
+    /// Another thread's alternate signal stack is too small
     SmallStackOfAThread,
-    /// The same, but it asks again when that thread is gone
+    /// The same, but it asks again once that thread is gone
     AsksAgain,
-    /// A signal frame does not fit on what is left of its alternate signal stack
+    /// A signal frame does not fit in what is left of its alternate signal stack
     SignalInAHandler,
-    /// It requests the guest permission after it has created a vCPU
+    /// It requests the guest permission after creating a vCPU
     VcpuFirst,
-    /// It configures the last palette that CPUID shows
+    /// It configures the last palette that CPUID reports
     LastPalette,
     /// It uses up all memory
     EatsMemory,
-    /// Something unrelated to tiles
+    /// Something that has nothing to do with tiles
     NullPointer,
 }
 
@@ -135,7 +135,7 @@ fn main() -> anyhow::Result<()> {
             struct Config([u8; 64]);
             let mut config = Config([0; 64]);
             config.0[0] = 2;
-            // SAFETY: reads the 64 bytes of `config` at most; raises #GP, which kills the process.
+            // SAFETY: reads at most the 64 bytes of `config`; raises #GP, which kills the process.
             unsafe {
                 asm!("ldtilecfg [{}]", in(reg) &raw const config, options(nostack, readonly))
             };
@@ -184,7 +184,7 @@ fn beside_a_small_stack<T>(work: impl FnOnce() -> T) -> anyhow::Result<T> {
     })
 }
 
-/// A signal arrives while the handler of another one runs on the alternate stack, which has space for one frame.
+/// A signal arrives while another one's handler runs on the alternate stack, which has space for one frame.
 fn signal_in_a_handler() -> anyhow::Result<()> {
     extern "C" fn first(_: libc::c_int) {
         // SAFETY: raise() is async-signal-safe.
@@ -211,7 +211,7 @@ fn signal_in_a_handler() -> anyhow::Result<()> {
     bail!("two frames fit on the stack")
 }
 
-/// Asks for tiles for its guests after creating the first virtual CPU.
+/// Asks for guest permission after creating the first virtual CPU.
 fn ask_behind_a_vcpu() -> anyhow::Result<()> {
     let kvm = kvm_ioctls::Kvm::new().context("/dev/kvm")?;
     let vm = kvm.create_vm().context("KVM_CREATE_VM")?;
@@ -219,7 +219,7 @@ fn ask_behind_a_vcpu() -> anyhow::Result<()> {
     Ok(xcomp::request_guest(Feature::TILE_DATA)?)
 }
 
-/// Does as programs do that ask the CPU for the shapes of its tiles; palette 0 configures none.
+/// Acts like programs that ask the CPU for its tile shapes; palette 0 configures none.
 fn use_a_tile_of_the_last_palette() {
     // SAFETY: every x86-64 processor has CPUID; LDTILECFG reads the 64 bytes of `config`.
     unsafe {

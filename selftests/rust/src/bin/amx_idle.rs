@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Threads that have used tiles, no longer need them, and sleep until standard input has a line or ends. Then they
-//! use tiles again. Prints `ready` when all sleep, or are about to.
+//! use tiles again. Prints `ready` once all are asleep, or about to be.
 
 use anyhow::Context;
 use clap::Parser;

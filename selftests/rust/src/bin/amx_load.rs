@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Keeps AMX in use while something else goes on: some threads whose tiles are live all the
-//! time, and a steady supply of new ones. Prints `ready` once all have tiles; exits when standard
-//! input ends, with status 0 only if every product and every tile was right.
+//! Keeps AMX in use while something else happens: some threads whose tiles are always live, and a
+//! steady supply of new ones. Prints `ready` once all have tiles; exits when standard input ends,
+//! with status 0 only if every product and every tile was correct.
 
 use anyhow::{anyhow, ensure, Context};
 use clap::Parser;
@@ -19,11 +19,11 @@ use xfd_selftests::worker::{checked_product, checked_tiles, in_threads};
 /// Uses AMX tiles until standard input ends, and reports whether everything went right.
 #[derive(Parser)]
 struct Arguments {
-    /// Threads whose tiles are live all the time; as many new ones come and go.
+    /// Threads whose tiles are always live; as many new ones come and go.
     #[arg(long, default_value_t = 2)]
     threads: usize,
 
-    /// Rests with live tiles most of the time instead of multiplying.
+    /// Mostly rests with live tiles instead of multiplying.
     #[arg(long)]
     light: bool,
 }
@@ -76,7 +76,7 @@ fn work(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Computes product after product in the calling thread, until it is time to stop.
+/// Computes products one after another in the calling thread, until it is time to stop.
 fn work_on(
     number: u64,
     light: bool,
@@ -102,8 +102,8 @@ fn work_on(
     Ok(())
 }
 
-/// Computes a product in each of `at_a_time` new threads, again and again until it is time to stop. Returns
-/// the number of threads.
+/// Computes a product in each of `at_a_time` new threads, repeatedly until it is time to stop. Returns the
+/// number of threads.
 fn fresh_threads(at_a_time: usize, light: bool) -> anyhow::Result<usize> {
     let mut threads = 0;
     while !STOP.load(Ordering::Relaxed) {
@@ -132,7 +132,7 @@ fn resting() -> anyhow::Result<()> {
 
 /// Reads standard input to its end, and then stops everything.
 fn wait_for_the_end() {
-    // An input that cannot be read counts as ended.
+    // Unreadable input counts as ended.
     let _ = io::stdin().read_to_end(&mut Vec::new());
     STOP.store(true, Ordering::Relaxed);
 }

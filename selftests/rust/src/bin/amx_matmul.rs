@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Matrix products on tiles that must be right to the bit while the threads that compute them
-//! take turns on a CPU, or move from one CPU to the next, with live tiles.
+//! Matrix products on tiles that must be bit-exact while the threads computing them take turns on a
+//! CPU, or migrate between CPUs, with live tiles.
 
 use anyhow::ensure;
 use std::process::ExitCode;
@@ -68,7 +68,7 @@ fn yielding() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs `work`, and checks that the calling thread lost its CPU at least `times` times meanwhile.
+/// Runs `work`, and checks that the calling thread lost its CPU at least `times` times.
 fn preempted(times: u64, work: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
     let before = cpus::switches()?;
     work()?;
@@ -94,7 +94,7 @@ fn products_on_all_cpus() -> anyhow::Result<Outcome> {
     each_once(threads, |number| both_products(20 + number, yielding))
 }
 
-/// CPUs to move between, or the reason to skip.
+/// The CPUs to move between, or the reason to skip.
 fn several_cpus() -> anyhow::Result<Result<Vec<usize>, Outcome>> {
     let cpus = cpus::allowed()?;
     Ok(if cpus.len() > 1 {
@@ -119,7 +119,7 @@ fn products_that_migrate() -> anyhow::Result<Outcome> {
     })
 }
 
-/// Contents for all tiles that are unique to this number.
+/// Contents for all tiles, unique to this number.
 fn content(number: usize) -> [Tile; TILES] {
     std::array::from_fn(|tile| {
         Tile(std::array::from_fn(|i| {
@@ -168,7 +168,7 @@ fn tiles_that_migrate() -> anyhow::Result<Outcome> {
     })
 }
 
-/// Checks that the counts with which the tests above compared theirs were available.
+/// Checks that the counts that the tests above relied on were available.
 fn the_witness_sees() -> anyhow::Result<Outcome> {
     if Witness::begin()?.is_blind() {
         return Ok(Outcome::Skipped("cannot probe xfd_enable_feature()".into()));

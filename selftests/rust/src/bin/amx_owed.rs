@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Threads that released their tiles and sleep, and whose buffers the module has reclaimed. Prints `asleep` when all
-//! buffers are reclaimed, and continues when standard input has a line or ends: the threads use tiles, and it prints
-//! `right` if everything is as before.
+//! Threads that have released their tiles and sleep, and whose buffers the module has reclaimed. Prints `asleep`
+//! once all buffers are reclaimed, and continues when standard input has a line or ends: the threads use tiles, and
+//! it prints `right` if everything is as before.
 
 use anyhow::{ensure, Context};
 use clap::{Parser, ValueEnum};
@@ -22,7 +22,7 @@ use xfd_selftests::{idle, sys, tile, verdict};
 /// Sleeps without its buffers.
 #[derive(Parser)]
 struct Arguments {
-    /// What becomes of the threads.
+    /// What happens to the threads.
     how: How,
 
     /// Number of threads.
@@ -34,12 +34,12 @@ struct Arguments {
 enum How {
     /// They continue.
     GoOn,
-    /// A further thread executes this program again, which ends them all, including the first thread.
+    /// Another thread executes this program again, which ends them all, including the first thread.
     Exec,
     /// Each must first write to memory that does not arrive (io_uring), before the work that gives it its buffer. It
-    /// is at that point when `asleep` is printed.
+    /// has reached that point when `asleep` is printed.
     Write,
-    /// They belong to the program that was executed.
+    /// They belong to the executed program.
     Executed,
 }
 
@@ -78,9 +78,9 @@ struct Stage {
     how: How,
     before: u64,
     begun: Barrier,
-    /// They sleep until it has a byte.
+    /// They sleep until there is a byte to read.
     wake: Pipe,
-    /// The source of what each has to write; a reader holds the pipe's lock while it waits for a page, so each has one.
+    /// The source of each thread's data; a reader holds the pipe's lock while waiting for a page, so each has its own.
     bytes: Vec<Pipe>,
     pages: SlowMemory,
 }
@@ -134,7 +134,7 @@ impl Stage {
         Ok(())
     }
 
-    /// One thread: it has used tiles, and sleeps until it is woken.
+    /// One thread: it has used tiles, and sleeps until woken.
     #[expect(unsafe_code, reason = "a read into memory that arrives late")]
     fn sleep(&self, number: usize) -> anyhow::Result<()> {
         let (from, to) = (self.bytes[number].0.as_fd(), self.pages.address(number));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! One round through everything that the module takes part in, in a few processes: permission, first use, a signal
-//! with live tiles, a tracer that writes them, exec, exit. Round after round with `--until-line`.
+//! One round through everything that the module is involved in, in a few processes: permission, first use, a
+//! signal with live tiles, a tracer that writes them, exec, exit. Repeats with `--until-line`.
 
 use anyhow::{bail, ensure, Context};
 use clap::Parser;
@@ -23,7 +23,7 @@ struct Arguments {
     #[arg(long)]
     small_exec: bool,
 
-    /// What exec starts: asks, uses tiles, and exits.
+    /// What exec starts: asks for permission, uses tiles, and exits.
     #[arg(long, hide = true)]
     after_exec: bool,
 }

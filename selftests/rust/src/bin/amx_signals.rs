@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Signals to many threads with live tiles at once: permission needs siglock, and so does each
+//! Simultaneous signals to many threads with live tiles: permission needs siglock, as does each
 //! delivery and each sigreturn. Prints how many there were and how long they took.
 
 use anyhow::ensure;
@@ -13,14 +13,14 @@ use xfd_selftests::tile::{content, first_difference, Tile, Tiles, TILES};
 use xfd_selftests::worker::in_threads;
 use xfd_selftests::{cpus, sys};
 
-/// Signals to each thread.
+/// Signals per thread.
 const SIGNALS: u64 = 200;
 
 thread_local! {
     static HANDLED: Cell<u64> = const { Cell::new(0) };
 }
 
-/// Handlers that found tiles of the interrupted thread, or of another one.
+/// Handlers that saw tiles of the interrupted thread, or of another one.
 static NOT_INITIAL: AtomicU64 = AtomicU64::new(0);
 
 fn main() -> ExitCode {
@@ -41,7 +41,7 @@ extern "C" fn count(_: i32) {
 
 extern "C" fn count_and_use_tiles(_: i32) {
     count(0);
-    // A handler must find the tiles in their initial state (7.2: fpu__clear_user_states()).
+    // A handler must see the tiles in their initial state (7.2: fpu__clear_user_states()).
     if xfd_selftests::tile::configured() {
         NOT_INITIAL.fetch_add(1, Relaxed);
     }
@@ -52,8 +52,7 @@ extern "C" fn count_and_use_tiles(_: i32) {
     tiles.load_all(&content(HANDLED.get()));
 }
 
-/// Twice as many threads as CPUs signal themselves. All signals arrive, and no contents are
-/// lost.
+/// Twice as many threads as CPUs signal themselves. All signals arrive, and no contents are lost.
 fn signals(tiles: bool, in_handler: bool) -> anyhow::Result<Outcome> {
     sys::on_signal(
         libc::SIGUSR1,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A real-time thread with live tiles that never leaves its CPU, until it is killed. Prints `ready` first.
+//! A real-time thread with live tiles that never leaves its CPU, until killed. Prints `ready` first.
 
 use anyhow::Context;
 use clap::Parser;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A thread that goes through all visible states, one step for each line of standard input: it may use tiles, has
-//! live ones, has released them, has new ones. It prints each stage and sleeps in it.
+//! A thread that goes through all visible states, one step per line of standard input: it may use tiles, has live
+//! ones, has released them, has new ones. It prints each stage and sleeps in it.
 
 use anyhow::{ensure, Context};
 use std::io;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Hundreds of threads that do everything that a thread with tiles can do, at random, with all
-//! contents checked. See Documentation/stress.rst.
+//! Hundreds of threads that do everything a thread with tiles can do, at random, with all contents
+//! checked. See Documentation/stress.rst.
 
 use anyhow::{bail, ensure, Context};
 use clap::Parser;
@@ -23,7 +23,7 @@ struct Arguments {
     /// Chooses the operations of each thread [default: from the clock]
     #[arg(long)]
     seed: Option<u64>,
-    /// Ends after this many operations of all threads together [default: 20000]
+    /// Ends after this many operations across all threads [default: 20000]
     #[arg(long)]
     operations: Option<u64>,
     /// Ends after this many seconds
@@ -32,16 +32,16 @@ struct Arguments {
     /// Ends when standard input does, and prints `ready` when all processes have started
     #[arg(long)]
     until_end: bool,
-    /// Processes at a time
+    /// Concurrent processes
     #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=MAX_PROCESSES as i64))]
     processes: u32,
-    /// Threads in each
+    /// Threads per process
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
     threads: u32,
-    /// Takes CPUs offline and online meanwhile
+    /// Takes CPUs offline and online in the meantime
     #[arg(long)]
     hotplug: bool,
-    /// Only this process, as a failure names it: PROCESS.GENERATION
+    /// Only this process, in the form that a failure names it: PROCESS.GENERATION
     #[arg(long)]
     only: Option<String>,
     /// What a child does after exec
@@ -94,7 +94,7 @@ fn main() -> ExitCode {
     ])
 }
 
-/// The image of a process after exec: DESCRIPTOR:PROCESS:GENERATION.
+/// The program of a process after exec: DESCRIPTOR:PROCESS:GENERATION.
 fn go_on(image: &str) -> anyhow::Result<ExitCode> {
     let numbers: Vec<u32> = image.split(':').map(str::parse).collect::<Result<_, _>>()?;
     let [fd, slot, generation] = numbers[..] else {
@@ -121,7 +121,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let (shared, fd) = Shared::create().context("shared memory")?;
     let _ = RUN.set(shared);
     if module_is_loaded() {
-        // A failure must be traceable to the build that ran, which need not match the current sources.
+        // A failure must be traceable to the build that ran, which may not match the current sources.
         let build = build_id().unwrap_or_else(|e| format!("unknown: {e:#}"));
         println!("# the module's build ID {build}");
         BEFORE.get_or_init(|| Counters::now().expect("the module's counters"));
@@ -142,7 +142,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     sys::on_signal(libc::SIGTERM, stop)?;
     sys::on_signal(libc::SIGINT, stop)?;
-    // Children that outlive their parents become ours, and are judged as well.
+    // Children that outlive their parents become ours, and are judged too.
     sys::prctl(libc::PR_SET_CHILD_SUBREAPER, 1)?;
 
     let start = Instant::now();
@@ -151,7 +151,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if arguments.until_end {
         println!("ready");
         std::thread::spawn(|| {
-            // An input that cannot be read counts as ended.
+            // Unreadable input counts as ended.
             let _ = io::stdin().read_to_end(&mut Vec::new());
             stop(0);
         });
@@ -190,7 +190,7 @@ fn the_run() -> anyhow::Result<&'static Shared> {
     RUN.get().copied().context("there was no run")
 }
 
-/// All contents were right, and every process and child ended as it must.
+/// All contents were correct, and every process and child ended as it must.
 fn contents_and_ends() -> anyhow::Result<Outcome> {
     let failures = the_run()?.failures();
     ensure!(
@@ -217,7 +217,7 @@ fn every_kind_was_done() -> anyhow::Result<Outcome> {
     Ok(Outcome::Passed)
 }
 
-/// The module counted at least the first uses and denials that were seen, and nothing that must not happen.
+/// The module counted at least the first uses and denials observed, and nothing that must not happen.
 fn the_module_counted_them() -> anyhow::Result<Outcome> {
     let shared = the_run()?;
     let Some(before) = BEFORE.get() else {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Attaches a BPF program to the entry of each of the given kernel functions until standard input has a
-//! line or ends. Prints `attached FUNCTION` or `refused FUNCTION: WHY` for each, then `ready`; at the end
+//! Attaches a BPF program to the entry of each given kernel function until standard input has a line or
+//! ends. Prints `attached FUNCTION` or `refused FUNCTION: WHY` for each, then `ready`; at the end
 //! `FUNCTION ran NUMBER`, which needs kernel.bpf_stats_enabled=1.
 
 use clap::Parser;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Inspects the running kernel, for tests that compare before and after: one question per argument.
+//! Inspects the running kernel, for tests that compare before and after: one query per argument.
 //!
 //! ```text
 //! calls=FUNCTION   its calls and jumps to other functions: FUNCTION: call TARGET

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Tiles of a vCPU whose XFD is armed: they are neither loaded nor handed out.
+//! The tiles of a vCPU whose XFD is armed are neither loaded nor exposed.
 
 use anyhow::ensure;
 use std::process::ExitCode;
@@ -29,7 +29,7 @@ fn main() -> ExitCode {
     ktap::run(TESTS)
 }
 
-/// The host arms XFD while the guest's live tiles are in memory, where XRSTORS must not find them. The C code clears
+/// The host arms XFD while the guest's live tiles are in memory, where XRSTORS must not see them. The C code clears
 /// them only if the calling thread's own registers are in memory (arch/x86/kernel/fpu/core.c:338).
 fn armed_by_the_host_over_live_tiles() -> anyhow::Result<Outcome> {
     if !module_is_loaded() {
@@ -57,8 +57,8 @@ fn armed_by_the_host_over_live_tiles() -> anyhow::Result<Outcome> {
     })
 }
 
-/// The guest armed XFD over live tiles: the area shows them as not in use, and holds none of their bytes.
-/// Once with a write that is intercepted, and once with one that is not.
+/// The guest armed XFD over live tiles: the area marks them as not in use, and contains none of their
+/// bytes. Once with an intercepted write, and once with one that is not.
 fn armed_tiles_are_not_given() -> anyhow::Result<()> {
     let (_vm, mut vcpu) = kvm::with_tiles()?;
     vcpu.set_tiles(&content(1))?;
@@ -79,7 +79,7 @@ fn armed_tiles_are_not_given() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// CVE-2026-23005: tiles set while XFD is armed would raise #NM in the host when it loads them.
+/// CVE-2026-23005: tiles set while XFD is armed would raise #NM in the host when loaded.
 fn tiles_for_an_armed_guest_are_dropped() -> anyhow::Result<()> {
     let (_vm, mut vcpu) = kvm::with_tiles()?;
     vcpu.set_tiles(&content(2))?;
@@ -107,7 +107,7 @@ fn tiles_for_an_armed_guest_are_dropped() -> anyhow::Result<()> {
             outcomes[0] == Ended::Exception(NM, 0),
             "round {round}: {outcomes:x?}"
         );
-        // The guest must find the initial state.
+        // The guest must see the initial state.
         vcpu.set_tiles(&[Tile::ZERO; 8])?;
         let values = vcpu.values(&[does::wrmsr(XFD, 0), does::xgetbv(1), does::check()])?;
         ensure!(

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Guests with tiles on the same CPU as threads with tiles, with signals, and moved between threads.
+//! Guests with tiles: sharing a CPU with threads with tiles, with signals, moved between threads.
 
 use anyhow::ensure;
 use std::process::ExitCode;
@@ -27,7 +27,7 @@ fn main() -> ExitCode {
     ktap::run(TESTS)
 }
 
-/// Uses tiles on this CPU until told to stop, and returns how often it did.
+/// Uses tiles on this CPU until told to stop, and returns how often.
 fn use_tiles(stop: &AtomicBool) -> anyhow::Result<u64> {
     let mut rounds = 0;
     let mut tiles = Tiles::configure();
@@ -74,8 +74,8 @@ fn beside_another_thread() -> anyhow::Result<()> {
     })
 }
 
-/// The guest writes XFD over live tiles without an exit. An interrupt then finds the tiles in the
-/// registers, XFD set, and the kernel's copy out of date (CVE-2026-23005).
+/// The guest writes XFD over live tiles without an exit. An interrupt then occurs with the tiles in
+/// the registers, XFD set, and the kernel's copy out of date (CVE-2026-23005).
 fn arming_while_others_use_the_cpu() -> anyhow::Result<()> {
     beside(|| {
         let (_vm, mut vcpu) = kvm::configured(8)?;
@@ -110,8 +110,8 @@ extern "C" fn handler(_: i32) {
     assert!(tiles.store_all() == content(number), "tiles in a handler");
 }
 
-/// Sends `count` signals to a thread, each after the previous one was handled and the guest has completed a round
-/// since, and then stops the guest. Returns at once if the guest has ended.
+/// Sends `count` signals to a thread, each after the previous one was handled and the guest has since completed a
+/// round, and then stops the guest. Returns at once if the guest has ended.
 fn disturb(vcpu: &Guest, tid: i32, count: u64) -> anyhow::Result<()> {
     let mut seen = 0;
     for sent in 0..count {
@@ -131,7 +131,7 @@ fn disturb(vcpu: &Guest, tid: i32, count: u64) -> anyhow::Result<()> {
     Ok(vcpu.memory.write_obj(1_u64, vcpu.stop)?)
 }
 
-/// What another thread sees of a running guest.
+/// Another thread's view of a running guest.
 struct Guest {
     memory: GuestMemoryMmap,
     rounds: GuestAddress,
@@ -176,7 +176,7 @@ fn signals_while_the_guest_runs() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A different thread enters it each time, one with tiles or one without.
+/// A different thread enters it each time, with or without tiles.
 fn a_vcpu_that_changes_threads() -> anyhow::Result<()> {
     xcomp::request(Feature::TILE_DATA)?;
     let (_vm, mut vcpu) = kvm::configured(11)?;
@@ -230,8 +230,8 @@ impl Drop for Shortest {
     }
 }
 
-/// A thread sleeps without its buffer until the vCPU is free. Then it enters the guest, and afterwards has its own
-/// tiles without a second first use.
+/// A thread sleeps without its buffer until the vCPU is free. Then it enters the guest, and afterwards still has
+/// its own tiles without a second first use.
 fn a_vcpu_that_is_waited_for() -> anyhow::Result<()> {
     xcomp::request(Feature::TILE_DATA)?;
     let (_vm, mut vcpu) = kvm::configured(12)?;

@@ -135,7 +135,7 @@ fn what_a_new_vcpu_has() -> anyhow::Result<()> {
     expect(&area, 0, None)
 }
 
-/// Checks which of the two components are present, and their bytes, which are zero if they are not.
+/// Checks which of the two components are present, and their bytes, which are zero if absent.
 fn expect(area: &Area, components: u64, tiles: Option<&[Tile; 8]>) -> anyhow::Result<()> {
     area.expect_tile_bits(components)?;
     let xcomp_bv = area.word(XCOMP_BV);
@@ -226,8 +226,8 @@ fn written_before_the_guest_runs() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// KVM_SET_CPUID2 allocates the larger buffer. The C code copies nothing to it (arch/x86/kernel/fpu/xstate.c:1587); the
-/// module does, so what was written before is not lost.
+/// KVM_SET_CPUID2 allocates the larger buffer. The C code copies nothing into it (arch/x86/kernel/fpu/xstate.c:1587);
+/// the module does, so what was written earlier is not lost.
 fn written_before_cpuid() -> anyhow::Result<()> {
     const XMM: std::ops::Range<usize> = XMM0..XMM0 + 256;
     xcomp::request_guest(Feature::TILE_DATA)?;

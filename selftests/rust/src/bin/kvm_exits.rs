@@ -21,8 +21,8 @@ const TESTS: &[ktap::Test] = kvm_tests![
 
 fn main() -> ExitCode {
     match fs::read_to_string("/proc/sys/kernel/osrelease") {
-        // The kernel of machine/debug.config and those with PREEMPT_RT count one to three more per test, with and
-        // without the module, for unknown reasons.
+        // Kernels with machine/debug.config or PREEMPT_RT count one to three more per test, with and without the
+        // module, for unknown reasons.
         Ok(release) if release.contains("-debug") || release.contains("-rt") => {
             ktap::skip_all("a debug kernel, or PREEMPT_RT: a vCPU exits for other reasons as well")
         }
@@ -45,14 +45,14 @@ fn warm() -> anyhow::Result<(kvm::vm::Vm, Vcpu, Stats)> {
     Ok((vm, vcpu, stats))
 }
 
-/// How many exits `ops` cost, without the one at the end of the list.
+/// How many exits `ops` cost, not counting the one at the end of the list.
 fn cost(vcpu: &mut Vcpu, stats: &Stats, ops: &[Op]) -> anyhow::Result<u64> {
     let before = stats.exits()?;
     vcpu.run(ops)?;
     Ok(stats.exits()? - before - 1)
 }
 
-/// arch/x86/kvm/vmx/vmx.c:2356: writes are intercepted up to the first one that is not 0.
+/// arch/x86/kvm/vmx/vmx.c:2356: writes are intercepted up to the first nonzero one.
 fn exits() -> anyhow::Result<()> {
     let (_vm, mut vcpu, stats) = warm()?;
     let steps = [
@@ -92,7 +92,7 @@ fn exits() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Two each: #NM, and the write of XFD_ERR.
+/// Two each: #NM, and the XFD_ERR write.
 fn exits_of_first_uses() -> anyhow::Result<()> {
     const USES: u64 = 200;
     let (_vm, mut vcpu, stats) = warm()?;
@@ -134,7 +134,7 @@ fn toggles_cost_no_exit() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A guest arms XFD before it sets XCR0, as Linux does on all CPUs but the first; its first use costs what any other does.
+/// A guest arms XFD before setting XCR0, as Linux does on all CPUs but the first; its first use costs no more.
 fn first_use_of_a_vcpu() -> anyhow::Result<()> {
     let (_vm, mut vcpu) = kvm::with_tiles()?;
     let stats = Stats::of(&vcpu.fd)?;

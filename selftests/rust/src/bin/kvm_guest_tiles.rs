@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A guest uses tiles: what that requires, and its first use.
+//! A guest uses tiles: the requirements, and its first use.
 
 use anyhow::ensure;
 use std::process::ExitCode;
@@ -27,7 +27,7 @@ fn main() -> ExitCode {
     ktap::run(TESTS)
 }
 
-/// Runs the operations and checks their outcomes; `None` stands for any value.
+/// Runs the operations and checks their outcomes; `None` matches any value.
 fn expect(vcpu: &mut Vcpu, steps: &[(Op, Option<Outcome>)]) -> anyhow::Result<()> {
     let ops: Vec<_> = steps.iter().map(|(op, _)| *op).collect();
     for ((op, expected), outcome) in steps.iter().zip(vcpu.run(&ops)?) {
@@ -90,7 +90,7 @@ fn no_xfd_no_exception() -> anyhow::Result<()> {
     )
 }
 
-/// The registers that a guest's #NM handler reads, and the tiles after it has let the guest continue.
+/// The registers seen by a guest's #NM handler, and the tiles after it has let the guest continue.
 fn first_use_is_nm() -> anyhow::Result<()> {
     let (_vm, mut vcpu) = kvm::with_tiles()?;
     vcpu.set_tiles(&content(2))?;
@@ -176,7 +176,7 @@ fn other_registers_stay() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Serves first uses as a kernel does, a hundred times with an exit to this process in between.
+/// Serves first uses like a kernel, a hundred times with an exit to this process in between.
 fn served_first_use() -> anyhow::Result<()> {
     let (_vm, mut vcpu) = kvm::with_tiles()?;
     vcpu.values(&ENABLE)?;

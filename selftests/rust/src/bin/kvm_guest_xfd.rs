@@ -68,7 +68,7 @@ fn takes(vcpu: &Vcpu, values: &[(u64, bool)]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// arch/x86/kvm/x86.c:3851: the components that XFD can arm and that the guest may have.
+/// arch/x86/kvm/x86.c:3851: components that XFD can arm and that the guest may have.
 fn written_by_the_host() -> anyhow::Result<()> {
     let (_vm, vcpu) = kvm::with_tiles()?;
     let bad = [TILES, TILE_CFG, 4, 1 << 63, u64::MAX].map(|value| (value, false));
@@ -78,7 +78,7 @@ fn written_by_the_host() -> anyhow::Result<()> {
     )
 }
 
-/// A vCPU in a process that may use tiles, with CPUID leaves changed from those that KVM supports.
+/// A vCPU in a process that may use tiles, with modified versions of KVM's supported CPUID leaves.
 fn permitted(change: impl FnOnce(&CpuId) -> anyhow::Result<CpuId>) -> anyhow::Result<(Vm, Vcpu)> {
     xcomp::request_guest(Feature::TILE_DATA)?;
     let kvm = kvm::open()?;
@@ -105,7 +105,7 @@ fn faults(vcpu: &mut Vcpu, ops: &[Op]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Both while WRMSR is intercepted, and when it no longer is.
+/// Both while WRMSR is intercepted, and once it no longer is.
 fn written_by_the_guest() -> anyhow::Result<()> {
     let (_vm, mut vcpu) = kvm::with_tiles()?;
     vcpu.values(&ENABLE)?;

@@ -84,7 +84,7 @@ fn first_use_of_a_vmm() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The monitor's own first use is still denied, whatever the guest's XFD.
+/// The VMM's own first use is still denied, whatever the guest's XFD.
 fn a_vmm_without_permission() -> anyhow::Result<()> {
     for list in lists() {
         let pid = child::begin(|| {
@@ -120,7 +120,7 @@ fn nothing_of_the_guest_stays() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// arch/x86/kvm/x86.c:11057: the host's next #NM would take a guest's value of XFD_ERR for its own.
+/// arch/x86/kvm/x86.c:11057: the host's next #NM would mistake a guest's XFD_ERR for its own.
 fn xfd_err_does_not_stay() -> anyhow::Result<()> {
     let (_vm, mut vcpu) = kvm::configured(6)?;
     let cpu = cpus::allowed()?[0];

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! How much memory a vCPU's fpstate takes at each point of its life, and that none is left, however it ends.
+//! How much memory a vCPU's fpstate takes at each point in its life, and that none is left, however it ends.
 
 use anyhow::{ensure, Context};
 use std::fs::File;
@@ -30,7 +30,7 @@ const TESTS: &[ktap::Test] = &[
     ("running", || kvm::apart(|| none_is_left("running"))),
 ];
 
-/// As an argument: do nothing. The program that a process executes.
+/// As an argument: do nothing. For a program that a process executes.
 const NOTHING: &str = "--nothing";
 
 fn main() -> ExitCode {
@@ -40,7 +40,7 @@ fn main() -> ExitCode {
     ktap::run(TESTS)
 }
 
-/// Waits as long as vfree() may take: a work queue may do it later, and does not report it.
+/// Waits for as long as vfree() may take: a work queue may do it later, without notice.
 fn settles_at(expected: u64) -> anyhow::Result<()> {
     let begin = Instant::now();
     loop {
@@ -61,7 +61,7 @@ fn bare() -> anyhow::Result<(Vm, Vcpu)> {
     Ok((vm, vcpu))
 }
 
-/// One vCPU from its creation on: it grows when its CPUID shows tiles, and not again.
+/// One vCPU from its creation on: it grows when its CPUID gains tiles, and only then.
 fn seen_while_it_lives() -> anyhow::Result<()> {
     let baseline = areas::bytes()?;
     let now = |name| -> anyhow::Result<u64> {
@@ -129,7 +129,7 @@ fn cpuid_twice() -> anyhow::Result<()> {
     settles_at(baseline)
 }
 
-/// A vCPU that has come to this point.
+/// A vCPU that has reached this point.
 fn at(point: &str) -> anyhow::Result<(Vm, Vcpu)> {
     let (vm, mut vcpu) = bare()?;
     if point == "created" {
@@ -171,7 +171,7 @@ fn keep_running(mut vcpu: Vcpu) -> anyhow::Result<()> {
 /// How it ends: the process is killed, exits, execs, or closes everything in either order.
 const WAYS: [&str; 5] = ["kill", "exit", "exec", "vcpu_first", "vm_first"];
 
-/// In a process of its own: brings a vCPU to `point`, reports it, and ends it in this way.
+/// In a separate process: brings a vCPU to `point`, reports it, and ends it in this way.
 fn end(point: &str, way: &str, mut says: File) -> anyhow::Result<()> {
     let (vm, vcpu) = at(point)?;
     let vcpu = if point == "running" {
@@ -205,7 +205,7 @@ fn end(point: &str, way: &str, mut says: File) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Ends it three times in each way, after which no byte is left.
+/// Ends it three times in each way, after which no bytes are left.
 fn none_is_left(point: &str) -> anyhow::Result<()> {
     let baseline = areas::bytes()?;
     for way in WAYS {

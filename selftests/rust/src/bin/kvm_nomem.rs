@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! No memory for a vCPU's larger buffer: KVM_SET_CPUID2 fails, as in C, and changes nothing. Once it has succeeded,
-//! nothing that the guest or its monitor does fails for lack of memory.
+//! No memory for a vCPU's larger buffer: KVM_SET_CPUID2 fails, as with the C code, and changes nothing. Once it has
+//! succeeded, nothing that the guest or its VMM does fails for lack of memory.
 
 use anyhow::{ensure, Context};
 use std::fs;
@@ -58,7 +58,7 @@ fn fail(count: u32) -> anyhow::Result<()> {
     fs::write(KNOB, format!("{count}\n")).context(KNOB)
 }
 
-/// How many of them have yet to fail; resets that to none.
+/// How many have yet to fail; resets that to none.
 fn left() -> anyhow::Result<u32> {
     let left = fs::read_to_string(KNOB).context(KNOB)?;
     fail(0)?;
@@ -82,7 +82,7 @@ fn bare() -> anyhow::Result<(Vm, Vcpu)> {
     Ok((vm, vcpu))
 }
 
-/// The errno of KVM_SET_CPUID2 with all that KVM supports except these components.
+/// The errno from KVM_SET_CPUID2 with everything that KVM supports except these components.
 fn set_cpuid(vcpu: &Vcpu, without: u64) -> anyhow::Result<i32> {
     let cpuid = with_xcr0(&kvm::supported_cpuid(&kvm::open()?)?, 0, without)?;
     let result = vcpu.fd.set_cpuid2(&cpuid);

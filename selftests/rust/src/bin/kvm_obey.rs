@@ -10,7 +10,7 @@
 //! check    checks that they are unchanged
 //! ```
 //!
-//! Exits when standard input ends, with status 0 if everything went as it should.
+//! Exits when standard input ends, with status 0 if everything went well.
 
 use anyhow::{bail, ensure, Context};
 use std::io::{self, BufRead};
@@ -60,7 +60,7 @@ fn obey(word: &str, guest: &mut Option<(Vm, Vcpu)>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// One with permission, and no CPUID yet.
+/// A vCPU with permission, and no CPUID yet.
 fn made() -> anyhow::Result<(Vm, Vcpu)> {
     xcomp::request_guest(Feature::TILE_DATA)?;
     let vm = Vm::new(&kvm::open()?)?;

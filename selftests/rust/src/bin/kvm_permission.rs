@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Permission for guests: what KVM shows and accepts with and without it, and when it can be requested.
+//! Guest permission: what KVM reports and accepts with and without it, and when it can be requested.
 
 use anyhow::{ensure, Context};
 use kvm_bindings::KVM_X86_XCOMP_GUEST_SUPP;
@@ -30,7 +30,7 @@ const TESTS: &[ktap::Test] = kvm_tests![
     host_and_guest_are_independent,
 ];
 
-/// As an argument: a separate program that requests it for guests. The exit status is the errno.
+/// As an argument: a separate program that requests guest permission. Exits with the errno.
 const REQUEST: &str = "--request";
 const ENXIO: i32 = 6;
 
@@ -71,7 +71,7 @@ fn attribute_is_what_kvm_can() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Prints rows for what KVM shows of AMX, as far as it depends on the permission.
+/// Prints rows for what KVM reports about AMX, as far as it depends on the permission.
 fn answer_cpuid(state: &str) -> anyhow::Result<kvm_bindings::CpuId> {
     let cpuid = kvm::supported_cpuid(&kvm::open()?)?;
     for (function, index) in [
@@ -99,7 +99,7 @@ fn answer_cpuid(state: &str) -> anyhow::Result<kvm_bindings::CpuId> {
     Ok(cpuid)
 }
 
-/// 55cd57b596e8: component 17 is useless without 18, and is not shown either.
+/// 55cd57b596e8: component 17 is useless without 18, so it is not reported either.
 fn cpuid_without_permission() -> anyhow::Result<()> {
     let cpuid = answer_cpuid("without")?;
     let shown = shown_xcr0(&cpuid);
@@ -211,7 +211,7 @@ fn a_bad_vcpu_locks_nothing() -> anyhow::Result<()> {
     Ok(request()?)
 }
 
-/// A virtual machine with a vCPU in a process that has requested nothing, so that it is now too late.
+/// A virtual machine with a vCPU in a process that has requested nothing, so it is now too late.
 fn too_late() -> anyhow::Result<(Vm, kvm::vcpu::Vcpu)> {
     let vm = Vm::new(&kvm::open()?)?;
     let vcpu = vm.bare_vcpu(0)?;

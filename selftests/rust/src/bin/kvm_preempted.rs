@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A vCPU's IA32_XFD is written while the CPU holds another task's registers: the vCPU's thread had the vCPU's
-//! registers loaded, slept, and continues after others have run. That task's IA32_XFD must not change.
+//! A vCPU's IA32_XFD is written while the CPU holds another task's registers: the vCPU's thread had loaded the
+//! vCPU's registers, slept, and continues after others have run. That task's IA32_XFD must not change.
 //!
-//! KVM_SET_MSRS gets an MSR of CET, for which KVM loads the vCPU's registers; a wall clock in a page that is slow to
+//! KVM_SET_MSRS gets a CET MSR, for which KVM loads the vCPU's registers; a wall clock in a page that is slow to
 //! arrive; IA32_XFD; and a wall clock in another slow page. The other task spins in user mode on the same CPU, so the
-//! CPU holds that task's registers when the first page has arrived.
+//! CPU holds that task's registers when the first page arrives.
 
 use anyhow::{ensure, Context};
 use kvm_bindings::{kvm_msr_entry, Msrs};
@@ -33,10 +33,10 @@ const TESTS: &[ktap::Test] = &[
     }),
 ];
 
-/// MSR_KVM_WALL_CLOCK_NEW: KVM writes the time to this address, at once.
+/// MSR_KVM_WALL_CLOCK_NEW: KVM immediately writes the time to this address.
 const WALL_CLOCK: u32 = 0x4b56_4d00;
 const ROUNDS: usize = 5;
-/// A guest's page must be requested within this time.
+/// Time limit for a request for a guest's page.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn main() -> ExitCode {
@@ -78,7 +78,7 @@ fn set(vcpu: &Vcpu, cpu: usize, xfd: u64, pages: [u64; 2]) -> anyhow::Result<()>
     Ok(())
 }
 
-/// Runs `look` when `spinner` has `cpu` again and the vCPU's XFD has become `xfd`.
+/// Runs `look` once `spinner` has `cpu` again and the vCPU's XFD has become `xfd`.
 fn write_between<R>(
     vcpu: &Vcpu,
     slow: &SlowMemory,
@@ -120,7 +120,7 @@ fn places() -> anyhow::Result<usize> {
     Ok(cpus[0])
 }
 
-/// With XFD armed the other task would have a second first use, and lose its tiles if its registers were saved meanwhile.
+/// With XFD armed the other task would have a second first use, and lose its tiles if its registers were saved first.
 fn armed_over_tiles(order: Order) -> anyhow::Result<()> {
     let cpu = places()?;
     let before = Counters::now()?.repeated;

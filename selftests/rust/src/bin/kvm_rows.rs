@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! /proc/xfd/tasks for threads that run a vCPU: the guest's registers are loaded in place of their own.
+//! /proc/xfd/tasks for threads that run a vCPU, with the guest's registers loaded instead of their own.
 
 use anyhow::{ensure, Context};
 use std::process::ExitCode;
@@ -17,7 +17,7 @@ use xfd_selftests::tile::{content, Tiles};
 use xfd_selftests::{cpus, ktap, kvm_tests, sys};
 
 const TESTS: &[ktap::Test] = kvm_tests![running, tiles_of_both, tiles_of_the_guest];
-/// The size of tile data; a buffer is larger than that.
+/// The size of tile data; a buffer is larger.
 const TILE_DATA_BYTES: u64 = 8192;
 
 fn main() -> ExitCode {
@@ -90,8 +90,8 @@ fn tiles_of_the_guest() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A thread that enters the guest and stays there is shown with the vCPU's memory; before that, and for all other
-/// threads, it is not.
+/// A thread that enters the guest and stays there is shown with the vCPU's memory; before that it is not, nor is
+/// any other thread.
 fn running() -> anyhow::Result<()> {
     let mine = || -> anyhow::Result<Vec<_>> {
         let all = rows::all()?.into_values();

@@ -26,8 +26,8 @@ const TESTS: &[ktap::Test] = kvm_tests![
     a_small_area_for_a_large_vcpu,
 ];
 
-/// As the first argument: be the target. The others say whether it has permission, whether it hides tiles,
-/// and which state it must find.
+/// As the first argument: act as the target. The others say whether it has permission, whether it hides
+/// tiles, and what state it should see.
 const TARGET: &str = "--target";
 
 fn main() -> ExitCode {
@@ -70,7 +70,7 @@ fn target(permission: &str, tiles: &str, state: &str) -> anyhow::Result<String> 
     Ok("ok".into())
 }
 
-/// Carries a guest to a new process, and returns what that prints.
+/// Moves a guest to a new process, and returns what that prints.
 fn carry(moved: &Moved, permission: &str, tiles: &str, state: &str) -> anyhow::Result<String> {
     let mut process = Command::new(std::env::current_exe()?)
         .args([TARGET, permission, tiles, state])
@@ -99,7 +99,7 @@ fn to_another_process() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// XSAVE before or after XCR0, XFD first or last: each order restores the whole state.
+/// XSAVE before or after XCR0, XFD first or last: every order restores the whole state.
 fn in_any_order() -> anyhow::Result<()> {
     use Part::{Msrs, Regs, Sregs, Xcrs, Xsave};
     let orders = [
@@ -131,7 +131,7 @@ fn in_any_order() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Moves the same vCPU to new virtual machines again and again, and nothing is lost on the way.
+/// Moves the same vCPU to new virtual machines repeatedly, losing nothing on the way.
 fn there_and_back() -> anyhow::Result<()> {
     let mut moved = source("live")?;
     for round in 0..10 {
@@ -166,7 +166,7 @@ fn to_one_without_permission() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Its CPUID has no tiles, so live ones, or an XCR0 that has them, are refused.
+/// The target's CPUID has no tiles, so live ones, or an XCR0 that includes them, are refused.
 fn to_one_that_hides_tiles() -> anyhow::Result<()> {
     for permission in ["unpermitted", "permitted"] {
         for (state, ioctl) in [("live", "KVM_SET_XSAVE"), ("released", "KVM_SET_XCRS")] {
@@ -203,8 +203,8 @@ fn from_one_without_permission() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A target that shows tiles to a guest that arrives without: 4,096 bytes are too few, but with zeros
-/// appended they suffice.
+/// A target that gives tiles to a guest that arrives without: 4,096 bytes are too few, but enough
+/// with zeros appended.
 fn a_small_area_for_a_large_vcpu() -> anyhow::Result<()> {
     let (vm, _unused) = kvm::with_tiles()?;
     let kvm = kvm::open()?;

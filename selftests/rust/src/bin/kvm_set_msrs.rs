@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! IA32_XFD in a list of KVM_SET_MSRS, over live tiles. For an MSR of CET, KVM loads the vCPU's registers in the middle
-//! of the list, so the kernel loads what the list has just armed, without a KVM_RUN.
+//! IA32_XFD in a KVM_SET_MSRS list, over live tiles. For a CET MSR, KVM loads the vCPU's registers in the middle of the
+//! list, so the kernel loads what the list has just armed, without a KVM_RUN.
 
 use anyhow::{bail, ensure, Context};
 use kvm_bindings::{kvm_msr_entry, Msrs};
@@ -71,7 +71,7 @@ fn set(vcpu: &Vcpu, list: &[(u32, u64)]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What was armed is gone: the guest's tile instruction raises #NM, and then its tiles are initial.
+/// What was armed is gone: the guest's tile instruction raises #NM, and its tiles are then initial.
 fn dropped(vcpu: &mut Vcpu) -> anyhow::Result<()> {
     Area::of(vcpu, LARGE)?.expect_tile_bits(TILE_CFG)?;
     let outcomes = vcpu.run(&[does::zero(), does::wrmsr(XFD_ERR, 0)])?;
@@ -115,7 +115,7 @@ fn cet_after_each() -> anyhow::Result<()> {
     dropped(&mut vcpu)
 }
 
-/// Set by a thread that did not run the vCPU, and that has its own tiles in its registers.
+/// Set by a thread that did not run the vCPU, and has its own tiles in its registers.
 fn armed_by_another_thread() -> anyhow::Result<()> {
     use xfd_selftests::tile::{expect, Tiles};
     xcomp::request(xcomp::Feature::TILE_DATA)?;
@@ -144,7 +144,7 @@ fn armed_and_written() -> anyhow::Result<()> {
     kept(&mut vcpu)
 }
 
-/// KVM_GET_MSRS loads the registers as well.
+/// KVM_GET_MSRS loads the registers, too.
 fn read_after_arming() -> anyhow::Result<()> {
     let (_vm, mut vcpu) = live(5)?;
     set(&vcpu, &[(XFD, TILE_DATA)])?;

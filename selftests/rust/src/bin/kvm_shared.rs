@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A vCPU used by a process other than the one that created it. KVM checks only that the memory is the same; the
-//! permission is the creator's alone.
+//! A vCPU used by a process other than its creator. KVM checks only that the memory is the same; the permission
+//! is the creator's alone.
 
 use anyhow::{bail, ensure, Context};
 use std::io::{Read, Write};
@@ -35,12 +35,12 @@ fn main() -> ExitCode {
     ktap::run(TESTS)
 }
 
-/// A virtual machine with a vCPU, whose creator has permission.
+/// A virtual machine with a vCPU whose creator has permission.
 type Machine = (Vm, Vcpu);
-/// What the other process does with it.
+/// What the other process does with the machine.
 type Work = fn(&mut Machine) -> anyhow::Result<()>;
 
-/// Runs in the other process: checks that it has no permission, neither for itself nor for guests, and does `work`.
+/// Runs in the other process: checks that it has neither its own nor guest permission, and does `work`.
 fn unpermitted(machine: &Mutex<Option<Machine>>, work: Work) -> i32 {
     let result = catch_unwind(AssertUnwindSafe(|| {
         let permitted = [xcomp::permitted()?, xcomp::guest_permitted()?];
@@ -92,7 +92,7 @@ fn beside(make: fn() -> anyhow::Result<Machine>, work: Work) -> anyhow::Result<M
     machine.context("no vCPU")
 }
 
-/// An area with live tiles, made by hand.
+/// A constructed area with live tiles.
 fn live(vcpu: &Vcpu, number: u64) -> anyhow::Result<Area> {
     let mut area = Area::of(vcpu, LARGE)?;
     area = area.with(XSTATE_BV, area.word(XSTATE_BV) | TILES);
@@ -109,7 +109,7 @@ fn live(vcpu: &Vcpu, number: u64) -> anyhow::Result<Area> {
     Ok(area)
 }
 
-/// Checks that the guest finds tiles `number`, also after a first use of its own.
+/// Checks that the guest sees tiles `number`, even after its own first use.
 fn guest_has(vcpu: &mut Vcpu, number: u64) -> anyhow::Result<()> {
     vcpu.set_tiles(&content(number))?;
     ensure!(vcpu.values(&[does::check()])? == [0], "wrong tiles");
@@ -201,7 +201,7 @@ fn bare() -> anyhow::Result<Machine> {
     Ok((vm, vcpu))
 }
 
-/// Growing the buffer needs permission, and it is the caller's that counts (xstate.c:1778).
+/// Growing the buffer needs permission, and the caller's is what counts (xstate.c:1778).
 fn sets_its_first_cpuid() -> anyhow::Result<()> {
     let (_vm, mut vcpu) = beside(bare, |(_, vcpu)| {
         let own = supported_cpuid(&kvm::open()?)?;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A snapshot as Firecracker takes and restores it: what a guest finds afterwards, in a new vCPU and in one that has run,
-//! and what it misses if IA32_XSS or IA32_XFD was left out.
+//! A Firecracker-style snapshot and restore: what a guest sees afterwards, in a new vCPU and in one that has run, and
+//! what it lacks if IA32_XSS or IA32_XFD was left out.
 
 use anyhow::{ensure, Context};
 use std::process::ExitCode;
@@ -33,7 +33,7 @@ const TESTS: &[ktap::Test] = &[
 const STATES: [&str; 4] = ["live", "released", "armed", "in_nm"];
 /// Component 11, a supervisor component.
 const CET_USER: u32 = 1 << 11;
-/// What the guest saves with XSAVES: x87, SSE, AVX and that.
+/// What the guest saves with XSAVES: x87, SSE, AVX and CET_U.
 const SAVED: u32 = 7 | CET_USER;
 
 fn main() -> ExitCode {
@@ -52,7 +52,7 @@ fn snapshot(state: &str, without: &[u32]) -> anyhow::Result<Snapshot> {
     Snapshot::of(&kvm::open()?, &mut vcpu, without)
 }
 
-/// Restores it in a new virtual machine.
+/// Restores the snapshot in a new virtual machine.
 fn restored(snapshot: &Snapshot, order: &[Step]) -> anyhow::Result<(Vm, Vcpu)> {
     let vm = Vm::new(&kvm::open()?)?;
     let mut vcpu = vm.bare_vcpu(0)?;
@@ -68,7 +68,7 @@ fn every_state_returns() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// KVM takes the vCPU's registers in and out once for each list that has an MSR of CET.
+/// KVM loads and saves the vCPU's registers once for each list that contains a CET MSR.
 fn in_lists_of_any_length() -> anyhow::Result<()> {
     for state in STATES {
         let snapshot = snapshot(state, &[])?;
@@ -80,7 +80,7 @@ fn in_lists_of_any_length() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A guest that has saved a supervisor component, in its own memory.
+/// A guest that has saved a supervisor component in its own memory.
 fn with_supervisor_state(without: &[u32]) -> anyhow::Result<Snapshot> {
     let (_vm, mut vcpu) = guest("live")?;
     vcpu.values(&[
@@ -98,7 +98,7 @@ fn supervisor_state_returns() -> anyhow::Result<()> {
     goes_on(&mut vcpu, "live")
 }
 
-/// The guest's XRSTORS, in its next context switch, is #GP: XCOMP_BV has a component that XSS lacks now.
+/// The guest's XRSTORS, at its next context switch, raises #GP: XCOMP_BV has a component not in XSS.
 fn without_xss() -> anyhow::Result<()> {
     let (_vm, mut vcpu) = restored(&with_supervisor_state(&[XSS])?, &AS_FIRECRACKER)?;
     let outcomes = vcpu.run(&[does::rdmsr(XSS), does::xrstors(SAVED)])?;
@@ -107,7 +107,7 @@ fn without_xss() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The guest armed XFD, and its next tile instruction does not trap.
+/// The guest armed XFD, but its next tile instruction does not trap.
 fn without_xfd() -> anyhow::Result<()> {
     let (_vm, mut vcpu) = restored(&snapshot("armed", &[XFD])?, &AS_FIRECRACKER)?;
     let outcomes = vcpu.run(&[does::rdmsr(XFD), does::configure(), does::zero()])?;
@@ -118,8 +118,8 @@ fn without_xfd() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// KVM_SET_XSAVE drops what the vCPU's XFD disables at that time: a snapshot with live tiles must not find a vCPU
-/// that is armed. Nothing reports the loss.
+/// KVM_SET_XSAVE drops whatever the vCPU's XFD currently disables: a snapshot with live tiles must not be
+/// restored to an armed vCPU. Nothing reports the loss.
 fn over_an_armed_vcpu() -> anyhow::Result<()> {
     let snapshot = snapshot("live", &[])?;
     let (_vm, mut vcpu) = guest("armed")?;
@@ -135,7 +135,7 @@ fn over_an_armed_vcpu() -> anyhow::Result<()> {
     goes_on(&mut vcpu, "live").context("MSRs first")
 }
 
-/// With the MSRs first, a snapshot that is armed finds live tiles: a list with XFD and an MSR of CET.
+/// With the MSRs first, an armed snapshot meets live tiles: a list with XFD and a CET MSR.
 fn over_live_tiles() -> anyhow::Result<Outcome> {
     if !module_is_loaded() {
         return Ok(Outcome::Skipped(
@@ -150,7 +150,7 @@ fn over_live_tiles() -> anyhow::Result<Outcome> {
     })
 }
 
-/// The order that is right for every vCPU, also on the kernel's own code: XFD = 0, XSAVE, MSRs.
+/// The order that is correct for every vCPU, even with the kernel's own code: XFD = 0, XSAVE, MSRs.
 fn disarmed_before_everything() -> anyhow::Result<()> {
     for state in STATES {
         let snapshot = snapshot(state, &[])?;

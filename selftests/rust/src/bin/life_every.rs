@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Like `xfd_every`, for the module's own life cycle: it loads, fails to load, and is removed. It must not be loaded
-//! before.
+//! Like `xfd_every`, for the module's own life cycle: it loads, fails to load, and is unloaded. It must not be
+//! loaded beforehand.
 
 use clap::Parser;
 use std::process::ExitCode;

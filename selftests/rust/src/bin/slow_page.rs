@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Threads in system calls whose memory is slow to arrive. Each sleeps in the kernel in one call until
-//! standard input has a line or ends. Prints `waiting` when all of them sleep, or with `--every` when the first
-//! does, and `right` at the end.
+//! Threads in system calls whose memory is slow to arrive. Each sleeps in the kernel in one call until standard
+//! input has a line or ends. Prints `waiting` once all of them sleep, or with `--every` once the first does,
+//! and `right` at the end.
 
 use anyhow::Context;
 use clap::{Parser, ValueEnum};
@@ -99,7 +99,7 @@ fn call(call: Call, number: usize, slow: &SlowMemory, frame: usize) -> anyhow::R
     }
 }
 
-/// Supplies pages when it is time, until no thread runs any more.
+/// Supplies pages when it is time, until no thread is running any more.
 #[expect(unsafe_code, reason = "system calls on memory that arrives late")]
 fn give(enough: usize, slow: &SlowMemory, frames: &[usize]) -> anyhow::Result<()> {
     let mut waiting = Vec::new();
@@ -114,7 +114,7 @@ fn give(enough: usize, slow: &SlowMemory, frames: &[usize]) -> anyhow::Result<()
             continue;
         }
         for page in waiting.drain(..) {
-            // SAFETY: the thread of that frame waits for the page.
+            // SAFETY: that frame's thread waits for the page.
             let content = unsafe { slow_calls::page_of(frames[page / PAGES], page % PAGES) };
             match slow.give(page, &content) {
                 // It was requested twice.

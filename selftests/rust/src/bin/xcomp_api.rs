@@ -38,7 +38,7 @@ fn main() -> ExitCode {
     code
 }
 
-/// The reason to skip a test that needs AMX, if there is no AMX.
+/// The reason to skip a test that needs AMX, if there is none.
 fn without_amx() -> anyhow::Result<Option<Outcome>> {
     if xcomp::supported()?.contains(Feature::TILE_DATA) {
         return Ok(None);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Core dumps of processes before the first use of tiles, after their release, and with live ones.
+//! Core dumps of processes before their first use of tiles, after TILERELEASE, and with live tiles.
 
 use anyhow::{bail, ensure, Context};
 use std::process::ExitCode;
@@ -23,7 +23,7 @@ fn main() -> ExitCode {
     dumped::run(TESTS, die)
 }
 
-/// Dumps core with the state that `how` says.
+/// Dumps core in the state given by `how`.
 fn die(how: &str) -> anyhow::Result<()> {
     if how != "unpermitted" {
         xcomp::request(Feature::TILE_DATA)?;
@@ -79,7 +79,7 @@ fn of_two_threads() -> anyhow::Result<Outcome> {
     Ok(Outcome::Passed)
 }
 
-/// The layout is what CPUID says about each component of XCR0 beyond the legacy ones.
+/// The layout matches what CPUID reports for each component of XCR0 beyond the legacy ones.
 fn layout() -> anyhow::Result<Outcome> {
     if let Some(skip) = without_cores()? {
         return Ok(skip);

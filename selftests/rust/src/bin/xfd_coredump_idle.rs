@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Core dumps with a thread that released its tiles and slept. The module has reclaimed its buffer by then, the
+//! Core dumps with a thread that released its tiles and slept. By then the module has reclaimed its buffer, the
 //! kernel's own code has not; the core file is the same.
 
 use anyhow::{bail, ensure, Context};
@@ -23,7 +23,7 @@ const TESTS: &[ktap::Test] = &[
     ("of_a_sleeper_that_goes_on", || slept("it_goes_on_and_dies")),
 ];
 
-/// The bits of tiles in XSTATE_BV.
+/// The tile bits in XSTATE_BV.
 const TILE_BITS: u64 = 1 << TILE_CFG | 1 << TILE_DATA;
 /// SSE and AVX.
 const OTHER_BITS: u64 = 1 << 1 | 1 << AVX;
@@ -37,7 +37,7 @@ fn main() -> ExitCode {
     dumped::run(TESTS, die)
 }
 
-/// One thread sleeps without tiles; the other one, with live tiles, makes the process die.
+/// One thread sleeps without tiles; the other, with live tiles, makes the process die.
 fn die(how: &str) -> anyhow::Result<()> {
     xcomp::request(Feature::TILE_DATA)?;
     let reclaimed = idle::reclaimed()?;
@@ -78,7 +78,7 @@ fn slept(how: &str) -> anyhow::Result<Outcome> {
     let passes = Passes::begin()?;
     let core = core_of(how)?;
     drop(passes);
-    // The thread that dies comes first.
+    // The dying thread comes first.
     let (sleeper, other) = match (core.areas.as_slice(), how) {
         ([other, sleeper], "another_dies") => (sleeper, other),
         ([sleeper, other], _) => (sleeper, other),
@@ -114,7 +114,7 @@ fn number(area: &[u8], at: usize) -> anyhow::Result<u64> {
     Ok(u64::from_le_bytes(bytes.try_into()?))
 }
 
-/// Checks the registers with which the thread slept.
+/// Checks the registers that the thread slept with.
 fn expect_registers(core: &CoreFile, area: &[u8]) -> anyhow::Result<()> {
     ensure!(
         bits(area)? & OTHER_BITS == OTHER_BITS,

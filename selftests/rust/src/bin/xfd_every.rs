@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Takes each path through the kernel again and again, disturbed at each of its instructions. Gives one result for
-//! each pair of path and disturbance.
+//! Takes each path through the kernel repeatedly, disturbed at each of its instructions. Gives one result for each
+//! pair of path and disturbance.
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -17,7 +17,7 @@ struct Arguments {
     executed: Option<Executed>,
 }
 
-/// The program that a process of a path has executed.
+/// A program executed by a process on a path.
 #[derive(Subcommand)]
 enum Executed {
     #[command(hide = true)]

@@ -34,7 +34,7 @@ const TESTS: &[ktap::Test] = &[
 ];
 
 const PAGE: u64 = 4096;
-/// The size of tile data; a buffer is larger than that.
+/// The size of tile data; a buffer is larger.
 const TILE_DATA_BYTES: u64 = 8192;
 
 fn main() -> ExitCode {
@@ -126,7 +126,7 @@ fn reclaimed_and_back() -> anyhow::Result<Outcome> {
     Ok(Outcome::Passed)
 }
 
-/// On exec a process loses its buffer and permission, and therefore its row.
+/// On exec a process loses its buffer and permission, and hence its row.
 fn exec_and_exit() -> anyhow::Result<Outcome> {
     let mut program = Command::new("/proc/self/exe")
         .arg("executed")
@@ -218,7 +218,7 @@ fn cgroup() -> anyhow::Result<Outcome> {
     result.map(|()| Outcome::Passed)
 }
 
-/// What [`come_and_go`] executes: the second thread executes it again, and then has the first one's number.
+/// What [`come_and_go`] executes: the second thread executes it again, and then has the first one's TID.
 fn replaced() -> anyhow::Result<()> {
     xcomp::request(Feature::TILE_DATA)?;
     thread::spawn(|| Command::new("/proc/self/exe").arg("replaced").exec());
@@ -227,7 +227,7 @@ fn replaced() -> anyhow::Result<()> {
     }
 }
 
-/// Threads that stay are shown once in each reading, whatever other threads come and go, and however the file is read.
+/// Threads that stay are shown once in each reading, whichever others come and go, and however the file is read.
 fn come_and_go() -> anyhow::Result<Outcome> {
     let _passes = Passes::begin()?;
     let stay = Process::permitted(&[Unused, Live, Released, Live, Released, Busy])?;
@@ -282,7 +282,7 @@ fn number(name: &str) -> anyhow::Result<u64> {
         .context("a number")
 }
 
-/// The same numbers as in debugfs.
+/// The same values as in debugfs.
 fn the_counters() -> anyhow::Result<Outcome> {
     let before = number("first_uses")?;
     drop(Process::permitted(&[Live, Live])?);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! /proc/xfd/tasks: who sees whose threads, and by which numbers.
+//! /proc/xfd/tasks: who sees whose threads, and under what numbers.
 
 use anyhow::{ensure, Context};
 use std::fs::{self, File};
@@ -35,7 +35,7 @@ fn to_whom() -> anyhow::Result<Outcome> {
     let roots = Process::permitted(&[Live])?;
     let theirs = Process::begin(&[Live], || {
         sys::become_user(NOBODY)?;
-        // After a change of user, only root can read a process until it execs, or makes itself dumpable.
+        // After changing user, only root can read a process until it execs, or makes itself dumpable.
         sys::prctl(libc::PR_SET_DUMPABLE, 1)?;
         Ok(xcomp::request(Feature::TILE_DATA)?)
     })?;
@@ -52,7 +52,7 @@ fn to_whom() -> anyhow::Result<Outcome> {
     Ok(Outcome::Passed)
 }
 
-/// Whichever task reads, it is the opener that must be allowed to.
+/// Whichever task reads, the opener is the one that must be allowed to.
 fn as_the_opener() -> anyhow::Result<Outcome> {
     let process = Process::permitted(&[Live])?;
     let tid = process.tids[0];
@@ -66,7 +66,7 @@ fn as_the_opener() -> anyhow::Result<Outcome> {
         );
         Ok(())
     })?;
-    // The other way round: an ordinary user opens it, and a child that is root again reads it.
+    // The reverse: an ordinary user opens it, and a child that is root again reads it.
     child::passes(|| {
         sys::become_user_for_now(NOBODY)?;
         let file = File::open(rows::PATH)?;
@@ -81,7 +81,7 @@ fn as_the_opener() -> anyhow::Result<Outcome> {
     Ok(Outcome::Passed)
 }
 
-/// In a PID namespace the numbers are that namespace's, and tasks outside of it have none.
+/// In a PID namespace the numbers are that namespace's, and tasks outside it have none.
 fn in_a_pid_namespace() -> anyhow::Result<Outcome> {
     let outside = Process::permitted(&[Live])?;
     let tid = outside.tids[0];
@@ -99,7 +99,7 @@ fn in_a_pid_namespace() -> anyhow::Result<Outcome> {
     Ok(Outcome::Passed)
 }
 
-/// Whichever task reads, the numbers are those of the namespace in which the file was opened.
+/// Whichever task reads, the numbers are from the namespace in which the file was opened.
 fn of_the_openers_namespace() -> anyhow::Result<Outcome> {
     let process = Process::permitted(&[Live])?;
     let tid = process.tids[0];
@@ -118,7 +118,7 @@ fn of_the_openers_namespace() -> anyhow::Result<Outcome> {
     Ok(Outcome::Passed)
 }
 
-/// A namespace in which the file was read is destroyed with its last process, so that new ones can be created.
+/// A namespace in which the file was read is destroyed with its last process, so new ones can be created.
 fn namespaces_go() -> anyhow::Result<Outcome> {
     const MOST: &str = "/proc/sys/user/max_pid_namespaces";
     let before = fs::read_to_string(MOST)?;

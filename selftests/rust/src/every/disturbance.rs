@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What is done to a process while it stands still between two instructions of its path. A process on the other CPU
-//! does it, with the highest priority there, so that by the time [`Disturber::disturb`] returns it is done, or waits for
-//! the stopped CPU.
+//! What is done to a process paused between two instructions of its path. A process on the other CPU does it, at the
+//! highest priority there, so that when [`Disturber::disturb`] returns it is done, or waiting for the stopped CPU.
 
 use super::intruder::{Intruder, KEPT};
 use super::kind::Kind;
@@ -18,7 +17,7 @@ use std::fs;
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
 
-/// How often a kind of disturbance occurred, for those that are counted elsewhere.
+/// How often a kind of disturbance occurred, for kinds counted elsewhere.
 fn came(kind: Kind) -> anyhow::Result<Option<u64>> {
     let counters: &[&str] = match kind {
         Kind::Nmi => &["nmis"],
@@ -32,7 +31,7 @@ fn came(kind: Kind) -> anyhow::Result<Option<u64>> {
     sum.map(Some)
 }
 
-/// A counter of interrupts.ko.
+/// One of interrupts.ko's counters.
 fn count(name: &str) -> anyhow::Result<u64> {
     let path = format!("/sys/module/interrupts/parameters/{name}");
     let text = fs::read_to_string(&path).with_context(|| path.clone())?;
@@ -57,19 +56,19 @@ pub struct Disturber {
     _passes: Option<Passes>,
 }
 
-/// After this many interrupts, at least one must have arrived where it may use the FPU.
+/// After this many interrupts, at least one must have arrived where the FPU may be used.
 const MANY: u64 = 100;
 
-/// The orders to the process, each followed by the PID of another one.
+/// Orders to the process, each followed by another process's PID.
 const DISTURB: u8 = 0;
 const END: u8 = 1;
 
 impl Disturber {
-    /// Starts one for a path on the other CPU.
+    /// Starts a disturber for a path on the other CPU.
     ///
     /// # Errors
     ///
-    /// Not root; no permission for tiles; interrupts.ko is not loaded.
+    /// The caller is not root, has no permission for tiles, or interrupts.ko is not loaded.
     pub fn new(kind: Kind, shared: &'static Shared) -> anyhow::Result<Self> {
         if matches!(kind, Kind::Nmi | Kind::FpuInIrq) {
             ensure!(fs::exists(NMI)?, "interrupts.ko is not loaded");
@@ -95,17 +94,17 @@ impl Disturber {
         Ok(disturber)
     }
 
-    /// Its kind of disturbance.
+    /// The kind of disturbance.
     #[must_use]
     pub fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// Starts disturbing a process that stands still.
+    /// Starts disturbing a paused process.
     ///
     /// # Errors
     ///
-    /// The disturber is gone.
+    /// The disturber has exited.
     pub fn disturb(&mut self, pid: i32) -> anyhow::Result<()> {
         self.times += 1;
         self.order(DISTURB, pid)
@@ -122,7 +121,7 @@ impl Disturber {
     ///
     /// # Errors
     ///
-    /// It failed.
+    /// The disturbance failed.
     pub fn finish(&mut self) -> anyhow::Result<()> {
         let mut text = [0; 512];
         while self.outstanding > 0 {
@@ -140,11 +139,11 @@ impl Disturber {
         Ok(())
     }
 
-    /// After a trial, restores what the disturbance took away.
+    /// After a trial, restores whatever the disturbance took away.
     ///
     /// # Errors
     ///
-    /// That fails.
+    /// Restoring it fails.
     pub fn put_back(&mut self) -> anyhow::Result<()> {
         match self.kind.unloads() {
             true => module::load(),
@@ -156,7 +155,7 @@ impl Disturber {
     ///
     /// # Errors
     ///
-    /// The preempting process was disturbed itself; an interrupt did not arrive.
+    /// The preempting process was itself disturbed, or an interrupt did not arrive.
     pub fn end(mut self) -> anyhow::Result<()> {
         if let (Some(before), Some(now)) = (self.came_before, came(self.kind)?) {
             let (came, times) = (now - before, self.times);
@@ -187,7 +186,7 @@ const DONE: &[u8] = b"done";
 /// The longest that anything takes to exit when told to.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The process: follows orders, and answers `done` or what went wrong.
+/// The process: follows orders, and answers `done` or the error.
 fn serve(kind: Kind, shared: &Shared, orders: &UnixDatagram) -> anyhow::Result<()> {
     let answer = |result: anyhow::Result<()>| -> anyhow::Result<()> {
         let text = result.map_or_else(|error| format!("{error:#}").into_bytes(), |()| DONE.into());
@@ -240,7 +239,7 @@ fn disturb(
         Kind::FirstUse => another_has_a_first_use(),
         Kind::Nmi => fs::write(NMI, TAKEN_ON.to_string()).context(NMI),
         Kind::FpuInIrq => fs::write(FPU, TAKEN_ON.to_string()).context(FPU),
-        // Setting the interval again makes a pass run with the next tick.
+        // Setting the interval again makes a pass run at the next tick.
         Kind::Wait if module::is_there() => fs::write(INTERVAL, "1").context(INTERVAL),
         Kind::Wait => Ok(()),
         Kind::Wake => {
@@ -254,7 +253,7 @@ fn disturb(
     }
 }
 
-/// Waits until the victim has done its part: until it reports that or, if it is a process, exits.
+/// Waits until the victim has done its part: until it says so or, if it is a process, exits.
 fn wait_for_victim(shared: &Shared, pid: i32) -> anyhow::Result<()> {
     let pid = Pid::from_raw(pid).context("no victim")?;
     // A thread has no pidfd.
@@ -277,15 +276,15 @@ fn wait_for_victim(shared: &Shared, pid: i32) -> anyhow::Result<()> {
 
 /// Short compared with a pause.
 const MOMENT: Duration = Duration::from_micros(100);
-/// The longest that this takes.
+/// The longest that a victim takes to finish.
 const LONG: Duration = Duration::from_secs(20);
 
 fn wake(intruder: Option<&mut Intruder>) -> anyhow::Result<()> {
     intruder.context("no intruder")?.wake()
 }
 
-/// The intruder keeps the CPU from the victim, which gets it back when the module is gone, or could not be removed in
-/// time. Fails if the victim ran meanwhile.
+/// The intruder keeps the CPU from the victim, which gets it back once the module is gone, or could not be unloaded
+/// in time. Fails if the victim ran in the meantime.
 fn unload_meanwhile(intruder: Option<&mut Intruder>, pid: i32) -> anyhow::Result<()> {
     let there = |result: std::io::Result<()>| match result {
         Err(error) if error.raw_os_error() != Some(libc::ESRCH) => Err(error),
@@ -318,7 +317,7 @@ fn unload_meanwhile(intruder: Option<&mut Intruder>, pid: i32) -> anyhow::Result
 /// A tick of a kernel with CONFIG_HZ=250.
 const A_TICK: Duration = Duration::from_millis(4);
 
-/// For how long a process has run; zero if it is gone.
+/// How long a process has run; zero if it is gone.
 fn time_on_cpu(pid: i32) -> anyhow::Result<Duration> {
     let Ok(text) = fs::read_to_string(format!("/proc/{pid}/schedstat")) else {
         return Ok(Duration::ZERO);
@@ -329,7 +328,7 @@ fn time_on_cpu(pid: i32) -> anyhow::Result<Duration> {
     ))
 }
 
-/// The kernel's worker threads that are bound to a CPU.
+/// The kernel's worker threads bound to a CPU.
 fn workers(cpu: usize) -> anyhow::Result<Vec<i32>> {
     let name = format!("kworker/{cpu}:");
     let mut found = Vec::new();
@@ -370,7 +369,7 @@ fn trace(pid: i32) -> anyhow::Result<()> {
         }
         Err(error) => return Err(error).context("PTRACE_SEIZE"),
     }
-    // If it exits before, waitpid reports that.
+    // If it exits first, waitpid reports that.
     let _ = sys::ptrace(libc::PTRACE_INTERRUPT, pid, 0);
     let (_, stop) = sys::wait(pid, 0).context("waitpid")?;
     let End::Stopped(why) = stop else {

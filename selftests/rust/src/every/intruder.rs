@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The process that preempts.
+//! The preempting process.
 
 use super::path::live;
 use super::shared::TAKEN_ON;
@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A process on the CPU where the path is taken, which preempts whenever it has something to do. It has live
-/// tiles all the time, and different data in the AVX registers each time that it wakes.
+/// A process on the CPU where the path is taken, which preempts whenever it has something to do. It always
+/// has live tiles, and different data in the AVX registers each time it wakes.
 pub(super) struct Intruder {
     pid: i32,
     wake: OwnedFd,
@@ -26,7 +26,7 @@ pub(super) struct Intruder {
 /// Longer than unloading takes if it waits for nothing.
 pub(super) const KEPT: Duration = Duration::from_millis(500);
 
-/// How often it has been awake, and found its registers unchanged.
+/// How often it has woken and found its registers unchanged.
 struct Awake(AtomicU64);
 
 // SAFETY: it consists of an atomic, for which any value is valid.
@@ -34,7 +34,7 @@ struct Awake(AtomicU64);
 unsafe impl Shareable for Awake {}
 
 impl Intruder {
-    /// Starts it; `then` is what it does each time after checking its registers.
+    /// Starts the process; `then` is what it does each time after checking its registers.
     pub(super) fn start(then: fn() -> anyhow::Result<()>) -> anyhow::Result<Self> {
         let (reads, wake) = rustix::pipe::pipe()?;
         let (ready, says) = rustix::pipe::pipe()?;
@@ -87,7 +87,7 @@ impl Intruder {
         Ok(())
     }
 
-    /// Checks that nothing of its own was disturbed, and that it was awake each time.
+    /// Checks that nothing of its own was disturbed, and that it woke each time.
     pub(super) fn end(self) -> anyhow::Result<()> {
         let begin = Instant::now();
         while self.awake.0.load(SeqCst) < self.woken && begin.elapsed() < Duration::from_secs(2) {

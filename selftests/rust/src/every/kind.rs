@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What can be done to a process that stands still between two instructions.
+//! What can be done to a process paused between two instructions.
 
 /// A kind of disturbance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A process with higher priority wakes on its CPU; it has live tiles, and different data in all registers.
+    /// A higher-priority process wakes on its CPU, with live tiles and different data in all registers.
     Preempt,
     /// The same, and the process must continue on the other CPU.
     Migrate,
     /// SIGKILL.
     Kill,
-    /// It is stopped and traced; its registers are read, and written back.
+    /// It is stopped and traced; its registers are read and written back.
     Trace,
     /// The kernel's shrinkers run.
     Shrink,
@@ -18,34 +18,34 @@ pub enum Kind {
     FirstUse,
     /// Its CPU takes an NMI that walks the stack, as perf does.
     Nmi,
-    /// Its CPU takes an interrupt that uses the FPU, if it may.
+    /// Its CPU takes an interrupt that uses the FPU, if allowed.
     FpuInIrq,
-    /// The kernel's own threads get time on the other CPU, and a reclaim pass runs each millisecond.
+    /// The kernel's own threads get time on the other CPU, and reclaim runs every millisecond.
     Wait,
     /// The path's victim continues on the other CPU, and does its part to the end.
     Wake,
-    /// The other CPU reads /proc/xfd/tasks to its end.
+    /// The other CPU reads /proc/xfd/tasks to the end.
     Read,
-    /// The module is disabled and removed.
+    /// The module is disabled and unloaded.
     Unload,
     /// The same, while another process has the task's CPU until the module is gone, or for a long time: the task stays
-    /// inside the module meanwhile.
+    /// inside the module in the meantime.
     UnloadMeanwhile,
 }
 
 /// When the stopped CPU may continue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Until {
-    /// When the disturbance has started, and waits for that CPU or is done.
+    /// Once the disturbance has started, and is waiting for that CPU or done.
     Begun,
-    /// When the disturbance is done.
+    /// Once the disturbance is done.
     Done,
     /// When the pause times out.
     TimeIsOver,
 }
 
 impl Kind {
-    /// All of them.
+    /// All kinds.
     pub const ALL: [Kind; 13] = [
         Kind::Preempt,
         Kind::Migrate,
@@ -82,8 +82,8 @@ impl Kind {
         }
     }
 
-    /// The maximum number of trigger ticks for which its victim's CPU stands still. If it waits for a lock that the
-    /// victim holds, it is late.
+    /// The maximum number of trigger ticks for which its victim's CPU is paused. If it waits for a lock that
+    /// the victim holds, it is late.
     #[must_use]
     pub fn ticks(self) -> u64 {
         match self {
@@ -95,7 +95,7 @@ impl Kind {
         }
     }
 
-    /// Whether it happens to a victim, or removes the module underneath it.
+    /// Whether it happens to a victim, or unloads the module underneath it.
     #[must_use]
     pub fn meets_victim(self) -> bool {
         matches!(self, Kind::Kill | Kind::Trace | Kind::Wake) || self.unloads()
@@ -112,7 +112,7 @@ impl Kind {
         }
     }
 
-    /// Whether it removes the module. That takes long and matters to nothing else in the kernel, so it is tried only at
+    /// Whether it unloads the module. That takes long and matters to nothing else in the kernel, so it is done only at
     /// the module's own instructions.
     #[must_use]
     pub fn unloads(self) -> bool {
@@ -125,12 +125,12 @@ impl Kind {
 pub struct Kinds(u16);
 
 impl Kinds {
-    /// All of them.
+    /// All kinds.
     pub const ALL: Kinds = Kinds::of(&Kind::ALL);
-    /// Those that apply to any path of a task.
+    /// Those that apply to any task's path.
     pub const USUAL: Kinds = Kinds::ALL.without(Kind::Wake).without_unloading();
 
-    /// The set of these.
+    /// The set of these kinds.
     #[must_use]
     pub const fn of(kinds: &[Kind]) -> Self {
         let (mut set, mut i) = (Kinds(0), 0);
@@ -153,7 +153,7 @@ impl Kinds {
         Kinds(self.0 & !(1 << kind as u16))
     }
 
-    /// The same without those that remove the module.
+    /// The same without those that unload the module.
     #[must_use]
     pub const fn without_unloading(self) -> Self {
         self.without(Kind::Unload).without(Kind::UnloadMeanwhile)

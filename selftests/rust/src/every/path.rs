@@ -31,62 +31,61 @@ pub struct Path {
     pub prepare: Prepare,
     /// The disturbances that apply to it.
     pub by: Kinds,
-    /// Whether it fails for lack of memory.
+    /// Whether it fails when memory runs out.
     pub starves: bool,
-    /// Whether all of it is under a lock that its victim needs.
+    /// Whether all of it runs under a lock that its victim needs.
     pub locked: bool,
-    /// The maximum number of trigger ticks for which its CPU stands still, if it differs from what the disturbance
-    /// usually needs.
+    /// The maximum number of trigger ticks for which its CPU is paused, if not the usual one.
     pub ticks: Option<u64>,
-    /// What the kernel's own code does wrong there, whatever disturbs it (bugs.rst); then it is not tried without the
-    /// module.
+    /// What the kernel's own code does wrong there, however it is disturbed (bugs.rst); the path is then skipped
+    /// without the module.
     pub not_without_module: Option<&'static str>,
-    /// A file without which there is no such path.
+    /// A file without which the path does not exist.
     pub needs: Option<&'static str>,
 }
 
-/// Where a path starts, and with that where it ends.
+/// Where a path starts, and hence where it ends.
 #[derive(Clone, Copy)]
 pub enum Start {
-    /// At [`Prepared::take`]. It ends when that has returned.
+    /// At [`Prepared::take`]. It ends when that returns.
     Arming,
     /// The same, but only the module's own instructions count, whichever task executes them on this CPU.
     Module,
-    /// The same in this function of the module, until it returns.
+    /// The same in this module function, until it returns.
     ModuleIn(&'static str),
-    /// At the next #NM. It ends when [`Prepared::take`] has returned.
+    /// At the next #NM. It ends when [`Prepared::take`] returns.
     NextNm,
-    /// At this function of the program. It ends when [`Prepared::take`] has returned.
+    /// At this function in the program. It ends when [`Prepared::take`] returns.
     Mark(extern "C" fn()),
-    /// At this function of the kernel. It ends when that returns.
+    /// At this kernel function. It ends when that returns.
     Function(&'static str),
 }
 
 impl Start {
-    /// Whether it is a function of the module.
+    /// Whether it is in the module.
     pub(super) fn is_in_module(self) -> bool {
         matches!(self, Start::Function(name) | Start::ModuleIn(name) if name.starts_with("xfd_"))
     }
 }
 
-/// Prepares a path, given what both sides share and the file descriptor behind it.
+/// Prepares a path, given what both sides share and its file descriptor.
 pub type Prepare = fn(&'static Shared, i32) -> anyhow::Result<Box<dyn Prepared>>;
 
 /// A path that is ready to be taken.
 pub trait Prepared {
-    /// Takes it. An implementation that does not return calls [`Shared::is_over`] itself.
+    /// Takes the path. An implementation that does not return calls [`Shared::is_over`] itself.
     fn take(&mut self);
-    /// Checks that it led where it should. `disturbed` says whether the trigger fired.
+    /// Checks that it ended as it should. `disturbed` says whether the trigger fired.
     ///
     /// # Errors
     ///
-    /// It did not.
+    /// It did not end as it should.
     fn check(&mut self, disturbed: bool) -> anyhow::Result<()>;
-    /// After that, prepares the path for another round in this process; false if there cannot be one.
+    /// Then prepares the path for another round in this process; false if there cannot be one.
     ///
     /// # Errors
     ///
-    /// There should be one, but preparing it failed.
+    /// There should be another round, but preparing it failed.
     fn again(&mut self) -> anyhow::Result<bool> {
         Ok(false)
     }
@@ -94,14 +93,14 @@ pub trait Prepared {
     ///
     /// # Errors
     ///
-    /// It is not.
+    /// Something is wrong.
     fn end(&mut self) -> anyhow::Result<()> {
         Ok(())
     }
 }
 
 impl Path {
-    /// A path of a task, with all disturbances that apply to any.
+    /// A task's path, with all disturbances that apply to any.
     const fn new(name: &'static str, about: &'static str, start: Start, prepare: Prepare) -> Self {
         Path {
             name,
@@ -157,7 +156,7 @@ impl Path {
     }
 }
 
-/// The paths of tasks.
+/// The tasks' paths.
 #[must_use]
 pub fn of_tasks() -> Vec<&'static Path> {
     let groups = [
@@ -176,13 +175,13 @@ pub fn of_module() -> Vec<&'static Path> {
     life::PATHS.iter().chain(life::FAILS).collect()
 }
 
-/// The paths of hypervisors.
+/// The hypervisors' paths.
 #[must_use]
 pub fn of_guests() -> Vec<&'static Path> {
     guest::PATHS.iter().collect()
 }
 
-/// The argument of a program that is executed on a path; the next argument is the file descriptor.
+/// The argument of a program executed on a path; the next argument is the file descriptor.
 pub const EXECUTED: &str = "executed";
 /// The same for a program that a victim executes.
 pub const WOKEN: &str = "woken";

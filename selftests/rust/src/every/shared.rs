@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What the processes of a trial share: the taker of the path, the watcher, the disturber, and a victim.
+//! What the processes in a trial share: the taker of the path, the watcher, the disturber, and a victim.
 
 use super::kind::Kind;
 use super::trigger::{self, State, Words};
@@ -12,31 +12,31 @@ pub const TAKEN_ON: usize = 0;
 /// The CPU of the disturber and the watcher.
 pub const WATCHED_FROM: usize = 1;
 
-/// All zero at the start.
+/// Zeroed at the start.
 #[repr(C)]
 pub struct Shared {
-    /// The numbers of the round that is ready, of the one that may begin, and of the last that went well.
+    /// The numbers of the round that is ready, the one that may begin, and the last successful one.
     ready: AtomicU32,
     go: AtomicU32,
     done: AtomicU32,
     /// Whether there can be another round after that.
     stays: AtomicU32,
-    /// What arms the trigger for it.
+    /// The words that arm the trigger for it.
     request: [AtomicU64; 8],
     pub(super) over: AtomicU32,
     pub(super) passed: AtomicU64,
     /// Whether the trigger had fired by then.
     fired: AtomicU32,
-    /// The process that is disturbed, if it is not the taker.
+    /// The process to disturb, if not the taker.
     victim: AtomicI32,
     /// Whether the victim may be killed, and whether anything happens to it.
     kills: AtomicU32,
     meets: AtomicU32,
     /// Whether the victim may continue.
     wake: AtomicU32,
-    /// Whether it has done what it was woken for; a process may exit instead.
+    /// Whether the victim has done what it was woken for; a process may exit instead.
     finished: AtomicU32,
-    /// Whether it spins.
+    /// Whether a process spins.
     spinning: AtomicU32,
 }
 
@@ -56,7 +56,7 @@ fn set(word: &AtomicU32, value: u32) {
     let _ = futex::wake(word, Flags::empty(), u32::MAX);
 }
 
-/// Sleeps until the word is `value` or more; false if it is not there yet.
+/// Sleeps until the word is at least `value`; false if it is not yet.
 fn wait(word: &AtomicU32, value: u32, at_most: Option<&Timespec>) -> bool {
     let now = word.load(SeqCst);
     if now < value {
@@ -101,30 +101,30 @@ impl Shared {
         set(&self.go, round);
     }
 
-    /// There is no further round.
+    /// There are no further rounds.
     pub(super) fn end(&self) {
         set(&self.go, NONE);
     }
 
-    /// Sleeps until a round may begin, and returns what arms the trigger; `None` if there is no further round.
+    /// Sleeps until a round may begin, and returns what arms the trigger; `None` if there are none left.
     pub(super) fn wait_until_it_may_begin(&self, round: u32) -> Option<Words> {
         while !wait(&self.go, round, None) {}
         (self.go.load(SeqCst) != NONE)
             .then(|| self.request.each_ref().map(|word| word.load(SeqCst)))
     }
 
-    /// Reports that a round went well; `stays` says whether there can be another one.
+    /// Reports that a round went well; `stays` says whether there can be another.
     pub(super) fn is_done(&self, round: u32, stays: bool) {
         self.stays.store(stays.into(), SeqCst);
         self.done.store(round, SeqCst);
     }
 
-    /// Whether a round went well and, if so, whether there can be another one.
+    /// Whether a round went well and, if so, whether there can be another.
     pub(super) fn was_done(&self, round: u32) -> Option<bool> {
         (self.done.load(SeqCst) >= round).then(|| self.stays.load(SeqCst) != 0)
     }
 
-    /// Called by the process that has taken the path, once and on any CPU: disarms the trigger, and returns whether it
+    /// Called once, on any CPU, by the process that has taken the path: disarms the trigger, and returns whether it
     /// had fired.
     pub fn is_over(&self) -> bool {
         let seen = trigger::disarm(TAKEN_ON);
@@ -135,7 +135,7 @@ impl Shared {
         fired
     }
 
-    /// Whether the trigger had fired by the time the path had been taken.
+    /// Whether the trigger had fired by the end of the path.
     pub(super) fn has_fired(&self) -> bool {
         self.fired.load(SeqCst) != 0
     }
@@ -156,7 +156,7 @@ impl Shared {
         wait(&self.ready, round, Some(&A_WHILE))
     }
 
-    /// Sets the process that is disturbed.
+    /// Sets the process to disturb.
     pub fn set_victim(&self, pid: i32) {
         self.victim.store(pid, SeqCst);
     }
@@ -171,7 +171,7 @@ impl Shared {
         self.kills.load(SeqCst) != 0
     }
 
-    /// Whether the disturbance happens to the victim itself, or removes the module.
+    /// Whether the disturbance happens to the victim itself, or unloads the module.
     #[must_use]
     pub fn meets_victim(&self) -> bool {
         self.meets.load(SeqCst) != 0
@@ -182,7 +182,7 @@ impl Shared {
         set(&self.wake, 1);
     }
 
-    /// The victim sleeps until then, without waking in between.
+    /// Puts the victim to sleep until then, without waking in between.
     pub fn sleep_until_woken(&self) {
         while !wait(&self.wake, 1, None) {}
     }
@@ -192,12 +192,12 @@ impl Shared {
         set(&self.finished, 1);
     }
 
-    /// Sleeps until it has; false if it has not yet.
+    /// Sleeps until the victim has finished; false if it has not yet.
     pub(super) fn wait_for_victim(&self) -> bool {
         wait(&self.finished, 1, Some(&A_WHILE))
     }
 
-    /// Whether it has.
+    /// Whether the victim has finished.
     pub(super) fn has_victim_finished(&self) -> bool {
         self.finished.load(SeqCst) != 0
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! All paths by all disturbances, with a result for each pair.
+//! All paths with all disturbances, with a result for each pair.
 
 use super::disturbance::Disturber;
 use super::kind::{Kind, Until};
@@ -21,10 +21,10 @@ use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::SystemTime;
 
-/// What to try.
+/// What to run.
 #[derive(clap::Args)]
 pub struct Choice {
-    /// Only about this many instructions of each path, at equal distances.
+    /// Only about this many instructions of each path, evenly spaced.
     #[arg(long, env = "XFD_TRIALS", default_value_t = u64::MAX, hide_default_value = true,
           value_parser = clap::value_parser!(u64).range(1..))]
     trials: u64,
@@ -55,7 +55,7 @@ pub struct Choice {
     )]
     by: Vec<String>,
 
-    /// Only the K-th of N equal parts of all that.
+    /// Only the K-th of N equal parts of all this.
     #[arg(
         long,
         value_name = "K/N",
@@ -119,7 +119,7 @@ impl FromStr for Part {
 
 const INTERRUPTS: &str = "/lib/interrupts.ko";
 
-/// Tries what was chosen from `paths`, and prints the results.
+/// Runs what was chosen from `paths`, and prints the results.
 pub fn run(paths: &[&Path], choice: &Choice) -> ExitCode {
     if choice.list {
         for path in paths {
@@ -208,21 +208,21 @@ struct Each<'a> {
 /// A path's name, and whether only the module's instructions count.
 type Which = (&'static str, bool);
 
-/// Settings that paths and disturbances change, and that are restored.
+/// Settings that paths and disturbances change, to be restored.
 const SETTINGS: [&str; 4] = [
     "/sys/module/xfd/parameters/reclaim_ms",
     "/sys/module/xfd/parameters/pool",
     "/sys/module/xfd/parameters/fail_allocations",
     "/sys/devices/virtual/workqueue/cpumask",
 ];
-/// Where the kernel puts modules: what is counted there is the one that is loaded on the path.
+/// Where the kernel puts modules: what is counted there is the module loaded on the path.
 const MODULES: RangeInclusive<u64> = 0xffff_ffff_c000_0000..=0xffff_ffff_feff_ffff;
 const KERNEL_LOG: &str = "/dev/kmsg";
-/// The number of trials per log line, since the console is slow.
+/// Trials per log line, since the console is slow.
 const SAID: u64 = 32;
 /// How often to retry an instruction that the path did not reach.
 const AGAIN: u32 = 3;
-/// How many failures are shown.
+/// How many failures to show.
 const SHOWN: u64 = 5;
 
 impl Each<'_> {
@@ -245,7 +245,7 @@ impl Each<'_> {
         Ok(Place { event, within })
     }
 
-    /// If the module was loaded to another place, reads the kernel's symbols again.
+    /// If the module was loaded elsewhere, reads the kernel's symbols again.
     fn follow_module(&self) -> anyhow::Result<()> {
         let there = module::is_there().then(module::address).transpose()?;
         if there.is_some() && *self.module.borrow() != there {
@@ -257,7 +257,7 @@ impl Each<'_> {
     }
 
     /// Where `path` is, and how many instructions it has: the minimum of several runs, since another thread may have
-    /// the CPU meanwhile.
+    /// the CPU in between.
     fn undisturbed(&self, path: &Path, disturber: &mut Disturber) -> anyhow::Result<(Place, u64)> {
         self.follow_module()?;
         let key = (path.name, disturber.kind().unloads());
@@ -318,7 +318,7 @@ impl Each<'_> {
                 break longest;
             }
             if kind.unloads() {
-                // The module was loaded again, maybe to another place.
+                // The module was loaded again, maybe elsewhere.
                 (place, _) = self.undisturbed(path, &mut disturber)?;
             }
             if after >= unsaid {
@@ -338,7 +338,7 @@ impl Each<'_> {
                         _ => false,
                     };
                     again += 1;
-                    // The path varies, so a single short run does not mean that its end was reached.
+                    // The path varies, so one short run does not mean that its end was reached.
                     if again > AGAIN {
                         if ended && after >= expected {
                             break longest;
@@ -378,8 +378,7 @@ impl Each<'_> {
     }
 }
 
-/// The values of [`SETTINGS`], which are restored whatever happens to a pair: a process that was killed does not
-/// restore them.
+/// The values of [`SETTINGS`], restored whatever happens to a pair: a killed process does not restore them.
 struct Settings(Vec<(&'static str, String)>);
 
 impl Settings {
@@ -407,7 +406,7 @@ impl Drop for Settings {
     }
 }
 
-/// Writes `line` to the kernel log, which is the machine's last output after an oops.
+/// Writes `line` to the kernel log, the machine's last output after an oops.
 fn log(line: &str) -> anyhow::Result<()> {
     fs::write(KERNEL_LOG, format!("<4>{line}\n")).context(KERNEL_LOG)
 }
@@ -446,7 +445,7 @@ impl Display for Sum {
 }
 
 impl Sum {
-    /// Checks the results. If it was `all` instructions, the disturbance must not have waited for its victim at each.
+    /// Checks the results. With `all` instructions, the disturbance must not have waited for its victim at each.
     fn check(&self, all: bool) -> anyhow::Result<ktap::Outcome> {
         let Sum {
             tried, late, fell, ..

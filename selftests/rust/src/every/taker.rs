@@ -13,7 +13,7 @@ use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The number of rounds before a new process is started.
+/// Rounds before a new process is started.
 const ROUNDS: u32 = 500;
 /// The longest that a round takes.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
@@ -24,7 +24,7 @@ pub(super) struct Taker {
     pub(super) pid: i32,
     path: &'static str,
     round: u32,
-    /// Whether its exit was seen.
+    /// Whether it has been seen to exit.
     gone: Cell<bool>,
 }
 
@@ -41,7 +41,7 @@ impl Drop for Taker {
 /// How a round ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RoundEnd {
-    /// Well, and the process goes on.
+    /// Well, and the process continues.
     Done,
     /// The process ended.
     Ended(End),
@@ -108,7 +108,7 @@ impl Taker {
         }
     }
 
-    /// There is no further round: waits for the process to exit.
+    /// Ends the rounds: waits for the process to exit.
     pub(super) fn end(self) -> anyhow::Result<()> {
         self.shared.end();
         let end = self.wait_for_end()?;
@@ -128,7 +128,7 @@ impl Taker {
         }
     }
 
-    /// Waits for it to exit. If it does not in time it is killed, which is an error.
+    /// Waits for it to exit. If it does not do so in time it is killed, which is an error.
     fn wait_for_end(&self) -> anyhow::Result<End> {
         if let Some(end) = in_time(|| self.ended())? {
             return Ok(end);
@@ -145,7 +145,7 @@ impl Taker {
     }
 }
 
-/// What `look` finds, if it finds it within [`PATIENCE`].
+/// What `look` finds within [`PATIENCE`].
 fn in_time<T>(look: impl Fn() -> anyhow::Result<Option<T>>) -> anyhow::Result<Option<T>> {
     let begin = Instant::now();
     while begin.elapsed() < PATIENCE {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! One trial: a process takes the path on one CPU, and stands still at one of its instructions until the disturbance
-//! has been done from the other CPU.
+//! One trial: a process takes the path on one CPU, and is paused at one of its instructions until the other CPU has
+//! disturbed it.
 
 use super::disturbance::Disturber;
 use super::kind::{Kind, Until};
@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 /// Where a path's instructions are.
 #[derive(Clone, Debug)]
 pub struct Place {
-    /// From where they are counted.
+    /// Where counting starts.
     pub event: Event,
     /// Only instructions at these addresses count.
     pub within: Option<RangeInclusive<u64>>,
@@ -31,11 +31,11 @@ pub struct Place {
 /// The outcome of a trial.
 #[derive(Clone, Copy, Debug)]
 pub enum Outcome {
-    /// The path was disturbed there.
+    /// The path was disturbed at that instruction.
     Disturbed(Seen),
-    /// The path ended before that, after this many instructions.
+    /// The path ended first, after this many instructions.
     TooLate(u64),
-    /// Its CPU stood still there, but continued before the watcher saw it.
+    /// Its CPU was paused there, but continued before the watcher saw it.
     NotSeen,
 }
 
@@ -43,7 +43,7 @@ pub enum Outcome {
 pub struct Trial {
     /// Its outcome.
     pub outcome: Outcome,
-    /// What differs from an undisturbed path.
+    /// Any difference from an undisturbed path.
     pub wrong: anyhow::Result<()>,
 }
 
@@ -51,7 +51,7 @@ pub struct Trial {
 const SOON: Duration = Duration::from_micros(20);
 const PART: u64 = 4;
 
-/// What all trials of a program share: the watcher.
+/// What all of a program's trials share: the watcher.
 pub struct Watch {
     shared: &'static Shared,
     fd: i32,
@@ -65,7 +65,7 @@ impl Watch {
     ///
     /// # Errors
     ///
-    /// There is only one CPU; no memory.
+    /// There is only one CPU, or no memory.
     pub fn new() -> anyhow::Result<Self> {
         cpus::pin_to(WATCHED_FROM)?;
         // Sleeps must take exactly as long as requested: a timer slack of 1 ns.
@@ -79,7 +79,7 @@ impl Watch {
         })
     }
 
-    /// Call it after the last trial of a path.
+    /// To be called after the last trial of a path.
     ///
     /// # Errors
     ///
@@ -88,7 +88,7 @@ impl Watch {
         self.taker.take().map_or(Ok(()), Taker::end)
     }
 
-    /// Call it after a pair that ended early.
+    /// To be called after a pair that ended early.
     pub fn forget(&self) {
         drop(self.taker.take());
         self.account.take();
@@ -104,7 +104,7 @@ impl Watch {
     ///
     /// # Errors
     ///
-    /// It could not be prepared or disturbed.
+    /// The path could not be prepared or disturbed.
     pub fn take(
         &self,
         path: &Path,
@@ -140,7 +140,7 @@ impl Watch {
         let (end, fired) = loop {
             let seen = trigger::look(TAKEN_ON);
             if seen.state == State::Paused {
-                // It is always the taker that is moved, whichever process is disturbed otherwise.
+                // The taker is always the one moved, whichever process is disturbed otherwise.
                 let victim = victim.filter(|_| kind != Kind::Migrate);
                 disturber.disturb(victim.unwrap_or(taker.pid))?;
                 if kind.until() == Until::Done {
@@ -167,7 +167,7 @@ impl Watch {
             false => last.passed,
         };
         let outcome = match fired {
-            // Afterwards more is known: whether it was let go.
+            // Afterwards it is known whether it was let go.
             Some(seen) => Outcome::Disturbed(Seen {
                 flags: seen.flags | last.flags,
                 ..seen
@@ -185,7 +185,7 @@ impl Watch {
                     (Kind::Kill, Some(_)) if path.name != "exit" && !last.went_by_itself() => {
                         end == KILLED
                     }
-                    // A process that exits on its own may have done so before.
+                    // A process that exits on its own may have done so first.
                     (Kind::Kill, Some(_)) => end == KILLED || well,
                     _ => well,
                 };
@@ -251,7 +251,7 @@ impl Account {
     fn check(&self, before: &Account, starves: bool) -> anyhow::Result<()> {
         check_xfd()?;
         if self.warnings != before.warnings {
-            // Makes the next warning at the same place appear as well.
+            // Makes the next warning from the same place appear too.
             let _ = fs::write(WARN_AGAIN, "1");
         }
         ensure!(

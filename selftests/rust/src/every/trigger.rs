@@ -16,7 +16,7 @@ const LOOK: u64 = 2;
 const LET_GO: u64 = 3;
 const DISARM: u64 = 4;
 
-/// From where instructions are counted.
+/// Where instruction counting starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// Arming.
@@ -25,18 +25,18 @@ pub enum Event {
     NextNm,
     /// Its next VM exit.
     NextVmExit,
-    /// When it reaches this address, in any address space.
+    /// The CPU reaches this address, in any address space.
     Address(u64),
-    /// When it enters the function at this address; counts only until the function returns.
+    /// The CPU enters the function at this address; counts only until the function returns.
     Function(u64),
 }
 
-/// What then happens before the next instruction.
+/// What happens before the next instruction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// The CPU executes nothing until it is let go.
+    /// The CPU executes nothing until let go.
     Pause {
-        /// After this many instructions of the other CPUs it continues by itself.
+        /// It continues by itself after this many instructions on the other CPUs.
         at_most: u64,
     },
     /// A non-maskable interrupt.
@@ -51,13 +51,13 @@ pub enum State {
     /// Disarmed.
     #[default]
     Off,
-    /// Waits for its event.
+    /// Waiting for its event.
     Awaits,
-    /// Counts.
+    /// Counting.
     Counts,
-    /// Its CPU stands still.
+    /// Its CPU is paused.
     Paused,
-    /// It has fired.
+    /// Fired.
     Fired,
     /// The function returned before it could fire.
     Returned,
@@ -68,7 +68,7 @@ pub enum State {
 pub struct Seen {
     /// Its state.
     pub state: State,
-    /// Instructions since the event; once it has fired, as many as were requested.
+    /// Instructions since the event; once fired, the number requested.
     pub passed: u64,
     /// The address of the instruction before which it fired.
     pub at: u64,
@@ -99,9 +99,9 @@ pub fn is_there() -> bool {
 pub struct Request {
     /// The CPU.
     pub cpu: usize,
-    /// From where instructions are counted.
+    /// Where instruction counting starts.
     pub event: Event,
-    /// After how many instructions it fires.
+    /// The number of instructions after which it fires.
     pub after: u64,
     /// What happens then.
     pub action: Action,
@@ -150,18 +150,18 @@ pub fn arm([after, more @ ..]: Words) -> bool {
     ask(ARM, after, more)[0] == 1
 }
 
-/// The trigger of a CPU.
+/// A CPU's trigger.
 #[must_use]
 pub fn look(cpu: usize) -> Seen {
     seen(LOOK, cpu)
 }
 
-/// Lets a paused CPU continue, and returns its trigger as it was before.
+/// Lets a paused CPU continue, and returns its trigger's previous state.
 pub fn let_go(cpu: usize) -> Seen {
     seen(LET_GO, cpu)
 }
 
-/// Disarms a CPU's trigger, which lets a paused CPU continue, and returns it as it was before.
+/// Disarms a CPU's trigger, which lets a paused CPU continue, and returns its previous state.
 pub fn disarm(cpu: usize) -> Seen {
     seen(DISARM, cpu)
 }

@@ -4,7 +4,7 @@
 /// What a process does; the kernel's answers are the case's result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Case {
-    /// Calls about permission, one after the other.
+    /// Permission calls, one after another.
     Calls(Vec<Call>),
     /// A signal handler changes its frame and returns.
     Frame(Start, Vec<Edit>),
@@ -14,7 +14,7 @@ pub enum Case {
     Clone(Start, u64),
 }
 
-/// What the thread has done with tiles before that.
+/// What the thread has done with tiles beforehand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
     /// Nothing, and it has no permission.
@@ -23,7 +23,7 @@ pub enum Start {
     Permitted,
     /// Its tiles are live.
     Live,
-    /// Its tiles were live, and are released.
+    /// Its tiles were live, and have been released.
     Released,
 }
 
@@ -49,17 +49,17 @@ pub enum Pointer {
     Odd,
     /// To address 0.
     Null,
-    /// To a page that can only be read.
+    /// To a read-only page.
     ReadOnly,
     /// Points to the last four bytes of a mapping.
     End,
     /// Points into the kernel's half of the address space.
     Kernel,
-    /// Points to an address that is not canonical.
+    /// Points to a non-canonical address.
     NonCanonical,
 }
 
-/// A change of an area or a frame.
+/// A change to an area or a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Edit {
     /// This many bytes, up to eight, at this offset.

@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The options of arch_prctl, and the components that it is asked for, from the description that syzkaller reads:
-//! upstream/syzkaller/xstate.txt. Reads only what that file has: calls of one line, and lists of numbers and constants.
+//! The arch_prctl options, and the components to request, from syzkaller's description, upstream/syzkaller/xstate.txt.
+//! Parses only what that file contains: one-line calls, and lists of numbers and constants.
 
 use std::sync::OnceLock;
 
 const DESCRIPTION: &str = include_str!("../../../../upstream/syzkaller/xstate.txt");
 const CONSTANTS: &str = include_str!("../../../../upstream/syzkaller/xstate.txt.const");
 
-/// What the description says.
+/// The contents of the description.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Described {
     /// Options that write a mask.
     pub queries: Vec<u32>,
-    /// Options that request a permission.
+    /// Options that request permission.
     pub requests: Vec<u32>,
-    /// Components to ask for; the first one can be had.
+    /// Components to request; the first one is available.
     pub components: Vec<u64>,
 }
 
@@ -22,7 +22,7 @@ pub struct Described {
 ///
 /// # Panics
 ///
-/// It does not have what it is read for.
+/// The description lacks something needed here.
 #[must_use]
 pub fn described() -> &'static Described {
     static DESCRIBED: OnceLock<Described> = OnceLock::new();

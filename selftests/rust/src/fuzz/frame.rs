@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A signal frame that its handler changes before it returns.
+//! A signal frame that its handler changes before returning.
 #![expect(unsafe_code, reason = "a signal handler that edits its frame")]
 
 use super::case::Edit;
@@ -41,12 +41,12 @@ extern "C" fn change_frame(_signal: c_int, _info: *mut libc::siginfo_t, context:
 }
 
 /// Clears tiles that are not in use. The kernel does not write them (7.2:
-/// arch/x86/kernel/fpu/xstate.h:310), so they hold whatever was on the stack, such as addresses,
-/// which differs in each boot.
+/// arch/x86/kernel/fpu/xstate.h:310), so they contain whatever was on the stack, such as addresses,
+/// which differs on each boot.
 ///
 /// # Safety
 ///
-/// `area` must be the area of a frame, with this many `bytes`.
+/// `area` must be a frame's area, with this many `bytes`.
 unsafe fn clear_unwritten(area: *mut u8, bytes: usize) {
     // SAFETY: the header is part of every area, and a component is cleared only if all of it is within the area.
     unsafe {

@@ -57,7 +57,7 @@ fn call(choice: &mut Choice) -> Call {
             };
             Call::Prctl(pick(choice, &described().requests), facility)
         }
-        // Around the five options; 7.2 has no others with such numbers.
+        // Around the five options; 7.2 has no others in that range.
         8 => Call::Prctl(
             pick(choice, &[0x1020, 0x1026, 0x1027, 0x1030, 0x10ff]),
             choice.below(20),
@@ -70,7 +70,7 @@ fn call(choice: &mut Choice) -> Call {
     }
 }
 
-/// Values with a meaning for some field, or with none.
+/// Values that are meaningful for some field, or for none.
 fn value(choice: &mut Choice) -> u64 {
     match choice.below(8) {
         0 => 0,
@@ -132,7 +132,7 @@ fn edit(choice: &mut Choice, frame: bool) -> Edit {
 }
 
 fn clone_flags(choice: &mut Choice) -> u64 {
-    // Leaves out flags that write through pointers, set the TLS, or create a namespace.
+    // Omits flags that write through pointers, set the TLS, or create a namespace.
     const FLAGS: [i32; 11] = [
         libc::CLONE_VM,
         libc::CLONE_FS,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Runs one case in a separate process, and gives the kernel's answers in one line.
+//! Runs one case in a separate process, and gives the kernel's answers on one line.
 #![expect(unsafe_code, reason = "system calls with arbitrary arguments")]
 
 use super::case::{Call, Case, Edit, Pointer, Size, Start};
@@ -17,18 +17,18 @@ use xcomp::Feature;
 /// Starts an answer that must not occur.
 pub const WRONG: &str = "!";
 
-/// What the processes of a case share.
+/// What a case's processes share.
 pub(super) struct Report {
     area: Area,
     text: [u8; 2048],
     length: AtomicU32,
 }
 
-/// Runs cases, one after the other.
+/// Runs cases, one after another.
 pub struct Runner(*mut Report);
 
 impl Runner {
-    /// Creates one, for a program with a single thread, which becomes the parent of all processes that a case leaves.
+    /// Creates one, for a single-threaded program, which becomes the parent of any processes a case leaves.
     ///
     /// # Errors
     ///
@@ -38,7 +38,7 @@ impl Runner {
         Ok(Runner(map(size_of::<Report>(), libc::MAP_SHARED)?.cast()))
     }
 
-    /// The kernel's answers, in one line.
+    /// The kernel's answers, on one line.
     ///
     /// # Errors
     ///
@@ -102,13 +102,13 @@ fn map(bytes: usize, how: c_int) -> Result<*mut c_void> {
     Ok(memory)
 }
 
-/// Kills this process with SIGALRM in two seconds, unless it has exited by then.
+/// Kills this process with SIGALRM in two seconds, unless it exits first.
 fn limit_time() {
     // SAFETY: the call accesses no memory.
     unsafe { libc::alarm(2) };
 }
 
-/// The negative errno as its name.
+/// The negative errno by name.
 pub(super) fn name(result: i64) -> String {
     match -result as i32 {
         libc::EPERM => "EPERM".into(),
@@ -170,7 +170,7 @@ fn perform_call(call: Call, report: &mut Report) -> Result<()> {
             };
             let result = arch_prctl(option, address);
             if result == 0 {
-                // SAFETY: the kernel has just written there.
+                // SAFETY: the kernel has just written to that address.
                 let mask = unsafe { (address as *const u64).read_unaligned() };
                 report.say(format_args!("{mask:#x}"));
             } else {
@@ -179,7 +179,7 @@ fn perform_call(call: Call, report: &mut Report) -> Result<()> {
         }
         Call::Prctl(option, argument) => {
             let answer = name(arch_prctl(option, argument));
-            // These errors take precedence over any other (7.2: xstate.c:1729-1739).
+            // These errors take precedence over all others (7.2: xstate.c:1729-1739).
             let must = match (option, argument) {
                 (0x1023 | 0x1025, 18) => None,
                 (0x1023 | 0x1025, 0..=19) => Some("EOPNOTSUPP"),
@@ -198,7 +198,7 @@ fn perform_call(call: Call, report: &mut Report) -> Result<()> {
                 ss_flags: 0,
                 ss_size: bytes as usize,
             };
-            // SAFETY: no signal is handled on it.
+            // SAFETY: no signal is handled on that stack.
             let result = unsafe { libc::sigaltstack(&raw const stack, ptr::null_mut()) };
             let answer = if result == 0 {
                 "0".into()
@@ -216,8 +216,8 @@ fn perform_call(call: Call, report: &mut Report) -> Result<()> {
 }
 
 fn arch_prctl(option: u32, argument: u64) -> i64 {
-    // SAFETY: of all options that a case can have, three write eight bytes, to memory that
-    // nothing else uses.
+    // SAFETY: of all options that a case can have, three write eight bytes, to memory that nothing
+    // else uses.
     let result = unsafe { libc::syscall(libc::SYS_arch_prctl, option as c_int, argument) };
     if result == 0 {
         0

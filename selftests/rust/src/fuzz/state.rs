@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Registers whose every byte is known before a system call and read after it.
+//! Registers with every byte known before a system call, and read back after it.
 #![expect(unsafe_code, reason = "inline assembly")]
 
 use crate::tile;
@@ -7,7 +7,7 @@ use std::arch::asm;
 use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// The bytes of an area, more than the components need; the rest is [`Area::extra`].
+/// The bytes in an area, more than the components need; the rest is [`Area::extra`].
 const BYTES: usize = 16 << 10;
 /// The offset of the header.
 pub(super) const HEADER: usize = 512;
@@ -18,12 +18,12 @@ pub struct Area {
     bytes: [u8; BYTES],
     /// What ARCH_GET_XCOMP_PERM wrote.
     pub permitted: u64,
-    /// Not 0 once everything else is written.
+    /// Nonzero once everything else is written.
     pub done: AtomicU32,
 }
 
-/// Components whose contents are compared: SSE, AVX, AVX-512, tiles. Not PKRU, which would deny
-/// the program its memory.
+/// Components whose contents are compared: SSE, AVX, AVX-512, tiles. Not PKRU, which would deny the
+/// program access to its memory.
 pub const COMPARED: u64 = 0x600e6;
 pub(super) const TILES: u64 = 0x60000;
 
@@ -38,8 +38,8 @@ impl Area {
         })
     }
 
-    /// Contents for every component in use that no other thread of the program has; tiles are
-    /// initial unless `live`.
+    /// Contents for every component in use, different from any other thread's in the program; tiles
+    /// are initial unless `live`.
     #[must_use]
     pub fn prepared(live: bool) -> Box<Self> {
         let mut area = Self::zero();
@@ -85,7 +85,7 @@ impl Area {
 }
 
 /// The parts of an area that are compared: whether tiles are in use (XSTATE_BV[18:17]), MXCSR, and
-/// hashes of TILECFG, of TILEDATA, and of the rest.
+/// hashes of TILECFG, TILEDATA, and the rest.
 impl fmt::Display for Area {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let in_use = self.number(HEADER) & TILES;
@@ -110,7 +110,7 @@ pub fn digest(bytes: impl Iterator<Item = u8>) -> u64 {
     })
 }
 
-/// The places of these components.
+/// Where these components are.
 pub(super) fn components(mask: u64) -> impl Iterator<Item = std::ops::Range<usize>> {
     (1..64)
         .filter(move |i| mask & 1 << i != 0)
@@ -135,7 +135,7 @@ fn save(to: &mut Area) {
 }
 
 /// Loads the compared components from `before`, makes one system call, and stores everything to
-/// `after`. Returns what the call returned.
+/// `after`. Returns the call's result.
 ///
 /// # Safety
 ///
@@ -170,8 +170,8 @@ pub unsafe fn around(before: &Area, after: &mut Area, call: i64, arguments: [u64
     result
 }
 
-/// Like [`around`], for clone: the parent stores to `after`; the child stores to `child`, with its
-/// permission, and exits. The child has no stack and needs none.
+/// Like [`around`], for clone: the parent stores to `after`; the child stores to `child`, along
+/// with its permission, and exits. The child has no stack and needs none.
 ///
 /// # Safety
 ///
@@ -203,7 +203,7 @@ pub unsafe fn around_clone(before: &Area, after: &mut Area, child: &mut Area, fl
             "jz 2f",
             "xsave64 [r9]",
             "jmp 3f",
-            // The child. r12: its area; r13: the places for its permission and for the mark that it is done.
+            // The child. r12: its area; r13: where its permission and its done mark go.
             "2:",
             "xsave64 [r12]",
             "mov edi, 0x1022",

@@ -164,7 +164,7 @@ impl FromStr for Case {
 ///
 /// # Errors
 ///
-/// A line that is none of these, or a name used twice.
+/// A line is none of these, or a name is used twice.
 pub fn corpus(text: &str) -> anyhow::Result<Vec<(&str, Case)>> {
     let mut cases: Vec<(&str, Case)> = Vec::new();
     for line in text

@@ -38,7 +38,7 @@ impl Area {
     ///
     /// # Errors
     ///
-    /// EFAULT: it is larger.
+    /// EFAULT: the area is larger.
     pub fn of(vcpu: &Vcpu, size: usize) -> anyhow::Result<Self> {
         let mut place = Fenced::new(&vec![0xa5; size])?;
         ioctls::get_xsave2(&vcpu.fd, &mut place).context("KVM_GET_XSAVE2")?;
@@ -54,7 +54,7 @@ impl Area {
         Ok(errno(ioctls::set_xsave(&vcpu.fd, &Fenced::new(&self.0)?)))
     }
 
-    /// Eight bytes of it.
+    /// Eight bytes of the area.
     #[must_use]
     pub fn word(&self, at: usize) -> u64 {
         self.0[at..at + 8]
@@ -81,7 +81,7 @@ impl Area {
     ///
     /// # Errors
     ///
-    /// Different ones are.
+    /// Different ones are in use.
     pub fn expect_tile_bits(&self, expected: u64) -> anyhow::Result<()> {
         let is = self.tile_bits();
         ensure!(

@@ -2,14 +2,14 @@
 //! What runs in the virtual machine: a small program that carries out a list of operations, each
 //! about one instruction long, and records how each of them ended.
 //!
-//! The host writes the list into the vCPU's block (`layout.rs`). At its end the guest writes to a port,
-//! which is an exit to the host, and continues with the next list. An exception ends its operation and
-//! is recorded, except for #NM after [`serve_nm`], which is handled as a kernel handles a first use.
+//! The host writes the list into the vCPU's block (`layout.rs`). At the end of the list the guest
+//! writes to a port, exiting to the host, and continues with the next list. An exception ends its
+//! operation and is recorded; #NM after [`serve_nm`] is instead handled like a first use in a kernel.
 #![expect(unsafe_code, reason = "the guest program is assembly")]
 
 use std::arch::global_asm;
 
-/// The size in bytes of an operation, and of a result.
+/// Size in bytes of an operation, and of a result.
 pub const RECORD: usize = 32;
 /// The port at the end of a list.
 pub const PORT: u16 = 0x10;
@@ -23,7 +23,7 @@ pub struct Op {
 }
 
 impl Op {
-    /// Its bytes in memory.
+    /// The operation's bytes in memory.
     #[must_use]
     pub fn bytes(self) -> [u8; RECORD] {
         let mut bytes = [0; RECORD];
@@ -37,8 +37,8 @@ impl Op {
     }
 }
 
-/// Defines the operations: their numbers, and the guest's code for each. R8 and R9 hold the two
-/// operands, R15 the block, RBX and R12 the addresses of operation and result; RAX is the value at the end.
+/// Defines the operations: their numbers, and the guest's code for each. R8 and R9 hold the two operands,
+/// R15 the block, RBX and R12 the addresses of operation and result; RAX is the final value.
 macro_rules! operations {
     ($($name:ident = $code:literal;)*) => {
         #[derive(Clone, Copy, Debug)]
@@ -75,7 +75,7 @@ macro_rules! operations {
             ".balign 4",
             "kvm_guest_table:",
             $(concat!(".long kvm_guest_", stringify!($name), " - kvm_guest_table"),)*
-            // A 16-byte stub for each exception pushes an error code, if the CPU does not, and the number.
+            // A 16-byte stub per exception pushes an error code, if the CPU does not, and the number.
             ".balign 16",
             "kvm_guest_exceptions:",
             ".irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31",
@@ -103,7 +103,7 @@ macro_rules! operations {
             "mov ecx, 0x1c4",
             "wrmsr",
             "add rsp, 16",
-            // Restart the operation from its beginning, since the registers that it set have changed.
+            // Restart the operation from the beginning, since the registers it set have changed.
             "lea rax, [rip + kvm_guest_step]",
             "mov [rsp], rax",
             "iretq",
@@ -173,7 +173,7 @@ pub fn code() -> &'static [u8] {
     unsafe { std::slice::from_raw_parts(begin, end.addr() - begin.addr()) }
 }
 
-/// The offset in the program of the handler for exception `number`.
+/// The program offset of the handler for exception `number`.
 #[must_use]
 pub fn exception(number: u64) -> u64 {
     let (begin, table) = (&raw const kvm_guest_begin, &raw const kvm_guest_exceptions);
@@ -190,7 +190,7 @@ pub const fn end() -> Op {
     op(Code::End, 0, 0)
 }
 
-/// RDMSR. Its value is the MSR's.
+/// RDMSR. The value is the MSR's.
 #[must_use]
 pub const fn rdmsr(msr: u32) -> Op {
     op(Code::Rdmsr, msr as u64, 0)
@@ -232,7 +232,7 @@ pub const fn set_cr4(bits: u64) -> Op {
     op(Code::Cr4, u64::MAX, bits)
 }
 
-/// CPUID: EAX, and EBX in the upper half. An exit, which the host kernel serves.
+/// CPUID: EAX, and EBX in the upper half. Exits, and the host kernel serves it.
 #[must_use]
 pub const fn cpuid(leaf: u32, subleaf: u32) -> Op {
     op(Code::Cpuid, leaf as u64, subleaf as u64)
@@ -244,7 +244,7 @@ pub const fn fnop() -> Op {
     op(Code::Fnop, 0, 0)
 }
 
-/// LDTILECFG: eight tiles in full size.
+/// LDTILECFG: eight full-size tiles.
 #[must_use]
 pub const fn configure() -> Op {
     op(Code::Configure, 0, 0)
@@ -268,7 +268,7 @@ pub const fn load() -> Op {
     op(Code::Load, 0, 0)
 }
 
-/// TILESTORED of all tiles. Its value is 1 if they are not what [`load`] loads, and 0 if they are.
+/// TILESTORED of all tiles. The value is 1 if they differ from what [`load`] loads, and 0 if not.
 #[must_use]
 pub const fn check() -> Op {
     op(Code::Check, 0, 0)
@@ -280,7 +280,7 @@ pub const fn load_xmm() -> Op {
     op(Code::LoadXmm, 0, 0)
 }
 
-/// [`check`] for those.
+/// [`check`] for those registers.
 #[must_use]
 pub const fn check_xmm() -> Op {
     op(Code::CheckXmm, 0, 0)
@@ -292,7 +292,7 @@ pub const fn xsaves(mask: u32) -> Op {
     op(Code::Xsaves, mask as u64, 0)
 }
 
-/// XRSTORS of them.
+/// XRSTORS of those components.
 #[must_use]
 pub const fn xrstors(mask: u32) -> Op {
     op(Code::Xrstors, mask as u64, 0)
@@ -304,13 +304,13 @@ pub const fn serve_nm(yes: bool) -> Op {
     op(Code::ServeNm, yes as u64, 0)
 }
 
-/// Repeats the last `back` operations, until they have been done `times` times.
+/// Repeats the last `back` operations until they have been done `times` times.
 #[must_use]
 pub const fn repeat(back: usize, times: u64) -> Op {
     op(Code::Repeat, times, (back * RECORD) as u64)
 }
 
-/// Repeats the last `back` operations, until the host sets [`super::layout::STOP`].
+/// Repeats the last `back` operations until the host sets [`super::layout::STOP`].
 #[must_use]
 pub const fn until_stopped(back: usize) -> Op {
     op(Code::UntilStopped, 0, (back * RECORD) as u64)

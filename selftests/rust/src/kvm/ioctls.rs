@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The ioctls that kvm-ioctls lacks, and those on the XSAVE area with exactly the number of bytes that
-//! the kernel reads or writes.
+//! Ioctls that kvm-ioctls lacks, and XSAVE area ioctls with exactly the number of bytes that the
+//! kernel reads or writes.
 #![expect(unsafe_code, reason = "ioctls on raw memory")]
 
 use kvm_bindings::kvm_device_attr;
@@ -13,7 +13,7 @@ use vmm_sys_util::ioctl::{ioctl, ioctl_with_mut_ptr, ioctl_with_ref};
 
 use number::*;
 
-/// The numbers of the ioctls (include/uapi/linux/kvm.h).
+/// Ioctl numbers (include/uapi/linux/kvm.h).
 mod number {
     use kvm_bindings::{kvm_device_attr, kvm_xsave, KVMIO};
     use vmm_sys_util::{ioctl_io_nr, ioctl_ior_nr, ioctl_iow_nr};
@@ -34,7 +34,7 @@ fn checked(result: i32) -> Result<i32> {
     }
 }
 
-/// Accessible bytes right before an inaccessible page: the kernel gets EFAULT at the first byte after
+/// Accessible bytes right before an inaccessible page: the kernel gets EFAULT at the first byte past
 /// them.
 pub struct Fenced {
     map: *mut u8,
@@ -117,13 +117,13 @@ pub fn get_xsave2(vcpu: &VcpuFd, place: &mut Fenced) -> Result<()> {
 ///
 /// # Errors
 ///
-/// EFAULT: `place` is smaller than the vCPU's state. EINVAL: this state is not valid for this vCPU.
+/// EFAULT: `place` is smaller than the vCPU's state. EINVAL: the state is invalid for this vCPU.
 pub fn set_xsave(vcpu: &VcpuFd, place: &Fenced) -> Result<()> {
     // SAFETY: the kernel only reads, and cannot read past `place`.
     checked(unsafe { ioctl_with_mut_ptr(vcpu, KVM_SET_XSAVE(), place.start()) }).map(drop)
 }
 
-/// Ioctls of a vCPU, by name and number.
+/// vCPU ioctls, by name and number.
 pub const OF_A_VCPU: [(&str, u64); 8] = [
     ("KVM_RUN", 0xae80),
     ("KVM_SET_MSRS", 0x4008_ae89),
@@ -139,13 +139,13 @@ pub const OF_A_VCPU: [(&str, u64); 8] = [
 ///
 /// # Errors
 ///
-/// Those of the ioctl.
+/// Errors from the ioctl.
 pub fn bare(fd: i32, number: u64, place: &mut Fenced) -> Result<()> {
     // SAFETY: the kernel cannot access anything past `place`.
     checked(unsafe { ioctl_with_mut_ptr(&fd, number, place.start()) }).map(drop)
 }
 
-/// KVM_RUN, once, of a vCPU that another thread may be running: waits until that thread has left it.
+/// A single KVM_RUN of a vCPU that another thread may be running: waits until that thread leaves it.
 ///
 /// # Errors
 ///
@@ -167,11 +167,11 @@ pub fn stats(vcpu: &VcpuFd) -> Result<File> {
     Ok(unsafe { File::from_raw_fd(fd) })
 }
 
-/// KVM_GET_DEVICE_ATTR of KVM itself: the 64-bit attribute `attr` of `group`.
+/// KVM_GET_DEVICE_ATTR on KVM itself: the 64-bit attribute `attr` in `group`.
 ///
 /// # Errors
 ///
-/// ENXIO: there is no such attribute.
+/// ENXIO: the attribute does not exist.
 pub fn attribute(kvm: &Kvm, group: u32, attr: u64) -> Result<u64> {
     let mut value = 0_u64;
     let request = kvm_device_attr {

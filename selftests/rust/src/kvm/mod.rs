@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A small virtual machine monitor, for tests of the kernel FPU code that KVM calls.
+//! A small virtual machine monitor, for testing the kernel FPU code that KVM calls.
 
 pub mod area;
 pub mod guest;
@@ -30,13 +30,13 @@ pub const XFD_ERR: u32 = 0x1c5;
 pub const XSS: u32 = 0xda0;
 /// IA32_U_CET, an MSR that KVM reads and writes with the vCPU's registers loaded.
 pub const U_CET: u32 = 0x6a0;
-/// IA32_PL0_SSP, another one.
+/// IA32_PL0_SSP, likewise.
 pub const PL0_SSP: u32 = 0x6a4;
 /// Component 17.
 pub const TILE_CFG: u64 = 1 << 17;
 /// Component 18.
 pub const TILE_DATA: u64 = 1 << 18;
-/// Both components of AMX.
+/// Both AMX components.
 pub const TILES: u64 = TILE_CFG | TILE_DATA;
 /// x87, SSE, AVX and AMX.
 pub const XCR0_WITH_TILES: u64 = 7 | TILES;
@@ -44,7 +44,7 @@ pub const XCR0_WITH_TILES: u64 = 7 | TILES;
 pub const NM: u8 = 7;
 /// General protection.
 pub const GP: u8 = 13;
-/// The size of struct kvm_xsave, and so the minimum that GET_XSAVE2 writes.
+/// The size of struct kvm_xsave, and hence the minimum that GET_XSAVE2 writes.
 pub const SMALL: usize = 4096;
 /// The size of an uncompacted XSAVE area with tile data.
 pub const LARGE: usize = 11008;
@@ -53,7 +53,7 @@ pub const LARGE: usize = 11008;
 ///
 /// # Errors
 ///
-/// There is no KVM, or it may not be used.
+/// KVM is missing, or may not be used.
 pub fn open() -> anyhow::Result<Kvm> {
     if !Path::new("/dev/kvm").exists() {
         machine::load_modules(&["irqbypass", "kvm", "kvm-intel"])?;
@@ -65,7 +65,7 @@ pub fn open() -> anyhow::Result<Kvm> {
 ///
 /// # Errors
 ///
-/// It failed.
+/// The test failed.
 pub fn apart(test: fn() -> anyhow::Result<()>) -> anyhow::Result<Outcome> {
     if let Some(why) = missing()? {
         return Ok(Outcome::Skipped(why));
@@ -86,7 +86,7 @@ macro_rules! kvm_tests {
 ///
 /// # Errors
 ///
-/// The kernel does not know permissions.
+/// The kernel does not support permissions.
 pub fn missing() -> anyhow::Result<Option<String>> {
     if !xcomp::supported()?.contains(Feature::TILE_DATA) {
         return Ok(Some("no AMX on this machine".into()));
@@ -94,20 +94,20 @@ pub fn missing() -> anyhow::Result<Option<String>> {
     Ok(open().err().map(|error| format!("no KVM: {error:#}")))
 }
 
-/// A virtual machine with one vCPU whose CPUID shows AMX, after asking for permission.
+/// A virtual machine with one vCPU whose CPUID has AMX, after asking for permission.
 ///
 /// # Errors
 ///
-/// Those of KVM.
+/// Errors from KVM.
 pub fn with_tiles() -> anyhow::Result<(Vm, Vcpu)> {
     hiding(0)
 }
 
-/// The same, except that its CPUID does not show these components of XCR0.
+/// The same, except that the CPUID lacks these XCR0 components.
 ///
 /// # Errors
 ///
-/// Those of KVM.
+/// Errors from KVM.
 pub fn hiding(xcr0: u64) -> anyhow::Result<(Vm, Vcpu)> {
     xcomp::request_guest(Feature::TILE_DATA)?;
     let kvm = open()?;
@@ -120,7 +120,7 @@ pub fn hiding(xcr0: u64) -> anyhow::Result<(Vm, Vcpu)> {
 ///
 /// # Errors
 ///
-/// Those of KVM.
+/// Errors from KVM.
 pub fn configured(number: u64) -> anyhow::Result<(Vm, Vcpu)> {
     let (vm, mut vcpu) = with_tiles()?;
     vcpu.set_tiles(&crate::tile::content(number))?;
@@ -128,7 +128,7 @@ pub fn configured(number: u64) -> anyhow::Result<(Vm, Vcpu)> {
     Ok((vm, vcpu))
 }
 
-/// What a guest does to enable tiles.
+/// How a guest enables tiles.
 pub const ENABLE: [guest::Op; 3] = [
     guest::set_cr4(1 << 18),
     guest::xsetbv(XCR0_WITH_TILES),
@@ -145,7 +145,7 @@ pub fn supported_cpuid(kvm: &Kvm) -> anyhow::Result<CpuId> {
         .context("KVM_GET_SUPPORTED_CPUID")
 }
 
-/// One leaf of them.
+/// One of these leaves.
 #[must_use]
 pub fn leaf(cpuid: &CpuId, function: u32, index: u32) -> Option<kvm_cpuid_entry2> {
     let mut leaves = cpuid.as_slice().iter();
@@ -154,13 +154,13 @@ pub fn leaf(cpuid: &CpuId, function: u32, index: u32) -> Option<kvm_cpuid_entry2
         .copied()
 }
 
-/// The components of XCR0 that the leaves show: CPUID.(0DH,0):EDX:EAX.
+/// The XCR0 components that the leaves report: CPUID.(0DH,0):EDX:EAX.
 #[must_use]
 pub fn shown_xcr0(cpuid: &CpuId) -> u64 {
     leaf(cpuid, 0xd, 0).map_or(0, |leaf| u64::from(leaf.edx) << 32 | u64::from(leaf.eax))
 }
 
-/// The same leaves with the components of `set` shown, and those of `clear` hidden.
+/// The same leaves with the components in `set` shown and those in `clear` hidden.
 ///
 /// # Errors
 ///

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Live migration: the state of a vCPU and its memory as bytes, and a vCPU restored from them.
+//! Live migration: a vCPU's state and memory as bytes, and a vCPU restored from them.
 
 use super::ioctls::{self, Fenced};
 use super::layout;
@@ -25,7 +25,7 @@ pub struct Moved {
     memory: Vec<u8>,
 }
 
-/// A part that is restored by one ioctl.
+/// A part restored by one ioctl.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Part {
     /// KVM_SET_SREGS.
@@ -55,9 +55,9 @@ impl Moved {
     ///
     /// # Errors
     ///
-    /// Those of KVM.
+    /// Errors from KVM.
     pub fn from(vcpu: &mut Vcpu, size: usize) -> anyhow::Result<Self> {
-        // The OUT is complete only after KVM_RUN has been entered once more (api.rst, KVM_EXIT_IO).
+        // The OUT completes only after KVM_RUN has been entered once more (api.rst, KVM_EXIT_IO).
         vcpu.fd.set_kvm_immediate_exit(1);
         let error = vcpu.fd.run().err().map(|error| error.errno());
         ensure!(

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A snapshot in the manner of Firecracker: all MSRs that KVM lists, restored in lists, after the XSAVE area. What needs
-//! an interrupt controller is left out.
+//! A Firecracker-style snapshot: all MSRs that KVM lists, restored in lists, after the XSAVE area. State that needs an
+//! interrupt controller is left out.
 
 use super::moved::{Moved, Part};
 use super::vcpu::Vcpu;
@@ -9,7 +9,7 @@ use anyhow::{ensure, Context};
 use kvm_bindings::{kvm_debugregs, kvm_msr_entry, kvm_vcpu_events, Msrs};
 use kvm_ioctls::Kvm;
 
-/// The state of a vCPU and its memory.
+/// A vCPU's state and memory.
 pub struct Snapshot {
     moved: Moved,
     debug: kvm_debugregs,
@@ -17,36 +17,36 @@ pub struct Snapshot {
     events: kvm_vcpu_events,
 }
 
-/// The parts of a restore, each a few ioctls.
+/// The steps of a restore, each a few ioctls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// KVM_SET_XSAVE, KVM_SET_XCRS.
     Xsave,
-    /// KVM_SET_MSRS, with at most this many in a list.
+    /// KVM_SET_MSRS, with at most this many per list.
     Msrs(usize),
-    /// KVM_SET_MSRS of one MSR with this value, whatever the snapshot has.
+    /// KVM_SET_MSRS for one MSR with this value, whatever the snapshot has.
     Msr(u32, u64),
 }
 
 /// MSR_KVM_ASYNC_PF_INT: KVM reads it without an interrupt controller, and refuses to set it.
 const NEEDS_APIC: u32 = 0x4b56_4d06;
 
-/// Firecracker's order, in which each list has up to 256 MSRs (src/vmm/src/arch/x86_64/vcpu.rs, restore_state()).
+/// Firecracker's order, with up to 256 MSRs per list (src/vmm/src/arch/x86_64/vcpu.rs, restore_state()).
 pub const AS_FIRECRACKER: [Step; 2] = [Step::Xsave, Step::Msrs(256)];
 
 impl Snapshot {
-    /// Saves a vCPU that has reached the end of a list, but leaves out the MSRs `without`.
+    /// Saves a vCPU that has reached the end of a list, omitting the MSRs in `without`.
     ///
     /// # Errors
     ///
-    /// Those of KVM.
+    /// Errors from KVM.
     pub fn of(kvm: &Kvm, vcpu: &mut Vcpu, without: &[u32]) -> anyhow::Result<Self> {
         let moved = Moved::from(vcpu, LARGE)?;
         let debug = vcpu.fd.get_debug_regs().context("KVM_GET_DEBUGREGS")?;
         let list = kvm.get_msr_index_list().context("KVM_GET_MSR_INDEX_LIST")?;
         let mut msrs = Vec::new();
         for &index in list.as_slice() {
-            // KVM lists some that this vCPU does not have.
+            // KVM lists some that this vCPU lacks.
             let saved = index != NEEDS_APIC && !without.contains(&index);
             let data = vcpu.msr(index)?.filter(|_| saved);
             msrs.extend(data.map(|data| kvm_msr_entry {
@@ -64,7 +64,7 @@ impl Snapshot {
         })
     }
 
-    /// Restores it in a new vCPU, or in one that was made with the same CPUID and has run.
+    /// Restores the snapshot in a new vCPU, or in one created with the same CPUID that has run.
     ///
     /// # Errors
     ///

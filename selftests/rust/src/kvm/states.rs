@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The states of a guest's tiles that are saved and restored.
+//! The states of a guest's tiles to save and restore.
 
 use super::guest as does;
 use super::vcpu::{Outcome, Vcpu};
@@ -7,15 +7,15 @@ use super::{ENABLE, NM, TILES, TILE_DATA, XFD, XFD_ERR};
 use crate::tile::content;
 use anyhow::{bail, ensure};
 
-/// The number of the tiles' content.
+/// The number that determines the tile contents.
 const CONTENT: u64 = 77;
 
-/// Brings a guest whose CPUID shows tiles into a state: `unused`, `live`, `released`, `armed`, or `in_nm`, which is
-/// before its handler has cleared XFD_ERR.
+/// Brings a guest whose CPUID has tiles into a state: `unused`, `live`, `released`, `armed`, or `in_nm`, before its
+/// handler has cleared XFD_ERR.
 ///
 /// # Errors
 ///
-/// It does not get there.
+/// The guest does not reach that state.
 pub fn into_state(vcpu: &mut Vcpu, state: &str) -> anyhow::Result<()> {
     vcpu.set_tiles(&content(CONTENT))?;
     if state == "unused" {
@@ -34,11 +34,11 @@ pub fn into_state(vcpu: &mut Vcpu, state: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Checks what the guest finds in that state, and then has it use tiles, if it has enabled them.
+/// Checks what the guest sees in that state, then makes it use tiles, if it has enabled them.
 ///
 /// # Errors
 ///
-/// It finds something else.
+/// The guest sees something else.
 pub fn goes_on(vcpu: &mut Vcpu, state: &str) -> anyhow::Result<()> {
     if matches!(state, "unused" | "unknown") {
         return vcpu.values(&[does::xgetbv(0)]).map(drop);

@@ -15,7 +15,7 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// Opens those of this vCPU.
+    /// Opens this vCPU's counters.
     ///
     /// # Errors
     ///
@@ -31,7 +31,7 @@ impl Stats {
         })
     }
 
-    /// Exits so far, without those for the host's own interrupts.
+    /// Exits so far, not counting the host's own interrupts.
     ///
     /// # Errors
     ///
@@ -48,7 +48,7 @@ fn number(file: &File, at: u64, bytes: usize) -> std::io::Result<u64> {
     Ok(u64::from_le_bytes(number))
 }
 
-/// The offset of the counter `name`. After struct kvm_stats_header, each has a struct kvm_stats_desc and its name.
+/// The offset of counter `name`. After struct kvm_stats_header, each has a struct kvm_stats_desc and its name.
 fn place(file: &File, name: &str) -> anyhow::Result<u64> {
     let header = |field| number(file, field, 4);
     let (name_size, count) = (header(4)?, header(8)?);

@@ -27,7 +27,7 @@ pub struct Vcpu {
 }
 
 impl Vcpu {
-    /// The vCPU `number`, as KVM created it.
+    /// vCPU `number`, as KVM created it.
     #[must_use]
     pub fn new(fd: VcpuFd, memory: GuestMemoryMmap, number: u64) -> Self {
         let block = layout::BLOCKS + number * layout::BLOCK;
@@ -38,7 +38,7 @@ impl Vcpu {
     ///
     /// # Errors
     ///
-    /// Those of KVM.
+    /// Errors from KVM.
     pub fn set_up(&mut self) -> anyhow::Result<()> {
         let segment = |selector, type_, l, db| kvm_segment {
             base: 0,
@@ -85,11 +85,11 @@ impl Vcpu {
         Ok(())
     }
 
-    /// Sets what the operation `load` loads from now on.
+    /// Sets what the `load` operation loads from now on.
     ///
     /// # Errors
     ///
-    /// The block is outside of guest memory.
+    /// The block is outside guest memory.
     pub fn set_tiles(&self, tiles: &[Tile; TILES]) -> anyhow::Result<()> {
         for (tile, at) in tiles
             .iter()
@@ -100,16 +100,16 @@ impl Vcpu {
         Ok(())
     }
 
-    /// Reads a number in the block.
+    /// Reads a number from the block.
     ///
     /// # Errors
     ///
-    /// As above.
+    /// As for [`Vcpu::set_tiles`].
     pub fn number(&self, place: u64) -> anyhow::Result<u64> {
         Ok(self.memory.read_obj(GuestAddress(self.block + place))?)
     }
 
-    /// A reference to the guest's memory, by which it can be accessed while the vCPU runs.
+    /// A reference to the guest's memory, for accessing it while the vCPU runs.
     #[must_use]
     pub fn memory(&self) -> GuestMemoryMmap {
         self.memory.clone()
@@ -121,7 +121,7 @@ impl Vcpu {
         GuestAddress(self.block + place)
     }
 
-    /// Has the guest carry out `ops`, and returns how each ended.
+    /// Makes the guest carry out `ops`, and returns how each ended.
     ///
     /// # Errors
     ///
@@ -136,7 +136,7 @@ impl Vcpu {
     ///
     /// # Errors
     ///
-    /// An exception, and as above.
+    /// An exception, or as for [`Vcpu::run`].
     pub fn values(&mut self, ops: &[Op]) -> anyhow::Result<Vec<u64>> {
         let outcomes = self.run(ops)?;
         let values = outcomes.iter().zip(ops).map(|(outcome, op)| match outcome {
@@ -150,7 +150,7 @@ impl Vcpu {
     ///
     /// # Errors
     ///
-    /// It is too long.
+    /// The list is too long.
     pub fn give(&mut self, ops: &[Op]) -> anyhow::Result<()> {
         ensure!(ops.len() < 4096 / RECORD, "{} operations", ops.len());
         let at = (self.block + layout::OPS..).step_by(RECORD);
@@ -160,11 +160,11 @@ impl Vcpu {
         Ok(())
     }
 
-    /// Runs the guest until the end of its list; signals to this thread do not end the run.
+    /// Runs the guest to the end of its list; signals to this thread do not interrupt it.
     ///
     /// # Errors
     ///
-    /// Another exit to this process.
+    /// Any other exit to user space.
     pub fn enter(&mut self) -> anyhow::Result<()> {
         loop {
             match self.fd.run() {
@@ -193,11 +193,11 @@ impl Vcpu {
         .collect()
     }
 
-    /// KVM_GET_MSRS of one MSR; `None` if KVM refuses it.
+    /// KVM_GET_MSRS for one MSR; `None` if KVM refuses it.
     ///
     /// # Errors
     ///
-    /// Those of KVM.
+    /// Errors from KVM.
     pub fn msr(&self, index: u32) -> anyhow::Result<Option<u64>> {
         let mut msrs = Msrs::from_entries(&[kvm_msr_entry {
             index,
@@ -207,11 +207,11 @@ impl Vcpu {
         Ok((given == 1).then(|| msrs.as_slice()[0].data))
     }
 
-    /// KVM_SET_MSRS of one MSR; false if KVM refuses it.
+    /// KVM_SET_MSRS for one MSR; false if KVM refuses it.
     ///
     /// # Errors
     ///
-    /// Those of KVM.
+    /// Errors from KVM.
     pub fn set_msr(&self, index: u32, data: u64) -> anyhow::Result<bool> {
         let msrs = Msrs::from_entries(&[kvm_msr_entry {
             index,
@@ -221,11 +221,11 @@ impl Vcpu {
         Ok(self.fd.set_msrs(&msrs).context("KVM_SET_MSRS")? == 1)
     }
 
-    /// KVM_SET_XCRS of XCR0.
+    /// KVM_SET_XCRS for XCR0.
     ///
     /// # Errors
     ///
-    /// The errno. EINVAL: it has components that the guest must not have.
+    /// The errno. EINVAL: the value has components that the guest must not have.
     pub fn set_xcr0(&self, value: u64) -> Result<(), i32> {
         let mut xcrs = kvm_xcrs {
             nr_xcrs: 1,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A virtual machine: its memory, with page tables, descriptors and the program of `guest`.
+//! A virtual machine: its memory, with page tables, descriptors and `guest`'s program.
 #![expect(unsafe_code, reason = "KVM maps memory by address")]
 
 use super::guest;
@@ -19,11 +19,11 @@ pub struct Vm {
 }
 
 impl Vm {
-    /// Creates one.
+    /// Creates a virtual machine.
     ///
     /// # Errors
     ///
-    /// Those of KVM.
+    /// Errors from KVM.
     pub fn new(kvm: &Kvm) -> anyhow::Result<Self> {
         let fd = kvm.create_vm().context("KVM_CREATE_VM")?;
         let memory = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), layout::MEMORY)])
@@ -37,7 +37,7 @@ impl Vm {
         };
         // SAFETY: all of the region is mapped, and every vCPU holds a reference to the mapping.
         unsafe { fd.set_user_memory_region(region) }.context("KVM_SET_USER_MEMORY_REGION")?;
-        // Just below 4 GiB; only used by a processor without unrestricted guests.
+        // Just below 4 GiB; only used by processors without unrestricted guests.
         fd.set_tss_address(0xfffb_d000)
             .context("KVM_SET_TSS_ADDR")?;
         let vm = Vm { fd, memory };
@@ -49,7 +49,7 @@ impl Vm {
     ///
     /// # Errors
     ///
-    /// No such memory; those of KVM.
+    /// There is no such memory, or an error from KVM.
     pub fn slow_memory(&self, pages: usize) -> anyhow::Result<SlowMemory> {
         let slow = SlowMemory::new(pages)?;
         let region = kvm_userspace_memory_region {
@@ -64,12 +64,12 @@ impl Vm {
         Ok(slow)
     }
 
-    /// Adds the vCPU with this number and these CPUID leaves, in 64-bit mode at the program's first
+    /// Adds vCPU `number` with these CPUID leaves, in 64-bit mode at the program's first
     /// instruction.
     ///
     /// # Errors
     ///
-    /// Those of KVM.
+    /// Errors from KVM.
     pub fn vcpu(&self, number: u64, cpuid: &CpuId) -> anyhow::Result<Vcpu> {
         let mut vcpu = self.bare_vcpu(number)?;
         vcpu.fd.set_cpuid2(cpuid).context("KVM_SET_CPUID2")?;
@@ -81,7 +81,7 @@ impl Vm {
     ///
     /// # Errors
     ///
-    /// Those of KVM.
+    /// Errors from KVM.
     pub fn bare_vcpu(&self, number: u64) -> anyhow::Result<Vcpu> {
         let fd = self.fd.create_vcpu(number).context("KVM_CREATE_VCPU")?;
         Ok(Vcpu::new(fd, self.memory.clone(), number))

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Children of a thread: what they inherit, what they must not, and how they end.
+//! A thread's children: what they inherit, what they must not, and how they end.
 #![expect(unsafe_code, reason = "the marker of shared memory is an unsafe trait")]
 
 use super::shared::Shared;
@@ -17,7 +17,7 @@ use std::sync::atomic::{
 use std::time::Duration;
 use xcomp::Feature;
 
-/// Exit status of a child that found everything right.
+/// Exit status of a child that detected no error.
 const RIGHT: i32 = 42;
 const WRONG: i32 = 1;
 
@@ -41,7 +41,7 @@ fn ends(pid: i32, expected: End) -> anyhow::Result<()> {
 }
 
 /// Checks that a new process has its parent's tile configuration and initial tile data, and then
-/// loads contents of its own.
+/// loads its own contents.
 fn inherit_and_use(number: u64) -> anyhow::Result<Tiles> {
     if let Some(mut tiles) = Tiles::inherited() {
         same(&tiles.store_all(), &[Tile::ZERO; TILES])?;
@@ -67,7 +67,7 @@ fn judge(shared: &Shared, place: Place, result: anyhow::Result<Tiles>) -> i32 {
     }
 }
 
-/// Makes sure that there is permission for the child to inherit.
+/// Makes sure there is permission for the child to inherit.
 fn prepare(thread: &mut Thread) -> anyhow::Result<(&'static Shared, Place, u64)> {
     thread.load()?;
     Ok((thread.siblings.shared, thread.place, thread.choice.number()))
@@ -77,7 +77,7 @@ fn prepare(thread: &mut Thread) -> anyhow::Result<(&'static Shared, Place, u64)>
 ///
 /// # Errors
 ///
-/// It did not end as it should.
+/// The child did not end as it should.
 pub fn fork(thread: &mut Thread) -> anyhow::Result<()> {
     let (shared, place, number) = prepare(thread)?;
     let signal = [0, 0, libc::SIGKILL, libc::SIGABRT][thread.choice.below(4) as usize];
@@ -108,7 +108,7 @@ pub fn exec(thread: &mut Thread) -> anyhow::Result<()> {
     become_this_program(thread, "use", End::Exit(RIGHT))
 }
 
-/// fork and exec; the new program has no permission, and uses tiles nevertheless.
+/// fork and exec; the new program has no permission, and uses tiles anyway.
 ///
 /// # Errors
 ///
@@ -137,7 +137,7 @@ fn become_this_program(thread: &mut Thread, how: &str, end: End) -> anyhow::Resu
 ///
 /// # Errors
 ///
-/// Some is, or the tiles are wrong.
+/// Some state is left, or the tiles are wrong.
 pub fn after_exec(how: &str) -> anyhow::Result<i32> {
     fresh_image()?;
     match how {
@@ -158,7 +158,7 @@ pub fn after_exec(how: &str) -> anyhow::Result<i32> {
 ///
 /// # Errors
 ///
-/// There is.
+/// There is permission or a configuration.
 pub fn fresh_image() -> anyhow::Result<()> {
     ensure!(!configured(), "tiles are configured after exec");
     let permitted = xcomp::permitted()?;
@@ -180,11 +180,11 @@ pub fn vfork(thread: &mut Thread) -> anyhow::Result<()> {
     ends(pid, End::Exit(RIGHT))
 }
 
-/// How often the child of [`ptrace`] gets new tiles.
+/// How often the child in [`ptrace`] gets new tiles.
 const EXCHANGES: u64 = 3;
 
-/// What a child and its tracer both know. Each starts at 0, and once the child's tiles are right it is 1 plus the number
-/// of times that the tracer wrote new tiles.
+/// What a child and its tracer both know. Each starts at 0, and once the child's tiles are right it is 1 plus the
+/// number of times the tracer has written new tiles.
 #[repr(C)]
 struct Exchange {
     /// What the tracer wrote.
@@ -196,11 +196,11 @@ struct Exchange {
 // SAFETY: it consists of atomics, for which any value is valid.
 unsafe impl Shareable for Exchange {}
 
-/// A child checks its tiles again and again, while its tracer reads them and writes others.
+/// A child checks its tiles repeatedly, while its tracer reads them and writes others.
 ///
 /// # Errors
 ///
-/// The tiles that ptrace shows are not the child's, or the child does not have what was written.
+/// The tiles shown by ptrace are not the child's, or the child does not have what was written.
 pub fn ptrace(thread: &mut Thread) -> anyhow::Result<()> {
     let (shared, place, number) = prepare(thread)?;
     let number = number >> 8;
@@ -237,7 +237,7 @@ fn check_until_killed(shared: &Shared, place: Place, number: u64, exchange: &Exc
     while !shared.over() {
         let before = exchange.written.load(SeqCst);
         let now = tiles.store_all();
-        // Eight instructions store the tiles, and the tracer may have come between two of them.
+        // Eight instructions store the tiles, and the tracer may have intervened midway.
         if exchange.written.load(SeqCst) != before {
             continue;
         }
@@ -253,7 +253,7 @@ fn check_until_killed(shared: &Shared, place: Place, number: u64, exchange: &Exc
 }
 
 /// The tracer: returns how the child ended, if it did before everything was exchanged. The child checks what is
-/// written before it is stopped again, or killed.
+/// written before being stopped again, or killed.
 fn exchange_tiles(pid: i32, number: u64, exchange: &Exchange) -> anyhow::Result<Option<End>> {
     const TILEDATA: u64 = 1 << 18;
     let mut area = vec![0; 16 << 10];
@@ -295,8 +295,8 @@ fn exchange_tiles(pid: i32, number: u64, exchange: &Exchange) -> anyhow::Result<
     until_found(pid, EXCHANGES, exchange)
 }
 
-/// Waits until the running child has found the tiles of write number `exchanged`; returns how it ended, if it did so
-/// before.
+/// Waits until the running child has found the tiles from write number `exchanged`; returns how it ended, if it did
+/// so first.
 fn until_found(pid: i32, exchanged: u64, exchange: &Exchange) -> anyhow::Result<Option<End>> {
     while exchange.found.load(SeqCst) != exchanged + 1 {
         match sys::wait(pid, libc::__WALL | libc::WNOHANG) {
@@ -311,7 +311,7 @@ fn until_found(pid: i32, exchanged: u64, exchange: &Exchange) -> anyhow::Result<
     Ok(None)
 }
 
-/// It is not the tracer's error if a tracee was killed.
+/// A killed tracee is not the tracer's error.
 fn gone(error: io::Error) -> io::Result<()> {
     if error.raw_os_error() == Some(libc::ESRCH) {
         Ok(())

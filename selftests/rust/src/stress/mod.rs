@@ -21,16 +21,16 @@ pub mod thread;
 use shared::Shared;
 use std::fmt;
 
-/// Which thread of which process of the run.
+/// Identifies a thread in a process in the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// The seed of the run.
+    /// The run's seed.
     pub seed: u64,
-    /// The number of the process among those that run at a time.
+    /// The process's number among those running concurrently.
     pub slot: u32,
     /// How many processes, or programs after exec, had this number before.
     pub generation: u32,
-    /// The thread's number in it.
+    /// The thread's number in the process.
     pub thread: u32,
 }
 
@@ -48,7 +48,7 @@ impl fmt::Display for Place {
 
 /// Counts a failure, prints it at once, and ends the run.
 pub fn failure(shared: &Shared, place: Place, what: fmt::Arguments<'_>) {
-    // No allocation: this may be a signal handler.
+    // No allocation: this may be in a signal handler.
     let mut line = Line {
         text: [0; 400],
         len: 0,

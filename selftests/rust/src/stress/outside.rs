@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Disturbance from outside: a process that traces threads at any point, and one that takes
+//! Disturbance from outside: a process that traces threads at arbitrary points, and one that takes
 //! CPUs offline and online.
 
 use super::plan::Choice;
@@ -18,7 +18,7 @@ const TRACER: Place = Place {
     thread: 0,
 };
 
-/// Attaches to threads of the run wherever they are, writes back the contents of their registers, and
+/// Attaches to threads of the run wherever they are, writes back their register contents, and
 /// detaches, until the run is over.
 pub fn trace(shared: &Shared) {
     let place = Place {
@@ -56,7 +56,7 @@ fn let_go() {
     }
 }
 
-/// The signal that a stop withholds from its thread; 0 if it is a stop by PTRACE_INTERRUPT.
+/// The signal that a stop withholds from its thread; 0 for a PTRACE_INTERRUPT stop.
 fn signal_of(why: i32) -> usize {
     const PTRACE_EVENT_STOP: i32 = 128;
     if why >> 8 == PTRACE_EVENT_STOP {
@@ -90,8 +90,8 @@ fn stop_and_go(tid: i32, ours: bool) -> std::io::Result<()> {
     result
 }
 
-/// Takes a CPU other than the first offline and online again, for each 100 operations, until the run
-/// is over. All are online at the end.
+/// Takes a CPU other than the first offline and online again, every 100 operations, until the run is
+/// over. All are online at the end.
 pub fn hotplug(shared: &Shared) {
     let place = Place {
         seed: shared.seed.load(Relaxed),

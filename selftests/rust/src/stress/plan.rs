@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What each process and thread does, as a pure function of the seed and its place: the same
-//! seed makes the same choices again, whatever the scheduler does.
+//! What each process and thread does, as a pure function of the seed and its place: the same seed
+//! makes the same choices, whatever the scheduler does.
 
 use super::Place;
 use rand_xoshiro::rand_core::{RngCore, SeedableRng};
@@ -25,7 +25,7 @@ pub enum Operation {
     Sleep,
     /// Sends itself a signal whose handler uses tiles.
     SignalSelf,
-    /// Sends one to another thread of the process, whatever that is doing.
+    /// Sends a signal to another thread of the process, whatever that is doing.
     SignalOther,
     /// Starts a thread that loads its tiles and exits with them live.
     Thread,
@@ -35,7 +35,7 @@ pub enum Operation {
     Exec,
     /// Like Fork, with memory shared until the child is done.
     Vfork,
-    /// Forks, and reads and writes the child's tiles by ptrace while it checks them.
+    /// Forks, and reads and writes the child's tiles through ptrace while it checks them.
     Ptrace,
     /// Like Exec, but the new program does not ask, and dies of SIGILL.
     Denied,
@@ -49,7 +49,7 @@ use Operation::{
 impl Operation {
     /// The number of operations.
     pub const COUNT: usize = 15;
-    /// Each with its name and how often it is chosen, out of 1,000.
+    /// Each operation with its name and how often it is chosen, out of 1,000.
     pub const ALL: [(Operation, &'static str, u64); Self::COUNT] = [
         (Request, "request", 40),
         (Load, "load", 230),
@@ -78,9 +78,9 @@ pub enum Ending {
     ExitGroup,
     /// One thread executes this program again, which ends the others.
     Exec,
-    /// One thread has the process killed.
+    /// One thread gets the process killed.
     Kill,
-    /// One thread dies of a signal that has no handler.
+    /// One thread dies of an unhandled signal.
     Abort,
     /// The first thread, which holds the permission, exits at once; the others continue.
     LeaderLeaves,
@@ -89,7 +89,7 @@ pub enum Ending {
 impl Ending {
     /// The number of endings.
     pub const COUNT: usize = 6;
-    /// Each with its name.
+    /// Each ending with its name.
     pub const ALL: [(Ending, &'static str); Self::COUNT] = [
         (Ending::Return, "return"),
         (Ending::ExitGroup, "exit_group"),
@@ -99,7 +99,7 @@ impl Ending {
         (Ending::LeaderLeaves, "leader_leaves"),
     ];
 
-    /// Whether one thread causes it while others still run.
+    /// Whether one thread triggers it while others still run.
     #[must_use]
     pub fn is_sudden(self) -> bool {
         !matches!(self, Ending::Return | Ending::LeaderLeaves)
@@ -111,12 +111,12 @@ impl Ending {
 pub struct Plan {
     /// How it ends.
     pub ending: Ending,
-    /// The thread that suddenly ends the process when its own steps are done.
+    /// The thread that abruptly ends the process when its own steps are done.
     pub by: u32,
 }
 
 impl Plan {
-    /// The plan of the process of `place`, whose thread does not matter.
+    /// The plan for the process in `place`, whose thread does not matter.
     #[must_use]
     pub fn of(place: Place, threads: u32) -> Self {
         let mut choice = Choice::of(Place {
@@ -124,7 +124,7 @@ impl Plan {
             ..place
         });
         let chosen = choice.below(Ending::COUNT as u64);
-        // The first processes cover all endings, so that a short run has them all.
+        // The first processes cover all endings, so that even a short run has them all.
         let ending = if place.generation == 0 {
             u64::from(place.slot)
         } else {
@@ -136,8 +136,8 @@ impl Plan {
         }
     }
 
-    /// The number of steps of one of its threads. The one that ends the process has fewer, so that the others are still
-    /// in the middle of theirs.
+    /// The number of steps for one of its threads. The one that ends the process has fewer, so that the others are
+    /// still in the middle of theirs.
     #[must_use]
     pub fn steps(self, thread: u32, choice: &mut Choice) -> u64 {
         let steps = 8 + choice.below(24);
@@ -154,7 +154,7 @@ impl Plan {
 pub struct Choice(Xoshiro256PlusPlus);
 
 impl Choice {
-    /// The choices of one thread.
+    /// One thread's choices.
     #[must_use]
     pub fn of(place: Place) -> Self {
         let Place {
@@ -176,7 +176,7 @@ impl Choice {
         self.0.next_u64()
     }
 
-    /// A number below `n`, which is not 0.
+    /// A number below `n`, which must not be 0.
     pub fn below(&mut self, n: u64) -> u64 {
         self.number() % n
     }

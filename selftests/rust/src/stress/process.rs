@@ -44,7 +44,7 @@ struct Process {
     left: AtomicU32,
 }
 
-/// Runs the process of `place` to its end. `fd` is the descriptor of `shared`.
+/// Runs the process in `place` to its end. `fd` is the descriptor of `shared`.
 pub fn run(shared: &'static Shared, fd: i32, place: Place, after_exec: bool) -> ! {
     let threads = shared.threads.load(Relaxed);
     if let Err(e) = prepare(shared, place, after_exec) {
@@ -98,7 +98,7 @@ fn prepare(shared: &'static Shared, place: Place, after_exec: bool) -> anyhow::R
     if after_exec {
         child::fresh_image()?;
     }
-    // In case Yama lets only parents trace.
+    // In case Yama allows only parents to trace.
     let _ = sys::prctl(libc::PR_SET_PTRACER, u64::MAX);
     handle_signals(shared, place)
 }

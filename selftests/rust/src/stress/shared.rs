@@ -13,7 +13,7 @@ pub const MAX_PROCESSES: usize = 256;
 /// One run's counts. All zero at the start.
 #[repr(C)]
 pub struct Shared {
-    /// The seed of the run.
+    /// The run's seed.
     pub seed: AtomicU64,
     /// Threads per process.
     pub threads: AtomicU32,
@@ -25,9 +25,9 @@ pub struct Shared {
     pub limit: AtomicU64,
     /// A currently active thread of each process, for the tracer.
     pub tids: [AtomicI32; MAX_PROCESSES],
-    /// First uses that were seen to succeed.
+    /// First uses seen to succeed.
     pub first_uses: AtomicU64,
-    /// Uses without permission that were seen to die of SIGILL.
+    /// Uses without permission seen to die of SIGILL.
     pub denied: AtomicU64,
     /// Stops by the tracer.
     pub traces: AtomicU64,
@@ -43,7 +43,7 @@ pub struct Shared {
 unsafe impl Shareable for Shared {}
 
 impl Shared {
-    /// Creates the counts, and the file descriptor by which [`Shared::attach`] finds them.
+    /// Creates the counts, and the file descriptor through which [`Shared::attach`] finds them.
     ///
     /// # Errors
     ///
@@ -52,11 +52,11 @@ impl Shared {
         shared_memory::create()
     }
 
-    /// The counts of the run that this process belongs to.
+    /// The counts for the run that this process belongs to.
     ///
     /// # Errors
     ///
-    /// This descriptor has none.
+    /// There are no counts behind this descriptor.
     pub fn attach(fd: i32) -> Result<&'static Self> {
         shared_memory::attach(fd)
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The run's first process: it starts the others, and judges how they end.
+//! The run's first process: starts the others, and judges how they end.
 
 use super::shared::{Shared, MAX_PROCESSES};
 use super::{child, failure, outside, process, Place};
@@ -9,19 +9,19 @@ use std::collections::HashMap;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-/// Starts the processes of a run, judges how each ended, and starts the next in its place.
+/// Starts a run's processes, judges how each ended, and starts the next in its place.
 pub struct Supervisor {
     shared: &'static Shared,
     fd: i32,
     /// Only this process: PROCESS.GENERATION.
     only: Option<String>,
-    /// Maps PIDs to the processes that they were started as; `None` for tracer and hotplug.
+    /// Maps PIDs to the processes they were started as; `None` for tracer and hotplug.
     processes: HashMap<i32, Option<Place>>,
 }
 
 impl Supervisor {
-    /// For a run whose counts are in `shared`, which is the memory of descriptor `fd`; `only` is one of
-    /// its processes, as a failure names it.
+    /// For a run whose counts are in `shared`, the memory behind descriptor `fd`; `only` is one of its
+    /// processes, as a failure names it.
     #[must_use]
     pub fn new(shared: &'static Shared, fd: i32, only: Option<String>) -> Self {
         Supervisor {
@@ -36,7 +36,7 @@ impl Supervisor {
     ///
     /// # Errors
     ///
-    /// `only` names no process, or one cannot be started.
+    /// `only` does not name a process, or one cannot be started.
     pub fn begin(&mut self) -> anyhow::Result<()> {
         if let Some(only) = &self.only {
             let (slot, generation) = only.split_once('.').context("--only PROCESS.GENERATION")?;
@@ -79,7 +79,7 @@ impl Supervisor {
     ///
     /// # Errors
     ///
-    /// Those of wait.
+    /// Errors from wait.
     pub fn until_all_have_ended(&mut self) -> anyhow::Result<()> {
         let (mut said, start) = (0, Instant::now());
         loop {
@@ -93,7 +93,7 @@ impl Supervisor {
                 Some(Some(place)) => {
                     let (expected, last) =
                         process::expected_end(place, self.shared.threads.load(Relaxed));
-                    // At the end of the run, threads stop before their plan is done.
+                    // At the end of the run, threads stop before their plan is complete.
                     if end != expected && !(over && end == End::Exit(0)) {
                         let what = format_args!("ended by {end:?}, must be {expected:?}");
                         failure(
@@ -133,7 +133,7 @@ impl Supervisor {
     }
 }
 
-/// The number of tasks and the free memory, in which slow leaks show.
+/// The number of tasks and the free memory, which reveal slow leaks.
 fn load() -> String {
     let read = |path| std::fs::read_to_string(path).unwrap_or_default();
     let (load, memory) = (read("/proc/loadavg"), read("/proc/meminfo"));

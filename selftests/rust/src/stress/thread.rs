@@ -32,7 +32,7 @@ pub struct Siblings {
 pub struct Thread {
     /// What the process's threads share.
     pub siblings: Arc<Siblings>,
-    /// Which one it is.
+    /// Its place in the run.
     pub place: Place,
     /// Its choices.
     pub choice: Choice,
@@ -63,7 +63,7 @@ impl Thread {
     ///
     /// # Errors
     ///
-    /// The first thing that went wrong, with the number and name of the operation.
+    /// The first thing that went wrong, with the operation's number and name.
     pub fn run(&mut self, steps: u64) -> anyhow::Result<()> {
         for number in 0..steps {
             if self.siblings.shared.over() {
@@ -167,7 +167,7 @@ impl Thread {
         let cpus = &self.siblings.cpus;
         let cpu = cpus[self.choice.below(cpus.len() as u64) as usize];
         match cpus::pin_to(cpu) {
-            // The CPU is, or just was, offline.
+            // The CPU is, or has just been, offline.
             Err(_) if self.siblings.shared.hotplug.load(Relaxed) != 0 => Ok(()),
             other => other,
         }
@@ -220,7 +220,7 @@ impl Thread {
     }
 }
 
-/// Checks the contents of the tiles.
+/// Checks the tiles' contents.
 ///
 /// # Errors
 ///
@@ -239,11 +239,11 @@ pub fn same(now: &[Tile; TILES], expected: &[Tile; TILES]) -> anyhow::Result<()>
 
 static HANDLERS_PLACE: OnceLock<(&'static Shared, Place)> = OnceLock::new();
 
-/// Installs a handler that uses tiles for SIGUSR1 and SIGUSR2, whichever thread gets them.
+/// Installs a handler for SIGUSR1 and SIGUSR2 that uses tiles, whichever thread gets them.
 ///
 /// # Errors
 ///
-/// Those of sigaction.
+/// Errors from sigaction.
 pub fn handle_signals(shared: &'static Shared, place: Place) -> anyhow::Result<()> {
     HANDLERS_PLACE.get_or_init(|| {
         (
@@ -259,7 +259,7 @@ pub fn handle_signals(shared: &'static Shared, place: Place) -> anyhow::Result<(
     Ok(())
 }
 
-/// Uses tiles, interrupting a thread that may be using them, or may be about to for the first time.
+/// Uses tiles, interrupting a thread that may be using them, or be about to for the first time.
 /// SIGUSR1 releases them, SIGUSR2 leaves that to sigreturn.
 extern "C" fn on_signal(signal: c_int) {
     static NUMBER: AtomicU64 = AtomicU64::new(0);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! First uses, and the five options of arch_prctl.
+//! First uses, and the five arch_prctl options.
 #![expect(unsafe_code, reason = "a signal handler that reads its frame")]
 
 use super::{another_has_a_first_use, Path, Prepared, Start};
@@ -115,7 +115,7 @@ impl Prepared for Shrink {
 /// How many buffers the module may keep; the caller restores it.
 const POOL: &str = "/sys/module/xfd/parameters/pool";
 
-/// From now on the module keeps none.
+/// From now on the module keeps no buffers.
 fn keep_no_buffers() -> anyhow::Result<()> {
     fs::write(POOL, "0").context(POOL)?;
     if areas::pooled()? > 0 {
@@ -158,7 +158,7 @@ struct Refused {
     permitted: bool,
 }
 
-/// What the signal frame said: trap number in the upper half, error code in the lower; and a bit that says it came.
+/// The signal frame's contents: trap number in the upper half, error code in the lower; and a bit for its arrival.
 static TRAP: AtomicU64 = AtomicU64::new(0);
 const SIGNALLED: u64 = 1 << 63;
 /// TILEZERO TMM0.
@@ -171,7 +171,7 @@ extern "C" fn on_refused(_: c_int, _: *mut libc::siginfo_t, context: *mut libc::
         registers[libc::REG_TRAPNO as usize],
         registers[libc::REG_ERR as usize],
     );
-    // SAFETY: RIP is readable, since the instruction there has just been executed, and it has five bytes.
+    // SAFETY: RIP is readable, since the instruction there has just been executed, and it is five bytes long.
     let bytes = unsafe { *(registers[libc::REG_RIP as usize] as *const [u8; 5]) };
     if bytes != TILEZERO || TRAP.load(SeqCst) != 0 {
         sys::exit_now(102);
@@ -196,7 +196,7 @@ impl Refused {
         Self::warm(true)
     }
 
-    /// Runs it once before, so that there are no page faults on the path.
+    /// Runs it once beforehand, so that there are no page faults on the path.
     fn warm(permitted: bool) -> anyhow::Result<Box<dyn Prepared>> {
         let mut refused = Refused {
             tiles: Tiles::configure(),

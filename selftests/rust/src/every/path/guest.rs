@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The paths of a hypervisor. Its thread has its own live tiles all the time.
+//! A hypervisor's paths. Its thread always has its own live tiles.
 
 use super::{live, Path, Prepared, Start};
 use crate::every::kind::{Kind, Kinds};
@@ -106,10 +106,10 @@ pub(super) const PATHS: &[Path] = &[
     .ticks(A_VCPUS_LIFE),
 ];
 
-/// Ticks of the trigger that suffice for creating a vCPU and running it twice.
+/// Trigger ticks that suffice for creating a vCPU and running it twice.
 const A_VCPUS_LIFE: u64 = 20_000_000;
 
-/// What applies to KVM_RUN; it allocates and frees nothing except at the first use.
+/// What applies to KVM_RUN; it allocates and frees nothing except on the first use.
 const RUNS: Kinds = Kinds::of(&[
     Kind::Preempt,
     Kind::Migrate,
@@ -118,7 +118,7 @@ const RUNS: Kinds = Kinds::of(&[
     Kind::Nmi,
     Kind::FpuInIrq,
 ]);
-/// The same for runs in which the module takes part.
+/// The same for runs that involve the module.
 const RUNS_OR_UNLOAD: Kinds = RUNS.with(Kind::Unload);
 
 const FIRST_USE: [Op; 5] = [
@@ -131,7 +131,7 @@ const FIRST_USE: [Op; 5] = [
 const ARMS: [Op; 2] = [does::wrmsr(XFD, TILE_DATA), does::wrmsr(XFD, 0)];
 const SERVED: [Op; 3] = [does::serve_nm(true), does::load(), does::check()];
 
-/// Gets back to XFD armed and no tiles in use.
+/// Returns to XFD armed and no tiles in use.
 const ARM_AGAIN: [Op; 4] = [
     does::release(),
     does::serve_nm(false),
@@ -150,15 +150,15 @@ type Step = fn(&mut Guest) -> anyhow::Result<()>;
 /// The state of the virtual machine before the path.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Made {
-    /// It has no vCPU.
+    /// No vCPU.
     Empty,
-    /// It has one as KVM creates it.
+    /// A vCPU as KVM creates it.
     Bare,
-    /// It has one that may enable tiles, and has run.
+    /// One that may enable tiles, and has run.
     Fresh,
-    /// It has one that has armed XFD, with no tiles in use.
+    /// One that has armed XFD, with no tiles in use.
     Armed,
-    /// It has one with live tiles.
+    /// One with live tiles.
     Loaded,
     /// The same, and an image with different tiles.
     Zeroed,
@@ -363,7 +363,7 @@ impl Beside {
         let thread = thread::spawn(move || {
             cpus::pin_to(WATCHED_FROM)?;
             // A TLB flush on all CPUs would wait for the stopped one, so there must be none: no first write to a page
-            // since fork(), no freeing of memory, no exit of the thread.
+            // since fork(), no freeing of memory, no thread exit.
             let first = make_another(&vm, 1, &cpuid)?;
             says.send(sys::tid())?;
             shared.sleep_until_woken();

@@ -32,7 +32,7 @@ pub(super) const PATHS: &[Path] = &[
 const SAMPLE: &str = "/lib/kernel_tiles.ko";
 const FILE: &str = "/proc/xfd_kernel_tiles";
 
-/// Removes the sample, if it is loaded, since it pins the module.
+/// Unloads the sample, if loaded, since it pins the module.
 pub fn put_back() -> anyhow::Result<()> {
     match rustix::system::delete_module(c"kernel_tiles", libc::O_NONBLOCK) {
         Ok(()) | Err(Errno::NOENT) => Ok(()),

@@ -44,10 +44,10 @@ pub(super) const PATHS: &[Path] = &[
     .by(LIVES),
 ];
 
-/// Loading fails at each of the steps that attach something, in a build with CONFIG_XFD_FAULTS.
+/// Loading fails at each step that attaches something, in a build with CONFIG_XFD_FAULTS.
 pub(super) const FAILS: &[Path] = &fails_at!(7, 8, 9, 10, 11, 12);
 
-/// Until the kernel calls this function, loading changes nothing.
+/// Loading changes nothing until the kernel calls this function.
 const ENABLE: &str = "klp_enable_patch";
 
 const LIVES: Kinds = Kinds::of(&[
@@ -127,7 +127,7 @@ impl Prepared for Load {
     }
 }
 
-/// The buffer of a sleeping process was reclaimed; the process gets one again before the module is removed.
+/// A sleeping process's buffer was reclaimed; the process gets another before the module is unloaded.
 struct UnloadOwed {
     unload: Box<dyn Prepared>,
     sleeper: i32,

@@ -64,7 +64,7 @@ struct Signal(Tiles);
 
 static HANDLED: AtomicU64 = AtomicU64::new(0);
 
-/// The tiles that the handler loads.
+/// The tiles loaded by the handler.
 static HANDLERS: OnceLock<Box<[Tile; TILES]>> = OnceLock::new();
 
 extern "C" fn on_signal(_: c_int) {
@@ -80,7 +80,7 @@ extern "C" fn on_signal(_: c_int) {
 }
 
 impl Signal {
-    /// Handles the signal once before, so that there are no page faults on the path.
+    /// Handles the signal once beforehand, so that there are no page faults on the path.
     fn prepare() -> anyhow::Result<Box<dyn Prepared>> {
         HANDLERS.get_or_init(|| Box::new(content(5)));
         sys::on_signal(libc::SIGUSR1, on_signal)?;
@@ -160,11 +160,11 @@ impl Prepared for Execute {
     }
 }
 
-/// The rest of the path, in the program that was executed.
+/// The rest of the path, in the executed program.
 ///
 /// # Errors
 ///
-/// The new program has some of the previous one's state.
+/// The new program has some of the old one's state.
 pub fn go_on_executed(fd: i32) -> anyhow::Result<()> {
     let shared: &Shared = shared_memory::attach(fd)?;
     shared.is_over();
@@ -194,7 +194,7 @@ impl Prepared for Exit {
     }
 }
 
-/// What applies to a process that does not stop for a tracer: it exits, or holds the mutex that attaching takes.
+/// What applies to a process that does not stop for a tracer: it exits, or holds the mutex needed to attach.
 const UNTRACED: Kinds = Kinds::USUAL.with(Kind::Unload).without(Kind::Trace);
 
 /// What applies to a stopped and traced process and its tracer.
@@ -216,9 +216,9 @@ struct Regset {
     killed: bool,
 }
 
-/// The contents that the tracer writes.
+/// The contents the tracer writes.
 const WRITTEN: u64 = 13;
-/// The contents that it wrote before.
+/// The contents it wrote before.
 const BEFORE: u64 = 16;
 /// More bytes than an XSAVE area has.
 const AREA: usize = 16 << 10;
@@ -241,7 +241,7 @@ impl Regset {
         ensure!(matches!(end, End::Stopped(_)), "{end:?}");
         let mut area = vec![0; AREA];
         shared.set_victim(tracee);
-        // Reads once before, so that there are no page faults on the path.
+        // Reads once beforehand, so that there are no page faults on the path.
         let size = sys::get_xstate(tracee, &mut area)?;
         area.truncate(size);
         let mut regset = Regset {
@@ -298,7 +298,7 @@ impl Prepared for Regset {
         self.aim()?;
         Ok(true)
     }
-    /// Has the tracee check its tiles.
+    /// Makes the tracee check its tiles.
     fn end(&mut self) -> anyhow::Result<()> {
         if !self.killed {
             if self.writes {

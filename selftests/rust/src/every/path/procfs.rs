@@ -21,7 +21,7 @@ pub(super) const PATHS: &[Path] = &[Path::new(
 .by(Kinds::USUAL.without(Kind::Wait))
 .needs(rows::PATH)];
 
-/// A sleeper, and what was read about it.
+/// A sleeper, and what /proc showed about it.
 struct ReadTasks {
     sleeper: i32,
     state: anyhow::Result<String>,

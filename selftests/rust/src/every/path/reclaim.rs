@@ -97,9 +97,9 @@ pub(super) const PATHS: &[Path] = &[
     .ticks(A_LONG_PAUSE),
 ];
 
-/// Ticks of the trigger. These paths wait for passes, and the longer the pause, the less often it is polled.
+/// Trigger ticks. These paths wait for passes; the longer the pause, the less often it is polled.
 const A_LONG_PAUSE: u64 = 20_000_000;
-/// The same where most of a path is under locks, on which a disturbance spins for that long.
+/// The same where most of a path runs under locks, on which a disturbance spins for that long.
 const A_PAUSE: u64 = 5_000_000;
 
 /// The function in which a pass takes a task's buffer.
@@ -126,7 +126,7 @@ const SPINNERS: Kinds = Kinds::of(&[Kind::Preempt, Kind::Wake]);
 /// How many handlers have finished.
 static HANDLED: AtomicU64 = AtomicU64::new(0);
 
-/// From here on, the way back from a handler is counted.
+/// From here on, the return from a handler is counted.
 #[inline(never)]
 extern "C" fn leaves_handler() {
     HANDLED.fetch_add(1, SeqCst);
@@ -197,11 +197,11 @@ impl Prepared for Regrow {
     }
 }
 
-/// What a process with idle tiles does when it is woken.
+/// What a process with idle tiles does when woken.
 #[derive(Clone, Copy)]
 enum Victim {
     Uses,
-    /// It uses them, and runs for as long as the path.
+    /// It uses them, and runs for the whole path.
     Runs,
     ReturnsFromHandler,
     Execs,
@@ -210,11 +210,11 @@ enum Victim {
     SpinsOn(usize),
 }
 
-/// The worker that runs passes runs where the path is taken, while the process that takes it sleeps.
+/// The worker that runs passes runs where the path is taken, while the process taking it sleeps.
 struct Reclaim {
     shared: &'static Shared,
     victim: i32,
-    /// A process that sleeps for as long as the path: its buffer is reclaimed if the victim's is not.
+    /// A process that sleeps for the whole path: its buffer is reclaimed if the victim's is not.
     sleeper: i32,
     spins: bool,
     before: u64,
@@ -222,7 +222,7 @@ struct Reclaim {
     taken: bool,
 }
 
-/// Which CPUs the kernel's unbound workers may use; the caller restores it.
+/// The CPUs available to the kernel's unbound workers; the caller restores it.
 const WORKERS: &str = "/sys/devices/virtual/workqueue/cpumask";
 /// The interval between passes.
 const INTERVAL: Duration = Duration::from_millis(20);
@@ -356,7 +356,7 @@ impl Victim {
         tiles.load_all(&content(18));
         if let Victim::Runs = self {
             shared.victim_has_finished();
-            // Does it itself: any other process would take the CPU from it, and its registers would be saved.
+            // Do it here: any other process would take the CPU from it, and its registers would be saved.
             trigger::let_go(TAKEN_ON);
             while !shared.was_taken() {
                 sys::keep_cpu();
@@ -366,11 +366,11 @@ impl Victim {
     }
 }
 
-/// The rest of a victim's life, in the program that it has executed.
+/// The rest of a victim's life, in the program it has executed.
 ///
 /// # Errors
 ///
-/// The new program has some of the previous one's state.
+/// The new program has some of the old one's state.
 pub fn go_on_woken(fd: i32) -> anyhow::Result<()> {
     let shared: &Shared = shared_memory::attach(fd)?;
     ensure!(shared.is_woken(), "it was not woken");

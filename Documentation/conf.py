@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 here = Path(__file__).resolve().parent
-# This folder may be read-only, and stays clean if it is not.
+# This folder may be read-only; if it is not, keep it clean.
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(here / "sphinx"))
 
@@ -16,9 +16,9 @@ release = version = (here.parent / "VERSION").read_text().strip()
 
 extensions = ["automarkup", "sphinx.ext.graphviz"]
 graphviz_output_format = "svg"
-# Two hyphens are an option.
+# Two hyphens start an option: do not turn them into a dash.
 smartquotes = False
-# Examples are shell, C and logs in turn.
+# Examples are a mix of shell, C and logs.
 highlight_language = "none"
 
 html_theme = "alabaster"

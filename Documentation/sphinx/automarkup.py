@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Links and checks for what the pages name in plain text, in the manner of the kernel's automarkup.py.
+"""Links and checks for names in plain text, modelled on the kernel's automarkup.py.
 
 - ``memory.rst`` and ``ABI/procfs-xfd`` become links; a page that does not exist is a warning.
-- A literal that looks like a file of the tree (``rust/xfd/buffer/pool.rs``, or its end, ``pool.rs``) must be one.
-  A ``*`` in it stands for any characters. After a colon follows what the file must contain: ``buffer/pool.rs:take``.
-- So must each file in a picture, with the functions after it: ``buffer/fpstate.rs: obtain()``.
+- A literal that looks like a file in the tree (``rust/xfd/buffer/pool.rs``, or its end, ``pool.rs``) must be one.
+  A ``*`` in it stands for any characters. What follows a colon must occur in the file: ``buffer/pool.rs:take``.
+- The same goes for each file in a graph, and for the functions after it: ``buffer/fpstate.rs: obtain()``.
 """
 
 import fnmatch
@@ -24,12 +24,12 @@ FOLDERS = ["Documentation", "include", "machine", "packaging", "rust", "samples"
 PAGE = re.compile(r"(?<![\w/.*-])(?:Documentation/)?(?:([a-z][a-z-]*)\.rst|(ABI/[a-z]+-xfd))(?![\w/-])")
 # A path from the top of the tree, or the end of one whose suffix the kernel's own files do not have.
 NAMED = re.compile(rf"((?:{'|'.join(FOLDERS)})/[\w./*-]*|[A-Za-z*][\w./*-]*\.(?:rs|sh|toml))(?::([\w-]+))?")
-# In a picture all files are ours.
+# In a graph, all files are ours.
 DRAWN = re.compile(r"(?<![\w/.-])([\w/-]+\.(?:c|rs|toml))(?:: (\w+)\(\))?")
 
 
 def files_of_the_tree():
-    """All files and folders of the tree, as paths from its top."""
+    """All files and folders in the tree, as paths from its top."""
     found = [path.name for path in TREE.iterdir()]
     for top in FOLDERS:
         for folder, folders, files in os.walk(TREE / top):
@@ -40,7 +40,7 @@ def files_of_the_tree():
 
 
 def place(node):
-    """The nearest node that knows its line."""
+    """The nearest enclosing node that has a line number."""
     while node.line is None and node.parent is not None:
         node = node.parent
     return node
@@ -56,7 +56,7 @@ def link(docname, text, page):
 
 
 def link_pages(docname, text):
-    """Replaces a piece of text by itself with links to the pages that it names."""
+    """Replaces text with the same text plus links to the pages that it names."""
     parts, end = [], 0
     for match in PAGE.finditer(text):
         parts += [nodes.Text(text[end : match.start()]), link(docname, match[0], match[1] or match[2])]
@@ -66,7 +66,7 @@ def link_pages(docname, text):
 
 
 def check(files, name, word, node):
-    """Whether the tree has a file called name, and that has the word, if there is one."""
+    """Whether the tree has a file called name that contains the word, if one is given."""
     found = [path for path in files if fnmatch.fnmatchcase(path, name) or fnmatch.fnmatchcase(path, f"*/{name}")]
     if not found:
         logger.warning("no file of the tree is called %s", name, location=place(node))

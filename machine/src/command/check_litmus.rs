@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Runs the litmus tests of upstream/lkmm: herd7 looks for their outcomes in every execution that the kernel's memory
-//! model allows. The model is that of the kernel that the machine boots.
+//! model allows. The model comes from the kernel that the machine boots.
 
 use std::fs;
 use std::path::PathBuf;

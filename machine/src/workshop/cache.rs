@@ -2,7 +2,7 @@
 //! The cache: the folder for everything that is generated.
 //!
 //! A component (`Piece`) is built in a temporary folder and renamed when it is complete, so whatever has its final name
-//! is complete. Each component has a lock: exclusive while it is built or removed, shared while it is in use. Before
+//! is complete. Each component has a lock: exclusive while it is being built or removed, shared while it is in use. Before
 //! its first use in a run a component is compared with its manifest; if it is damaged, it is built again. The cache has
 //! a lock, too: every run holds it shared, and a run that removes components holds it exclusively.
 

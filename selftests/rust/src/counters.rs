@@ -21,7 +21,7 @@ pub struct Counters {
     pub ordinary_nm: u64,
     /// Threads currently in the handler.
     pub in_flight: u64,
-    /// Second first uses of a thread, which must not happen.
+    /// First uses by threads that had already had one; there must be none.
     pub repeated: u64,
 }
 

@@ -12,7 +12,7 @@ pub const SIZE: usize = 64;
 /// A matrix, row by row.
 pub type Matrix<T> = Vec<[T; SIZE]>;
 
-/// What differs between the element types that the tile unit multiplies.
+/// Parameters of the element types that the tile unit multiplies.
 pub trait Element: Copy + Send + 'static {
     /// The type of the sums, four bytes.
     type Sum: Copy + PartialEq + Send + std::fmt::Debug;

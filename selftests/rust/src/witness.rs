@@ -3,7 +3,7 @@
 //!
 //! Two independent counts are compared: the module's counters, and a probe on
 //! `xfd_enable_feature()` (arch/x86/kernel/fpu/xstate.c), which the C path enters once for each use
-//! it serves or refuses. Without the module the probe must count, which shows that it works.
+//! it serves or refuses. Without the module the probe must fire, which proves that the probe itself works.
 
 use crate::counters::{module_is_loaded, Counters};
 use crate::ktap;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What each process and thread does, as a pure function of the seed and its place: the same seed
+//! What each process and thread does, as a pure function of the seed and its position in the process tree: the same seed
 //! makes the same choices, whatever the scheduler does.
 
 use super::Place;

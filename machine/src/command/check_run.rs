@@ -2,13 +2,18 @@
 //! Tests `machine run` as a user runs it: each case starts this program with a script for the guest.
 
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use anyhow::{ensure, Result};
+use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
+use nix::pty::{openpty, Winsize};
+use nix::sys::signal::{kill, Signal};
+use nix::unistd::Pid;
 use signal_hook::consts::SIGPIPE;
 
 use crate::boot::machine::Machine;
@@ -205,13 +210,70 @@ fn the_end_is_found(bench: &Bench) -> Result<()> {
     Ok(())
 }
 
+/// A terminal in which `machine shell` runs.
+struct Terminal {
+    master: File,
+    said: Vec<u8>,
+}
+
+impl Terminal {
+    fn resize(&self, rows: u16, columns: u16) -> Result<()> {
+        let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        // SAFETY: TIOCSWINSZ reads a struct winsize, which `size` is, and keeps no pointer to it.
+        let done = unsafe { nix::libc::ioctl(self.master.as_raw_fd(), nix::libc::TIOCSWINSZ, &size) };
+        Ok(nix::errno::Errno::result(done).map(drop)?)
+    }
+
+    /// Reads until the shell has said `what`.
+    fn hears(&mut self, what: &str) -> Result<()> {
+        let has = |said: &[u8]| said.windows(what.len()).any(|part| part == what.as_bytes());
+        while !has(&self.said) {
+            let ready =
+                poll(&mut [PollFd::new(self.master.as_fd(), PollFlags::POLLIN)], PollTimeout::from(60_000u16))?;
+            let mut bytes = [0; 4096];
+            let read = if ready == 0 { 0 } else { self.master.read(&mut bytes).unwrap_or(0) };
+            ensure!(read > 0, "no {what:?} in {:?}", String::from_utf8_lossy(&self.said));
+            self.said.extend(&bytes[..read]);
+        }
+        Ok(())
+    }
+}
+
+/// The shell's terminal has the size of the host's, also when that changes. The answers are not what is typed.
+fn a_shell_has_the_terminals_size(bench: &Bench) -> Result<()> {
+    let pty = openpty(None, None)?;
+    let mut terminal = Terminal { master: pty.master.into(), said: Vec::new() };
+    terminal.resize(30, 100)?;
+    let end = || Ok::<_, anyhow::Error>(Stdio::from(pty.slave.try_clone()?));
+    let mut shell = bench.command(&["shell"]);
+    let mut shell = shell.stdin(end()?).stdout(end()?).stderr(Stdio::null()).spawn()?;
+    let mut talk = || -> Result<()> {
+        terminal.hears("switches the machine off")?;
+        terminal.master.write_all(b"echo begins with $(stty size)\r")?;
+        terminal.hears("begins with 30 100")?;
+        terminal.resize(40, 120)?;
+        kill(Pid::from_raw(i32::try_from(shell.id())?), Signal::SIGWINCH)?;
+        terminal.master.write_all(b"while [ \"$(stty size)\" = '30 100' ]; do usleep 10000; done\r")?;
+        terminal.master.write_all(b"echo goes on with $(stty size); exit 7\r")?;
+        terminal.hears("goes on with 40 120")
+    };
+    let talked = talk();
+    if talked.is_err() {
+        shell.kill()?;
+    }
+    let status = shell.wait()?;
+    talked?;
+    ensure!(status.code() == Some(7), "{status}");
+    Ok(())
+}
+
 fn with_the_module(bench: &Bench) -> Result<()> {
     said(&bench.script("ls -d /sys/module/xfd", &["--module"], &[], b"")?, b"/sys/module/xfd\n", 0)
 }
 
 type Case = fn(&Bench) -> Result<()>;
 
-const CASES: [(&str, Case); 12] = [
+const CASES: [(&str, Case); 13] = [
     ("output may be anything", output_may_be_anything),
     ("input arrives whole", input_arrives_whole),
     ("output has a reader", output_has_a_reader),
@@ -223,6 +285,7 @@ const CASES: [(&str, Case); 12] = [
     ("each is a machine of its own", each_is_a_machine_of_its_own),
     ("the end is found", the_end_is_found),
     ("a fresh boot", booted),
+    ("a shell has the terminal's size", a_shell_has_the_terminals_size),
     ("with the module", with_the_module),
 ];
 

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-/* SDM vol. 3, Self-Modifying Code: a store to code is seen by the next fetch, also with tiles enabled. */
+/*
+ * SDM vol. 3, Self-Modifying Code: a store to code is seen by the next fetch, also with tiles
+ * enabled.
+ */
 #include "tiles.h"
 
 /* Writes "mov $value, %eax; ret" and calls it. */

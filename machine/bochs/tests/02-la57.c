@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * SDM vol. 3, Paging-Mode Enabling: MOV to CR4 cannot change LA57 in IA-32e mode. RSM can: an SMI with five-level paging,
- * and back.
+ * SDM vol. 3, Paging-Mode Enabling: MOV to CR4 cannot change LA57 in IA-32e mode. RSM can: an SMI
+ * with five-level paging, and back.
  */
 #include "test.h"
 

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-/* SDM vol. 1, 13.4.3 and 13.8.2: where XRSTOR finds a component in a compacted area does not depend on which ones it loads. */
+/*
+ * SDM vol. 1, 13.4.3 and 13.8.2: where XRSTOR finds a component in a compacted area does not
+ * depend on which ones it loads.
+ */
 #include "tiles.h"
 
 static u8 area[4096] __attribute__((aligned(64)));

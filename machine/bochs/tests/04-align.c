@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * SDM vol. 1, 13.4.3: in the compacted format, a component whose CPUID.(EAX=0DH,ECX=n):ECX[1] is set starts at a multiple
- * of 64 bytes. TILECFG and TILEDATA are such components.
+ * SDM vol. 1, 13.4.3: in the compacted format, a component whose CPUID.(EAX=0DH,ECX=n):ECX[1] is
+ * set starts at a multiple of 64 bytes. TILECFG and TILEDATA are such components.
  */
 #include "tiles.h"
 
@@ -13,7 +13,10 @@ void test(void)
 	xsetbv(ALL);
 	is("CPUID.(0DH,17):ECX[1]", cpuid(0xd, 17).ecx >> 1 & 1, 1);
 	is("CPUID.(0DH,18):ECX[1]", cpuid(0xd, 18).ecx >> 1 & 1, 1);
-	/* AVX 256, opmask 64, ZMM_Hi256 512, Hi16_ZMM 1024, PKRU 8, then at a multiple of 64 TILECFG and TILEDATA */
+	/*
+	 * AVX 256, opmask 64, ZMM_Hi256 512, Hi16_ZMM 1024, PKRU 8, then at a multiple of 64
+	 * TILECFG and TILEDATA
+	 */
 	is("CPUID.(0DH,1):EBX", cpuid(0xd, 1).ebx, 2496 + 64 + TILES_BYTES);
 
 	config = all_tiles(16, 64);

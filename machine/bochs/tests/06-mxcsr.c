@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * SDM vol. 1, 13.10: XSAVEC writes MXCSR with SSE, not with AVX alone; 13.8.2: XRSTOR of a compacted area that puts SSE
- * into its initial state sets MXCSR to 1F80H.
+ * SDM vol. 1, 13.10: XSAVEC writes MXCSR with SSE, not with AVX alone; 13.8.2: XRSTOR of a
+ * compacted area that puts SSE into its initial state sets MXCSR to 1F80H.
  */
 #include "tiles.h"
 

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-/* SDM vol. 2, LDTILECFG: bytes 16 to 47 of the memory operand are bytes per row in words, bytes 48 to 63 are rows. */
+/*
+ * SDM vol. 2, LDTILECFG: bytes 16 to 47 of the memory operand are bytes per row in words, bytes 48
+ * to 63 are rows.
+ */
 #include "tiles.h"
 
 static u8 area[16384] __attribute__((aligned(64)));

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-/* SDM vol. 1, 13.6: XINUSE, which XGETBV with ECX = 1 returns. This is how an Emerald Rapids tracks TILEDATA. */
+/*
+ * SDM vol. 1, 13.6: XINUSE, which XGETBV with ECX = 1 returns. This is how an Emerald Rapids
+ * tracks TILEDATA.
+ */
 #include "tiles.h"
 
 static struct tile_config config;

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-/* SDM vol. 1, 13.8.1: XRSTOR loads or initializes the components that it is asked for, and no other. */
+/*
+ * SDM vol. 1, 13.8.1: XRSTOR loads or initializes the components that it is asked for, and no
+ * other.
+ */
 #include "tiles.h"
 
 static u8 area[16384] __attribute__((aligned(64))), data[TILE_BYTES], stored[TILE_BYTES];

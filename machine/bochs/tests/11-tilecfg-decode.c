@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-/* SDM vol. 2: LDTILECFG is VEX.128.NP.0F38.W0 49 !(11):000:bbb, STTILECFG is VEX.128.66.0F38.W0 49 !(11):000:bbb. */
+/*
+ * SDM vol. 2: LDTILECFG is VEX.128.NP.0F38.W0 49 !(11):000:bbb, STTILECFG is VEX.128.66.0F38.W0 49
+ * !(11):000:bbb.
+ */
 #include "tiles.h"
 
 static struct tile_config config;

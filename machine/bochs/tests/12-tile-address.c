@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * SDM vol. 2, TILELOADD and TILESTORED: a SIB byte is required. Its index is the stride; without an index the stride
- * is 0. With the prefix 67H addresses have 32 bits.
+ * SDM vol. 2, TILELOADD and TILESTORED: a SIB byte is required. Its index is the stride; without an
+ * index the stride is 0. With the prefix 67H addresses have 32 bits.
  */
 #include "tiles.h"
 
@@ -19,7 +19,8 @@ void test(void)
 	raises("TILELOADD without SIB", TRY(".byte 0xc4,0xe2,0x7b,0x4b,0x00", "a"(memory) : "memory"), UD);
 	raises("TILESTORED without SIB", TRY(".byte 0xc4,0xe2,0x7a,0x4b,0x00", "a"(stored) : "memory"), UD);
 	/* ModRM 04H: SIB follows; SIB 20H: base RAX, no index. */
-	raises("TILELOADD without index", TRY(".byte 0xc4,0xe2,0x7b,0x4b,0x04,0x20", "a"(memory + 64) : "memory"), NOTHING);
+	raises("TILELOADD without index",
+	       TRY(".byte 0xc4,0xe2,0x7b,0x4b,0x04,0x20", "a"(memory + 64) : "memory"), NOTHING);
 	tilestore(0, stored);
 	for (int row = 0; row < 16; row++)
 		is("TILELOADD without index, a row", memcmp(stored + row * 64, memory + 64, 64), 0);

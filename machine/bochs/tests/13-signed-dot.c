@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-/* SDM vol. 2, TDPBSSD/TDPBSUD/TDPBUSD/TDPBUUD: one element of a product, -1 times -1 in each of the four forms. */
+/*
+ * SDM vol. 2, TDPBSSD/TDPBSUD/TDPBUSD/TDPBUUD: one element of a product, -1 times -1 in each of
+ * the four forms.
+ */
 #include "tiles.h"
 
 static struct tile_config config;

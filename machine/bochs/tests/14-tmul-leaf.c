@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-/* SDM vol. 2, CPUID leaf 1EH: EAX of subleaf 0 is the highest subleaf. Sapphire Rapids has only subleaf 0. */
+/*
+ * SDM vol. 2, CPUID leaf 1EH: EAX of subleaf 0 is the highest subleaf. Sapphire Rapids has only
+ * subleaf 0.
+ */
 #include "test.h"
 
 void test(void)

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * SDM vol. 2, STI: interrupts are blocked until the instruction after it has completed, so that none comes between STI and
- * CLI. Here one is pending all the time, and exceptions of another CPU must not be counted as instructions of this one.
+ * SDM vol. 2, STI: interrupts are blocked until the instruction after it has completed, so that
+ * none comes between STI and CLI. Here one is pending all the time, and exceptions of another CPU
+ * must not be counted as instructions of this one.
  *
  * cpu: count=2
  */

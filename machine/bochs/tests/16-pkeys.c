@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-/* SDM vol. 3, Protection Keys: PKRU is for the data of user pages, at any CPL; supervisor pages do not obey it. */
+/*
+ * SDM vol. 3, Protection Keys: PKRU is for the data of user pages, at any CPL; supervisor pages do
+ * not obey it.
+ */
 #include "test.h"
 
 #define KEY	3UL

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * SDM vol. 2, SYSCALL: RFLAGS is masked with IA32_FMASK as part of the instruction, so that a single step ends with it:
- * there is no #DB before the first instruction of the system call's entry.
+ * SDM vol. 2, SYSCALL: RFLAGS is masked with IA32_FMASK as part of the instruction, so that a
+ * single step ends with it: there is no #DB before the first instruction of the system call's
+ * entry.
  */
 #include "test.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * SDM vol. 2, MONITOR and MWAIT: a store to the monitored line ends the wait, whatever the storing CPU did with the line
- * before. MONITOR itself ends nobody's wait.
+ * SDM vol. 2, MONITOR and MWAIT: a store to the monitored line ends the wait, whatever the storing
+ * CPU did with the line before. MONITOR itself ends nobody's wait.
  *
  * cpu: count=2
  */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * SDM vol. 3, Event Blocking (VMX non-root operation): with external-interrupt exiting, an interrupt causes a VM exit
- * whatever RFLAGS.IF is. Here it is 0 in the host and in the guest.
+ * SDM vol. 3, Event Blocking (VMX non-root operation): with external-interrupt exiting, an
+ * interrupt causes a VM exit whatever RFLAGS.IF is. Here it is 0 in the host and in the guest.
  */
 #include "vmx.h"
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * SDM vol. 3, Information for VM Exits During Event Delivery: the IDT-vectoring information says which event it was.
- * Here it is a virtual interrupt, and the guest's IDT is on a page that EPT does not have.
+ * SDM vol. 3, Information for VM Exits During Event Delivery: the IDT-vectoring information says
+ * which event it was. Here it is a virtual interrupt, and the guest's IDT is on a page that EPT
+ * does not have.
  */
 #include "vmx.h"
 
@@ -16,7 +17,8 @@ static void guest(void)
 
 void test(void)
 {
-	make_guest(guest, IF, PIN_EXTERNAL_INTERRUPT, PRIMARY_TPR_SHADOW, SECONDARY_EPT | SECONDARY_VIRTUAL_INTERRUPTS, 0);
+	make_guest(guest, IF, PIN_EXTERNAL_INTERRUPT, PRIMARY_TPR_SHADOW,
+		   SECONDARY_EPT | SECONDARY_VIRTUAL_INTERRUPTS, 0);
 	ept_without(guest_idt);
 	vmwrite(GUEST_IDTR, (u64)guest_idt);
 	vmwrite(GUEST_INTERRUPT_STATUS, VECTOR);

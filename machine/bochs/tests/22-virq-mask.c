@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * SDM vol. 3, Virtual-Interrupt Delivery: a pending virtual interrupt waits for RFLAGS.IF. Here IF is 0, and an interrupt
- * of the host comes, which has to cause a VM exit and nothing else.
+ * SDM vol. 3, Virtual-Interrupt Delivery: a pending virtual interrupt waits for RFLAGS.IF. Here IF
+ * is 0, and an interrupt of the host comes, which has to cause a VM exit and nothing else.
  */
 #include "vmx.h"
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * As seen on an Emerald Rapids: XSAVE, XSAVEOPT, XSAVEC and XRSTOR access all bytes up to the end of the last component
- * that they are asked for, the last one first, also if that component is in its initial state. SDM vol. 1, 13.13, leaves
- * this to the processor.
+ * As seen on an Emerald Rapids: XSAVE, XSAVEOPT, XSAVEC and XRSTOR access all bytes up to the end
+ * of the last component that they are asked for, the last one first, also if that component is in
+ * its initial state. SDM vol. 1, 13.13, leaves this to the processor.
  */
 #include "tiles.h"
 

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-/* SDM vol. 1, 13.5: bits 511:256 of ZMM0 to ZMM15 are component 6. XRSTOR that initializes AVX, 2, leaves them alone. */
+/*
+ * SDM vol. 1, 13.5: bits 511:256 of ZMM0 to ZMM15 are component 6. XRSTOR that initializes AVX, 2,
+ * leaves them alone.
+ */
 #include "tiles.h"
 
 static u8 area[4096] __attribute__((aligned(64))), none[1024] __attribute__((aligned(64)));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * SDM vol. 3, FRED Event Delivery: events in ring 0. The event data of an #NM that XFD raised is what IA32_XFD_ERR got.
+ * SDM vol. 3, FRED Event Delivery: events in ring 0. The event data of an #NM that XFD raised is
+ * what IA32_XFD_ERR got.
  *
  * cpu: add_features="fred"
  */
@@ -12,7 +13,10 @@ struct {
 u64 events;
 static struct tile_config config;
 
-/* An event in ring 0 enters 256 bytes above the page in IA32_FRED_CONFIG. It ends by ERETS, behind the instruction. */
+/*
+ * An event in ring 0 enters 256 bytes above the page in IA32_FRED_CONFIG. It ends by ERETS, behind
+ * the instruction.
+ */
 asm(".pushsection .text\n\t"
     ".balign 4096\n"
     "entry:\t.skip 256, 0xcc\n\t"

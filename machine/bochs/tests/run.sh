@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# Tests an emulator: run.sh BOCHS [NAME...]. Prints a line for each test, PASS or FAIL, and exits with 1 if one failed.
-# Needs a C compiler and GNU ld for x86-64; $CC is the compiler.
+# Tests an emulator: run.sh BOCHS [NAME...]. Prints a line for each test, PASS or FAIL, and exits
+# with 1 if one failed. Needs a C compiler and GNU ld for x86-64; $CC is the compiler.
 set -u
 [ $# -ge 1 ] || { echo "usage: $0 BOCHS [NAME...]" >&2; exit 2; }
 case $1 in */*) bochs=$(realpath "$1") ;; *) bochs=$(command -v "$1") ;; esac

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * From reset to C in 64-bit mode, without a BIOS. Memory below 4 GiB is mapped to itself, for ring 0. The boot
- * processor calls test(), another one that gets a SIPI with vector FFH calls other_cpu().
+ * From reset to C in 64-bit mode, without a BIOS. Memory below 4 GiB is mapped to itself, for ring
+ * 0. The boot processor calls test(), another one that gets a SIPI with vector FFH calls
+ * other_cpu().
  */
 #define CR4_PAE_OSFXSR_OSXMMEXCPT_OSXSAVE	0x40620
 #define CR4_LA57	0x1000

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Starts a test, receives its exceptions, and prints its result: to port E9H, which Bochs copies to its output. */
+/*
+ * Starts a test, receives its exceptions, and prints its result: to port E9H, which Bochs copies
+ * to its output.
+ */
 #include "test.h"
 
 extern u8 stubs[];

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What a test of the emulator is written with. It runs in ring 0, in 64-bit mode, with interrupts disabled. */
+/*
+ * What a test of the emulator is written with. It runs in ring 0, in 64-bit mode, with interrupts
+ * disabled.
+ */
 #ifndef TEST_H
 #define TEST_H
 
@@ -42,7 +45,10 @@ extern u64 resume;
 		     : : __VA_ARGS__);							\
 	trap.vector; })
 
-/* 64 pages that a test may map as it likes, and the memory that is mapped there at first, for ring 0. */
+/*
+ * 64 pages that a test may map as it likes, and the memory that is mapped there at first, for ring
+ * 0.
+ */
 #define WINDOW_PAGES	64
 #define WINDOW		((u8 *)0x8000000000)
 extern u64 window_table[512];

@@ -106,7 +106,10 @@ void ept_without(const void *page)
 {
 	u64 missing = (u64)page, first = missing & ~0x1fffffUL;
 
-	/* 1 GiB in pages of 2 MiB, and one of them in pages of 4 KiB; write-back, may be read, written and executed */
+	/*
+	 * 1 GiB in pages of 2 MiB, and one of them in pages of 4 KiB; write-back, may be read,
+	 * written and executed
+	 */
 	ept4[0] = (u64)ept3 | 7;
 	ept3[0] = (u64)ept2 | 7;
 	for (u64 i = 0; i < 512; i++) {

@@ -52,7 +52,9 @@ fn count(text: &str, status: Option<i32>) -> Count {
     }
     let expected = if count.failed > 0 { 1 } else { 0 };
     if status != Some(expected) || count.total() == 0 {
-        count.fail(format!("run.sh ended with {status:?}: {}", text.lines().last().unwrap_or("no output")));
+        let status = status.map_or_else(|| "a signal".to_owned(), |status| format!("status {status}"));
+        let last = text.lines().last().unwrap_or("no output");
+        count.fail(format!("run.sh stopped with {status}: {last}; see {LOG}.log"));
     }
     count
 }

@@ -27,6 +27,7 @@ head -c 512 /dev/zero >"$work/vga.rom"
 failed=0
 for name; do
 	name=$(basename "$name" .c)
+	[ -f "$name.c" ] || { echo "$0: there is no test $name: give the name of a patch" >&2; exit 2; }
 	rm -f "$work/test.rom" "$work/log" "$work/output"
 	compile "$name.c" "$work/$name.o" || exit 2
 	ld -n -T rom.ld --oformat binary -o "$work/test.rom" "$work/$name.o" "$work/start.o" "$work/test.o" \

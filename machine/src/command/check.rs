@@ -9,6 +9,7 @@ use anyhow::{bail, Result};
 
 use crate::boot::machine::Machine;
 use crate::boot::verdict;
+use crate::command::check_emulator;
 use crate::command::check_gdb;
 use crate::command::check_litmus;
 use crate::command::check_packages;
@@ -77,8 +78,9 @@ fn run(project: &Project, filter: Option<&str>, class: Class, rows: &mut Vec<Row
         rows.push(Row::new(format!("host: {name}"), count, start.elapsed()));
     }
     type Check = fn(&Project) -> Result<Count>;
-    let more: [(_, _, Check); 6] = [
+    let more: [(_, _, Check); 7] = [
         (docs::NAME, Class::Usual, docs::check),
+        (check_emulator::NAME, Class::Usual, check_emulator::check),
         (check_litmus::NAME, Class::Usual, check_litmus::check),
         (check_run::NAME, Class::Usual, check_run::check),
         (check_gdb::NAME, Class::Usual, check_gdb::check),

@@ -3,6 +3,7 @@
 
 pub mod check;
 pub mod check_debug;
+pub mod check_emulator;
 pub mod check_gdb;
 pub mod check_kernels;
 pub mod check_litmus;

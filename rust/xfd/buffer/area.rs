@@ -29,7 +29,7 @@ pub(crate) struct Area(NonNull<fpstate>);
 unsafe impl Send for Area {}
 
 impl Area {
-    /// Allocates a zeroed area with space for a register image of `kernel_size` bytes. Sleeps.
+    /// Allocates a zeroed area with space for a register image of `kernel_size` bytes. May sleep.
     ///
     /// Errors: ENOMEM, with [`AllocMode::MayFail`].
     // This does not use the kernel crate's Vmalloc: /proc/vmallocinfo shows the caller of vmalloc,
@@ -90,7 +90,7 @@ impl Area {
         Self(state)
     }
 
-    /// Frees the memory. Sleeps.
+    /// Frees the memory. May sleep.
     pub(crate) fn free(self) {
         // SAFETY: this is a vmalloc area that belongs to no task, and the caller may sleep.
         unsafe { bindings::vfree(self.into_raw().as_ptr().cast()) }

@@ -45,7 +45,7 @@ impl Enlarged {
 
     /// XSTATE_BV of the register image: the components that were in use when it was saved.
     pub(crate) fn xfeatures_in_image(&self) -> Xfeatures {
-        // SAFETY: by the type's invariant this is a valid fpstate, and its image has a header.
+        // SAFETY: by the type invariant this is a valid fpstate, and its image has a header.
         Xfeatures::from_bits(unsafe { xstate_bv(self.state.as_ptr()).read() })
     }
 
@@ -75,7 +75,7 @@ impl Enlarged {
     }
 
     fn put_builtin_in_place(&self) {
-        // SAFETY: by the type's invariant nobody else exchanges the buffers of `fpu`.
+        // SAFETY: by the type invariant nobody else exchanges the buffers of `fpu`.
         unsafe {
             (*self.fpu).fpstate = &raw mut (*self.fpu).__fpstate;
             // IA32_XFD is written when the registers are loaded.

@@ -28,7 +28,7 @@ fn tracepoint() -> *mut c_void {
     TRACEPOINT.as_ref().map_or(0, |&address| address) as *mut c_void
 }
 
-/// Starts calling [`xfd_before_exit`]. `locate` must have succeeded. Sleeps.
+/// Starts calling [`xfd_before_exit`]. `locate` must have succeeded. May sleep.
 ///
 /// Errors: [`Refusal::NoMemory`].
 pub(crate) fn watch() -> Result<(), Refusal> {

@@ -38,7 +38,7 @@ pub(crate) fn current_size() -> u32 {
 ///
 /// `state` points to a valid fpstate that does not change during the call.
 pub(crate) unsafe fn masks_of(state: *const fpstate) -> Masks {
-    // SAFETY: by the contract of this function `state` is valid.
+    // SAFETY: by this function's contract `state` is valid.
     let (xfeatures, user_xfeatures, xfd) =
         unsafe { ((*state).xfeatures, (*state).user_xfeatures, (*state).xfd) };
     Masks {
@@ -60,7 +60,7 @@ pub(crate) struct FpstateBuffer {
 
 impl FpstateBuffer {
     /// A buffer with this capacity, from the pool or newly allocated, with every component in its
-    /// initial state. Task context, sleeps.
+    /// initial state. Task context; may sleep.
     ///
     /// Errors: ENOMEM, with [`AllocMode::MayFail`].
     pub(crate) fn obtain(capacity: Capacity, mode: AllocMode) -> Result<Self> {
@@ -164,7 +164,7 @@ impl FpstateBuffer {
         slot: *mut *mut fpstate,
         used: Xfeatures,
     ) -> Result<(), Self> {
-        // SAFETY: by the contract of this function `slot` points to a valid fpstate.
+        // SAFETY: by this function's contract `slot` points to a valid fpstate.
         let masks = buffer::commit(unsafe { masks_of(*slot) }, used, &self.capacity);
         if masks.and_then(|masks| self.claim(masks)).is_none() {
             return Err(self);
@@ -201,7 +201,7 @@ pub(crate) unsafe fn recycle(state: *mut fpstate) {
     }
 }
 
-/// Frees the memory of `state`, or does nothing if it is NULL. Sleeps.
+/// Frees the memory of `state`, or does nothing if it is NULL. May sleep.
 ///
 /// # Safety
 ///

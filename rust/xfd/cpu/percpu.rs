@@ -23,7 +23,7 @@ impl PerCpuU64 {
     /// This CPU's value. Preemption must be off; otherwise the value may be another CPU's.
     pub(crate) fn get(self) -> u64 {
         let value;
-        // SAFETY: by the type's invariant this is a per-CPU u64. In the kernel, GS is the per-CPU
+        // SAFETY: by the type invariant this is a per-CPU u64. In the kernel, GS is the per-CPU
         // base.
         unsafe {
             asm!("mov {}, gs:[{}]", out(reg) value, in(reg) self.0,
@@ -38,7 +38,7 @@ impl PerCpuU64 {
     ///
     /// Preemption is off, and the caller may write the variable.
     pub(crate) unsafe fn set(self, value: u64) {
-        // SAFETY: by the type's invariant this is a per-CPU u64, and the caller may write it.
+        // SAFETY: by the type invariant this is a per-CPU u64, and the caller may write it.
         unsafe {
             asm!("mov gs:[{}], {}", in(reg) self.0, in(reg) value,
                  options(nostack, preserves_flags));

@@ -22,7 +22,7 @@ struct xfd_owed {
 	enum xfd_owed_state state;
 };
 
-/* Allocates an entry. NULL if there is no memory. Sleeps. */
+/* Allocates an entry. NULL if there is no memory. May sleep. */
 struct xfd_owed *xfd_owed_alloc(void);
 /*
  * Makes @task, which is held, get a buffer before it returns to user mode. Returns false, with nothing

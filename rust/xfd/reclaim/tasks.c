@@ -43,7 +43,7 @@ static struct {
 	{ "fpu__restore_sig" },
 	/* Called by those. The compiler may inline them. */
 	{ "get_signal", true },
-	{ "ptrace_notify", true },		/* on PREEMPT_RT its lock may sleep between running the work and stopping */
+	{ "ptrace_notify", true },		/* on PREEMPT_RT its lock may sleep between the work and the stop */
 	{ "x64_setup_rt_frame", true },
 	{ "copy_fpstate_to_sigframe", true },
 	{ "__fpu_restore_sig", true },

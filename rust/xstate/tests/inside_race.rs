@@ -131,12 +131,12 @@ struct Text(UnsafeCell<bool>);
 
 impl Text {
     fn run(&self) {
-        // SAFETY: loom panics if another thread writes it at the same time.
+        // SAFETY: loom panics on a concurrent write.
         assert!(self.0.with(|there| unsafe { *there }), "freed text is run");
     }
 
     fn free(&self) {
-        // SAFETY: loom panics if another thread accesses it at the same time.
+        // SAFETY: loom panics on a concurrent access.
         self.0.with_mut(|there| unsafe { *there = false });
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A task whose buffer was reclaimed runs its task_work, while the module is being removed and
-//! gives it a buffer from outside: in every order that loom finds. `Owed` and the functions that
+//! gives it a buffer from outside: in every interleaving that loom explores. `Owed` and the functions that
 //! handle it model rust/xfd/reclaim/owed.c and regrow.rs, function by function, together with what
 //! these need of task_work and task_call_func(). Keep the model and the code in step.
 
@@ -30,25 +30,25 @@ struct Owed {
 
 impl Owed {
     fn touch(&self) {
-        // SAFETY: loom panics if another thread writes it at the same time.
+        // SAFETY: loom panics on a concurrent write.
         assert!(self.there.with(|there| unsafe { *there }), "freed already");
     }
 
     fn free(&self) {
         self.touch();
-        // SAFETY: loom panics if another thread accesses it at the same time.
+        // SAFETY: loom panics on a concurrent access.
         self.there.with_mut(|there| unsafe { *there = false });
     }
 
     fn state(&self, _lock: &MutexGuard<'_, bool>) -> State {
         self.touch();
-        // SAFETY: loom panics if another thread writes it at the same time.
+        // SAFETY: loom panics on a concurrent write.
         self.state.with(|state| unsafe { *state })
     }
 
     fn set(&self, to: State, _lock: &MutexGuard<'_, bool>) {
         self.touch();
-        // SAFETY: loom panics if another thread accesses it at the same time.
+        // SAFETY: loom panics on a concurrent access.
         self.state.with_mut(|state| unsafe { *state = to });
     }
 
@@ -95,12 +95,12 @@ impl World {
     }
 
     fn is_enlarged(&self) -> bool {
-        // SAFETY: loom panics if another thread writes it at the same time.
+        // SAFETY: loom panics on a concurrent write.
         self.enlarged.with(|enlarged| unsafe { *enlarged })
     }
 
     fn enlarge(&self) {
-        // SAFETY: loom panics if another thread accesses it at the same time.
+        // SAFETY: loom panics on a concurrent access.
         self.enlarged
             .with_mut(|enlarged| unsafe { *enlarged = true });
     }

@@ -77,14 +77,14 @@ impl Group {
         if !permission::allows(self.xfeatures(), TILES) {
             return None;
         }
-        // SAFETY: loom panics if another thread writes it at the same time.
+        // SAFETY: loom panics on a concurrent write.
         let (kernel_size, _) = self.sizes.with(|sizes| unsafe { *sizes });
         Some(kernel_size)
     }
 
     fn set(&self, permission: &Permission, _siglock: &MutexGuard<'_, ()>) {
         self.mask.store(permission.xfeatures.bits(), Relaxed);
-        // SAFETY: loom panics if another thread accesses it at the same time.
+        // SAFETY: loom panics on a concurrent access.
         self.sizes
             .with_mut(|sizes| unsafe { *sizes = (permission.kernel_size, permission.user_size) });
     }

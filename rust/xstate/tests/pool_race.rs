@@ -23,12 +23,12 @@ impl Buffer {
     }
 
     fn is_dirty(&self) -> bool {
-        // SAFETY: loom panics if another thread writes it at the same time.
+        // SAFETY: loom panics on a concurrent write.
         self.0.with(|dirty| unsafe { *dirty })
     }
 
     fn write(&self, to: bool) {
-        // SAFETY: loom panics if another thread accesses it at the same time.
+        // SAFETY: loom panics on a concurrent access.
         self.0.with_mut(|dirty| unsafe { *dirty = to });
     }
 }
@@ -99,7 +99,7 @@ impl Pool {
         let Some(caches) = (unsafe { self.caches.load(Acquire).as_ref() }) else {
             return &[];
         };
-        // SAFETY: loom panics if another thread writes it at the same time.
+        // SAFETY: loom panics on a concurrent write.
         assert!(caches.made.with(|made| unsafe { *made }));
         &caches.of_cpu
     }

@@ -8,7 +8,7 @@
 //! `si_code` `ILL_ILLOPC`.
 //!
 //! * The permission belongs to the process: all of its threads get it at once, including those that
-//! are already running.
+//!   are already running.
 //! * It cannot be given back. `fork` copies it, and `execve` clears it.
 //! * The host permission (for the program's own instructions) and the guest permission (for the
 //!   virtual CPUs that it runs with KVM) are independent.
@@ -101,7 +101,7 @@ pub fn guest_permitted() -> Result<FeatureSet, Error> {
 /// * [`Error::NotSupported`] (EOPNOTSUPP): the feature needs no permission, or the machine lacks
 ///   it.
 /// * [`Error::AltStackTooSmall`] (ENOSPC): a thread's alternate signal stack is smaller than a
-/// signal frame with the feature's state. Nothing has changed.
+///   signal frame with the feature's state. Nothing has changed.
 ///
 /// ```
 /// use xcomp::{Error, Feature};

@@ -2,7 +2,7 @@
 //! Injects failures and delays for the tests (CONFIG_XFD_FAULTS). The default build uses
 //! [`faults_off.rs`] instead.
 //!
-//! Everything is a module parameter. `fail_allocations` is the number of buffer allocations that
+//! These are module parameters. `fail_allocations` is the number of buffer allocations that
 //! will fail from now on. `hold` is the number of the [`Point`] at which tasks wait; 0 lets them
 //! continue. `held` is the number of waiting tasks. At load time, `fail_step` is the number of the
 //! loading step that fails, `fail_detach` makes every detach fail, and `fred` makes the module look

@@ -4,7 +4,7 @@
 use super::facility::Facilities;
 use super::xfeature::Xfeatures;
 
-/// A device-not-available exception (#NM), by its cause.
+/// A device-not-available exception (#NM), classified by cause.
 ///
 /// ```
 /// use xstate::facility::LINUX;

@@ -86,12 +86,12 @@ impl Xfeatures {
     /// The components that Linux knows. There is no layout for others.
     pub const KNOWN: Self = Self((1 << XFEATURE_MAX) - 1);
 
-    /// The set with these bits, as a register holds them.
+    /// The set with these bits, as held in a register.
     pub const fn from_bits(bits: u64) -> Self {
         Self(bits)
     }
 
-    /// The bits of the set, as a register holds them.
+    /// The bits of the set, as held in a register.
     pub const fn bits(self) -> u64 {
         self.0
     }

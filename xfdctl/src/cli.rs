@@ -59,7 +59,7 @@ pub enum Command {
     /// Summarize what `record` has written
     #[command(after_help = crate::report::STATUS)]
     Report(crate::report::Arguments),
-    /// Write man pages and completions for bash, fish and zsh to a folder, for a package
+    /// Write man pages and completions for bash, fish and zsh to a folder, for packaging
     #[command(hide = true)]
     Generate {
         /// The folder, created if necessary

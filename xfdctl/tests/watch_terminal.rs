@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `xfdctl top` on a terminal: what it shows, what the keys do, and that it gives the terminal back.
+//! `xfdctl top` on a terminal: what it shows, what the keys do, and that it restores the terminal.
 
 mod support;
 

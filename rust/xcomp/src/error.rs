@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Why the kernel refused: one variant for each errno of the permission options.
+//! Why the kernel refused: one variant per errno that the permission options return.
 
 use syscalls::Errno;
 use thiserror::Error;

@@ -3,7 +3,7 @@
 
 use core::fmt;
 
-/// An extended feature, as the number of its XSAVE state component (SDM vol. 1, 13.1).
+/// An extended feature, identified by the number of its XSAVE state component (SDM vol. 1, 13.1).
 ///
 /// ```
 /// use xcomp::Feature;

@@ -4,7 +4,7 @@
 use crate::{Error, Feature, FeatureSet};
 use syscalls::{syscall, Errno, Sysno};
 
-/// Whose features a call is about.
+/// Whose features a call refers to.
 #[derive(Clone, Copy)]
 pub(crate) enum Kind {
     /// The machine's. They cannot be requested.

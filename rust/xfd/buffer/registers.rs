@@ -122,7 +122,7 @@ impl KernelFpu {
     ///
     /// # Safety
     ///
-    /// There is such a section on this CPU.
+    /// There is an open section on this CPU.
     pub(crate) unsafe fn begun() -> Self {
         Self(PhantomData)
     }

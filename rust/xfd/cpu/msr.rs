@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The two MSRs of XFD (SDM vol. 1, 13.14; vol. 4, table 2-2).
+//! XFD's two MSRs (SDM vol. 1, 13.14; vol. 4, table 2-2).
 
 use core::arch::asm;
 

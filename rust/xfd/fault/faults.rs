@@ -28,7 +28,7 @@ pub(crate) enum Point {
     Decided = 4,
 }
 
-/// The steps of loading (xfd_main.rs) before anything is attached. Each can be made to fail before
+/// The loading steps (xfd_main.rs) before anything is attached. Each can be made to fail before
 /// it does anything. The steps that attach something come after these ([`attach_step`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]

@@ -170,7 +170,7 @@ static u64 since_ms(struct task_struct *task)
 #endif
 }
 
-/* Returns whether the task that opened the file may see @task. Sleeps on PREEMPT_RT. */
+/* Returns whether the task that opened the file may see @task. May sleep on PREEMPT_RT. */
 static bool is_shown(struct task_struct *task, const struct walk *walk)
 {
 	const struct cred *before = override_creds(walk->cred);
@@ -180,7 +180,7 @@ static bool is_shown(struct task_struct *task, const struct walk *walk)
 	return shown;
 }
 
-/* Fills the row of the thread that was found as @tid. Returns whether there is one. */
+/* Fills in the row for the thread found as @tid. Returns whether there is one. */
 static bool make_row(struct task_struct *task, pid_t tid, const struct walk *walk, struct row *row)
 {
 	*row = (struct row) { };
@@ -206,7 +206,7 @@ static struct row *next_row(struct walk *walk, loff_t *position)
 {
 	int nr = *position > INT_MAX ? 0 : *position;
 
-	/* A system may have millions of threads, so a reader that is killed stops reading. */
+	/* A system may have millions of threads, so a killed reader stops reading. */
 	while (nr && !fatal_signal_pending(current)) {
 		struct task_struct *task = xfd_next_task(&nr, walk->ns, is_candidate);
 		bool made;

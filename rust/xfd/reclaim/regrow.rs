@@ -101,7 +101,7 @@ extern "C" fn xfd_regrow_current() {
     }
 }
 
-/// Counts a task that has its buffer again, and emits the trace event. Any context except NMI.
+/// Counts a task that got its buffer back, and emits the trace event. Any context except NMI.
 ///
 /// # Safety
 ///

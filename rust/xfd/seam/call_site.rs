@@ -33,7 +33,7 @@ pub(crate) fn locate() -> Result<(), Refusal> {
     let original = find(c"exc_device_not_available")?;
     let stub = c"asm_exc_device_not_available";
     let idt = only(references(find(stub)?, original)).ok_or(Refusal::NoCallSite(stub))?;
-    // SAFETY: only reads a CPU feature bit.
+    // SAFETY: this only reads a CPU feature bit.
     let has_fred = unsafe { bindings::xfd_cpu_has_fred() } || fault::pretend_fred();
     let fred = if has_fred {
         let calls = variants(c"fred_hwexc").flat_map(|stub| references(stub, original));

@@ -16,7 +16,7 @@ pub(crate) enum Refusal {
     NoKprobe(Error),
     /// The running kernel has no such symbol: ENOENT.
     NoSymbol(&'static CStr),
-    /// The kernel uses other sizes than those computed here: ENOEXEC.
+    /// The kernel's sizes differ from those computed here: ENOEXEC.
     OtherLayout {
         /// The kernel's size in bytes.
         kernel: u32,
@@ -47,7 +47,7 @@ pub(crate) enum Refusal {
 }
 
 impl Refusal {
-    /// Logs the reason in one line, and returns the errno for insmod.
+    /// Logs the reason on one line, and returns the errno for insmod.
     pub(crate) fn report(self) -> Error {
         match self {
             Self::NoXfd => {

@@ -24,7 +24,7 @@ struct Seen {
     palette1: (u32, u32),
     /// The components that XCR0 may contain (CPUID.DH.0:EAX).
     offered: u32,
-    /// `IA32_XFD` exists and can arm tile data.
+    /// Whether `IA32_XFD` exists and can arm tile data.
     xfd: bool,
     /// XCR0; 0 if the kernel has not enabled XSAVE.
     xcr0: u32,
@@ -61,7 +61,7 @@ impl Features {
 /// The machine's properties that help to explain a program's death.
 #[derive(Clone, Copy, Debug)]
 pub struct Machine {
-    /// What the processor can do with tiles.
+    /// The processor's tile features.
     pub features: Features,
     /// Whether CPUID leaf 1DH is not empty.
     pub shows_palettes: bool,

@@ -52,7 +52,7 @@ pub struct Request {
     pub errno: c_int,
     /// Whether the process has since executed another program, which revokes the permission.
     pub void: bool,
-    /// With ENOSPC: the smallest alternate stack at that time, if sigaltstack(2) was seen.
+    /// With ENOSPC: the smallest alternate stack at that time, if sigaltstack(2) was observed.
     pub stack: Option<SmallStack>,
 }
 
@@ -67,7 +67,7 @@ pub struct Process {
     pub filtered: bool,
     /// The last exception.
     pub fault: Option<Fault>,
-    /// The last exception that became SIGILL.
+    /// The last exception that led to SIGILL.
     pub illegal: Option<Fault>,
     /// Whether a request for tiles has not returned.
     pub asking: bool,

@@ -33,7 +33,7 @@ pub fn check(root: &Path, log: Option<&str>) -> Option<Finding> {
     Some(Finding { cure: Some(CURE.into()), ..Finding::note(ABOUT, what) })
 }
 
-/// The message of security/lockdown for an unsigned module, or of kernel/module/signing.c for a bad signature.
+/// The message from security/lockdown for an unsigned module, or from kernel/module/signing.c for a bad signature.
 fn is_refusal(line: &str) -> bool {
     line.contains("unsigned module loading is restricted")
         || line.contains("Loading of ") && line.ends_with(" is rejected")

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Inspects a traced thread that is stopped.
+//! Inspects a stopped traced thread.
 
 use nix::libc::{self, c_int, c_long, c_void};
 use nix::unistd::Pid;
@@ -9,7 +9,7 @@ use std::mem::MaybeUninit;
 use std::os::unix::fs::FileExt;
 use std::ptr;
 
-/// An exception that became a signal.
+/// An exception that resulted in a signal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     /// The thread.

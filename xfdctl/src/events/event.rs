@@ -52,7 +52,7 @@ impl Verdict {
     }
 }
 
-/// A first use, as the handler saw it. Sizes are those of the register image, in bytes.
+/// A first use, as recorded by the handler. Sizes are the register image's, in bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FirstUse {
     /// `IA32_XFD_ERR` when it was read.

@@ -70,7 +70,7 @@ impl Instance {
         self.write(&format!("{folder}/enable"), "1")
     }
 
-    /// Opens the ring buffer of each CPU.
+    /// Opens each CPU's ring buffer.
     ///
     /// # Errors
     ///

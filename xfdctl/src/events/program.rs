@@ -118,7 +118,7 @@ impl Program {
                 Ok(WaitStatus::Signaled(_, signal, _)) => self.ended = Some(KILLED + signal as i32),
                 Ok(WaitStatus::StillAlive) => return Ok(None),
                 Ok(_) | Err(Errno::EINTR) => {}
-                // nix does not know real-time signals.
+                // nix does not know about real-time signals.
                 Err(Errno::EINVAL) => self.ended = Some(KILLED),
                 Err(error) => return Err(error).with_context(|| format!("cannot wait for {}", self.name)),
             }

@@ -18,7 +18,7 @@ pub enum State {
     Idle,
     /// Its buffer was reclaimed; it gets another one when it runs.
     Reclaimed,
-    /// It has permission and has not used tiles.
+    /// It has permission but has not used tiles.
     Permitted,
     /// It has no permission itself, though its vCPU may.
     None,

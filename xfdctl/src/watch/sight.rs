@@ -5,7 +5,7 @@ use serde::Serialize;
 use std::fs;
 use std::path::Path;
 
-/// `CAP_SYS_PTRACE` in a mask of capabilities.
+/// `CAP_SYS_PTRACE` in a capability mask.
 const PTRACE: u64 = 1 << 19;
 /// The inodes of the initial namespaces (`PROC_USER_INIT_INO`, `PROC_PID_INIT_INO`).
 const INITIAL: [(&str, &str); 2] = [("user", "user:[4026531837]"), ("pid", "pid:[4026531836]")];

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! One reading of all of `/proc/xfd`.
+//! A single reading of everything in `/proc/xfd`.
 
 use super::clock;
 use crate::module;

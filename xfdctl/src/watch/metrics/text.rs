@@ -100,7 +100,7 @@ impl Out<'_> {
         self.seconds("xfd_in_charge_start_time_seconds", help, since)
     }
 
-    /// The parameters that make sense as a metric.
+    /// The parameters that are useful as metrics.
     fn parameters(&self, parameters: &BTreeMap<String, String>) -> prometheus::Result<()> {
         let number = |name: &str| parameters.get(name).and_then(|value| value.parse::<u32>().ok());
         if let Some(ms) = number("reclaim_ms") {

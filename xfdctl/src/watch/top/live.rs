@@ -93,7 +93,7 @@ struct Live {
 type End = Option<Signal>;
 
 impl Live {
-    /// Handles the keys that were pressed.
+    /// Handles keypresses.
     fn read_keys(&mut self) -> io::Result<Option<End>> {
         let mut bytes = [0; 64];
         match nix::unistd::read(io::stdin(), &mut bytes)? {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `xfdctl top`: who uses AMX at the moment.
+//! `xfdctl top`: who is using AMX right now.
 //!
 //! ```text
 //! snapshot -> group (threads, or their sums) -> columns (what is shown, and in which order)

@@ -1,33 +1,33 @@
 # SPDX-License-Identifier: GPL-2.0
 # In the emulated AMX machine (the first run sets it up: 10 minutes, 4 GB):
 #   make demo             the first use of AMX, shown
-#   make run P="PROG ARGS"  run a program of yours with the module loaded
-#   make shell            look around in it; both take OPTIONS="--module --cpus 2"
+#   make run P="PROG ARGS"  run your program with the module loaded
+#   make shell            get a shell in it; both accept OPTIONS="--module --cpus 2"
 #   make check            all tests; OPTIONS="--junit FILE"; check-kvm with KVM
-#   make check-long       the boots that take 20 minutes and more
-#   make check-every      disturb each path at each instruction (hours)
+#   make check-long       the boots that take 20 minutes or more
+#   make check-every      disturb each path at every instruction (hours)
 #   make check-kernels    some boots on each kernel of machine/recipe.toml
 #   make check-debug      with KASAN, lockdep; -rt: PREEMPT_RT; -kcsan: data races
-#   make table            answers of stock kernel, module and this CPU, compared
-#   make bench            what AMX costs in the kernel, C code and module
+#   make table            compare answers of stock kernel, module and this CPU
+#   make bench            cost of AMX in the kernel: C code and module
 # On this host:
-#   make host host-load   build the module for the running kernel; and load it
+#   make host host-load   build the module for the running kernel; also load it
 #   make deb deb-all      Debian packages for it, or for all kernels: .cache/deb
-#   make load unload status  (root) the module of KO=, or what make built
-#   make modules install clean  with the kernel tree of KDIR=
+#   make load unload status  (root) the module in KO=, or the one make built
+#   make modules install clean  with the kernel tree in KDIR=
 # For developers:
-#   make coverage mutants fuzz  of rust/xstate and rust/xcomp; SECONDS= of fuzz
+#   make coverage mutants fuzz  for rust/xstate and rust/xcomp; SECONDS= for fuzz
 #   make docs             Documentation/ as HTML; a warning is an error
-#   make dist             the release tarball of what is committed
-# XFD_KERNEL=NAME picks another kernel of machine/recipe.toml for any of them.
+#   make dist             the release tarball of the last commit
+# XFD_KERNEL=NAME selects another kernel from machine/recipe.toml for any of these.
 
 KDIR ?= /lib/modules/$(shell uname -r)/build
-# The module to load. `machine prepare module` prints the path of the one for the emulated machine.
+# The module to load. `machine prepare module` prints the path of the one built for the emulated machine.
 KO ?= $(CURDIR)/xfd.ko
 LIVEPATCH := /sys/kernel/livepatch/xfd
 COUNTERS := /sys/kernel/debug/xfd
 
-# Recipes take folders from the environment, in quotes: a path may have blanks, and make would split it.
+# Recipes take folders from the environment, quoted: a path may contain blanks, at which make would split it.
 CACHE := $(or $(value XFD_CACHE),$(CURDIR)/.cache)
 CACHE := $(if $(findstring ^/,^$(CACHE)),,$(CURDIR)/)$(CACHE)
 export CARGO_TARGET_DIR := $(CACHE)/cargo
@@ -41,7 +41,7 @@ MACHINE = @machine/ready.sh && cargo run $$([ ! -x "$$CARGO_TARGET_DIR/release/m
 help:
 	@sed -n '/^#/!q; /SPDX/!s/^# \{0,1\}//p' $(firstword $(MAKEFILE_LIST))
 
-# The options of the machine's command of the same name. `make run` and `make shell` load the module by default.
+# Options for the machine command of the same name. `make run` and `make shell` load the module by default.
 run shell: OPTIONS ?= --module
 
 modules: need-kdir
@@ -53,7 +53,7 @@ install: need-kdir
 clean: need-kdir
 	$(MAKE) -C $(KDIR) M=$(CURDIR) CONFIG_XFD_RUST=m clean
 
-# Refuse a kernel tree that cannot build the module.
+# Rejects a kernel tree that cannot build the module.
 need-kdir:
 	@case $$PWD in *[[:space:]:%\$$\'\"\\#]*) \
 	echo "xfd: the kernel's make cannot build in this folder: $$PWD has a blank, a colon or the like in its path" >&2; exit 2;; esac
@@ -108,14 +108,14 @@ check-kvm:
 check-every:
 	$(MACHINE) check --long --filter every
 
-# Cargo subcommands, built once at these versions
+# Cargo subcommands, pinned to these versions and built once
 export TOOLS := $(CACHE)/tools
 TARPAULIN := cargo-tarpaulin@0.37.5
 FUZZ := cargo-fuzz@0.13.2
-# Later versions need a newer compiler than the one in Debian 13.
+# Later versions need a newer compiler than Debian 13's.
 MUTANTS := cargo-mutants@26.0.0
 
-# The folder of a tool's program.
+# The folder containing a tool's executable.
 bin = "$$TOOLS"/$(1)/bin
 install = @machine/ready.sh && { [ -x $(call bin,$(1))/$(firstword $(subst @, ,$(1))) ] || \
 	cargo install --locked --root "$$TOOLS"/$(1) $(1) || { \
@@ -126,8 +126,8 @@ coverage:
 	$(call bin,$(TARPAULIN))/cargo-tarpaulin tarpaulin --locked --manifest-path rust/xstate/Cargo.toml \
 		--target-dir "$$TOOLS"/target --exclude-files 'tests/*' --exclude-files 'fuzz/*' --out Stdout --fail-under 95
 
-# .cargo/mutants.toml of each crate says which files are mutated, and which mutants are equivalent. The results
-# are in .cache/mutants/CRATE. Each copy that is built has its own target folder.
+# Each crate's .cargo/mutants.toml says which files are mutated and which mutants are equivalent. The results are in
+# .cache/mutants/CRATE. Each copy being built has its own target folder.
 mutants:
 	$(call install,$(MUTANTS))
 	@for crate in xstate xcomp; do \

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# FOLDER: writes the release tarball there, and prints its path. The tarball is of the last commit and reproducible: git sorts the
-# files, and sets their time to the commit's and their owner to none.
+# FOLDER: writes the release tarball to FOLDER, and prints its path. The tarball contains the last commit and is
+# reproducible: git sorts the files, sets their times to the commit's, and gives them no owner.
 set -eu
 folder=$1
 cd "$(dirname "$0")/.."

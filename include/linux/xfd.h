@@ -11,7 +11,7 @@
  * This does what kernel_fpu_begin() does: it saves the current task's registers if they are in the
  * CPU, and turns off preemption and softirqs until xfd_kernel_tiles_end(). It also disarms XFD, so
  * that no tile instruction raises #NM. The tiles are not configured, and their data is zero. AVX
- * registers may be used as well until the end.
+ * registers may be used as well until then.
  *
  * Context: Task or softirq context, with interrupts on or off, and the same at the end.
  * Return: 0, or -EBUSY in a hard interrupt or if the kernel is using the FPU registers already

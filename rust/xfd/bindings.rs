@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The kernel's types and functions: the kernel crate's bindings, and what bindgen makes of
-//! seam/bindings_helper.h during the build.
+//! The kernel's types and functions: the kernel crate's bindings, plus those that bindgen generates
+//! from seam/bindings_helper.h during the build.
 #![allow(
     clippy::all,
     clippy::undocumented_unsafe_blocks,

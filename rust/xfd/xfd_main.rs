@@ -3,10 +3,10 @@
 //!
 //! [`Xfd::load`] checks everything that can make loading fail before it changes anything. The last
 //! step enables the livepatch, which puts the module in charge of everything at once. Disabling the
-//! livepatch (/sys/kernel/livepatch/xfd/enabled) gives everything back to the kernel. The module
-//! can only be removed after that, because until then the livepatch core holds a reference to it.
+//! livepatch (/sys/kernel/livepatch/xfd/enabled) gives everything back to the kernel. Only then can
+//! the module be removed, because until then the livepatch core holds a reference to it.
 //!
-//! Each folder imports only from those before it in this list:
+//! Each folder imports only from those that precede it in this list:
 //!
 //! - `bindings`: the kernel's types and functions;
 //! - `xstate` decides, `cpu` has the processor's instructions, `seam` reaches into the kernel;
@@ -62,7 +62,7 @@ module! {
     license: "GPL",
 }
 
-/// What is attached to the kernel besides the livepatch, in the order of attaching.
+/// Everything attached to the kernel besides the livepatch, in the order of attaching.
 static LIFECYCLE: Lifecycle<6> = Lifecycle::new([
     Part {
         name: c"the probe at exit",
@@ -102,9 +102,9 @@ static LIFECYCLE: Lifecycle<6> = Lifecycle::new([
     },
 ]);
 
-/// The values shown next to the counters: buffers in the pool, tasks in this module's code, threads
-/// whose buffer is reclaimed, and the time at which the module took over. A build for tests adds
-/// the number of bytes in the pool's buffers that are not zero.
+/// The values shown alongside the counters: buffers in the pool, tasks in this module's code,
+/// threads whose buffer is reclaimed, and the time at which the module took over. A test build adds
+/// the number of nonzero bytes in the pool's buffers.
 static GAUGES: &[Named] = &[
     (c"pooled", Number::Gauge(pool::count)),
     (c"in_flight", Number::Gauge(lifecycle::inside)),
@@ -171,16 +171,17 @@ impl Drop for Xfd {
     }
 }
 
-/// Detaches what is attached, and waits until no task is in the module. Process context, sleeps.
+/// Detaches what is attached, and waits until no task is in the module. Process context; may sleep.
 fn tear_down() {
     // Parts are still attached if the livepatch failed or was disabled halfway, or if somebody
-    // else's cumulative livepatch has replaced ours, which does not call our callbacks
+    // else's cumulative livepatch has replaced ours without calling our callbacks
     // (Documentation/livepatch/cumulative-patches.rst).
     //
     // At this point removal can no longer be refused, and freed text must not be called. So with
     // `rmmod -f`, or with a part that cannot be detached, removal waits here. The livepatch core's
-    // reference is the last one to go.
-    // SAFETY: only reads the state of this module, which is not freed before `tear_down` returns.
+    // reference is the last to be dropped.
+    // SAFETY: this only reads the state of this module, which is not freed before `tear_down`
+    // returns.
     while unsafe { bindings::xfd_is_force_removed() } || !LIFECYCLE.detach() {
         kernel::pr_err_once!("removal waits: the livepatch holds the module (/sys/kernel/livepatch/xfd/enabled), or a part cannot be detached\n");
         kernel::time::delay::fsleep(kernel::time::Delta::from_secs(1));
@@ -234,18 +235,18 @@ fn check_hooks() -> Result<(), Refusal> {
     livepatch::is_called(c"fpu_flush_thread", &[c"flush_thread", c"begin_new_exec"])
 }
 
-/// Pre-patch callback of the livepatch. Runs under klp_mutex.
+/// The livepatch's pre-patch callback. Runs under klp_mutex.
 extern "C" fn before_patching(_: *mut bindings::klp_object) -> c_int {
     if let Err(refusal) = LIFECYCLE.attach() {
         return refusal.report().to_errno();
     }
-    // SAFETY: reads a clock, which is possible in any context.
+    // SAFETY: this reads a clock, which is allowed in any context.
     IN_CHARGE_SINCE.store(unsafe { bindings::xfd_boottime_ms() } as i64, Relaxed);
     pr_info!("first uses of dynamic xfeatures are handled here\n");
     0
 }
 
-/// Post-unpatch callback of the livepatch: no task is in a replaced function any more. Runs under
+/// The livepatch's post-unpatch callback: no task is in a replaced function any more. Runs under
 /// klp_mutex, so it does not wait for anybody.
 extern "C" fn after_unpatching(_: *mut bindings::klp_object) {
     if !LIFECYCLE.detach() {
@@ -253,8 +254,8 @@ extern "C" fn after_unpatching(_: *mut bindings::klp_object) {
     }
     IN_CHARGE_SINCE.store(0, Relaxed);
     pr_info!("first uses of dynamic xfeatures are handled by the kernel again\n");
-    // SAFETY: queues a work item of this module, which `tear_down` flushes before the module is
-    // removed.
+    // SAFETY: this queues a work item of this module, which `tear_down` flushes before the module
+    // is removed.
     unsafe { bindings::xfd_finish_queue() }
 }
 
@@ -264,7 +265,7 @@ extern "C" fn xfd_finish() {
     LIFECYCLE.finish();
 }
 
-/// Fails if this CPU lacks what the module is for, or the kernel does not use it.
+/// Fails if this CPU lacks what the module needs, or if the kernel does not use it.
 fn supported() -> Result<(), Refusal> {
     // SAFETY: these only read CPU feature bits.
     let (xen_pv, kernel_has_xfd) =

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Which value IA32_XFD must hold on a CPU, and whether it has to be written.
+//! What value IA32_XFD must hold on a CPU, and whether it has to be written.
 //!
 //! There are three copies of the value:
 //!
@@ -11,13 +11,13 @@
 //!
 //! # Invariants
 //!
-//! The three copies agree whenever preemption is possible. Writing the MSR is expensive (in a
-//! guest it may cause a VM exit), so it is written only if the copies differ.
+//! The three copies agree whenever preemption is possible. Writing the MSR is expensive (in a guest
+//! it may cause a VM exit), so it is written only if the copies differ.
 
 use super::xfeature::Xfeatures;
 
 /// The value to write to IA32_XFD and to its per-CPU copy before the CPU may run a task that needs
-/// `wanted`, or `None` if `on_this_cpu`, the per-CPU copy, is already that value.
+/// `wanted`, or `None` if the per-CPU copy, `on_this_cpu`, already has that value.
 ///
 /// This is the comparison in `xfd_update_state()`, arch/x86/kernel/fpu/xstate.h:189.
 ///

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A register buffer (fpstate) of a task or of a virtual CPU: what it lacks, how large a larger
-//! one has to be, and what the masks of that one are.
+//! The register buffer (fpstate) of a task or a virtual CPU: what it lacks, how large a larger one
+//! must be, and what masks that one gets.
 //!
 //! There are two steps, because memory cannot be allocated under the lock that protects the
-//! registers. [`need`] says what to allocate. [`commit`] computes the masks of the new buffer from
-//! those of the buffer that is in place when the two are exchanged. In between, only the
-//! [`Capacity`] of the new buffer is known.
+//! registers. [`need`] says what to allocate. [`commit`] computes the new buffer's masks from those
+//! of the buffer that is in place when the two are exchanged. In between, only the new buffer's
+//! [`Capacity`] is known.
 
 use super::capacity::{Capacities, Capacity};
 use super::xfeature::Xfeatures;
@@ -20,28 +20,28 @@ use super::xfeature::Xfeatures;
 pub struct Masks {
     /// The components that the buffer has space for.
     pub xfeatures: Xfeatures,
-    /// The ones among them that user space sees.
+    /// Those of them that are visible to user space.
     pub user_xfeatures: Xfeatures,
     /// The components whose use traps: the task's IA32_XFD.
     pub xfd: Xfeatures,
 }
 
-/// What has to be done for a first use.
+/// What a first use requires.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Need {
     /// The buffer has the space and nothing is armed, so the CPU's IA32_XFD is not the task's.
-    /// There should be only one #NM per thread and facility, so this is a bug somewhere. Writing
-    /// the task's value to IA32_XFD repairs it.
+    /// There should be only one #NM per thread and facility, so this indicates a bug. Writing the
+    /// task's value to IA32_XFD repairs it.
     StaleXfd,
     /// Allocate a buffer with this capacity.
     Enlarge(Capacity),
 }
 
-/// What has to be done when a task first uses `used`. `masks` are those of its buffer, and
-/// `permitted` is what its process may use.
+/// What a task's first use of `used` requires. `masks` are those of its buffer, and `permitted` is
+/// what its process may use.
 ///
-/// The new buffer has space for everything that is permitted, not just for what was used. So a
-/// second facility finds its space already there.
+/// The new buffer has space for everything that is permitted, not just for what was used. A second
+/// facility therefore finds its space already there.
 ///
 /// ```
 /// use xstate::buffer::{commit, need, Masks, Need};
@@ -77,7 +77,7 @@ pub fn need(masks: Masks, used: Xfeatures, permitted: Xfeatures, capacities: &Ca
 }
 
 /// The masks of a buffer with `capacity` that replaces one with the masks `old`. The buffer gets
-/// space for `used`, which are no longer armed. `None` if that does not fit the capacity.
+/// space for `used`, which is no longer armed. `None` if that does not fit the capacity.
 pub fn commit(old: Masks, used: Xfeatures, capacity: &Capacity) -> Option<Masks> {
     let masks = Masks {
         xfeatures: old.xfeatures | used,
@@ -89,8 +89,8 @@ pub fn commit(old: Masks, used: Xfeatures, capacity: &Capacity) -> Option<Masks>
 }
 
 /// The masks of a virtual CPU's buffer that gets space for `more`, computed as for a task.
-/// `fpstate_realloc()` (arch/x86/kernel/fpu/xstate.c:1625) treats both alike, too: if the guest
-/// has armed any of `more`, for which there was no space before, they are disarmed.
+/// `fpstate_realloc()` (arch/x86/kernel/fpu/xstate.c:1625) also treats both alike: if the guest has
+/// armed any of `more`, for which there was no space before, they are disarmed.
 pub fn enlarged_for_guest(old: Masks, more: Xfeatures, capacity: &Capacity) -> Option<Masks> {
     commit(old, more, capacity)
 }
@@ -204,7 +204,7 @@ mod tests {
     }
 
     proptest! {
-        /// An invariant of the design: if a bit is clear in `xfd`, the buffer has space for it.
+        /// A design invariant: if a bit is clear in `xfd`, the buffer has space for that component.
         #[test]
         fn disarmed_implies_room(x in 0u64..1 << 20, u in 0u64..1 << 20, used in 1u64..1 << 20) {
             let used = Xfeatures::from_bits(used);
@@ -221,7 +221,7 @@ mod tests {
             prop_assert!((new.xfd & used).is_empty());
         }
 
-        /// Whatever is committed to a buffer, in any order, its masks fit its capacity.
+        /// Whatever is committed to a buffer, in any order, the masks fit its capacity.
         #[test]
         fn masks_never_claim_more_than_the_room(
             compacted: bool,
@@ -239,7 +239,7 @@ mod tests {
             let permitted = Xfeatures::from_bits(permitted);
             let capacity = capacities.with(permitted | xfeatures);
             for used in uses.into_iter().map(Xfeatures::from_bits) {
-                // The first may be refused in part; the second has only what fits.
+                // Part of the first may be refused; the second contains only what fits.
                 for used in [used, used & capacity.xfeatures() & user] {
                     masks = commit(masks, used, &capacity).unwrap_or(masks);
                 }
@@ -251,7 +251,7 @@ mod tests {
         }
 
         /// There is space for everything that is permitted: a second facility fits into the buffer
-        /// that was allocated for the first one.
+        /// that was allocated for the first.
         #[test]
         fn everything_permitted_finds_its_room(permitted in 0u64..1 << 20, used in 1u64..1 << 20) {
             let permitted = Xfeatures::from_bits(permitted | used);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! How much a register buffer can hold, and the capacities that are common on this machine.
+//! How much a register buffer can hold, and the usual capacities on this machine.
 
 use super::buffer::Masks;
 use super::layout::{Format, Layout};
@@ -34,7 +34,7 @@ impl Capacity {
         }
     }
 
-    /// The components that there is space for.
+    /// The components for which there is space.
     pub fn xfeatures(&self) -> Xfeatures {
         self.xfeatures
     }
@@ -57,7 +57,7 @@ impl Capacity {
     }
 }
 
-/// The capacities of this machine. Two of them are needed again and again, and are computed only
+/// This machine's capacities. Two of them are needed again and again, so they are computed only
 /// once: those of a task and of a virtual CPU with every component.
 #[derive(Clone, Copy, Debug)]
 pub struct Capacities {
@@ -67,8 +67,9 @@ pub struct Capacities {
 }
 
 impl Capacities {
-    /// The capacities of a machine whose components lie as `layout` says. `user_supported` are
-    /// the components that user space sees, and `usual` are the two sets to compute in advance.
+    /// The capacities of a machine whose components are laid out as in `layout`. `user_supported`
+    /// are the components visible to user space, and `usual` are the two sets to compute in
+    /// advance.
     ///
     /// ```
     /// use xstate::layout::{Component, Format, Layout};
@@ -119,7 +120,7 @@ pub(crate) mod tests {
 
     pub(crate) const DEFAULT: Xfeatures = Xfeatures::from_bits(0x202e7);
     pub(crate) const ALL: Xfeatures = Xfeatures::from_bits(0x602e7);
-    /// The default components of a virtual CPU: there is a supervisor component of CET as well.
+    /// A virtual CPU's default components: these also include a CET supervisor component.
     const GUEST: Xfeatures = Xfeatures::from_bits(0x612e7);
 
     /// The capacities of a Sapphire Rapids.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The facilities that a process has to request, and the components that each one consists of.
+//! The facilities that a process must request, and the components that make up each of them.
 //!
-//! [`LINUX`] is the only place that names a facility. What may be armed ([`DYNAMIC`]), which #NM
-//! is handled and what `arch_prctl` answers all follow from this table.
+//! [`LINUX`] is the only place that names a facility. What may be armed ([`DYNAMIC`]), which #NMs
+//! are handled and what `arch_prctl` answers all follow from this table.
 
 use super::permission::Refusal;
 use super::xfeature::{Xfeature, Xfeatures, XFEATURE_MAX};
@@ -30,11 +30,11 @@ pub struct Facility {
     needs: Xfeatures,
 }
 
-/// The facilities of a kernel.
+/// A kernel's facilities.
 ///
 /// # Invariants
 ///
-/// No component belongs to two facilities. So no two facilities have the same number.
+/// No component belongs to two facilities, so no two facilities have the same number.
 ///
 /// ```
 /// use xstate::facility::{Facilities, Facility};
@@ -53,20 +53,20 @@ pub struct Facility {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Facilities<'t>(&'t [Facility]);
 
-/// The table, with one entry for each facility that Linux gives on request. Tile data is the
-/// only one. It needs the tile configuration, which every process has.
+/// The table, with one entry for each facility that Linux grants on request. Tile data is the only
+/// one. It needs the tile configuration, which every process has.
 pub const LINUX: Facilities<'static> = Facilities::new(&[Facility::of(
     Xfeature::XTILE_DATA.mask(),
     Xfeature::XTILE_CFG.mask(),
 )]);
 
-/// The components of all facilities: those that a process has to request, and that stay armed in
+/// The components of all facilities: those that a process must request, and that stay armed in
 /// IA32_XFD until a task uses them.
 pub const DYNAMIC: Xfeatures = LINUX.components();
 
 impl Facility {
-    /// The facility that consists of `components`, whose use traps at first. It is only offered
-    /// on a machine that also has the components that it `needs`.
+    /// The facility that consists of `components`, whose use initially traps. It is offered only on
+    /// a machine that also has the components in `needs`.
     ///
     /// # Panics
     ///
@@ -83,7 +83,7 @@ impl Facility {
         }
     }
 
-    /// The number to request it by: `idx` of `ARCH_REQ_XCOMP_*`.
+    /// The number by which to request it: `idx` of `ARCH_REQ_XCOMP_*`.
     pub const fn number(&self) -> Xfeature {
         self.number
     }
@@ -116,12 +116,12 @@ impl<'t> Facilities<'t> {
         union_of(self.0)
     }
 
-    /// The components of the facility that `ARCH_REQ_XCOMP_*` calls `idx`. `supported` is the set
-    /// of user components of this machine.
+    /// The components of the facility that `ARCH_REQ_XCOMP_*` calls `idx`. `supported` is this
+    /// machine's set of user components.
     ///
     /// # Errors
     ///
-    /// - [`Refusal::NoSuchXfeature`] (EINVAL): Linux knows no component of that number.
+    /// - [`Refusal::NoSuchXfeature`] (EINVAL): Linux knows no component with that number.
     /// - [`Refusal::NotRequestable`] (EOPNOTSUPP): `idx` is not the number of a facility, or this
     ///   machine lacks one of its components or one that it needs.
     ///
@@ -148,8 +148,8 @@ impl<'t> Facilities<'t> {
             .ok_or(Refusal::NotRequestable)
     }
 
-    /// All components of the facilities that `raised` touches. A task that uses a part of a
-    /// facility gets the whole of it, so that the rest does not raise a second #NM.
+    /// All components of the facilities that `raised` touches. A task that uses part of a facility
+    /// gets all of it, so that the rest does not raise a second #NM.
     pub fn used_by(&self, raised: Xfeatures) -> Xfeatures {
         self.0
             .iter()

@@ -1,26 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A virtual CPU: whether its buffer gets space for more components, and where its IA32_XFD has to
-//! be written.
+//! A virtual CPU: whether its buffer gets space for more components, and where its IA32_XFD must be
+//! written.
 //!
-//! A hypervisor enables components when it shows them to the guest (`KVM_SET_CPUID2`). From then
-//! on there is space for them, so nothing that the guest does with them later needs a decision.
+//! A hypervisor enables components when it shows them to the guest (`KVM_SET_CPUID2`). From then on
+//! there is space for them, so nothing that the guest later does with them needs a decision.
 
 use super::facility;
 use super::permission;
 use super::xfeature::Xfeatures;
 
-/// What happens when a hypervisor wants to enable components for a virtual CPU.
+/// The outcome of a hypervisor's attempt to enable components for a virtual CPU.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Enabling {
-    /// There is nothing to do: they are enabled already, or are not dynamic.
+    /// Nothing to do: they are already enabled, or are not dynamic.
     Kept,
-    /// The buffer must get space for these first. Then they are enabled.
+    /// The buffer must first get space for these. Then they are enabled.
     Enlarge(Xfeatures),
     /// The process has no guest permission for them: EPERM.
     Refused,
 }
 
-/// Whether `requested` may be enabled for a virtual CPU that has `enabled` already
+/// Whether `requested` may be enabled for a virtual CPU that already has `enabled`
 /// (`fpu_guest.xfeatures`). `permitted` is the guest permission of the calling process.
 ///
 /// ```
@@ -50,16 +50,15 @@ pub enum XfdUpdate {
     /// The next save then leaves out what is disabled.
     InRegisters,
     /// They are in memory. Write the fpstate, and clear these components in XSTATE_BV of the saved
-    /// image. If they were restored while IA32_XFD is set for them, they would raise #NM in the
-    /// host.
+    /// image. Restoring them while IA32_XFD is set for them would raise #NM in the host.
     InMemory {
-        /// The components that are disabled.
+        /// The disabled components.
         drop: Xfeatures,
     },
 }
 
-/// Where `xfd`, the new value for a virtual CPU, takes effect. `runs` says whether current runs
-/// the vCPU (`fpstate.in_use`), and `loaded` whether current's registers are in this CPU.
+/// Where `xfd`, the new value for a virtual CPU, takes effect. `runs` says whether current runs the
+/// vCPU (`fpstate.in_use`), and `loaded` whether current's registers are in this CPU.
 ///
 /// If the vCPU's registers are not in this CPU, IA32_XFD is written when they are loaded.
 ///
@@ -144,7 +143,7 @@ mod tests {
             self.loaded = true;
         }
 
-        /// XSAVES: a disabled component counts as initial.
+        /// XSAVES: a disabled component counts as being in its initial state.
         fn save(&mut self) {
             if self.loaded && self.runs {
                 assert_eq!(self.msr, self.xfd, "saved with another value");
@@ -170,8 +169,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whenever the value is written, a disabled component is never restored, and a save never
-        /// happens with a value other than the vCPU's.
+        /// No matter when the value is written, a disabled component is never restored, and a save
+        /// never happens with a value other than the vCPU's.
         #[test]
         fn disabled_components_are_never_restored(steps in proptest::collection::vec(0u8..6, 0..40)) {
             let mut vcpu = Vcpu {

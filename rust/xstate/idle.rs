@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Whether a task still needs its enlarged buffer.
 //!
-//! From time to time a scan checks the tasks that are blocked. If a task has no dynamic component
-//! in use, the scan notes the time and the task's number of context switches. If a later scan
-//! finds the same number, the task has not run since. So a buffer is reclaimed only if its task
-//! was blocked for a whole interval. If the task ran in between, however briefly, the interval
-//! starts again.
+//! From time to time a scan checks the blocked tasks. If a task has no dynamic component in use,
+//! the scan notes the time and the task's number of context switches. If a later scan finds the
+//! same number, the task has not run since. So a buffer is reclaimed only if its task has been
+//! blocked for a whole interval. If the task ran in between, however briefly, the interval starts
+//! again.
 
 use super::xfeature::Xfeatures;
 use core::num::NonZeroU32;
@@ -28,7 +28,7 @@ impl Clock {
 
 /// What a scan remembers about an idle task until the next one.
 ///
-/// It is stored as a word, wherever eight bytes are free. The word 0 means that there is no note.
+/// It is stored as a word, wherever eight bytes are free. A word of 0 means that there is no note.
 ///
 /// ```
 /// use xstate::idle::{classify, Clock, Idleness, Note};
@@ -75,10 +75,9 @@ pub enum Idleness {
     Reclaimable,
 }
 
-/// Classifies a blocked task at the time `now`. `in_use` are its dynamic components, of any
-/// facility, that are not in their initial state. `noted` is what an earlier scan noted.
-/// `interval` is in milliseconds. `switches` is the task's number of context switches so far,
-/// which may wrap.
+/// Classifies a blocked task at the time `now`. `in_use` are those of its dynamic components, of
+/// any facility, that are not in their initial state. `noted` is an earlier scan's note. `interval`
+/// is in milliseconds. `switches` is the task's number of context switches so far, which may wrap.
 pub fn classify(
     in_use: Xfeatures,
     noted: Option<Note>,
@@ -188,7 +187,7 @@ mod tests {
             prop_assert_eq!(Note::from_word(note.word()), Some(note));
         }
 
-        /// A buffer is never reclaimed if its tiles are live, before its interval is over, or if
+        /// A buffer is never reclaimed while its tiles are live, before its interval is over, or if
         /// its task ran in between.
         #[test]
         fn never_too_early(

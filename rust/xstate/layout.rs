@@ -2,8 +2,8 @@
 //! Where each component lies in an XSAVE area, and how large an area is.
 //!
 //! There are two formats (SDM vol. 1, 13.4). User space sees the standard format, with fixed
-//! offsets. The kernel's own buffers are in the compacted format if the CPU has it: there the
-//! components follow each other without gaps.
+//! offsets. The kernel's own buffers use the compacted format, without gaps between components, if
+//! the CPU supports it.
 
 use super::xfeature::{self, Xfeature, Xfeatures};
 
@@ -24,7 +24,7 @@ pub enum Format {
     Compacted,
 }
 
-/// A component, as CPUID.(EAX=0DH,ECX=i) describes it.
+/// A component, as described by CPUID.(EAX=0DH,ECX=i).
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Component {
     /// Size in bytes (EAX).
@@ -46,7 +46,7 @@ impl Component {
     }
 }
 
-/// The components of this machine, and the format of the kernel's own buffers.
+/// This machine's components, and the format of the kernel's own buffers.
 ///
 /// ```
 /// use xstate::layout::{Component, Format, Layout};
@@ -67,8 +67,8 @@ pub struct Layout {
     kernel_format: Format,
 }
 
-/// A part of a register image that is copied to another buffer. Offsets count from the start of
-/// the image.
+/// A part of a register image that is copied to another buffer. Offsets are relative to the start
+/// of the image.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Move {
     /// Offset in bytes in the old image.
@@ -80,7 +80,7 @@ pub struct Move {
 }
 
 impl Layout {
-    /// A layout from CPUID. `component(i)` returns what CPUID says about component `i`, which is
+    /// A layout from CPUID. `component(i)` returns what CPUID reports about component `i`, which is
     /// 2 or higher.
     pub fn new(kernel_format: Format, component: impl Fn(u32) -> Component) -> Self {
         let mut components = [Component::default(); MAX];
@@ -243,7 +243,7 @@ pub(crate) mod tests {
     }
 
     proptest! {
-        /// A component ends where an area of it and all lower components ends, in both images.
+        /// In both images, a component ends where an area of it and all lower components ends.
         #[test]
         fn what_moves_is_where_the_sizes_say(
             compacted: bool,

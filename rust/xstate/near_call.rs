@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Finds near calls and jumps to a given target in the text of a function.
+//! Finds near calls and jumps to a given target in a function's text.
 //!
-//! The search does not decode instructions. It takes any five bytes that read as a call or a jump
+//! The search does not decode instructions. It accepts any five bytes that read as a call or a jump
 //! with exactly the right displacement. `tests/near_calls.rs` runs it on the text of several
 //! kernels.
 
@@ -40,7 +40,7 @@ impl NearCall {
     }
 }
 
-/// The near calls and jumps to `target` in `text`, whose first byte has the address `start`.
+/// The near calls and jumps to `target` in `text`, whose first byte is at the address `start`.
 pub fn find_all(text: &[u8], start: usize, target: usize) -> impl Iterator<Item = NearCall> + '_ {
     text.windows(LENGTH)
         .enumerate()

@@ -4,7 +4,7 @@
 use super::facility::Facilities;
 use super::xfeature::Xfeatures;
 
-/// A device-not-available exception (#NM), by its cause.
+/// A device-not-available exception (#NM), classified by cause.
 ///
 /// ```
 /// use xstate::facility::LINUX;
@@ -17,7 +17,7 @@ use super::xfeature::Xfeatures;
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum NmEvent {
-    /// XFD_ERR is zero: XFD is not the cause, CR0.TS or CR0.EM is. This is for the kernel's own
+    /// XFD_ERR is zero: the cause is not XFD but CR0.TS or CR0.EM. This is left to the kernel's own
     /// handler.
     Ordinary,
     /// An instruction used facilities that we handle. These are all of their components.
@@ -28,8 +28,8 @@ pub enum NmEvent {
 }
 
 impl NmEvent {
-    /// The cause that `xfd_err`, the value of IA32_XFD_ERR (SDM vol. 1, 13.14), reports on a
-    /// kernel that gives these `facilities` on request.
+    /// The cause reported by `xfd_err`, the value of IA32_XFD_ERR (SDM vol. 1, 13.14), on a kernel
+    /// that grants these `facilities` on request.
     pub fn from_xfd_err(xfd_err: u64, facilities: Facilities<'_>) -> Self {
         let raised = Xfeatures::from_bits(xfd_err);
         let served = facilities.used_by(raised);

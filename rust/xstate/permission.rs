@@ -12,7 +12,7 @@ use super::xfeature::Xfeatures;
 /// This bit is set in a guest mask once the first vCPU exists: `FPU_GUEST_PERM_LOCKED`.
 pub const GUEST_LOCKED: Xfeatures = Xfeatures::from_bits(1 << 63);
 
-/// Which of a process's two permissions is meant: its own, or the one for its guests.
+/// Which of a process's two permissions is meant: its own, or its guests'.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum PermissionKind {
     /// `ARCH_REQ_XCOMP_PERM`.
@@ -32,10 +32,10 @@ pub enum Refusal {
     GuestLocked,
 }
 
-/// What a process may use, and how large its buffers are then: one `struct fpu_state_perm`.
+/// What a process may use, and the resulting size of its buffers: one `struct fpu_state_perm`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Permission {
-    /// The permitted components, with supervisor and kernel-defined bits.
+    /// The permitted components, including supervisor and kernel-defined bits.
     pub xfeatures: Xfeatures,
     /// Size in bytes of a register image of these components in the kernel's format.
     pub kernel_size: u32,
@@ -46,7 +46,7 @@ pub struct Permission {
 /// The answer to a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Answer {
-    /// Everything that was requested is permitted already.
+    /// Everything requested is already permitted.
     Already,
     /// Store this permission. For [`PermissionKind::Host`], first check that every alternate
     /// signal stack of the process is large enough for a frame with `user_size` bytes of state,
@@ -54,7 +54,7 @@ pub enum Answer {
     Grant(Permission),
 }
 
-/// Whether a task of a process with the mask `permitted` may use `wanted`.
+/// Whether a task in a process with the mask `permitted` may use `wanted`.
 ///
 /// ```
 /// use xstate::permission::allows;
@@ -124,8 +124,8 @@ pub fn request(
     }))
 }
 
-/// The smallest alternate signal stack, in bytes, that a thread may have if its signal frames
-/// carry `user_size` bytes of state. `largest_frame` is the size of the machine's largest frame
+/// The smallest alternate signal stack, in bytes, that a thread may have if its signal frames carry
+/// `user_size` bytes of state. `largest_frame` is the size of the machine's largest frame
 /// (AT_MINSIGSTKSZ), which includes `largest_user_size` bytes of state.
 ///
 /// ```
@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     fn a_grant_has_the_sizes_of_silicon() {
-        // The default mask of a stock kernel, with PKRU and CET_U.
+        // A stock kernel's default mask, with PKRU and CET_U.
         let permitted = Xfeatures::from_bits(0x20ae7);
         let answer = request(
             permitted,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! How an #NM ends for the task.
 
-/// How a first use ends. The numbers are those of the trace event xfd:xfd_first_use.
+/// How a first use ends. The numbers are those in the trace event xfd:xfd_first_use.
 ///
 /// ```
 /// use xstate::verdict::Verdict;
@@ -13,7 +13,7 @@
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u32)]
 pub enum Verdict {
-    /// The instruction is executed again, and now it works.
+    /// The instruction is executed again and now succeeds.
     Resume = 0,
     /// The process has no permission: SIGILL, with si_code ILL_ILLOPC and si_addr pointing at the
     /// instruction.

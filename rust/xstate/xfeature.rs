@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! State components: a single one ([`Xfeature`]) and a set of them ([`Xfeatures`]).
+//! State components: a single component ([`Xfeature`]) and a set of them ([`Xfeatures`]).
 //!
-//! In C both a component number and a mask are integers, and the compiler does not notice when
-//! they are mixed up. Here they are two types.
+//! In the C code, component numbers and masks are both integers, and the compiler does not notice
+//! if they are mixed up. Here they are two types.
 
 use super::facility;
 use core::ops::{BitAnd, BitOr, Not};
@@ -11,8 +11,8 @@ use core::ops::{BitAnd, BitOr, Not};
 /// arch/x86/include/asm/fpu/types.h.
 pub const XFEATURE_MAX: u64 = 20;
 
-/// A state component, as its number from 0 to 62 (SDM vol. 1, 13.1). That is its bit position in
-/// XCR0, IA32_XSS, XSTATE_BV and IA32_XFD.
+/// A state component, represented by its number from 0 to 62 (SDM vol. 1, 13.1), which is its bit
+/// position in XCR0, IA32_XSS, XSTATE_BV and IA32_XFD.
 ///
 /// # Invariants
 ///
@@ -36,9 +36,9 @@ impl Xfeature {
     /// AMX tile data, 8,192 bytes.
     pub const XTILE_DATA: Self = Self(18);
 
-    /// The component with the number `nr`, or `None` if the architecture has no such number. Bit
-    /// 63 is not a component: in XCOMP_BV it selects the compacted format, and Linux uses it to
-    /// lock a guest permission.
+    /// The component with the number `nr`, or `None` if the architecture has no such number. Bit 63
+    /// is not a component: in XCOMP_BV it selects the compacted format, and Linux uses it to lock a
+    /// guest permission.
     pub const fn new(nr: u64) -> Option<Self> {
         if nr < 63 {
             // INVARIANT: just checked.
@@ -53,7 +53,7 @@ impl Xfeature {
         self.0 as u32
     }
 
-    /// The set that consists of this component.
+    /// The set containing only this component.
     pub const fn mask(self) -> Xfeatures {
         Xfeatures(1 << self.0)
     }
@@ -79,24 +79,24 @@ impl Xfeatures {
     /// The empty set.
     pub const NONE: Self = Self(0);
 
-    /// The user components that a process has to request: `XFEATURE_MASK_USER_DYNAMIC` (Linux 7.2,
+    /// The user components that a process must request: `XFEATURE_MASK_USER_DYNAMIC` (Linux 7.2,
     /// arch/x86/include/asm/fpu/xstate.h:47).
     pub const USER_DYNAMIC: Self = facility::DYNAMIC;
 
-    /// The components that Linux knows. For others there is no layout.
+    /// The components that Linux knows. There is no layout for others.
     pub const KNOWN: Self = Self((1 << XFEATURE_MAX) - 1);
 
-    /// The set with these bits, as a register holds them.
+    /// The set with these bits, as held in a register.
     pub const fn from_bits(bits: u64) -> Self {
         Self(bits)
     }
 
-    /// The bits of the set, as a register holds them.
+    /// The bits of the set, as held in a register.
     pub const fn bits(self) -> u64 {
         self.0
     }
 
-    /// The union of both sets. This is `|` for constants.
+    /// The union of both sets: `|` for constants.
     pub const fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }

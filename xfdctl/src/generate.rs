@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The man pages and completions of a package, generated from the command line's definition.
+//! A package's man pages and completions, generated from the command-line definition.
 
 use crate::cli::Arguments;
 use anyhow::Context;
@@ -11,7 +11,7 @@ use std::path::Path;
 ///
 /// # Errors
 ///
-/// A file cannot be written.
+/// Fails if a file cannot be written.
 pub fn all(folder: &Path) -> anyhow::Result<u8> {
     let cannot = || format!("cannot write to {}", folder.display());
     std::fs::create_dir_all(folder).with_context(cannot)?;
@@ -33,7 +33,7 @@ mod tests {
         assert_eq!(all(&folder.path().join("new")).unwrap(), 0);
         let text = |name: &str| std::fs::read_to_string(folder.path().join("new").join(name)).unwrap();
         assert!(text("xfdctl.1").contains("xfdctl\\-doctor"));
-        assert!(text("xfdctl-doctor.1").contains("Exit status: 0 nothing is wrong"));
+        assert!(text("xfdctl-doctor.1").contains("Exit status: 0 if nothing is wrong"));
         for (watch, option) in [("status", "interval"), ("top", "sort"), ("metrics", "output")] {
             let page = text(&format!("xfdctl-{watch}.1"));
             assert!(page.contains(option) && page.contains("Exit status: 0") && !page.contains("root <"), "{page}");
@@ -42,7 +42,7 @@ mod tests {
         for (command, status) in [
             ("trace", "126 or 127 if it cannot be run"),
             ("record", "the record is complete"),
-            ("report", "1 it was cut short"),
+            ("report", "1 if it was cut short"),
         ] {
             assert!(text(&format!("xfdctl-{command}.1")).contains(status), "{command}");
             assert!(text("xfdctl.bash").contains(command) && text("_xfdctl").contains(command), "{command}");

@@ -21,7 +21,7 @@ use clap::Parser;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-/// The exit status of a command that failed.
+/// The exit status of a failed command.
 const NOT_DONE: u8 = 3;
 
 fn main() -> ExitCode {
@@ -48,7 +48,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Prints an error and its causes in one line.
+/// Prints an error and its causes on one line.
 fn complain(error: &anyhow::Error) {
     let _ = writeln!(io::stderr(), "xfdctl: {error:#}");
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Standard output that never blocks for good: nobody may be reading a pipe or a terminal (Ctrl-S, a stalled
-//! connection), and while signals are events, a write that blocks could be ended by SIGKILL only.
+//! Standard output that never blocks indefinitely: nobody may be reading a pipe or a terminal (Ctrl-S, a stalled
+//! connection), and while signals are events, only SIGKILL could end a blocked write.
 
 use crate::signals::{ready, Signals};
 use nix::poll::{PollFd, PollFlags};
@@ -10,25 +10,26 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::time::{Duration, Instant};
 
-/// A pipe that is writable accepts this many bytes without blocking.
+/// A writable pipe accepts this many bytes without blocking.
 const PIPE: usize = 4096;
-/// A terminal that is writable may have space for only one byte, and blocks until it has taken all.
+/// A writable terminal may have space for only one byte, and blocks until it has accepted everything.
 const TERMINAL: usize = 1;
-/// How long to wait if an output is said to be writable but accepts nothing.
+/// How long to wait if an output is reported as writable but accepts nothing.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// A file that is written to in portions that do not block.
+/// A file that is written in portions that do not block.
 pub struct Output {
     file: File,
     portion: usize,
 }
 
 impl Output {
-    /// Standard output. A terminal is opened again, because others share the open file, and `O_NONBLOCK` is its flag.
+    /// Standard output. A terminal is reopened, because others share the open file, whose `O_NONBLOCK` flag they would
+    /// see.
     ///
     /// # Errors
     ///
-    /// A system call fails.
+    /// Fails if a system call fails.
     pub fn stdout() -> io::Result<Self> {
         let stdout = io::stdout();
         if stdout.is_terminal() {
@@ -41,8 +42,8 @@ impl Output {
         Ok(Self { file: stdout.as_fd().try_clone_to_owned()?.into(), portion })
     }
 
-    /// Writes until a signal has arrived or, if there is an `input`, that is readable. Neither is looked at while the
-    /// output accepts bytes: what can be written is written.
+    /// Writes until a signal has arrived or, if there is an `input`, until that is readable. Neither is checked while
+    /// the output accepts bytes: whatever can be written is written.
     pub fn until<'a>(&'a self, signals: &'a Signals, input: Option<BorrowedFd<'a>>) -> Interruptible<'a> {
         Interruptible { output: self, signals, input }
     }
@@ -51,7 +52,7 @@ impl Output {
     ///
     /// # Errors
     ///
-    /// A system call fails; the time is over.
+    /// Fails if a system call fails or the time is up.
     pub fn write_within(&self, bytes: &[u8], time: Duration) -> io::Result<()> {
         let until = Instant::now() + time;
         let mut rest = bytes;
@@ -65,7 +66,7 @@ impl Output {
         Ok(())
     }
 
-    /// Writes what is accepted now. That may be nothing: a terminal that is writable may lack space for a line feed.
+    /// Writes what is accepted now. That may be nothing: a writable terminal may lack space for a line feed.
     fn write_now(&self, bytes: &[u8]) -> io::Result<usize> {
         match (&self.file).write(&bytes[..bytes.len().min(self.portion)]) {
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
@@ -138,7 +139,7 @@ mod tests {
         let mut out = output.until(&signals, None);
         out.write_all(&vec![0; 10_000]).unwrap();
         pthread_kill(pthread_self(), Signal::SIGINT).unwrap();
-        // What is accepted is still written.
+        // Whatever is accepted is still written.
         out.write_all(&vec![0; 10_000]).unwrap();
         for _ in 0..2 {
             let error = out.write_all(&vec![0; 1_000_000]).unwrap_err();

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::io;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-/// The width of the terminal that standard output goes to; `None` for a pipe or a file.
+/// The width of the terminal that is standard output; `None` for a pipe or a file.
 pub fn width() -> Option<usize> {
     terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0).max(20))
 }
@@ -19,7 +19,7 @@ pub fn lines(text: &str, width: Option<usize>) -> Vec<String> {
     }
 }
 
-/// The end of `text` that fits, with an ellipsis for the rest.
+/// The end of `text` that fits, with an ellipsis in place of the rest.
 pub fn end_of(text: &str, width: usize) -> Cow<'_, str> {
     if text.width() <= width {
         return Cow::Borrowed(text);
@@ -34,7 +34,7 @@ pub fn end_of(text: &str, width: usize) -> Cow<'_, str> {
     Cow::Owned(std::iter::once('…').chain(end.into_iter().rev()).collect())
 }
 
-/// A column of a table: its title, and whether it holds numbers, which are aligned to the right.
+/// A column of a table: its title, and whether it holds numbers, which are right-aligned.
 pub type Column<'a> = (&'a str, bool);
 
 /// The width of all columns but the last, with the space between them.
@@ -51,13 +51,13 @@ pub fn widths(columns: &[Column], rows: &[Vec<String>]) -> Vec<usize> {
     columns.iter().enumerate().map(widest).collect()
 }
 
-/// A table that is as wide as it needs to be.
+/// A table that is as wide as necessary.
 pub fn table(columns: &[Column], rows: &[Vec<String>]) -> String {
     table_within(columns, rows, 1, None)
 }
 
-/// A table with a `gap` between its columns. If it is wider than `width`, cells are wrapped, but not those of the
-/// first column: a name or path that is wrapped cannot be copied.
+/// A table with a `gap` between its columns. If it is wider than `width`, cells are wrapped, except those in the first
+/// column: a wrapped name or path cannot be copied.
 pub fn table_within(columns: &[Column], rows: &[Vec<String>], gap: u16, width: Option<usize>) -> String {
     let mut table = Table::new();
     table.load_style(comfy_table::presets::NOTHING);
@@ -73,7 +73,7 @@ pub fn table_within(columns: &[Column], rows: &[Vec<String>], gap: u16, width: O
         column.set_padding((0, gap));
     }
     if let Some(width) = width {
-        // Each column is as wide as its widest cell and the gap after it.
+        // Each column is as wide as its widest cell plus the gap after it.
         let with_gap = |width: usize| u16::try_from(width).unwrap_or(u16::MAX).saturating_add(gap);
         table.set_content_arrangement(ContentArrangement::Dynamic).set_width(with_gap(width));
         let first = widths(columns, rows).first().copied().unwrap_or(0);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Files of `/proc` that several commands read.
+//! Files in `/proc` that several commands read.
 
 use std::fs;
 use std::path::Path;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Signals as events: they end a wait or a write that would block, and interrupt nothing else.
+//! Signals as events: they end a wait or a blocking write, and interrupt nothing else.
 
 use nix::errno::Errno;
 use nix::libc;
@@ -14,13 +14,13 @@ use std::time::Instant;
 
 /// The signals that ask a process to end.
 pub const ENDING: [Signal; 4] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
-/// Of these, the ones that a terminal also sends to a program that xfdctl runs.
+/// Those that a terminal also sends to a program run by xfdctl.
 const FROM_THE_TERMINAL: [Signal; 2] = [Signal::SIGINT, Signal::SIGQUIT];
 
 /// Why a wait ended.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Event {
-    /// The time has come.
+    /// The time is up.
     Time,
     /// One of the files is readable.
     Input,
@@ -28,21 +28,21 @@ pub enum Event {
     Signal,
 }
 
-/// Signals that are events as long as this exists, for this thread and the threads and processes that it creates.
+/// Signals are events while this exists, for this thread and the threads and processes that it creates.
 pub struct Signals {
     file: SignalFd,
     before: SigSet,
-    /// Read from `file`, and not yet returned by [`Signals::next`].
+    /// Read from `file` but not yet returned by [`Signals::next`].
     queue: RefCell<VecDeque<Signal>>,
     leaves_terminal: Cell<bool>,
 }
 
 impl Signals {
-    /// Turns `signals` into events, except SIGHUP where it is ignored: nohup(1) means it to stay ignored.
+    /// Turns `signals` into events, except SIGHUP if it is ignored: nohup(1) wants it to stay ignored.
     ///
     /// # Errors
     ///
-    /// A system call fails.
+    /// Fails if a system call fails.
     pub fn hold(signals: &[Signal]) -> io::Result<Self> {
         let is_held = |signal: &Signal| *signal != Signal::SIGHUP || !is_ignored(*signal);
         let set: SigSet = signals.iter().copied().filter(is_held).collect();
@@ -56,7 +56,7 @@ impl Signals {
         self.before
     }
 
-    /// From now on Ctrl-C and Ctrl-\ are for the program that runs, and discarded here.
+    /// From now on Ctrl-C and Ctrl-\ are for the running program, and are discarded here.
     pub fn leave_terminal(&self) {
         self.leaves_terminal.set(true);
     }
@@ -67,17 +67,17 @@ impl Signals {
         self.queue.borrow_mut().pop_front()
     }
 
-    /// Whether a signal is waiting that asks for more than a new size of the terminal.
+    /// Whether a signal is waiting that asks for more than a new terminal size.
     pub fn has_ended(&self) -> bool {
         self.receive();
         self.queue.borrow().iter().any(|signal| *signal != Signal::SIGWINCH)
     }
 
-    /// Waits for a signal, until one of `files` is readable, or `until` then.
+    /// Waits for a signal, for one of `files` to become readable, or `until` that time.
     ///
     /// # Errors
     ///
-    /// A system call fails.
+    /// Fails if a system call fails.
     pub fn wait(&self, files: &[BorrowedFd], until: Option<Instant>) -> io::Result<Event> {
         let all = files.iter().copied().chain([self.file.as_fd()]);
         let mut all: Vec<_> = all.map(|file| PollFd::new(file, PollFlags::POLLIN)).collect();
@@ -121,11 +121,11 @@ impl Drop for Signals {
     }
 }
 
-/// Waits until one of `files` is ready or `until`; how many are ready.
+/// Waits until one of `files` is ready or `until` that time; returns how many are ready.
 ///
 /// # Errors
 ///
-/// A system call fails.
+/// Fails if a system call fails.
 pub fn ready(files: &mut [PollFd], until: Option<Instant>) -> io::Result<i32> {
     loop {
         // Rounded up: never before the time.
@@ -133,18 +133,18 @@ pub fn ready(files: &mut [PollFd], until: Option<Instant>) -> io::Result<i32> {
         let timeout = left.map_or(PollTimeout::NONE, |left| PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX));
         match poll(files, timeout) {
             Ok(0) if until.is_some_and(|until| Instant::now() < until) => {}
-            // A stop by job control interrupted it.
+            // A job-control stop interrupted it.
             Err(Errno::EINTR) => {}
             done => return Ok(done?),
         }
     }
 }
 
-/// Lets `signal`, which is held, do to this process what it does by default. That may end the process.
+/// Lets `signal`, which is held, have its default effect on this process, which may end it.
 ///
 /// # Errors
 ///
-/// A system call fails.
+/// Fails if a system call fails.
 pub fn obey(signal: Signal) -> io::Result<()> {
     let one: SigSet = [signal].into_iter().collect();
     raise(signal)?;

@@ -7,12 +7,12 @@ use anstyle::{AnsiColor, Style};
 /// The xstate component of tile data, as a mask.
 const TILE_DATA: u64 = 1 << 18;
 
-/// The name of a thread, with everything escaped that a terminal would interpret.
+/// A thread's name, with everything escaped that a terminal would interpret.
 pub fn name(who: &Who) -> String {
     who.comm.as_deref().map_or_else(|| "(gone)".to_owned(), plain)
 }
 
-/// Whether a terminal interprets the character or shows nothing: it could make a name look like another one, or
+/// Whether a terminal interprets the character or displays nothing: it could make a name look like another one, or
 /// reverse its line (bidirectional text).
 pub fn is_hidden(c: char) -> bool {
     c.is_control()
@@ -25,7 +25,7 @@ pub fn plain(text: &str) -> String {
     text.chars().flat_map(|c| if is_hidden(c) { c.escape_default().collect() } else { vec![c] }).collect()
 }
 
-/// A number and its noun, in the plural if need be.
+/// A number and its noun, in the plural if needed.
 pub fn count(number: u64, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `xfdctl doctor` on the machine that runs the tests, whatever it has.
+//! `xfdctl doctor` on whatever machine runs the tests.
 
 use std::process::Command;
 

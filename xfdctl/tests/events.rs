@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `xfdctl trace`, `record` and `report` on the command line: errors where something is missing, and reports of files.
+//! `xfdctl trace`, `record` and `report` on the command line: errors when something is missing, and reports on files.
 
 use std::fs;
 use std::path::Path;

@@ -48,8 +48,8 @@ fn a_file_is_replaced() {
     assert_eq!(String::from_utf8(output.stderr).unwrap(), expected);
 }
 
-/// A reader always finds a complete file, while numbers change and the module is removed. Signals end the watch and
-/// leave the file.
+/// A reader always finds a complete file, even while numbers change and the module is removed. Signals end the watch
+/// and leave the file.
 #[test]
 fn a_watch_leaves_a_whole_file() {
     for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
@@ -79,7 +79,7 @@ fn a_watch_leaves_a_whole_file() {
     }
 }
 
-/// A watch reports a full disk or a missing folder, and goes on.
+/// A watch reports a full disk or a missing folder, and carries on.
 #[test]
 fn a_watch_survives_write_errors() {
     let (tree, folder) = (Tree::loaded(), tempfile::tempdir().unwrap());

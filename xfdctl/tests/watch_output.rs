@@ -167,7 +167,7 @@ fn an_ordinary_user_is_told_what_is_missing() {
     has(&tree.text(0, &["metrics"]), &["xfd_sees_all_threads 0\n"]);
 }
 
-/// The second reading has the rates of the time in between.
+/// The second reading has the rates for the time in between.
 #[test]
 fn rates_of_an_interval() {
     let tree = Tree::loaded();
@@ -186,7 +186,7 @@ fn rates_of_an_interval() {
         assert!((0.0..=100_000.0).contains(&rate), "{rate}");
         rate > 0.0
     });
-    // Nobody reads any more.
+    // Nobody is reading any more.
     drop(lines);
     child.wait().unwrap();
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `xfdctl top` on a terminal: what it shows, what the keys do, and that it gives the terminal back.
+//! `xfdctl top` on a terminal: what it shows, what the keys do, and that it restores the terminal.
 
 mod support;
 
@@ -127,7 +127,7 @@ fn a_frame_that_was_interrupted_is_completed() {
     assert!(terminal.end().success());
 }
 
-/// When it is stopped by Ctrl-Z, the shell gets the terminal as it was; `fg` resumes it.
+/// When it is stopped by Ctrl-Z, the shell gets its terminal back as it was; `fg` resumes it.
 #[test]
 fn it_is_stopped_and_continued() {
     let tree = Tree::loaded();
@@ -155,7 +155,7 @@ fn its_window_is_closed() {
     for interval in ["0.01", NEVER] {
         let tree = Tree::loaded();
         let status = start(&tree, interval).hang_up();
-        // Either by the signal, or because it could not draw.
+        // Either because of the signal, or because it could not draw.
         assert!(status.signal() == Some(Signal::SIGHUP as i32) || status.code() == Some(3), "{status}");
     }
 }

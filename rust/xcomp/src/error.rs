@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Why the kernel refused: one variant for each errno of the permission options.
+//! Why the kernel refused: one variant per errno that the permission options return.
 
 use syscalls::Errno;
 use thiserror::Error;
 
-/// Why the kernel refused. If one of these is returned, nothing has changed.
+/// Why the kernel refused. When one of these is returned, nothing has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// EINVAL: the kernel knows no feature of this number, or is too old to know the option.
+    /// EINVAL: the kernel knows no feature with this number, or is too old to know the option.
     #[error("the kernel knows no such feature or option (EINVAL)")]
     NotKnown,
 
@@ -20,7 +20,7 @@ pub enum Error {
     #[error("an alternate signal stack is smaller than AT_MINSIGSTKSZ: enlarge it first (ENOSPC)")]
     AltStackTooSmall,
 
-    /// EBUSY: guest permissions can no longer change once the first virtual CPU was created.
+    /// EBUSY: guest permissions can no longer change once the first virtual CPU has been created.
     #[error("a virtual CPU exists or existed: ask before you create the first (EBUSY)")]
     VcpuExists,
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A feature, and a set of features. The bit number and the mask have different types.
+//! A feature, and a set of features. Bit numbers and masks have different types.
 
 use core::fmt;
 
-/// An extended feature, as the number of its XSAVE state component (SDM vol. 1, 13.1).
+/// An extended feature, identified by the number of its XSAVE state component (SDM vol. 1, 13.1).
 ///
 /// ```
 /// use xcomp::Feature;
@@ -18,10 +18,10 @@ impl Feature {
     /// AMX tile configuration, 64 bytes. It is always permitted if the machine has it.
     pub const TILE_CFG: Feature = Feature(17);
 
-    /// AMX tile data, 8,192 bytes. It has to be requested. The permission covers all of AMX.
+    /// AMX tile data, 8,192 bytes. It must be requested. The permission covers all of AMX.
     pub const TILE_DATA: Feature = Feature(18);
 
-    /// The feature with this component number. This crate need not know it: the kernel decides.
+    /// The feature with this component number. The crate need not know it: the kernel decides.
     #[must_use]
     pub const fn from_component(number: u64) -> Self {
         Feature(number)
@@ -84,7 +84,7 @@ impl FeatureSet {
         }
     }
 
-    /// Whether every feature of this set is in `other`, too.
+    /// Whether every feature in this set is also in `other`.
     #[must_use]
     pub const fn is_subset(self, other: FeatureSet) -> bool {
         self.0 & !other.0 == 0

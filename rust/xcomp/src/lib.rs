@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Permission to use dynamically enabled x86 extended features on Linux.
 //!
-//! The state of some processor features is so large that the kernel reserves no memory for it
-//! until a process asks. The first of them is AMX tile data, with 8,192 bytes per thread. A process
-//! asks once, with `arch_prctl` (options 0x1021 to 0x1025, `uapi/asm/prctl.h`), before it executes
-//! an instruction that uses the feature. Without permission that instruction raises `SIGILL` with
+//! The state of some processor features is so large that the kernel reserves no memory for it until
+//! a process asks. The first of these is AMX tile data, with 8,192 bytes per thread. A process asks
+//! once, with `arch_prctl` (options 0x1021 to 0x1025, `uapi/asm/prctl.h`), before it executes an
+//! instruction that uses the feature. Without permission that instruction raises `SIGILL` with
 //! `si_code` `ILL_ILLOPC`.
 //!
-//! * The permission belongs to the process: all of its threads have it at once, including those
-//!   that are running already.
+//! * The permission belongs to the process: all of its threads get it at once, including those that
+//!   are already running.
 //! * It cannot be given back. `fork` copies it, and `execve` clears it.
 //! * The host permission (for the program's own instructions) and the guest permission (for the
 //!   virtual CPUs that it runs with KVM) are independent.
@@ -45,8 +45,8 @@ use prctl::Kind;
 
 /// The extended features that both this processor and this kernel support.
 ///
-/// This and the other functions of this crate make one system call each. They are thread-safe,
-/// and they are safe to call in a signal handler.
+/// Like the other functions of this crate, this makes one system call, is thread-safe, and may be
+/// called in a signal handler.
 ///
 /// # Errors
 ///
@@ -92,16 +92,16 @@ pub fn guest_permitted() -> Result<FeatureSet, Error> {
 
 /// Requests permission for all threads of this process to use `feature`.
 ///
-/// It is not an error to request what is permitted already. The kernel does not allocate the
-/// larger buffer now, but when a thread first uses the feature.
+/// Requesting what is already permitted is not an error. The kernel does not allocate the larger
+/// buffer now, but when a thread first uses the feature.
 ///
 /// # Errors
 ///
 /// * [`Error::NotKnown`] (EINVAL): no feature has this number, or the kernel is older than 5.16.
 /// * [`Error::NotSupported`] (EOPNOTSUPP): the feature needs no permission, or the machine lacks
 ///   it.
-/// * [`Error::AltStackTooSmall`] (ENOSPC): the alternate signal stack of a thread is smaller than
-///   a signal frame with the state of the feature. Nothing has changed.
+/// * [`Error::AltStackTooSmall`] (ENOSPC): a thread's alternate signal stack is smaller than a
+///   signal frame with the feature's state. Nothing has changed.
 ///
 /// ```
 /// use xcomp::{Error, Feature};
@@ -114,14 +114,14 @@ pub fn request(feature: Feature) -> Result<(), Error> {
     prctl::request(Kind::Host, feature)
 }
 
-/// Requests permission to give `feature` to the virtual CPUs of this process.
+/// Requests permission to give `feature` to this process's virtual CPUs.
 ///
-/// Call it before the first virtual CPU is created. It does not change [`permitted`].
+/// Call this before the first virtual CPU is created. It does not change [`permitted`].
 ///
 /// # Errors
 ///
 /// * [`Error::NotKnown`] (EINVAL): no feature has this number, or the kernel is older than 5.17.
-/// * [`Error::NotSupported`] (EOPNOTSUPP): as for [`request`].
+/// * [`Error::NotSupported`] (EOPNOTSUPP): same as for [`request`].
 /// * [`Error::VcpuExists`] (EBUSY): the process has, or had, a virtual CPU.
 ///
 /// ```

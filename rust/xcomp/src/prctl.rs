@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The only system call of this crate.
+//! The crate's only system call.
 
 use crate::{Error, Feature, FeatureSet};
 use syscalls::{syscall, Errno, Sysno};
 
-/// Whose features a call is about.
+/// Whose features a call refers to.
 #[derive(Clone, Copy)]
 pub(crate) enum Kind {
-    /// Those of the machine. They cannot be requested.
+    /// The machine's. They cannot be requested.
     Supported,
     /// Those that the process may use itself.
     Host,
@@ -34,7 +34,7 @@ pub(crate) fn query(kind: Kind) -> Result<FeatureSet, Error> {
     Ok(FeatureSet::from_bits(bits))
 }
 
-/// Requests a feature. A request for the machine does not exist, so it is `NotKnown`.
+/// Requests a feature. There is no request for the machine, so it yields `NotKnown`.
 pub(crate) fn request(kind: Kind, feature: Feature) -> Result<(), Error> {
     let option = match kind {
         Kind::Supported => return Err(Error::NotKnown),

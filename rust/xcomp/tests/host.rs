@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Checks that the answers of this machine's kernel are consistent, with AMX or without.
+//! Checks that this machine's kernel gives consistent answers, with AMX or without.
 //!
 //! All tests run as threads of one process, and a permission that one test obtains is visible to
-//! the others. So each test passes before and after that.
+//! the others. So each test must pass both before and after that.
 
 use xcomp::{Error, Feature, FeatureSet};
 
@@ -30,7 +30,7 @@ fn tile_data_is_granted_exactly_where_it_is_supported() {
     } else {
         Err(Error::NotSupported)
     };
-    // The second request finds it permitted already, and gets the same answer.
+    // The second request finds it already permitted, and gets the same answer.
     for _ in 0..2 {
         assert_eq!(xcomp::request(Feature::TILE_DATA), expected);
         assert_eq!(xcomp::request_guest(Feature::TILE_DATA), expected);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
-//! exec: the task gets its built-in buffer back, and the enlarged one goes to the pool.
+//! exec: gives the task its built-in buffer back and puts the enlarged one into the pool.
 //!
-//! `fpu_flush_thread()` of Linux 7.2 drops the pointer to the enlarged buffer without freeing it
-//! (arch/x86/kernel/fpu/core.c:867). This leaks 12 KiB per call. It also exchanges the buffers
-//! before it invalidates the registers, without a lock: if the task is preempted in between,
-//! IA32_XFD and the fpstate disagree. This replacement fixes both.
+//! In Linux 7.2, `fpu_flush_thread()` drops the pointer to the enlarged buffer without freeing it
+//! (arch/x86/kernel/fpu/core.c:867), leaking 12 KiB per call. It also exchanges the buffers before
+//! it invalidates the registers, without a lock: if the task is preempted in between, IA32_XFD and
+//! the fpstate disagree. This replacement fixes both.
 
 use super::fpstate::recycle;
 use super::registers::{invalidate_fpregs, Fpregs};
@@ -36,6 +36,6 @@ pub(crate) extern "C" fn xfd_fpu_flush_thread() {
     };
     fpregs.mark_in_memory();
     drop(fpregs);
-    // SAFETY: current has its built-in buffer, so nobody has the old one.
+    // SAFETY: current has its built-in buffer, so the old one belongs to nobody.
     unsafe { recycle(old) }
 }

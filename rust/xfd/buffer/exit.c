@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Calls xfd_before_exit() when a task exits. It uses the tracepoint sched_process_exit, which do_exit()
- * passes after the last stop for a tracer and after a core dump, and before the task releases its
+ * Calls xfd_before_exit() when a task exits. It uses the sched_process_exit tracepoint, which do_exit()
+ * reaches after the last stop for a tracer and after a core dump, but before the task releases its
  * resources.
  */
 #include <linux/sched.h>

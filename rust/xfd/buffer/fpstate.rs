@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! An enlarged register buffer (`struct fpstate`) that knows its capacity, and how to install it.
+//! An enlarged register buffer (`struct fpstate`) that knows its capacity, and how it is installed.
 //!
 //! Memory is allocated with no lock held. The exchange is a short section with the registers
 //! locked.
@@ -19,16 +19,16 @@ use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
 use kernel::prelude::*;
 
-/// The masks of current's buffer. While a task runs, only the task itself exchanges its buffer.
-/// Task context.
+/// The masks of current's buffer. While a task is running, only the task itself exchanges its
+/// buffer. Task context.
 pub(crate) fn current_masks() -> Masks {
-    // SAFETY: the fpstate of a running task is valid, and current is not exchanging it.
+    // SAFETY: a running task's fpstate is valid, and current is not exchanging it.
     unsafe { masks_of((*current_fpu()).fpstate) }
 }
 
 /// Size in bytes of current's register image. Task context.
 pub(crate) fn current_size() -> u32 {
-    // SAFETY: the fpstate of a running task is valid, and current is not exchanging it.
+    // SAFETY: a running task's fpstate is valid, and current is not exchanging it.
     unsafe { (*(*current_fpu()).fpstate).size }
 }
 
@@ -36,9 +36,9 @@ pub(crate) fn current_size() -> u32 {
 ///
 /// # Safety
 ///
-/// `state` points to a valid fpstate that does not change meanwhile.
+/// `state` points to a valid fpstate that does not change during the call.
 pub(crate) unsafe fn masks_of(state: *const fpstate) -> Masks {
-    // SAFETY: by the contract of this function `state` is valid.
+    // SAFETY: by this function's contract `state` is valid.
     let (xfeatures, user_xfeatures, xfd) =
         unsafe { ((*state).xfeatures, (*state).user_xfeatures, (*state).xfd) };
     Masks {
@@ -48,7 +48,7 @@ pub(crate) unsafe fn masks_of(state: *const fpstate) -> Masks {
     }
 }
 
-/// An fpstate that no task has. Dropping it puts it into the pool.
+/// An fpstate that belongs to no task. Dropping it puts it into the pool.
 ///
 /// # Invariants
 ///
@@ -60,7 +60,7 @@ pub(crate) struct FpstateBuffer {
 
 impl FpstateBuffer {
     /// A buffer with this capacity, from the pool or newly allocated, with every component in its
-    /// initial state. Task context, sleeps.
+    /// initial state. Task context; may sleep.
     ///
     /// Errors: ENOMEM, with [`AllocMode::MayFail`].
     pub(crate) fn obtain(capacity: Capacity, mode: AllocMode) -> Result<Self> {
@@ -72,7 +72,7 @@ impl FpstateBuffer {
             None => Area::allocate(capacity.kernel_size(), mode)?,
         };
         let state = area.as_ptr();
-        // SAFETY: nobody else has the memory, and the header lies within it.
+        // SAFETY: nobody else can access the memory, and the header lies within it.
         unsafe {
             (*state).user_size = capacity.user_size();
             (*state).set_is_valloc(1);
@@ -84,12 +84,12 @@ impl FpstateBuffer {
         })
     }
 
-    /// Its memory, for writing the members that are not masks.
+    /// Its memory, for writing the members other than the masks.
     pub(crate) fn as_ptr(&self) -> *mut fpstate {
         self.area.as_ptr()
     }
 
-    /// Writes its masks. `None` if they do not fit its capacity, which is a bug of this module.
+    /// Writes its masks. Returns `None` if they exceed its capacity, which is a bug in this module.
     #[must_use]
     pub(crate) fn claim(&mut self, masks: Masks) -> Option<()> {
         if !self.capacity.fits(masks) {
@@ -100,7 +100,7 @@ impl FpstateBuffer {
             return None;
         }
         let state = self.as_ptr();
-        // SAFETY: nobody else has the memory.
+        // SAFETY: nobody else can access the memory.
         unsafe {
             (*state).xfeatures = masks.xfeatures.bits();
             (*state).user_xfeatures = masks.user_xfeatures.bits();
@@ -110,30 +110,31 @@ impl FpstateBuffer {
         Some(())
     }
 
-    /// Its memory, which from now on belongs to a task or to a virtual CPU.
+    /// Its memory, which from now on belongs to a task or a virtual CPU.
     pub(crate) fn into_raw(self) -> *mut fpstate {
         ManuallyDrop::new(self).area.as_ptr()
     }
 
-    /// Makes this current's buffer, with space for `used` and for whatever the old buffer has, and
-    /// disarms `used` for current. The register contents stay in the CPU. Task context, interrupts
-    /// on; sleeps only on PREEMPT_RT, for the pool's lock.
+    /// Makes this current's buffer, with space for `used` and for whatever the old buffer holds,
+    /// and disarms `used` for current. The register contents stay in the CPU. Task context,
+    /// interrupts on; sleeps only on PREEMPT_RT, for the pool's lock.
     ///
-    /// The old buffer goes to the pool, unless it is built into the task. `None` if the masks do
-    /// not fit ([`Self::claim`]); nothing is changed then.
+    /// The old buffer goes to the pool, unless it is built into the task. Returns `None`, with
+    /// nothing changed, if the masks do not fit ([`Self::claim`]).
     #[must_use]
     pub(crate) fn install(mut self, used: Xfeatures) -> Option<()> {
         let fpu = current_fpu();
         let fpregs = Fpregs::lock();
-        // Contents that are only in the old buffer would be lost, because a saved image does not
+        // Contents that exist only in the old buffer would be lost, because a saved image does not
         // have the new buffer's layout (arch/x86/kernel/fpu/xstate.c:1615-1620).
         let owned = fpregs.load();
         // SAFETY: `fpregs` keeps others away from current's fpstate pointer and from the buffer.
         let old = unsafe { (*fpu).fpstate };
-        // SAFETY: `old` is current's fpstate, which `fpregs` keeps from changing.
+        // SAFETY: `old` is current's fpstate, and `fpregs` keeps it from changing.
         let masks = buffer::commit(unsafe { masks_of(old) }, used, &self.capacity);
         let Some(masks) = masks.filter(|&masks| self.claim(masks).is_some()) else {
-            // Do not drop `self` with the registers locked: the pool's lock sleeps on PREEMPT_RT.
+            // Do not drop `self` with the registers locked: the pool's lock may sleep on
+            // PREEMPT_RT.
             drop(fpregs);
             return None;
         };
@@ -143,32 +144,32 @@ impl FpstateBuffer {
             owned.arm(masks.xfd);
         }
         drop(fpregs);
-        // SAFETY: current has the new buffer, so nobody has the old one.
+        // SAFETY: current has the new buffer, so the old one belongs to nobody.
         unsafe { recycle(old) };
         Some(())
     }
 
     /// Makes this the buffer of a task whose registers are in memory, with space for `used`, which
-    /// are disarmed. `slot` points to the old buffer, which is the one built into the task. Its
+    /// is disarmed. `slot` points to the old buffer, which is built into the task and whose
     /// contents are copied. Does not sleep.
     ///
-    /// Errors: returns `self` if the masks do not fit; nothing is changed then.
+    /// Errors: returns `self`, with nothing changed, if the masks do not fit.
     ///
     /// # Safety
     ///
-    /// `slot` is a member of the task's `struct fpu`. Nobody but the caller accesses it and the
+    /// `slot` is a member of the task's `struct fpu`. Nobody but the caller accesses it or the
     /// buffer that it points to.
     pub(crate) unsafe fn install_saved(
         mut self,
         slot: *mut *mut fpstate,
         used: Xfeatures,
     ) -> Result<(), Self> {
-        // SAFETY: by the contract of this function `slot` points to a valid fpstate.
+        // SAFETY: by this function's contract `slot` points to a valid fpstate.
         let masks = buffer::commit(unsafe { masks_of(*slot) }, used, &self.capacity);
         if masks.and_then(|masks| self.claim(masks)).is_none() {
             return Err(self);
         }
-        // SAFETY: the caller has both buffers to itself, and the masks of the new one are in place.
+        // SAFETY: the caller has exclusive access to both buffers, and the new one's masks are set.
         unsafe {
             copy_registers(*slot, self.as_ptr());
             *slot = self.into_raw();
@@ -189,10 +190,10 @@ impl Drop for FpstateBuffer {
 ///
 /// # Safety
 ///
-/// `state` is a valid fpstate that no task has any more.
+/// `state` is a valid fpstate that no longer belongs to a task.
 pub(crate) unsafe fn recycle(state: *mut fpstate) {
-    // SAFETY: nobody else has this valid fpstate. If it has its own area, it was allocated by this
-    // module or by the kernel's fpstate_realloc() or fpu_alloc_guest_fpstate().
+    // SAFETY: nobody else can access this valid fpstate. If it has its own area, it was allocated
+    // by this module or by the kernel's fpstate_realloc() or fpu_alloc_guest_fpstate().
     unsafe {
         if fpstate::is_valloc_raw(state) != 0 {
             pool::give(Area::from_raw(NonNull::new_unchecked(state)));
@@ -200,28 +201,29 @@ pub(crate) unsafe fn recycle(state: *mut fpstate) {
     }
 }
 
-/// Frees the memory of `state`, or does nothing if it is NULL. Sleeps.
+/// Frees the memory of `state`, or does nothing if it is NULL. May sleep.
 ///
 /// # Safety
 ///
-/// `state` is NULL, or a vmalloc area that no task and no virtual CPU has any more.
+/// `state` is NULL, or a vmalloc area that no longer belongs to a task or a virtual CPU.
 pub(crate) unsafe fn free(state: *mut fpstate) {
     if let Some(state) = NonNull::new(state) {
-        // SAFETY: by the contract of this function nobody has it. It was allocated by this module
-        // or by the kernel's fpstate_realloc() or fpu_alloc_guest_fpstate().
+        // SAFETY: by this function's contract nobody else can access it. It was allocated by this
+        // module or by the kernel's fpstate_realloc() or fpu_alloc_guest_fpstate().
         unsafe { Area::from_raw(state) }.free()
     }
 }
 
-/// Copies the register contents that are in use and that both buffers have space for. The other
+/// Copies the register contents that are in use and that fit into both buffers. The other
 /// components are then in their initial state. Any context.
 ///
 /// # Safety
 ///
-/// Both are valid, nobody but the caller accesses them, and the masks of `to` are in place.
+/// Both are valid, nobody but the caller accesses them, and the masks of `to` are set.
 pub(crate) unsafe fn copy_registers(from: *const fpstate, to: *mut fpstate) {
     let regs = bindings::XFD_FPSTATE_REGS as usize;
-    // SAFETY: both buffers are valid, and `moves` stays within the images of their masks.
+    // SAFETY: both buffers are valid, and `moves` stays within the images that their masks
+    // describe.
     unsafe {
         let (has, takes) = (masks_of(from).xfeatures, masks_of(to).xfeatures);
         let in_use = Xfeatures::from_bits(xstate_bv(from).read()) & takes;
@@ -237,8 +239,8 @@ pub(crate) unsafe fn copy_registers(from: *const fpstate, to: *mut fpstate) {
     }
 }
 
-/// Writes XCOMP_BV, if the kernel's format is the compacted one. XRSTORS raises #GP if the header
-/// does not say so (SDM vol. 1, 13.8).
+/// Writes XCOMP_BV if the kernel uses the compacted format. XRSTORS raises #GP if the header does
+/// not say so (SDM vol. 1, 13.8).
 ///
 /// # Safety
 ///
@@ -256,8 +258,8 @@ unsafe fn set_xcomp_bv(state: *mut fpstate, xfeatures: Xfeatures) {
     }
 }
 
-/// Writes current's XFD value to the CPU and to its per-CPU copy, whatever the copy says. Task
-/// context, interrupts on.
+/// Writes current's XFD value to the CPU and to its per-CPU copy, regardless of the copy's value.
+/// Task context, interrupts on.
 pub(crate) fn resync_xfd() {
     let fpregs = Fpregs::lock();
     let owned = fpregs.load();

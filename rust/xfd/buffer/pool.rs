@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Register buffers that no task has, kept for the next first use.
+//! Register buffers that belong to no task, kept for the next first use.
 //!
-//! A first use that finds a buffer here does not allocate or map memory, and the task that gave the
-//! buffer up did not have to unmap it or flush a TLB. Buffers are cleared when they are given, not
-//! when they are taken. So no state of a task is left in here, and a first use has less to do.
+//! A first use that finds a buffer here does not allocate or map memory, and the task that gave up
+//! the buffer did not have to unmap it or flush a TLB. Buffers are cleared when they are returned,
+//! not when they are taken. So no task's state is left here, and a first use has less to do.
 //!
-//! Each CPU has a cache. A first use takes a buffer from its own CPU's cache, or else from that of
-//! one of the next few CPUs. The size of a cache is limited (parameter `pool`), the shrinker
-//! empties the caches if memory is short, and [`trim`] frees what was not needed for a while. All
-//! buffers are vmalloc areas of the size that the kernel allocates, so its `fpstate_free()` can
-//! free any of them after the module is gone.
+//! Each CPU has a cache. A first use takes a buffer from its own CPU's cache, or failing that from
+//! one of the next few CPUs' caches. The size of a cache is limited (parameter `pool`), the
+//! shrinker empties the caches under memory pressure, and [`trim`] frees what has not been needed
+//! for a while. All buffers are vmalloc areas of the size that the kernel allocates, so its
+//! `fpstate_free()` can free any of them after the module is gone.
 
 use super::area::{AllocMode, Area};
 use crate::bindings;
@@ -22,18 +22,18 @@ use kernel::prelude::*;
 use kernel::sync::atomic::{Acquire, Atomic, AtomicFlag, Relaxed, Release};
 use kernel::sync::SpinLock;
 
-/// How many caches of other CPUs a first use tries if its own CPU's is empty.
+/// How many other CPUs' caches a first use tries if its own CPU's is empty.
 const NEIGHBOURS: usize = 7;
 
-/// How many buffers [`trim`] leaves in each cache, unless the limit is lower. The next first use
-/// after a quiet time is served from these.
+/// How many buffers [`trim`] leaves in each cache, unless the limit is lower. They serve the next
+/// first use after a quiet period.
 const SPARE: u32 = 1;
 
-/// The buffers of one CPU. The last one given is the first one taken, because it is still in the
+/// One CPU's buffers. The last one returned is the first one taken, because it is still in the
 /// CPU's caches.
 struct CpuCache {
     buffers: Stack,
-    /// The lowest count since the last [`trim`]: nobody needed that many buffers.
+    /// The lowest count since the last [`trim`]: this many buffers were not needed.
     low_water: u32,
 }
 
@@ -41,7 +41,7 @@ struct CpuCache {
 ///
 /// # Invariants
 ///
-/// The stack has `count` buffers. Each has the size of `largest_capacity`, and nobody else has it.
+/// The stack has `count` buffers. Each has the size of `largest_capacity` and belongs to the stack.
 struct Stack {
     top: *mut Free,
     count: u32,
@@ -51,7 +51,7 @@ struct Free {
     below: *mut Free,
 }
 
-// SAFETY: by the type's invariant nobody else has the buffers on the stack.
+// SAFETY: by the type invariant nobody else can access the buffers on the stack.
 unsafe impl Send for Stack {}
 
 impl Stack {
@@ -62,9 +62,9 @@ impl Stack {
 
     fn push(&mut self, buffer: Area) {
         let free: *mut Free = buffer.into_raw().cast().as_ptr();
-        // SAFETY: nobody else has the buffer, which is aligned and larger than a pointer.
+        // SAFETY: nobody else can access the buffer, which is aligned and larger than a pointer.
         unsafe { (*free).below = self.top };
-        // INVARIANT: the caller gave the buffer away, and `give` and `put_spares` check its size.
+        // INVARIANT: the caller gave up the buffer, and `give` and `put_spares` check its size.
         self.top = free;
         self.count += 1;
     }
@@ -72,16 +72,16 @@ impl Stack {
     fn pop(&mut self) -> Option<Area> {
         let free = ptr::NonNull::new(self.top)?;
         let state = free.cast::<bindings::fpstate>();
-        // SAFETY: by the type's invariant nobody else has the buffer. `push` has overwritten the
-        // size in its header, which is the same for all buffers in here.
+        // SAFETY: by the type invariant nobody else can access the buffer. `push` has overwritten
+        // the size in its header, which is the same for all buffers here.
         unsafe {
             self.top = free.as_ref().below;
             *state.as_ptr().cast::<u64>() = 0;
             (*state.as_ptr()).size = kernel().largest_capacity.kernel_size();
         }
-        // INVARIANT: one buffer was taken off.
+        // INVARIANT: one buffer was removed.
         self.count -= 1;
-        // SAFETY: `push` got it from `into_raw`, and it is not on the stack any more.
+        // SAFETY: `push` got it from `into_raw`, and it is no longer on the stack.
         Some(unsafe { Area::from_raw(state) })
     }
 }
@@ -102,16 +102,16 @@ impl CpuCache {
 /// Set when the module gives everything back: from then on no buffer is kept.
 static CLOSED: AtomicFlag = AtomicFlag::new(false);
 
-/// The caches, while there is a [`Pool`]. NULL otherwise.
+/// The caches while a [`Pool`] exists, otherwise NULL.
 static CPU_CACHES: Atomic<*mut CpuCaches> = Atomic::new(ptr::null_mut());
 
 type CpuCaches = KVec<Pin<KBox<SpinLock<CpuCache>>>>;
 
-/// While this exists, buffers are kept. Dropping it frees them all.
+/// Buffers are kept while this exists. Dropping it frees them all.
 pub(crate) struct Pool(());
 
 impl Pool {
-    /// Creates a cache for each possible CPU. Called once. Sleeps.
+    /// Creates a cache for each possible CPU. Called once. May sleep.
     ///
     /// Errors: ENOMEM.
     pub(crate) fn new() -> Result<Self> {
@@ -136,24 +136,24 @@ impl Pool {
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        // SAFETY: `new` registered it, or this does nothing. It waits for running callbacks.
+        // SAFETY: `new` registered it; otherwise this does nothing. It waits for running callbacks.
         unsafe { bindings::xfd_shrinker_unregister() };
         empty();
         let caches = CPU_CACHES.xchg(ptr::null_mut(), Acquire);
-        // SAFETY: `new` made it from a box. The shrinker is gone, and so is everybody else who was
+        // SAFETY: `new` made it from a box. The shrinker is gone, and so is everyone else who was
         // in the module (xfd_main.rs).
         drop(unsafe { KBox::from_raw(caches) });
     }
 }
 
-/// Allocates what [`trim`] would leave, for the very first first uses. If memory is short, fewer.
-/// Sleeps.
+/// Allocates what [`trim`] would leave, for the very first first uses, or fewer if memory is tight.
+/// May sleep.
 fn put_spares() {
     if spare() == 0 {
         return;
     }
     for (cpu, cache) in caches().iter().enumerate() {
-        // SAFETY: only reads a mask of the kernel.
+        // SAFETY: this only reads one of the kernel's CPU masks.
         if unsafe { bindings::xfd_cpu_is_online(cpu as u32) } {
             let Ok(buffer) =
                 Area::allocate(kernel().largest_capacity.kernel_size(), AllocMode::MayFail)
@@ -166,12 +166,12 @@ fn put_spares() {
 }
 
 fn caches() -> &'static [Pin<KBox<SpinLock<CpuCache>>>] {
-    // SAFETY: NULL, or valid until `Pool` is dropped, when every caller of this is gone.
+    // SAFETY: NULL, or valid until `Pool` is dropped, by which time every caller of this is gone.
     unsafe { CPU_CACHES.load(Acquire).as_ref() }.map_or(&[], |caches| caches)
 }
 
-/// The cache of the current CPU, then those of the next CPUs. It does not matter if the task then
-/// moves to another CPU, because each cache has a lock.
+/// The cache of the current CPU, then those of the next CPUs. It does not matter if the task moves
+/// to another CPU meanwhile, because each cache has a lock.
 fn near() -> impl Iterator<Item = &'static Pin<KBox<SpinLock<CpuCache>>>> {
     let own = CpuId::current().as_u32() as usize;
     let caches = caches();
@@ -220,7 +220,7 @@ fn limit() -> u32 {
     if CLOSED.load(Relaxed) {
         return 0;
     }
-    // SAFETY: an aligned int. A concurrent write cannot tear it.
+    // SAFETY: this is an aligned int, so a concurrent write cannot tear it.
     unsafe { (&raw const bindings::xfd_pool).read_volatile() }
 }
 
@@ -229,7 +229,7 @@ fn spare() -> u32 {
     SPARE.min(limit())
 }
 
-/// Frees up to `most` buffers of each cache. Returns how many were freed. Sleeps.
+/// Frees up to `most` buffers of each cache. Returns how many were freed. May sleep.
 fn free_from_each(most: impl Fn(&CpuCache) -> u32) -> usize {
     let mut freed = 0;
     for cache in caches() {
@@ -246,8 +246,8 @@ fn free_from_each(most: impl Fn(&CpuCache) -> u32) -> usize {
     freed
 }
 
-/// Frees the buffers that nobody has needed since the last call, but leaves a spare one in each
-/// cache. Sleeps.
+/// Frees the buffers that have not been needed since the last call, but leaves one spare in each
+/// cache. May sleep.
 pub(crate) fn trim() {
     let (spare, limit) = (spare(), limit());
     free_from_each(|cache| {
@@ -263,15 +263,15 @@ pub(crate) fn trim() {
     }
 }
 
-/// Frees every buffer, and keeps none from now on. Sleeps.
+/// Frees every buffer, and keeps none from now on. May sleep.
 pub(crate) fn close() {
     CLOSED.store(true, Relaxed);
     empty();
 }
 
-/// Frees every buffer. Sleeps.
+/// Frees every buffer. May sleep.
 fn empty() {
-    // If a buffer is being given while the pool closes, the last call, in `Pool::drop`, finds it.
+    // If a buffer is returned while the pool closes, the last call, in `Pool::drop`, frees it.
     free_from_each(|cache| cache.buffers.count);
 }
 
@@ -289,7 +289,8 @@ extern "C" fn xfd_pool_count() -> c_ulong {
     count() as c_ulong
 }
 
-/// The shrinker asks to free `wanted` buffers. Returns how many were freed. Task context, sleeps.
+/// The shrinker asks to free `wanted` buffers. Returns how many were freed. Task context; may
+/// sleep.
 #[no_mangle]
 extern "C" fn xfd_pool_shrink(wanted: c_ulong) -> c_ulong {
     let left = core::cell::Cell::new(wanted as u32);
@@ -300,7 +301,7 @@ extern "C" fn xfd_pool_shrink(wanted: c_ulong) -> c_ulong {
     }) as c_ulong
 }
 
-/// The number of bytes in free buffers that are not zero: what a task could have left there.
+/// The number of nonzero bytes in free buffers: what a task could have left there.
 #[cfg(CONFIG_XFD_FAULTS)]
 pub(crate) fn dirty_bytes() -> i64 {
     let mut dirty = 0;
@@ -308,8 +309,8 @@ pub(crate) fn dirty_bytes() -> i64 {
         let cache = cache.lock();
         let mut free = cache.buffers.top;
         while !free.is_null() {
-            // SAFETY: the buffer is on the stack, whose lock is held, and by the type's invariant
-            // all buffers have this size.
+            // SAFETY: the buffer is on the stack, whose lock is held, and by the type invariant all
+            // buffers have this size.
             unsafe {
                 let bytes = bindings::XFD_FPSTATE_REGS as usize
                     + kernel().largest_capacity.kernel_size() as usize;

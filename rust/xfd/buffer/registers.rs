@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Whose registers this CPU has, and the only code that writes IA32_XFD.
+//! Tracks whose registers are in this CPU. The only code that writes IA32_XFD.
 //!
 //! | TIF_NEED_FPU_LOAD | registers in this CPU | current's contents |
 //! | --- | --- | --- |
 //! | clear | current's | in the registers |
 //! | set | another task's, or nobody's | in its fpstate |
 //!
-//! IA32_XFD is written when a task's registers are loaded, and only then. If they are still in the
-//! CPU when the task runs again, the kernel does not check the MSR. So whoever writes the MSR while
-//! the registers are another task's gives that task a wrong XFD: it loses its tiles, or uses them
-//! without permission. That is why writing takes an [`Owned`], which exists only where the
-//! registers are current's or nobody's. Everybody else changes the fpstate, and makes sure that the
+//! IA32_XFD is written only when a task's registers are loaded. If they are still in the CPU when
+//! the task runs again, the kernel does not check the MSR. So writing the MSR while another task's
+//! registers are loaded would give that task a wrong XFD: it would lose its tiles, or use them
+//! without permission. That is why writing requires an [`Owned`], which exists only where the
+//! registers are current's or nobody's. All other code changes the fpstate and makes sure that the
 //! registers are loaded from it ([`invalidate_fpregs`]).
 
 use crate::bindings::{self, fpstate, fpu};
@@ -21,11 +21,11 @@ use crate::xstate::xfeature::Xfeatures;
 use core::marker::PhantomData;
 use kernel::prelude::*;
 
-/// The FPU registers and current's fpstate are locked: no preemption and no softirq
+/// The FPU registers and current's fpstate are locked: preemption and softirqs are off
 /// (arch/x86/include/asm/fpu/api.h:52).
 pub(crate) struct Fpregs(PhantomData<*const ()>);
 
-/// Proof that the registers in this CPU are current's or nobody's while this exists.
+/// Proof that, while this exists, the registers in this CPU are current's or nobody's.
 ///
 /// # Invariants
 ///
@@ -40,16 +40,16 @@ impl Fpregs {
         Self(PhantomData)
     }
 
-    /// The registers, if current's contents are in them.
+    /// The registers, if they hold current's contents.
     pub(crate) fn owned(&self) -> Option<Owned<'_>> {
-        // SAFETY: only reads a flag of current.
+        // SAFETY: this only reads a flag of current.
         let in_memory = unsafe { bindings::xfd_fpregs_in_memory() };
         // INVARIANT: `self` keeps preemption off, and without the flag the registers are current's.
         (!in_memory).then_some(Owned(PhantomData))
     }
 
     /// Loads current's register contents into the CPU, together with its XFD value, unless they are
-    /// there already.
+    /// already there.
     pub(crate) fn load(&self) -> Owned<'_> {
         if self.owned().is_none() {
             // SAFETY: the gate is bound, current is a user task, and this guard is held.
@@ -59,9 +59,9 @@ impl Fpregs {
         Owned(PhantomData)
     }
 
-    /// Marks current's register contents as being in its fpstate, whatever the CPU holds.
+    /// Marks current's register contents as being in its fpstate, regardless of what the CPU holds.
     pub(crate) fn mark_in_memory(&self) {
-        // SAFETY: only sets a flag of current.
+        // SAFETY: this only sets a flag of current.
         unsafe { bindings::xfd_set_fpregs_in_memory() }
     }
 }
@@ -79,22 +79,22 @@ impl Owned<'_> {
     ///
     /// # Safety
     ///
-    /// `wanted` has only components that CPUID allows to be armed, like the value in an fpstate.
+    /// `wanted` has only components that CPUID allows to be armed, as an fpstate's value does.
     pub(crate) unsafe fn arm(&self, wanted: Xfeatures) {
         let copy = Xfeatures::from_bits(kernel().xfd_state.get());
         if let Some(value) = arming::write_needed(copy, wanted) {
-            // SAFETY: the contract of `write` is that of this function.
+            // SAFETY: `write` has the same contract as this function.
             unsafe { self.write(value) }
         }
     }
 
-    /// The same, but writes whatever the copy says.
+    /// Like [`Self::arm`], but writes regardless of the copy's value.
     ///
     /// # Safety
     ///
-    /// As for [`Self::arm`].
+    /// Same as for [`Self::arm`].
     pub(crate) unsafe fn write(&self, wanted: Xfeatures) {
-        // SAFETY: by the type's invariant preemption is off and the registers are current's or
+        // SAFETY: by the type invariant preemption is off and the registers are current's or
         // nobody's. The caller guarantees the value.
         unsafe {
             msr::write_xfd(wanted.bits());
@@ -103,31 +103,31 @@ impl Owned<'_> {
     }
 }
 
-/// A kernel FPU section: current's registers are saved, and the registers in the CPU are nobody's.
-/// Preemption and softirqs are off.
+/// A kernel FPU section: current's registers are saved, and the registers in the CPU belong to
+/// nobody. Preemption and softirqs are off.
 pub(crate) struct KernelFpu(PhantomData<*const ()>);
 
 impl KernelFpu {
     /// Begins a section, like kernel_fpu_begin().
     ///
-    /// Errors: EBUSY in a hard interrupt or an NMI, or if the kernel is using the FPU registers
-    /// already.
+    /// Errors: EBUSY in a hard interrupt or an NMI, or if the kernel is already using the FPU
+    /// registers.
     pub(crate) fn begin() -> Result<Self> {
         // SAFETY: this may be called in any context.
         kernel::error::to_result(unsafe { bindings::xfd_kernel_fpu_begin() })?;
         Ok(Self(PhantomData))
     }
 
-    /// The section that [`Self::begin`] began and that [`core::mem::forget`] kept from ending.
+    /// The section that [`Self::begin`] began and that [`core::mem::forget`] kept open.
     ///
     /// # Safety
     ///
-    /// There is such a section on this CPU.
+    /// There is an open section on this CPU.
     pub(crate) unsafe fn begun() -> Self {
         Self(PhantomData)
     }
 
-    /// The registers, which are nobody's.
+    /// The registers, which belong to nobody.
     pub(crate) fn owned(&self) -> Owned<'_> {
         // INVARIANT: in a section preemption is off, and current's registers have been saved.
         Owned(PhantomData)
@@ -136,17 +136,17 @@ impl KernelFpu {
 
 impl Drop for KernelFpu {
     fn drop(&mut self) {
-        // SAFETY: `begin` began the section, on this CPU.
+        // SAFETY: `begin` began the section on this CPU.
         unsafe { bindings::xfd_kernel_fpu_end() }
     }
 }
 
-/// The value last written to this CPU's IA32_XFD. Preemption off.
+/// The value last written to this CPU's IA32_XFD. Preemption must be off.
 pub(crate) fn armed_here() -> Xfeatures {
     Xfeatures::from_bits(kernel().xfd_state.get())
 }
 
-/// Sets the per-CPU copy to what IA32_XFD holds. Only one CPU runs, and interrupts are off
+/// Sets the per-CPU copy to the value of IA32_XFD. Only one CPU is running, and interrupts are off
 /// (resume.rs).
 pub(crate) fn sync_xfd_state() {
     // SAFETY: with interrupts off there is no preemption, and the value is that of the MSR.
@@ -159,10 +159,10 @@ pub(crate) fn sync_xfd_state() {
 ///
 /// # Safety
 ///
-/// `fpu` belongs to current, with [`Fpregs`] held, or to a task that is held and does not run. The
-/// contents are in its fpstate.
+/// `fpu` belongs to current, with [`Fpregs`] held, or to a task that is held and is not running.
+/// Its contents are in its fpstate.
 pub(crate) unsafe fn invalidate_fpregs(fpu: *mut fpu) {
-    // SAFETY: by the contract of this function nobody else accesses the member.
+    // SAFETY: by this function's contract nobody else accesses the member.
     unsafe { (*fpu).last_cpu = u32::MAX }
 }
 

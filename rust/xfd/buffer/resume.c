@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Calls xfd_after_resume() when the system resumes from suspend to RAM or hibernation. Only one CPU
- * runs then, interrupts are off, and the kernel has restored the processor's state.
+ * Calls xfd_after_resume() when the system resumes from suspend to RAM or hibernation. At that point only
+ * one CPU is running, interrupts are off, and the kernel has restored the processor's state.
  */
 #include <linux/syscore_ops.h>
 

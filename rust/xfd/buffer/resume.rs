@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Resume: makes IA32_XFD and the kernel's per-CPU copy of it agree again.
+//! Resume: makes IA32_XFD and the kernel's per-CPU copy agree again.
 //!
-//! `fpu__resume_cpu()` of Linux 7.2 writes the MSR for the task that requested the suspend, and
+//! In Linux 7.2, `fpu__resume_cpu()` writes the MSR for the task that requested the suspend but
 //! does not update the copy (arch/x86/kernel/fpu/xstate.c:989). The copy still has the value of the
 //! task that was last in user mode on this CPU. If that task is disarmed and runs first, the kernel
 //! does not write the MSR, and its own XRSTORS raises an #NM, which is fatal.
@@ -11,21 +11,21 @@ use crate::bindings;
 use crate::seam::refusal::Refusal;
 use kernel::prelude::*;
 
-/// Starts calling [`xfd_after_resume`]. Sleeps. Does not fail.
+/// Starts calling [`xfd_after_resume`]. May sleep; cannot fail.
 pub(crate) fn watch() -> Result<(), Refusal> {
-    // SAFETY: the life cycle registers it once.
+    // SAFETY: lifecycle.rs registers it only once.
     unsafe { bindings::xfd_resume_watch() };
     Ok(())
 }
 
-/// Stops calling it. Sleeps. Does not fail. Nobody is in it: it only runs while no task does.
+/// Stops calling it. May sleep; cannot fail. Nobody is in it: it only runs while no task does.
 pub(crate) fn unwatch() -> Result {
-    // SAFETY: the life cycle calls this only after `watch` registered it.
+    // SAFETY: lifecycle.rs calls this only after `watch` registered it.
     unsafe { bindings::xfd_resume_unwatch() };
     Ok(())
 }
 
-/// Called on the only CPU that runs, with interrupts off.
+/// Called on the only running CPU, with interrupts off.
 #[no_mangle]
 extern "C" fn xfd_after_resume(_: *mut c_void) {
     registers::sync_xfd_state();

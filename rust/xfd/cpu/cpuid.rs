@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! CPUID leaf 0DH: what the processor says about its state components.
+//! CPUID leaf 0DH: the processor's description of its state components.
 
 use crate::xstate::layout::Component;
 use core::arch::x86_64::{__cpuid_count, CpuidResult};

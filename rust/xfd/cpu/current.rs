@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The running task, read from its per-CPU variable. The kernel crate calls a C function for that,
-//! which would take longer than some of what is done here.
+//! The running task, read directly from its per-CPU variable. The kernel crate calls a C function
+//! for that, which would take longer than some of the operations here.
 
 use crate::bindings::{self, fpu};
 use core::arch::asm;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The processor: every instruction that this module needs and Rust does not have.
+//! The processor: the instructions that this module needs and Rust does not provide.
 
 pub(crate) mod cpuid;
 pub(crate) mod current;

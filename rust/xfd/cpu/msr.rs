@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The two MSRs of XFD (SDM vol. 1, 13.14; vol. 4, table 2-2).
+//! XFD's two MSRs (SDM vol. 1, 13.14; vol. 4, table 2-2).
 
 use core::arch::asm;
 
@@ -28,16 +28,16 @@ unsafe fn read(msr: u32) -> u64 {
 /// The CPU must have the register, and `value` must not set any of its reserved bits.
 #[inline(always)]
 unsafe fn write(msr: u32, value: u64) {
-    // SAFETY: the caller guarantees register and value. This is not `nomem`: IA32_XFD decides what
-    // XSAVE and XRSTOR do to memory, so accesses must not move across the write.
+    // SAFETY: the caller guarantees the register and the value. This is not `nomem`: IA32_XFD
+    // determines what XSAVE and XRSTOR do to memory, so accesses must not move across the write.
     unsafe {
         asm!("wrmsr", in("ecx") msr, in("eax") value as u32, in("edx") (value >> 32) as u32,
              options(nostack, preserves_flags));
     }
 }
 
-/// Reads IA32_XFD_ERR. entry.c calls this before irqentry_enter(), so it calls nothing and lies in
-/// a section that cannot be probed or traced. Interrupts off.
+/// Reads IA32_XFD_ERR. entry.c calls this before irqentry_enter(), so it must not call anything and
+/// is placed in a section that cannot be probed or traced. Interrupts off.
 #[no_mangle]
 #[link_section = ".noinstr.text"]
 extern "C" fn xfd_read_xfd_err() -> u64 {
@@ -51,7 +51,7 @@ pub(crate) fn xfd_err() -> u64 {
     unsafe { read(IA32_XFD_ERR) }
 }
 
-/// Clears IA32_XFD_ERR. Interrupts off, so that nobody else takes the value for their own.
+/// Clears IA32_XFD_ERR. Interrupts must be off, so that nobody else mistakes the value for theirs.
 pub(crate) fn clear_xfd_err() {
     // SAFETY: the module only loads on a CPU with XFD. Zero sets no reserved bit.
     unsafe { write(IA32_XFD_ERR, 0) }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A per-CPU u64 of the kernel, accessed through the GS segment as the kernel does.
+//! A kernel per-CPU u64, accessed through the GS segment as in the kernel's own code.
 
 use core::arch::asm;
 
@@ -7,7 +7,7 @@ use core::arch::asm;
 ///
 /// # Invariants
 ///
-/// The address is that of a per-CPU variable of type u64, which is never freed.
+/// This is the address of a per-CPU variable of type u64 that is never freed.
 #[derive(Clone, Copy)]
 pub(crate) struct PerCpuU64(usize);
 
@@ -16,14 +16,14 @@ impl PerCpuU64 {
     ///
     /// `address` is the address of a per-CPU variable of type u64 that is never freed.
     pub(crate) unsafe fn new(address: usize) -> Self {
-        // INVARIANT: by the contract of this function.
+        // INVARIANT: by this function's contract.
         Self(address)
     }
 
-    /// This CPU's value. Preemption must be off, or the value may be another CPU's.
+    /// This CPU's value. Preemption must be off; otherwise the value may be another CPU's.
     pub(crate) fn get(self) -> u64 {
         let value;
-        // SAFETY: by the type's invariant this is a per-CPU u64. In the kernel, GS is the per-CPU
+        // SAFETY: by the type invariant this is a per-CPU u64. In the kernel, GS is the per-CPU
         // base.
         unsafe {
             asm!("mov {}, gs:[{}]", out(reg) value, in(reg) self.0,
@@ -36,9 +36,9 @@ impl PerCpuU64 {
     ///
     /// # Safety
     ///
-    /// Preemption is off, and the caller is allowed to write the variable.
+    /// Preemption is off, and the caller may write the variable.
     pub(crate) unsafe fn set(self, value: u64) {
-        // SAFETY: by the type's invariant this is a per-CPU u64, and the caller may write it.
+        // SAFETY: by the type invariant this is a per-CPU u64, and the caller may write it.
         unsafe {
             asm!("mov gs:[{}], {}", in(reg) self.0, in(reg) value,
                  options(nostack, preserves_flags));

@@ -55,7 +55,7 @@ static int number_set(const char *text, const struct kernel_param *param)
 	return error;
 }
 
-/* Sets the point at which tasks wait, 0 for none. Tasks that wait at another point continue. */
+/* Sets the point at which tasks wait; 0 for none. Tasks waiting at another point continue. */
 static int hold_set(const char *text, const struct kernel_param *param)
 {
 	s64 point;
@@ -70,7 +70,7 @@ static int hold_set(const char *text, const struct kernel_param *param)
 	return 0;
 }
 
-/* These are parameters and not debugfs files, so that they can be written while removal waits for held tasks. */
+/* These are parameters rather than debugfs files so that they can be written while removal waits for held tasks. */
 static const struct kernel_param_ops number_ops = { .set = number_set, .get = number_get };
 static const struct kernel_param_ops hold_ops = { .set = hold_set, .get = number_get };
 module_param_cb(fail_allocations, &number_ops, &xfd_fail_allocations, 0644);

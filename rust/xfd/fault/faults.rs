@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Injects failures and delays for the tests (CONFIG_XFD_FAULTS). The default build has
+//! Injects failures and delays for the tests (CONFIG_XFD_FAULTS). The default build uses
 //! [`faults_off.rs`] instead.
 //!
-//! These are module parameters. `fail_allocations` is the number of buffer allocations that fail
-//! from now on. `hold` is the number of the [`Point`] at which tasks wait; 0 lets them continue.
-//! `held` is the number of tasks that wait. When the module is loaded, `fail_step` is the number of
-//! the loading step that fails, `fail_detach` makes every detach fail, and `fred` makes the module
-//! look for FRED's call of the handler as it would on a CPU with FRED.
+//! These are module parameters. `fail_allocations` is the number of buffer allocations that
+//! will fail from now on. `hold` is the number of the [`Point`] at which tasks wait; 0 lets them
+//! continue. `held` is the number of waiting tasks. At load time, `fail_step` is the number of the
+//! loading step that fails, `fail_detach` makes every detach fail, and `fred` makes the module look
+//! for FRED's call of the handler as it would on a CPU with FRED.
 
 use crate::bindings;
 use crate::seam::refusal::Refusal;
@@ -20,16 +20,16 @@ use kernel::sync::atomic::{Atomic, Full, Relaxed};
 pub(crate) enum Point {
     /// XFD_ERR has been cleared.
     Cleared = 1,
-    /// The process has been found to have the permission.
+    /// The process has been found to have permission.
     Permitted = 2,
     /// The larger buffer has been allocated but not installed.
     Allocated = 3,
-    /// Everything is done, except for returning or raising the signal.
+    /// Everything is done except returning or raising the signal.
     Decided = 4,
 }
 
-/// The steps of loading (xfd_main.rs) before anything is attached. Each can be made to fail before
-/// it does anything. The steps that attach something follow ([`attach_step`]).
+/// The loading steps (xfd_main.rs) before anything is attached. Each can be made to fail before
+/// it does anything. The steps that attach something come after these ([`attach_step`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
 pub(crate) enum Step {
@@ -44,28 +44,29 @@ pub(crate) enum Step {
 /// The number of the first step that attaches something.
 const FIRST_ATTACHED: i32 = 7;
 
-/// Makes a counter of faults.c available as an [`Atomic`].
+/// Makes a counter in faults.c available as an [`Atomic`].
 ///
 /// # Safety
 ///
-/// `number` points to a static that is only changed by atomic operations.
+/// `number` points to a static that is only ever modified atomically.
 unsafe fn of_c(number: *mut bindings::atomic64_t) -> &'static Atomic<i64> {
-    // SAFETY: the caller guarantees a static with atomic accesses only. Both types are one i64.
+    // SAFETY: the caller guarantees a static that is only accessed atomically. Both types are one
+    // i64.
     unsafe { Atomic::from_ptr(number.cast()) }
 }
 
 fn fail_allocations() -> &'static Atomic<i64> {
-    // SAFETY: a static of faults.c, which is only changed by atomic operations.
+    // SAFETY: this is a static in faults.c that is only ever modified atomically.
     unsafe { of_c(&raw mut bindings::xfd_fail_allocations) }
 }
 
-/// Waits if `point` is the point to wait at. Task context; sleeps, even if signals are pending.
+/// Waits if `point` is the point to wait at. Task context; may sleep, even with signals pending.
 pub(crate) fn wait_at(point: Point) {
     // SAFETY: every caller is in task context and holds no lock.
     unsafe { bindings::xfd_wait_at(point as i64) }
 }
 
-/// Whether this allocation has to fail. If so, one fewer has to fail afterwards.
+/// Whether this allocation must fail. If so, one fewer has to fail afterwards.
 pub(crate) fn allocation_fails() -> bool {
     let mut left = fail_allocations().load(Relaxed);
     while left > 0 {
@@ -77,7 +78,7 @@ pub(crate) fn allocation_fails() -> bool {
     false
 }
 
-/// Fails if `step` is the step that has to fail.
+/// Fails if `step` is the step that is to fail.
 pub(crate) fn load_step(step: Step) -> Result<(), Refusal> {
     let name = match step {
         Step::Supported => c"Supported",
@@ -90,14 +91,14 @@ pub(crate) fn load_step(step: Step) -> Result<(), Refusal> {
     fail(step as i32, name)
 }
 
-/// Fails if attaching this part, an index into the list of xfd_main.rs, is the step that has to
+/// Fails if attaching this part, an index into the list in xfd_main.rs, is the step that is to
 /// fail.
 pub(crate) fn attach_step(part: usize, name: &'static CStr) -> Result<(), Refusal> {
     fail(FIRST_ATTACHED + part as i32, name)
 }
 
 fn fail(step: i32, name: &'static CStr) -> Result<(), Refusal> {
-    // SAFETY: module loading writes it before this runs, and nobody writes it afterwards.
+    // SAFETY: it is written during module loading before this runs, and never afterwards.
     if unsafe { bindings::xfd_fail_step } == step {
         Err(Refusal::Injected(name))
     } else {
@@ -107,12 +108,12 @@ fn fail(step: i32, name: &'static CStr) -> Result<(), Refusal> {
 
 /// Whether to look for FRED's call site as on a CPU with FRED.
 pub(crate) fn pretend_fred() -> bool {
-    // SAFETY: module loading writes it before this runs, and nobody writes it afterwards.
+    // SAFETY: it is written during module loading before this runs, and never afterwards.
     unsafe { bindings::xfd_pretend_fred }
 }
 
-/// Whether every detach has to fail.
+/// Whether every detach must fail.
 pub(crate) fn detach_fails() -> bool {
-    // SAFETY: an aligned bool. A concurrent write cannot tear it.
+    // SAFETY: this is an aligned bool, so a concurrent write cannot tear it.
     unsafe { (&raw const bindings::xfd_fail_detach).read_volatile() }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Without CONFIG_XFD_FAULTS nothing is injected, and nothing of it is compiled in.
+//! Without CONFIG_XFD_FAULTS nothing is injected, and none of that code is compiled in.
 
 use crate::seam::refusal::Refusal;
 use kernel::prelude::*;

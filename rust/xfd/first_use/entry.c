@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The #NM entry, which asm_exc_device_not_available calls while the call site is redirected.
+ * The #NM entry, which asm_exc_device_not_available calls while its call site is redirected.
  */
 #include <linux/atomic.h>
 #include <linux/entry-common.h>
@@ -18,16 +18,15 @@ void xfd_handle_nm(struct pt_regs *regs, u64 xfd_err);
 atomic64_t xfd_ordinary_nm = ATOMIC64_INIT(0);
 
 /*
- * Interrupts are off on entry. Both exits are tail calls (Kbuild checks that): the kernel's function
- * returns straight into the #NM stub. So a task that stops or is traced on its way to user space has
- * no frame of this module on its stack.
+ * Interrupts are off on entry. Both exits are tail calls (checked by Kbuild): the kernel's function
+ * returns straight into the #NM stub. So a task that stops or is traced on its way to user space has no
+ * frame of this module on its stack.
  *
- * xfd_handle_nm() drops the count of this task while interrupts are still on. Whoever waits for the
- * count to become zero then calls synchronize_rcu_tasks(), which waits for the instructions that
- * follow here.
+ * xfd_handle_nm() uncounts this task while interrupts are still on. Whoever waits for the count to become
+ * zero then calls synchronize_rcu_tasks(), which waits for the instructions that follow here.
  *
- * Before the task is counted, RCU tasks does not wait for it if it is on a nohz_full CPU, because RCU
- * still sees that CPU in user mode. That is safe: the call is restored by text poking, which
+ * Until the task is counted, RCU tasks does not wait for it if it is on a nohz_full CPU, because RCU still
+ * considers that CPU to be in user mode. That is safe: the call is restored by text poking, which
  * interrupts every CPU before it returns (smp_text_poke_sync_each_cpu()), and interrupts are off here
  * until the task is counted.
  */

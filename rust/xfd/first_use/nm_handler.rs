@@ -28,7 +28,7 @@ use kernel::prelude::*;
 
 /// Handles an #NM that reports `xfd_err`, which is not zero. Interrupts are off on entry and on
 /// return. In between they are on, and the handler may sleep. The caller has called
-/// irqentry_enter() and counted current as inside the module. On return current is no longer
+/// irqentry_enter() and counted current as inside the module. On return, current is no longer
 /// counted.
 #[no_mangle]
 extern "C" fn xfd_handle_nm(regs: *mut pt_regs, xfd_err: u64) {
@@ -57,7 +57,7 @@ extern "C" fn xfd_handle_nm(regs: *mut pt_regs, xfd_err: u64) {
 }
 
 /// Gives current a buffer for the components `used` and disarms them, or says why not. Task
-/// context, interrupts on, sleeps for memory.
+/// context, interrupts on; may sleep for memory.
 fn first_use(used: Xfeatures) -> Verdict {
     // Reading this needs no lock: permissions only grow, and the sizes follow from them.
     let permitted = group_perm::xfeatures(PermissionKind::Host);
@@ -87,12 +87,12 @@ fn first_use(used: Xfeatures) -> Verdict {
     Verdict::Resume
 }
 
-/// Raises the signal of `verdict` in current, if there is one. Task context, interrupts on.
+/// Raises the signal for `verdict` in current, if any. Task context, interrupts on.
 fn deliver(verdict: Verdict, regs: *mut pt_regs) {
     if verdict == Verdict::Resume {
         return;
     }
-    // SAFETY: current took the #NM, so its trap number and error code are its own to set.
+    // SAFETY: current took the #NM, so its trap number and error code may be set here.
     unsafe { bindings::xfd_note_nm() };
     match verdict {
         Verdict::Resume => (),
@@ -111,7 +111,7 @@ fn deliver(verdict: Verdict, regs: *mut pt_regs) {
     }
 }
 
-/// What the trace event shows of current. The MSRs are read from the CPU.
+/// The part of current's state that the trace event shows. The MSRs are read from the CPU.
 fn state() -> State {
     State {
         xfd_err: msr::xfd_err(),

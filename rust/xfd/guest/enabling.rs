@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Gives a virtual CPU space for a dynamic component when its CPUID shows that component.
 //!
-//! This happens at once, as in the kernel's own code. From then on nothing that the guest or its
-//! VMM does can fail for lack of memory, and no KVM function has to be hooked to notice the guest's
-//! first use (Documentation/hypervisor.rst).
+//! This happens immediately, as in the kernel's own code. From then on nothing that the guest or
+//! its VMM does can fail for lack of memory, and no KVM function has to be hooked to notice the
+//! guest's first use (Documentation/hypervisor.rst).
 
 use crate::bindings::{self, fpu_guest};
 use crate::buffer::area::AllocMode;
@@ -21,26 +21,26 @@ use crate::xstate::xfeature::Xfeatures;
 use kernel::prelude::*;
 
 /// Replaces `fpu_enable_guest_xfd_features()` (arch/x86/kernel/fpu/core.c:306): the guest's CPUID
-/// will show `requested`. Task context, interrupts on, sleeps. Returns 0 or a negative errno:
+/// will show `requested`. Task context, interrupts on; may sleep. Returns 0 or a negative errno:
 ///
 /// - EPERM: the process has not requested the permission (ARCH_REQ_XCOMP_GUEST_PERM).
 /// - EFAULT: there is no memory.
 ///
 /// # Safety
 ///
-/// `guest` is a valid virtual CPU that either current runs or nobody runs.
+/// `guest` is a valid virtual CPU that is run by current or by nobody.
 pub(crate) unsafe extern "C" fn xfd_enable_guest_features(
     guest: *mut fpu_guest,
     requested: u64,
 ) -> c_int {
     let _counted = Counted::enter();
-    // SAFETY: by the contract of this function `guest` is valid.
+    // SAFETY: by this function's contract `guest` is valid.
     let enabled = Xfeatures::from_bits(unsafe { (*guest).xfeatures });
     let permitted = group_perm::xfeatures(PermissionKind::Guest);
     match enable(Xfeatures::from_bits(requested), enabled, permitted) {
         Enabling::Kept => 0,
         Enabling::Refused => EPERM.to_errno(),
-        // SAFETY: the contract of `enlarge` is that of this function.
+        // SAFETY: `enlarge` has the same contract as this function.
         Enabling::Enlarge(more) => match unsafe { enlarge(guest, more) } {
             Some(()) => 0,
             None => EFAULT.to_errno(),
@@ -48,16 +48,16 @@ pub(crate) unsafe extern "C" fn xfd_enable_guest_features(
     }
 }
 
-/// Gives the guest a buffer that has space for `more` as well. It has the contents of the old one,
-/// which the kernel's own code loses. Its size depends only on what the vCPU has, not on the
-/// caller. Returns `None` if there is no memory; nothing is changed then. Task context, interrupts
-/// on, sleeps.
+/// Gives the guest a buffer that has space for `more` as well. It keeps the contents of the old
+/// one, which the kernel's own code loses. Its size depends only on what the vCPU has, not on the
+/// caller. Returns `None`, with nothing changed, if there is no memory. Task context, interrupts
+/// on; may sleep.
 ///
 /// # Safety
 ///
-/// As for [`xfd_enable_guest_features`].
+/// Same as for [`xfd_enable_guest_features`].
 unsafe fn enlarge(guest: *mut fpu_guest, more: Xfeatures) -> Option<()> {
-    // SAFETY: by the contract of this function nobody else exchanges the buffer of `guest`.
+    // SAFETY: by this function's contract nobody else exchanges the buffer of `guest`.
     let has = unsafe { masks_of((*guest).fpstate) }.xfeatures;
     let capacity = kernel().capacities.with(has | more);
     let Ok(mut new) = FpstateBuffer::obtain(capacity, AllocMode::MayFail) else {
@@ -67,7 +67,7 @@ unsafe fn enlarge(guest: *mut fpu_guest, more: Xfeatures) -> Option<()> {
     let fpu = current_fpu();
     let fpregs = Fpregs::lock();
     // SAFETY: nobody else uses the vCPU, `fpregs` prevents a switch away from current, and nobody
-    // else has `new` yet.
+    // else can access `new` yet.
     let old = unsafe {
         let old = (*guest).fpstate;
         let runs = (*fpu).fpstate == old;
@@ -77,7 +77,7 @@ unsafe fn enlarge(guest: *mut fpu_guest, more: Xfeatures) -> Option<()> {
         }
         let masks = enlarged_for_guest(masks_of(old), more, &capacity);
         let Some(masks) = masks.filter(|&masks| new.claim(masks).is_some()) else {
-            // Do not drop `new` with the registers locked: the pool's lock sleeps on PREEMPT_RT.
+            // Do not drop `new` with the registers locked: the pool's lock may sleep on PREEMPT_RT.
             drop(fpregs);
             return None;
         };
@@ -87,7 +87,7 @@ unsafe fn enlarge(guest: *mut fpu_guest, more: Xfeatures) -> Option<()> {
         (*state).set_in_use((*old).in_use());
         if runs {
             (*fpu).fpstate = state;
-            // What the new masks disarm has to be disarmed in the CPU, too.
+            // What the new masks disarm must be disarmed in the CPU, too.
             fpregs.load().arm(masks.xfd);
         } else {
             copy_registers(old, state);
@@ -99,7 +99,7 @@ unsafe fn enlarge(guest: *mut fpu_guest, more: Xfeatures) -> Option<()> {
     };
     drop(fpregs);
     STATS.guests_grown.count();
-    // SAFETY: the vCPU has the new buffer, and nobody has the old one. This may sleep.
+    // SAFETY: the vCPU has the new buffer, so the old one belongs to nobody. Sleeping is allowed.
     unsafe {
         bindings::xfd_trace_guest_grown(
             capacity.xfeatures().bits(),

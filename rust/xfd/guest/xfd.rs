@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! IA32_XFD of a virtual CPU, written by its guest or by its VMM (KVM_SET_MSRS).
+//! A virtual CPU's IA32_XFD, as written by its guest or by its VMM (KVM_SET_MSRS).
 
 use crate::bindings::fpu_guest;
 use crate::buffer::registers::{invalidate_fpregs, xstate_bv, Fpregs};
@@ -7,17 +7,17 @@ use crate::cpu::current::current_fpu;
 use crate::xstate::guest::{update_xfd, XfdUpdate};
 use crate::xstate::xfeature::Xfeatures;
 
-/// Replaces `fpu_update_guest_xfd()` (arch/x86/kernel/fpu/core.c:323): from now on the guest's
-/// IA32_XFD is `xfd`. Task context, interrupts on. Does not sleep.
+/// Replaces `fpu_update_guest_xfd()` (arch/x86/kernel/fpu/core.c:323): sets the guest's IA32_XFD to
+/// `xfd`. Task context, interrupts on. Does not sleep.
 ///
-/// What `xfd` disables is removed from a saved register image, because loading it would raise #NM
-/// in the kernel. The kernel's own code does that only if the registers of the *calling thread* are
-/// in memory, which says nothing about a vCPU that this thread does not run (KVM_SET_MSRS). It also
-/// writes the MSR when the registers in this CPU may be another task's.
+/// Components that `xfd` disables are removed from a saved register image, because loading them
+/// would raise #NM in the kernel. The kernel's own code does that only if the *calling thread's*
+/// registers are in memory, which says nothing about a vCPU that this thread does not run
+/// (KVM_SET_MSRS). It also writes the MSR when the registers in this CPU may be another task's.
 ///
 /// # Safety
 ///
-/// `guest` is a valid virtual CPU that either current runs or nobody runs.
+/// `guest` is a valid virtual CPU that is run by current or by nobody.
 pub(crate) unsafe extern "C" fn xfd_set_guest_xfd(guest: *mut fpu_guest, xfd: u64) {
     let xfd = Xfeatures::from_bits(xfd);
     let fpregs = Fpregs::lock();

@@ -14,7 +14,7 @@
 int xfd_tiles_begin(u64 *armed);
 void xfd_tiles_end(u64 armed);
 
-/* The value of IA32_XFD before the section that this CPU is in */
+/* The value of IA32_XFD before this CPU's current section */
 static DEFINE_PER_CPU(u64, xfd_armed_before);
 
 int xfd_kernel_fpu_begin(void)

@@ -9,21 +9,21 @@ use core::mem::{forget, ManuallyDrop};
 use kernel::prelude::*;
 
 /// The tile registers, from [`Self::begin`] until this is dropped. They are in their initial state,
-/// and using them does not raise #NM. Preemption and softirqs are off meanwhile.
+/// and using them does not raise #NM. Meanwhile preemption and softirqs are off.
 struct KernelTiles {
     fpu: ManuallyDrop<KernelFpu>,
-    /// The previous value of this CPU's IA32_XFD, which is restored at the end.
+    /// The previous value of this CPU's IA32_XFD, restored at the end.
     armed: Xfeatures,
 }
 
 impl KernelTiles {
     /// Saves current's registers if they are in the CPU, and disarms XFD. Does not sleep.
     ///
-    /// Errors: EBUSY in a hard interrupt, or if the kernel is using the FPU registers already.
+    /// Errors: EBUSY in a hard interrupt, or if the kernel is already using the FPU registers.
     fn begin() -> Result<Self> {
         let fpu = KernelFpu::begin()?;
         let armed = armed_here();
-        // SAFETY: the registers belong to the kernel now, and fewer components are armed than
+        // SAFETY: the registers now belong to the kernel, and fewer components are armed than
         // before.
         unsafe {
             fpu.owned().arm(armed & !Xfeatures::USER_DYNAMIC);
@@ -48,8 +48,8 @@ impl Drop for KernelTiles {
     }
 }
 
-/// For C: begins a section, and stores the previous value of IA32_XFD in `armed`. Returns 0 or
-/// -EBUSY.
+/// Called from C: begins a section, and stores the previous value of IA32_XFD in `armed`. Returns 0
+/// or -EBUSY.
 #[no_mangle]
 extern "C" fn xfd_tiles_begin(armed: &mut u64) -> c_int {
     match KernelTiles::begin() {
@@ -62,7 +62,8 @@ extern "C" fn xfd_tiles_begin(armed: &mut u64) -> c_int {
     }
 }
 
-/// For C: ends the section that [`xfd_tiles_begin`] began. `armed` is the value that it stored.
+/// Called from C: ends the section that [`xfd_tiles_begin`] began. `armed` is the value that it
+/// stored.
 #[no_mangle]
 extern "C" fn xfd_tiles_end(armed: u64) {
     drop(KernelTiles {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A process's permissions, where the kernel keeps them: in `struct fpu` of the group leader.
+//! A process's permissions, kept where the kernel keeps them: in the group leader's `struct fpu`.
 //!
 //! The module keeps no copy, so nothing is lost when it is loaded or unloaded.
 
@@ -21,7 +21,7 @@ fn group_perm(kind: PermissionKind) -> *mut fpu_state_perm {
     }
 }
 
-/// The components that are permitted now. Another thread may add some at any time. Task context.
+/// The currently permitted components. Another thread may add some at any time. Task context.
 pub(crate) fn xfeatures(kind: PermissionKind) -> Xfeatures {
     // SAFETY: the mask is aligned and lives as long as current. The C code uses READ_ONCE() here
     // (arch/x86/kernel/fpu/xstate.h:31).
@@ -32,7 +32,7 @@ pub(crate) fn xfeatures(kind: PermissionKind) -> Xfeatures {
 pub(crate) fn set(kind: PermissionKind, permission: &Permission, _siglock: &Siglock) {
     let perm = group_perm(kind);
     // SAFETY: siglock protects the sizes. The mask is read without a lock (`xfeatures`), so it is
-    // written like WRITE_ONCE() in the C code (arch/x86/kernel/fpu/xstate.c:1709).
+    // written as with WRITE_ONCE() in the C code (arch/x86/kernel/fpu/xstate.c:1709).
     unsafe {
         (&raw mut (*perm).__state_perm).write_volatile(permission.xfeatures.bits());
         (*perm).__state_size = permission.kernel_size;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The `arch_prctl` options that request a permission, 0x1023 and 0x1025. query.c has the others.
+//! The `arch_prctl` options that request a permission, 0x1023 and 0x1025. query.c handles the rest.
 
 use super::group_perm;
 use crate::bindings;
@@ -16,7 +16,7 @@ use kernel::prelude::*;
 /// - EINVAL: there is no such component.
 /// - EOPNOTSUPP: the component is not requestable, or the machine lacks it.
 /// - EBUSY: this is a guest request after the first vCPU was created.
-/// - ENOSPC: an alternate signal stack of the process is too small for the larger frames.
+/// - ENOSPC: one of the process's alternate signal stacks is too small for the larger frames.
 ///
 /// Task context. Does not sleep, except for siglock on PREEMPT_RT.
 #[no_mangle]
@@ -47,7 +47,7 @@ fn request(idx: u64, kind: PermissionKind) -> Result {
 // This is a separate function so that the cases above need no stack frame.
 #[inline(never)]
 fn grant(requested: Xfeatures, kind: PermissionKind) -> Result {
-    // siglock sleeps on PREEMPT_RT.
+    // Taking siglock may sleep on PREEMPT_RT.
     let _counted = Counted::enter();
     let siglock = Siglock::lock();
     let answer = permission::request(

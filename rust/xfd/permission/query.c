@@ -2,10 +2,10 @@
 /*
  * Decides which of arch_prctl's permission options this module handles.
  *
- * prctl.rs decides on requests. A query whose answer can be written at once is answered here, because
- * the detour through this module would otherwise make it slower than the kernel's own code. If the
- * user's page has to be faulted in, and for all other options, the kernel's function takes over. So a
- * task that waits has nothing of this module on its stack.
+ * prctl.rs handles requests. A query whose answer can be written immediately is answered here, because the
+ * detour through this module would otherwise make it slower than the kernel's own code. If the user's page
+ * has to be faulted in, and for all other options, the kernel's function takes over. So a waiting task has
+ * no frame of this module on its stack.
  */
 #include <linux/sched.h>
 #include <linux/uaccess.h>
@@ -25,7 +25,7 @@ long xfd_fpu_xstate_prctl(int option, unsigned long arg2);
 
 static_assert(__same_type(xfd_fpu_xstate_prctl, fpu_xstate_prctl));
 
-/* Replaces fpu_xstate_prctl() (arch/x86/kernel/fpu/xstate.c). Only what it tail-calls may sleep. */
+/* Replaces fpu_xstate_prctl() (arch/x86/kernel/fpu/xstate.c). Only the functions that it tail-calls may sleep. */
 notrace long xfd_fpu_xstate_prctl(int option, unsigned long arg2)
 {
 	struct fpu *fpu = fpu_of(current->group_leader);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * /proc/xfd (Documentation/ABI/procfs-xfd). An open file holds a reference to the module. Otherwise
- * rmmod would wait, and could not be killed, while a reader faults in slow memory.
+ * /proc/xfd (Documentation/ABI/procfs-xfd). An open file holds a reference to the module. Without it,
+ * rmmod would wait unkillably while a reader faults in slow memory.
  */
 #include <linux/module.h>
 #include <linux/proc_fs.h>

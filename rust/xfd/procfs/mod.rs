@@ -11,19 +11,19 @@ use kernel::seq_file::SeqFile;
 use kernel::seq_print;
 
 /// The procfs folder, which exists until this is dropped. An open file keeps the module loaded, so
-/// the folder is only created when loading can no longer fail.
+/// the folder is created only once loading can no longer fail.
 pub(crate) struct Folder {
     dir: *mut bindings::proc_dir_entry,
 }
 
-// SAFETY: procfs does its own locking, so an entry may be removed by any thread.
+// SAFETY: procfs does its own locking, so any thread may remove an entry.
 unsafe impl Send for Folder {}
 // SAFETY: procfs does its own locking.
 unsafe impl Sync for Folder {}
 
 impl Folder {
     /// Creates the folder, which shows the counters and `gauges`. If there is no memory, the folder
-    /// is missing and a warning is logged, but the module works. Sleeps.
+    /// is missing and a warning is logged, but the module works. May sleep.
     pub(crate) fn new(gauges: &'static &'static [Named]) -> Self {
         // SAFETY: this is process context, and `gauges` is a static.
         let dir = unsafe { bindings::xfd_proc_make(ptr::from_ref(gauges).cast()) };
@@ -48,7 +48,7 @@ impl Drop for Folder {
 /// `seq` is a valid seq_file that is being shown, and `gauges` was passed to [`Folder::new`].
 #[no_mangle]
 unsafe extern "C" fn xfd_show_numbers(seq: *mut seq_file, gauges: *const c_void) {
-    // SAFETY: by the contract of this function both pointers are valid.
+    // SAFETY: by this function's contract both pointers are valid.
     let (seq, gauges) = unsafe { (SeqFile::from_raw(seq), *gauges.cast::<&'static [Named]>()) };
     for (name, value) in numbers(gauges) {
         seq_print!(seq, "{} {}\n", name, value);

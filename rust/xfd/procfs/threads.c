@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The rows of /proc/xfd/tasks: threads that use, or may use, dynamic xfeatures. Nothing is stored for
- * them. Each row is read from the task while the scheduler's locks keep it where it is, for some
- * dozens of instructions. A task that runs keeps running, and then the contents of its buffer are not
- * known.
+ * them. Each row is read from the task while the scheduler's locks hold it in place, for a few dozen
+ * instructions. A running task keeps running, in which case the contents of its buffer are not known.
  */
 #include <linux/cgroup.h>
 #include <linux/cred.h>
@@ -42,20 +41,20 @@ struct row {
 };
 
 struct walk {
-	/* Those of the task that opened the file */
+	/* Of the task that opened the file */
 	struct pid_namespace *ns;
 	const struct cred *cred;
 	struct row row;
 };
 
-/* The parts of an fpstate that are read */
+/* The members of an fpstate that are read */
 struct head {
 	unsigned int size;
 	u64 xfeatures, in_use;
 };
 
 /*
- * If its task runs, @state may be freed at any moment. So it is read with functions that tolerate an
+ * If its task is running, @state may be freed at any moment. So it is read with functions that tolerate an
  * unmapped address, and the caller then checks that the task still has it.
  */
 static bool read_head(const struct fpstate *state, struct head *head)
@@ -65,7 +64,7 @@ static bool read_head(const struct fpstate *state, struct head *head)
 	       !copy_from_kernel_nofault(&head->in_use, &state->regs.xsave.header.xfeatures, sizeof(head->in_use));
 }
 
-/* Reads the permissions of @task's process. Called in an RCU section, so that its leader is not freed. */
+/* Reads the permissions of @task's process. Called in an RCU section, so its leader is not freed. */
 static void read_permissions(struct task_struct *task, struct row *row)
 {
 	struct fpu *leader = fpu_of(READ_ONCE(task->group_leader));
@@ -74,13 +73,13 @@ static void read_permissions(struct task_struct *task, struct row *row)
 	row->guest_permitted = READ_ONCE(leader->guest_perm.__state_perm) & XFEATURE_MASK_USER_SUPPORTED;
 }
 
-/* Returns the memory of an enlarged buffer in bytes, or 0 for a built-in one. */
+/* Returns the size of an enlarged buffer in bytes, or 0 for a built-in one. */
 static size_t memory_of(const struct head *head)
 {
 	return head->xfeatures & XFEATURE_MASK_USER_DYNAMIC ? buffer_memory(head->size) : 0;
 }
 
-/* Fills @row. Returns whether no buffer was exchanged meanwhile. @task is held. */
+/* Fills @row. Returns whether no buffer was exchanged in the meantime. @task is held. */
 static bool try_snapshot(struct task_struct *task, struct row *row)
 {
 	struct fpu *fpu = fpu_of(task);
@@ -135,8 +134,8 @@ static int take_snapshot(struct task_struct *task, void *row)
 }
 
 /*
- * Returns whether @task may be worth a row. Nothing is locked, so everything is checked again later.
- * @task was found alive in this RCU section, so its leader, which is released after it, is there.
+ * Returns whether @task may be worth a row. Nothing is locked, so everything is checked again later. @task
+ * was found alive in this RCU section, so its leader, which is released after it, still exists.
  */
 static bool is_candidate(struct task_struct *task)
 {
@@ -171,7 +170,7 @@ static u64 since_ms(struct task_struct *task)
 #endif
 }
 
-/* Returns whether the task that opened the file may see @task. Sleeps on PREEMPT_RT. */
+/* Returns whether the task that opened the file may see @task. May sleep on PREEMPT_RT. */
 static bool is_shown(struct task_struct *task, const struct walk *walk)
 {
 	const struct cred *before = override_creds(walk->cred);
@@ -181,13 +180,13 @@ static bool is_shown(struct task_struct *task, const struct walk *walk)
 	return shown;
 }
 
-/* Fills the row of the thread that was found as @tid. Returns whether there is one. */
+/* Fills in the row for the thread found as @tid. Returns whether there is one. */
 static bool make_row(struct task_struct *task, pid_t tid, const struct walk *walk, struct row *row)
 {
 	*row = (struct row) { };
 	if (!is_shown(task, walk) || !static_call(xfd_gate_task_call_func)(task, take_snapshot, row))
 		return false;
-	/* Of all the tasks that run a vCPU, show only those that may run one with tiles. */
+	/* Among all tasks that run a vCPU, show only those that may run one with tiles. */
 	if (row->state == NONE && !row->guest_bytes && !(row->guest_permitted & XFEATURE_MASK_USER_DYNAMIC))
 		return false;
 	row->tid = tid;
@@ -196,18 +195,18 @@ static bool make_row(struct task_struct *task, pid_t tid, const struct walk *wal
 	row->cgroup = cgroup_of(task);
 	get_task_comm(row->comm, task);
 	/*
-	 * A thread that has exited has no number any more, although its process may live on. A thread that
-	 * has called exec has its leader's number, which has had its turn already.
+	 * A thread that has exited no longer has a number, although its process may live on. A thread that
+	 * has called exec has its leader's number, which has already had its turn.
 	 */
 	return task_pid_nr_ns(task, walk->ns) == tid;
 }
 
-/* Returns the first row at or after *@position, and moves *@position to it. If there is none, leaves it. */
+/* Returns the first row at or after *@position, and moves *@position to it. Leaves it alone if there is none. */
 static struct row *next_row(struct walk *walk, loff_t *position)
 {
 	int nr = *position > INT_MAX ? 0 : *position;
 
-	/* A system may have millions of threads, so a reader that is killed stops reading. */
+	/* A system may have millions of threads, so a killed reader stops reading. */
 	while (nr && !fatal_signal_pending(current)) {
 		struct task_struct *task = xfd_next_task(&nr, walk->ns, is_candidate);
 		bool made;
@@ -226,7 +225,7 @@ static struct row *next_row(struct walk *walk, loff_t *position)
 	return NULL;
 }
 
-/* Position 0 is the header. Any other is the first thread ID to check, and stays behind the last row. */
+/* Position 0 is the header. Any other is the first thread ID to check, and stays beyond the last row. */
 static void *start(struct seq_file *seq, loff_t *position)
 {
 	return *position ? next_row(seq->private, position) : SEQ_START_TOKEN;

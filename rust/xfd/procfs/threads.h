@@ -8,7 +8,7 @@
 struct file;
 struct inode;
 
-/* For the proc_ops of that file. They sleep, and return 0 or an errno. */
+/* For that file's proc_ops. They may sleep, and return 0 or an errno. */
 int xfd_threads_open(struct file *file);
 int xfd_threads_release(struct inode *inode, struct file *file);
 

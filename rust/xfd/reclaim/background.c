@@ -40,7 +40,7 @@ static void pass(struct work_struct *work)
 	if (!interval || READ_ONCE(xfd_background_stopping))
 		return;
 	xfd_background_pass(ktime_to_ms(ktime_get()), xfd_eager ? 0 : interval, &xfd_background_stopping);
-	/* Sleep, because a livepatch waits for a worker that never does. */
+	/* Sleep, because a livepatch would wait for a worker that never does. */
 	if (xfd_eager)
 		usleep_range(50, 100);
 	if (!READ_ONCE(xfd_background_stopping))

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Reclaim: takes the enlarged buffer of a task that sleeps and does not need tiles.
+//! Reclaim: takes the enlarged buffer of a sleeping task that does not need tiles.
 //!
 //! [`pass`] takes buffers (background.c, tasks.c). [`regrow`] gives each task a buffer again before
 //! it runs in user mode, handles a signal or stops for a tracer (owed.c).

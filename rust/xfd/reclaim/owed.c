@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Tasks whose buffer was reclaimed, and that have to get one back.
+ * Tasks whose buffer was reclaimed and that must get one back.
  *
  * Each of them has a task_work. The task itself runs the work when it returns to user mode, before it
  * handles a signal or stops for a tracer (get_signal()), before it enters a virtual CPU, and when it
- * exits. That is before anybody can see that its buffer is missing. So other tasks have no extra cost,
- * and no kernel function has to be hooked.
+ * exits: always before anybody can see that its buffer is missing. So other tasks incur no extra cost, and
+ * no kernel function has to be hooked.
  *
- * When the module is unloaded, it gives each of them a buffer from outside, and cancels the work. A
- * work that task_work_run() has already taken off the task's list cannot be cancelled, and another
- * work of that list may sleep for as long as a user likes before this one runs. Such an entry is
- * detached: its function is changed from regrow_work() to the kernel's own kfree().
+ * When the module is unloaded, it gives each of them a buffer from outside and cancels the work. A work
+ * that task_work_run() has already taken off the task's list cannot be cancelled, and another work from
+ * that list may sleep for as long as a user likes before this one runs. Such an entry is detached: its
+ * function is changed from regrow_work() to the kernel's own kfree().
  */
 #include <linux/list.h>
 #include <linux/sched.h>
@@ -106,9 +106,10 @@ bool xfd_is_owed(struct task_struct *task)
 	struct callback_head *work = READ_ONCE(task->task_works);
 
 	/*
-	 * Nobody removes a work while pi_lock is held, and task_work_run(), which takes them all, takes pi_lock
-	 * before it runs one. A task usually has few works. It has many only if it is about to run them and has
-	 * closed many files, each of which adds one. A user can make these as many as they like.
+	 * Nobody removes a work while pi_lock is held, and task_work_run(), which takes them all, takes
+	 * pi_lock before it runs one. A task usually has only a few works. It has many only if it is about
+	 * to run them and has closed many files, each of which adds one. A user can create arbitrarily
+	 * many of these.
 	 */
 	for (int scanned = 0; work && scanned < 256; scanned++, work = READ_ONCE(work->next))
 		if (READ_ONCE(work->func) == regrow_work)
@@ -142,16 +143,16 @@ static int give(struct task_struct *task, void *data)
 	bool done;
 	u64 permitted;
 
-	/* Its work ran while we waited for memory. The task may be in the kernel's FPU code now. */
+	/* Its work ran while we waited for memory. The task may now be in the kernel's FPU code. */
 	raw_spin_lock(&xfd_owed_lock);
 	done = offer->owed->state == XFD_DONE;
 	raw_spin_unlock(&xfd_owed_lock);
 	if (done)
 		return true;
-	/* It needs no buffer, and its group leader may be gone. It may be running and change its flags. */
+	/* It needs no buffer, and its group leader may be gone. It may be running and changing its flags. */
 	if (READ_ONCE(task->flags) & PF_EXITING)
 		return true;
-	/* It will run its work, and may be anywhere in the kernel's FPU code now. */
+	/* It will run its work, and may now be anywhere in the kernel's FPU code. */
 	if (READ_ONCE(task->on_cpu) || READ_ONCE(task->__state) == TASK_RUNNING)
 		return false;
 	/* It is held and not exiting, so neither it nor its leader is released. */
@@ -162,7 +163,7 @@ static int give(struct task_struct *task, void *data)
 	return true;
 }
 
-/* Decides about a claimed entry whose work was not cancelled. Returns whether the caller has to free it. */
+/* Decides the fate of a claimed entry whose work was not cancelled. Returns whether the caller must free it. */
 static bool is_over(struct xfd_owed *owed, bool served)
 {
 	bool mine;
@@ -171,8 +172,8 @@ static bool is_over(struct xfd_owed *owed, bool served)
 	mine = owed->state == XFD_DONE;
 	if (!mine && served) {
 		/*
-		 * task_work_run() has read the old function or will read the new one. From then on the entry may be
-		 * freed at any moment.
+		 * task_work_run() has read the old function or will read the new one. From now on the
+		 * entry may be freed at any moment.
 		 */
 		owed->state = XFD_DETACHED;
 		atomic_dec(&xfd_owed_count);

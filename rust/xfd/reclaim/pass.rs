@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The background pass: takes the buffers of tasks that were blocked between two scans, with their
+//! The background pass: takes the buffers of tasks that stayed blocked between two scans with their
 //! dynamic components in the initial state (xstate/idle.rs decides).
 //!
-//! The buffer is exchanged for the one built into the task while the scheduler holds the task.
-//! tasks.c says when that is safe. Before the task returns to user mode it gets a buffer again
-//! (regrow.rs), so only the amount of free memory shows that anything happened.
+//! The buffer is exchanged for the task's built-in one while the scheduler holds the task. tasks.c
+//! says when that is safe. The task gets a buffer again before it returns to user mode (regrow.rs),
+//! so the only visible effect is the amount of free memory.
 
 use super::regrow;
 use crate::bindings;
@@ -28,36 +28,36 @@ pub(crate) fn locate() -> Result<(), Refusal> {
     if missing.is_null() {
         return Ok(());
     }
-    // SAFETY: this is a C string literal of tasks.c.
+    // SAFETY: this is a C string literal in tasks.c.
     Err(Refusal::NoSymbol(unsafe { CStr::from_char_ptr(missing) }))
 }
 
-/// Attaches the background pass: passes begin. Sleeps. Does not fail.
+/// Attaches the background pass: passes begin. May sleep; cannot fail.
 pub(crate) fn begin() -> Result<(), Refusal> {
-    // SAFETY: this is process context, and may sleep.
+    // SAFETY: this is process context and may sleep.
     unsafe { bindings::xfd_background_start() };
     Ok(())
 }
 
-/// Detaches it: no more passes begin, and a running one ends early. Sleeps, but does not wait for
-/// the running one. Does not fail.
+/// Detaches it: no more passes begin, and a running one ends early. May sleep, but does not wait
+/// for the running one. Cannot fail.
 pub(crate) fn end() -> Result {
-    // SAFETY: the life cycle calls this only after `begin`. This may sleep.
+    // SAFETY: lifecycle.rs calls this only after `begin`. Sleeping is allowed.
     unsafe { bindings::xfd_background_stop() };
     Ok(())
 }
 
-/// Waits for a running pass, and gives every task its buffer back. Sleeps.
+/// Waits for a running pass, and gives every task its buffer back. May sleep.
 pub(crate) fn give_back() {
-    // SAFETY: this may sleep, and `end` was called before, so no new pass begins.
+    // SAFETY: sleeping is allowed, and `end` was called before, so no new pass begins.
     unsafe { bindings::xfd_background_synchronize() };
     regrow::give_all_back();
     pool::close();
 }
 
-/// The number of threads whose buffer is reclaimed now. Any context.
+/// The number of threads whose buffer is currently reclaimed. Any context.
 pub(crate) fn owed() -> i64 {
-    // SAFETY: a static of owed.c, which is only changed by atomic operations. Both types are one
+    // SAFETY: this is a static in owed.c that is only ever modified atomically. Both types are one
     // i32.
     let count: &Atomic<i32> =
         unsafe { Atomic::from_ptr((&raw mut bindings::xfd_owed_count).cast()) };
@@ -72,7 +72,7 @@ struct Pass {
 }
 
 /// Scans all tasks at the time `now`, in milliseconds, until `stop` becomes true, and frees what
-/// the pool does not need. Passes must not overlap. Runs in a worker, sleeps.
+/// the pool does not need. Passes must not overlap. Runs in a worker; may sleep.
 #[no_mangle]
 extern "C" fn xfd_background_pass(now: u64, interval: c_uint, stop: *const bool) {
     let mut pass = Pass {
@@ -84,7 +84,7 @@ extern "C" fn xfd_background_pass(now: u64, interval: c_uint, stop: *const bool)
     pool::trim();
 }
 
-/// Whether the buffer of a task may be reclaimed. The task is held and does not run, and its
+/// Whether the buffer of a task may be reclaimed. The task is held and not running, and its
 /// registers are in its fpstate. `switches` is its number of context switches. Interrupts off.
 ///
 /// # Safety
@@ -96,7 +96,7 @@ unsafe extern "C" fn xfd_is_reclaimable(
     pass: *mut c_void,
     switches: u32,
 ) -> bool {
-    // SAFETY: by the contract of this function `pass` is valid, and a held task's buffer is ours.
+    // SAFETY: by this function's contract `pass` is valid, and a held task's buffer is ours.
     let (pass, enlarged) = unsafe {
         let fpu = bindings::xfd_task_fpu(task).cast();
         (&*pass.cast::<Pass>(), Enlarged::of(fpu))
@@ -119,10 +119,10 @@ unsafe extern "C" fn xfd_is_reclaimable(
 ///
 /// # Safety
 ///
-/// As for [`xfd_is_reclaimable`].
+/// Same as for [`xfd_is_reclaimable`].
 #[no_mangle]
 unsafe extern "C" fn xfd_take_buffer(task: *mut task_struct) -> *mut bindings::fpstate {
-    // SAFETY: by the contract of this function the task is held, so its buffer is ours.
+    // SAFETY: by this function's contract the task is held, so its buffer is ours.
     let enlarged = unsafe { Enlarged::of(bindings::xfd_task_fpu(task).cast()) };
     enlarged.map_or(core::ptr::null_mut(), |enlarged| {
         STATS.reclaimed.count();
@@ -130,13 +130,13 @@ unsafe extern "C" fn xfd_take_buffer(task: *mut task_struct) -> *mut bindings::f
     })
 }
 
-/// Frees what [`xfd_take_buffer`] took, or does nothing if it is NULL. Sleeps.
+/// Frees what [`xfd_take_buffer`] took, or does nothing if `state` is NULL. May sleep.
 ///
 /// # Safety
 ///
 /// `state` was returned by [`xfd_take_buffer`] and is freed only once, or it is NULL.
 #[no_mangle]
 unsafe extern "C" fn xfd_free_buffer(state: *mut bindings::fpstate) {
-    // SAFETY: by the contract of this function no task has it any more.
+    // SAFETY: by this function's contract it no longer belongs to a task.
     unsafe { fpstate::free(state) }
 }

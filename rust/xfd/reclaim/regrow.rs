@@ -2,9 +2,9 @@
 //! Gives a task whose buffer was reclaimed an enlarged one again. The task does that itself before
 //! it returns to user mode (owed.c), or the module does it from outside before it is unloaded.
 //!
-//! It then looks like a task that has used its tiles and released them: it is disarmed, and signal
-//! frames, tracers and core dumps show no difference. The C code would not have taken its memory,
-//! so these allocations must not fail: they wait.
+//! The task then looks like one that has used its tiles and released them: it is disarmed, and
+//! signal frames, tracers and core dumps show no difference. The C code would never have taken its
+//! memory, so these allocations must not fail: they wait.
 
 use crate::bindings::{self, fpstate, fpu};
 use crate::buffer::area::AllocMode;
@@ -22,14 +22,14 @@ use kernel::bindings::task_struct;
 use kernel::prelude::*;
 use kernel::task::Task;
 
-/// What a task had used when its buffer was taken. As there is only one facility, it was that one.
+/// What a task had used when its buffer was taken. There is only one facility, so it was that one.
 const USED: Xfeatures = facility::DYNAMIC;
 const _: () = assert!(
     facility::LINUX.count() == 1,
     "remember which of them a task had used"
 );
 
-/// Where the pointer to a task's own buffer is, if that is the built-in one.
+/// Where the pointer to a task's own buffer is stored, if that is the built-in one.
 enum Slot {
     /// In `fpstate`, as usual.
     InPlace(*mut *mut fpstate),
@@ -42,9 +42,9 @@ impl Slot {
     ///
     /// # Safety
     ///
-    /// `fpu` is a task's, and nobody but the caller exchanges its buffer.
+    /// `fpu` belongs to a task, and nobody but the caller exchanges its buffer.
     unsafe fn of(fpu: *mut fpu) -> Option<Self> {
-        // SAFETY: by the contract of this function `fpu` is valid and does not change.
+        // SAFETY: by this function's contract `fpu` is valid and does not change.
         unsafe {
             let builtin = &raw const (*fpu).__fpstate;
             if ptr::eq((*fpu).fpstate, builtin) {
@@ -64,13 +64,13 @@ fn allocate_nofail() -> Option<FpstateBuffer> {
 }
 
 /// Gives current, whose buffer was reclaimed, another one before it returns to user mode, handles a
-/// signal or enters a virtual CPU. Does nothing if it has called exec since, because the new
-/// program has no permission for tiles. Task context, interrupts on, sleeps.
+/// signal or enters a virtual CPU. Does nothing if it has since called exec, because the new
+/// program has no permission for tiles. Task context, interrupts on; may sleep.
 #[no_mangle]
 extern "C" fn xfd_regrow_current() {
     let fpu = current_fpu();
-    // SAFETY: this is current's. Its buffer may be exchanged from outside while it does not run, so
-    // this is checked again below.
+    // SAFETY: this is current's. Its buffer may be exchanged from outside while it is not running,
+    // so this is checked again below.
     let lacks = unsafe { Slot::of(fpu) }.is_some();
     if !lacks || !permission::allows(group_perm::xfeatures(PermissionKind::Host), USED) {
         return;
@@ -92,30 +92,30 @@ extern "C" fn xfd_regrow_current() {
         drop(fpregs);
         installed.is_ok()
     } else {
-        // If it got one from outside meanwhile, this one replaces it. They are alike.
+        // If it got one from outside meanwhile, this one replaces it. They are identical.
         buffer.install(USED).is_some()
     };
     if installed {
-        // SAFETY: current does not go away.
+        // SAFETY: current cannot go away.
         unsafe { count_regrown(Task::current_raw()) };
     }
 }
 
-/// Counts a task that has its buffer again, and emits the trace event. Any context except NMI.
+/// Counts a task that got its buffer back, and emits the trace event. Any context except NMI.
 ///
 /// # Safety
 ///
 /// `task` is valid until this returns.
 unsafe fn count_regrown(task: *mut task_struct) {
     STATS.regrown.count();
-    // SAFETY: by the contract of this function `task` is valid.
+    // SAFETY: by this function's contract `task` is valid.
     unsafe { bindings::xfd_trace_regrown(task, kernel().largest_capacity.kernel_size()) };
 }
 
-/// Gives every task whose buffer was reclaimed another one. Reclaim has ended. Sleeps.
+/// Gives every task whose buffer was reclaimed another one. Reclaim has ended. May sleep.
 pub(super) fn give_all_back() {
     loop {
-        // SAFETY: this is process context, and may sleep.
+        // SAFETY: this is process context and may sleep.
         let owed = unsafe { bindings::xfd_claim_owed() };
         if owed.is_null() {
             return;
@@ -126,8 +126,8 @@ pub(super) fn give_all_back() {
     }
 }
 
-/// Gives `task`, which is held and does not run, the buffer in `offer` if it needs one. `permitted`
-/// is the mask of its process. Interrupts off.
+/// Gives `task`, which is held and not running, the buffer in `offer` if it needs one. `permitted`
+/// is its process's mask. Interrupts off.
 ///
 /// # Safety
 ///
@@ -137,7 +137,7 @@ unsafe extern "C" fn xfd_give_held(task: *mut task_struct, permitted: u64, offer
     if !permission::allows(Xfeatures::from_bits(permitted), USED) {
         return;
     }
-    // SAFETY: by the contract of this function both are valid, and a held task's buffer is ours.
+    // SAFETY: by this function's contract both are valid, and a held task's buffer is ours.
     let (offer, slot, fpu) = unsafe {
         let fpu: *mut fpu = bindings::xfd_task_fpu(task).cast();
         let offer = &mut *offer.cast::<Option<FpstateBuffer>>();
@@ -145,7 +145,7 @@ unsafe extern "C" fn xfd_give_held(task: *mut task_struct, permitted: u64, offer
     };
     let Some(slot) = slot else { return };
     let Some(buffer) = offer.take() else { return };
-    // SAFETY: the task is held and does not run, so its contents are in memory and its buffers are
+    // SAFETY: the task is held and not running, so its contents are in memory and its buffers are
     // ours. A buffer that was not taken must not be dropped here, so it goes back into `offer`.
     let installed = unsafe {
         match slot {
@@ -156,7 +156,7 @@ unsafe extern "C" fn xfd_give_held(task: *mut task_struct, permitted: u64, offer
         }
     };
     match installed {
-        // SAFETY: `task` is held, so it does not go away.
+        // SAFETY: `task` is held, so it cannot go away.
         Ok(()) => unsafe { count_regrown(task) },
         Err(unused) => *offer = Some(unused),
     }

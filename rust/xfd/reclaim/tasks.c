@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Holds other tasks where they are while pass.rs checks their registers.
+ * Holds other tasks in place while pass.rs checks their registers.
  */
 #include <linux/kallsyms.h>
 #include <linux/module.h>
@@ -28,9 +28,9 @@ struct fpstate *xfd_take_buffer(struct task_struct *task);
 void xfd_free_buffer(struct fpstate *state);
 
 /*
- * Kernel functions that hold a pointer to current's fpstate, or the size of its frame, while they
- * sleep, or that restore or write its registers before current returns to user mode. A task is not
- * touched while it is in one of them, in a livepatch's replacement of one, or in code of this module.
+ * Kernel functions that hold a pointer to current's fpstate, or the size of its frame, across a sleep, or
+ * that restore or write its registers before current returns to user mode. A task is not touched while it
+ * is in one of them, in a livepatch's replacement for one, or in this module's code.
  */
 static struct {
 	const char *symbol;
@@ -43,7 +43,7 @@ static struct {
 	{ "fpu__restore_sig" },
 	/* Called by those. The compiler may inline them. */
 	{ "get_signal", true },
-	{ "ptrace_notify", true },		/* on PREEMPT_RT its lock sleeps between running the work and the stop */
+	{ "ptrace_notify", true },		/* on PREEMPT_RT its lock may sleep between the work and the stop */
 	{ "x64_setup_rt_frame", true },
 	{ "copy_fpstate_to_sigframe", true },
 	{ "__fpu_restore_sig", true },
@@ -55,7 +55,7 @@ static struct {
 	{ "fpu_enable_guest_xfd_features", true },
 	{ "__xfd_enable_feature", true },
 	{ "xfd_enable_feature", true },
-	/* gcc's second name of a system call, after which its .cold part is named. clang has only the first name. */
+	/* gcc's second name for a system call, after which its .cold part is named. clang has only the first name. */
 	{ "__do_sys_rt_sigreturn", true },
 	{ "__do_compat_sys_rt_sigreturn", true },
 	{ "__do_compat_sys_sigreturn", true },
@@ -116,8 +116,8 @@ static bool holds_no_fpstate(struct task_struct *task)
 /*
  * Whether @task is in a system call that restores a frame, or on its way into one. It may wait on the way
  * (seccomp notifications, a syscall user dispatch selector in a slow page), and does not run its work
- * between that and reading the frame. The kernel writes the number of the call before all this, and sets
- * it to -1 when it has read the frame. A different call with the same number is not touched either.
+ * between that wait and reading the frame. The kernel writes the call's number before all this, and sets
+ * it to -1 once it has read the frame. A different call with the same number is not touched either.
  */
 static bool is_in_sigreturn(struct task_struct *task)
 {
@@ -158,7 +158,7 @@ struct scan {
 	struct fpstate *taken;
 };
 
-/* Unwind the stack only of a task that passed all other checks. */
+/* Unwind the stack only if the task passed all other checks. */
 static int try_reclaim(struct task_struct *task, void *data)
 {
 	struct scan *scan = data;

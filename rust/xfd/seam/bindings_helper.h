@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The input of bindgen for this module: types that the kernel crate's bindings lack.
+ * bindgen's input for this module: types that the kernel crate's bindings lack.
  */
 #include <linux/kprobes.h>
 #include <linux/livepatch.h>
@@ -40,7 +40,7 @@ enum {
 enum {
 	XFD_FPSTATE_REGS = offsetof(struct fpstate, regs),
 	XFD_FPSTATE_XSTATE_BV = offsetof(struct fpstate, regs.xsave.header.xfeatures),
-	/* This is padding in front of the register image. seam.c checks that. */
+	/* This is padding in front of the register image (checked in seam.c). */
 	XFD_FPSTATE_NOTE = offsetof(struct fpstate, regs) - sizeof(u64),
 	XFD_FPSTATE_XCOMP_BV = offsetof(struct fpstate, regs.xsave.header.xcomp_bv),
 	/* Legacy region and header, which is all that an initial state needs */

@@ -2,7 +2,7 @@
 //! Finds the call of the #NM handler in the kernel's exception stubs, and redirects it to ours.
 //!
 //! A 5-byte instruction is replaced by another 5-byte instruction. That is the only replacement
-//! that the kernel's text patching can make safely while other CPUs run the stub.
+//! that the kernel's text patching can make safely while other CPUs are running the stub.
 
 use super::refusal::Refusal;
 use super::symbols::{extent, find, optional, variants};
@@ -26,22 +26,22 @@ unsafe impl Sync for CallSites {}
 
 static SITES: SetOnce<CallSites> = SetOnce::new();
 
-/// Finds the calls, and changes nothing.
+/// Finds the calls without changing anything.
 ///
 /// Errors: [`Refusal::NoSymbol`], [`Refusal::NoCallSite`], [`Refusal::OutOfReach`].
 pub(crate) fn locate() -> Result<(), Refusal> {
     let original = find(c"exc_device_not_available")?;
     let stub = c"asm_exc_device_not_available";
     let idt = only(references(find(stub)?, original)).ok_or(Refusal::NoCallSite(stub))?;
-    // SAFETY: only reads a CPU feature bit.
+    // SAFETY: this only reads a CPU feature bit.
     let has_fred = unsafe { bindings::xfd_cpu_has_fred() } || fault::pretend_fred();
     let fred = if has_fred {
         let calls = variants(c"fred_hwexc").flat_map(|stub| references(stub, original));
         Some(only(calls).ok_or(Refusal::NoCallSite(c"fred_hwexc"))?)
     } else {
-        // Nothing enters through FRED, so this is not worth walking all symbols of the kernel,
-        // which takes three quarters of the load time. These are gcc's and clang's names of the
-        // function. Without CONFIG_X86_FRED there is none.
+        // Nothing enters through FRED, so this is not worth walking all kernel symbols, which takes
+        // three quarters of the load time. These are gcc's and clang's names for the function.
+        // Without CONFIG_X86_FRED there is none.
         only(
             [c"fred_hwexc.constprop.0", c"fred_hwexc"]
                 .into_iter()
@@ -63,16 +63,15 @@ pub(crate) fn locate() -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Redirects every #NM that is delivered through the IDT to this module. Sleeps.
+/// Redirects every #NM delivered through the IDT to this module. May sleep.
 ///
-/// Errors: [`Refusal::NoCallSite`], if somebody else has changed the instruction meanwhile.
+/// Errors: [`Refusal::NoCallSite`] if somebody else has since changed the instruction.
 pub(crate) fn redirect_idt() -> Result<(), Refusal> {
     let sites = SITES.as_ref().ok_or(Refusal::NoMemory)?;
     sites.redirect(sites.idt, c"asm_exc_device_not_available")
 }
 
-/// The same for an #NM that is delivered through FRED. Does nothing on a kernel without FRED.
-/// Sleeps.
+/// The same for an #NM delivered through FRED. Does nothing on a kernel without FRED. May sleep.
 pub(crate) fn redirect_fred() -> Result<(), Refusal> {
     let sites = SITES.as_ref().ok_or(Refusal::NoMemory)?;
     match sites.fred {
@@ -81,9 +80,9 @@ pub(crate) fn redirect_fred() -> Result<(), Refusal> {
     }
 }
 
-/// Gives the #NM back to the kernel: nobody enters through the IDT any more. Sleeps.
+/// Gives the #NM back to the kernel: from then on nobody enters through the IDT. May sleep.
 ///
-/// Errors: EBUSY, if the instruction is not the one that [`redirect_idt`] wrote.
+/// Errors: EBUSY if the instruction is not the one that [`redirect_idt`] wrote.
 pub(crate) fn restore_idt() -> Result {
     let sites = SITES.as_ref().ok_or(EINVAL)?;
     sites.restore(sites.idt)
@@ -113,8 +112,8 @@ impl CallSites {
         let (Some(old), Some(new)) = (site.leading_to(from), site.leading_to(to)) else {
             return Err(EINVAL);
         };
-        // SAFETY: `locate` found a 5-byte call or jump at this address, `new` is one of the same
-        // kind, and `text_mutex` is the kernel's.
+        // SAFETY: `locate` found a 5-byte call or jump at this address, `new` is another of the
+        // same kind, and `text_mutex` is the kernel's.
         kernel::error::to_result(unsafe {
             bindings::xfd_gate_poke5(
                 site.address as *mut c_void,
@@ -140,8 +139,8 @@ pub(super) fn is_called_by(function: usize, caller: usize) -> bool {
 /// The near calls and jumps to `target` in the function at `start`.
 fn references(start: usize, target: usize) -> impl Iterator<Item = NearCall> {
     // SAFETY: this is a function of that many bytes in kernel text, which is mapped and readable.
-    // Others may patch it meanwhile, so the instruction is compared again under `text_mutex` before
-    // it is replaced.
+    // Others may be patching it, so the instruction is compared again under `text_mutex` before it
+    // is replaced.
     let text = unsafe { core::slice::from_raw_parts(start as *const u8, extent(start)) };
     near_call::find_all(text, start, target)
 }

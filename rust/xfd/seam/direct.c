@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The trampoline that ftrace calls at the beginning of fpu_xstate_prctl(), and what belongs to it.
+ * The trampoline that ftrace calls at the beginning of fpu_xstate_prctl(), and its supporting code.
  *
- * A livepatch of the same function may come later. ftrace then asks direct_ops_func(), and from that
- * moment the livepatch has the function to itself. Without an ops_func ftrace would refuse it. (This
- * is a direct call and not a livepatch because a livepatch costs eighty more instructions per call,
- * even for a query.)
+ * The same function may be livepatched later. ftrace then asks direct_ops_func(), and from that moment the
+ * function belongs to the livepatch alone. Without an ops_func ftrace would refuse it. (This is a direct
+ * call rather than a livepatch because a livepatch costs eighty more instructions per call, even for a
+ * query.)
  */
 #include <linux/ftrace.h>
 #include <linux/linkage.h>
@@ -23,24 +23,24 @@ long xfd_fpu_xstate_prctl(int option, unsigned long arg2);
 /* The kernel's function, past ftrace's call */
 DEFINE_STATIC_CALL_NULL(xfd_kernels_prctl, xfd_fpu_xstate_prctl);
 
-/* A tail call, as in query.c. Kbuild checks that. */
+/* A tail call, as in query.c. Checked by Kbuild. */
 notrace long xfd_gate_kernels_prctl(int option, unsigned long arg2)
 {
 	return static_call(xfd_kernels_prctl)(option, arg2);
 }
 
 /*
- * True while a livepatch has the function, so that ours is bypassed. ftrace does not reset it if
- * registering that livepatch fails afterwards. Until another livepatch has come and gone, the kernel's
- * own function then answers, with the same results.
+ * True while a livepatch owns the function, so that ours is bypassed. ftrace does not reset it if
+ * registering that livepatch then fails. Until another livepatch has been loaded and unloaded, the
+ * kernel's own function answers instead, with the same results.
  */
 bool xfd_direct_aside;
 
 /*
- * The stack holds the return address into the kernel's function, and above it the one into the
- * caller. Our function returns to the caller. The trampoline is aligned because ftrace uses the lowest
- * bit of its address for "jump, not call" (include/linux/ftrace.h, ftrace_is_jmp()). It is only
- * reached by direct calls and returns, so it needs no ENDBR.
+ * The stack holds the return address into the kernel's function, and above it the one into the caller. Our
+ * function returns to the caller. The trampoline is aligned because ftrace uses the lowest bit of its
+ * address for "jump, not call" (include/linux/ftrace.h, ftrace_is_jmp()). It is reached only by direct
+ * calls and returns, so it needs no ENDBR.
  */
 asm(".pushsection .text, \"ax\", @progbits\n"
     __ALIGN_STR "\n"
@@ -93,7 +93,7 @@ int xfd_direct_attach(unsigned long function)
 		return error;
 	error = register_ftrace_direct(&direct_ops, trampoline);
 	if (error) {
-		/* ftrace failed halfway and left an unknown state: treat this as attached, it cannot be detached. */
+		/* ftrace failed halfway and left an unknown state: treat this as attached and impossible to detach. */
 		if (direct_ops.flags & FTRACE_OPS_FL_ENABLED)
 			return 0;
 		ftrace_free_filter(&direct_ops);
@@ -110,7 +110,7 @@ int xfd_direct_detach(void)
 {
 	int error = unregister_ftrace_direct(&direct_ops, (unsigned long)xfd_direct_fpu_xstate_prctl, false);
 
-	/* While it is still attached, this would WARN. */
+	/* This would WARN while it is still attached. */
 	if (!error)
 		ftrace_free_filter(&direct_ops);
 	return error;

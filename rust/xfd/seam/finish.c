@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A work item that waits until nobody is inside the module. Whoever disables the module holds
- * klp_mutex, and must not wait itself.
+ * A work item that waits until nobody is inside the module. Whoever disables the module holds klp_mutex
+ * and must not wait.
  */
 #include <linux/workqueue.h>
 

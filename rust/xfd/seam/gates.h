@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The list of unexported kernel functions that this module calls.
+ * The unexported kernel functions that this module calls.
  */
 #ifndef XFD_GATES_H
 #define XFD_GATES_H

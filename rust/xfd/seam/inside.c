@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Counts the tasks that are in this module where they may sleep, and waits for them.
+ * Counts the tasks that are in code of this module that may sleep, and waits for them.
  */
 #include <linux/rcupdate.h>
 #include <linux/swait.h>
 
 #include "inside.h"
 
-/* The number of those tasks, plus one while nobody waits for them */
+/* The number of those tasks, plus one while nobody is waiting for them */
 atomic64_t xfd_inside = ATOMIC64_INIT(1);
 bool xfd_waited_for;
 /* Its lock must not sleep on PREEMPT_RT, because a task that has left is no longer counted. */

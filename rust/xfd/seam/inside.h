@@ -17,7 +17,7 @@ static __always_inline void xfd_enter(void)
 	atomic64_inc(&xfd_inside);
 }
 
-/* The count becomes zero only if somebody waits for that. */
+/* The count becomes zero only if somebody is waiting for that. */
 static __always_inline void xfd_leave(void)
 {
 	if (unlikely(atomic64_dec_and_test(&xfd_inside)))

@@ -13,7 +13,7 @@ use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
 use kernel::prelude::*;
 
-// The table of facilities is the one of the kernel that this is built for
+// The table of facilities is that of the kernel that this is built for
 // (Documentation/facilities.rst).
 const _: () = {
     assert!(bindings::XFD_USER_DYNAMIC == facility::DYNAMIC.bits());
@@ -28,9 +28,9 @@ pub(crate) struct Kernel {
     init_fpstate: *const kernel::bindings::fpstate,
     /// `xfd_state`: the value last written to each CPU's IA32_XFD.
     pub(crate) xfd_state: PerCpuU64,
-    /// How large a buffer is for given components.
+    /// The buffer size for a given set of components.
     pub(crate) capacities: Capacities,
-    /// The capacity for everything that a task can be permitted.
+    /// The capacity for everything that a task can be permitted to use.
     pub(crate) largest_capacity: Capacity,
     /// Size in bytes of the machine's largest signal frame.
     pub(crate) largest_frame: u64,
@@ -39,11 +39,11 @@ pub(crate) struct Kernel {
 // SAFETY: the kernel data that this points to is read-only after boot (__ro_after_init,
 // arch/x86/kernel/fpu/core.c:31-45). `xfd_state` is a per-CPU variable.
 unsafe impl Send for Kernel {}
-// SAFETY: as for `Send`: nothing that is shared is ever written.
+// SAFETY: as for `Send`: nothing shared is ever written.
 unsafe impl Sync for Kernel {}
 
-/// Holds the [`Kernel`]. This is not the kernel crate's SetOnce, because that calls a function to
-/// check whether it is set, and a first use reads this several times.
+/// Holds the [`Kernel`]. This is not the kernel crate's SetOnce, which calls a function to check
+/// whether it is set: a first use reads this several times.
 struct Found(UnsafeCell<MaybeUninit<Kernel>>);
 
 // SAFETY: it is written once, before any other code of this module can run.
@@ -78,7 +78,7 @@ impl Kernel {
         let layout = Layout::new(format, cpuid::component);
 
         // SAFETY: both symbols are a `struct fpu_state_config` (arch/x86/kernel/fpu/core.c:31),
-        // which is never freed and is constant after boot.
+        // which is never freed and does not change after boot.
         let (user, kernel) = unsafe {
             (
                 &*(find(c"fpu_user_cfg")? as *const bindings::fpu_state_config),
@@ -86,7 +86,7 @@ impl Kernel {
             )
         };
         // SAFETY: the symbol is a `struct vcpu_fpu_config` (arch/x86/kernel/fpu/core.c:41), which
-        // is never freed and is constant after boot.
+        // is never freed and does not change after boot.
         let guest = unsafe { &*(find(c"guest_default_cfg")? as *const bindings::vcpu_fpu_config) };
         if (Xfeatures::from_bits(user.max_features) & Xfeatures::USER_DYNAMIC).is_empty() {
             return Err(Refusal::NoDynamicXfeature);
@@ -108,7 +108,7 @@ impl Kernel {
         }
 
         // The components of a task that is permitted everything. The kernel's own mask has more:
-        // CET_S, for example, is in the mask of no task (`XFEATURE_MASK_GUEST_SUPERVISOR`).
+        // CET_S, for example, is in no task's mask (`XFEATURE_MASK_GUEST_SUPERVISOR`).
         let dynamic = Xfeatures::from_bits(user.max_features) & Xfeatures::USER_DYNAMIC;
         let [task, vcpu] = [kernel.default_features, guest.features]
             .map(|default| Xfeatures::from_bits(default) | dynamic);
@@ -133,7 +133,7 @@ impl Kernel {
         self.user.max_size
     }
 
-    /// The user components of this machine.
+    /// This machine's user components.
     pub(crate) fn user_xfeatures(&self) -> Xfeatures {
         Xfeatures::from_bits(self.user.max_features)
     }
@@ -145,12 +145,12 @@ impl Kernel {
 }
 
 /// Whether current's `struct fpu` looks as expected: the built-in fpstate has `default_size` bytes,
-/// and either that one or an enlarged one is in place.
+/// and either it or an enlarged one is in place.
 fn is_plausible(default_size: u32) -> bool {
     let fpu = current_fpu();
     // SAFETY: even if the layout is different, this stays within current's allocation, because
     // every task_struct is followed by at least a struct fpu. The pointer that is read is not
-    // followed.
+    // dereferenced.
     unsafe {
         let in_place = (*fpu).fpstate;
         let known = core::ptr::eq(in_place, &raw const (*fpu).__fpstate)

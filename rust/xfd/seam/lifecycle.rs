@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Everything that is attached to the kernel, in one list, and the only way to detach it.
+//! One list of everything that is attached to the kernel, and the only way to detach it.
 //!
-//! Loading, disabling, unloading and every failed step of loading go through the same three stages:
+//! Loading, disabling, unloading and every failed loading step use the same three stages:
 //!
 //! 1. [`Lifecycle::attach`] attaches the parts in order. If one fails, those before it are
 //!    detached.
 //! 2. [`Lifecycle::detach`] detaches the parts in reverse order. Once a part is detached, nobody
-//!    *enters* the module through it. This waits for text patching and RCU tasks, like ftrace does
-//!    for any livepatch, but not for a task that sleeps. So it may run under `klp_mutex`.
-//! 3. [`Lifecycle::finish`] waits until nobody is *inside*. It never runs under a lock of the
-//!    kernel:
+//!    *enters* the module through it. As ftrace does for any livepatch, this waits for text
+//!    patching and RCU tasks, but not for a sleeping task, so it may run under `klp_mutex`.
+//! 3. [`Lifecycle::finish`] waits until nobody is *inside*. It never runs under a kernel lock:
 //!
 //!    ```text
 //!    finish() of each part      the background pass has ended, reclaimed tasks have their buffers
@@ -19,11 +18,11 @@
 //!    ```
 //!
 //! No code of the module sleeps on user memory, or for as long as another task likes. So these
-//! waits are only for allocations, and for runnable tasks to run.
+//! waits are only for allocations, and for runnable tasks to be scheduled.
 //!
 //! # Invariants
 //!
-//! - The flag of a part is set from the time its `attach` succeeds until its `detach` succeeds.
+//! - A part's flag is set from the time its `attach` succeeds until its `detach` succeeds.
 //! - A module with a part that cannot be detached is never freed: it holds a reference to itself.
 
 use super::refusal::Refusal;
@@ -32,16 +31,16 @@ use crate::fault;
 use kernel::prelude::*;
 use kernel::sync::atomic::{Atomic, AtomicFlag, Full, Relaxed};
 
-/// A thing that is attached to the kernel.
+/// Something that is attached to the kernel.
 pub(crate) struct Part {
-    /// Its name, for the log.
+    /// Its name for the log.
     pub(crate) name: &'static CStr,
-    /// Attaches it. If this fails, it has changed nothing. Sleeps.
+    /// Attaches it. Changes nothing on failure. May sleep.
     pub(crate) attach: fn() -> Result<(), Refusal>,
-    /// Detaches it, so that nobody enters through it any more. If this fails, it has changed
-    /// nothing. Sleeps, but does not wait for a task that sleeps.
+    /// Detaches it: from then on nobody enters through it. Changes nothing on failure. May sleep,
+    /// but does not wait for a sleeping task.
     pub(crate) detach: fn() -> Result,
-    /// Waits for what it started. Called with every part detached and no lock held. Sleeps.
+    /// Waits for what it started. Called with every part detached and no lock held. May sleep.
     pub(crate) finish: fn(),
 }
 
@@ -49,9 +48,9 @@ pub(crate) struct Part {
 pub(crate) struct Lifecycle<const N: usize> {
     parts: [Part; N],
     attached: [AtomicFlag; N],
-    /// Whether something was attached after the last [`Self::finish`].
+    /// Whether anything has been attached since the last [`Self::finish`].
     unfinished: AtomicFlag,
-    /// Whether a part could not be detached. That has been logged, once.
+    /// Whether a part could not be detached. This has then been logged once.
     stuck: AtomicFlag,
 }
 
@@ -65,8 +64,8 @@ impl<const N: usize> Lifecycle<N> {
         }
     }
 
-    /// Attaches every part, or none. After an error the caller has to call [`Self::finish`].
-    /// Sleeps; calls must not overlap.
+    /// Attaches every part, or none. After an error the caller must call [`Self::finish`]. May
+    /// sleep; calls must not overlap.
     ///
     /// Errors: that of the part that could not be attached.
     pub(crate) fn attach(&self) -> Result<(), Refusal> {
@@ -83,7 +82,7 @@ impl<const N: usize> Lifecycle<N> {
     }
 
     /// Detaches whatever is attached. Returns whether nothing is attached any more. A part that
-    /// cannot be detached keeps the module loaded, unless it is being removed already. Sleeps;
+    /// cannot be detached keeps the module loaded, unless it is already being removed. May sleep;
     /// calls must not overlap.
     pub(crate) fn detach(&self) -> bool {
         let mut all = true;
@@ -116,7 +115,8 @@ impl<const N: usize> Lifecycle<N> {
             name,
             -error.to_errno()
         );
-        // SAFETY: this code runs, so the module is there. The call fails if it is being removed.
+        // SAFETY: this code is running, so the module exists. The call fails if it is being
+        // removed.
         let _ = unsafe { bindings::xfd_get_module() };
     }
 
@@ -125,8 +125,8 @@ impl<const N: usize> Lifecycle<N> {
         self.stuck.load(Relaxed)
     }
 
-    /// Waits until nobody who entered through a part is in the module. Does nothing if that was
-    /// done already. Sleeps; the caller holds no lock, and calls must not overlap.
+    /// Waits until nobody who entered through a part is in the module. Does nothing if that has
+    /// already been done. May sleep; the caller holds no lock, and calls must not overlap.
     pub(crate) fn finish(&self) {
         if !self.unfinished.xchg(false, Full) {
             return;
@@ -134,7 +134,7 @@ impl<const N: usize> Lifecycle<N> {
         for part in self.parts.iter().rev() {
             (part.finish)();
         }
-        // SAFETY: this may sleep, and no part leads into the module any more.
+        // SAFETY: sleeping is allowed, and no part leads into the module any more.
         unsafe {
             bindings::xfd_synchronize_tasks();
             bindings::xfd_wait_for_inside();
@@ -143,15 +143,15 @@ impl<const N: usize> Lifecycle<N> {
     }
 }
 
-/// The [`Part::finish`] of a part that starts nothing.
+/// [`Part::finish`] for a part that starts nothing.
 pub(crate) fn nothing_to_finish() {}
 
-/// The number of tasks that are inside the module, for debugfs. Any context.
+/// The number of tasks inside the module, for debugfs. Any context.
 pub(crate) fn inside() -> i64 {
-    // SAFETY: a static of inside.c, which is only changed by atomic operations. Both types are one
-    // i64.
+    // SAFETY: this is a static in inside.c that is only ever modified atomically. Both types are
+    // one i64.
     let count: &Atomic<i64> = unsafe { Atomic::from_ptr((&raw mut bindings::xfd_inside).cast()) };
-    // SAFETY: an aligned bool. If it is stale, the number is off by one for a moment.
+    // SAFETY: this is an aligned bool. If it is stale, the number is briefly off by one.
     let waited_for = unsafe { (&raw const bindings::xfd_waited_for).read_volatile() };
     count.load(Relaxed) - i64::from(!waited_for)
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The livepatch: the kernel functions that this module replaces, and the switch for it.
+//! The livepatch: the kernel functions that this module replaces, and the on/off switch.
 //!
-//! The livepatch core owns the switch (/sys/kernel/livepatch/xfd/enabled), and the reference that
-//! keeps the module loaded while it is on. Its callbacks attach and detach everything else, so that
-//! one switch moves it all. If a later livepatch replaces one of these functions, too, that one
-//! wins: a fix that it brings stays in effect.
+//! The livepatch core owns the switch (/sys/kernel/livepatch/xfd/enabled) and the reference that
+//! keeps the module loaded while it is on. Its callbacks attach and detach everything else, so one
+//! switch controls it all. If a later livepatch also replaces one of these functions, it wins: any
+//! fix that it brings stays in effect.
 
 use super::call_site::is_called_by;
 use super::refusal::Refusal;
@@ -13,18 +13,18 @@ use crate::bindings;
 use core::cell::UnsafeCell;
 use kernel::prelude::*;
 
-/// A static that belongs to the livepatch core, which accesses it under klp_mutex.
+/// A static owned by the livepatch core, which accesses it under klp_mutex.
 #[repr(transparent)]
 struct Owned<T>(UnsafeCell<T>);
 
-// SAFETY: `enable` writes it before the livepatch core knows about it. From then on only that core
-// accesses it, under its own mutex.
+// SAFETY: `enable` writes it before the livepatch core knows about it. From then on only the
+// livepatch core accesses it, under its own mutex.
 unsafe impl<T> Sync for Owned<T> {}
 
 impl<T> Owned<T> {
     const fn zeroed() -> Self {
-        // SAFETY: it is only used for the livepatch structs, and C would initialise a static one to
-        // zero.
+        // SAFETY: it is only used for the livepatch structs, and C would also zero-initialise a
+        // static one.
         Self(UnsafeCell::new(unsafe { core::mem::zeroed() }))
     }
 }
@@ -38,7 +38,7 @@ static FUNCTIONS: Owned<[bindings::klp_func; MAX_FUNCTIONS + 1]> = Owned::zeroed
 static OBJECTS: Owned<[bindings::klp_object; 2]> = Owned::zeroed();
 static PATCH: Owned<bindings::klp_patch> = Owned::zeroed();
 
-/// A function of the kernel, and the one that replaces it.
+/// A kernel function and its replacement.
 pub(crate) struct Replaced {
     pub(crate) symbol: &'static CStr,
     pub(crate) ours: *const (),
@@ -46,14 +46,14 @@ pub(crate) struct Replaced {
     pub(crate) optional: bool,
 }
 
-/// The callbacks before patching and after unpatching. They run under klp_mutex, and must not wait
+/// The callbacks before patching and after unpatching. They run under klp_mutex and must not wait
 /// for a task.
 pub(crate) type Callbacks = (
     extern "C" fn(*mut bindings::klp_object) -> c_int,
     extern "C" fn(*mut bindings::klp_object),
 );
 
-/// Enables the livepatch. The transition of running tasks continues after this returns. Sleeps.
+/// Enables the livepatch. The transition of running tasks continues after this returns. May sleep.
 ///
 /// Errors: [`Refusal::OtherLivepatch`], [`Refusal::NoSymbol`], [`Refusal::NoLivepatch`].
 pub(crate) fn enable(
@@ -90,7 +90,7 @@ pub(crate) fn enable(
         .map_err(Refusal::NoLivepatch)
 }
 
-/// Fails if ftrace is disabled: then there can be no livepatch and no direct call.
+/// Fails if ftrace is disabled: livepatches and direct calls are then impossible.
 pub(crate) fn ftrace_is_on() -> Result<(), Refusal> {
     let enabled = find(c"ftrace_enabled")? as *const c_int;
     // SAFETY: the kernel's int of this name (kernel/trace/ftrace.c). A write cannot tear it.
@@ -104,7 +104,8 @@ pub(crate) fn ftrace_is_on() -> Result<(), Refusal> {
 /// Fails if another livepatch replaces `function`, because ours would undo its fix.
 pub(crate) fn not_replaced(function: &'static CStr) -> Result<(), Refusal> {
     let (address, klp_mutex) = (find(function)?, find(c"klp_mutex")?);
-    // SAFETY: `klp_mutex` is the livepatch core's mutex (kernel/livepatch/core.h:7). May sleep.
+    // SAFETY: `klp_mutex` is the livepatch core's mutex (kernel/livepatch/core.h:7). Sleeping is
+    // allowed.
     if unsafe { bindings::xfd_gate_is_livepatched(address as *mut c_void, klp_mutex as *mut _) } {
         Err(Refusal::OtherLivepatch(function))
     } else {
@@ -112,7 +113,7 @@ pub(crate) fn not_replaced(function: &'static CStr) -> Result<(), Refusal> {
     }
 }
 
-/// Fails if none of `callers` calls `function`. Then the compiler has inlined it somewhere, and a
+/// Fails if none of `callers` calls `function`. The compiler has then inlined it somewhere, and a
 /// hook at its beginning would be bypassed.
 pub(crate) fn is_called(function: &'static CStr, callers: &[&'static CStr]) -> Result<(), Refusal> {
     let address = find(function)?;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Guards: the lock of a process's permissions, the count of tasks in the module, and interrupts.
+//! Guards for the lock of a process's permissions, the count of tasks in the module, and
+//! interrupts.
 
 use crate::bindings;
 use core::marker::PhantomData;
@@ -9,8 +10,8 @@ use kernel::prelude::*;
 pub(crate) struct Siglock(PhantomData<*const ()>);
 
 impl Siglock {
-    /// Takes the lock. Interrupts must be on, because dropping the guard turns them on. Sleeps on
-    /// PREEMPT_RT.
+    /// Takes the lock. Interrupts must be on, because dropping the guard turns them on. Sleeps only
+    /// on PREEMPT_RT.
     pub(crate) fn lock() -> Self {
         // SAFETY: a running user task has a sighand until it exits.
         unsafe { bindings::xfd_siglock_current() };
@@ -31,13 +32,13 @@ impl Drop for Siglock {
     }
 }
 
-/// Current is counted as being in this module's code, where it may sleep. Unloading waits for it.
+/// Current is counted as being in code of this module that may sleep. Unloading waits for it.
 pub(crate) struct Counted(());
 
 impl Counted {
     /// Counts current until the guard is dropped. Any context except NMI.
     pub(crate) fn enter() -> Self {
-        // SAFETY: this adds one to a counter, which is possible in any context.
+        // SAFETY: this increments a counter, which is allowed in any context.
         unsafe { bindings::xfd_enter_counted() };
         Self(())
     }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The seam between the module and the kernel. Only code in here names symbols that the kernel does
-//! not export.
+//! The seam between the module and the kernel. Only code in this folder names symbols that the
+//! kernel does not export.
 //!
 //! [`symbols`] looks symbols up, and [`kernel`] reads the kernel's configuration of extended state.
 //! There are three ways into the module: [`call_site`] replaces the call of the #NM handler, ftrace
 //! calls [`direct`] at the beginning of a function, and [`livepatch`] replaces functions.
-//! [`lifecycle`] attaches and detaches them all in one order, and knows when nobody is inside the
-//! module any more. [`locks`] has guards for the kernel's locks around extended state.
+//! [`lifecycle`] attaches and detaches them all in a fixed order, and knows when nobody is inside
+//! the module any more. [`locks`] has guards for the kernel's locks around extended state.
 
 pub(crate) mod call_site;
 pub(crate) mod direct;

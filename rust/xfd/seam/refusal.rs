@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Why the module does not load: one line in the kernel log, and one errno for insmod.
+//! Why the module refuses to load: one line in the kernel log, and one errno for insmod.
 
 use kernel::prelude::*;
 
@@ -12,11 +12,11 @@ pub(crate) enum Refusal {
     XenPv,
     /// The kernel has no dynamic user component on this machine: ENODEV.
     NoDynamicXfeature,
-    /// A kprobe did not return the address of `kallsyms_lookup_name`: errno of register_kprobe().
+    /// A kprobe did not yield the address of `kallsyms_lookup_name`: errno of register_kprobe().
     NoKprobe(Error),
     /// The running kernel has no such symbol: ENOENT.
     NoSymbol(&'static CStr),
-    /// The kernel uses other sizes than those computed here: ENOEXEC.
+    /// The kernel's sizes differ from those computed here: ENOEXEC.
     OtherLayout {
         /// The kernel's size in bytes.
         kernel: u32,
@@ -25,9 +25,9 @@ pub(crate) enum Refusal {
     },
     /// `struct fpu` is not where this build expects it: ENOEXEC.
     OtherTaskLayout,
-    /// This stub does not have exactly one call of the handler: ENOEXEC.
+    /// This stub does not contain exactly one call of the handler: ENOEXEC.
     NoCallSite(&'static CStr),
-    /// The module lies out of reach of a near call: ENOEXEC.
+    /// The module is out of reach of a near call: ENOEXEC.
     OutOfReach,
     /// The sysctl kernel.ftrace_enabled is 0: EBUSY.
     FtraceOff,
@@ -35,11 +35,11 @@ pub(crate) enum Refusal {
     NotCalled(&'static CStr),
     /// Another livepatch already replaces this function: EBUSY.
     OtherLivepatch(&'static CStr),
-    /// ftrace does not redirect this function to us: its errno, EBUSY if somebody else uses it.
+    /// ftrace does not redirect this function to us: its errno; EBUSY if somebody else uses it.
     NoDirectCall(&'static CStr, Error),
     /// There is no memory for the module's own data: ENOMEM.
     NoMemory,
-    /// A test asked for the failure of this step: ENOMEM.
+    /// A test asked for this step to fail: ENOMEM.
     #[cfg(CONFIG_XFD_FAULTS)]
     Injected(&'static CStr),
     /// The livepatch core refused: its errno.
@@ -47,7 +47,7 @@ pub(crate) enum Refusal {
 }
 
 impl Refusal {
-    /// Logs the reason in one line, and returns the errno for insmod.
+    /// Logs the reason on one line, and returns the errno for insmod.
     pub(crate) fn report(self) -> Error {
         match self {
             Self::NoXfd => {

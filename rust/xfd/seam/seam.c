@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Wrappers around macros and inline functions of the kernel, and what makes this module a livepatch.
+ * Wrappers around kernel macros and inline functions, and the parts that make this module a livepatch.
  */
 #include <linux/cpumask.h>
 #include <linux/irqflags.h>
@@ -54,7 +54,7 @@ struct fpu *xfd_task_fpu(struct task_struct *task)
 	return fpu_of(task);
 }
 
-/* notrace, because this takes the place of something that is inline in C. */
+/* notrace, because this replaces something that is inline in the C code. */
 notrace struct fpu *xfd_group_fpu(void)
 {
 	return fpu_of(current->group_leader);
@@ -71,8 +71,8 @@ bool xfd_is_force_removed(void)
 }
 
 /*
- * Without this the signal frame would show trap number and error code of an older exception. uprobes
- * check the trap number, too (arch_uprobe_xol_was_trapped(), arch/x86/kernel/uprobes.c).
+ * Without this, the signal frame would show an older exception's trap number and error code. uprobes also
+ * check the trap number (arch_uprobe_xol_was_trapped(), arch/x86/kernel/uprobes.c).
  */
 void xfd_note_nm(void)
 {

@@ -6,7 +6,7 @@ use crate::bindings;
 use core::cell::UnsafeCell;
 use kernel::prelude::*;
 
-/// Binds every gate in gates.h. This changes only the module's own text. Sleeps.
+/// Binds every gate in gates.h. This changes only the module's own text. May sleep.
 ///
 /// Errors: [`Refusal::NoKprobe`], [`Refusal::NoSymbol`].
 pub(crate) fn bind_gates() -> Result<(), Refusal> {
@@ -18,15 +18,15 @@ pub(crate) fn bind_gates() -> Result<(), Refusal> {
         } else {
             find(symbol)?
         };
-        // SAFETY: `address` is that of the function whose type the gate has, since gates.h declares
-        // both by one name. Module initialisation may sleep.
+        // SAFETY: `address` is that of a function of the gate's type, since gates.h declares both
+        // under one name. Module initialisation may sleep.
         unsafe { bindings::xfd_gate_bind(gate, address as c_ulong) };
     }
     Ok(())
 }
 
 /// The address of the kernel symbol `name`. The gate of `kallsyms_lookup_name` must be bound, so it
-/// is the first in the list.
+/// comes first in the list.
 ///
 /// Errors: [`Refusal::NoSymbol`].
 pub(crate) fn find(name: &'static CStr) -> Result<usize, Refusal> {
@@ -35,18 +35,18 @@ pub(crate) fn find(name: &'static CStr) -> Result<usize, Refusal> {
 
 /// The address of the kernel symbol `name`, or `None` if this kernel does not have it.
 pub(crate) fn optional(name: &'static CStr) -> Option<usize> {
-    // SAFETY: the gate is bound, and the name ends in NUL.
+    // SAFETY: the gate is bound, and the name is NUL-terminated.
     match unsafe { bindings::xfd_gate_lookup(name.as_char_ptr()) } {
         0 => None,
         address => Some(address),
     }
 }
 
-/// The addresses of at most four functions with the name `name`, or `name` and a suffix that the
-/// compiler added (`.constprop.0`, `.cold`). Walks all symbols of the kernel. Sleeps.
+/// The addresses of at most four functions named `name`, or `name` plus a suffix that the compiler
+/// added (`.constprop.0`, `.cold`). Walks all kernel symbols. May sleep.
 pub(super) fn variants(name: &'static CStr) -> impl Iterator<Item = usize> {
     let mut found = [0; bindings::XFD_VARIANTS as usize];
-    // SAFETY: the gate is bound, and writes no more than `XFD_VARIANTS` addresses.
+    // SAFETY: the gate is bound, and it writes no more than `XFD_VARIANTS` addresses.
     unsafe { bindings::xfd_gate_find_variants(name.as_char_ptr(), found.as_mut_ptr()) };
     found
         .into_iter()
@@ -64,7 +64,7 @@ fn gates() -> impl Iterator<Item = &'static bindings::xfd_gate> {
     let first: *const bindings::xfd_gate = (&raw const bindings::xfd_gates).cast();
     (0..)
         // SAFETY: `take_while` stops at the last entry of the array, whose symbol is NULL
-        // (gates.c), so nothing behind it is read.
+        // (gates.c), so nothing beyond it is read.
         .map(move |i| unsafe { &*first.add(i) })
         .take_while(|gate| !gate.symbol.is_null())
 }
@@ -76,11 +76,12 @@ struct Probe(UnsafeCell<bindings::kprobe>);
 // SAFETY: only module initialisation uses it, and that runs once.
 unsafe impl Sync for Probe {}
 
-// SAFETY: all members may be zero: that is how C initialises a static kprobe.
+// SAFETY: all members may be zero: that is how the C code initialises a static kprobe.
 static PROBE: Probe = Probe(UnsafeCell::new(unsafe { core::mem::zeroed() }));
 
-/// The address of kallsyms_lookup_name(). It is not exported, but a kprobe on it learns the
-/// address. The probe is registered disabled, so no text is changed and ftrace is not involved.
+/// The address of kallsyms_lookup_name(). It is not exported, but registering a kprobe on it
+/// reveals the address. The probe is registered disabled, so no text is changed and ftrace is not
+/// involved.
 ///
 /// Errors: [`Refusal::NoKprobe`].
 fn kallsyms_lookup_name() -> Result<usize, Refusal> {

@@ -12,9 +12,9 @@
 
 /*
  * Returns the first task at or after the number *@nr in @ns for which @wanted returns true, with a
- * reference, and sets *@nr to its number. Returns NULL after 64 others, so that the caller can
- * reschedule, and sets *@nr to 0 if there are no more tasks. @wanted is called in the RCU section in
- * which the task was found alive.
+ * reference, and sets *@nr to its number. Returns NULL after 64 others, so that the caller can reschedule.
+ * Sets *@nr to 0 if there are no more tasks. @wanted is called in the RCU section in which the task was
+ * found alive.
  */
 static __always_inline struct task_struct *xfd_next_task(int *nr, struct pid_namespace *ns,
 							 bool (*wanted)(struct task_struct *task))

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The debugfs files. An open file holds a reference to the module (.owner). Files of the kernel crate
- * do not (rust/kernel/debugfs/file_ops.rs): closing one of those after rmmod would be an Oops.
+ * The debugfs files. An open file holds a reference to the module (.owner). The kernel crate's files do
+ * not (rust/kernel/debugfs/file_ops.rs): closing one of those after rmmod would cause an oops.
  */
 #include <linux/debugfs.h>
 #include <linux/module.h>

@@ -35,19 +35,19 @@ pub(crate) fn numbers(gauges: &'static [Named]) -> impl Iterator<Item = (&'stati
 }
 
 /// The debugfs folder, which exists until this is dropped. An open file keeps the module loaded, so
-/// the folder is only created when loading can no longer fail.
+/// the folder is created only once loading can no longer fail.
 pub(crate) struct Files {
     dir: *mut bindings::dentry,
 }
 
-// SAFETY: debugfs does its own locking, so a dentry may be used by any thread.
+// SAFETY: debugfs does its own locking, so any thread may use a dentry.
 unsafe impl Send for Files {}
 // SAFETY: debugfs does its own locking.
 unsafe impl Sync for Files {}
 
 impl Files {
     /// Creates the folder with the counters and `gauges`. debugfs does not report errors: without
-    /// debugfs there are no files, and the module still works. Sleeps.
+    /// debugfs there are no files, and the module still works. May sleep.
     pub(crate) fn new(gauges: &'static [Named]) -> Self {
         // SAFETY: this is process context. debugfs accepts an error pointer as a folder.
         let dir = unsafe { bindings::xfd_files_make() };
@@ -61,7 +61,8 @@ impl Files {
 
 impl Drop for Files {
     fn drop(&mut self) {
-        // SAFETY: `new` created it. This is process context, where it may sleep for readers.
+        // SAFETY: `new` created it. This is process context, where it may sleep to wait for
+        // readers.
         unsafe { bindings::xfd_files_remove(self.dir) }
     }
 }
@@ -73,6 +74,6 @@ impl Drop for Files {
 /// `number` was passed to `xfd_file_add()`.
 #[no_mangle]
 unsafe extern "C" fn xfd_number(number: *const c_void) -> i64 {
-    // SAFETY: by the contract of this function it points to a static `Number`.
+    // SAFETY: by this function's contract it points to a static `Number`.
     unsafe { &*number.cast::<Number>() }.value()
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What the module shows about itself.
+//! What the module reports about itself.
 
 pub(crate) mod files;
 pub(crate) mod stats;

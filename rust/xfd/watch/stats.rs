@@ -24,7 +24,7 @@ impl Counter {
     }
 }
 
-/// The counters of the Rust code. entry.c counts what it passes to the kernel's handler.
+/// The Rust code's counters. entry.c counts what it passes to the kernel's handler.
 pub(crate) struct Stats {
     /// First uses served: the task got a buffer and was disarmed.
     pub(crate) first_uses: Counter,
@@ -34,13 +34,13 @@ pub(crate) struct Stats {
     pub(crate) reclaimed: Counter,
     /// Buffers that such tasks got back.
     pub(crate) regrown: Counter,
-    /// Virtual CPUs' buffers that got space for a dynamic component.
+    /// Virtual CPUs' buffers enlarged for a dynamic component.
     pub(crate) guests_grown: Counter,
     /// Uses without permission: SIGILL.
     pub(crate) denied: Counter,
     /// Uses for which there was no memory: SIGSEGV.
     pub(crate) failed_allocations: Counter,
-    /// #NMs of a task that had its buffer and was disarmed. If this is not 0, there is a bug.
+    /// #NMs of a task that already had its buffer and was disarmed. A nonzero value means a bug.
     pub(crate) repeated: Counter,
 }
 
@@ -55,16 +55,16 @@ pub(crate) static STATS: Stats = Stats {
     repeated: Counter::new(),
 };
 
-/// The number of #NMs passed to the kernel's own handler. entry.c counts them.
+/// The number of #NMs passed to the kernel's own handler, counted by entry.c.
 fn ordinary_nm() -> i64 {
-    // SAFETY: a static of entry.c, which is only changed by atomic operations. Both types are one
+    // SAFETY: this is a static in entry.c that is only ever modified atomically. Both types are one
     // i64.
     let counter: &Atomic<i64> =
         unsafe { Atomic::from_ptr((&raw mut bindings::xfd_ordinary_nm).cast()) };
     counter.load(Relaxed)
 }
 
-/// All counters, by the names of their files.
+/// All counters, under the names of their files.
 pub(super) static COUNTERS: [Named; 9] = [
     (c"first_uses", Number::Counter(&STATS.first_uses)),
     (c"recycled", Number::Counter(&STATS.recycled)),

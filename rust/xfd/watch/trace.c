@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Emits the trace events for Rust. declare_trace! of the kernel crate works only for events in the
- * kernel's own bindings.
+ * Emits the trace events for Rust. The kernel crate's declare_trace! works only for events in the kernel's
+ * own bindings.
  */
 #include "../seam/task_fpu.h"
 #include "trace.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Emitting the trace events (xfd_trace.h). Any context except NMI.
+ * Emits the trace events (xfd_trace.h). Any context except NMI.
  */
 #ifndef XFD_TRACE_CALL_H
 #define XFD_TRACE_CALL_H
@@ -9,7 +9,7 @@
 
 struct task_struct;
 
-/* A first use, step by step. Sizes are those of the register image in bytes. */
+/* A first use, step by step. Sizes are the register image's, in bytes. */
 struct xfd_first_use {
 	u64 xfd_err;
 	u64 xfd_err_after;
@@ -28,7 +28,7 @@ void xfd_trace_first_use(const struct xfd_first_use *use);
 /* @task lost its buffer, or got one back. @size is the size of the register image in bytes. */
 void xfd_trace_reclaimed(struct task_struct *task, u32 size);
 void xfd_trace_regrown(struct task_struct *task, u32 size);
-/* The buffer of a vCPU got space for @xfeatures. Sizes are those of the register image in bytes. */
+/* A vCPU's buffer got space for @xfeatures. Sizes are the register image's, in bytes. */
 void xfd_trace_guest_grown(u64 xfeatures, u32 size_before, u32 size_after);
 
 #endif

@@ -17,14 +17,14 @@ pub(crate) struct State {
     pub(crate) permitted: u64,
 }
 
-/// An event that is being recorded. It exists only if the event is enabled, so that a first use
-/// costs nothing otherwise.
+/// An event that is being recorded. It exists only if the event is enabled; otherwise a first use
+/// incurs no cost.
 pub(crate) struct Report(xfd_first_use);
 
 impl Report {
     /// Records the state before the first step, if the event is enabled.
     pub(crate) fn begin(xfd_err: u64, state: impl FnOnce() -> State) -> Option<Self> {
-        // SAFETY: only reads a static key.
+        // SAFETY: this only reads a static key.
         if !unsafe { bindings::xfd_trace_wanted() } {
             return None;
         }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The trace events (Documentation/ABI/tracing-xfd): the five steps of one #NM as they happened, and
- * buffers that are reclaimed, given back or enlarged outside of an #NM.
+ * The trace events (Documentation/ABI/tracing-xfd): the five steps of an #NM as they happened, and buffers
+ * that are reclaimed, given back or enlarged outside an #NM.
  */
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM xfd

@@ -4,7 +4,7 @@
 use xstate::arming;
 use xstate::xfeature::Xfeatures;
 
-/// IA32_XFD of a CPU, and the kernel's copy of it.
+/// A CPU's IA32_XFD, and the kernel's copy of it.
 #[derive(Clone, Copy)]
 pub struct Cpu {
     msr: Xfeatures,
@@ -29,7 +29,7 @@ impl Cpu {
         assert_eq!(self.msr, wanted);
     }
 
-    /// Whether an instruction that uses these components does not trap.
+    /// Whether an instruction using these components executes without trapping.
     pub fn allows(&self, used: Xfeatures) -> bool {
         (self.msr & used).is_empty()
     }

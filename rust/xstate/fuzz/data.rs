@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! How the bytes of a history are read.
+//! How a history's bytes are interpreted.
 
 use xstate::layout::{Component, Format, Layout, FIXED_REGION};
 

@@ -7,7 +7,7 @@ use xstate::capacity::{Capacities, Capacity};
 use xstate::layout::{Format, Layout};
 use xstate::xfeature::Xfeatures;
 
-/// A buffer: its masks, and the bytes that were allocated for it.
+/// A buffer: its masks, and the number of bytes allocated for it.
 #[derive(Clone, Copy)]
 pub struct Buffer {
     pub masks: Masks,
@@ -30,13 +30,13 @@ impl Buffer {
         }
     }
 
-    /// Replaces it by a buffer with `capacity`.
+    /// Replaces it with a buffer of `capacity`.
     pub fn enlarge(&mut self, used: Xfeatures, capacity: &Capacity) {
         self.masks = buffer::commit(self.masks, used, capacity).expect("enough capacity");
         (self.bytes, self.user_bytes) = (capacity.kernel_size(), capacity.user_size());
     }
 
-    /// Checks that a save of `xfeatures` does not write past the end of the buffer.
+    /// Checks that saving `xfeatures` does not write past the end of the buffer.
     pub fn check(&self, layout: &Layout) {
         let masks = self.masks;
         assert!(masks.xfeatures.contains(masks.user_xfeatures));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The life of a process, read from arbitrary bytes: requests, first uses, fork, exec, reclaim, and
-//! a virtual CPU. All invariants are checked after each step. Used by the fuzzer, for its corpus,
-//! and by proptest.
+//! a virtual CPU. All invariants are checked after each step. Used by the fuzzer, by the test of
+//! its corpus, and by proptest.
 
 mod cpu;
 mod data;
@@ -20,7 +20,7 @@ use xstate::permission::{self, Answer, Permission, PermissionKind, Refusal, GUES
 use xstate::xfeature::Xfeatures;
 
 const TILES: Xfeatures = Xfeatures::USER_DYNAMIC;
-/// The defaults of Linux on a Sapphire Rapids: user components, and supervisor ones for CET.
+/// The Linux defaults on a Sapphire Rapids: user components, and supervisor components for CET.
 const DEFAULT: Xfeatures = Xfeatures::from_bits(0x21ae7);
 const USER: Xfeatures = Xfeatures::from_bits(0x602e7);
 
@@ -35,7 +35,7 @@ struct Thread {
     switches: u32,
     /// The time at which it blocked.
     blocked_at: u64,
-    /// Whether its buffer was reclaimed and it has not got another one yet.
+    /// Whether its buffer was reclaimed and it has not yet got another one.
     reclaimed: bool,
 }
 
@@ -50,7 +50,7 @@ struct Process {
     now: u64,
 }
 
-/// Runs the history in `data`, to its end.
+/// Runs the history in `data` to its end.
 ///
 /// # Panics
 ///
@@ -110,7 +110,7 @@ impl Process {
         process
     }
 
-    /// A new thread, with the built-in buffer, and armed.
+    /// A new thread with the built-in buffer, armed.
     fn thread(&self) -> Thread {
         Thread {
             buffer: Buffer::small(&self.capacities, TILES),
@@ -128,7 +128,7 @@ impl Process {
         }
     }
 
-    /// Creates a virtual CPU. From the first one on, the guest permission is locked.
+    /// Creates a virtual CPU. Once the first one exists, the guest permission is locked.
     fn new_vcpu(&mut self) {
         self.guest.xfeatures = self.guest.xfeatures | GUEST_LOCKED;
         self.vcpu = Some(Vcpu::new(&self.capacities));
@@ -177,7 +177,7 @@ impl Process {
         }
     }
 
-    /// Handles an #NM of a thread as the module does.
+    /// Handles a thread's #NM as the module does.
     fn nm(&mut self, thread: usize, xfd_err: u64) {
         let permitted = self.host.xfeatures;
         self.run(thread);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A virtual CPU, as the hypervisor and its guest change it.
+//! A virtual CPU, as changed by the hypervisor and its guest.
 
 use super::fpstate::Buffer;
 use super::{DEFAULT, TILES, USER};

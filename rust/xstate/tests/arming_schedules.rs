@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Every schedule of a first use and of an exec, by exhaustive search: the task is preempted
 //! wherever it can be, something else runs in between, and the task resumes on either CPU. The
-//! steps are those of `FpstateBuffer::install()` and `xfd_fpu_flush_thread()`, around the decisions
-//! of this crate.
+//! steps are those of `FpstateBuffer::install()` and `xfd_fpu_flush_thread()`, around this crate's
+//! decisions.
 
 use xstate::arming;
 use xstate::buffer::{self, Masks, Need};
@@ -20,7 +20,7 @@ const SMALL: Masks = Masks {
 
 const ALL: Xfeatures = Xfeatures::from_bits(0x602e7);
 
-/// The capacity of what a thread with the small buffer allocates at its first use.
+/// The capacity that a thread with the small buffer allocates at its first use.
 fn capacity() -> Capacity {
     let layout = Layout::new(Format::Compacted, |_| Component::default());
     let capacities = Capacities::new(layout, ALL, [ALL, NONE]);
@@ -78,7 +78,7 @@ struct World {
     /// The contents of its buffer.
     buffer: Content,
     masks: Masks,
-    /// The buffer that it has allocated, before it is installed.
+    /// The buffer that it has allocated, before that buffer is installed.
     allocated: Option<Capacity>,
     /// TIF_NEED_FPU_LOAD.
     in_memory: bool,
@@ -109,7 +109,7 @@ impl World {
         }
     }
 
-    /// The task leaves this CPU, another one may run there, and the task comes back on `to`.
+    /// The task leaves this CPU, another one may run there, and the task returns on `to`.
     fn preempted(mut self, other: Option<Xfeatures>, to: usize) -> Self {
         if !self.in_memory {
             // What xfd_validate_state() checks before a save.
@@ -128,7 +128,7 @@ impl World {
         self
     }
 
-    /// Runs one step. False if there is no step with this number.
+    /// Runs one step. Returns false if there is no step with this number.
     fn step(&mut self, number: usize) -> bool {
         match (self.program, number) {
             // `need()`. The allocation that follows sleeps.
@@ -142,7 +142,7 @@ impl World {
             (Program::FirstUse, 2) => {
                 let capacity = self.allocated.expect("an allocated buffer");
                 self.masks = buffer::commit(self.masks, ARMED, &capacity).expect("enough capacity");
-                // The new buffer has another layout, and is zeroed.
+                // The new buffer has a different layout and is zeroed.
                 self.buffer = Content::Initial;
             }
             (Program::FirstUse, 3) => {

@@ -11,8 +11,8 @@ use std::path::Path;
 
 #[test]
 fn those_that_the_fuzzer_kept() {
-    // Cargo runs tests in the folder of the package. A path from build time would be wrong if two
-    // checkouts share a target folder.
+    // Cargo runs tests in the package's folder. A build-time path would be wrong if two checkouts
+    // shared a target folder.
     let folder = Path::new("fuzz/corpus/history");
     let mut files = 0;
     for entry in fs::read_dir(folder).expect("the corpus") {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Tasks enter the module, sleep there and leave, while the module is being removed: in every order
-//! that loom finds. `Inside` models rust/xfd/seam/inside.c and inside.h, `remove` models `detach()`
-//! and `finish()` of rust/xfd/seam/lifecycle.rs, and `Tasks` models what they need of RCU tasks.
-//! Keep the models and the code in step.
+//! Tasks enter the module, sleep there and leave while the module is being removed, in every
+//! interleaving that loom explores. `Inside` models rust/xfd/seam/inside.c and inside.h, `remove`
+//! models `detach()` and `finish()` in rust/xfd/seam/lifecycle.rs, and `Tasks` models what they
+//! need from RCU tasks. Keep the models in sync with the code.
 
 use loom::cell::UnsafeCell;
 use loom::sync::atomic::{AtomicBool, AtomicI64, Ordering::AcqRel, Ordering::Relaxed};
@@ -33,8 +33,8 @@ impl Inside {
         self.count.fetch_add(1, Relaxed);
     }
 
-    /// `xfd_leave()`: atomic64_dec_and_test() is fully ordered. The caller still runs the module's
-    /// `text`.
+    /// `xfd_leave()`: atomic64_dec_and_test() is fully ordered. The caller is still running the
+    /// module's `text`.
     fn leave(&self, text: &Text) {
         if self.count.fetch_sub(1, AcqRel) == 1 {
             text.run();
@@ -67,7 +67,7 @@ impl Inside {
         }
     }
 
-    /// `inside()` of lifecycle.rs
+    /// `inside()` in lifecycle.rs
     fn shown(&self) -> i64 {
         let waited_for = self.waited_for.load(Relaxed);
         self.count.load(Relaxed) - i64::from(!waited_for)
@@ -77,14 +77,13 @@ impl Inside {
 /// A task, as RCU tasks sees it.
 #[derive(Clone, Copy)]
 struct Task {
-    /// It runs in the kernel and has not slept, so it holds up a grace period.
+    /// It is running in the kernel and has not slept, so it holds up a grace period.
     holds_up: bool,
     /// How often it has stopped holding up a grace period.
     times: u32,
 }
 
-/// RCU tasks: waits until every task that runs in the kernel has slept once or returned to user
-/// mode.
+/// RCU tasks: waits until every task running in the kernel has slept once or returned to user mode.
 struct Tasks<const N: usize> {
     tasks: Mutex<[Task; N]>,
     changed: Condvar,
@@ -126,17 +125,17 @@ impl<const N: usize> Tasks<N> {
     }
 }
 
-/// The module's text. loom panics if it is freed while somebody runs it or may still run it.
+/// The module's text. loom panics if it is freed while somebody is running it or may still run it.
 struct Text(UnsafeCell<bool>);
 
 impl Text {
     fn run(&self) {
-        // SAFETY: loom panics if another thread writes it at the same time.
+        // SAFETY: loom panics on a concurrent write.
         assert!(self.0.with(|there| unsafe { *there }), "freed text is run");
     }
 
     fn free(&self) {
-        // SAFETY: loom panics if another thread accesses it at the same time.
+        // SAFETY: loom panics on a concurrent access.
         self.0.with_mut(|there| unsafe { *there = false });
     }
 }
@@ -188,7 +187,7 @@ impl<const N: usize> Module<N> {
     }
 }
 
-/// Nobody runs freed text, and nobody waits for ever.
+/// Nobody runs freed text, and nobody waits forever.
 #[test]
 fn the_text_goes_after_all_tasks() {
     loom::model(|| {
@@ -200,7 +199,7 @@ fn the_text_goes_after_all_tasks() {
     });
 }
 
-/// The same with two tasks, either of which may be the last.
+/// The same with two tasks, either of which may be the last to leave.
 #[test]
 fn the_last_of_two_wakes_who_waits() {
     let mut model = loom::model::Builder::new();
@@ -218,7 +217,7 @@ fn the_last_of_two_wakes_who_waits() {
     });
 }
 
-/// The number in debugfs may be off by one for a moment, but never by more.
+/// The number in debugfs may briefly be off by one, but never by more.
 #[test]
 fn the_number_shown_is_wrong_by_one_at_most() {
     loom::model(|| {
@@ -237,7 +236,7 @@ fn the_number_shown_is_wrong_by_one_at_most() {
     });
 }
 
-/// The model can fail: RCU tasks alone does not wait for a task that sleeps in the module.
+/// Shows that the model can fail: RCU tasks alone does not wait for a task sleeping in the module.
 #[test]
 #[should_panic]
 fn a_module_that_does_not_count_is_noticed() {
@@ -250,8 +249,8 @@ fn a_module_that_does_not_count_is_noticed() {
     });
 }
 
-/// The model can fail: the count alone does not wait for a task that has entered but is not counted
-/// yet.
+/// Shows that the model can fail: the count alone does not wait for a task that has entered but is
+/// not counted yet.
 #[test]
 #[should_panic]
 fn a_count_that_is_checked_too_early_is_noticed() {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The search for the call of the #NM handler, in the text of several kernels. There is one file
-//! per kernel, with one line per function, as `kernel_look text=FUNCTION` prints it.
+//! per kernel, with one line per function, as printed by `kernel_look text=FUNCTION`.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -68,7 +68,7 @@ fn each_kernel_has_one_call_in_each_stub() {
 }
 
 proptest! {
-    /// Calls put into random text are found at their addresses, with their targets.
+    /// Calls inserted into random text are found at their addresses, with their targets.
     #[test]
     fn what_is_put_in_is_found(
         mut text in vec(any::<u8>(), 0..200),

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A task whose buffer was reclaimed runs its task_work, while the module is being removed and
-//! gives it a buffer from outside: in every order that loom finds. `Owed` and the functions that
-//! handle it model rust/xfd/reclaim/owed.c and regrow.rs, function by function, together with what
-//! these need of task_work and task_call_func(). Keep the model and the code in step.
+//! A task whose buffer was reclaimed runs its task_work while the module is being removed and gives
+//! it a buffer from outside, in every interleaving that loom explores. `Owed` and the functions
+//! that handle it model rust/xfd/reclaim/owed.c and regrow.rs, function by function, together with
+//! what these need from task_work and task_call_func(). Keep the model in sync with the code.
 
 use loom::cell::UnsafeCell;
 use loom::sync::atomic::{
@@ -30,30 +30,30 @@ struct Owed {
 
 impl Owed {
     fn touch(&self) {
-        // SAFETY: loom panics if another thread writes it at the same time.
+        // SAFETY: loom panics on a concurrent write.
         assert!(self.there.with(|there| unsafe { *there }), "freed already");
     }
 
     fn free(&self) {
         self.touch();
-        // SAFETY: loom panics if another thread accesses it at the same time.
+        // SAFETY: loom panics on a concurrent access.
         self.there.with_mut(|there| unsafe { *there = false });
     }
 
     fn state(&self, _lock: &MutexGuard<'_, bool>) -> State {
         self.touch();
-        // SAFETY: loom panics if another thread writes it at the same time.
+        // SAFETY: loom panics on a concurrent write.
         self.state.with(|state| unsafe { *state })
     }
 
     fn set(&self, to: State, _lock: &MutexGuard<'_, bool>) {
         self.touch();
-        // SAFETY: loom panics if another thread accesses it at the same time.
+        // SAFETY: loom panics on a concurrent access.
         self.state.with_mut(|state| unsafe { *state = to });
     }
 
     /// The load of the function in task_work_run(). It is a plain load, but the call depends on it,
-    /// so nothing in the function happens before it: it behaves like an acquire.
+    /// so nothing in the function happens before it: it acts as an acquire.
     fn function_is_kfree(&self) -> bool {
         self.touch();
         self.is_detached.load(Acquire)
@@ -62,7 +62,8 @@ impl Owed {
 
 /// A task and its entry.
 struct World {
-    /// pi_lock and the run queue's lock, which keep a task where it is. True if the task runs.
+    /// pi_lock and the run queue's lock, which keep a task where it is. True if the task is
+    /// running.
     held: Mutex<bool>,
     /// Whether the work is on the task's list.
     queued: AtomicBool,
@@ -95,12 +96,12 @@ impl World {
     }
 
     fn is_enlarged(&self) -> bool {
-        // SAFETY: loom panics if another thread writes it at the same time.
+        // SAFETY: loom panics on a concurrent write.
         self.enlarged.with(|enlarged| unsafe { *enlarged })
     }
 
     fn enlarge(&self) {
-        // SAFETY: loom panics if another thread accesses it at the same time.
+        // SAFETY: loom panics on a concurrent access.
         self.enlarged
             .with_mut(|enlarged| unsafe { *enlarged = true });
     }
@@ -323,7 +324,7 @@ fn a_task_dies_while_the_module_goes() {
     });
 }
 
-/// A task that keeps sleeping has its buffer in the end, and no work of the module's.
+/// A task that keeps sleeping eventually has its buffer, and no work of the module's.
 #[test]
 fn a_task_that_sleeps_on_is_served() {
     loom::model(|| {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Threads of a process request a permission and use it at the same time, in every order that loom
-//! finds: the protocol of rust/xfd/permission and rust/xfd/first_use, around the decisions of this
-//! crate. The mask is read without a lock. siglock protects the sizes, which the kernel's own code
-//! uses when this module is not loaded.
+//! Threads of a process request a permission and use it at the same time, in every interleaving
+//! that loom explores: the protocol of rust/xfd/permission and rust/xfd/first_use, around this
+//! crate's decisions. The mask is read without a lock. siglock protects the sizes, which the
+//! kernel's own code uses when this module is not loaded.
 
 use loom::cell::UnsafeCell;
 use loom::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -41,7 +41,7 @@ fn capacities() -> Capacities {
     Capacities::new(layout, USER, [DEFAULT | TILES, DEFAULT])
 }
 
-/// `struct fpu_state_perm` of the group leader.
+/// The group leader's `struct fpu_state_perm`.
 struct Group {
     siglock: Mutex<()>,
     mask: AtomicU64,
@@ -77,19 +77,19 @@ impl Group {
         if !permission::allows(self.xfeatures(), TILES) {
             return None;
         }
-        // SAFETY: loom panics if another thread writes it at the same time.
+        // SAFETY: loom panics on a concurrent write.
         let (kernel_size, _) = self.sizes.with(|sizes| unsafe { *sizes });
         Some(kernel_size)
     }
 
     fn set(&self, permission: &Permission, _siglock: &MutexGuard<'_, ()>) {
         self.mask.store(permission.xfeatures.bits(), Relaxed);
-        // SAFETY: loom panics if another thread accesses it at the same time.
+        // SAFETY: loom panics on a concurrent access.
         self.sizes
             .with_mut(|sizes| unsafe { *sizes = (permission.kernel_size, permission.user_size) });
     }
 
-    /// `request()` and `grant()` of prctl.rs, without the check of signal stacks. Returns whether
+    /// `request()` and `grant()` in prctl.rs, without the check of signal stacks. Returns whether
     /// this request was the one that stored the permission.
     fn request(&self) -> bool {
         if permission::allows(self.xfeatures(), TILES) {
@@ -108,7 +108,7 @@ impl Group {
         }
     }
 
-    /// `first_use()` of nm_handler.rs. Returns the capacity of the buffer, or `None` for SIGILL.
+    /// `first_use()` in nm_handler.rs. Returns the buffer's capacity, or `None` for SIGILL.
     fn first_use(&self) -> Option<Capacity> {
         capacity_for(self.xfeatures())
     }
@@ -144,9 +144,9 @@ fn one_of_two_requests_is_granted() {
     });
 }
 
-/// A first use races with a request, and this thread makes both, too. The outcome is SIGILL or a
-/// buffer that is large enough, never a small one. After this thread's own request was answered
-/// there is no SIGILL.
+/// A first use races with a request, and this thread also makes both. The outcome is SIGILL or a
+/// buffer that is large enough, never a small one. Once this thread's own request has been
+/// answered, there is no SIGILL.
 #[test]
 fn a_first_use_meets_requests() {
     loom::model(|| {
@@ -189,7 +189,7 @@ fn a_first_use_in_c_meets_a_request() {
     assert!(REFUSED.load(Relaxed) && SERVED.load(Relaxed));
 }
 
-/// The model can fail: without siglock a thread sees the new mask with the old sizes.
+/// Shows that the model can fail: without siglock a thread sees the new mask with the old sizes.
 #[test]
 #[should_panic]
 fn sizes_without_siglock_are_noticed() {
@@ -202,8 +202,8 @@ fn sizes_without_siglock_are_noticed() {
     });
 }
 
-/// The model can fail: a thread that computes the capacity from an older mask than the one it
-/// checked allocates a small buffer, and `commit` notices.
+/// Shows that the model can fail: a thread that computes the capacity from an older mask than the
+/// one it checked allocates a small buffer, and `commit` notices.
 #[test]
 fn the_capacity_of_an_older_mask_is_noticed() {
     let Need::Enlarge(capacity) = buffer::need(SMALL, TILES, DEFAULT, &capacities()) else {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-//! First uses, exits, the shrinker, trimming and closing use the pool at the same time, in every
-//! order that loom finds. `Pool` models rust/xfd/buffer/pool.rs, function by function. Keep the
-//! model and the code in step.
+//! First uses, exits, the shrinker, trimming and closing use the pool concurrently, in every
+//! interleaving that loom explores. `Pool` models rust/xfd/buffer/pool.rs, function by function.
+//! Keep the model in sync with the code.
 
 use loom::cell::UnsafeCell;
 use loom::sync::atomic::{
@@ -23,12 +23,12 @@ impl Buffer {
     }
 
     fn is_dirty(&self) -> bool {
-        // SAFETY: loom panics if another thread writes it at the same time.
+        // SAFETY: loom panics on a concurrent write.
         self.0.with(|dirty| unsafe { *dirty })
     }
 
     fn write(&self, to: bool) {
-        // SAFETY: loom panics if another thread accesses it at the same time.
+        // SAFETY: loom panics on a concurrent access.
         self.0.with_mut(|dirty| unsafe { *dirty = to });
     }
 }
@@ -99,7 +99,7 @@ impl Pool {
         let Some(caches) = (unsafe { self.caches.load(Acquire).as_ref() }) else {
             return &[];
         };
-        // SAFETY: loom panics if another thread writes it at the same time.
+        // SAFETY: loom panics on a concurrent write.
         assert!(caches.made.with(|made| unsafe { *made }));
         &caches.of_cpu
     }
@@ -123,7 +123,7 @@ impl Pool {
         };
         buffer.write(false);
         let mut cache = cache.lock().unwrap();
-        // Checked under the lock: after `close` has taken it, everybody sees the pool closed.
+        // Checked under the lock: once `close` has taken it, everybody sees the pool as closed.
         if cache.buffers.len() < self.limit() {
             cache.buffers.push(buffer);
         } else {
@@ -208,7 +208,7 @@ impl Pool {
             .sum()
     }
 
-    /// `Pool::drop()`, when nobody else is left. Returns how many buffers were freed in total.
+    /// `Pool::drop()`, once nobody else is left. Returns how many buffers were freed in total.
     fn end(&self) -> usize {
         self.empty();
         let caches = self.caches.swap(ptr::null_mut(), Acquire);
@@ -219,7 +219,7 @@ impl Pool {
         self.freed.load(Relaxed)
     }
 
-    /// The first use and the exit of a task. Returns whether its buffer was new.
+    /// A task's first use and exit. Returns whether its buffer was new.
     fn task(&self, cpu: usize) -> bool {
         let found = self.take(cpu);
         let new = found.is_none();
@@ -231,8 +231,8 @@ impl Pool {
     }
 }
 
-/// Two tasks on two CPUs share one buffer, found in the other CPU's cache. Never do both have it at
-/// the same time, it is not lost, and it does not leak the other task's state.
+/// Two tasks on two CPUs share one buffer, found in the other CPU's cache. They never both have it
+/// at the same time, it is not lost, and it does not leak the other task's state.
 #[test]
 fn two_tasks_take_and_give() {
     loom::model(|| {
@@ -244,7 +244,7 @@ fn two_tasks_take_and_give() {
     });
 }
 
-/// What was given before the pool closed is freed, and what is given later is not kept.
+/// Buffers returned before the pool closed are freed, and those returned later are not kept.
 #[test]
 fn nothing_is_kept_in_a_closed_pool() {
     loom::model(|| {
@@ -258,7 +258,7 @@ fn nothing_is_kept_in_a_closed_pool() {
     });
 }
 
-/// Trimming frees only what nobody needed, even if a task takes a buffer meanwhile.
+/// Trimming frees only buffers that were not needed, even if a task takes one meanwhile.
 #[test]
 fn trimming_meets_a_task() {
     loom::model(|| {
@@ -271,7 +271,7 @@ fn trimming_meets_a_task() {
     });
 }
 
-/// The shrinker frees as many as it returns, and not more than it was asked for.
+/// The shrinker frees as many as it returns, and no more than it was asked for.
 #[test]
 fn the_shrinker_meets_a_task() {
     loom::model(|| {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What to do about a request for tiles that was refused.
+//! What to do about a refused request for tiles.
 
 /// ENOSPC.
 pub const ALT_STACK: &str =

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Explains how a program ended, by what it did before.
+//! Explains how a program ended, based on what it did before.
 
 use super::cure;
 use super::finding::{Finding, State};
@@ -17,10 +17,10 @@ const ILL_ILLOPC: c_int = 1;
 const ILL_ILLOPN: c_int = 2;
 /// `si_code` of a signal that the kernel sends on its own behalf.
 const SI_KERNEL: c_int = 0x80;
-/// The reason, and what to do.
+/// The cause, and what to do.
 type Reason = (String, &'static str);
 
-/// Explains the end of a program. `log` is the kernel log, read afterwards, if it is readable.
+/// Explains how a program ended. `log` is the kernel log, read afterwards, if it is readable.
 pub fn explain(trace: &Trace, machine: Machine, log: Option<&str>) -> Finding {
     let judged = |ended: &Ended| judge(trace, ended, machine, log);
     if let Some(finding) = judged(&trace.main) {
@@ -48,7 +48,7 @@ fn ended_by_itself(trace: &Trace, status: c_int, gives_tiles: bool) -> Finding {
             let whose = if request.for_guests { "its guests were" } else { "it was" };
             let what = format!("{ended}, and {whose} refused tiles: {}", refusal::why(process, request, gives_tiles));
             let cure = refusal::cure_of(process, request, gives_tiles);
-            // Status 0: it did without tiles.
+            // Status 0: it managed without tiles.
             let state = if status == 0 { State::Note } else { State::Wrong };
             Finding { state, ..Finding::wrong(ABOUT, what, cure) }
         }
@@ -79,11 +79,11 @@ fn not_by_amx(trace: &Trace, signal: c_int, log: Option<&str>) -> Finding {
     )
 }
 
-/// Why a process ended, if tiles or memory are the reason.
+/// Why a process ended, if tiles or memory are the cause.
 fn judge(trace: &Trace, ended: &Ended, machine: Machine, log: Option<&str>) -> Option<Finding> {
     let process = &ended.process;
     let of = format!("{}: process {}", trace.program, ended.pid);
-    // A handler may have caught the exception, and ended the process otherwise.
+    // A handler may have caught the exception, and ended the process in another way.
     let (fault, end) = match ended.end {
         End::Exited(0) => return None,
         End::Exited(status) => (process.illegal.as_ref(), format!("exited with status {status} after SIGILL")),
@@ -207,7 +207,7 @@ fn without_permission(process: &Process, blind: bool, gives_tiles: bool) -> Reas
     (why_not(", and never asked"), ASK)
 }
 
-/// A signal whose frame, which tiles make large, does not fit on the alternate stack.
+/// A signal whose frame, enlarged by the tiles, does not fit on the alternate stack.
 fn no_frame(process: &Process, fault: &Fault) -> Option<Reason> {
     let signal = name_of(fault.frame_of.filter(|_| fault.signal == libc::SIGSEGV && fault.code == SI_KERNEL)?);
     let stack = process.altstacks.get(&fault.tid)?;

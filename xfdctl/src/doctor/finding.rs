@@ -10,9 +10,9 @@ use std::io::{self, Write};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
-    /// It is as it should be.
+    /// All is well.
     Ok,
-    /// It is worth knowing, and not wrong.
+    /// Worth knowing, but not a problem.
     Note,
     /// It keeps AMX from working, at least sometimes.
     Wrong,
@@ -29,23 +29,23 @@ pub struct Finding {
     pub state: State,
     /// What was found, in a sentence.
     pub what: String,
-    /// What to do about it, if there is anything to do.
+    /// What to do about it, if anything.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cure: Option<String>,
 }
 
 impl Finding {
-    /// It is as it should be.
+    /// All is well.
     pub fn ok(about: &'static str, what: impl Into<String>) -> Self {
         Self::new(about, State::Ok, what, None)
     }
 
-    /// It is worth knowing.
+    /// Worth knowing.
     pub fn note(about: &'static str, what: impl Into<String>) -> Self {
         Self::new(about, State::Note, what, None)
     }
 
-    /// It is wrong, and this is what to do about it.
+    /// It is a problem, and `cure` says what to do about it.
     pub fn wrong(about: &'static str, what: impl Into<String>, cure: impl Into<String>) -> Self {
         Self::new(about, State::Wrong, what, Some(cure.into()))
     }
@@ -60,11 +60,11 @@ impl Finding {
     }
 }
 
-/// Prints a finding: a JSON object, or a line with what to do below it. Lines are wrapped only on a terminal.
+/// Prints a finding: a JSON object, or a line followed by what to do. Lines are wrapped only on a terminal.
 ///
 /// # Errors
 ///
-/// Nobody reads the output.
+/// Fails if nobody reads the output.
 pub fn print(finding: &Finding, json: bool) -> io::Result<()> {
     let mut out = anstream::stdout().lock();
     if json {

@@ -8,11 +8,11 @@ use iced_x86::{CpuidFeature, Decoder, DecoderOptions, Formatter, IntelFormatter,
 pub struct Instruction {
     /// Its disassembly.
     pub text: String,
-    /// It is an AMX instruction.
+    /// Whether it is an AMX instruction.
     pub is_amx: bool,
-    /// It is LDTILECFG.
+    /// Whether it is LDTILECFG.
     pub loads_config: bool,
-    /// It reads or writes memory.
+    /// Whether it reads or writes memory.
     pub has_address: bool,
     /// The features that it needs.
     pub features: &'static [CpuidFeature],

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Whether the kernel grants tiles on request, or something else answers in its place.
+//! Whether the kernel grants tiles on request, or something else answers on its behalf.
 
 use super::cure;
 use super::finding::Finding;
@@ -11,7 +11,7 @@ use xcomp::Error;
 
 const ABOUT: &str = "kernel";
 
-/// Checks the kernel. `nothing_is_wrong` is about the processor.
+/// Checks the kernel. `nothing_is_wrong` refers to the processor.
 pub fn check(nothing_is_wrong: bool) -> Vec<Finding> {
     vec![judge(&proc::kernel_release(Path::new("/")), trial::supported(), nothing_is_wrong)]
 }
@@ -25,7 +25,7 @@ pub fn is_from(release: &str, first: (u32, u32)) -> bool {
     }
 }
 
-/// Describes an answer to a request for tiles that cannot come from this kernel.
+/// Describes an answer to a request for tiles that cannot have come from this kernel.
 pub fn not_the_kernels(answer: Answer) -> String {
     match answer {
         Answer::Killed(signal) => format!("a process that asks is killed by {signal}: a seccomp filter does that"),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Memory limits that this process has, and programs that it starts: of its cgroup and the ones above it, and of its
-//! address space. The kernel's buffers are charged to neither, but a program's data is.
+//! The memory limits of this process and of programs that it starts: those of its cgroup and the cgroups above it, and
+//! that of its address space. The kernel's buffers count against neither, but a program's data does.
 
 use super::finding::Finding;
 use crate::proc;
@@ -26,7 +26,7 @@ pub fn check() -> Vec<Finding> {
     findings
 }
 
-/// Reports the cgroup that has the least memory left, if that is little.
+/// Reports the cgroup with the least memory left, if that is little.
 fn of_cgroup(root: &Path) -> Option<Finding> {
     let own = proc::cgroup(&root.join("proc/self"))?;
     let mounted = root.join("sys/fs/cgroup");
@@ -56,7 +56,7 @@ fn of_cgroup(root: &Path) -> Option<Finding> {
     })
 }
 
-/// The page cache that the cgroup is charged for: the kernel drops it before it kills a process.
+/// The page cache charged to the cgroup: the kernel drops it before it kills a process.
 fn page_cache(folder: &Path) -> u64 {
     let text = fs::read_to_string(folder.join("memory.stat")).unwrap_or_default();
     let lines = text.lines().filter_map(|line| line.split_once(' '));

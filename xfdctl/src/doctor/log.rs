@@ -20,7 +20,7 @@ pub fn read() -> Option<String> {
                 log.push_str(message.lines().next().unwrap_or_default());
                 log.push('\n');
             }
-            // Messages were overwritten meanwhile.
+            // Messages were overwritten in the meantime.
             Err(error) if error.raw_os_error() == Some(nix::libc::EPIPE) => {}
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Some(log),

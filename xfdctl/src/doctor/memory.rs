@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 const ABOUT: &str = "memory";
-/// The size of a buffer: 10,752 bytes of registers and some metadata, in whole pages.
+/// The size of a buffer: 10,752 bytes of registers and some metadata, rounded up to whole pages.
 const BUFFER: u64 = 12 << 10;
 /// Memory for fewer threads than this is reported.
 const FEW: u64 = 1000;

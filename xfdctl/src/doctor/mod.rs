@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `xfdctl doctor`: checks everything from the processor to the program, in the order of their dependencies.
+//! `xfdctl doctor`: checks everything from the processor to the program, in dependency order.
 //!
 //! ```text
 //! processor (CPUID, XCR0) -> kernel -> permission, a first use in a child (trial) -> memory, limits
@@ -35,7 +35,7 @@ const WRONG: u8 = 1;
 ///
 /// # Errors
 ///
-/// Nobody reads the output.
+/// Fails if nobody reads the output.
 pub fn run(json: bool, program: &[OsString]) -> anyhow::Result<u8> {
     let mut states = Vec::new();
     let mut say = |findings: Vec<Finding>| -> anyhow::Result<()> {
@@ -69,7 +69,7 @@ pub fn run(json: bool, program: &[OsString]) -> anyhow::Result<u8> {
     Ok(status(&states))
 }
 
-/// The exit status. What is wrong takes precedence over what could not be checked.
+/// The exit status. Problems take precedence over what could not be checked.
 fn status(states: &[State]) -> u8 {
     if states.contains(&State::Wrong) {
         WRONG

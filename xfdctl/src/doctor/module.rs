@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The module xfd: whether it handles first uses, and if not, why.
+//! The xfd module: whether it handles first uses, and if not, why.
 
 use super::finding::Finding;
 use super::signature;
@@ -10,7 +10,7 @@ use std::path::Path;
 
 const ABOUT: &str = "module";
 
-/// Checks the module, on a machine that `gives_tiles` or not. `log` is the kernel log, if it is readable.
+/// Checks the module. `gives_tiles` says whether the machine grants tiles. `log` is the kernel log, if it is readable.
 pub fn check(log: Option<&str>, gives_tiles: bool) -> Vec<Finding> {
     let root = Path::new("/");
     let mut findings = vec![judge(root, log)];
@@ -96,7 +96,7 @@ const REBUILD: &str = "build and install it for the running kernel (make host)";
 /// Why the module was not loaded, and what to do, if that is the last message about it in the log. It comes from the
 /// module, with what to do after a semicolon, or from the kernel (kernel/module).
 fn last_refusal(log: &str) -> Option<(String, String)> {
-    // A module that taints the kernel is loaded all the same.
+    // A module that taints the kernel is nevertheless loaded.
     let is_remark = |text: &str| text.contains("taint");
     let last = log.lines().rev().filter_map(|line| line.strip_prefix("xfd: ")).find(|text| !is_remark(text))?;
     if let Some(why) = last.strip_prefix("not loaded: ") {
@@ -177,7 +177,7 @@ mod tests {
         let log = "a\nxfd: not loaded: this CPU has no XFD (x); it needs another\nb\n";
         let finding = judge(root(&[]).path(), Some(log));
         assert_eq!(finding, Finding::wrong(ABOUT, "xfd was not loaded: this CPU has no XFD (x)", "it needs another"));
-        // It has been loaded and removed since.
+        // It has since been loaded and removed.
         assert_eq!(of(&[], &format!("{log}xfd: first uses are handled here\n")).0, State::Note);
     }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Whether a process that is started like this one may use tiles. The only way to know is to ask, in a child.
+//! Whether a process started like this one may use tiles. The only way to know is to ask, in a child.
 
 use super::finding::Finding;
 use super::trial::{self, Answer};
@@ -10,7 +10,7 @@ use nix::sys::wait::WaitStatus;
 use std::path::Path;
 use xcomp::Error;
 
-/// Checks permissions, where the kernel grants tiles.
+/// Checks permissions on a machine whose kernel grants tiles.
 pub fn check() -> Vec<Finding> {
     let mut findings = vec![own(trial::request(false))];
     if findings.iter().all(|finding| finding.cure.is_none()) {
@@ -27,8 +27,8 @@ fn own(asked: nix::Result<Answer>) -> Finding {
         Ok(Answer::Yes | Answer::No) => {
             Finding::ok(ABOUT, "a process that asks gets it (arch_prctl, ARCH_REQ_XCOMP_PERM)")
         }
-        // The kernel's reasons do not apply: after exec there are no alternate stacks, virtual CPUs or permissions,
-        // and our child creates none.
+        // The kernel's reasons do not apply: after exec there are no alternate stacks, virtual CPUs or permissions, and
+        // our child creates none.
         Ok(other) => Finding::wrong(ABOUT, kernel::not_the_kernels(other), cure::FILTER),
     }
 }

@@ -22,9 +22,9 @@ struct Seen {
     palettes: u32,
     /// The size and number of tiles in palette 1.
     palette1: (u32, u32),
-    /// The components that XCR0 may have (CPUID.DH.0:EAX).
+    /// The components that XCR0 may contain (CPUID.DH.0:EAX).
     offered: u32,
-    /// `IA32_XFD` exists and can arm tile data.
+    /// Whether `IA32_XFD` exists and can arm tile data.
     xfd: bool,
     /// XCR0; 0 if the kernel has not enabled XSAVE.
     xcr0: u32,
@@ -58,18 +58,18 @@ impl Features {
     }
 }
 
-/// What explains the end of a program.
+/// The machine's properties that help to explain a program's death.
 #[derive(Clone, Copy, Debug)]
 pub struct Machine {
-    /// What the processor can do with tiles.
+    /// The processor's tile features.
     pub features: Features,
-    /// CPUID leaf 1DH is not empty.
+    /// Whether CPUID leaf 1DH is not empty.
     pub shows_palettes: bool,
-    /// The kernel grants tiles to processes that ask, so the processor has them as well.
+    /// Whether the kernel grants tiles to processes that ask, which means that the processor has them as well.
     pub gives_tiles: bool,
 }
 
-/// Checks the processor. Also returns the machine as far as it is known.
+/// Checks the processor. Also returns what is known about the machine.
 pub fn check() -> (Vec<Finding>, Machine) {
     let seen = see();
     let cmdline = std::fs::read_to_string("/proc/cmdline").unwrap_or_default();

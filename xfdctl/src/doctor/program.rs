@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Runs a program, and records what decides whether its threads can use tiles: what they ask for, their alternate
+//! Runs a program, and records what determines whether its threads can use tiles: what they ask for, their alternate
 //! signal stacks, and their exceptions.
 //!
-//! It is traced with `PTRACE_SEIZE`: it can be stopped by job control, and processes that outlive it run on untraced.
+//! It is traced with `PTRACE_SEIZE`: job control can stop it, and processes that outlive it continue untraced.
 
 use super::tracee::Fault;
 use super::tracer::Tracer;
@@ -46,30 +46,30 @@ pub struct SmallStack {
 /// `ARCH_REQ_XCOMP_PERM` or `ARCH_REQ_XCOMP_GUEST_PERM` for tiles.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// It is for virtual CPUs.
+    /// Whether it is for virtual CPUs.
     pub for_guests: bool,
     /// The errno, or 0.
     pub errno: c_int,
-    /// The process has executed another program since, which revokes the permission.
+    /// Whether the process has since executed another program, which revokes the permission.
     pub void: bool,
-    /// With ENOSPC: the smallest alternate stack at that time, if sigaltstack(2) was seen.
+    /// With ENOSPC: the smallest alternate stack at that time, if sigaltstack(2) was observed.
     pub stack: Option<SmallStack>,
 }
 
-/// What was seen of a process.
+/// What was observed of a process.
 #[derive(Clone, Debug, Default)]
 pub struct Process {
     /// Its requests, and those of its ancestors: a child inherits permission.
     pub requests: Vec<Request>,
     /// The alternate signal stacks of its threads, by thread.
     pub altstacks: BTreeMap<i32, AltStack>,
-    /// It has a seccomp filter.
+    /// Whether it has a seccomp filter.
     pub filtered: bool,
     /// The last exception.
     pub fault: Option<Fault>,
-    /// The last exception that became SIGILL.
+    /// The last exception that led to SIGILL.
     pub illegal: Option<Fault>,
-    /// A request for tiles has not returned.
+    /// Whether a request for tiles has not returned.
     pub asking: bool,
 }
 
@@ -80,7 +80,7 @@ pub struct Ended {
     pub pid: i32,
     /// How it ended.
     pub end: End,
-    /// What was seen of it.
+    /// What was observed of it.
     pub process: Process,
 }
 
@@ -93,16 +93,16 @@ pub struct Trace {
     pub main: Ended,
     /// Processes that it started and that ended before it.
     pub others: Vec<Ended>,
-    /// The kernel does not report system calls (it is older than 5.3).
+    /// Whether the kernel does not report system calls (it is older than 5.3).
     pub blind: bool,
 }
 
-/// Runs a program to its end. Its output goes to our output, or with `quiet` to standard error. Its threads and
-/// processes are stopped at each system call.
+/// Runs a program to completion. Its output goes to our standard output, or with `quiet` to standard error. Its threads
+/// and processes are stopped at each system call.
 ///
 /// # Errors
 ///
-/// It cannot be executed or traced.
+/// Fails if it cannot be executed or traced.
 pub fn run(program: &OsStr, args: &[OsString], quiet: bool) -> anyhow::Result<Trace> {
     let name = program.to_string_lossy().into_owned();
     let words = std::iter::once(program).chain(args.iter().map(OsString::as_os_str));
@@ -117,7 +117,7 @@ pub fn run(program: &OsStr, args: &[OsString], quiet: bool) -> anyhow::Result<Tr
     let mut tracer = Tracer::default();
     let followed = tracer.seize(main).and_then(|()| tracer.follow(main));
     if let Err(error) = followed {
-        // SAFETY: `main` is a child that was not waited for.
+        // SAFETY: `main` is a child that has not been waited for.
         unsafe { libc::kill(main, libc::SIGKILL) };
         return Err(error).with_context(|| format!("{name} cannot be traced (ptrace)"));
     }
@@ -131,9 +131,9 @@ pub fn run(program: &OsStr, args: &[OsString], quiet: bool) -> anyhow::Result<Tr
     Ok(Trace { program: name, main, others: tracer.ended, blind: tracer.blind })
 }
 
-/// The child's side: waits until it is traced, and executes the program.
+/// The child's side: waits until it is traced, then executes the program.
 fn become_it(words: &[CString], quiet: bool) -> ! {
-    // SAFETY: SIG_DFL runs no code, and raise() affects this process only. Rust ignores SIGPIPE, which programs do not
+    // SAFETY: SIG_DFL runs no code, and raise() affects only this process. Rust ignores SIGPIPE, which programs do not
     // expect.
     unsafe {
         libc::signal(libc::SIGPIPE, libc::SIG_DFL);
@@ -144,7 +144,7 @@ fn become_it(words: &[CString], quiet: bool) -> ! {
         unsafe { libc::dup2(libc::STDERR_FILENO, libc::STDOUT_FILENO) };
     }
     let Err(error) = execvp(&words[0], words);
-    // SAFETY: the call ends this process at once.
+    // SAFETY: the call ends this process immediately.
     unsafe { libc::_exit(error as c_int) }
 }
 

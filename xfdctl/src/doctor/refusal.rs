@@ -13,7 +13,7 @@ pub fn last_refused(process: &Process) -> Option<&Request> {
     (!process.requests[refused..].iter().any(made_up)).then_some(request)
 }
 
-/// The reason for a refusal, where the kernel `gives_tiles` or not.
+/// The reason for a refusal. `gives_tiles` says whether the kernel grants tiles.
 pub fn why(process: &Process, request: &Request, gives_tiles: bool) -> String {
     let errno = Errno::from_raw(request.errno);
     match (errno, &request.stack) {

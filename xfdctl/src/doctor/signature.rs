@@ -11,7 +11,7 @@ const CURE: &str =
                     mokutil --import enrolls a key), or boot without Secure Boot, lockdown= and module.sig_enforce; \
                     until then the kernel's own code handles first uses";
 
-/// Checks both, on a host where the module is not loaded. `log` is the kernel log, if it is readable.
+/// Checks both, on a machine where the module is not loaded. `log` is the kernel log, if it is readable.
 pub fn check(root: &Path, log: Option<&str>) -> Option<Finding> {
     let text = |path: &str| fs::read_to_string(root.join(path)).unwrap_or_default();
     let enforced = text("sys/module/module/parameters/sig_enforce").trim() == "Y";
@@ -33,13 +33,13 @@ pub fn check(root: &Path, log: Option<&str>) -> Option<Finding> {
     Some(Finding { cure: Some(CURE.into()), ..Finding::note(ABOUT, what) })
 }
 
-/// The message of security/lockdown for an unsigned module, or of kernel/module/signing.c for a bad signature.
+/// The message from security/lockdown for an unsigned module, or from kernel/module/signing.c for a bad signature.
 fn is_refusal(line: &str) -> bool {
     line.contains("unsigned module loading is restricted")
         || line.contains("Loading of ") && line.ends_with(" is rejected")
 }
 
-/// The lockdown level, if the kernel is locked down. It is in brackets in the file; without the file the log tells.
+/// The lockdown level, if the kernel is locked down. The file has it in brackets; without the file, the log is used.
 fn lockdown(file: &str, log: &str) -> Option<String> {
     let level = file.split_whitespace().find_map(|word| word.strip_prefix('[')?.strip_suffix(']'));
     match level {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Inspects a traced thread that is stopped.
+//! Inspects a stopped traced thread.
 
 use nix::libc::{self, c_int, c_long, c_void};
 use nix::unistd::Pid;
@@ -9,7 +9,7 @@ use std::mem::MaybeUninit;
 use std::os::unix::fs::FileExt;
 use std::ptr;
 
-/// An exception that became a signal.
+/// An exception that resulted in a signal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     /// The thread.
@@ -24,11 +24,11 @@ pub struct Fault {
     pub address: u64,
     /// The instruction pointer.
     pub ip: u64,
-    /// The bytes of the instruction and what follows, at most 16; empty if they are unreadable.
+    /// The bytes of the instruction and of what follows, at most 16; empty if they are unreadable.
     pub bytes: Vec<u8>,
     /// The stack pointer.
     pub sp: u64,
-    /// The signal whose frame could not be written, so that its handler did not begin.
+    /// The signal whose frame could not be written, so that its handler did not start.
     pub frame_of: Option<c_int>,
 }
 
@@ -36,13 +36,13 @@ pub struct Fault {
 pub enum Asked {
     /// The report.
     Info(libc::ptrace_syscall_info),
-    /// The thread was killed meanwhile.
+    /// The thread was killed in the meantime.
     Gone,
     /// The kernel does not report system calls (Linux before 5.3).
     Unknown,
 }
 
-/// The instruction pointer of `tid`, which stopped for `signal`, and the exception behind the signal, if there is one.
+/// The instruction pointer of `tid`, which stopped for `signal`, and the exception behind the signal, if there was one.
 pub fn fault(tid: i32, signal: c_int) -> Option<(u64, Option<Fault>)> {
     let pid = Pid::from_raw(tid);
     let registers = nix::sys::ptrace::getregs(pid).ok()?;
@@ -66,11 +66,11 @@ pub fn fault(tid: i32, signal: c_int) -> Option<(u64, Option<Fault>)> {
     Some((ip, fault))
 }
 
-/// Makes a ptrace request without a buffer. It does nothing if the thread was killed meanwhile.
+/// Makes a ptrace request without a buffer. It does nothing if the thread was killed in the meantime.
 ///
 /// # Errors
 ///
-/// The thread is not a stopped tracee of ours.
+/// Fails if the thread is not a stopped tracee of ours.
 pub fn request(request: libc::c_uint, tid: i32, data: c_int) -> io::Result<()> {
     let none: *mut c_void = ptr::null_mut();
     // SAFETY: none of these requests reads or writes our memory.
@@ -78,13 +78,13 @@ pub fn request(request: libc::c_uint, tid: i32, data: c_int) -> io::Result<()> {
         return Ok(());
     }
     match io::Error::last_os_error() {
-        // It was killed meanwhile. waitpid() will report its end.
+        // It was killed in the meantime. waitpid() will report its end.
         error if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
         error => Err(error),
     }
 }
 
-/// What system call `tid` is stopped at. nix's function of that name (0.30) passes a buffer size of 0.
+/// The system call at which `tid` is stopped. nix's function of that name (0.30) passes a buffer size of 0.
 pub fn syscall_info(tid: i32) -> Asked {
     let mut info = MaybeUninit::<libc::ptrace_syscall_info>::zeroed();
     let size = size_of_val(&info);

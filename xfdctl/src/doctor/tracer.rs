@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Follows a program's threads from stop to stop, and records what may explain its end.
+//! Follows a program's threads from stop to stop, and records what may explain how it ends.
 
 use super::program::{AltStack, End, Ended, Process, Request, SmallStack};
 use super::tracee::{fault, has_filter, is_caught, memory_of, name_of, request, status_of, syscall_info, Asked};
@@ -25,18 +25,18 @@ enum Call {
 /// The tracer of a program.
 #[derive(Default)]
 pub struct Tracer {
-    /// From threads to processes.
+    /// Maps threads to processes.
     threads: BTreeMap<i32, i32>,
     processes: BTreeMap<i32, Process>,
     /// System calls that have not returned, by thread.
     calls: BTreeMap<i32, Call>,
-    /// The signal that was delivered to a thread's handler, and where the thread was then.
+    /// The signal delivered to a thread's handler, and where the thread was at that time.
     delivered: BTreeMap<i32, (c_int, u64)>,
     /// The processes that have ended, in that order.
     pub ended: Vec<Ended>,
-    /// The program was executed.
+    /// Whether the program was executed.
     pub executed: bool,
-    /// The kernel does not report system calls (it is older than 5.3).
+    /// Whether the kernel does not report system calls (it is older than 5.3).
     pub blind: bool,
 }
 
@@ -45,7 +45,7 @@ impl Tracer {
     ///
     /// # Errors
     ///
-    /// It did not stop, or may not be traced.
+    /// Fails if it did not stop, or may not be traced.
     pub fn seize(&mut self, main: i32) -> anyhow::Result<()> {
         let mut status = 0;
         // SAFETY: the call only writes `status`.
@@ -74,11 +74,11 @@ impl Tracer {
         Ok(())
     }
 
-    /// Follows all threads until `main` has ended, which is the last one in `ended` then.
+    /// Follows all threads until `main` has ended, which is then the last one in `ended`.
     ///
     /// # Errors
     ///
-    /// A system call fails.
+    /// Fails if a system call fails.
     pub fn follow(&mut self, main: i32) -> anyhow::Result<()> {
         loop {
             let mut status = 0;
@@ -175,10 +175,10 @@ impl Tracer {
         let Some(mut fault) = fault else { return };
         let process = self.processes.entry(process).or_default();
         // Nothing has run since the signal was delivered: the thread is still there, or at a system call (2 bytes) that
-        // is restarted.
+        // is being restarted.
         let here = |at: u64| ip == at || ip + 2 == at;
         let earlier = process.fault.as_ref().filter(|earlier| earlier.tid == tid && here(earlier.ip));
-        // The SIGSEGV for a frame that does not fit may have a handler, whose frame does not fit either.
+        // The SIGSEGV for a frame that does not fit may itself have a handler whose frame does not fit.
         let first = || earlier.and_then(|earlier| earlier.frame_of);
         fault.frame_of = before.filter(|&(_, at)| here(at)).map(|(signal, _)| first().unwrap_or(signal));
         if signal == libc::SIGILL {
@@ -218,7 +218,7 @@ impl Tracer {
                 let result = unsafe { info.u.exit.sval };
                 let process = self.processes.entry(process).or_default();
                 match call {
-                    // The result is the system call's number: a filter kills the process for it.
+                    // The result is the system call's number: a filter is killing the process for it.
                     Call::Ask { .. } if result > 0 => {}
                     Call::Ask { for_guests } => {
                         process.asking = false;
@@ -247,7 +247,7 @@ fn smallest(stacks: &BTreeMap<i32, AltStack>) -> Option<SmallStack> {
     Some(SmallStack { tid, thread: name_of(tid), bytes: stack.bytes })
 }
 
-/// A system call that is recorded.
+/// A system call to be recorded.
 fn call(tid: i32, number: c_long, args: [u64; 6]) -> Option<Call> {
     match number {
         libc::SYS_arch_prctl if args[1] == TILE_DATA => match args[0] {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Trials in a child process, because they cannot be undone, or may be fatal.
+//! Trials in a child process, because they cannot be undone or may be fatal.
 
 use nix::sys::signal::Signal;
 use nix::sys::wait::{waitpid, WaitStatus};
@@ -20,7 +20,7 @@ pub enum Answer {
     Killed(Signal),
 }
 
-/// Exit statuses of the child. Others are an errno.
+/// The child's exit statuses. Any other is an errno.
 const YES: i32 = 0;
 const NO: i32 = 255;
 
@@ -28,7 +28,7 @@ const NO: i32 = 255;
 ///
 /// # Errors
 ///
-/// The child cannot be created.
+/// Fails if the child cannot be created.
 pub fn supported() -> nix::Result<Answer> {
     ask(|| xcomp::supported().map(|all| all.contains(Feature::TILE_DATA)))
 }
@@ -37,17 +37,17 @@ pub fn supported() -> nix::Result<Answer> {
 ///
 /// # Errors
 ///
-/// The child cannot be created.
+/// Fails if the child cannot be created.
 pub fn request(for_guests: bool) -> nix::Result<Answer> {
     let request = if for_guests { xcomp::request_guest } else { xcomp::request };
     ask(|| request(Feature::TILE_DATA).map(|()| true))
 }
 
-/// The end of a child that asks for tiles and uses one: exit status 0 if that works.
+/// How a child ends that asks for tiles and uses one: with exit status 0 if that works.
 ///
 /// # Errors
 ///
-/// The child cannot be created.
+/// Fails if the child cannot be created.
 pub fn first_use() -> nix::Result<WaitStatus> {
     in_child(|| match xcomp::request(Feature::TILE_DATA) {
         Ok(()) => {
@@ -83,7 +83,7 @@ fn in_child(does: impl FnOnce() -> i32) -> nix::Result<WaitStatus> {
         ForkResult::Parent { child } => waitpid(child, None),
         ForkResult::Child => {
             let status = does();
-            // SAFETY: the call ends the child at once.
+            // SAFETY: the call ends the child immediately.
             unsafe { nix::libc::_exit(status) }
         }
     }
@@ -99,8 +99,8 @@ fn use_a_tile() {
         config.0[16 + 2 * tile] = 64;
         config.0[48 + tile] = 16;
     }
-    // SAFETY: CPUID has tiles, XCR0 has them enabled, and nobody else uses the tile registers. An exception ends the
-    // child.
+    // SAFETY: CPUID reports tiles, XCR0 has them enabled, and nobody else uses the tile registers. An exception ends
+    // the child.
     unsafe {
         asm!(
             "ldtilecfg [{0}]",

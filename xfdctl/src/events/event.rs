@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
-//! An event, and its form as a line of JSON.
+//! An event, and its representation as a line of JSON.
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-/// The thread that an event is about. What could not be found out is left out.
+/// The thread that an event is about. Anything that could not be determined is left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Who {
     /// The thread, in the initial PID namespace.
@@ -31,7 +31,7 @@ pub enum Verdict {
     Sigill,
     /// No memory
     Sigsegv,
-    /// A verdict of a newer module.
+    /// A verdict from a newer module.
     #[value(skip)]
     #[serde(other)]
     Unknown,
@@ -52,7 +52,7 @@ impl Verdict {
     }
 }
 
-/// A first use, as the handler saw it. Sizes are those of the register image, in bytes.
+/// A first use, as recorded by the handler. Sizes are the register image's, in bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FirstUse {
     /// `IA32_XFD_ERR` when it was read.
@@ -110,7 +110,7 @@ pub enum What {
         /// How many; 0 if the kernel does not know.
         count: u64,
     },
-    /// An event of a newer version.
+    /// An event from a newer version.
     #[serde(other)]
     Other,
 }
@@ -122,7 +122,7 @@ pub struct Event {
     pub ns: u64,
     /// The CPU.
     pub cpu: u32,
-    /// The thread; none where events were lost.
+    /// The thread; empty where events were lost.
     #[serde(flatten)]
     pub who: Who,
     /// What happened.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What the kernel provides, imitated for tests: pages of a ring buffer, format files, a tracefs.
+//! Imitations for tests of what the kernel provides: pages of a ring buffer, format files, a tracefs.
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -87,7 +87,7 @@ pub fn reclaimed(tid: i32, process: i32, comm: &str) -> Vec<u8> {
 pub struct PageMaker {
     start: u64,
     data: Vec<u8>,
-    /// The number of events that were lost before it; 0 if the number is not stored.
+    /// The number of events lost before it; 0 if the number is not stored.
     pub lost: Option<u64>,
 }
 
@@ -207,7 +207,7 @@ pub fn pipe(instance: &Path) -> File {
     File::options().read(true).write(true).open(instance.join("per_cpu/cpu0/trace_pipe_raw")).unwrap()
 }
 
-/// The instances that exist.
+/// The existing instances.
 pub fn instances(root: &Path) -> Vec<PathBuf> {
     let folder = fs::read_dir(root.join("sys/kernel/tracing/instances")).unwrap();
     folder.map(|entry| entry.unwrap().path()).collect()

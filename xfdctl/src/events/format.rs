@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The module's trace events. Their records are decoded by the format files in tracefs.
+//! The module's trace events. Their records are decoded using the format files in tracefs.
 
 use super::event::{FirstUse, Verdict, What, Who};
 use anyhow::Context;
@@ -37,7 +37,7 @@ impl Name {
         }
     }
 
-    /// Whether it is about the thread that writes it. Otherwise a field names the thread.
+    /// Whether it is about the thread that writes it. If not, a field names the thread.
     pub fn is_of_writer(self) -> bool {
         matches!(self, Name::FirstUse | Name::GuestGrown)
     }
@@ -61,7 +61,7 @@ impl Name {
     }
 }
 
-/// The format of one event's records.
+/// The record format of one event.
 #[derive(Debug)]
 pub struct Format {
     name: Name,
@@ -76,7 +76,7 @@ impl Format {
     ///
     /// # Errors
     ///
-    /// It is not a format file, or lacks a field.
+    /// Fails if it is not a format file, or lacks a field.
     pub fn parse(name: Name, text: &str) -> anyhow::Result<Self> {
         let format = PerfEventFormat::parse(true, "xfd", text).context("cannot parse its format file")?;
         let format = Self { name, format };
@@ -159,7 +159,7 @@ mod tests {
         let What::FirstUse(first) = what else { panic!("{what:?}") };
         assert_eq!((who.tid, who.tgid, first.verdict, first.tsc), (130, None, Verdict::Sigill, 1039));
         assert_eq!((first.xfd_err, first.permitted, first.size_after), (0x40000, 0x60ae7, 2560));
-        // Another version of the module may have other offsets.
+        // Another version of the module may have different offsets.
         let moved = fixture::format(fixture::FIRST_USE).replace("u64 xfd_err;\toffset:8", "u64 xfd_err;\toffset:24");
         let format = Format::parse(Name::FirstUse, &moved).unwrap();
         let (_, what) = format.read(&fixture::first_use(130, 7, 1)).unwrap();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A tracing instance of our own, so that we and other users of tracing do not disturb each other.
+//! A tracing instance for this process, so that it and other users of tracing do not disturb each other.
 
 use super::format::Name;
 use anyhow::Context;
@@ -34,7 +34,7 @@ impl Instance {
     ///
     /// # Errors
     ///
-    /// The kernel refuses.
+    /// Fails if the kernel refuses.
     pub fn make(path: PathBuf, buffer_kib: u32) -> anyhow::Result<Self> {
         make_folder(&path).with_context(|| format!("cannot create the tracing instance {}", path.display()))?;
         let instance = Self { path };
@@ -42,7 +42,7 @@ impl Instance {
         instance.write("buffer_size_kb", &buffer_kib.to_string())?;
         // The first event wakes the reader.
         instance.write("buffer_percent", "0")?;
-        // Keeps the process IDs of threads that have ended. Older kernels do not have it.
+        // Keeps the process IDs of threads that have ended. Older kernels do not have this option.
         let _ = instance.write("options/record-tgid", "1");
         Ok(instance)
     }
@@ -51,7 +51,7 @@ impl Instance {
     ///
     /// # Errors
     ///
-    /// The kernel refuses.
+    /// Fails if the kernel refuses.
     pub fn follow(&self, threads: impl IntoIterator<Item = i32>) -> anyhow::Result<()> {
         self.write("options/event-fork", "1")?;
         threads.into_iter().try_for_each(|thread| self.append("set_event_pid", &thread.to_string()))
@@ -61,7 +61,7 @@ impl Instance {
     ///
     /// # Errors
     ///
-    /// The kernel refuses.
+    /// Fails if the kernel refuses.
     pub fn enable(&self, event: Name, filter: Option<&str>) -> anyhow::Result<()> {
         let folder = format!("events/xfd/{}", event.word());
         if let Some(filter) = filter {
@@ -70,11 +70,11 @@ impl Instance {
         self.write(&format!("{folder}/enable"), "1")
     }
 
-    /// Opens the ring buffer of each CPU.
+    /// Opens each CPU's ring buffer.
     ///
     /// # Errors
     ///
-    /// One cannot be opened.
+    /// Fails if one cannot be opened.
     pub fn sources(&self) -> anyhow::Result<Vec<Source>> {
         let folder = self.path.join("per_cpu");
         let cpus = fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?;

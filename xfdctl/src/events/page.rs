@@ -14,10 +14,10 @@ const TIME_EXTEND: u32 = 30;
 const TIME_STAMP: u32 = 31;
 const DELTA_BITS: u32 = 27;
 const STAMP_BITS: u32 = 59;
-/// The number of bytes in the field `commit`. The flags above it follow.
+/// The number of bytes in the `commit` field. The flags above it follow.
 const COMMIT_MASK: u64 = (1 << 27) - 1;
 const MISSED_EVENTS: u64 = 1 << 31;
-/// The number of missed events is in a word behind the last record.
+/// The number of missed events is in a word after the last record.
 const MISSED_STORED: u64 = 1 << 30;
 
 /// The layout of a page.
@@ -34,7 +34,7 @@ pub struct Layout {
 pub struct Page<'a> {
     /// The time and bytes of each record, in order.
     pub records: Vec<(u64, &'a [u8])>,
-    /// The number of events that were overwritten before these; 0 if the kernel does not know it.
+    /// The number of events overwritten before these; 0 if the kernel does not know.
     pub lost: Option<u64>,
 }
 
@@ -48,7 +48,7 @@ impl Layout {
         Some(Self { commit, data: at, size: at + usize::from(data.size()) })
     }
 
-    /// Reads `page`, up to anything that is inconsistent.
+    /// Reads `page`, up to the first inconsistency.
     pub fn read<'a>(&self, page: &'a [u8]) -> Page<'a> {
         let mut found = Page::default();
         let (Some(mut now), Some(commit)) = (word64(page, 0), word64(page, self.commit)) else { return found };

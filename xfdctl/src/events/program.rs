@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A program that runs while events are read. It waits until it is told to begin, so that none of its events is missed.
+//! A program that runs while events are read. It waits until it is told to begin, so that none of its events are
+//! missed.
 
 use crate::signals::Signals;
 use anyhow::{bail, Context};
@@ -24,7 +25,7 @@ const NOT_FOUND: u8 = 127;
 /// Added to the number of the signal that killed the program.
 const KILLED: i32 = 128;
 
-/// A program. When this is dropped, it is killed if it has not begun, and runs on otherwise.
+/// A program. When this is dropped, the program is killed if it has not begun; otherwise it keeps running.
 pub struct Program {
     name: String,
     child: Pid,
@@ -51,11 +52,11 @@ impl std::fmt::Display for CannotRun {
 impl std::error::Error for CannotRun {}
 
 impl Program {
-    /// Creates a process for `words`, which waits. With `quiet` its output goes to standard error.
+    /// Creates a process for `words`, which waits to begin. With `quiet` its output goes to standard error.
     ///
     /// # Errors
     ///
-    /// The process cannot be created; a word contains a NUL.
+    /// Fails if the process cannot be created or a word contains a NUL.
     pub fn prepare(words: &[OsString], quiet: bool, signals: &Signals) -> anyhow::Result<Option<Self>> {
         let Some(name) = words.first().map(|name| name.to_string_lossy().into_owned()) else { return Ok(None) };
         let words: Vec<CString> = words.iter().map(|word| CString::new(word.as_bytes())).collect::<Result<_, _>>()?;
@@ -94,7 +95,7 @@ impl Program {
     /// [`CannotRun`].
     pub fn begin(&mut self) -> anyhow::Result<()> {
         let Some(mut begin) = self.begin.take() else { bail!("{} has begun already", self.name) };
-        // This fails if it is dead. status() reports that.
+        // This fails if it is dead, which status() reports.
         let _ = begin.write_all(b"!");
         let mut errno = [0; 4];
         if self.failed.read_exact(&mut errno).is_err() {
@@ -105,11 +106,11 @@ impl Program {
         Err(CannotRun { what: format!("cannot run {}: {}", self.name, errno.desc()), status }.into())
     }
 
-    /// Its exit status, or 128 plus the number of the signal that killed it; `None` while it runs.
+    /// Its exit status, or 128 plus the number of the signal that killed it; `None` while it is running.
     ///
     /// # Errors
     ///
-    /// A system call fails.
+    /// Fails if a system call fails.
     pub fn status(&mut self) -> anyhow::Result<Option<u8>> {
         while self.ended.is_none() {
             match waitpid(self.child, Some(WaitPidFlag::WNOHANG)) {
@@ -117,7 +118,7 @@ impl Program {
                 Ok(WaitStatus::Signaled(_, signal, _)) => self.ended = Some(KILLED + signal as i32),
                 Ok(WaitStatus::StillAlive) => return Ok(None),
                 Ok(_) | Err(Errno::EINTR) => {}
-                // nix does not know real-time signals.
+                // nix does not know about real-time signals.
                 Err(Errno::EINVAL) => self.ended = Some(KILLED),
                 Err(error) => return Err(error).with_context(|| format!("cannot wait for {}", self.name)),
             }
@@ -140,13 +141,13 @@ fn pidfd(child: Pid) -> std::io::Result<OwnedFd> {
     // SAFETY: the call creates a file descriptor, or fails.
     let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, child.as_raw(), 0) };
     match RawFd::try_from(fd) {
-        // SAFETY: it is new, and owned by nobody else.
+        // SAFETY: it is new, and nobody else owns it.
         Ok(fd) if fd >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
         _ => Err(std::io::Error::last_os_error()),
     }
 }
 
-/// The child's side: waits for the order to begin, and executes the program.
+/// The child's side: waits for the order to begin, then executes the program.
 fn become_it(words: &[CString], quiet: bool, mask: &nix::sys::signal::SigSet, hears: &OwnedFd, fails: &OwnedFd) -> ! {
     let _ = mask.thread_set_mask();
     // SAFETY: SIG_DFL runs no code. Rust ignores SIGPIPE, which programs do not expect.
@@ -160,7 +161,7 @@ fn become_it(words: &[CString], quiet: bool, mask: &nix::sys::signal::SigSet, he
         let Err(error) = execvp(&words[0], words);
         let _ = nix::unistd::write(fails, &(error as i32).to_ne_bytes());
     }
-    // SAFETY: the call ends this process at once.
+    // SAFETY: the call ends this process immediately.
     unsafe { libc::_exit(NOT_FOUND.into()) }
 }
 

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 
 /// The kernel truncates longer names.
 const COMM_BYTES: usize = 15;
-/// The size of a ring buffer that can be asked for.
+/// The permitted ring buffer sizes.
 const BUFFER_KIB: std::ops::RangeInclusive<i64> = 4..=1_048_576;
 /// The mount point of the unified hierarchy.
 const CGROUPS: &str = "/sys/fs/cgroup";
@@ -16,7 +16,7 @@ const CGROUPS: &str = "/sys/fs/cgroup";
 /// Which events to show.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Selection {
-    /// Only events of this process, with all its threads; may be repeated
+    /// Only events of this process and all its threads; may be repeated
     #[arg(long, value_name = "PID", value_parser = clap::value_parser!(i32).range(1..))]
     pub pid: Vec<i32>,
     /// Only events of this thread; may be repeated
@@ -25,7 +25,7 @@ pub struct Selection {
     /// Only events of threads with this name
     #[arg(long, value_name = "NAME")]
     pub comm: Option<String>,
-    /// Only events of threads in this cgroup (/user.slice, or its folder) or below it
+    /// Only events of threads in this cgroup (/user.slice, or its folder) or below
     #[arg(long, value_name = "PATH")]
     pub cgroup: Option<String>,
     /// Only first uses with this verdict; may be repeated
@@ -39,10 +39,10 @@ pub struct Selection {
     pub buffer: u32,
 }
 
-/// What the session knows beyond the event.
+/// What the session knows in addition to the event.
 #[derive(Debug, Default)]
 pub struct Known {
-    /// The program's threads that had a first use; `None` if no program runs.
+    /// Those of the program's threads that had a first use; `None` if no program runs.
     pub tree: Option<HashSet<i32>>,
 }
 
@@ -53,7 +53,7 @@ pub enum Wanted {
     Yes,
     /// It is not.
     No,
-    /// Its thread had ended before it could be looked up.
+    /// Its thread ended before it could be looked up.
     CannotTell,
 }
 
@@ -84,7 +84,7 @@ impl Selection {
         (!parts.is_empty()).then(|| parts.join(" && "))
     }
 
-    /// The name, if a kernel's filter can contain it.
+    /// The name, if a kernel filter can contain it.
     pub fn filtered_comm(&self) -> Option<&str> {
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_./: +".contains(c);
         self.comm().filter(|comm| !comm.is_empty() && comm.chars().all(plain))
@@ -134,7 +134,7 @@ impl Selection {
     }
 }
 
-/// `str::floor_char_boundary` is newer than the oldest Rust that builds this.
+/// `str::floor_char_boundary` is newer than the oldest Rust that can build this.
 trait Boundary {
     fn floor_char_boundary_of(&self, at: usize) -> usize;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Reads events from the first to the last. It waits without polling, and ends with a signal or the program.
+//! Reads events from first to last. It waits without polling, and ends on a signal or with the program.
 
 use super::event::{Event, What, Who};
 use super::format::{Format, Name};
@@ -22,12 +22,12 @@ use std::path::{Path, PathBuf};
 /// The link that identifies the initial PID namespace.
 const INITIAL_PIDS: &str = "pid:[4026531836]";
 
-/// The formats by the number that begins each record.
+/// The formats, keyed by the number that begins each record.
 type Formats = HashMap<u32, (Name, Format)>;
 
 /// A source of events.
 pub struct Session {
-    // Dropped first: an instance can be removed only when its files are closed.
+    // Dropped first: an instance can be removed only once its files are closed.
     sources: Vec<Source>,
     _instances: Vec<Instance>,
     root: PathBuf,
@@ -37,19 +37,19 @@ pub struct Session {
     selection: Selection,
     selected: Vec<Name>,
     known: Known,
-    /// The number of events whose thread had ended before it was known whether it is selected.
+    /// The number of events whose thread ended before it was known whether it was selected.
     pub unidentified: u64,
     ended: bool,
 }
 
 impl Session {
-    /// Enables the selected events, and prints which ones the module lacks. `program` may begin when this returns.
+    /// Enables the selected events, and prints which ones the module lacks. `program` may begin once this returns.
     ///
     /// # Errors
     ///
-    /// There is no module, no tracefs, no permission, or no such process.
+    /// Fails if there is no module, tracefs, permission or such process.
     pub fn start(root: &Path, selection: &Selection, program: Option<&Program>) -> anyhow::Result<Self> {
-        // Without the module tracing is of no use, whatever else is missing.
+        // Without the module, tracing is of no use, whatever else is missing.
         ensure!(module::is_loaded(root), "xfd is not loaded, so there is nothing to trace (modprobe xfd)");
         let tracefs = Tracefs::find(root)?;
         let named = !selection.pid.is_empty() || !selection.tid.is_empty() || program.is_some();
@@ -118,7 +118,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// Events cannot be read.
+    /// Fails if events cannot be read.
     pub fn next(&mut self, signals: &Signals, program: Option<&mut Program>) -> anyhow::Result<Option<Vec<Event>>> {
         if self.ended {
             return Ok(None);
@@ -128,7 +128,7 @@ impl Session {
         if !signals.has_ended() {
             signals.wait(&files, None).context("cannot wait for events")?;
         }
-        // Events that were recorded before the end are still read afterwards.
+        // Events recorded before the end are still read afterwards.
         self.ended = signals.has_ended();
         if let Some(program) = program {
             self.ended |= program.status()?.is_some();
@@ -154,7 +154,7 @@ impl Session {
         Ok(Some(wanted))
     }
 
-    /// First uses may be enabled only to learn the program's threads.
+    /// First uses may have been enabled only to learn the program's threads.
     fn shows(&self, what: &What) -> bool {
         !matches!(what, What::FirstUse(_)) || self.selected.contains(&Name::FirstUse)
     }

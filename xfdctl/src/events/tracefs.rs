@@ -23,11 +23,11 @@ pub struct Tracefs {
 }
 
 impl Tracefs {
-    /// Finds it below `root`, and removes instances that killed xfdctl processes left.
+    /// Finds it below `root`, and removes instances left by killed xfdctl processes.
     ///
     /// # Errors
     ///
-    /// It is not mounted, or access is denied.
+    /// Fails if it is not mounted, or access is denied.
     pub fn find(root: &Path) -> anyhow::Result<Self> {
         let path = root.join(FOLDER);
         match fs::read_dir(path.join("instances")) {
@@ -54,7 +54,7 @@ impl Tracefs {
     ///
     /// # Errors
     ///
-    /// It cannot be read or parsed.
+    /// Fails if it cannot be read or parsed.
     pub fn layout(&self) -> anyhow::Result<Layout> {
         let text = self.text("events/header_page")?;
         Layout::parse(&text).with_context(|| format!("cannot parse events/header_page: {text:?}"))
@@ -64,7 +64,7 @@ impl Tracefs {
     ///
     /// # Errors
     ///
-    /// The module has no trace events, or this one lacks a field.
+    /// Fails if the module has no trace events, or this one lacks a field.
     pub fn format(&self, name: Name) -> anyhow::Result<Option<Format>> {
         let events = self.path.join("events/xfd");
         if !events.is_dir() {
@@ -94,7 +94,7 @@ impl Tracefs {
         read().with_context(|| format!("cannot read {}", path.display()))
     }
 
-    /// A process that was killed left its instance. The events in it are still enabled, which pins the module.
+    /// A killed process left its instance. The events in it are still enabled, which pins the module.
     fn remove_leftovers(&self) {
         let Ok(instances) = fs::read_dir(self.path.join("instances")) else { return };
         for instance in instances.filter_map(Result::ok) {
@@ -105,7 +105,7 @@ impl Tracefs {
             };
             let comm = fs::read_to_string(self.root.join(format!("proc/{pid}/comm"))).unwrap_or_default();
             if comm.trim() != "xfdctl" || pid == std::process::id() {
-                // EBUSY if somebody uses it: it stays.
+                // EBUSY if somebody is using it: it stays.
                 let _ = remove_folder(instance.path());
             }
         }

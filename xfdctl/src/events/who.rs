@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The process, name and cgroup of a thread: from `/proc` while it lives, and later from what the tracer saved when it
+//! A thread's process, name and cgroup: from `/proc` while it lives, and afterwards from what the tracer saved when it
 //! was last switched out.
 
 use super::event::Who;
@@ -27,7 +27,7 @@ impl<'a> Lookup<'a> {
         Self { proc: root.join("proc"), tracing, noted: None }
     }
 
-    /// Completes `who` with what is not known yet.
+    /// Fills in what `who` lacks.
     pub fn complete(&mut self, who: &mut Who) {
         let folder = self.proc.join(who.tid.to_string());
         let text =

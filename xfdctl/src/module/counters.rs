@@ -67,7 +67,7 @@ impl Counters {
     ///
     /// # Errors
     ///
-    /// A line is not a name and a number.
+    /// Fails if a line is not a name and a number.
     pub fn parse(text: &str) -> anyhow::Result<Self> {
         let mut counters = Self { numbers: Vec::new(), since_ms: 0 };
         for (number, line) in text.lines().enumerate() {
@@ -82,7 +82,7 @@ impl Counters {
         Ok(counters)
     }
 
-    /// The time since boot when the module took over; `None` if the kernel's own code is in charge.
+    /// The time since boot at which the module took over; `None` if the kernel's own code is in charge.
     pub fn in_charge_since(&self) -> Option<Duration> {
         (self.since_ms > 0).then(|| Duration::from_millis(self.since_ms))
     }
@@ -92,7 +92,7 @@ impl Counters {
         self.numbers.iter().find(|(of, _)| of == name).map_or(0, |(_, value)| *value)
     }
 
-    /// All numbers with their meaning, in the file's order.
+    /// All numbers with their meanings, in the file's order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, i64, Kind, &'static str)> {
         self.numbers.iter().map(|(name, value)| {
             let known = KNOWN.iter().find(|known| known.name == name);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What the module xfd exports: `/sys/module/xfd`, its livepatch, and `/proc/xfd` (Documentation/ABI/procfs-xfd).
+//! What the xfd module exports: `/sys/module/xfd`, its livepatch, and `/proc/xfd` (Documentation/ABI/procfs-xfd).
 //!
-//! An open file in `/proc/xfd` keeps the module from being removed, so each file is read at once and closed.
+//! An open file in `/proc/xfd` keeps the module from being removed, so each file is read in one go and closed.
 
 pub mod counters;
 pub mod tasks;
@@ -23,11 +23,11 @@ pub struct Module {
     pub version: Option<String>,
     /// The build ID of its file, in hexadecimal.
     pub build_id: Option<String>,
-    /// Its livepatch is enabled: the module is in charge, or about to be.
+    /// Whether its livepatch is enabled: the module is in charge, or about to be.
     pub enabled: bool,
-    /// Its livepatch is in transition: the module is taking over or giving back.
+    /// Whether its livepatch is in transition: the module is taking over or giving back.
     pub transition: bool,
-    /// Its parameters, as far as they are readable.
+    /// Those of its parameters that are readable.
     pub parameters: BTreeMap<String, String>,
 }
 
@@ -59,7 +59,7 @@ pub fn is_loaded(root: &Path) -> bool {
 ///
 /// # Errors
 ///
-/// The module is loaded, and the file cannot be read or parsed.
+/// Fails if the module is loaded but the file cannot be read or parsed.
 pub fn counters(root: &Path) -> anyhow::Result<Option<Counters>> {
     read(root, "proc/xfd/counters", Counters::parse)
 }
@@ -68,7 +68,7 @@ pub fn counters(root: &Path) -> anyhow::Result<Option<Counters>> {
 ///
 /// # Errors
 ///
-/// The module is loaded, and the file cannot be read or parsed.
+/// Fails if the module is loaded but the file cannot be read or parsed.
 pub fn threads(root: &Path) -> anyhow::Result<Option<Vec<Thread>>> {
     read(root, "proc/xfd/tasks", tasks::parse)
 }
@@ -107,7 +107,7 @@ fn parameters(folder: &Path) -> BTreeMap<String, String> {
     entries.filter_map(|entry| named(entry.ok()?)).collect()
 }
 
-/// The descriptor of an ELF note (`Elf64_Nhdr`, name, descriptor).
+/// The descriptor in an ELF note (`Elf64_Nhdr`, name, descriptor).
 fn build_id(note: &[u8]) -> Option<String> {
     let word = |at: usize| {
         let bytes = note.get(at..at + 4)?;

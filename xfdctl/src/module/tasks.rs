@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `/proc/xfd/tasks`: a line with the names of the columns, then one line per thread.
+//! `/proc/xfd/tasks`: a line with the column names, then one line per thread.
 
 use crate::text::is_hidden;
 use anyhow::{ensure, Context};
@@ -18,9 +18,9 @@ pub enum State {
     Idle,
     /// Its buffer was reclaimed; it gets another one when it runs.
     Reclaimed,
-    /// It has permission and has not used tiles.
+    /// It has permission but has not used tiles.
     Permitted,
-    /// It has no permission for itself; its vCPU may have one.
+    /// It has no permission itself, though its vCPU may.
     None,
     /// A state that this program does not know.
     Other(String),
@@ -84,7 +84,7 @@ pub struct Thread {
     pub since_ms: u64,
     /// The ID of its cgroup; 0 if it has none.
     pub cgroup: u64,
-    /// Its name in printable form. A name that is not plain text stays as the kernel escapes it.
+    /// Its name in printable form. A name that is not plain text stays escaped as by the kernel.
     pub comm: String,
     /// Columns that this program does not know.
     #[serde(flatten)]
@@ -100,7 +100,7 @@ fn hexadecimal<S: Serializer>(mask: &u64, serializer: S) -> Result<S::Ok, S::Err
 ///
 /// # Errors
 ///
-/// A column is missing, or a line does not match the first one.
+/// Fails if a column is missing, or a line does not match the first one.
 pub fn parse(text: &str) -> anyhow::Result<Vec<Thread>> {
     let mut lines = text.lines();
     let columns: Vec<_> = lines.next().context("it is empty")?.split_ascii_whitespace().collect();
@@ -151,7 +151,7 @@ fn comm(escaped: &str) -> String {
     unescape(escaped).and_then(|bytes| String::from_utf8(bytes).ok()).filter(is_plain).unwrap_or(escaped.to_owned())
 }
 
-/// Resolves the escapes; `None` if a backslash is not followed by three octal digits that make a byte.
+/// Resolves the escapes; `None` if a backslash is not followed by three octal digits that form a byte.
 fn unescape(text: &str) -> Option<Vec<u8>> {
     let mut pieces = text.split('\\');
     let mut bytes = pieces.next()?.as_bytes().to_vec();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The file of a record: lines of JSON. The first line is a header, the last one an end; in between there are events,
-//! as printed by `xfdctl trace --json`. A file without an end was cut short.
+//! A record file: lines of JSON. The first line is a header and the last one an end marker; in between are events, as
+//! printed by `xfdctl trace --json`. A file without an end marker was cut short.
 
 use crate::events::{Event, What};
 use crate::module::Module;
@@ -13,7 +13,7 @@ use std::path::Path;
 
 /// The default name of the file.
 pub const DEFAULT: &str = "xfdctl.record";
-/// The version of the format, which changes when older programs would misread the file.
+/// The format version, which changes when older programs would misread the file.
 const FORMAT: u32 = 1;
 
 /// The first line.
@@ -30,7 +30,7 @@ pub struct Header {
     /// The module's version, if it has one.
     #[serde(default)]
     pub module: Option<String>,
-    /// The clock of the events' times.
+    /// The clock used for the events' times.
     #[serde(default)]
     pub clock: String,
     /// When the record began, in nanoseconds of that clock.
@@ -42,7 +42,7 @@ pub struct Header {
     /// The number of CPUs online.
     #[serde(default)]
     pub cpus: u64,
-    /// The events that were recorded.
+    /// The recorded events.
     #[serde(default)]
     pub events: Vec<String>,
 }
@@ -53,10 +53,10 @@ pub struct End {
     /// The number of events in the file.
     #[serde(default)]
     pub events: u64,
-    /// The number of lost events, as far as the kernel knows it.
+    /// The number of lost events, as far as the kernel knows.
     #[serde(default)]
     pub lost: u64,
-    /// The number of events whose thread had ended before it was known whether it is selected.
+    /// The number of events whose thread ended before it was known whether it was selected.
     #[serde(default)]
     pub unidentified: u64,
 }
@@ -145,11 +145,11 @@ pub struct Record {
 }
 
 impl Record {
-    /// Reads a record that was written by any version of xfdctl with the same format.
+    /// Reads a record written by any version of xfdctl with the same format.
     ///
     /// # Errors
     ///
-    /// It is not a record, or of a newer format. The message has the number of the line.
+    /// Fails if it is not a record, or has a newer format. The message contains the line number.
     pub fn read(mut text: impl BufRead) -> anyhow::Result<Self> {
         let (mut number, mut line) = (1_u64, Vec::new());
         let mut next = |line: &mut Vec<u8>| -> io::Result<bool> {

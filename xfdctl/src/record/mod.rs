@@ -16,9 +16,9 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 /// The exit statuses, for the help.
-pub const STATUS: &str = "Exit status: 0 the record is complete; with a program its own, 128 plus the signal that \
-                          killed it, 126 or 127 if it cannot be run, 125 if it cannot be recorded; 2 wrong use; 3 \
-                          recording is not possible, or the file cannot be written.";
+pub const STATUS: &str = "Exit status: 0 if the record is complete; with a program, its own status, 128 plus the \
+                          signal that killed it, 126 or 127 if it cannot be run, or 125 if it cannot be recorded; 2 \
+                          on a usage error; 3 if recording is not possible or the file cannot be written.";
 
 /// The options.
 #[derive(Args)]
@@ -33,7 +33,7 @@ pub struct Arguments {
     /// Print a JSON object about the record at the end
     #[arg(long)]
     json: bool,
-    /// A program to run, and its arguments: only its threads and child processes are recorded
+    /// A program to run, with its arguments: only its threads and child processes are recorded
     #[arg(last = true, value_name = "PROGRAM ARGS")]
     program: Vec<OsString>,
 }
@@ -42,7 +42,7 @@ pub struct Arguments {
 ///
 /// # Errors
 ///
-/// Tracing is not possible; the file cannot be written.
+/// Fails if tracing is not possible or the file cannot be written.
 pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     let to_output = arguments.output.as_os_str() == "-";
     with_program(&arguments.program, arguments.json || to_output, |signals, program| {

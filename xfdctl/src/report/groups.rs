@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Sums of events.
+//! Totals of events.
 
 use crate::events::event::Who;
 use crate::events::{Event, Verdict, What};
@@ -69,13 +69,13 @@ pub struct Row {
     pub denied: u64,
     /// First uses that found no memory.
     pub no_memory: u64,
-    /// The minimum of ticks.
+    /// The minimum number of ticks.
     pub ticks_min: Option<u64>,
-    /// The median of ticks; of an even number, the lower one in the middle.
+    /// The median number of ticks; for an even number of values, the lower of the middle two.
     pub ticks_median: Option<u64>,
-    /// The maximum of ticks.
+    /// The maximum number of ticks.
     pub ticks_max: Option<u64>,
-    /// The growth of register images, those of guests included.
+    /// The growth of register images, including those of guests.
     pub bytes: u64,
     /// Buffers that were reclaimed.
     pub reclaimed: u64,
@@ -150,7 +150,7 @@ pub fn rows(events: &[Event], by: By, sort: Column) -> Vec<Row> {
     }
     let mut rows: Vec<_> = rows.into_values().collect();
     rows.iter_mut().for_each(Row::finish);
-    // The rows are already in the order of their names, and the sort is stable.
+    // The rows are already ordered by name, and the sort is stable.
     rows.sort_by_key(|row| Reverse(row.value(sort)));
     rows
 }

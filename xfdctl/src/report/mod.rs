@@ -16,8 +16,8 @@ use std::io::{self, BufReader, Write};
 use std::path::PathBuf;
 
 /// The exit statuses, for the help.
-pub const STATUS: &str = "Exit status: 0 the record is complete; 1 it was cut short, and what it has is shown; \
-                          2 wrong use; 3 it cannot be read.";
+pub const STATUS: &str = "Exit status: 0 if the record is complete; 1 if it was cut short (what it has is shown); \
+                          2 on a usage error; 3 if it cannot be read.";
 
 const CUT: u8 = 1;
 
@@ -53,7 +53,7 @@ struct About<'a> {
 ///
 /// # Errors
 ///
-/// The file cannot be read, or is not a record; nobody reads the output.
+/// Fails if the file cannot be read or is not a record, or if nobody reads the output.
 pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     let name = arguments.file.display();
     let record = if arguments.file.as_os_str() == "-" {

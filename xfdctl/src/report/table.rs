@@ -7,10 +7,10 @@ use std::io::{self, Write};
 use unicode_width::UnicodeWidthStr;
 
 const WIDTH: usize = 80;
-/// The space that is left for a name when all columns are shown.
+/// The space left for a name when all columns are shown.
 const NAME: usize = 13;
 
-/// Prints the rows. Columns without any value are left out, except the first ones.
+/// Prints the rows. Columns without any values are left out, except the first ones.
 pub fn print(out: &mut impl Write, rows: &[Row], by: By, json: bool) -> io::Result<()> {
     if json {
         return rows.iter().try_for_each(|row| writeln!(out, "{}", serde_json::to_string(row)?));

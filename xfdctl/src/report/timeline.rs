@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! When events happened: a record's time in equal parts, and the events in each.
+//! When events happened: a record's time divided into equal parts, and the events in each.
 
 use crate::events::{Event, Verdict, What};
 use crate::record::file::Record;
@@ -17,7 +17,7 @@ struct Part {
     /// Nanoseconds from the first event to the beginning of this part.
     after_ns: u64,
     first_uses: u64,
-    /// First uses without permission or memory.
+    /// First uses refused for lack of permission or memory.
     refused: u64,
     reclaimed: u64,
     regrown: u64,
@@ -52,11 +52,11 @@ pub fn print(out: &mut impl Write, record: &Record, json: bool) -> io::Result<()
     Ok(())
 }
 
-/// Counts events, which are in order. An event of unknown time is in the first part.
+/// Counts events, which are in order. Events whose time is unknown are counted in the first part.
 fn parts(events: &[Event]) -> Vec<Part> {
     let Some(begin) = events.iter().map(|event| event.ns).find(|&ns| ns != 0) else { return Vec::new() };
     let end = events.last().map_or(begin, |event| event.ns);
-    // Each part begins a nanosecond after the previous one has ended.
+    // Each part begins a nanosecond after the previous one ended.
     let length = ((end - begin) / PARTS + 1).max(1);
     let count = (end - begin) / length + 1;
     let mut parts: Vec<_> = (0..count).map(|number| Part { after_ns: number * length, ..Part::default() }).collect();

@@ -13,10 +13,9 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 
 /// The exit statuses, for the help.
-pub const STATUS: &str =
-    "Exit status: 0 tracing was ended by a signal or by -n; with a program its own, 128 plus the \
-                          signal that killed it, 126 or 127 if it cannot be run, 125 if it cannot be traced; 2 wrong \
-                          use; 3 tracing is not possible.";
+pub const STATUS: &str = "Exit status: 0 if tracing was ended by a signal or by -n; with a program, its own status, \
+                          128 plus the signal that killed it, 126 or 127 if it cannot be run, or 125 if it cannot be \
+                          traced; 2 on a usage error; 3 if tracing is not possible.";
 
 /// The options.
 #[derive(Args)]
@@ -34,7 +33,7 @@ pub struct Arguments {
     /// End after this many events
     #[arg(short = 'n', value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
-    /// A program to run, and its arguments: only its threads and child processes are shown
+    /// A program to run, with its arguments: only its threads and child processes are shown
     #[arg(last = true, value_name = "PROGRAM ARGS")]
     program: Vec<OsString>,
 }
@@ -43,7 +42,7 @@ pub struct Arguments {
 ///
 /// # Errors
 ///
-/// Tracing is not possible; nobody reads the output.
+/// Fails if tracing is not possible or nobody reads the output.
 pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     let choice = anstream::AutoStream::choice(&io::stdout());
     let show = |event: &Event| match (arguments.json, arguments.short) {
@@ -100,7 +99,7 @@ pub fn unidentified(count: u64) {
 ///
 /// # Errors
 ///
-/// `does` failed, and there is no program whose exit status would say so.
+/// Fails if `does` failed and there is no program whose exit status would say so.
 pub fn with_program(
     words: &[OsString],
     quiet: bool,
@@ -125,7 +124,7 @@ pub fn with_program(
     }
 }
 
-/// Waits for the program's exit status, or a signal that ends us first.
+/// Waits for the program's exit status, or for a signal that ends us first.
 fn status(program: &mut Program, signals: &Signals) -> anyhow::Result<u8> {
     loop {
         if let Some(status) = program.status()? {

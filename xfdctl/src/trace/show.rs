@@ -5,7 +5,7 @@ use super::{Event, What};
 use crate::text::{end, facility, is_permitted, name, seconds};
 use std::fmt::Write;
 
-/// A JSON object in one line.
+/// A JSON object on one line.
 pub fn json(event: &Event) -> anyhow::Result<String> {
     Ok(serde_json::to_string(event)? + "\n")
 }
@@ -33,7 +33,7 @@ pub fn steps(event: &Event) -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// An event in one line.
+/// An event on one line.
 pub fn line(event: &Event) -> String {
     let who = &event.who;
     let at = seconds(event.ns);

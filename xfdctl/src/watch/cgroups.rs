@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The path of a cgroup, by its ID, which is the inode number of its folder.
+//! Finds a cgroup's path from its ID, which is its folder's inode number.
 
 use crate::text::plain;
 use std::collections::{BTreeSet, HashMap};
@@ -7,7 +7,7 @@ use std::fs;
 use std::os::unix::fs::{DirEntryExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-/// Where the unified hierarchy is mounted: alone, or next to those of cgroup v1.
+/// Where the unified hierarchy is mounted: on its own, or alongside those of cgroup v1.
 const MOUNTS: [&str; 2] = ["sys/fs/cgroup", "sys/fs/cgroup/unified"];
 
 /// A cache of paths. The kernel never reuses an ID.
@@ -24,7 +24,7 @@ impl Cgroups {
         Self { mount: mounts.find(|mount| mount.join("cgroup.procs").exists()), known: HashMap::new() }
     }
 
-    /// Looks up the `ids` that are new, in one walk, and forgets all that are not in `ids`.
+    /// Looks up the new ones of `ids` in one walk, and forgets all that are not in `ids`.
     pub fn learn(&mut self, ids: impl IntoIterator<Item = u64>) {
         let ids: BTreeSet<_> = ids.into_iter().filter(|id| *id != 0).collect();
         self.known.retain(|id, _| ids.contains(id));
@@ -35,7 +35,7 @@ impl Cgroups {
         self.known.extend(wanted.into_iter().map(|id| (id, None)));
     }
 
-    /// The path of a cgroup in the hierarchy, with a leading slash; its ID if the path is unknown; `-` for no cgroup.
+    /// A cgroup's path in the hierarchy, with a leading slash; its ID if the path is unknown; `-` for no cgroup.
     pub fn path(&self, id: u64) -> String {
         match self.known.get(&id) {
             Some(Some(path)) => path.clone(),
@@ -45,7 +45,7 @@ impl Cgroups {
     }
 }
 
-/// Moves the IDs that are found from `wanted` to `known`. A cgroup that is removed meanwhile may not be found.
+/// Moves the IDs that are found from `wanted` to `known`. A cgroup removed in the meantime may not be found.
 fn walk(mount: &Path, wanted: &mut BTreeSet<u64>, known: &mut HashMap<u64, Option<String>>) {
     let Ok(root) = fs::metadata(mount) else { return };
     let mut found = vec![(root.ino(), mount.to_owned())];

@@ -6,12 +6,12 @@ use jiff::{SpanRelativeTo, SpanRound, Timestamp, ToSpan, Unit};
 use std::path::Path;
 use std::time::Duration;
 
-/// The shortest interval that is accepted.
+/// The shortest accepted interval.
 const SHORTEST: Duration = Duration::from_millis(10);
-/// The longest one.
+/// The longest accepted interval.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
 
-/// Parses an interval on the command line: seconds, with an optional fraction.
+/// Parses a command-line interval: seconds, with an optional fraction.
 pub fn seconds(text: &str) -> Result<Duration, String> {
     let span = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     span.filter(|span| (SHORTEST..=LONGEST).contains(span))
@@ -22,7 +22,7 @@ pub fn seconds(text: &str) -> Result<Duration, String> {
 ///
 /// # Errors
 ///
-/// `proc/uptime` in `root` cannot be read.
+/// Fails if `proc/uptime` in `root` cannot be read.
 pub fn uptime(root: &Path) -> anyhow::Result<Duration> {
     let path = root.join("proc/uptime");
     let what = || format!("cannot read {}", path.display());

@@ -16,7 +16,7 @@ mod snapshot;
 pub mod status;
 pub mod top;
 
-/// The module is loaded, and the kernel's own code is in charge.
+/// The module is loaded, but the kernel's own code is in charge.
 const NOT_IN_CHARGE: u8 = 1;
 /// The module is not loaded.
 const NOT_LOADED: u8 = 4;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The rates at which counters grow.
+//! The rates at which counters increase.
 
 use super::snapshot::Snapshot;
 use crate::module::counters::Kind;
 use serde::Serialize;
 use std::collections::BTreeMap;
-/// The growth of each counter per second, between two snapshots. A single one has no rates: counters count since the
-/// module was loaded, and `in_charge_since_ms` may be later, when it was enabled again.
+/// Per-second rate of each counter between two snapshots. A single snapshot has no rates: counters count from when the
+/// module was loaded, and `in_charge_since_ms` may be later, if it was enabled again.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Rates {
     /// The time between the snapshots; 0 if there are no rates.

@@ -5,12 +5,12 @@ use serde::Serialize;
 use std::fs;
 use std::path::Path;
 
-/// `CAP_SYS_PTRACE` in a mask of capabilities.
+/// `CAP_SYS_PTRACE` in a capability mask.
 const PTRACE: u64 = 1 << 19;
 /// The inodes of the initial namespaces (`PROC_USER_INIT_INO`, `PROC_PID_INIT_INO`).
 const INITIAL: [(&str, &str); 2] = [("user", "user:[4026531837]"), ("pid", "pid:[4026531836]")];
 
-/// The threads that this process sees.
+/// The threads visible to this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Sight {
@@ -23,7 +23,7 @@ pub enum Sight {
 }
 
 impl Sight {
-    /// What this process sees.
+    /// What this process can see.
     pub fn read(root: &Path) -> Self {
         let own = root.join("proc/self");
         let status = fs::read_to_string(own.join("status")).unwrap_or_default();
@@ -41,7 +41,7 @@ impl Sight {
         }
     }
 
-    /// A line to print if that is not all threads.
+    /// A line to print if that does not include all threads.
     pub fn remark(self) -> Option<&'static str> {
         match self {
             Self::All => None,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! One reading of all of `/proc/xfd`.
+//! A single reading of everything in `/proc/xfd`.
 
 use super::clock;
 use crate::module;
@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// What was read. The counters and the threads are not of the same moment.
+/// What was read. The counters and the threads were not read at the same moment.
 #[derive(Debug)]
 pub struct Snapshot {
     /// When it was taken.
@@ -18,7 +18,7 @@ pub struct Snapshot {
     pub uptime: Duration,
     /// The counters.
     pub counters: Counters,
-    /// The threads that this process may see.
+    /// The threads visible to this process.
     pub threads: Vec<Thread>,
 }
 
@@ -30,7 +30,7 @@ impl Snapshot {
     ///
     /// # Errors
     ///
-    /// The module is loaded, and one of its files cannot be read.
+    /// Fails if the module is loaded but one of its files cannot be read.
     pub fn take(root: &Path) -> anyhow::Result<Option<Self>> {
         let Some(mut snapshot) = Self::take_counters(root)? else { return Ok(None) };
         let Some(threads) = module::threads(root)? else { return Ok(None) };
@@ -42,7 +42,7 @@ impl Snapshot {
     ///
     /// # Errors
     ///
-    /// As above.
+    /// Same as for [`Snapshot::take`].
     pub fn take_counters(root: &Path) -> anyhow::Result<Option<Self>> {
         let Some(counters) = module::counters(root)? else { return Ok(None) };
         let (taken, uptime) = (Instant::now(), clock::uptime(root)?);

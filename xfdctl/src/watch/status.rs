@@ -16,8 +16,8 @@ use std::thread;
 use std::time::Duration;
 
 /// The exit statuses, for the help.
-pub const STATUS: &str = "Exit status: 0 xfd is in charge; 1 it is loaded, and the kernel's own code is in charge; \
-                          2 wrong use; 3 the module could not be read; 4 xfd is not loaded.";
+pub const STATUS: &str = "Exit status: 0 if xfd is in charge; 1 if it is loaded but the kernel's own code is in \
+                          charge; 2 on a usage error; 3 if the module could not be read; 4 if xfd is not loaded.";
 
 /// The options.
 #[derive(Args)]
@@ -36,7 +36,7 @@ pub struct Arguments {
 ///
 /// # Errors
 ///
-/// The module cannot be read; nobody reads the output.
+/// Fails if the module cannot be read or nobody reads the output.
 pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     let root = &arguments.root.folder;
     let mut out = anstream::stdout().lock();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A folder with the files that the kernel and the module export, and xfdctl, which reads them.
+//! A folder with the files that the kernel and the module export, and an xfdctl that reads them.
 #![expect(dead_code, reason = "no test uses all of it")]
 
 pub mod terminal;
@@ -92,7 +92,7 @@ impl Tree {
         self.command(arguments).output().unwrap()
     }
 
-    /// What it prints. It must exit with this status, and print no errors.
+    /// What it prints. It must exit with this status and print no errors.
     #[track_caller]
     pub fn text(&self, status: i32, arguments: &[&str]) -> String {
         let output = self.run(arguments);

@@ -30,11 +30,11 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    /// Starts `command` on a terminal of its own, 80 columns wide.
+    /// Starts `command` on its own terminal, 80 columns wide.
     pub fn start(mut command: Command) -> Self {
         let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
         let pair = openpty(&size, None).unwrap();
-        // The program must not inherit the test's end of its terminal, which would not hang up then.
+        // The program must not inherit the test's end of its terminal, which would then not hang up.
         for end in [&pair.master, &pair.slave] {
             fcntl(end, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).unwrap();
         }
@@ -97,7 +97,7 @@ impl Terminal {
         true
     }
 
-    /// Whether keys arrive one by one, and are not echoed.
+    /// Whether keys arrive one by one and are not echoed.
     pub fn is_taken(&self) -> bool {
         !tcgetattr(&self.program).unwrap().local_flags.intersects(LocalFlags::ICANON | LocalFlags::ECHO)
     }
@@ -122,7 +122,7 @@ impl Terminal {
         kill(Pid::from_raw(self.child.id().try_into().unwrap()), signal).unwrap();
     }
 
-    /// Closes the terminal, as if its window was closed; returns how the program ends.
+    /// Closes the terminal, as if its window had been closed; returns how the program ended.
     pub fn hang_up(&mut self) -> ExitStatus {
         let nowhere = || File::open("/dev/null").unwrap().into();
         (self.person, self.program) = (nowhere(), nowhere());
@@ -134,7 +134,7 @@ impl Terminal {
     pub fn fill(&self) {
         let begin = Instant::now();
         let mut waiting = 0;
-        // The kernel counts the 4 KiB that are ready to be read, of 12 KiB in all.
+        // The kernel counts the 4 KiB that are ready to be read, out of 12 KiB.
         while waiting < 4000 {
             assert!(begin.elapsed().as_secs() < 60, "it wrote only {waiting} bytes");
             sleep(Duration::from_millis(2));
@@ -143,7 +143,7 @@ impl Terminal {
         }
     }
 
-    /// Waits for the program's end. Reads nothing.
+    /// Waits for the program to end. Reads nothing.
     #[track_caller]
     pub fn end_unread(&mut self) -> ExitStatus {
         let begin = Instant::now();
@@ -157,7 +157,7 @@ impl Terminal {
         }
     }
 
-    /// Waits for the program's end, and reads what it writes until then.
+    /// Waits for the program to end, reading what it writes until then.
     #[track_caller]
     pub fn end(&mut self) -> ExitStatus {
         // The program may be waiting for a reader.

@@ -97,7 +97,7 @@ fn a_handler_between_them() {
     let of = |end| what(&ended(end, process(libc::SIGILL, ILL_ILLOPC, &TILEZERO)));
     assert!(of(End::Killed(libc::SIGABRT)).contains("died of SIGABRT after SIGILL at 0x1000, tilezero"));
     assert!(of(End::Exited(2)).contains("exited with status 2 after SIGILL"));
-    // It tried tiles, and did without.
+    // It tried to use tiles, and managed without them.
     let tried = ended(End::Exited(0), process(libc::SIGILL, ILL_ILLOPC, &TILEZERO));
     assert_eq!(explain(&tried, ALL, None).state, State::Ok);
 }

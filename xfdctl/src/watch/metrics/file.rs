@@ -7,12 +7,12 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-/// Replaces the contents of `path`, which everybody may read. A reader finds the complete old text or the complete
-/// new one, also after a crash.
+/// Replaces the contents of `path`, which everybody may read. A reader finds either the complete old text or the
+/// complete new one, even after a crash.
 ///
 /// # Errors
 ///
-/// `path` is not a regular file, or it cannot be written; it is unchanged then.
+/// Fails if `path` is not a regular file or cannot be written; it is then unchanged.
 pub fn replace(path: &Path, text: &str) -> anyhow::Result<()> {
     if let Ok(old) = fs::symlink_metadata(path) {
         ensure!(old.is_file(), "it exists and is not a regular file");
@@ -20,7 +20,7 @@ pub fn replace(path: &Path, text: &str) -> anyhow::Result<()> {
     let name = path.file_name().context("it has no name")?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     ensure!(folder.is_dir(), "there is no folder {}", folder.display());
-    // The collector reads *.prom only.
+    // The collector reads only *.prom.
     let mut prefix = std::ffi::OsString::from(".");
     prefix.push(name);
     let mut new = tempfile::Builder::new().prefix(&prefix).suffix(".new").tempfile_in(folder)?;

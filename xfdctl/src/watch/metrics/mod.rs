@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `xfdctl metrics`: counters and threads for Prometheus, by way of `node_exporter`'s textfile collector.
+//! `xfdctl metrics`: counters and threads for Prometheus, via `node_exporter`'s textfile collector.
 
 mod file;
 mod text;
@@ -16,19 +16,19 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// The exit statuses, for the help.
-pub const STATUS: &str = "Exit status: 0 the metrics are written, also without the module (xfd_up 0), or a signal \
-                          ended it; 2 wrong use; 3 the module could not be read, or the metrics not be written.";
+pub const STATUS: &str = "Exit status: 0 if the metrics were written, even without the module (xfd_up 0), or a signal \
+                          ended it; 2 on a usage error; 3 if the module could not be read or the metrics not written.";
 
 /// The options.
 #[derive(Args)]
 pub struct Arguments {
-    /// The file, which is replaced atomically, and must be named *.prom for the collector [default: standard output]
+    /// The file, which is replaced atomically; the collector requires a name like *.prom [default: standard output]
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Rewrite the file at this interval, until SIGTERM or SIGINT
     #[arg(long, value_name = "SECONDS", value_parser = clock::seconds, requires = "output")]
     watch: Option<Duration>,
-    /// Add this label to threads and bytes: there are as many series as cgroups that have such threads
+    /// Add this label to threads and bytes: there are as many series as cgroups with such threads
     #[arg(long, value_name = "LABEL")]
     by: Option<By>,
     #[command(flatten)]
@@ -45,7 +45,7 @@ enum By {
 ///
 /// # Errors
 ///
-/// The module cannot be read; the metrics cannot be written.
+/// Fails if the module cannot be read or the metrics cannot be written.
 pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     let root = &arguments.root.folder;
     let mut cgroups = (arguments.by == Some(By::Cgroup)).then(|| Cgroups::new(root));

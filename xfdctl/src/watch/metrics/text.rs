@@ -27,7 +27,7 @@ impl Seen {
     ///
     /// # Errors
     ///
-    /// The module is loaded, and one of its files cannot be read.
+    /// Fails if the module is loaded but one of its files cannot be read.
     pub fn read(root: &Path) -> anyhow::Result<Self> {
         let snapshot = Snapshot::take(root)?;
         let module = snapshot.and_then(|snapshot| Some((Module::read(root)?, snapshot)));
@@ -35,11 +35,11 @@ impl Seen {
     }
 }
 
-/// The metrics as text; by cgroup as well if there are `cgroups`.
+/// The metrics as text; also by cgroup if there are `cgroups`.
 ///
 /// # Errors
 ///
-/// A name or value of the module's is not valid in a metric.
+/// Fails if a name or value from the module is not valid in a metric.
 pub fn text(seen: &Seen, cgroups: Option<&mut Cgroups>) -> anyhow::Result<String> {
     let registry = Registry::new();
     let out = Out(&registry);
@@ -61,7 +61,7 @@ pub fn text(seen: &Seen, cgroups: Option<&mut Cgroups>) -> anyhow::Result<String
     Ok(TextEncoder::new().encode_to_string(&registry.gather())?)
 }
 
-/// Sums by the values of the labels.
+/// Sums by label values.
 type Sums = BTreeMap<Vec<String>, i64>;
 
 struct Out<'a>(&'a Registry);
@@ -100,7 +100,7 @@ impl Out<'_> {
         self.seconds("xfd_in_charge_start_time_seconds", help, since)
     }
 
-    /// The parameters that make sense as a metric.
+    /// The parameters that are useful as metrics.
     fn parameters(&self, parameters: &BTreeMap<String, String>) -> prometheus::Result<()> {
         let number = |name: &str| parameters.get(name).and_then(|value| value.parse::<u32>().ok());
         if let Some(ms) = number("reclaim_ms") {
@@ -131,7 +131,7 @@ impl Out<'_> {
                     };
                     self.gauge(what, &help, value)?;
                 }
-                // The final name of the metric depends on the number's unit and type, which are unknown.
+                // The metric's final name depends on the number's unit and type, which are unknown.
                 Kind::Unknown => unknown.get_or_insert_with(Vec::new).push((name, value)),
             }
         }
@@ -146,7 +146,7 @@ impl Out<'_> {
 
     fn threads(&self, threads: &[Thread], mut cgroups: Option<&mut Cgroups>) -> prometheus::Result<()> {
         let mut labels = vec!["state"];
-        // Without cgroups there are few series, and each one exists from the beginning.
+        // Without cgroups there are few series, and each of them exists from the beginning.
         let (mut states, mut bytes) = (Sums::new(), Sums::new());
         if let Some(cgroups) = &mut cgroups {
             cgroups.learn(threads.iter().map(|thread| thread.cgroup));

@@ -28,7 +28,7 @@ pub enum Column {
     Idle,
     /// Threads whose buffer was reclaimed
     Reclaimed,
-    /// Time since the thread, or the latest one of several, was put on a CPU
+    /// Time since the thread, or the latest of several, was put on a CPU
     Since,
     /// Memory of buffers
     Buffer,
@@ -43,7 +43,7 @@ pub enum Column {
 use Column::{Buffer, Cgroup, Comm, Idle, Live, Pid, Reclaimed, Running, Since, Threads, Tid, Vcpu};
 
 impl Column {
-    /// The columns of a table. The last one gets the space that is left.
+    /// The columns of a table. The last one gets the remaining space.
     pub fn of(by: By) -> &'static [Self] {
         match by {
             By::Thread => &[Pid, Tid, Column::State, Since, Buffer, Vcpu, Comm, Cgroup],

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Threads, or their sums by process or cgroup.
+//! Threads, or their totals by process or cgroup.
 
 use super::super::cgroups::Cgroups;
 use super::super::snapshot::States;
@@ -22,11 +22,11 @@ pub enum By {
 /// A line of the table: one or more threads.
 #[derive(Debug)]
 pub struct Group {
-    /// The process of the thread, or of any one of the threads.
+    /// The thread's process, or that of any one of the threads.
     pub pid: u32,
     /// The thread, or any one of them.
     pub tid: u32,
-    /// The name of the thread, or of the process's main thread if that is included.
+    /// The name of the thread, or of the process's main thread if it is included.
     pub comm: String,
     /// The ID of the cgroup.
     pub cgroup: u64,
@@ -92,7 +92,7 @@ impl Group {
         self.states.get(state).copied().unwrap_or(0)
     }
 
-    /// The sums of a process or cgroup as JSON.
+    /// The totals of a process or cgroup as JSON.
     pub fn json(&self, by: By) -> Value {
         let states: serde_json::Map<_, _> =
             self.states.iter().map(|(state, count)| (state.to_string(), (*count).into())).collect();

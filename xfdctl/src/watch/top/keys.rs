@@ -15,7 +15,7 @@ pub enum Key {
     Ctrl(char),
 }
 
-/// The sequences of xterm and its imitators.
+/// The sequences used by xterm and its imitators.
 const SEQUENCES: [(&[u8], Key); 12] = [
     (b"\x1b[A", Key::Up),
     (b"\x1bOA", Key::Up),
@@ -31,7 +31,7 @@ const SEQUENCES: [(&[u8], Key); 12] = [
     (b"\x1b[4~", Key::End),
 ];
 
-/// The keys in what was read. Any other escape sequence discards the rest.
+/// The keys in the bytes read. Any other escape sequence discards the rest.
 pub fn keys(mut bytes: &[u8]) -> Vec<Key> {
     let mut keys = Vec::new();
     while let Some((&first, rest)) = bytes.split_first() {
@@ -62,7 +62,7 @@ mod tests {
     fn sequences_are_recognized() {
         assert_eq!(keys(b"q\x03\x1b[Bs"), [Key::Char('q'), Key::Ctrl('c'), Key::Down, Key::Char('s')]);
         assert_eq!(keys(b"\x1a\x1c\x1b[6~\x1bOH"), [Key::Ctrl('z'), Key::Ctrl('\\'), Key::PageDown, Key::Home]);
-        // A sequence that is not known, and half of one.
+        // An unknown sequence, and half of one.
         assert_eq!(keys(b"p\x1b[1;5Cq"), [Key::Char('p')]);
         assert_eq!(keys(b"\x1b"), []);
         assert_eq!(keys("ü".as_bytes()), []);

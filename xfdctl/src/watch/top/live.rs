@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The table on a screen. It is redrawn at each interval, after a key, and when the size of the terminal changes.
+//! The table on a screen. It is redrawn at each interval, after a keypress, and when the terminal size changes.
 
 use super::super::NOT_LOADED_WHAT;
 use super::group::By;
@@ -21,7 +21,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// The signals that end or stop it, and the one for a new size of the terminal.
+/// The signals that end or stop it, and the one for a new terminal size.
 const SIGNALS: [Signal; 6] =
     [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGTSTP, Signal::SIGWINCH];
 
@@ -29,7 +29,7 @@ const SIGNALS: [Signal; 6] =
 ///
 /// # Errors
 ///
-/// The module or the terminal cannot be read.
+/// Fails if the module or the terminal cannot be read.
 pub fn run(root: &Path, view: View, interval: Duration) -> anyhow::Result<u8> {
     let Some(seen) = Seen::read(root, None)? else {
         return super::not_loaded(&mut anstream::stdout().lock(), false);
@@ -42,7 +42,7 @@ pub fn run(root: &Path, view: View, interval: Duration) -> anyhow::Result<u8> {
             let mut screen = Screen::take(output.until(&signals, Some(keyboard.as_fd())))?;
             loop {
                 match screen.draw(|frame| live.draw(frame)) {
-                    // The wait below returns at once, for the event that interrupted the output.
+                    // The wait below returns immediately, for the event that interrupted the output.
                     Err(error) if is_interruption(&error) => {}
                     done => done?,
                 }
@@ -66,7 +66,7 @@ pub fn run(root: &Path, view: View, interval: Duration) -> anyhow::Result<u8> {
         };
         match end {
             None => return Ok(0),
-            // It returns if that was a stop by job control.
+            // It returns if that was a job-control stop.
             Some(signal) => signals::obey(signal)?,
         }
     }
@@ -89,11 +89,11 @@ struct Live {
     room: usize,
 }
 
-/// What ends or stops it: a signal, or `None` for the user's wish.
+/// What ends or stops it: a signal, or `None` if the user asked for it.
 type End = Option<Signal>;
 
 impl Live {
-    /// Handles the keys that were pressed.
+    /// Handles keypresses.
     fn read_keys(&mut self) -> io::Result<Option<End>> {
         let mut bytes = [0; 64];
         match nix::unistd::read(io::stdin(), &mut bytes)? {
@@ -219,7 +219,7 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
-        /// Any size, number of threads and keys: the table is drawn and never scrolls beyond its end.
+        /// With any size, number of threads and keys, the table is drawn and never scrolls past its end.
         #[test]
         fn any_size_is_drawn(
             width in 1..200u16,

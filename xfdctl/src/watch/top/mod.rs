@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `xfdctl top`: who uses AMX at the moment.
+//! `xfdctl top`: who is using AMX right now.
 //!
 //! ```text
 //! snapshot -> group (threads, or their sums) -> columns (what is shown, and in which order)
@@ -32,13 +32,13 @@ use std::time::Duration;
 use view::View;
 
 /// The exit statuses, for the help.
-pub const STATUS: &str =
-    "Exit status: 0 the table was shown; 2 wrong use; 3 the module could not be read; 4 xfd is not loaded.";
+pub const STATUS: &str = "Exit status: 0 if the table was shown; 2 on a usage error; 3 if the module could not be \
+                          read; 4 if xfd is not loaded.";
 
 /// The options.
 #[derive(Args)]
 pub struct Arguments {
-    /// Show a line for each thread, or the sums of each process or cgroup
+    /// Show a line for each thread, or the totals of each process or cgroup
     #[arg(long, value_name = "WHAT", default_value = "thread")]
     by: By,
     /// Sort by this column: names and IDs ascending, other numbers descending
@@ -64,7 +64,7 @@ pub struct Arguments {
 ///
 /// # Errors
 ///
-/// The module or the terminal cannot be read; nobody reads the output.
+/// Fails if the module or the terminal cannot be read, or if nobody reads the output.
 pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     let view = match View::new(arguments.by, arguments.sort) {
         Ok(view) => view,
@@ -115,7 +115,7 @@ fn not_loaded(out: &mut impl Write, as_json: bool) -> anyhow::Result<u8> {
     Ok(NOT_LOADED)
 }
 
-/// Everything that a table is made of.
+/// Everything that goes into a table.
 struct Seen {
     module: Module,
     kernel: String,

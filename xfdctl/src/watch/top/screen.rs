@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A terminal that is given back as it was, however the program ends.
+//! A terminal that is restored to its previous state, however the program ends.
 
 use crate::output::{Interruptible, Output};
 use ratatui::backend::CrosstermBackend;
@@ -15,28 +15,28 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Once;
 use std::time::Duration;
 
-/// How long a terminal may take to accept the sequence that gives it back.
+/// How long a terminal may take to accept the sequence that restores it.
 const PATIENCE: Duration = Duration::from_millis(200);
 
 static IS_TAKEN: AtomicBool = AtomicBool::new(false);
 
-/// The whole screen, until it is dropped. A panic gives it back before its message is printed.
+/// The whole screen, until this is dropped. A panic restores the terminal before its message is printed.
 pub struct Screen<'a> {
     terminal: Terminal<CrosstermBackend<Pending>>,
     pending: Pending,
     output: Interruptible<'a>,
 }
 
-/// What is drawn, and not yet written.
+/// What has been drawn but not yet written.
 #[derive(Clone, Default)]
 struct Pending(Rc<RefCell<VecDeque<u8>>>);
 
 impl<'a> Screen<'a> {
-    /// Takes the terminal: keys arrive one by one and are not echoed, and the screen's contents are saved.
+    /// Takes over the terminal: keys arrive one by one and are not echoed, and the screen's contents are saved.
     ///
     /// # Errors
     ///
-    /// The terminal cannot be set up.
+    /// Fails if the terminal cannot be set up.
     pub fn take(output: Interruptible<'a>) -> io::Result<Self> {
         static HOOK: Once = Once::new();
         HOOK.call_once(|| {
@@ -54,11 +54,11 @@ impl<'a> Screen<'a> {
         Ok(Self { terminal, pending, output })
     }
 
-    /// Draws a frame. One that was interrupted is completed first, so the terminal always gets whole sequences.
+    /// Draws a frame. An interrupted one is completed first, so the terminal always gets whole sequences.
     ///
     /// # Errors
     ///
-    /// The terminal cannot be written to; the output was interrupted.
+    /// Fails if the terminal cannot be written to or the output was interrupted.
     pub fn draw(&mut self, draws: impl FnOnce(&mut Frame)) -> io::Result<()> {
         self.write()?;
         self.terminal.draw(draws)?;
@@ -91,7 +91,7 @@ impl Write for Pending {
     }
 }
 
-/// Gives the terminal back, once. Its modes are restored even if it accepts no output.
+/// Restores the terminal, once. Its modes are restored even if it accepts no output.
 fn give_back() {
     if IS_TAKEN.swap(false, Ordering::Relaxed) {
         let _ = disable_raw_mode();

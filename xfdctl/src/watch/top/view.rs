@@ -18,11 +18,11 @@ pub struct View {
 }
 
 impl View {
-    /// A view in that order, by default with the largest buffers on top.
+    /// A view sorted by that column, by default with the largest buffers at the top.
     ///
     /// # Errors
     ///
-    /// These lines do not have that column. The message names those that they have.
+    /// Fails if these lines do not have that column. The message names those that they have.
     pub fn new(by: By, sort: Option<Column>) -> Result<Self, String> {
         let sort = sort.unwrap_or(Column::Buffer);
         let columns = Column::of(by);
@@ -43,7 +43,7 @@ impl View {
         self.sort
     }
 
-    /// Another kind of lines, in the same order if they have that column.
+    /// Another kind of lines, sorted the same way if they have that column.
     pub fn with(self, by: By) -> Self {
         let sort = Some(self.sort).filter(|sort| Column::of(by).contains(sort));
         Self { by, sort: sort.unwrap_or(Column::Buffer) }
@@ -61,7 +61,7 @@ impl View {
         Column::of(self.by).iter().map(|column| (column.title(), !column.is_text())).collect()
     }
 
-    /// All lines. The last column is truncated to fit into `width`.
+    /// All lines. The last column is truncated to fit `width`.
     pub fn rows(self, seen: &Seen, width: Option<usize>) -> Vec<Vec<String>> {
         let mut groups = groups(&seen.now.threads, self.by, &seen.cgroups);
         groups.sort_by(|a, b| self.sort.order(a, b));

@@ -15,6 +15,7 @@
 
 use crate::bindings::{self, fpstate, fpu};
 use crate::cpu::msr;
+use crate::seam::calls;
 use crate::seam::kernel::kernel;
 use crate::xstate::arming;
 use crate::xstate::xfeature::Xfeatures;
@@ -52,8 +53,8 @@ impl Fpregs {
     /// there already.
     pub(crate) fn load(&self) -> Owned<'_> {
         if self.owned().is_none() {
-            // SAFETY: the gate is bound, current is a user task, and this guard is held.
-            unsafe { bindings::xfd_gate_load_fpregs() }
+            // SAFETY: current is a user task, and this guard is held.
+            unsafe { calls::load_fpregs() }
         }
         // INVARIANT: `self` keeps preemption off, and the registers are current's now.
         Owned(PhantomData)
@@ -103,10 +104,12 @@ impl Owned<'_> {
     }
 }
 
-/// A kernel FPU section: current's registers are saved, and the registers in the CPU are nobody's.
+/// A kernel FPU section, for kernel_tiles: current's registers are saved, and the registers in the CPU are nobody's.
 /// Preemption and softirqs are off.
+#[cfg(MODULE)]
 pub(crate) struct KernelFpu(PhantomData<*const ()>);
 
+#[cfg(MODULE)]
 impl KernelFpu {
     /// Begins a section, like kernel_fpu_begin().
     ///
@@ -134,6 +137,7 @@ impl KernelFpu {
     }
 }
 
+#[cfg(MODULE)]
 impl Drop for KernelFpu {
     fn drop(&mut self) {
         // SAFETY: `begin` began the section, on this CPU.
@@ -142,6 +146,7 @@ impl Drop for KernelFpu {
 }
 
 /// The value last written to this CPU's IA32_XFD. Preemption off.
+#[cfg(MODULE)]
 pub(crate) fn armed_here() -> Xfeatures {
     Xfeatures::from_bits(kernel().xfd_state.get())
 }

@@ -7,23 +7,7 @@
 //! does not write the MSR, and its own XRSTORS raises an #NM, which is fatal.
 
 use super::registers;
-use crate::bindings;
-use crate::seam::refusal::Refusal;
 use kernel::prelude::*;
-
-/// Starts calling [`xfd_after_resume`]. Sleeps. Does not fail.
-pub(crate) fn watch() -> Result<(), Refusal> {
-    // SAFETY: the life cycle registers it once.
-    unsafe { bindings::xfd_resume_watch() };
-    Ok(())
-}
-
-/// Stops calling it. Sleeps. Does not fail. Nobody is in it: it only runs while no task does.
-pub(crate) fn unwatch() -> Result {
-    // SAFETY: the life cycle calls this only after `watch` registered it.
-    unsafe { bindings::xfd_resume_unwatch() };
-    Ok(())
-}
 
 /// Called on the only CPU that runs, with interrupts off.
 #[no_mangle]

@@ -11,8 +11,8 @@ use crate::buffer::fpstate::{copy_registers, free, masks_of, FpstateBuffer};
 use crate::buffer::registers::Fpregs;
 use crate::cpu::current::current_fpu;
 use crate::permission::group_perm;
+use crate::seam::counted::Counted;
 use crate::seam::kernel::kernel;
-use crate::seam::locks::Counted;
 use crate::watch::stats::STATS;
 use crate::xstate::buffer::enlarged_for_guest;
 use crate::xstate::guest::{enable, Enabling};
@@ -29,6 +29,7 @@ use kernel::prelude::*;
 /// # Safety
 ///
 /// `guest` is a valid virtual CPU that either current runs or nobody runs.
+#[no_mangle]
 pub(crate) unsafe extern "C" fn xfd_enable_guest_features(
     guest: *mut fpu_guest,
     requested: u64,

@@ -7,7 +7,7 @@
  * exits. That is before anybody can see that its buffer is missing. So other tasks have no extra cost,
  * and no kernel function has to be hooked.
  *
- * When the module is unloaded, it gives each of them a buffer from outside, and cancels the work. A
+ * Before the module is unloaded, it gives each of them a buffer from outside, and cancels the work. A
  * work that task_work_run() has already taken off the task's list cannot be cancelled, and another
  * work of that list may sleep for as long as a user likes before this one runs. Such an entry is
  * detached: its function is changed from regrow_work() to the kernel's own kfree().
@@ -22,13 +22,13 @@
 #include <linux/task_work.h>
 #include <asm/fpu/types.h>
 
-#include "../seam/gates.h"
+#include "../seam/calls.h"
 #include "../seam/inside.h"
 #include "../seam/task_fpu.h"
 #include "owed.h"
 
 /* kfree() is not a task_work_func_t, so CFI would reject the call for a detached entry. */
-#if IS_ENABLED(CONFIG_CFI) || IS_ENABLED(CONFIG_CFI_CLANG)
+#if defined(MODULE) && (IS_ENABLED(CONFIG_CFI) || IS_ENABLED(CONFIG_CFI_CLANG))
 #error "xfd does not work with control-flow integrity (CONFIG_CFI)"
 #endif
 
@@ -116,6 +116,7 @@ bool xfd_is_owed(struct task_struct *task)
 	return false;
 }
 
+#ifdef MODULE
 struct xfd_owed *xfd_claim_owed(void)
 {
 	struct xfd_owed *owed;
@@ -191,10 +192,10 @@ void xfd_give_to(struct xfd_owed *owed, void *buffer)
 {
 	struct task_struct *task = owed->task;
 	struct offer offer = { .owed = owed, .buffer = buffer };
-	bool served = static_call(xfd_gate_task_call_func)(task, give, &offer);
+	bool served = XFD_CALL(task_call_func)(task, give, &offer);
 
 	/* A task has only one such work. */
-	if (served && static_call(xfd_gate_task_work_cancel_func)(task, regrow_work)) {
+	if (served && XFD_CALL(task_work_cancel_func)(task, regrow_work)) {
 		atomic_dec(&xfd_owed_count);
 		kfree(owed);
 	} else if (is_over(owed, served)) {
@@ -205,3 +206,4 @@ void xfd_give_to(struct xfd_owed *owed, void *buffer)
 	}
 	put_task_struct(task);
 }
+#endif

@@ -6,7 +6,6 @@
 //! tasks.c says when that is safe. Before the task returns to user mode it gets a buffer again
 //! (regrow.rs), so only the amount of free memory shows that anything happened.
 
-use super::regrow;
 use crate::bindings;
 use crate::buffer::enlarged::Enlarged;
 use crate::buffer::fpstate;
@@ -19,40 +18,11 @@ use kernel::bindings::task_struct;
 use kernel::prelude::*;
 use kernel::sync::atomic::{Atomic, Relaxed};
 
-/// Looks up the kernel functions in which reclaim must not touch a task. Changes nothing else.
-///
-/// Errors: [`Refusal::NoSymbol`].
-pub(crate) fn locate() -> Result<(), Refusal> {
-    // SAFETY: the gates are bound.
-    let missing = unsafe { bindings::xfd_find_holders() };
-    if missing.is_null() {
-        return Ok(());
-    }
-    // SAFETY: this is a C string literal of tasks.c.
-    Err(Refusal::NoSymbol(unsafe { CStr::from_char_ptr(missing) }))
-}
-
 /// Attaches the background pass: passes begin. Sleeps. Does not fail.
 pub(crate) fn begin() -> Result<(), Refusal> {
     // SAFETY: this is process context, and may sleep.
     unsafe { bindings::xfd_background_start() };
     Ok(())
-}
-
-/// Detaches it: no more passes begin, and a running one ends early. Sleeps, but does not wait for
-/// the running one. Does not fail.
-pub(crate) fn end() -> Result {
-    // SAFETY: the life cycle calls this only after `begin`. This may sleep.
-    unsafe { bindings::xfd_background_stop() };
-    Ok(())
-}
-
-/// Waits for a running pass, and gives every task its buffer back. Sleeps.
-pub(crate) fn give_back() {
-    // SAFETY: this may sleep, and `end` was called before, so no new pass begins.
-    unsafe { bindings::xfd_background_synchronize() };
-    regrow::give_all_back();
-    pool::close();
 }
 
 /// The number of threads whose buffer is reclaimed now. Any context.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Guards: the lock of a process's permissions, the count of tasks in the module, and interrupts.
+//! Guards: the lock of a process's permissions, and interrupts.
 
 use crate::bindings;
 use core::marker::PhantomData;
@@ -28,25 +28,6 @@ impl Drop for Siglock {
     fn drop(&mut self) {
         // SAFETY: this guard holds the lock.
         unsafe { bindings::xfd_sigunlock_current() }
-    }
-}
-
-/// Current is counted as being in this module's code, where it may sleep. Unloading waits for it.
-pub(crate) struct Counted(());
-
-impl Counted {
-    /// Counts current until the guard is dropped. Any context except NMI.
-    pub(crate) fn enter() -> Self {
-        // SAFETY: this adds one to a counter, which is possible in any context.
-        unsafe { bindings::xfd_enter_counted() };
-        Self(())
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        // SAFETY: `enter` counted current. Unloading also waits for a task that has just left.
-        unsafe { bindings::xfd_leave_counted() }
     }
 }
 

@@ -100,14 +100,14 @@ void xfd_shrinker_unregister(void);
 extern unsigned int xfd_pool;
 
 /*
- * exit.c: starts and stops calling xfd_before_exit() (exit.rs). Both return 0 or an errno. The third
+ * exit_probe.c: starts and stops calling xfd_before_exit() (exit.rs). Both return 0 or an errno. The third
  * function waits until nobody is in it. All sleep.
  */
 int xfd_exit_watch(void *tracepoint);
 int xfd_exit_unwatch(void *tracepoint);
 void xfd_exit_synchronize(void);
 
-/* tasks.c: looks up the functions in which a task is not touched. Returns the name of a missing one, or NULL. */
+/* holders.h: looks up the functions in which a task is not touched. Returns the name of a missing one, or NULL. */
 const char *xfd_find_holders(void);
 /*
  * Checks all tasks that have an enlarged buffer and sleep, and takes the buffer of those for which
@@ -139,7 +139,7 @@ void xfd_background_synchronize(void);
 void xfd_finish_queue(void);
 void xfd_finish_flush(void);
 
-/* resume.c: starts and stops calling xfd_after_resume() (resume.rs). Both sleep. */
+/* resume_callback.c: starts and stops calling xfd_after_resume() (resume.rs). Both sleep. */
 void xfd_resume_watch(void);
 void xfd_resume_unwatch(void);
 

@@ -56,6 +56,7 @@ pub(crate) static STATS: Stats = Stats {
 };
 
 /// The number of #NMs passed to the kernel's own handler. entry.c counts them.
+#[cfg(MODULE)]
 fn ordinary_nm() -> i64 {
     // SAFETY: a static of entry.c, which is only changed by atomic operations. Both types are one
     // i64.
@@ -64,8 +65,11 @@ fn ordinary_nm() -> i64 {
     counter.load(Relaxed)
 }
 
+/// A kernel into which this code is built counts no ordinary #NM: it goes nowhere near this code.
+const LENGTH: usize = if cfg!(MODULE) { 9 } else { 8 };
+
 /// All counters, by the names of their files.
-pub(super) static COUNTERS: [Named; 9] = [
+pub(super) static COUNTERS: [Named; LENGTH] = [
     (c"first_uses", Number::Counter(&STATS.first_uses)),
     (c"recycled", Number::Counter(&STATS.recycled)),
     (c"reclaimed", Number::Counter(&STATS.reclaimed)),
@@ -77,5 +81,6 @@ pub(super) static COUNTERS: [Named; 9] = [
         Number::Counter(&STATS.failed_allocations),
     ),
     (c"repeated", Number::Counter(&STATS.repeated)),
+    #[cfg(MODULE)]
     (c"ordinary_nm", Number::Gauge(ordinary_nm)),
 ];

@@ -8,8 +8,10 @@
 #   make check-every      disturb each path at each instruction (hours)
 #   make check-kernels    some boots on each kernel of machine/recipe.toml
 #   make check-debug      with KASAN, lockdep; -rt: PREEMPT_RT; -kcsan: data races
+#   make check-builtin    some boots on a kernel into which the code is built
 #   make table            answers of stock kernel, module and this CPU, compared
 #   make bench            what AMX costs in the kernel, C code and module
+#   make bench-builtin    the same, C code and the code built into the kernel
 # On this host:
 #   make host host-load   build the module for the running kernel; and load it
 #   make deb deb-all      Debian packages for it, or for all kernels: .cache/deb
@@ -77,7 +79,7 @@ status:
 	else echo "xfd: enabled $$(cat $(LIVEPATCH)/enabled), in transition $$(cat $(LIVEPATCH)/transition)"; fi
 	@grep -H . $(COUNTERS)/* 2>/dev/null | sed 's|.*/||; s|:|: |'
 
-demo check check-debug check-kernels table bench host deb docs:
+demo check check-builtin check-debug check-kernels table bench host deb docs:
 	$(MACHINE) $@
 
 run:
@@ -98,6 +100,9 @@ check-debug-rt:
 
 check-debug-kcsan:
 	$(MACHINE) check-debug --kcsan
+
+bench-builtin:
+	$(MACHINE) bench --builtin
 
 check-long:
 	$(MACHINE) check --long
@@ -147,5 +152,5 @@ fuzz:
 dist:
 	@packaging/dist.sh "$${TOOLS%/tools}"/dist
 
-.PHONY: help run shell demo check check-kvm check-long check-every check-kernels check-debug check-debug-rt check-debug-kcsan
-.PHONY: table bench host host-load deb deb-all load unload status modules install clean need-kdir coverage mutants fuzz docs dist
+.PHONY: help run shell demo check check-builtin check-kvm check-long check-every check-kernels check-debug check-debug-rt check-debug-kcsan
+.PHONY: table bench bench-builtin host host-load deb deb-all load unload status modules install clean need-kdir coverage mutants fuzz docs dist

@@ -96,7 +96,7 @@ static LIFECYCLE: Lifecycle<6> = Lifecycle::new([
     },
     Part {
         name: c"the background pass",
-        attach: pass::begin,
+        attach: give_back::begin,
         detach: give_back::end,
         finish: give_back::give_back,
     },

@@ -20,6 +20,7 @@ use crate::seam::kernel::kernel;
 use crate::xstate::arming;
 use crate::xstate::xfeature::Xfeatures;
 use core::marker::PhantomData;
+#[cfg(MODULE)]
 use kernel::prelude::*;
 
 /// The FPU registers and current's fpstate are locked: no preemption and no softirq

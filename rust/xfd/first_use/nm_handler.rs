@@ -102,7 +102,7 @@ fn deliver(verdict: Verdict, regs: *mut pt_regs) {
             calls::force_sig_fault(
                 kernel::bindings::SIGILL as c_int,
                 bindings::ILL_ILLOPC as c_int,
-                calls::trap_address(regs.cast()) as _,
+                calls::trap_address(regs.cast()),
             )
         },
         // SAFETY: this is task context, where a signal may be raised in current.

@@ -1,21 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The end of reclaim, before the module is unloaded: gives each task whose buffer is reclaimed
-//! another one from outside (owed.c).
+//! Begin and end of reclaim in the module. Before the module is unloaded, each task whose buffer is
+//! reclaimed gets another one from outside (owed.c).
 
 use super::regrow::{allocate_nofail, count_regrown, Slot, USED};
 use crate::bindings::{self, fpu};
 use crate::buffer::fpstate::FpstateBuffer;
 use crate::buffer::pool;
 use crate::buffer::registers::invalidate_fpregs;
+use crate::seam::refusal::Refusal;
 use crate::xstate::permission;
 use crate::xstate::xfeature::Xfeatures;
 use kernel::bindings::task_struct;
 use kernel::prelude::*;
 
-/// Detaches the background pass: no more passes begin, and a running one ends early. Sleeps, but does not wait for
+/// Attaches the background pass: passes begin. Sleeps. Does not fail.
+pub(crate) fn begin() -> Result<(), Refusal> {
+    // SAFETY: this is process context, and may sleep.
+    unsafe { bindings::xfd_background_start() };
+    Ok(())
+}
+
+/// Detaches it: no more passes begin, and a running one ends early. Sleeps, but does not wait for
 /// the running one. Does not fail.
 pub(crate) fn end() -> Result {
-    // SAFETY: the life cycle calls this only after `pass::begin`. This may sleep.
+    // SAFETY: the life cycle calls this only after `begin`. This may sleep.
     unsafe { bindings::xfd_background_stop() };
     Ok(())
 }

@@ -10,20 +10,12 @@ use crate::bindings;
 use crate::buffer::enlarged::Enlarged;
 use crate::buffer::fpstate;
 use crate::buffer::pool;
-use crate::seam::refusal::Refusal;
 use crate::watch::stats::STATS;
 use crate::xstate::facility;
 use crate::xstate::idle::{self, Clock, Idleness, Note};
 use kernel::bindings::task_struct;
 use kernel::prelude::*;
 use kernel::sync::atomic::{Atomic, Relaxed};
-
-/// Attaches the background pass: passes begin. Sleeps. Does not fail.
-pub(crate) fn begin() -> Result<(), Refusal> {
-    // SAFETY: this is process context, and may sleep.
-    unsafe { bindings::xfd_background_start() };
-    Ok(())
-}
 
 /// The number of threads whose buffer is reclaimed now. Any context.
 pub(crate) fn owed() -> i64 {

@@ -66,12 +66,8 @@ impl Kernel {
     /// [`Refusal::OtherTaskLayout`].
     pub(crate) fn find() -> Result<(), Refusal> {
         // SAFETY: the gates are bound. These only read CPU feature bits and a constant.
-        let (compacts, largest_frame) = unsafe {
-            (
-                bindings::xfd_cpu_compacts(),
-                calls::sigframe_size(),
-            )
-        };
+        let (compacts, largest_frame) =
+            unsafe { (bindings::xfd_cpu_compacts(), calls::sigframe_size()) };
         let format = if compacts {
             Format::Compacted
         } else {

@@ -2,7 +2,6 @@
 //! Counters of events since the module was loaded.
 
 use super::files::{Named, Number};
-use crate::bindings;
 use kernel::sync::atomic::{Atomic, Relaxed};
 
 /// An event counter.
@@ -61,7 +60,7 @@ fn ordinary_nm() -> i64 {
     // SAFETY: a static of entry.c, which is only changed by atomic operations. Both types are one
     // i64.
     let counter: &Atomic<i64> =
-        unsafe { Atomic::from_ptr((&raw mut bindings::xfd_ordinary_nm).cast()) };
+        unsafe { Atomic::from_ptr((&raw mut crate::bindings::xfd_ordinary_nm).cast()) };
     counter.load(Relaxed)
 }
 

@@ -6,7 +6,7 @@
 //! bench ROW PATH skip WHY
 //! ```
 //!
-//! PATH is `stock` or `module`: which code handles first uses. The lines are kept until the end, because
+//! PATH is `stock`, `module` or `builtin`: which code handles first uses. The lines are kept until the end, because
 //! output on the serial port disturbs the measurement.
 
 use super::clock::{Clock, Values};
@@ -30,9 +30,13 @@ pub fn print() {
 /// Which code handles first uses now.
 #[must_use]
 pub fn path() -> &'static str {
-    match fs::read_to_string("/sys/kernel/livepatch/xfd/enabled") {
-        Ok(text) if text.trim() == "1" => "module",
-        _ => "stock",
+    let is = |file: &str, value: &str| fs::read_to_string(file).is_ok_and(|text| text.trim() == value);
+    if is("/sys/kernel/livepatch/xfd/enabled", "1") {
+        "module"
+    } else if is("/sys/module/xfd/parameters/enable", "Y") {
+        "builtin"
+    } else {
+        "stock"
     }
 }
 

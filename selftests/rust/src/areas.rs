@@ -15,14 +15,14 @@ pub fn bytes() -> anyhow::Result<u64> {
     let text = fs::read_to_string("/proc/vmallocinfo").context("/proc/vmallocinfo")?;
     let mut sum = 0;
     for line in text.lines() {
-        // fpu_alloc_guest_fpstate() and xfd_enable_feature() of the C code, and all that the module allocates; once the
-        // module is gone, its functions have no name.
+        // fpu_alloc_guest_fpstate() and xfd_enable_feature() of the C code, and all that the module allocates, or the
+        // same code built into the kernel; once the module is gone, its functions have no name.
         let nameless = || {
             line.split_whitespace()
                 .nth(2)
                 .is_some_and(|caller| caller.starts_with("0x"))
         };
-        let named = ["fpstate", "xfd_enable_feature", "[xfd]"];
+        let named = ["fpstate", "xfd_enable_feature", "[xfd]", "Area8allocate"];
         if named.iter().any(|caller| line.contains(caller)) || nameless() {
             let size = line
                 .split_whitespace()

@@ -77,7 +77,7 @@ status:
 	else echo "xfd: enabled $$(cat $(LIVEPATCH)/enabled), in transition $$(cat $(LIVEPATCH)/transition)"; fi
 	@grep -H . $(COUNTERS)/* 2>/dev/null | sed 's|.*/||; s|:|: |'
 
-demo check check-debug check-kernels table bench host deb docs:
+demo check check-builtin check-debug check-kernels table bench host deb docs:
 	$(MACHINE) $@ $(OPTIONS)
 
 run:
@@ -98,6 +98,9 @@ check-debug-rt:
 
 check-debug-kcsan:
 	$(MACHINE) check-debug --kcsan $(OPTIONS)
+
+bench-builtin:
+	$(MACHINE) bench --builtin
 
 check-long:
 	$(MACHINE) check --long $(OPTIONS)
@@ -147,5 +150,5 @@ fuzz:
 dist:
 	@packaging/dist.sh "$${TOOLS%/tools}"/dist
 
-.PHONY: help run shell demo check check-kvm check-long check-every check-kernels check-debug check-debug-rt check-debug-kcsan
-.PHONY: table bench host host-load deb deb-all load unload status modules install clean need-kdir coverage mutants fuzz docs dist
+.PHONY: help run shell demo check check-builtin check-kvm check-long check-every check-kernels check-debug check-debug-rt check-debug-kcsan
+.PHONY: table bench bench-builtin host host-load deb deb-all load unload status modules install clean need-kdir coverage mutants fuzz docs dist

@@ -40,18 +40,18 @@ mod watch;
 )]
 mod xstate;
 
-use buffer::{exec, exit, pool, resume};
+use buffer::{exec, pool};
 use fault::Step;
 use guest::{enabling, xfd};
 use kernel::prelude::*;
 use kernel::sync::atomic::{Atomic, Relaxed};
 use procfs::Folder;
-use reclaim::pass;
+use reclaim::{give_back, pass};
 use seam::kernel::Kernel;
 use seam::lifecycle::{self, nothing_to_finish, Lifecycle, Part};
 use seam::livepatch::{self, Replaced};
 use seam::refusal::Refusal;
-use seam::{call_site, direct, symbols};
+use seam::{call_site, direct, exit_probe, holders, resume_callback, symbols};
 use watch::files::{Files, Named, Number};
 
 module! {
@@ -66,9 +66,9 @@ module! {
 static LIFECYCLE: Lifecycle<6> = Lifecycle::new([
     Part {
         name: c"the probe at exit",
-        attach: exit::watch,
-        detach: exit::unwatch,
-        finish: exit::synchronize,
+        attach: exit_probe::watch,
+        detach: exit_probe::unwatch,
+        finish: exit_probe::synchronize,
     },
     Part {
         name: c"the direct call of fpu_xstate_prctl",
@@ -78,8 +78,8 @@ static LIFECYCLE: Lifecycle<6> = Lifecycle::new([
     },
     Part {
         name: c"the callback at resume",
-        attach: resume::watch,
-        detach: resume::unwatch,
+        attach: resume_callback::watch,
+        detach: resume_callback::unwatch,
         finish: nothing_to_finish,
     },
     Part {
@@ -96,9 +96,9 @@ static LIFECYCLE: Lifecycle<6> = Lifecycle::new([
     },
     Part {
         name: c"the background pass",
-        attach: pass::begin,
-        detach: pass::end,
-        finish: pass::give_back,
+        attach: give_back::begin,
+        detach: give_back::end,
+        finish: give_back::give_back,
     },
 ]);
 
@@ -144,8 +144,8 @@ impl Xfd {
         Kernel::find()?;
         fault::load_step(Step::CallSite)?;
         call_site::locate()?;
-        exit::locate()?;
-        pass::locate()?;
+        exit_probe::locate()?;
+        holders::locate()?;
         check_hooks()?;
         fault::load_step(Step::Pool)?;
         let pool = pool::Pool::new().map_err(|_| Refusal::NoMemory)?;

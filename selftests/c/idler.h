@@ -36,7 +36,7 @@ FIXTURE_TEARDOWN(reclaim)
 	if (!xfd_module())
 		return;
 	EXPECT_TRUE(parameter_set("reclaim_ms", interval));
-	EXPECT_EQ(0, counter("in_flight"));
+	EXPECT_EQ(0, in_flight());
 	EXPECT_EQ(0, counter("repeated"));
 }
 

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `machine bench`: measures what AMX costs in the kernel, with the C code and with the module, in the same boot.
+//! `machine bench`: measures what AMX costs in the kernel, with the C code and with the module, in the same boot; or, on
+//! a kernel into which the subsystem is built, with the C code and with that.
 
 pub mod plot;
 pub mod rows;
 pub mod table;
 pub mod targets;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -17,7 +18,9 @@ use crate::boot::console::Event;
 use crate::boot::machine::{How, Machine, Settings};
 use crate::boot::verdict::{self, FAIL, NO_START};
 use crate::judge::silicon;
+use crate::piece::programs::Programs;
 use crate::piece::project::Project;
+use crate::workshop::cache::Piece;
 use crate::workshop::child::spawn;
 use crate::workshop::progress::{note, Step};
 
@@ -62,40 +65,87 @@ const PARTS: [Part; 4] = [
     },
 ];
 
+/// The same on a kernel into which the subsystem is built. The script switches between the two.
+const BUILTIN: [Part; 2] = [
+    Part { name: "builtin-bench", cpus: 1, fast_strings: true, cmdline: "XFD_ROUNDS=3", title: "One CPU, built in" },
+    Part {
+        name: "builtin-bench-guests",
+        cpus: 1,
+        fast_strings: true,
+        cmdline: "XFD_BENCH=guests XFD_ROUNDS=3",
+        title: "Virtual CPUs, built in",
+    },
+];
+
+/// Measures on a kernel into which the subsystem is built, prints the tables, and writes the CSV file.
+pub fn builtin(project: &Project) -> Result<u8> {
+    let machine = Machine::prepare_builtin(project)?;
+    let (_, programs) = machine.module_and_programs(false)?;
+    match parts(&machine, &BUILTIN, None, &programs)? {
+        Ok(all) => {
+            print(&machine, &commit(&project.dir), &all);
+            println!("Written: {}", write_csv(project, "bench-builtin.csv", &all)?.display());
+            Ok(verdict::PASS)
+        }
+        Err(status) => Ok(status),
+    }
+}
+
 /// Prepares everything, measures, prints the tables, and writes the CSV file and the plot.
 pub fn bench(project: &Project) -> Result<u8> {
     let machine = Machine::prepare(project)?;
     let (module, programs) = machine.module_and_programs(true)?;
     let commit = commit(&project.dir);
-    let mut all = Vec::new();
-    for part in &PARTS {
-        // The script loads the module itself.
-        let mut files = machine.guest(&Settings::Tests(vec![SCRIPT.into()]), module.as_ref(), None)?;
-        programs.install(SCRIPT, &mut files)?;
-        programs.install(PROGRAM, &mut files)?;
-        programs.install(HELPER, &mut files)?;
-        match run(&machine, &files, part)? {
-            Ok(measured) => all.push((part.title.to_owned(), measured)),
-            Err(status) => return Ok(status),
-        }
-    }
+    let mut all = match parts(&machine, &PARTS, module.as_ref(), &programs)? {
+        Ok(all) => all,
+        Err(status) => return Ok(status),
+    };
     if silicon::has_amx() {
         let program = programs.get(PROGRAM).context("there is no program amx_bench")?;
         all.push(("This processor".to_owned(), on_this_processor(program)?));
     }
-    println!("Commit {commit}, Linux {}\n", machine.kernel.release());
-    for (title, measured) in &all {
-        println!("{}", table::text(title, measured));
-    }
-    println!("{}", targets::text(&all));
-    let folder = project.cache.root().join("bench");
-    std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    let csv = folder.join("bench.csv");
-    std::fs::write(&csv, table::csv(&all)).with_context(|| format!("cannot write {}", csv.display()))?;
-    let plot = folder.join("bench.svg");
+    print(&machine, &commit, &all);
+    let csv = write_csv(project, "bench.csv", &all)?;
+    let plot = csv.with_file_name("bench.svg");
     plot::write(&plot, &all[0].1, &commit)?;
     println!("Written: {} and {}", csv.display(), plot.display());
     Ok(verdict::PASS)
+}
+
+/// The title of each part, and what was measured.
+type All = Vec<(String, Measured)>;
+
+/// Runs the boots. If one fails, the inner error is the exit status of the whole command.
+fn parts(machine: &Machine, parts: &[Part], module: Option<&Piece>, programs: &Programs) -> Result<Result<All, u8>> {
+    let mut all = All::new();
+    for part in parts {
+        // The script loads the module itself.
+        let mut files = machine.guest(&Settings::Tests(vec![SCRIPT.into()]), module, None)?;
+        for name in [SCRIPT, PROGRAM, HELPER] {
+            programs.install(name, &mut files)?;
+        }
+        match run(machine, &files, part)? {
+            Ok(measured) => all.push((part.title.to_owned(), measured)),
+            Err(status) => return Ok(Err(status)),
+        }
+    }
+    Ok(Ok(all))
+}
+
+fn print(machine: &Machine, commit: &str, all: &All) {
+    println!("Commit {commit}, Linux {}\n", machine.kernel.release());
+    for (title, measured) in all {
+        println!("{}", table::text(title, measured));
+    }
+    println!("{}", targets::text(all));
+}
+
+fn write_csv(project: &Project, name: &str, all: &All) -> Result<PathBuf> {
+    let folder = project.cache.root().join("bench");
+    std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    let csv = folder.join(name);
+    std::fs::write(&csv, table::csv(all)).with_context(|| format!("cannot write {}", csv.display()))?;
+    Ok(csv)
 }
 
 /// Runs one boot. If it fails, the inner error is the exit status of the whole command.
@@ -168,6 +218,7 @@ impl Who {
         match self {
             Who::Stock => "C",
             Who::Module => "module",
+            Who::Builtin => "built in",
         }
     }
 }

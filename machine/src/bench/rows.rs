@@ -15,6 +15,8 @@ use anyhow::{bail, Context, Result};
 pub enum Path {
     Stock,
     Module,
+    /// The same code, built into the kernel.
+    Builtin,
 }
 
 /// All samples of one row, one path and one unit.
@@ -88,12 +90,21 @@ impl Row {
         self.sides.get(&path)?.unit(unit)
     }
 
-    /// Module / C, of the medians; `None` if one of them is missing, or C's is 0.
+    /// The path that is compared with C.
+    pub fn ours(&self) -> Path {
+        if self.sides.contains_key(&Path::Builtin) {
+            Path::Builtin
+        } else {
+            Path::Module
+        }
+    }
+
+    /// Ours / C, of the medians; `None` if one of them is missing, or C's is 0.
     pub fn ratio(&self, unit: &str) -> Option<f64> {
-        let [stock, module] = [Path::Stock, Path::Module].map(|path| self.samples(path, unit).map(Samples::median));
-        match (stock?, module?) {
+        let [stock, ours] = [Path::Stock, self.ours()].map(|path| self.samples(path, unit).map(Samples::median));
+        match (stock?, ours?) {
             (0, _) => None,
-            (stock, module) => Some(module as f64 / stock as f64),
+            (stock, ours) => Some(ours as f64 / stock as f64),
         }
     }
 }
@@ -130,6 +141,7 @@ impl Measured {
         let path = match path {
             "stock" => Path::Stock,
             "module" => Path::Module,
+            "builtin" => Path::Builtin,
             other => bail!("{other:?} is not a path"),
         };
         let side = self.row(name).sides.entry(path).or_default();
@@ -138,6 +150,16 @@ impl Measured {
             return Ok(());
         }
         side.samples.entry(unit.to_owned()).or_default().add(values)
+    }
+
+    /// The path that is compared with C.
+    pub fn ours(&self) -> Path {
+        let builtin = self.rows.iter().any(|row| row.ours() == Path::Builtin);
+        if builtin {
+            Path::Builtin
+        } else {
+            Path::Module
+        }
     }
 
     fn row(&mut self, name: &str) -> &mut Row {
@@ -175,6 +197,13 @@ mod tests {
         assert_eq!(measured.rows[0].ratio("instructions"), Some(0.25));
         assert_eq!(measured.rows[0].ratio("nm"), None);
         assert_eq!(measured.rows[1].ratio("instructions"), None);
+    }
+
+    #[test]
+    fn what_is_built_in_is_compared_with_c() {
+        let measured = Measured::read("bench a stock instructions 10\nbench a builtin instructions 2\n").unwrap();
+        assert_eq!((measured.ours(), measured.rows[0].ratio("instructions")), (Path::Builtin, Some(0.2)));
+        assert_eq!(Measured::read(OUTPUT).unwrap().ours(), Path::Module);
     }
 
     #[test]

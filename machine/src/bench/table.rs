@@ -32,9 +32,10 @@ pub fn text(title: &str, measured: &Measured) -> String {
         part(format!("{}, median (p10 to p90)", capital(unit)), spread_table(measured, unit));
     }
     let bytes = pair_table(measured, &BYTES);
-    part("Bytes, C / module, medians".into(), bytes);
+    let ours = measured.ours().heading();
+    part(format!("Bytes, C / {ours}, medians"), bytes);
     let exits = pair_table(measured, &EXITS);
-    part("Exceptions and accesses to MSRs, C / module, medians".into(), exits);
+    part(format!("Exceptions and accesses to MSRs, C / {ours}, medians"), exits);
     for (unit, what) in [
         ("vmalloc_bytes", "Pages of vmalloc areas, bytes"),
         ("taken_bytes", "Pages that are not free any more, bytes"),
@@ -59,11 +60,13 @@ fn capital(word: &str) -> String {
 }
 
 fn spread_table(measured: &Measured, unit: &str) -> Option<String> {
-    let has = |row: &&Row| [Path::Stock, Path::Module].iter().any(|path| row.samples(*path, unit).is_some());
-    let mut cells = vec![["row", "C", "", "module", "", "module / C"].map(str::to_owned).to_vec()];
+    let paths = [Path::Stock, measured.ours()];
+    let ours = measured.ours().heading();
+    let has = |row: &&Row| paths.iter().any(|path| row.samples(*path, unit).is_some());
+    let mut cells = vec![["row", "C", "", ours, "", format!("{ours} / C").as_str()].map(str::to_owned).to_vec()];
     for row in measured.rows.iter().filter(has) {
         let mut line = vec![format!("``{}``", row.name)];
-        for path in [Path::Stock, Path::Module] {
+        for path in paths {
             line.extend(spread(row.samples(path, unit)));
         }
         line.push(row.ratio(unit).map_or("-".into(), |ratio| format!("{ratio:.2}")));
@@ -89,13 +92,13 @@ fn pair_table(measured: &Measured, kinds: &[(&str, &[&str])]) -> Option<String> 
             units.iter().map(|unit| row.samples(path, unit).map(Samples::median)).sum()
         };
         let pairs: Vec<_> =
-            kinds.iter().map(|(_, units)| [Path::Stock, Path::Module].map(|p| sum(p, units))).collect();
+            kinds.iter().map(|(_, units)| [Path::Stock, measured.ours()].map(|p| sum(p, units))).collect();
         if pairs.iter().flatten().all(|sum| sum.unwrap_or(0) == 0) {
             continue;
         }
         let mut line = vec![format!("``{}``", row.name)];
         let shown = |sum: &Option<u64>| sum.map_or("-".into(), |sum| sum.to_string());
-        line.extend(pairs.iter().map(|[stock, module]| format!("{} / {}", shown(stock), shown(module))));
+        line.extend(pairs.iter().map(|[stock, ours]| format!("{} / {}", shown(stock), shown(ours))));
         cells.push(line);
     }
     (cells.len() > 1).then(|| simple_table(&cells))

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The targets for the module's cost, as a share of what the C code costs in the same boot.
+//! The targets for the cost of our code, as a share of what the C code costs in the same boot.
 
 use crate::bench::rows::{Measured, Path, Samples};
 use crate::bench::table::simple_table;
 
-/// Row, unit, and the largest ratio of module to C code.
+/// Row, unit, and the largest ratio of our code to the C code.
 const SHARES: &[(&str, &str, f64)] = &[
     ("first_use.warm", "instructions", 0.13),
     // The first thread of a process.
@@ -46,13 +46,15 @@ const SHARES: &[(&str, &str, f64)] = &[
 /// (Documentation/benchmark.rst, "Where the instructions go").
 const NO_TARGET: &[(&str, &str)] = &[("first_use.cold", "instructions")];
 
-/// A row of the module, the row of the module that it is compared with, and the largest ratio.
+/// A row of ours, the row of ours that it is compared with, and the largest ratio.
 const OF_ITS_OWN: &[(&str, &str, f64)] =
     &[("first_use.at_once.4", "first_use.at_once.1", 1.2), ("first_use.read", "first_use.unread", 1.0)];
 
 /// The table of targets, each met, missed or not measured.
 pub fn text(parts: &[(String, Measured)]) -> String {
-    let mut cells = vec![["row", "unit", "at most", "module / C", ""].map(str::to_owned).to_vec()];
+    let ours = parts.first().map_or(Path::Module, |(_, measured)| measured.ours());
+    let mut cells =
+        vec![["row", "unit", "at most", format!("{} / C", ours.heading()).as_str(), ""].map(str::to_owned).to_vec()];
     let ratio_of = |name: &str, unit: &str| {
         // The first part that has the row: the others repeat a few.
         parts.iter().flat_map(|(_, measured)| &measured.rows).find(|row| row.name == name)?.ratio(unit)
@@ -63,12 +65,12 @@ pub fn text(parts: &[(String, Measured)]) -> String {
     for &(name, unit) in NO_TARGET {
         cells.push(line(format!("``{name}``"), unit, None, ratio_of(name, unit)));
     }
-    let module = |name: &str| {
+    let median = |name: &str| {
         let row = parts.iter().flat_map(|(_, measured)| &measured.rows).find(|row| row.name == name)?;
-        row.samples(Path::Module, "instructions").map(Samples::median)
+        row.samples(ours, "instructions").map(Samples::median)
     };
     for &(row, other, most) in OF_ITS_OWN {
-        let ratio = module(row).zip(module(other)).map(|(row, other)| row as f64 / other as f64);
+        let ratio = median(row).zip(median(other)).map(|(row, other)| row as f64 / other as f64);
         cells.push(line(format!("``{row}``, of ``{other}``"), "instructions", Some(most), ratio));
     }
     format!("Targets\n-------\n\n{}", simple_table(&cells))

@@ -13,8 +13,8 @@ use crate::boot::{self, verdict, Boot, Feed, From, Report};
 use crate::piece::emulator::Emulator;
 use crate::piece::image::{self, Image};
 use crate::piece::initramfs::Initramfs;
-use crate::piece::kernel::debug;
 use crate::piece::kernel::Kernel;
+use crate::piece::kernel::{builtin, debug};
 use crate::piece::module;
 use crate::piece::programs::Programs;
 use crate::piece::project::Project;
@@ -92,6 +92,16 @@ impl Machine<'_> {
         let machine = project.dir.join("machine");
         let kernels = debug::Builder { cache: &project.cache, root, stock: &stock.kernel, recipe, machine: &machine };
         let kernel = kernels.prepare(kind)?;
+        Ok(Machine { kernel, stock: Some(stock.kernel), ..stock })
+    }
+
+    /// The same with the kernel into which the subsystem is built.
+    pub fn prepare_builtin(project: &Project) -> Result<Machine<'_>> {
+        let stock = Machine::prepare(project)?;
+        let Project { cache, recipe, dir, .. } = project;
+        let root = Toolroot::prepare(cache, recipe.toolroot(stock.kernel.root().name())?)?;
+        let built = builtin::Builder { cache, root, stock: &stock.kernel, kernels: &recipe.kernels, project: dir };
+        let kernel = built.prepare()?;
         Ok(Machine { kernel, stock: Some(stock.kernel), ..stock })
     }
 

@@ -86,6 +86,14 @@ pub enum Command {
         #[command(flatten)]
         output: Output,
     },
+    /// Run the boots meant for a kernel into which the subsystem is built (its first build takes 20 minutes)
+    CheckBuiltin {
+        /// Only boots with TEXT in their name
+        #[arg(long, value_name = "TEXT")]
+        filter: Option<String>,
+        #[command(flatten)]
+        output: Output,
+    },
     /// Run some of the boots on each kernel of machine/recipe.toml, and compare the answers
     CheckKernels {
         /// Only kernels with TEXT in their name
@@ -97,7 +105,11 @@ pub enum Command {
     /// Compare the test suites' answers on the stock kernel, with the module, and on this host's processor
     Table,
     /// Measure what AMX costs in the kernel, with the C code and with the module
-    Bench,
+    Bench {
+        /// On a kernel into which the subsystem is built, instead of the stock kernel with the module
+        #[arg(long)]
+        builtin: bool,
+    },
     /// Prepare everything, or one component and what it needs, and print where it is
     Prepare { component: Option<PieceName> },
     /// Run the module's make in the toolchain root, against the prepared kernel tree

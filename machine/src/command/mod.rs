@@ -2,6 +2,7 @@
 //! The commands of `machine`.
 
 pub mod check;
+pub mod check_builtin;
 pub mod check_debug;
 pub mod check_emulator;
 pub mod check_gdb;
@@ -101,6 +102,7 @@ fn once(command: Command, kernel: Option<&str>) -> Result<u8> {
             };
             check_debug::check(project, filter.as_deref(), kind, &output)
         }
+        Command::CheckBuiltin { filter, output } => check_builtin::check(project, filter.as_deref(), &output),
         Command::Host { release, load, unread } => host::host(project, release.as_deref(), load, unread),
         Command::Deb { all: true, .. } => {
             project.refuse_kernel("deb --all")?;
@@ -113,7 +115,8 @@ fn once(command: Command, kernel: Option<&str>) -> Result<u8> {
         }
         Command::CheckKernels { filter, output } => check_kernels::check(project, filter.as_deref(), &output),
         Command::Table => table::table(project),
-        Command::Bench => bench::bench(project),
+        Command::Bench { builtin: false } => bench::bench(project),
+        Command::Bench { builtin: true } => bench::builtin(project),
         Command::Demo => demo::demo(project),
         Command::Docs => docs::docs(project),
         Command::Clean { list: true, pieces, .. } => clean::list(project, &pieces),

@@ -94,6 +94,9 @@ pub struct Scenario {
     /// Whether `check-debug` runs it.
     #[serde(default)]
     pub debug: Debug,
+    /// Whether `check-builtin` runs it, without the tests of what only the module has.
+    #[serde(default)]
+    pub builtin: bool,
     /// Its tests need no boot of their own: they continue from a machine that was saved after it had booted.
     #[serde(default)]
     pub saved: bool,

@@ -147,7 +147,8 @@ fn source(project: &Path) -> Result<Vec<PathBuf>> {
     }
     let is_source = |file: &PathBuf| {
         let whole = SOURCE.iter().any(|name| file == Path::new(name));
-        let read = file.extension().is_some_and(|extension| ["rs", "c", "h"].iter().any(|known| extension == *known));
+        let read =
+            file.extension().is_some_and(|extension| ["rs", "c", "h", "mk"].iter().any(|known| extension == *known));
         (whole || read) && !file.iter().any(|part| NOT_SOURCE.iter().any(|not| part == *not))
     };
     found.retain(is_source);
@@ -232,7 +233,7 @@ mod tests {
         let files = source(project).unwrap();
         let has = |name: &str| files.iter().any(|file| file == Path::new(name));
         assert!(has("VERSION") && has("Kbuild") && has("include/linux/xfd.h") && has("rust/xstate/mod.rs"));
-        assert!(has("rust/xfd/seam/seam.c") && has("rust/xfd/seam/seam.h") && has("rust/xfd/xfd_main.rs"));
+        assert!(has("rust/xfd/seam/seam.c") && has("rust/xfd/bindings.mk") && has("rust/xfd/xfd_main.rs"));
         assert!(!files.iter().any(|file| file.starts_with("rust/xstate/tests") || file.ends_with("Cargo.toml")));
     }
 

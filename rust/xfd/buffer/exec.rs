@@ -10,8 +10,9 @@ use super::fpstate::recycle;
 use super::registers::{invalidate_fpregs, Fpregs};
 use crate::bindings;
 use crate::cpu::current::current_fpu;
+use crate::seam::calls;
+use crate::seam::counted::Counted;
 use crate::seam::kernel::kernel;
-use crate::seam::locks::Counted;
 
 /// Replaces `fpu_flush_thread()`. Task context, interrupts on. Sleeps only on PREEMPT_RT, for the
 /// pool's lock.
@@ -24,7 +25,7 @@ pub(crate) extern "C" fn xfd_fpu_flush_thread() {
     // begin with the legacy region and the header, which is all that an initial state needs.
     let old = unsafe {
         let old = (*fpu).fpstate;
-        bindings::xfd_gate_reset_fpstate(fpu.cast());
+        calls::reset_fpstate(fpu.cast());
         let regs = bindings::XFD_FPSTATE_REGS as usize;
         core::ptr::copy_nonoverlapping(
             kernel().init_fpstate().byte_add(regs).cast::<u8>(),

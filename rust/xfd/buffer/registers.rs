@@ -15,10 +15,12 @@
 
 use crate::bindings::{self, fpstate, fpu};
 use crate::cpu::msr;
+use crate::seam::calls;
 use crate::seam::kernel::kernel;
 use crate::xstate::arming;
 use crate::xstate::xfeature::Xfeatures;
 use core::marker::PhantomData;
+#[cfg(MODULE)]
 use kernel::prelude::*;
 
 /// The FPU registers and current's fpstate are locked: preemption and softirqs are off
@@ -52,8 +54,8 @@ impl Fpregs {
     /// already there.
     pub(crate) fn load(&self) -> Owned<'_> {
         if self.owned().is_none() {
-            // SAFETY: the gate is bound, current is a user task, and this guard is held.
-            unsafe { bindings::xfd_gate_load_fpregs() }
+            // SAFETY: current is a user task, and this guard is held.
+            unsafe { calls::load_fpregs() }
         }
         // INVARIANT: `self` keeps preemption off, and the registers are current's now.
         Owned(PhantomData)
@@ -107,6 +109,7 @@ impl Owned<'_> {
 /// nobody. Preemption and softirqs are off.
 pub(crate) struct KernelFpu(PhantomData<*const ()>);
 
+#[cfg(MODULE)]
 impl KernelFpu {
     /// Begins a section, like kernel_fpu_begin().
     ///
@@ -134,6 +137,7 @@ impl KernelFpu {
     }
 }
 
+#[cfg(MODULE)]
 impl Drop for KernelFpu {
     fn drop(&mut self) {
         // SAFETY: `begin` began the section on this CPU.

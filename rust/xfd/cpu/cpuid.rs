@@ -12,7 +12,9 @@ fn xstate_leaf(subleaf: u32) -> CpuidResult {
     unsafe { __cpuid_count(LEAF_XSTATE, subleaf) }
 }
 
-/// Whether the CPU has XFD: CPUID.(EAX=0DH,ECX=1):EAX\[4\] (SDM vol. 1, 13.14).
+/// Whether the CPU has XFD: CPUID.(EAX=0DH,ECX=1):EAX\[4\] (SDM vol. 1, 13.14). For loading the
+/// module.
+#[cfg(MODULE)]
 pub(crate) fn has_xfd() -> bool {
     xstate_leaf(1).eax & 1 << 4 != 0
 }

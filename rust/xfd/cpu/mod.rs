@@ -5,5 +5,7 @@ pub(crate) mod cpuid;
 pub(crate) mod current;
 pub(crate) mod msr;
 pub(crate) mod percpu;
+// For kernel_tiles.
+#[cfg(MODULE)]
 pub(crate) mod tile;
 pub(crate) mod tsc;

@@ -11,6 +11,8 @@ use crate::buffer::fpstate::{self, FpstateBuffer};
 use crate::cpu::msr;
 use crate::fault::{self, Point};
 use crate::permission::group_perm;
+use crate::seam::calls;
+use crate::seam::counted;
 use crate::seam::kernel::kernel;
 use crate::seam::locks::with_interrupts;
 use crate::watch::stats::STATS;
@@ -51,8 +53,7 @@ extern "C" fn xfd_handle_nm(regs: *mut pt_regs, xfd_err: u64) {
         if let Some(report) = &mut report {
             report.end(state(), verdict);
         }
-        // SAFETY: entry.c counted current. This is task context with interrupts on.
-        unsafe { bindings::xfd_leave_counted() }
+        counted::leave();
     });
 }
 
@@ -98,10 +99,10 @@ fn deliver(verdict: Verdict, regs: *mut pt_regs) {
         Verdict::Resume => (),
         // SAFETY: `regs` comes from the #NM entry and belongs to current.
         Verdict::Sigill => unsafe {
-            bindings::xfd_gate_force_sig_fault(
+            calls::force_sig_fault(
                 kernel::bindings::SIGILL as c_int,
                 bindings::ILL_ILLOPC as c_int,
-                bindings::xfd_gate_trap_address(regs.cast()),
+                calls::trap_address(regs.cast()),
             )
         },
         // SAFETY: this is task context, where a signal may be raised in current.

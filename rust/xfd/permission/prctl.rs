@@ -3,8 +3,9 @@
 
 use super::group_perm;
 use crate::bindings;
+use crate::seam::counted::Counted;
 use crate::seam::kernel::kernel;
-use crate::seam::locks::{Counted, Siglock};
+use crate::seam::locks::Siglock;
 use crate::xstate::facility;
 use crate::xstate::permission::{self, Answer, PermissionKind, Refusal};
 use crate::xstate::xfeature::Xfeatures;

@@ -22,13 +22,13 @@
 #include <linux/task_work.h>
 #include <asm/fpu/types.h>
 
-#include "../seam/gates.h"
+#include "../seam/calls.h"
 #include "../seam/inside.h"
 #include "../seam/task_fpu.h"
 #include "owed.h"
 
 /* kfree() is not a task_work_func_t, so CFI would reject the call for a detached entry. */
-#if IS_ENABLED(CONFIG_CFI) || IS_ENABLED(CONFIG_CFI_CLANG)
+#if defined(MODULE) && (IS_ENABLED(CONFIG_CFI) || IS_ENABLED(CONFIG_CFI_CLANG))
 #error "xfd does not work with control-flow integrity (CONFIG_CFI)"
 #endif
 
@@ -117,6 +117,7 @@ bool xfd_is_owed(struct task_struct *task)
 	return false;
 }
 
+#ifdef MODULE
 struct xfd_owed *xfd_claim_owed(void)
 {
 	struct xfd_owed *owed;
@@ -192,10 +193,10 @@ void xfd_give_to(struct xfd_owed *owed, void *buffer)
 {
 	struct task_struct *task = owed->task;
 	struct offer offer = { .owed = owed, .buffer = buffer };
-	bool served = static_call(xfd_gate_task_call_func)(task, give, &offer);
+	bool served = XFD_CALL(task_call_func)(task, give, &offer);
 
 	/* A task has only one such work. */
-	if (served && static_call(xfd_gate_task_work_cancel_func)(task, regrow_work)) {
+	if (served && XFD_CALL(task_work_cancel_func)(task, regrow_work)) {
 		atomic_dec(&xfd_owed_count);
 		kfree(owed);
 	} else if (is_over(owed, served)) {
@@ -206,3 +207,4 @@ void xfd_give_to(struct xfd_owed *owed, void *buffer)
 	}
 	put_task_struct(task);
 }
+#endif

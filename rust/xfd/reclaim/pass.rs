@@ -6,12 +6,10 @@
 //! says when that is safe. The task gets a buffer again before it returns to user mode (regrow.rs),
 //! so the only visible effect is the amount of free memory.
 
-use super::regrow;
 use crate::bindings;
 use crate::buffer::enlarged::Enlarged;
 use crate::buffer::fpstate;
 use crate::buffer::pool;
-use crate::seam::refusal::Refusal;
 use crate::watch::stats::STATS;
 use crate::xstate::facility;
 use crate::xstate::idle::{self, Clock, Idleness, Note};
@@ -19,43 +17,7 @@ use kernel::bindings::task_struct;
 use kernel::prelude::*;
 use kernel::sync::atomic::{Atomic, Relaxed};
 
-/// Looks up the kernel functions in which reclaim must not touch a task. Changes nothing else.
-///
-/// Errors: [`Refusal::NoSymbol`].
-pub(crate) fn locate() -> Result<(), Refusal> {
-    // SAFETY: the gates are bound.
-    let missing = unsafe { bindings::xfd_find_holders() };
-    if missing.is_null() {
-        return Ok(());
-    }
-    // SAFETY: this is a C string literal in tasks.c.
-    Err(Refusal::NoSymbol(unsafe { CStr::from_char_ptr(missing) }))
-}
-
-/// Attaches the background pass: passes begin. May sleep; cannot fail.
-pub(crate) fn begin() -> Result<(), Refusal> {
-    // SAFETY: this is process context and may sleep.
-    unsafe { bindings::xfd_background_start() };
-    Ok(())
-}
-
-/// Detaches it: no more passes begin, and a running one ends early. May sleep, but does not wait
-/// for the running one. Cannot fail.
-pub(crate) fn end() -> Result {
-    // SAFETY: lifecycle.rs calls this only after `begin`. Sleeping is allowed.
-    unsafe { bindings::xfd_background_stop() };
-    Ok(())
-}
-
-/// Waits for a running pass, and gives every task its buffer back. May sleep.
-pub(crate) fn give_back() {
-    // SAFETY: sleeping is allowed, and `end` was called before, so no new pass begins.
-    unsafe { bindings::xfd_background_synchronize() };
-    regrow::give_all_back();
-    pool::close();
-}
-
-/// The number of threads whose buffer is currently reclaimed. Any context.
+/// The number of threads whose buffer is reclaimed now. Any context.
 pub(crate) fn owed() -> i64 {
     // SAFETY: this is a static in owed.c that is only ever modified atomically. Both types are one
     // i32.

@@ -9,7 +9,7 @@
 use crate::bindings::{self, fpstate, fpu};
 use crate::buffer::area::AllocMode;
 use crate::buffer::fpstate::FpstateBuffer;
-use crate::buffer::registers::{invalidate_fpregs, Fpregs};
+use crate::buffer::registers::Fpregs;
 use crate::cpu::current::current_fpu;
 use crate::permission::group_perm;
 use crate::seam::kernel::kernel;
@@ -19,19 +19,19 @@ use crate::xstate::permission::{self, PermissionKind};
 use crate::xstate::xfeature::Xfeatures;
 use core::ptr;
 use kernel::bindings::task_struct;
-use kernel::prelude::*;
 use kernel::task::Task;
 
-/// What a task had used when its buffer was taken. There is only one facility, so it was that one.
-const USED: Xfeatures = facility::DYNAMIC;
+/// What a task had used when its buffer was taken. As there is only one facility, it was that one.
+pub(super) const USED: Xfeatures = facility::DYNAMIC;
 const _: () = assert!(
     facility::LINUX.count() == 1,
     "remember which of them a task had used"
 );
 
-/// Where the pointer to a task's own buffer is stored, if that is the built-in one.
-enum Slot {
+/// Where the pointer to a task's own buffer is, if that is the built-in one.
+pub(super) enum Slot {
     /// In `fpstate`, as usual.
+    #[cfg_attr(not(MODULE), expect(dead_code, reason = "give_back.rs uses it"))]
     InPlace(*mut *mut fpstate),
     /// In `__task_fpstate`: the task runs a virtual CPU, whose buffer is in `fpstate`.
     Aside(*mut *mut fpstate),
@@ -42,9 +42,9 @@ impl Slot {
     ///
     /// # Safety
     ///
-    /// `fpu` belongs to a task, and nobody but the caller exchanges its buffer.
-    unsafe fn of(fpu: *mut fpu) -> Option<Self> {
-        // SAFETY: by this function's contract `fpu` is valid and does not change.
+    /// `fpu` is a task's, and nobody but the caller exchanges its buffer.
+    pub(super) unsafe fn of(fpu: *mut fpu) -> Option<Self> {
+        // SAFETY: by the contract of this function `fpu` is valid and does not change.
         unsafe {
             let builtin = &raw const (*fpu).__fpstate;
             if ptr::eq((*fpu).fpstate, builtin) {
@@ -59,7 +59,7 @@ impl Slot {
 }
 
 /// Allocates a buffer for all components. Sleeps until there is memory.
-fn allocate_nofail() -> Option<FpstateBuffer> {
+pub(super) fn allocate_nofail() -> Option<FpstateBuffer> {
     FpstateBuffer::obtain(kernel().largest_capacity, AllocMode::NoFail).ok()
 }
 
@@ -106,58 +106,8 @@ extern "C" fn xfd_regrow_current() {
 /// # Safety
 ///
 /// `task` is valid until this returns.
-unsafe fn count_regrown(task: *mut task_struct) {
+pub(super) unsafe fn count_regrown(task: *mut task_struct) {
     STATS.regrown.count();
     // SAFETY: by this function's contract `task` is valid.
     unsafe { bindings::xfd_trace_regrown(task, kernel().largest_capacity.kernel_size()) };
-}
-
-/// Gives every task whose buffer was reclaimed another one. Reclaim has ended. May sleep.
-pub(super) fn give_all_back() {
-    loop {
-        // SAFETY: this is process context and may sleep.
-        let owed = unsafe { bindings::xfd_claim_owed() };
-        if owed.is_null() {
-            return;
-        }
-        let mut offer = allocate_nofail();
-        // SAFETY: `owed` was claimed just now, and `offer` outlives the call.
-        unsafe { bindings::xfd_give_to(owed, (&raw mut offer).cast()) };
-    }
-}
-
-/// Gives `task`, which is held and not running, the buffer in `offer` if it needs one. `permitted`
-/// is its process's mask. Interrupts off.
-///
-/// # Safety
-///
-/// `task` is a user task that is held, and `offer` comes from [`give_all_back`].
-#[no_mangle]
-unsafe extern "C" fn xfd_give_held(task: *mut task_struct, permitted: u64, offer: *mut c_void) {
-    if !permission::allows(Xfeatures::from_bits(permitted), USED) {
-        return;
-    }
-    // SAFETY: by this function's contract both are valid, and a held task's buffer is ours.
-    let (offer, slot, fpu) = unsafe {
-        let fpu: *mut fpu = bindings::xfd_task_fpu(task).cast();
-        let offer = &mut *offer.cast::<Option<FpstateBuffer>>();
-        (offer, Slot::of(fpu), fpu)
-    };
-    let Some(slot) = slot else { return };
-    let Some(buffer) = offer.take() else { return };
-    // SAFETY: the task is held and not running, so its contents are in memory and its buffers are
-    // ours. A buffer that was not taken must not be dropped here, so it goes back into `offer`.
-    let installed = unsafe {
-        match slot {
-            Slot::InPlace(slot) => buffer
-                .install_saved(slot, USED)
-                .map(|()| invalidate_fpregs(fpu)),
-            Slot::Aside(slot) => buffer.install_saved(slot, USED),
-        }
-    };
-    match installed {
-        // SAFETY: `task` is held, so it cannot go away.
-        Ok(()) => unsafe { count_regrown(task) },
-        Err(unused) => *offer = Some(unused),
-    }
 }

@@ -2,8 +2,6 @@
 /*
  * Holds other tasks in place while pass.rs checks their registers.
  */
-#include <linux/kallsyms.h>
-#include <linux/module.h>
 #include <linux/pid_namespace.h>
 #include <linux/ptrace.h>
 #include <linux/sched/signal.h>
@@ -15,103 +13,23 @@
 #include <asm/processor.h>
 #include <asm/unistd.h>
 
-#include "../seam/gates.h"
+#include "../seam/calls.h"
 #include "../seam/seam.h"
 #include "../seam/task_fpu.h"
 #include "../seam/walk.h"
 #include "../watch/trace.h"
 #include "owed.h"
 
+#ifdef MODULE
+#include "../seam/holders.h"
+#else
+#include "../tree/pins.h"
+#endif
+
 /* Rust: pass.rs */
 bool xfd_is_reclaimable(struct task_struct *task, void *pass, u32 switches);
 struct fpstate *xfd_take_buffer(struct task_struct *task);
 void xfd_free_buffer(struct fpstate *state);
-
-/*
- * Kernel functions that hold a pointer to current's fpstate, or the size of its frame, across a sleep, or
- * that restore or write its registers before current returns to user mode. A task is not touched while it
- * is in one of them, in a livepatch's replacement for one, or in this module's code.
- */
-static struct {
-	const char *symbol;
-	bool optional;
-	/* The function, and the cold part that the compiler split off */
-	struct { unsigned long start, end; } hot, cold;
-} xfd_holders[] = {
-	{ "arch_do_signal_or_restart" },	/* a signal is handled: frames, stops, core dumps */
-	{ "__x64_sys_rt_sigreturn" },		/* a frame is read */
-	{ "fpu__restore_sig" },
-	/* Called by those. The compiler may inline them. */
-	{ "get_signal", true },
-	{ "ptrace_notify", true },		/* on PREEMPT_RT its lock may sleep between the work and the stop */
-	{ "x64_setup_rt_frame", true },
-	{ "copy_fpstate_to_sigframe", true },
-	{ "__fpu_restore_sig", true },
-	/* For 32-bit and x32 programs, for virtual machines, and for a first use in the C code */
-	{ "__ia32_compat_sys_rt_sigreturn", true },
-	{ "__ia32_compat_sys_sigreturn", true },
-	{ "__x64_compat_sys_x32_rt_sigreturn", true },
-	{ "fpu_swap_kvm_fpstate", true },
-	{ "fpu_enable_guest_xfd_features", true },
-	{ "__xfd_enable_feature", true },
-	{ "xfd_enable_feature", true },
-	/* gcc's second name for a system call, after which its .cold part is named. clang has only the first name. */
-	{ "__do_sys_rt_sigreturn", true },
-	{ "__do_compat_sys_rt_sigreturn", true },
-	{ "__do_compat_sys_sigreturn", true },
-	{ "__do_compat_sys_x32_rt_sigreturn", true },
-};
-
-const char *xfd_find_holders(void)
-{
-	char cold[KSYM_NAME_LEN];
-	int i;
-
-	for (i = 0; i < ARRAY_SIZE(xfd_holders); i++) {
-		unsigned long start = xfd_gate_lookup(xfd_holders[i].symbol);
-
-		if (!start && !xfd_holders[i].optional)
-			return xfd_holders[i].symbol;
-		xfd_holders[i].hot.start = start;
-		xfd_holders[i].hot.end = start ? start + xfd_gate_size_of(start) : 0;
-		snprintf(cold, sizeof(cold), "%s.cold", xfd_holders[i].symbol);
-		start = xfd_gate_lookup(cold);
-		xfd_holders[i].cold.start = start;
-		xfd_holders[i].cold.end = start ? start + xfd_gate_size_of(start) : 0;
-	}
-	return NULL;
-}
-
-/* Only one pass at a time unwinds stacks. */
-static unsigned long xfd_stack[64];
-
-static bool is_in_holder(unsigned long address)
-{
-	struct module *module;
-	int i;
-
-	for (i = 0; i < ARRAY_SIZE(xfd_holders); i++)
-		if ((address >= xfd_holders[i].hot.start && address < xfd_holders[i].hot.end) ||
-		    (address >= xfd_holders[i].cold.start && address < xfd_holders[i].cold.end))
-			return true;
-	/* This module is a livepatch module, too. Interrupts are off, so the module is not freed. */
-	module = static_call(xfd_gate___module_address)(address);
-	return module && is_livepatch_module(module);
-}
-
-static bool holds_no_fpstate(struct task_struct *task)
-{
-	int n = static_call(xfd_gate_stack_trace_save_tsk_reliable)(task, xfd_stack, ARRAY_SIZE(xfd_stack));
-	int i;
-
-	/* If the stack is too deep, nothing is known. */
-	if (n <= 0)
-		return false;
-	for (i = 0; i < n; i++)
-		if (is_in_holder(xfd_stack[i]))
-			return false;
-	return true;
-}
 
 /*
  * Whether @task is in a system call that restores a frame, or on its way into one. It may wait on the way
@@ -199,7 +117,7 @@ void xfd_scan_tasks(void *pass, const bool *stop)
 		if (!scan.owed)
 			scan.owed = xfd_owed_alloc();
 		if (scan.owed)
-			static_call(xfd_gate_task_call_func)(task, try_reclaim, &scan);
+			XFD_CALL(task_call_func)(task, try_reclaim, &scan);
 		if (scan.taken)
 			xfd_trace_reclaimed(task, scan.taken->size);
 		put_task_struct(task);

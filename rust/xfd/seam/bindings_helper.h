@@ -2,11 +2,17 @@
 /*
  * bindgen's input for this module: types that the kernel crate's bindings lack.
  */
+#ifdef MODULE
 #include <linux/kprobes.h>
 #include <linux/livepatch.h>
+#include <linux/static_call_types.h>
+#else
+#include <linux/sched/signal.h>
+#include <linux/uprobes.h>
+#include <asm/fpu/signal.h>
+#endif
 #include <linux/gfp.h>
 #include <linux/mutex.h>
-#include <linux/static_call_types.h>
 #include <linux/vmalloc.h>
 #include <uapi/asm/prctl.h>
 #include <uapi/asm-generic/siginfo.h>
@@ -18,8 +24,13 @@
 
 #include "seam.h"
 #include "../watch/trace.h"
+#ifndef MODULE
+/* In the tree, this folder lies below arch/x86/kernel/fpu. */
+#include "../../../internal.h"
+#include "../../../xstate.h"
+#endif
 
-/* The types of the functions that the livepatch replaces. Ours must have the same types (xfd_main.rs). */
+/* The types of functions that ours take the place of. Ours must have the same types (xfd_main.rs, xfd_tree.rs). */
 typedef typeof(fpu_flush_thread) *xfd_fpu_flush_thread_t;
 typedef typeof(fpu_enable_guest_xfd_features) *xfd_fpu_enable_guest_xfd_features_t;
 typedef typeof(fpu_update_guest_xfd) *xfd_fpu_update_guest_xfd_t;

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The running kernel's configuration of extended state, read once when the module is loaded.
+//! The running kernel's configuration of extended state, read once: when the module is loaded, or
+//! while a kernel boots into which this code is built.
 
+use super::calls;
 use super::refusal::Refusal;
-use super::symbols::find;
+use super::symbols::symbol;
 use crate::bindings;
 use crate::cpu::{cpuid, current::current_fpu, percpu::PerCpuU64};
 use crate::xstate::capacity::{Capacities, Capacity};
@@ -64,12 +66,8 @@ impl Kernel {
     /// [`Refusal::OtherTaskLayout`].
     pub(crate) fn find() -> Result<(), Refusal> {
         // SAFETY: the gates are bound. These only read CPU feature bits and a constant.
-        let (compacts, largest_frame) = unsafe {
-            (
-                bindings::xfd_cpu_compacts(),
-                bindings::xfd_gate_sigframe_size(),
-            )
-        };
+        let (compacts, largest_frame) =
+            unsafe { (bindings::xfd_cpu_compacts(), calls::sigframe_size()) };
         let format = if compacts {
             Format::Compacted
         } else {
@@ -81,13 +79,13 @@ impl Kernel {
         // which is never freed and does not change after boot.
         let (user, kernel) = unsafe {
             (
-                &*(find(c"fpu_user_cfg")? as *const bindings::fpu_state_config),
-                &*(find(c"fpu_kernel_cfg")? as *const bindings::fpu_state_config),
+                &*(symbol!(fpu_user_cfg)? as *const bindings::fpu_state_config),
+                &*(symbol!(fpu_kernel_cfg)? as *const bindings::fpu_state_config),
             )
         };
         // SAFETY: the symbol is a `struct vcpu_fpu_config` (arch/x86/kernel/fpu/core.c:41), which
-        // is never freed and does not change after boot.
-        let guest = unsafe { &*(find(c"guest_default_cfg")? as *const bindings::vcpu_fpu_config) };
+        // is never freed and is constant after boot.
+        let guest = unsafe { &*(symbol!(guest_default_cfg)? as *const bindings::vcpu_fpu_config) };
         if (Xfeatures::from_bits(user.max_features) & Xfeatures::USER_DYNAMIC).is_empty() {
             return Err(Refusal::NoDynamicXfeature);
         }
@@ -116,9 +114,9 @@ impl Kernel {
         let capacities = Capacities::new(layout, user_supported, [task, vcpu]);
         let found = Self {
             user,
-            init_fpstate: find(c"init_fpstate")? as *const kernel::bindings::fpstate,
+            init_fpstate: symbol!(init_fpstate)? as *const kernel::bindings::fpstate,
             // SAFETY: it is DEFINE_PER_CPU(u64, xfd_state), arch/x86/kernel/fpu/core.c:35.
-            xfd_state: unsafe { PerCpuU64::new(find(c"xfd_state")?) },
+            xfd_state: unsafe { PerCpuU64::new(symbol!(xfd_state)?) },
             largest_capacity: capacities.with(task),
             capacities,
             largest_frame: largest_frame as u64,

@@ -32,25 +32,6 @@ impl Drop for Siglock {
     }
 }
 
-/// Current is counted as being in code of this module that may sleep. Unloading waits for it.
-pub(crate) struct Counted(());
-
-impl Counted {
-    /// Counts current until the guard is dropped. Any context except NMI.
-    pub(crate) fn enter() -> Self {
-        // SAFETY: this increments a counter, which is allowed in any context.
-        unsafe { bindings::xfd_enter_counted() };
-        Self(())
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        // SAFETY: `enter` counted current. Unloading also waits for a task that has just left.
-        unsafe { bindings::xfd_leave_counted() }
-    }
-}
-
 /// Runs `f` with interrupts on, in an exception that was entered with interrupts off.
 pub(crate) fn with_interrupts<T>(f: impl FnOnce() -> T) -> T {
     // SAFETY: the exception came from user mode, where interrupts are on.

@@ -9,10 +9,15 @@
 //! the module any more. [`locks`] has guards for the kernel's locks around extended state.
 
 pub(crate) mod call_site;
+pub(crate) mod calls;
+pub(crate) mod counted;
 pub(crate) mod direct;
+pub(crate) mod exit_probe;
+pub(crate) mod holders;
 pub(crate) mod kernel;
 pub(crate) mod lifecycle;
 pub(crate) mod livepatch;
 pub(crate) mod locks;
 pub(crate) mod refusal;
+pub(crate) mod resume_callback;
 pub(crate) mod symbols;

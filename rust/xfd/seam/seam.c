@@ -17,9 +17,11 @@
 #include "seam.h"
 #include "task_fpu.h"
 
+#ifdef MODULE
 /* klp_enable_patch() refuses a module without this. */
 MODULE_INFO(livepatch, "Y");
 MODULE_VERSION(XFD_VERSION);
+#endif
 
 /* XFD_FPSTATE_NOTE lies after the last member before @regs, which is the bit-field that follows @xfd. */
 static_assert(offsetof(struct fpstate, regs) - sizeof(u64) >= offsetofend(struct fpstate, xfd) + sizeof(unsigned int));
@@ -60,6 +62,7 @@ notrace struct fpu *xfd_group_fpu(void)
 	return fpu_of(current->group_leader);
 }
 
+#ifdef MODULE
 bool xfd_get_module(void)
 {
 	return try_module_get(THIS_MODULE);
@@ -69,6 +72,7 @@ bool xfd_is_force_removed(void)
 {
 	return THIS_MODULE->state == MODULE_STATE_GOING && module_refcount(THIS_MODULE) > 0;
 }
+#endif
 
 /*
  * Without this, the signal frame would show an older exception's trap number and error code. uprobes also

@@ -107,7 +107,7 @@ int xfd_exit_watch(void *tracepoint);
 int xfd_exit_unwatch(void *tracepoint);
 void xfd_exit_synchronize(void);
 
-/* tasks.c: looks up the functions in which a task is not touched. Returns the name of a missing one, or NULL. */
+/* holders.h: looks up the functions in which a task is not touched. Returns the name of a missing one, or NULL. */
 const char *xfd_find_holders(void);
 /*
  * Checks all sleeping tasks that have an enlarged buffer, and takes the buffer of those for which

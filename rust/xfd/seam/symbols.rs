@@ -33,6 +33,21 @@ pub(crate) fn find(name: &'static CStr) -> Result<usize, Refusal> {
     optional(name).ok_or(Refusal::NoSymbol(name))
 }
 
+/// The address of the kernel symbol that is named, like [`find`]. `tree/symbols.rs` has the same for a
+/// kernel into which this code is built.
+macro_rules! symbol {
+    ($name:ident) => {{
+        const NAME: &::kernel::str::CStr = match ::core::ffi::CStr::from_bytes_with_nul(
+            ::core::concat!(::core::stringify!($name), "\0").as_bytes(),
+        ) {
+            Ok(name) => name,
+            Err(_) => ::core::unreachable!(),
+        };
+        $crate::seam::symbols::find(NAME)
+    }};
+}
+pub(crate) use symbol;
+
 /// The address of the kernel symbol `name`, or `None` if this kernel does not have it.
 pub(crate) fn optional(name: &'static CStr) -> Option<usize> {
     // SAFETY: the gate is bound, and the name is NUL-terminated.

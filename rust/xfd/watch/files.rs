@@ -26,7 +26,9 @@ impl Number {
 /// The name of a file, and what it shows.
 pub(crate) type Named = (&'static CStr, Number);
 
-/// The names and values of the counters and `gauges`. Each value is read when it is reached.
+/// The names and values of the counters and `gauges`, for procfs. Each value is read when it is
+/// reached.
+#[cfg(MODULE)]
 pub(crate) fn numbers(gauges: &'static [Named]) -> impl Iterator<Item = (&'static CStr, i64)> {
     [&COUNTERS, gauges]
         .into_iter()

@@ -2,7 +2,6 @@
 //! Counters of events since the module was loaded.
 
 use super::files::{Named, Number};
-use crate::bindings;
 use kernel::sync::atomic::{Atomic, Relaxed};
 
 /// An event counter.
@@ -60,12 +59,15 @@ fn ordinary_nm() -> i64 {
     // SAFETY: this is a static in entry.c that is only ever modified atomically. Both types are one
     // i64.
     let counter: &Atomic<i64> =
-        unsafe { Atomic::from_ptr((&raw mut bindings::xfd_ordinary_nm).cast()) };
+        unsafe { Atomic::from_ptr((&raw mut crate::bindings::xfd_ordinary_nm).cast()) };
     counter.load(Relaxed)
 }
 
-/// All counters, under the names of their files.
-pub(super) static COUNTERS: [Named; 9] = [
+/// A kernel into which this code is built counts no ordinary #NM: it goes nowhere near this code.
+const LENGTH: usize = if cfg!(MODULE) { 9 } else { 8 };
+
+/// All counters, by the names of their files.
+pub(super) static COUNTERS: [Named; LENGTH] = [
     (c"first_uses", Number::Counter(&STATS.first_uses)),
     (c"recycled", Number::Counter(&STATS.recycled)),
     (c"reclaimed", Number::Counter(&STATS.reclaimed)),
@@ -77,5 +79,6 @@ pub(super) static COUNTERS: [Named; 9] = [
         Number::Counter(&STATS.failed_allocations),
     ),
     (c"repeated", Number::Counter(&STATS.repeated)),
+    #[cfg(MODULE)]
     (c"ordinary_nm", Number::Gauge(ordinary_nm)),
 ];

@@ -2,6 +2,7 @@
 //! Prepares a stock kernel: its image as shipped, and a source tree whose Rust metadata was rebuilt with the shipped
 //! configuration and compilers.
 
+pub mod builtin;
 pub mod debug;
 pub mod kallsyms;
 pub mod kconfig;

@@ -7,9 +7,9 @@
 #include <linux/sched.h>
 #include <linux/tracepoint.h>
 
-#include "../seam/seam.h"
+#include "seam.h"
 
-/* Rust: exit.rs */
+/* Rust: buffer/exit.rs */
 void xfd_before_exit(void);
 
 static void probe(void *data, struct task_struct *task, bool group_dead)

@@ -5,9 +5,9 @@
  */
 #include <linux/syscore_ops.h>
 
-#include "../seam/seam.h"
+#include "seam.h"
 
-/* Rust: resume.rs */
+/* Rust: buffer/resume.rs */
 void xfd_after_resume(void *data);
 
 static const struct syscore_ops xfd_syscore_ops = {

@@ -19,7 +19,10 @@ use crate::piece::project::Project;
 ///
 /// 0 if at least one test passed and none failed, otherwise 1.
 pub fn check(project: &Project, filter: Option<&str>, output: &Output) -> Result<u8> {
-    output.can_be_written()?;
+    Ok(summary(&output.results_of(|rows| run(project, filter, rows))?))
+}
+
+fn run(project: &Project, filter: Option<&str>, rows: &mut Vec<Row>) -> Result<()> {
     let scenarios = scenario::read(&project.dir.join("machine/scenarios.toml"))?;
     let boots = scenarios.boots.into_iter().filter(|boot| boot.builtin).map(on_builtin_kernel);
     let boots: Vec<_> = boots.filter(|boot| filter.is_none_or(|f| boot.name.contains(f))).collect();
@@ -29,9 +32,8 @@ pub fn check(project: &Project, filter: Option<&str>, output: &Output) -> Result
     let machine = Machine::prepare_builtin(project)?;
     let (_, programs): (_, Programs) = machine.module_and_programs(false)?;
     let trials = trial::run_all(&machine, None, &programs, &boots.iter().collect::<Vec<_>>())?;
-    let rows: Vec<_> = trials.into_iter().map(|trial| Row::of(&machine, trial)).collect();
-    output.write(&rows)?;
-    Ok(summary(&rows))
+    rows.extend(trials.into_iter().map(|trial| Row::of(&machine, trial)));
+    Ok(())
 }
 
 /// Tests that look at what only the module has: tiles for kernel code, and /proc/xfd.

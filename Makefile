@@ -7,6 +7,7 @@
 #   make check-long       the boots that take 20 minutes and more
 #   make check-every      disturb each path at each instruction (hours)
 #   make check-kernels    some boots on each kernel of machine/recipe.toml
+#   make check-upstream   the kernel with our fixes for its C code, upstream/linux
 #   make check-debug      with KASAN, lockdep; -rt: PREEMPT_RT; -kcsan: data races
 #   make table            answers of stock kernel, module and this CPU, compared
 #   make bench            what AMX costs in the kernel, C code and module
@@ -77,7 +78,7 @@ status:
 	else echo "xfd: enabled $$(cat $(LIVEPATCH)/enabled), in transition $$(cat $(LIVEPATCH)/transition)"; fi
 	@grep -H . $(COUNTERS)/* 2>/dev/null | sed 's|.*/||; s|:|: |'
 
-demo check check-debug check-kernels table bench host deb docs:
+demo check check-debug check-kernels check-upstream table bench host deb docs:
 	$(MACHINE) $@
 
 run:
@@ -148,4 +149,4 @@ dist:
 	@packaging/dist.sh "$${TOOLS%/tools}"/dist
 
 .PHONY: help run shell demo check check-kvm check-long check-every check-kernels check-debug check-debug-rt check-debug-kcsan
-.PHONY: table bench host host-load deb deb-all load unload status modules install clean need-kdir coverage mutants fuzz docs dist
+.PHONY: check-upstream table bench host host-load deb deb-all load unload status modules install clean need-kdir coverage mutants fuzz docs dist

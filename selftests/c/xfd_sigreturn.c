@@ -97,6 +97,7 @@ FIXTURE_VARIANT(sigreturn)
 	void (*change)(uint8_t *area, mcontext_t *mcontext);
 	bool armed;		/* no tile was used */
 	bool segv;
+	bool larger;		/* the frame is larger than the thread's own */
 	uint64_t in_use;	/* what it returns with */
 	uint32_t pkru;
 };
@@ -164,7 +165,7 @@ CASE(reserved_last, KEPT);
 CASE(mxcsr_reserved, SEGV);
 CASE(compacted, .in_use = TILE_BITS, .pkru = 0);
 CASE_ARMED(nothing, CONFIG_KEPT);
-CASE_ARMED(size_one_more, LEGACY_ONLY);
+CASE_ARMED(size_one_more, LEGACY_ONLY, .larger = true);
 CASE_ARMED(xfeatures_with_18, CONFIG_KEPT);
 CASE_ARMED(bv_with_18, CONFIG_KEPT);
 CASE_ARMED(bv_with_19, SEGV);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Builds the kernel of `check-upstream`: the stock kernel's source with the series of `upstream/linux`, as small as the
-//! tests allow, and the selftests that the series adds.
+//! Builds the kernel of `check-upstream`: the stock kernel's source with the series of `upstream/linux`, as small as
+//! the tests allow, and the selftests that the series adds.
 
 use std::fs;
 use std::path::{Path, PathBuf};

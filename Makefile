@@ -7,9 +7,10 @@
 #   make check-long       the boots that take 20 minutes or more
 #   make check-every      disturb each path at every instruction (hours)
 #   make check-kernels    some boots on each kernel of machine/recipe.toml
+#   make check-upstream check-builtin  a kernel with our fixes; with the code built in
 #   make check-debug      with KASAN, lockdep; -rt: PREEMPT_RT; -kcsan: data races
 #   make table            compare answers of stock kernel, module and this CPU
-#   make bench            cost of AMX in the kernel: C code and module
+#   make bench bench-builtin  cost of AMX in the kernel: C code and module; built in
 # On this host:
 #   make host host-load   build the module for the running kernel; also load it
 #   make deb deb-all      Debian packages for it, or for all kernels: .cache/deb
@@ -77,7 +78,7 @@ status:
 	else echo "xfd: enabled $$(cat $(LIVEPATCH)/enabled), in transition $$(cat $(LIVEPATCH)/transition)"; fi
 	@grep -H . $(COUNTERS)/* 2>/dev/null | sed 's|.*/||; s|:|: |'
 
-demo check check-builtin check-debug check-kernels table bench host deb docs:
+demo check check-builtin check-debug check-kernels check-upstream table bench host deb docs:
 	$(MACHINE) $@ $(OPTIONS)
 
 run:
@@ -151,4 +152,5 @@ dist:
 	@packaging/dist.sh "$${TOOLS%/tools}"/dist
 
 .PHONY: help run shell demo check check-builtin check-kvm check-long check-every check-kernels check-debug check-debug-rt check-debug-kcsan
-.PHONY: table bench bench-builtin host host-load deb deb-all load unload status modules install clean need-kdir coverage mutants fuzz docs dist
+.PHONY: check-upstream table bench bench-builtin host host-load deb deb-all load unload status modules install clean need-kdir
+.PHONY: coverage mutants fuzz docs dist

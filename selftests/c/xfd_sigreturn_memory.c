@@ -136,7 +136,7 @@ FIXTURE_VARIANT(memory)
 {
 	const char *name;
 	void (*change)(uint8_t *area, mcontext_t *mcontext);
-	bool armed, segv;
+	bool armed, segv, larger;
 	uint64_t in_use;
 	uint32_t pkru;
 };
@@ -182,7 +182,7 @@ CASE(tail_not_present, KEPT);
 CASE(tail_unmapped, .segv = true);
 CASE(past_the_file, .segv = true);
 CASE(shrunk_initial_tail_unmapped, .segv = true);
-CASE(grown, .armed = true, .in_use = 0, .pkru = 0);
+CASE(grown, .armed = true, .larger = true, .in_use = 0, .pkru = 0);
 CASE(grown_after_first_use, .armed = true, KEPT);
 
 TEST_F(memory, leaves)

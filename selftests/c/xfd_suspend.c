@@ -9,6 +9,7 @@
 #include "counters.h"
 #include "holder.h"
 #include "machine.h"
+#include "stock.h"
 
 #include <dirent.h>
 
@@ -123,7 +124,7 @@ TEST_F(suspend, by_a_task_without_tiles)
 	if (holder_lives(&holder))
 		EXPECT_EQ(0, msr_of(0, IA32_XFD));
 	end = holder_end(&holder);
-	if (end == -SIGSEGV && !xfd_module())
+	if (end == -SIGSEGV && !bugs_are_mended())
 		SKIP(return, "7.2's C code: #NM in the kernel's XRSTORS for a task with tiles");
 	EXPECT_EQ(0, end);
 	ASSERT_TRUE(pin_to(0));

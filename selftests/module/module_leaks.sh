@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 # Enlarged fpstates are freed with their tasks, however those end: none is left in /proc/vmallocinfo.
-# Runs with the module (XFD_MODULE=1) and without it, where the kernel itself leaks some at exec.
+# Runs with the module (XFD_MODULE=1) and without it, where the kernel itself leaks some at exec unless that is mended (XFD_MENDED=1).
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 
 EXECS=1000
@@ -40,7 +40,7 @@ exec_storm() {
 		until_true 2 at_most_fpstates "$fpstates"
 }
 fpstates=$(fpstates)
-if [ "$XFD_MODULE" = 1 ]; then
+if [ "$XFD_MODULE" = 1 ] || [ "$XFD_MENDED" = 1 ]; then
 	check "none_left_by_exec" exec_storm
 else
 	"$HERE/xfd_exec_storm" $EXECS

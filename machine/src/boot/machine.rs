@@ -105,6 +105,11 @@ impl Machine<'_> {
         Ok(Machine { kernel, stock: Some(stock.kernel), ..stock })
     }
 
+    /// The same machine with a kernel built from the stock kernel's source.
+    pub fn with_built(self, kernel: Kernel) -> Self {
+        Machine { suffix: self.project.suffix(&kernel), kernel, stock: Some(self.kernel), ..self }
+    }
+
     /// The stock kernel. Whatever kernel is booted, programs are built with its headers and selftests, and Linux guests
     /// run it.
     pub fn stock(&self) -> &Kernel {

@@ -44,15 +44,17 @@ impl Row {
     }
 
     /// Creates the row of a boot on `machine`.
-    pub fn of(machine: &Machine, mut trial: Trial) -> Row {
+    pub fn of(machine: &Machine, trial: Trial) -> Row {
+        Row::of_trial(trial, &machine.suffix)
+    }
+
+    /// The same, if the machine is gone; `suffix` is its suffix.
+    pub fn of_trial(mut trial: Trial, suffix: &str) -> Row {
         let programs = trial.tests.into_iter().map(|(name, (output, _))| {
             let time = trial.times.remove(&name);
             (name, (output, time))
         });
-        Row {
-            programs: programs.collect(),
-            ..Row::new(format!("{}{}", trial.name, machine.suffix), trial.count, trial.time)
-        }
+        Row { programs: programs.collect(), ..Row::new(format!("{}{suffix}", trial.name), trial.count, trial.time) }
     }
 }
 

@@ -102,6 +102,15 @@ pub enum Command {
         #[command(flatten)]
         output: Output,
     },
+    /// Build the stock kernel's source with the patches of upstream/linux, and compare its answers with the stock
+    /// kernel's (the first build takes 10 minutes)
+    CheckUpstream {
+        /// Only boots with TEXT in their name
+        #[arg(long, value_name = "TEXT")]
+        filter: Option<String>,
+        #[command(flatten)]
+        output: Output,
+    },
     /// Compare the test suites' answers on the stock kernel, with the module, and on this host's processor
     Table,
     /// Measure what AMX costs in the kernel, with the C code and with the module

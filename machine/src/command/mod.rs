@@ -10,6 +10,7 @@ pub mod check_kernels;
 pub mod check_litmus;
 pub mod check_packages;
 pub mod check_run;
+pub mod check_upstream;
 pub mod clean;
 pub mod cli;
 pub mod deb;
@@ -103,6 +104,7 @@ fn once(command: Command, kernel: Option<&str>) -> Result<u8> {
             check_debug::check(project, filter.as_deref(), kind, &output)
         }
         Command::CheckBuiltin { filter, output } => check_builtin::check(project, filter.as_deref(), &output),
+        Command::CheckUpstream { filter, output } => check_upstream::check(project, filter.as_deref(), &output),
         Command::Host { release, load, unread } => host::host(project, release.as_deref(), load, unread),
         Command::Deb { all: true, .. } => {
             project.refuse_kernel("deb --all")?;

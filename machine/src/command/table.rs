@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use crate::boot::machine::Machine;
 use crate::boot::verdict;
-use crate::judge::columns::{Judgement, Line, Program, Table};
+use crate::judge::columns::{self, Judgement, Line, Program, Table};
 use crate::judge::divergences;
 use crate::judge::rows::{self, Rows};
 use crate::judge::scenario::{self, Scenarios, Test};
@@ -77,7 +77,7 @@ pub fn compare(machine: &Machine, scenarios: &Scenarios, trials: &[Trial], host:
     let release = nix::sys::utsname::uname()?;
     let same_kernel =
         kernel::series(&release.release().to_string_lossy()) == kernel::series(machine.kernel.release());
-    Ok(Table::compare(&programs, &named, same_kernel))
+    Ok(Table::compare(&programs, columns::MODULE, &named, same_kernel))
 }
 
 /// Columns are not padded beyond this width: longer values shift the rest of their line.

@@ -10,6 +10,17 @@ use crate::workshop::count::Count;
 /// The program and its row that has the mask of components supported by processor and kernel.
 const SUPPORTED: (&str, &str) = ("xcomp_perm", "supported");
 
+/// Which answers the second column has, and which page names the rows that differ from the stock kernel's, in words for
+/// messages.
+#[derive(Clone, Copy)]
+pub struct Second {
+    pub who: &'static str,
+    pub page: &'static str,
+}
+
+/// The module.
+pub const MODULE: Second = Second { who: "the module", page: "Documentation/divergences.rst" };
+
 /// The rows of one program in each column.
 pub struct Program<'a> {
     pub name: &'a str,
@@ -52,7 +63,7 @@ pub struct Table {
 impl Table {
     /// Compares the programs. `same_kernel` says that the host's kernel is of the series that the machine boots, so
     /// that its answers must be the same.
-    pub fn compare(programs: &[Program], named: &Named, same_kernel: bool) -> Table {
+    pub fn compare(programs: &[Program], second: Second, named: &Named, same_kernel: bool) -> Table {
         let mut table = Table { host: programs.iter().any(|p| p.host.is_some()), ..Table::default() };
         let unequal = unequal_components(programs);
         for program in programs {
@@ -60,14 +71,15 @@ impl Table {
                 let value = |rows: &Rows| rows.iter().find(|(n, _)| n == name).map(|(_, value)| value.clone());
                 let values = [value(&program.stock), value(&program.module), program.host.as_ref().and_then(value)];
                 let name = format!("{}: {name}", program.name);
-                let judgement = judge(&name, &values, named, program.host.as_ref().map(|_| unequal), same_kernel);
+                let unequal = program.host.as_ref().map(|_| unequal);
+                let judgement = judge(&name, &values, second, named, unequal, same_kernel);
                 table.lines.push(Line { name, values, judgement });
             }
         }
         let there: BTreeSet<_> = table.lines.iter().map(|line| line.name.as_str()).collect();
         let gone: Vec<_> = named.all().filter(|row| !there.contains(row)).map(str::to_owned).collect();
         for name in gone {
-            let why = "named in Documentation/divergences.rst, but no program prints it".to_owned();
+            let why = format!("named in {}, but no program prints it", second.page);
             table.lines.push(Line { name, values: [None, None, None], judgement: Judgement::Wrong(why) });
         }
         table
@@ -159,24 +171,26 @@ fn without(bits: u64, value: &str) -> String {
 fn judge(
     name: &str,
     values: &[Option<String>; 3],
+    second: Second,
     named: &Named,
     unequal: Option<u64>,
     same_kernel: bool,
 ) -> Judgement {
     let wrong = |why: &str| Judgement::Wrong(why.to_owned());
+    let Second { who, page } = second;
     let [stock, module, host] = values;
     let (Some(stock), Some(module)) = (stock, module) else {
-        return wrong(match (stock, module) {
-            (Some(_), None) => "missing with the module",
-            (None, Some(_)) => "missing on the stock kernel",
-            _ => "only on this host's processor",
+        return Judgement::Wrong(match (stock, module) {
+            (Some(_), None) => format!("missing with {who}"),
+            (None, Some(_)) => "missing on the stock kernel".to_owned(),
+            _ => "only on this host's processor".to_owned(),
         });
     };
     let judgement = match (named.heading(name), stock == module) {
-        (Some(_), true) => return wrong("no longer differs, though Documentation/divergences.rst names it"),
+        (Some(_), true) => return wrong(&format!("no longer differs, though {page} names it")),
         (Some(heading), false) => Judgement::Documented(heading.to_owned()),
         (None, true) => Judgement::Equal,
-        (None, false) => return wrong("the module differs, and Documentation/divergences.rst does not say so"),
+        (None, false) => return wrong(&format!("{who} differs, and {page} does not say so")),
     };
     let same = |a: &str, b: &str| a == b || unequal.is_some_and(|bits| without(bits, a) == without(bits, b));
     let agrees = match host {

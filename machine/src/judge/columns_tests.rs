@@ -17,7 +17,7 @@ fn named(fields: &str) -> Named {
 
 fn compare(stock: &[(&str, &str)], module: &[(&str, &str)], host: Option<&[(&str, &str)]>, fields: &str) -> Table {
     let program = Program { name: "p", stock: rows(stock), module: rows(module), host: host.map(rows) };
-    Table::compare(&[program], &named(fields), true)
+    Table::compare(&[program], MODULE, &named(fields), true)
 }
 
 fn wrongs(table: &Table) -> Vec<String> {
@@ -93,7 +93,7 @@ fn a_row_that_depends_on_the_processor_may_differ_on_silicon() {
 #[test]
 fn another_kernel_on_the_host_is_shown_but_fails_nothing() {
     let program = |host| Program { name: "p", stock: rows(&[("a", "ok")]), module: rows(&[("a", "ok")]), host };
-    let table = Table::compare(&[program(Some(rows(&[("a", "FAIL")])))], &Named::default(), false);
+    let table = Table::compare(&[program(Some(rows(&[("a", "FAIL")])))], MODULE, &Named::default(), false);
     assert_eq!(table.lines[0].judgement, Judgement::OtherKernel);
     assert_eq!(table.count().failed, 0);
     assert!(table.summary().contains("1 differ on this host's other kernel"));
@@ -112,7 +112,7 @@ fn components_of_only_one_processor_are_ignored() {
             program("xcomp_perm", &[("supported", "0x602e7")], &[("supported", "0x600e7")]),
             program("p", &[("frame", "size 2816 xfeatures 0x202e7")], &[("frame", frame)]),
         ];
-        Table::compare(&programs, &Named::default(), true).count().failed
+        Table::compare(&programs, MODULE, &Named::default(), true).count().failed
     };
     assert_eq!(wrongs("size 2816 xfeatures 0x200e7"), 0);
     assert_eq!(wrongs("size 2816 xfeatures 0x600e7"), 1);

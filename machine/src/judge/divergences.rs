@@ -37,6 +37,13 @@ impl Named {
         self
     }
 
+    /// The rows of both.
+    pub fn and(mut self, other: Named) -> Named {
+        self.rows.extend(other.rows);
+        self.processor.extend(other.processor);
+        self
+    }
+
     /// All rows that are named.
     pub fn all(&self) -> impl Iterator<Item = &str> {
         self.rows.iter().map(|(name, _)| name).chain(&self.processor).map(String::as_str)

@@ -100,6 +100,10 @@ pub struct Scenario {
     /// Its tests need no boot of their own: they continue from a machine that was saved after it had booted.
     #[serde(default)]
     pub saved: bool,
+    /// Also run by `check-upstream`, on the stock kernel and on the one with the series of upstream/linux; there these
+    /// tests of the series itself follow.
+    #[serde(default)]
+    pub upstream: Option<Vec<Test>>,
     /// Also run on other kernels: by `check` on one of another series, by `check-kernels` on each.
     #[serde(default)]
     pub every_kernel: bool,
@@ -278,6 +282,9 @@ fn check_boot(boot: &Scenario, plain: impl Fn(&str) -> bool) -> Result<()> {
     let own = [&boot.with, &boot.without].iter().any(|features| !features.is_empty()) || !boot.cmdline.is_empty();
     if boot.saved && (boot.installed || boot.parts > 1 || own) {
         bail!("{name}: `saved` cannot be combined with `installed`, `parts`, `cmdline`, `with` or `without`");
+    }
+    if boot.upstream.is_some() && boot.has_module() {
+        bail!("{name}: `upstream` cannot be combined with a module");
     }
     if boot.long && boot.kvm {
         bail!("{name}: `long` cannot be combined with `kvm`");

@@ -32,6 +32,7 @@ fn scenario(module: bool) -> Scenario {
         linux_guest: None,
         debug: Default::default(),
         every_kernel: false,
+        upstream: None,
     }
 }
 

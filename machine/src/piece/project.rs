@@ -7,7 +7,7 @@ use anyhow::{bail, Context, Result};
 
 use crate::piece::agent::Agent;
 use crate::piece::emulator::Emulator;
-use crate::piece::kernel::{self, relied_on, Kernel, NotInArchive};
+use crate::piece::kernel::{self, relied_on, upstream, Kernel, NotInArchive};
 use crate::piece::module;
 use crate::piece::programs::{self, Programs};
 use crate::piece::toolroot::Toolroot;
@@ -150,6 +150,13 @@ impl Project {
             ));
         }
         Ok(kernel)
+    }
+
+    /// The source of the kernel `stock` with the series of `upstream/linux`, of which `tests` are the selftests.
+    pub fn upstream(&self, stock: &Kernel, tests: upstream::Tests) -> Result<upstream::Upstream> {
+        let root = Toolroot::prepare(&self.cache, self.recipe.toolroot(stock.root().name())?)?;
+        let (cache, kernels, project) = (&self.cache, &self.recipe.kernels, self.dir.as_path());
+        upstream::Builder { cache, root, stock, kernels, project, tests }.prepare()
     }
 
     /// Checks whether the functions of this kernel that the module relies on were reviewed.

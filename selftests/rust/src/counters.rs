@@ -31,6 +31,13 @@ pub fn module_is_loaded() -> bool {
     env::var_os("XFD_MODULE").is_some_and(|value| value == "1")
 }
 
+/// Whether the bugs of the stock kernel are gone: the module is loaded, or the kernel has the patches of `upstream/linux`
+/// (XFD_MENDED=1 in the environment).
+#[must_use]
+pub fn bugs_are_mended() -> bool {
+    module_is_loaded() || env::var_os("XFD_MENDED").is_some_and(|value| value == "1")
+}
+
 /// The loaded module's build ID in hexadecimal, as `readelf -n xfd.ko` shows it.
 ///
 /// # Errors

@@ -8,6 +8,7 @@ pub mod kallsyms;
 pub mod kconfig;
 pub mod relied_on;
 pub mod symbols;
+pub mod upstream;
 
 use std::fmt;
 use std::fs;

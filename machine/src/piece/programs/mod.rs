@@ -66,8 +66,8 @@ pub struct Programs {
     collection: Vec<String>,
     kselftest: PathBuf,
     real: Real,
-    /// The kernel's KVM tests. They are large, so a guest gets only those that it runs.
-    kvm: BTreeSet<String>,
+    /// A guest gets these only if it runs them: the kernel's KVM tests, which are large, and what was added.
+    only_asked: BTreeSet<String>,
     _pieces: Vec<Piece>,
 }
 
@@ -82,9 +82,17 @@ impl Programs {
         self.by_name.keys().map(String::as_str)
     }
 
+    /// Adds the programs in `dir`, for those guests that run them.
+    pub fn add(&mut self, dir: &Path) -> Result<()> {
+        let found = executables(dir)?;
+        self.only_asked.extend(found.keys().cloned());
+        self.by_name.extend(found);
+        Ok(())
+    }
+
     /// The names of the programs for a guest that runs `tests`: these, and everything that tests start.
     pub fn for_tests<'a>(&'a self, tests: &'a [String]) -> impl Iterator<Item = &'a str> {
-        self.names().filter(|name| !self.kvm.contains(*name) || tests.iter().any(|test| test == name))
+        self.names().filter(|name| !self.only_asked.contains(*name) || tests.iter().any(|test| test == name))
     }
 
     /// Copies the program `name` into the guest, with everything that it needs.
@@ -136,7 +144,7 @@ impl Builder<'_> {
         pieces.push(kernels_own);
         let kvm = self.kvm_selftests()?;
         let found = executables(kvm.path())?;
-        let kvm_names = found.keys().cloned().collect();
+        let only_asked = found.keys().cloned().collect();
         by_name.extend(found);
         pieces.push(kvm);
         for package in RUST {
@@ -150,7 +158,7 @@ impl Builder<'_> {
         }
         by_name.insert(LOADER.into(), self.project.join("packaging").join(LOADER));
         let kselftest = self.kernel.tree().join("tools/testing/selftests");
-        Ok(Programs { by_name, collection, kselftest, real, kvm: kvm_names, _pieces: pieces })
+        Ok(Programs { by_name, collection, kselftest, real, only_asked, _pieces: pieces })
     }
 
     /// Builds the C selftests in `folder`. Those of `real` are built against `software`.

@@ -3,7 +3,7 @@
 
 use anyhow::ensure;
 use std::process::ExitCode;
-use xfd_selftests::counters::module_is_loaded;
+use xfd_selftests::counters::bugs_are_mended;
 use xfd_selftests::ktap::{self, Outcome};
 use xfd_selftests::kvm::area::{Area, DATA, XMM0, XSTATE_BV};
 use xfd_selftests::kvm::guest as does;
@@ -32,7 +32,7 @@ fn main() -> ExitCode {
 /// The host arms XFD while the guest's live tiles are in memory, where XRSTORS must not see them. The C code clears
 /// them only if the calling thread's own registers are in memory (arch/x86/kernel/fpu/core.c:338).
 fn armed_by_the_host_over_live_tiles() -> anyhow::Result<Outcome> {
-    if !module_is_loaded() {
+    if !bugs_are_mended() {
         return Ok(Outcome::Skipped(
             "the C code takes #NM in the kernel: WARN, Oops".into(),
         ));

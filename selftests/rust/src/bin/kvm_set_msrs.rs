@@ -6,7 +6,7 @@ use anyhow::{bail, ensure, Context};
 use kvm_bindings::{kvm_msr_entry, Msrs};
 use std::process::ExitCode;
 use std::thread;
-use xfd_selftests::counters::module_is_loaded;
+use xfd_selftests::counters::bugs_are_mended;
 use xfd_selftests::ktap::{self, Outcome};
 use xfd_selftests::kvm::area::Area;
 use xfd_selftests::kvm::guest as does;
@@ -35,7 +35,7 @@ fn main() -> ExitCode {
 
 /// For a test that the stock kernel does not survive: arch/x86/kernel/fpu/core.c:338.
 fn mended(test: fn() -> anyhow::Result<()>) -> anyhow::Result<Outcome> {
-    if !module_is_loaded() {
+    if !bugs_are_mended() {
         return Ok(Outcome::Skipped(
             "the stock kernel has this bug: #NM in the kernel, Oops".into(),
         ));

@@ -2,15 +2,15 @@
 # In the emulated AMX machine (the first run sets it up: 10 minutes, 4 GB):
 #   make demo             the first use of AMX, shown
 #   make run P="PROG ARGS"  run your program with the module loaded
-#   make shell            get a shell in it; both accept OPTIONS="--module --cpus 2"
+#   make shell            a shell in it; both accept OPTIONS="--module --cpus 2"
 #   make check            all tests; OPTIONS="--junit FILE"; check-kvm with KVM
 #   make check-long       the boots that take 20 minutes or more
 #   make check-every      disturb each path at every instruction (hours)
 #   make check-kernels    some boots on each kernel of machine/recipe.toml
-#   make check-upstream check-builtin  a kernel with our fixes; with the code built in
+#   make check-upstream check-builtin  kernels with our C fixes, or our code
 #   make check-debug      with KASAN, lockdep; -rt: PREEMPT_RT; -kcsan: data races
 #   make table            compare answers of stock kernel, module and this CPU
-#   make bench bench-builtin  cost of AMX in the kernel: C code and module; built in
+#   make bench bench-builtin  cost of AMX: C code and module; code built in
 # On this host:
 #   make host host-load   build the module for the running kernel; also load it
 #   make deb deb-all      Debian packages for it, or for all kernels: .cache/deb
@@ -20,7 +20,7 @@
 #   make coverage mutants fuzz  for rust/xstate and rust/xcomp; SECONDS= for fuzz
 #   make docs             Documentation/ as HTML; a warning is an error
 #   make dist             the release tarball of the last commit
-# XFD_KERNEL=NAME selects another kernel from machine/recipe.toml for any of these.
+# XFD_KERNEL=NAME selects another kernel from machine/recipe.toml for any of them
 
 KDIR ?= /lib/modules/$(shell uname -r)/build
 # The module to load. `machine prepare module` prints the path of the one built for the emulated machine.

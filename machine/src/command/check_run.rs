@@ -149,7 +149,7 @@ fn a_status_of_its_own(bench: &Bench) -> Result<()> {
 
 fn mistakes_are_wrong_usage(bench: &Bench) -> Result<()> {
     for (options, why) in [
-        (["--env", "1=2"], "not a valid name"),
+        (["--env", "1=2"], "not a valid variable name"),
         (["--env", "XFD_NOT_SET"], "not set"),
         (["--with", "nothing"], "cannot find"),
         (["--with", "script.sh"], "already has"),

@@ -36,7 +36,10 @@ const SECOND: Second =
 ///
 /// 0 if at least one test passed and none failed, otherwise 1.
 pub fn check(project: &Project, filter: Option<&str>, output: &Output) -> Result<u8> {
-    output.can_be_written()?;
+    Ok(summary(&output.results_of(|rows| run(project, filter, rows))?))
+}
+
+fn run(project: &Project, filter: Option<&str>, rows: &mut Vec<Row>) -> Result<()> {
     let scenarios = scenario::read(&project.dir.join("machine/scenarios.toml"))?;
     let boots: Vec<_> = scenarios.boots.iter().filter(|boot| boot.upstream.is_some()).collect();
     let tests = tests_of(&boots);
@@ -52,7 +55,7 @@ pub fn check(project: &Project, filter: Option<&str>, output: &Output) -> Result
     for patch in built.patches {
         count.pass_of(format!("{patch}: git am and checkpatch.pl have no remark"));
     }
-    let mut rows = vec![Row::new("upstream/linux", count, start.elapsed())];
+    rows.push(Row::new("upstream/linux", count, start.elapsed()));
 
     let before = trial::run_all(&machine, None, &programs, &boots)?;
     let suffix = machine.suffix.clone();
@@ -69,8 +72,7 @@ pub fn check(project: &Project, filter: Option<&str>, output: &Output) -> Result
     }
     rows.extend(before.into_iter().map(|trial| Row::of_trial(trial, &suffix)));
     rows.extend(after.into_iter().map(|trial| Row::of(&machine, trial)));
-    output.write(&rows)?;
-    Ok(summary(&rows))
+    Ok(())
 }
 
 /// The selftests of the series.

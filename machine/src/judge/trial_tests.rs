@@ -8,6 +8,7 @@ use crate::judge::style::Style;
 
 fn scenario(module: bool) -> Scenario {
     Scenario {
+        builtin: false,
         saved: false,
         name: "s".into(),
         cpus: 1,

@@ -14,7 +14,6 @@ fn scenario(module: bool) -> Scenario {
         cpus: 1,
         module: if module { Module::Loaded } else { Module::Absent },
         installed: false,
-        builtin: false,
         software: Vec::new(),
         with: Vec::new(),
         without: Vec::new(),

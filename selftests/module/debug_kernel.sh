@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# The last test on the debug kernel: its checkers were still active. lockdep turns itself off after its
+# The last test on the debug kernel: checks that its checkers are still active. lockdep turns itself off after its
 # first report, or when its tables are full.
 . "$(dirname "$(readlink -f "$0")")/xfd_lib.sh"
 

@@ -36,7 +36,7 @@ pub struct Trial {
     pub times: BTreeMap<String, Duration>,
 }
 
-/// Runs the boots, one per host processor at a time.
+/// Runs the boots in parallel, at most one per host processor.
 pub fn run_all(
     machine: &Machine,
     module: Option<&Piece>,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Builds the Debian packages of the module, its tools and its source, and the system in which tests install them.
+//! Builds the Debian packages of the module, its tools and its source, and the system that the tests install them on.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -64,7 +64,7 @@ pub fn debs(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(files.into_iter().filter(|file| file.extension().is_some_and(|extension| extension == "deb")).collect())
 }
 
-/// The root that builds the packages and runs lintian on them.
+/// The root file system in which the packages are built and checked with lintian.
 pub fn root(project: &Project) -> Result<Toolroot> {
     Toolroot::small("packages", &project.recipe.packages.build, &project.cache, &project.recipe.toolroots[0])
 }

@@ -97,7 +97,7 @@ pub fn signer() -> Result<Option<Signer>> {
     }
 }
 
-/// Signs the module with the kernel's own program.
+/// Signs the module with the kernel's own sign-file.
 fn sign(tree: &Path, signer: &Signer, ko: &Path) -> Result<()> {
     let program: PathBuf = tree.join(SIGN_FILE);
     if !program.is_file() {

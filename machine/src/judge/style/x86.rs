@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Counts the output of the kernel's x86 selftests, which is not KTAP: `[OK]`, `[FAIL]` and `[SKIP]` at the beginning
-//! of a line. Their exit status hides failures, so it only counts if it is not 0.
+//! of a line. Their exit status can hide failures, so only a nonzero one means anything.
 
 use crate::workshop::count::Count;
 

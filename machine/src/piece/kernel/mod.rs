@@ -143,7 +143,7 @@ impl Kernel {
         self.piece.path().join("vmlinuz")
     }
 
-    /// The folder with those of the kernel's modules that the recipe names.
+    /// The folder that has the kernel modules named in the recipe.
     pub fn modules(&self) -> PathBuf {
         self.piece.path().join("modules")
     }

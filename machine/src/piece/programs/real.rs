@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Prepares the software that a boot can have in its guest: programs of Debian packages, and the programs of
-//! selftests/real, which are built against these; each with its shared libraries. If any software is unavailable, the guest gets a file that says why.
+//! selftests/real, which are built against these; each with its shared libraries. If any software is unavailable,
+//! the guest gets a file that says why.
 
 use std::collections::BTreeMap;
 use std::path::Path;

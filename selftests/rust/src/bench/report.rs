@@ -30,7 +30,8 @@ pub fn print() {
 /// Which code currently handles first uses.
 #[must_use]
 pub fn path() -> &'static str {
-    let is = |file: &str, value: &str| fs::read_to_string(file).is_ok_and(|text| text.trim() == value);
+    let is =
+        |file: &str, value: &str| fs::read_to_string(file).is_ok_and(|text| text.trim() == value);
     if is("/sys/kernel/livepatch/xfd/enabled", "1") {
         "module"
     } else if is("/sys/module/xfd/parameters/enable", "Y") {

@@ -135,14 +135,24 @@ pub const ENABLE: [guest::Op; 3] = [
     guest::configure(),
 ];
 
-/// What KVM supports for this process's guests, as CPUID leaves.
+/// What KVM supports for this process's guests, as CPUID leaves. The APIC ID is 0: KVM reports that of
+/// the CPU it happens to run on, and refuses a vCPU that has run leaves that differ from its own.
 ///
 /// # Errors
 ///
 /// ENOMEM.
 pub fn supported_cpuid(kvm: &Kvm) -> anyhow::Result<CpuId> {
-    kvm.get_supported_cpuid(KVM_MAX_CPUID_ENTRIES)
-        .context("KVM_GET_SUPPORTED_CPUID")
+    let mut cpuid = kvm
+        .get_supported_cpuid(KVM_MAX_CPUID_ENTRIES)
+        .context("KVM_GET_SUPPORTED_CPUID")?;
+    for leaf in cpuid.as_mut_slice() {
+        match leaf.function {
+            1 => leaf.ebx &= 0x00ff_ffff,
+            0xb | 0x1f => leaf.edx = 0,
+            _ => (),
+        }
+    }
+    Ok(cpuid)
 }
 
 /// One of these leaves.

@@ -4,7 +4,7 @@
 
 use anyhow::{ensure, Context};
 use std::process::ExitCode;
-use xfd_selftests::counters::module_is_loaded;
+use xfd_selftests::counters::bugs_are_mended;
 use xfd_selftests::ktap::{self, Outcome};
 use xfd_selftests::kvm::guest as does;
 use xfd_selftests::kvm::snapshot::{Snapshot, Step, AS_FIRECRACKER};
@@ -137,7 +137,7 @@ fn over_an_armed_vcpu() -> anyhow::Result<()> {
 
 /// With the MSRs first, an armed snapshot meets live tiles: a list with XFD and a CET MSR.
 fn over_live_tiles() -> anyhow::Result<Outcome> {
-    if !module_is_loaded() {
+    if !bugs_are_mended() {
         return Ok(Outcome::Skipped(
             "the stock kernel has this bug: #NM in the kernel, Oops".into(),
         ));

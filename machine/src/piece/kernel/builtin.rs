@@ -79,11 +79,7 @@ impl Builder<'_> {
         let args: Vec<_> = [source.as_str(), version.as_str()].into_iter().chain(make.iter().copied()).collect();
         let inside = || self.root.inside().write(dir, INSIDE).read(self.project, "/xfd/project");
         log.run("putting the hooks and the Rust code into the kernel's source", &mut inside().script(FETCH, &args))?;
-        let config = fs::read_to_string(dir.join("tree/.config"))?;
-        let lost = kconfig::lost(&kconfig::parse(&fragment), &kconfig::parse(&config));
-        if !lost.is_empty() {
-            bail!("these options are not available in the built-in kernel: {}", lost.join(", "));
-        }
+        kconfig::check(&fragment, &dir.join("tree"), "the built-in kernel")?;
 
         step.now(&format!("building {source} {version} with the subsystem built in (20 minutes)"));
         let (jobs, modules) = (crate::workshop::jobs().to_string(), self.kernels.modules.join(" "));

@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{bail, Context, Result};
+use anyhow::{Context, Result};
 
 use crate::piece::kernel::kconfig;
 use crate::piece::kernel::{self, Kernel, INSIDE};
@@ -106,8 +106,8 @@ impl Builder<'_> {
         let (source, version) = kernel::source_of(&self.root, &log, self.stock.release())?;
         let read = |path: &Path| fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()));
         let texts = fragments.iter().map(|path| read(path)).collect::<Result<Vec<_>>>()?;
-        let wanted = kconfig::parse(&texts.concat());
-        fs::write(dir.join("fragment"), texts.concat())?;
+        let fragment = texts.concat();
+        fs::write(dir.join("fragment"), &fragment)?;
         let mut fetch = self.root.inside().write(dir, INSIDE).script(FETCH, &[&source, &version, llvm]);
         log.run("fetching the kernel's source", &mut fetch)?;
 
@@ -115,10 +115,7 @@ impl Builder<'_> {
             let mut watch = self.root.inside().write(dir, INSIDE).script(KCSAN, &[]);
             log.run("choosing what KCSAN watches", &mut watch)?;
         }
-        let lost = kconfig::lost(&wanted, &kconfig::parse(&read(&dir.join("tree/.config"))?));
-        if !lost.is_empty() {
-            bail!("these options are not available in this debug kernel: {}", lost.join(", "));
-        }
+        kconfig::check(&fragment, &dir.join("tree"), "this debug kernel")?;
         step.now(&format!("building {source} {version} as a debug kernel (half an hour)"));
         let jobs = crate::workshop::jobs().to_string();
         let modules = self.recipe.kernels.modules.join(" ");

@@ -3,6 +3,10 @@
 //! layouts may silently differ, too.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{ensure, Context, Result};
 
 /// Options that only describe the compilers; their values may differ.
 const TOOLCHAIN_ONLY: [&str; 6] = [
@@ -52,8 +56,21 @@ pub fn differences(shipped: &Config, prepared: &Config) -> Vec<String> {
     found
 }
 
+/// Checks that the configuration of `tree` has every option of `fragment`. `owner` names them in the error.
+///
+/// # Errors
+///
+/// The tree has no configuration; an option is missing or has another value.
+pub fn check(fragment: &str, tree: &Path, owner: &str) -> Result<()> {
+    let path = tree.join(".config");
+    let config = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let lost = lost(&parse(fragment), &parse(&config));
+    ensure!(lost.is_empty(), "these options are not available in {owner}: {}", lost.join(", "));
+    Ok(())
+}
+
 /// The options of `wanted` that `config` lacks, or has with another value.
-pub fn lost(wanted: &Config, config: &Config) -> Vec<String> {
+fn lost(wanted: &Config, config: &Config) -> Vec<String> {
     wanted.iter().filter(|(name, value)| config.get(*name) != Some(*value)).map(|(name, _)| name.clone()).collect()
 }
 
@@ -93,6 +110,16 @@ mod tests {
     fn missing_options_of_a_fragment_are_found() {
         let wanted = parse("CONFIG_HZ=250\nCONFIG_KASAN=y\nCONFIG_DEBUG_INFO_BTF=m\n");
         assert_eq!(lost(&wanted, &parse(SHIPPED)), ["CONFIG_DEBUG_INFO_BTF", "CONFIG_KASAN"]);
+    }
+
+    #[test]
+    fn a_tree_without_an_option_is_refused() {
+        let tree = tempfile::tempdir().unwrap();
+        assert!(check("", tree.path(), "it").is_err());
+        fs::write(tree.path().join(".config"), SHIPPED).unwrap();
+        assert!(check("CONFIG_HZ=250\n", tree.path(), "it").is_ok());
+        let error = check("CONFIG_HZ=100\n", tree.path(), "it").unwrap_err().to_string();
+        assert_eq!(error, "these options are not available in it: CONFIG_HZ");
     }
 
     #[test]

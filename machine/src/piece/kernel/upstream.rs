@@ -114,11 +114,7 @@ impl Builder<'_> {
         fs::write(dir.join("fragment"), &fragment)?;
         let make: Vec<_> = self.stock.make_args().iter().map(String::as_str).collect();
         log.run("configuring the kernel", &mut inside().script(CONFIG, &make))?;
-        let config = fs::read_to_string(dir.join("tree/.config"))?;
-        let lost = kconfig::lost(&kconfig::parse(&fragment), &kconfig::parse(&config));
-        if !lost.is_empty() {
-            bail!("these options of {FRAGMENT} are not available in this kernel: {}", lost.join(", "));
-        }
+        kconfig::check(&fragment, &dir.join("tree"), "the kernel with the series")?;
 
         step.now(&format!("building {source} {version} with the series (10 minutes)"));
         let jobs = crate::workshop::jobs().to_string();

@@ -4,6 +4,7 @@
 jobs=$1 modules=$2 x86_tests=$3 kvm_tests=$4
 shift 4
 tree=/xfd/kernel/tree out=/xfd/kernel/selftests headers=/xfd/kernel/headers
+mkdir -p $out
 cd $tree
 make -j"$jobs" "$@" bzImage modules
 cp arch/x86/boot/bzImage /xfd/kernel/vmlinuz

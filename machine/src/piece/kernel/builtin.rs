@@ -16,7 +16,9 @@ use crate::workshop::key::{files_below, Key};
 use crate::workshop::progress::Step;
 use crate::workshop::recipe;
 
-const FETCH: &str = include_str!("../../../steps/builtin-fetch.sh");
+const FETCH: &str = include_str!("../../../steps/source-fetch.sh");
+const APPLY: &str = include_str!("../../../steps/builtin-apply.sh");
+const CONFIG: &str = include_str!("../../../steps/source-config.sh");
 const BUILD: &str = include_str!("../../../steps/builtin-build.sh");
 /// Below the checkout: the configuration's fragments, of which later ones override earlier ones.
 const FRAGMENTS: [&str; 2] = ["machine/debug.config", "machine/builtin.config"];
@@ -46,7 +48,7 @@ impl Builder<'_> {
     pub fn prepare(self) -> Result<Kernel> {
         let mut key = Key::new()
             .add("toolroot", self.root.key())
-            .add("steps", [FETCH, BUILD].concat())
+            .add("steps", [FETCH, APPLY, CONFIG, BUILD].concat())
             .add("stock", self.stock.release())
             .add("make", self.stock.make_args().join(" "))
             .add("modules", self.kernels.modules.join(" "));
@@ -76,9 +78,10 @@ impl Builder<'_> {
         fs::write(dir.join("fragment"), &fragment)?;
 
         let make: Vec<_> = self.stock.make_args().iter().map(String::as_str).collect();
-        let args: Vec<_> = [source.as_str(), version.as_str()].into_iter().chain(make.iter().copied()).collect();
         let inside = || self.root.inside().write(dir, INSIDE).read(self.project, "/xfd/project");
-        log.run("putting the hooks and the Rust code into the kernel's source", &mut inside().script(FETCH, &args))?;
+        log.run("fetching the kernel's source", &mut inside().script(FETCH, &[&source, &version]))?;
+        log.run("putting the hooks and the Rust code into the kernel's source", &mut inside().script(APPLY, &[]))?;
+        log.run("configuring the kernel", &mut inside().script(CONFIG, &make))?;
         kconfig::check(&fragment, &dir.join("tree"), "the built-in kernel")?;
 
         step.now(&format!("building {source} {version} with the subsystem built in (20 minutes)"));

@@ -17,10 +17,10 @@ use crate::workshop::key::Key;
 use crate::workshop::progress::Step;
 use crate::workshop::recipe;
 
-const FETCH: &str = include_str!("../../../steps/upstream-fetch.sh");
+const FETCH: &str = include_str!("../../../steps/source-fetch.sh");
 const APPLY: &str = include_str!("../../../steps/upstream-apply.sh");
 const CHECK: &str = include_str!("../../../steps/upstream-check.sh");
-const CONFIG: &str = include_str!("../../../steps/upstream-config.sh");
+const CONFIG: &str = include_str!("../../../steps/source-config.sh");
 const BUILD: &str = include_str!("../../../steps/upstream-build.sh");
 
 /// Below the checkout: the patches, and the configuration's fragment.

@@ -42,8 +42,12 @@ MACHINE = @machine/ready.sh && cargo run $$([ ! -x "$$CARGO_TARGET_DIR/release/m
 help:
 	@sed -n '/^#/!q; /SPDX/!s/^# \{0,1\}//p' $(firstword $(MAKEFILE_LIST))
 
-# Options for the machine command of the same name. `make run` and `make shell` load the module by default.
-run shell: OPTIONS ?= --module
+# Options for the machine command of the same name, and a program to run: only from make's command line. A recipe gets
+# them in its environment too, and what it runs may call make again. `make run` and `make shell` load the module by
+# default.
+OPTIONS :=
+P :=
+run shell: OPTIONS := --module
 
 modules: need-kdir
 	$(MAKE) -C $(KDIR) M=$(CURDIR) CONFIG_XFD_RUST=m modules

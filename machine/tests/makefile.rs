@@ -57,6 +57,24 @@ fn options_and_program_are_passed_on() {
 }
 
 #[test]
+fn the_environment_has_no_options() {
+    for (options, program) in [("", ""), ("--tap t", "prog")] {
+        let make = |target: &str| {
+            let mut make = Command::new("make");
+            make.arg("-C").arg(project()).args(["--no-print-directory", "-n", target]);
+            make.env_remove("MAKEFLAGS").env_remove("MAKELEVEL").env("OPTIONS", options).env("P", program);
+            String::from_utf8(make.output().unwrap().stdout).unwrap()
+        };
+        let said = make("shell");
+        assert!(said.trim_end().ends_with(" -- shell --module"), "{said}");
+        let said = make("check");
+        assert!(said.trim_end().ends_with(" -- check"), "{said}");
+        let said = make("run");
+        assert!(said.contains("no program"), "{said}");
+    }
+}
+
+#[test]
 fn make_and_cargo_build_into_one_folder() {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["metadata", "--no-deps", "--format-version", "1", "--manifest-path", "machine/Cargo.toml"]);

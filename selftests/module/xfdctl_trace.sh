@@ -7,7 +7,8 @@
 is_loaded && bail_out "the module is loaded: this test loads it itself"
 XFDCTL=$HERE/xfdctl
 DIES=$HERE/amx_dies
-INSTANCES=/sys/kernel/tracing/instances
+TRACING=/sys/kernel/tracing
+INSTANCES=$TRACING/instances
 
 # --- running it ------------------------------------------------------------------------------
 
@@ -83,6 +84,20 @@ by_verdict() {
 	wait $xfdctl && has out 1 sigill && has out 1 .
 }
 ten_and_enough() { runs 0 trace --short -n 10 && has out 10 . && no_instance && amx_stop; }
+
+# The tracer itself may miss a name; here it notes none.
+names_of_the_dead() {
+	echo 0 >$TRACING/options/record-cmd || return
+	begins trace --short
+	kill -STOP $xfdctl
+	"$DIES" not
+	"$DIES" no-permission
+	kill -CONT $xfdctl
+	ends TERM 0 && has out 2 " amx_dies " && has out 2 .
+	done=$?
+	echo 1 >$TRACING/options/record-cmd
+	return $done
+}
 
 by_cgroup() {
 	mkdir -p "$WORK/cgroup" && mount -t cgroup2 cgroup2 "$WORK/cgroup" && mkdir "$WORK/cgroup/inner" || return
@@ -203,12 +218,13 @@ reclaim() {
 	wait $xfdctl && has out 2 "amx_idle .* resume " && grep -q "amx_idle .* regrown  12288 bytes" "$WORK/out" && no_instance
 }
 
-plan 19
+plan 20
 check "without_the_module" without_the_module
 load || bail_out "cannot load the module"
 check "five_steps" five_steps
 check "denied" denied
 check "of_those_that_are_asked_for" busy
+check "names_of_the_dead" names_of_the_dead
 check "by_cgroup" by_cgroup
 check "programs_that_cannot_be_run" cannot_run
 check "ended_by_a_signal" signals

@@ -93,6 +93,8 @@ fn parse_fields(who: &str, what: &str) -> anyhow::Result<FirstUse> {
     let (task, rest) = who.split_once('[').context("no CPU")?;
     let (_, tid) = task.trim().rsplit_once('-').context("no thread")?;
     let (cpu, _) = rest.split_once(']').context("no CPU")?;
+    // The name comes last, and may contain anything.
+    let (what, _) = what.split_once(" comm=").unwrap_or((what, ""));
     let fields: HashMap<&str, &str> = what
         .split_whitespace()
         .filter_map(|field| field.split_once('='))
@@ -134,7 +136,8 @@ mod tests {
     fn a_line_of_the_record_is_understood() {
         let line = "        amx-demo-81      [003] ...1.    12.345678: xfd_first_use: \
                     xfd_err=0x40000 xfd_err_after=0 permitted=0x602e7 size_before=2560 \
-                    size_after=10752 xfd_before=0x40000 xfd_after=0 verdict=resume tsc=6700";
+                    size_after=10752 xfd_before=0x40000 xfd_after=0 verdict=resume tsc=6700 \
+                    tid=81 tgid=80 comm=amx tsc=1 demo";
         let event = parse(line).unwrap().unwrap();
         assert_eq!((event.tid, event.cpu, event.permitted), (81, 3, 0x602e7));
         assert!(event.is_permitted());

@@ -37,7 +37,7 @@ impl Name {
         }
     }
 
-    /// Whether it is about the thread that writes it. If not, a field names the thread.
+    /// Whether it is about the thread that writes it.
     pub fn is_of_writer(self) -> bool {
         matches!(self, Name::FirstUse | Name::GuestGrown)
     }
@@ -97,7 +97,8 @@ impl Format {
         let id =
             |name: &str| Some(i32::from_ne_bytes(self.field(name)?.get_field_bytes(record, BYTES)?.try_into().ok()?));
         let mut who = Who { tid: id("common_pid")?, ..Who::default() };
-        if !self.name.is_of_writer() {
+        // In early versions of the module, only the events that workers write name the thread.
+        if self.field("comm").is_some() {
             let name = self.field("comm")?.get_field_bytes(record, BYTES)?;
             let name = name.split(|&byte| byte == 0).next().unwrap_or_default();
             let comm = Some(String::from_utf8_lossy(name).into_owned());
@@ -165,6 +166,22 @@ mod tests {
         let (_, what) = format.read(&fixture::first_use(130, 7, 1)).unwrap();
         let What::FirstUse(first) = what else { panic!("{what:?}") };
         assert_eq!((first.xfd_err, first.verdict), (0x60ae7, Verdict::Unknown));
+    }
+
+    #[test]
+    fn an_event_names_its_thread() {
+        let fields = ["pid_t tid;\toffset:80", "pid_t tgid;\toffset:84", "char comm[16];\toffset:88"];
+        let sizes = [4, 4, 16];
+        let lines =
+            fields.iter().zip(sizes).map(|(field, size)| format!("\tfield:{field};\tsize:{size};\tsigned:0;\n"));
+        let text = fixture::format(fixture::FIRST_USE).replace("\nprint", &(lines.collect::<String>() + "\nprint"));
+        let format = Format::parse(Name::FirstUse, &text).unwrap();
+        let mut record = fixture::first_use(130, 0, 1039);
+        record.resize(80, 0);
+        record.extend([131_i32, 129].iter().flat_map(|id| id.to_ne_bytes()));
+        record.extend(*b"a name\0old one\0\0");
+        let (who, _) = format.read(&record).unwrap();
+        assert_eq!(who, Who { tid: 131, tgid: Some(129), comm: Some("a name".into()), cgroup: None });
     }
 
     #[test]

@@ -19,6 +19,8 @@ pub const CLOCK: &str = "mono";
 /// A tracing instance, which is removed when this is dropped.
 pub struct Instance {
     path: PathBuf,
+    /// Whether an event has been enabled.
+    enabled: bool,
 }
 
 /// The events of one CPU.
@@ -37,7 +39,7 @@ impl Instance {
     /// Fails if the kernel refuses.
     pub fn make(path: PathBuf, buffer_kib: u32) -> anyhow::Result<Self> {
         make_folder(&path).with_context(|| format!("cannot create the tracing instance {}", path.display()))?;
-        let instance = Self { path };
+        let instance = Self { path, enabled: false };
         instance.write("trace_clock", CLOCK)?;
         instance.write("buffer_size_kb", &buffer_kib.to_string())?;
         // The first event wakes the reader.
@@ -52,7 +54,12 @@ impl Instance {
     /// # Errors
     ///
     /// Fails if the kernel refuses.
+    ///
+    /// # Panics
+    ///
+    /// If an event is enabled: those of all threads would have been recorded up to now.
     pub fn follow(&self, threads: impl IntoIterator<Item = i32>) -> anyhow::Result<()> {
+        assert!(!self.enabled, "threads are chosen before events are enabled");
         self.write("options/event-fork", "1")?;
         threads.into_iter().try_for_each(|thread| self.append("set_event_pid", &thread.to_string()))
     }
@@ -62,7 +69,8 @@ impl Instance {
     /// # Errors
     ///
     /// Fails if the kernel refuses.
-    pub fn enable(&self, event: Name, filter: Option<&str>) -> anyhow::Result<()> {
+    pub fn enable(&mut self, event: Name, filter: Option<&str>) -> anyhow::Result<()> {
+        self.enabled = true;
         let folder = format!("events/xfd/{}", event.word());
         if let Some(filter) = filter {
             self.write(&format!("{folder}/filter"), filter)?;
@@ -123,7 +131,7 @@ mod tests {
         let root = fixture::root(&[fixture::FIRST_USE]);
         let path = root.path().join("sys/kernel/tracing/instances/xfdctl-1");
         let text = |file: &str| fs::read_to_string(path.join(file)).unwrap();
-        let instance = Instance::make(path.clone(), 64).unwrap();
+        let mut instance = Instance::make(path.clone(), 64).unwrap();
         instance.follow([3, 4]).unwrap();
         instance.enable(Name::FirstUse, Some("verdict == 1")).unwrap();
         assert_eq!((text("trace_clock").as_str(), text("buffer_size_kb").as_str()), ("mono", "64"));

@@ -71,22 +71,22 @@ impl Session {
         let mut instances = Vec::new();
         // Events that workers write about threads are read first: a thread's own events precede them.
         if follows && !workers.is_empty() {
-            let instance = Instance::make(tracefs.instance("-workers"), selection.buffer)?;
+            let mut instance = Instance::make(tracefs.instance("-workers"), selection.buffer)?;
             for &name in &workers {
                 instance.enable(name, selection.filter(name).as_deref())?;
             }
             instances.push(instance);
         }
         if !own.is_empty() {
-            let instance = Instance::make(tracefs.instance(""), selection.buffer)?;
+            let mut instance = Instance::make(tracefs.instance(""), selection.buffer)?;
+            match program {
+                Some(program) => instance.follow([program.pid()])?,
+                None => follow(root, &instance, &selection.pid)?,
+            }
             for &name in &own {
                 // All first uses are needed to know the program's threads.
                 let all = name == Name::FirstUse && program.is_some() && !workers.is_empty();
                 instance.enable(name, selection.filter(name).filter(|_| !all).as_deref())?;
-            }
-            match program {
-                Some(program) => instance.follow([program.pid()])?,
-                None => follow(root, &instance, &selection.pid)?,
             }
             instances.push(instance);
         }
@@ -179,7 +179,7 @@ impl Session {
                 for (ns, record) in found.records {
                     let Some((name, format)) = id(record).and_then(|id| self.formats.get(&id)) else { continue };
                     let Some((mut who, what)) = format.read(record) else { continue };
-                    if name.is_of_writer() {
+                    if name.is_of_writer() && who.comm.is_none() {
                         who.comm =
                             self.selection.filtered_comm().filter(|_| self.known.tree.is_none()).map(str::to_owned);
                     }

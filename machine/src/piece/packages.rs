@@ -157,7 +157,7 @@ fn source(project: &Path) -> Result<Vec<PathBuf>> {
 
 /// The date of the newest release in a changelog.
 fn date(changelog: &str) -> Result<String> {
-    let heading = changelog.lines().find(|line| line.starts_with("## ["));
+    let heading = changelog.lines().find(|line| line.starts_with("## [") && !line.starts_with("## [Unreleased]"));
     let date = heading.and_then(|line| line.split_once("] - ")).map(|(_, date)| date.trim().to_owned());
     date.context("CHANGELOG.md has no line `## [VERSION] - DATE`")
 }
@@ -249,7 +249,7 @@ mod tests {
 
     #[test]
     fn the_date_is_that_of_the_newest_release() {
-        assert_eq!(date("# C\n\n## [1.1.0] - 2026-12-01\n\n## [1.0.0] - 2026-11-01\n").unwrap(), "2026-12-01");
+        assert_eq!(date("# C\n\n## [Unreleased]\n\n- a ] - b\n\n## [1.1.0] - 2026-12-01\n\n## [1.0.0] - 2026-11-01\n").unwrap(), "2026-12-01");
         assert!(date("# C\n## [Unreleased]\n").is_err());
     }
 }

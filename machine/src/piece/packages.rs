@@ -249,7 +249,11 @@ mod tests {
 
     #[test]
     fn the_date_is_that_of_the_newest_release() {
-        assert_eq!(date("# C\n\n## [Unreleased]\n\n- a ] - b\n\n## [1.1.0] - 2026-12-01\n\n## [1.0.0] - 2026-11-01\n").unwrap(), "2026-12-01");
+        assert_eq!(
+            date("# C\n\n## [Unreleased]\n\n- a ] - b\n\n## [1.1.0] - 2026-12-01\n\n## [1.0.0] - 2026-11-01\n")
+                .unwrap(),
+            "2026-12-01"
+        );
         assert!(date("# C\n## [Unreleased]\n").is_err());
     }
 }

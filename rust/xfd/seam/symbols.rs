@@ -63,10 +63,7 @@ pub(super) fn variants(name: &'static CStr) -> impl Iterator<Item = usize> {
     let mut found = [0; bindings::XFD_VARIANTS as usize];
     // SAFETY: the gate is bound, and it writes no more than `XFD_VARIANTS` addresses.
     unsafe { bindings::xfd_gate_find_variants(name.as_char_ptr(), found.as_mut_ptr()) };
-    found
-        .into_iter()
-        .filter(|&address| address != 0)
-        .map(|address| address as usize)
+    found.into_iter().filter(|&address| address != 0)
 }
 
 /// Size in bytes of the kernel function at `address`, up to the next symbol.
@@ -91,8 +88,10 @@ struct Probe(UnsafeCell<bindings::kprobe>);
 // SAFETY: only module initialisation uses it, and that runs once.
 unsafe impl Sync for Probe {}
 
-// SAFETY: all members may be zero: that is how the C code initialises a static kprobe.
-static PROBE: Probe = Probe(UnsafeCell::new(unsafe { core::mem::zeroed() }));
+static PROBE: Probe = Probe(UnsafeCell::new(
+    // SAFETY: all members may be zero: that is how the C code initialises a static kprobe.
+    unsafe { core::mem::zeroed() },
+));
 
 /// The address of kallsyms_lookup_name(). It is not exported, but registering a kprobe on it
 /// reveals the address. The probe is registered disabled, so no text is changed and ftrace is not

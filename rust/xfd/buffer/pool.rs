@@ -264,6 +264,7 @@ pub(crate) fn trim() {
 }
 
 /// Frees every buffer, and keeps none from now on. May sleep.
+#[cfg(MODULE)]
 pub(crate) fn close() {
     CLOSED.store(true, Relaxed);
     empty();

@@ -107,6 +107,7 @@ impl Owned<'_> {
 
 /// A kernel FPU section: current's registers are saved, and the registers in the CPU belong to
 /// nobody. Preemption and softirqs are off.
+#[cfg(MODULE)]
 pub(crate) struct KernelFpu(PhantomData<*const ()>);
 
 #[cfg(MODULE)]
@@ -146,6 +147,7 @@ impl Drop for KernelFpu {
 }
 
 /// The value last written to this CPU's IA32_XFD. Preemption must be off.
+#[cfg(MODULE)]
 pub(crate) fn armed_here() -> Xfeatures {
     Xfeatures::from_bits(kernel().xfd_state.get())
 }

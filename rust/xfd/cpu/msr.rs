@@ -38,6 +38,7 @@ unsafe fn write(msr: u32, value: u64) {
 
 /// Reads IA32_XFD_ERR. entry.c calls this before irqentry_enter(), so it must not call anything and
 /// is placed in a section that cannot be probed or traced. Interrupts off.
+#[cfg(MODULE)]
 #[no_mangle]
 #[link_section = ".noinstr.text"]
 extern "C" fn xfd_read_xfd_err() -> u64 {

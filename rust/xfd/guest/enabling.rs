@@ -29,6 +29,7 @@ use kernel::prelude::*;
 /// # Safety
 ///
 /// `guest` is a valid virtual CPU that is run by current or by nobody.
+#[no_mangle]
 pub(crate) unsafe extern "C" fn xfd_enable_guest_features(
     guest: *mut fpu_guest,
     requested: u64,

@@ -18,6 +18,7 @@ use crate::xstate::xfeature::Xfeatures;
 /// # Safety
 ///
 /// `guest` is a valid virtual CPU that is run by current or by nobody.
+#[no_mangle]
 pub(crate) unsafe extern "C" fn xfd_set_guest_xfd(guest: *mut fpu_guest, xfd: u64) {
     let xfd = Xfeatures::from_bits(xfd);
     let fpregs = Fpregs::lock();

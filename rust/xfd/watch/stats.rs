@@ -55,6 +55,7 @@ pub(crate) static STATS: Stats = Stats {
 };
 
 /// The number of #NMs passed to the kernel's own handler, counted by entry.c.
+#[cfg(MODULE)]
 fn ordinary_nm() -> i64 {
     // SAFETY: this is a static in entry.c that is only ever modified atomically. Both types are one
     // i64.

@@ -33,7 +33,7 @@ CACHE := $(or $(value XFD_CACHE),$(CURDIR)/.cache)
 CACHE := $(if $(findstring ^/,^$(CACHE)),,$(CURDIR)/)$(CACHE)
 export CARGO_TARGET_DIR := $(CACHE)/cargo
 # The first build takes a while, so show its progress.
-MACHINE = @machine/ready.sh && cargo run $$([ ! -x "$$CARGO_TARGET_DIR/release/machine" ] || echo --quiet) \
+MACHINE = @unset MAKEFLAGS MFLAGS MAKELEVEL; machine/ready.sh && cargo run $$([ ! -x "$$CARGO_TARGET_DIR/release/machine" ] || echo --quiet) \
 	--release --locked --manifest-path machine/Cargo.toml --
 
 .DEFAULT_GOAL := modules
@@ -42,9 +42,9 @@ MACHINE = @machine/ready.sh && cargo run $$([ ! -x "$$CARGO_TARGET_DIR/release/m
 help:
 	@sed -n '/^#/!q; /SPDX/!s/^# \{0,1\}//p' $(firstword $(MAKEFILE_LIST))
 
-# Options for the machine command of the same name, and a program to run: only from make's command line. A recipe gets
-# them in its environment too, and what it runs may call make again. `make run` and `make shell` load the module by
-# default.
+# Options for the machine command of the same name, and a program to run: only from make's own command line. What a
+# recipe runs may call make again, so MACHINE removes make's variables from its environment. `make run` and `make shell`
+# load the module by default.
 OPTIONS :=
 P :=
 run shell: OPTIONS := --module

@@ -75,6 +75,18 @@ fn the_environment_has_no_options() {
 }
 
 #[test]
+fn what_a_recipe_runs_does_not_inherit_the_options() {
+    let recipe = String::from_utf8(make(&["-n", "check", "OPTIONS=--tap t"]).stdout).unwrap();
+    let (before, _) = recipe.split_once("machine/ready.sh").unwrap();
+    // As make starts a recipe.
+    let mut shell = Command::new("sh");
+    shell.arg("-c").arg(format!("{before} exec make --no-print-directory -n shell")).current_dir(project());
+    let output = shell.env("MAKEFLAGS", " -- OPTIONS=--tap\\ t").env("MAKELEVEL", "1").output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.trim_end().ends_with(" -- shell --module"), "{said}");
+}
+
+#[test]
 fn make_and_cargo_build_into_one_folder() {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["metadata", "--no-deps", "--format-version", "1", "--manifest-path", "machine/Cargo.toml"]);

@@ -90,7 +90,7 @@ fn parse(line: &str) -> Option<anyhow::Result<FirstUse>> {
 
 fn parse_fields(who: &str, what: &str) -> anyhow::Result<FirstUse> {
     // "            comm-123     [000] .....    12.345678"
-    let (task, rest) = who.split_once('[').context("no CPU")?;
+    let (task, rest) = who.rsplit_once('[').context("no CPU")?;
     let (_, tid) = task.trim().rsplit_once('-').context("no thread")?;
     let (cpu, _) = rest.split_once(']').context("no CPU")?;
     // The name comes last, and may contain anything.
@@ -134,10 +134,10 @@ mod tests {
 
     #[test]
     fn a_line_of_the_record_is_understood() {
-        let line = "        amx-demo-81      [003] ...1.    12.345678: xfd_first_use: \
+        let line = "        amx[1]-demo-81   [003] ...1.    12.345678: xfd_first_use: \
                     xfd_err=0x40000 xfd_err_after=0 permitted=0x602e7 size_before=2560 \
                     size_after=10752 xfd_before=0x40000 xfd_after=0 verdict=resume tsc=6700 \
-                    tid=81 tgid=80 comm=amx tsc=1 demo";
+                    tid=81 tgid=80 comm=amx[1]-demo tsc=1";
         let event = parse(line).unwrap().unwrap();
         assert_eq!((event.tid, event.cpu, event.permitted), (81, 3, 0x602e7));
         assert!(event.is_permitted());

@@ -20,30 +20,32 @@ const COMMON: &str = "\tfield:unsigned short common_type;\toffset:0;\tsize:2;\ts
 
 pub const FIRST_USE: u16 = 2001;
 pub const RECLAIMED: u16 = 2002;
+/// `xfd_first_use` of a module after 0.1.0, which names the thread.
+pub const FIRST_USE_NAMED: u16 = 2003;
 
 /// The format file of an event.
 pub fn format(id: u16) -> String {
-    let (name, fields): (_, &[(&str, usize)]) = match id {
-        FIRST_USE => (
-            "xfd_first_use",
-            &[
-                ("u64 xfd_err", 8),
-                ("u64 xfd_err_after", 8),
-                ("u64 permitted", 8),
-                ("u32 size_before", 4),
-                ("u32 size_after", 4),
-                ("u64 xfd_before", 8),
-                ("u64 xfd_after", 8),
-                ("u32 verdict", 4),
-                ("u64 tsc", 8),
-            ],
-        ),
-        _ => ("xfd_reclaimed", &[("pid_t tid", 4), ("pid_t tgid", 4), ("char comm[16]", 16), ("u64 bytes", 8)]),
+    let first: &[(&str, usize)] = &[
+        ("u64 xfd_err", 8),
+        ("u64 xfd_err_after", 8),
+        ("u64 permitted", 8),
+        ("u32 size_before", 4),
+        ("u32 size_after", 4),
+        ("u64 xfd_before", 8),
+        ("u64 xfd_after", 8),
+        ("u32 verdict", 4),
+        ("u64 tsc", 8),
+    ];
+    let thread: &[(&str, usize)] = &[("pid_t tid", 4), ("pid_t tgid", 4), ("char comm[16]", 16)];
+    let (name, fields) = match id {
+        FIRST_USE => ("xfd_first_use", first.to_vec()),
+        FIRST_USE_NAMED => ("xfd_first_use", [first, thread].concat()),
+        _ => ("xfd_reclaimed", [thread, &[("u64 bytes", 8)]].concat()),
     };
     let mut text = format!("name: {name}\nID: {id}\nformat:\n{COMMON}\n");
     let mut at: usize = 8;
     for (field, size) in fields {
-        at = at.next_multiple_of((*size).min(8));
+        at = at.next_multiple_of(if size == 16 { 1 } else { size });
         writeln!(text, "\tfield:{field};\toffset:{at};\tsize:{size};\tsigned:0;").unwrap();
         at += size;
     }
@@ -66,6 +68,17 @@ pub fn first_use(tid: i32, verdict: u32, tsc: u64) -> Vec<u8> {
     record.extend(verdict.to_ne_bytes());
     record.extend([0; 4]);
     record.extend(tsc.to_ne_bytes());
+    record
+}
+
+/// A record of `xfd_first_use` that names the thread; the name's unused bytes begin with `unused`.
+pub fn first_use_named(tid: i32, process: i32, comm: &str, unused: &str) -> Vec<u8> {
+    let mut record = first_use(99, 0, 1039);
+    record[..2].copy_from_slice(&FIRST_USE_NAMED.to_ne_bytes());
+    record.extend([tid, process].iter().flat_map(|id| id.to_ne_bytes()));
+    let mut name = format!("{comm}\0{unused}").into_bytes();
+    name.resize(16, 0);
+    record.extend(name);
     record
 }
 
@@ -171,11 +184,13 @@ pub fn root(ids: &[u16]) -> tempfile::TempDir {
 
 /// Adds a thread to `/proc`.
 pub fn thread(root: &Path, tid: i32, process: i32, comm: &str, cgroup: &str) {
-    let folder = root.join(format!("proc/{tid}"));
-    fs::create_dir_all(&folder).unwrap();
-    fs::write(folder.join("comm"), format!("{comm}\n")).unwrap();
-    fs::write(folder.join("status"), format!("Name:\t{comm}\nTgid:\t{process}\nNgid:\t0\n")).unwrap();
-    fs::write(folder.join("cgroup"), format!("1:cpu:/old\n0::{cgroup}\n")).unwrap();
+    for folder in [format!("proc/{tid}"), format!("proc/{process}/task/{tid}")] {
+        let folder = root.join(folder);
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("comm"), format!("{comm}\n")).unwrap();
+        fs::write(folder.join("status"), format!("Name:\t{comm}\nTgid:\t{process}\nNgid:\t0\n")).unwrap();
+        fs::write(folder.join("cgroup"), format!("1:cpu:/old\n0::{cgroup}\n")).unwrap();
+    }
 }
 
 /// Creates an instance as the kernel does, with one CPU.

@@ -97,7 +97,7 @@ impl Format {
         let id =
             |name: &str| Some(i32::from_ne_bytes(self.field(name)?.get_field_bytes(record, BYTES)?.try_into().ok()?));
         let mut who = Who { tid: id("common_pid")?, ..Who::default() };
-        // In early versions of the module, only the events that workers write name the thread.
+        // In version 0.1.0 of the module, only the events that workers write name the thread.
         if self.field("comm").is_some() {
             let name = self.field("comm")?.get_field_bytes(record, BYTES)?;
             let name = name.split(|&byte| byte == 0).next().unwrap_or_default();
@@ -170,18 +170,10 @@ mod tests {
 
     #[test]
     fn an_event_names_its_thread() {
-        let fields = ["pid_t tid;\toffset:80", "pid_t tgid;\toffset:84", "char comm[16];\toffset:88"];
-        let sizes = [4, 4, 16];
-        let lines =
-            fields.iter().zip(sizes).map(|(field, size)| format!("\tfield:{field};\tsize:{size};\tsigned:0;\n"));
-        let text = fixture::format(fixture::FIRST_USE).replace("\nprint", &(lines.collect::<String>() + "\nprint"));
-        let format = Format::parse(Name::FirstUse, &text).unwrap();
-        let mut record = fixture::first_use(130, 0, 1039);
-        record.resize(80, 0);
-        record.extend([131_i32, 129].iter().flat_map(|id| id.to_ne_bytes()));
-        record.extend(*b"a name\0old one\0\0");
+        let format = Format::parse(Name::FirstUse, &fixture::format(fixture::FIRST_USE_NAMED)).unwrap();
+        let record = fixture::first_use_named(131, 129, "a] name", "old");
         let (who, _) = format.read(&record).unwrap();
-        assert_eq!(who, Who { tid: 131, tgid: Some(129), comm: Some("a name".into()), cgroup: None });
+        assert_eq!(who, Who { tid: 131, tgid: Some(129), comm: Some("a] name".into()), cgroup: None });
     }
 
     #[test]
@@ -202,18 +194,18 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_record_panics(record in proptest::collection::vec(any::<u8>(), 0..100), id in 2001..2003_u16) {
-            let name = if id == fixture::FIRST_USE { Name::FirstUse } else { Name::Reclaimed };
+        fn no_record_panics(record in proptest::collection::vec(any::<u8>(), 0..130), id in 2001..2004_u16) {
+            let name = if id == fixture::RECLAIMED { Name::Reclaimed } else { Name::FirstUse };
             let format = Format::parse(name, &fixture::format(id)).unwrap();
             prop_assert_eq!(format.read(&record).is_some(), record.len() >= fixture_size(id));
         }
     }
 
     fn fixture_size(id: u16) -> usize {
-        if id == fixture::FIRST_USE {
-            fixture::first_use(1, 0, 0).len()
-        } else {
-            fixture::reclaimed(1, 1, "").len()
+        match id {
+            fixture::FIRST_USE => fixture::first_use(1, 0, 0).len(),
+            fixture::FIRST_USE_NAMED => fixture::first_use_named(1, 1, "", "").len(),
+            _ => fixture::reclaimed(1, 1, "").len(),
         }
     }
 }

@@ -29,7 +29,11 @@ impl<'a> Lookup<'a> {
 
     /// Fills in what `who` lacks.
     pub fn complete(&mut self, who: &mut Who) {
-        let folder = self.proc.join(who.tid.to_string());
+        // The number may be another process's thread by now.
+        let folder = match who.tgid {
+            Some(tgid) => self.proc.join(format!("{tgid}/task/{}", who.tid)),
+            None => self.proc.join(who.tid.to_string()),
+        };
         let text =
             |file: &str| fs::read(folder.join(file)).ok().map(|text| String::from_utf8_lossy(&text).into_owned());
         if who.tgid.is_none() {
@@ -90,5 +94,19 @@ mod tests {
         assert_eq!(who(5), (Some(4), Some("a] b".into()), Some("/user/x".into())));
         assert_eq!(who(6), (Some(3), Some("dead one".into()), None));
         assert_eq!(who(7), (None, None, None));
+    }
+
+    #[test]
+    fn another_processs_thread_is_not_looked_up() {
+        let root = fixture::root(&[]);
+        fixture::thread(root.path(), 5, 4, "amx", "/user/x");
+        let tracing = root.path().join("sys/kernel/tracing");
+        let mut lookup = Lookup::new(root.path(), &tracing);
+        let mut cgroup = |tgid| {
+            let mut who = Who { tid: 5, tgid: Some(tgid), comm: Some("amx".into()), cgroup: None };
+            lookup.complete(&mut who);
+            who.cgroup
+        };
+        assert_eq!((cgroup(4), cgroup(3)), (Some("/user/x".into()), None));
     }
 }

@@ -25,8 +25,6 @@ use crate::workshop::progress::note;
 
 /// Tells tests that the kernel's own code has the series: they run what they skip on the stock kernel.
 const MENDED: &str = "XFD_MENDED=1";
-/// Tests that are left out because of the small kernel's configuration, not because of the series (README.rst).
-const LEFT_OUT: [&str; 2] = ["kvm_exits", "xfd_reclaim_entry"];
 /// The pages with the rows that differ: the bugs that the module mends as well, and those that only the series mends.
 const PAGES: [&str; 2] = ["Documentation/divergences.rst", "upstream/linux/README.rst"];
 const SECOND: Second =
@@ -91,7 +89,6 @@ fn mended(boot: &Scenario) -> Scenario {
     let mut boot = boot.clone();
     boot.cmdline = format!("{} {MENDED}", boot.cmdline).trim_start().to_owned();
     boot.expected_log.clear();
-    boot.tests.retain(|test| !LEFT_OUT.contains(&test.name.as_str()));
     boot.tests.extend(boot.upstream.iter().flatten().cloned().collect::<Vec<_>>());
     boot
 }
@@ -118,7 +115,6 @@ fn compare(
     let programs: Vec<_> = suites
         .iter()
         .flat_map(|suite| &suite.tests)
-        .filter(|test| !LEFT_OUT.contains(&test.name.as_str()))
         .map(|test| Program {
             name: &test.name,
             stock: rows_of(before, test),

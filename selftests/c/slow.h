@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/ioctl.h>
@@ -20,7 +21,8 @@ static inline bool slow_begin(void)
 {
 	struct uffdio_api api = { .api = UFFD_API };
 
-	slow_faults = syscall(SYS_userfaultfd, O_CLOEXEC);
+	/* poll() works only if it is non-blocking. */
+	slow_faults = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
 	return slow_faults >= 0 && !ioctl(slow_faults, UFFDIO_API, &api);
 }
 
@@ -34,14 +36,23 @@ static inline bool slow_make(void *start, size_t size)
 	return !madvise(start, size, MADV_DONTNEED) && !ioctl(slow_faults, UFFDIO_REGISTER, &range);
 }
 
-/* Waits until a task sleeps on a page, and returns the page. */
-static inline void *slow_wanted(void)
+/* Waits until a task sleeps on a page, and returns the page; NULL if none does within @ms milliseconds. */
+static inline void *slow_wanted_within(int ms)
 {
+	struct pollfd faults = { .fd = slow_faults, .events = POLLIN };
 	struct uffd_msg message;
 
+	if (poll(&faults, 1, ms) != 1)
+		return NULL;
 	if (read(slow_faults, &message, sizeof(message)) != sizeof(message))
 		return NULL;
 	return (void *)(uintptr_t)(message.arg.pagefault.address & -PAGE);
+}
+
+/* NULL means that no task is going to. */
+static inline void *slow_wanted(void)
+{
+	return slow_wanted_within(60 * 1000);
 }
 
 static inline bool slow_bring(void *page, const void *content)

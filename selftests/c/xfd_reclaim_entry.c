@@ -107,6 +107,9 @@ TEST_F(reclaim, at_a_selector_of_user_dispatch)
 {
 	struct worker worker = { .run = waits_for_its_selector, .from = -1 };
 
+	/* An option of its own since 7.3. */
+	if (prctl(PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_OFF, 0, 0, 0))
+		SKIP(return, "the kernel lacks SYSCALL_USER_DISPATCH");
 	if (!slow_begin())
 		SKIP(return, "no userfaultfd for faults in the kernel: %s", strerror(errno));
 	ASSERT_TRUE(slow_make(selector, sizeof(selector)));

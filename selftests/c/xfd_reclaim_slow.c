@@ -90,9 +90,8 @@ TEST_F(reclaim, while_its_frame_is_written)
 	LET_PASSES_COME();
 	ASSERT_TRUE(slow_bring(page, saved));
 	/* Supplies the other pages on demand, without blocking once no more are wanted. */
-	ASSERT_EQ(0, fcntl(slow_faults, F_SETFL, O_NONBLOCK));
 	while (pthread_tryjoin_np(worker.thread, NULL)) {
-		page = slow_wanted();
+		page = slow_wanted_within(0);
 		if (page) {
 			ASSERT_TRUE(slow_bring(page, saved));
 		} else {

@@ -38,16 +38,13 @@ fn run(project: &Project, filter: Option<&str>, rows: &mut Vec<Row>) -> Result<(
 
 /// Tests that look at what only the module has: tiles for kernel code, and /proc/xfd.
 const OF_THE_MODULE: [&str; 2] = ["module_kernel_tiles.sh", "kvm_rows"];
-/// On this kernel, the second half of the first one waits in vain for a page fault, with the C code in charge as well
-/// (Documentation/upstream.rst). The other one runs it, too.
-const HANGS: [&str; 2] = ["xfd_reclaim_entry", "run_kselftest"];
 /// Where a boot has the module's parameters. The kernel's command line has them as `xfd.NAME=VALUE`.
 const PARAMETERS: &str = "XFD_PARAMETERS=";
 
 fn on_builtin_kernel(mut boot: Scenario) -> Scenario {
     boot.name = format!("builtin-{}", boot.name);
     boot.module = Module::Absent;
-    boot.tests.retain(|test| !OF_THE_MODULE.iter().chain(&HANGS).any(|name| test.name == *name));
+    boot.tests.retain(|test| !OF_THE_MODULE.contains(&test.name.as_str()));
     boot.tests.push(Test::named("builtin.sh"));
     // The tests expect what they expect with the module.
     boot.cmdline = format!("XFD_MODULE=1 {}", boot.cmdline.replace(PARAMETERS, "xfd.")).trim_end().to_owned();

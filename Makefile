@@ -33,7 +33,8 @@ CACHE := $(or $(value XFD_CACHE),$(CURDIR)/.cache)
 CACHE := $(if $(findstring ^/,^$(CACHE)),,$(CURDIR)/)$(CACHE)
 export CARGO_TARGET_DIR := $(CACHE)/cargo
 # The first build takes a while, so show its progress.
-MACHINE = @unset MAKEFLAGS MFLAGS MAKELEVEL; machine/ready.sh && cargo run $$([ ! -x "$$CARGO_TARGET_DIR/release/machine" ] || echo --quiet) \
+MACHINE = @unset MAKEFLAGS MFLAGS MAKELEVEL; machine/ready.sh && \
+	cargo run $$([ ! -x "$$CARGO_TARGET_DIR/release/machine" ] || echo --quiet) \
 	--release --locked --manifest-path machine/Cargo.toml --
 
 .DEFAULT_GOAL := modules

@@ -2,13 +2,11 @@
 //! Checks that the built-in kernel links: Rust exports each function that the hooks of `upstream/linux-rust` declare. The
 //! module does not need all of these exports, and `make check-builtin` takes a while.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+mod sources;
 
-fn sources(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    entries.flat_map(|path| if path.is_dir() { sources(&path) } else { vec![path] }).collect()
-}
+use sources::sources;
+use std::fs;
+use std::path::Path;
 
 /// The functions that the header in the patch declares.
 fn declared() -> Vec<String> {

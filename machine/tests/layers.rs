@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Checks that each layer imports only from those below it, in the order that src/main.rs gives.
 
+mod sources;
+
+use sources::sources;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 const LAYERS: [&str; 6] = ["workshop", "piece", "boot", "judge", "bench", "command"];
-
-fn sources(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    entries.flat_map(|path| if path.is_dir() { sources(&path) } else { vec![path] }).collect()
-}
 
 #[test]
 fn imports_run_downwards() {

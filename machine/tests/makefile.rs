@@ -10,10 +10,15 @@ fn project() -> PathBuf {
     std::env::current_dir().unwrap().parent().unwrap().to_path_buf()
 }
 
-fn make(args: &[&str]) -> Output {
+fn command(args: &[&str]) -> Command {
     let mut make = Command::new("make");
     make.arg("-C").arg(project()).args(["--no-print-directory"]).args(args);
-    make.env_remove("MAKEFLAGS").env_remove("MAKELEVEL").output().unwrap()
+    make.env_remove("MAKEFLAGS").env_remove("MAKELEVEL");
+    make
+}
+
+fn make(args: &[&str]) -> Output {
+    command(args).output().unwrap()
 }
 
 #[test]
@@ -60,10 +65,8 @@ fn options_and_program_are_passed_on() {
 fn the_environment_has_no_options() {
     for (options, program) in [("", ""), ("--tap t", "prog")] {
         let make = |target: &str| {
-            let mut make = Command::new("make");
-            make.arg("-C").arg(project()).args(["--no-print-directory", "-n", target]);
-            make.env_remove("MAKEFLAGS").env_remove("MAKELEVEL").env("OPTIONS", options).env("P", program);
-            String::from_utf8(make.output().unwrap().stdout).unwrap()
+            let output = command(&["-n", target]).env("OPTIONS", options).env("P", program).output();
+            String::from_utf8(output.unwrap().stdout).unwrap()
         };
         let said = make("shell");
         assert!(said.trim_end().ends_with(" -- shell --module"), "{said}");

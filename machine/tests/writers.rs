@@ -2,13 +2,11 @@
 //! Checks that one file of the module writes the MSRs of XFD, and that one file decides when. A write elsewhere would
 //! not need the proof of who owns the registers (rust/xfd/buffer/registers.rs).
 
-use std::fs;
-use std::path::{Path, PathBuf};
+mod sources;
 
-fn sources(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    entries.flat_map(|path| if path.is_dir() { sources(&path) } else { vec![path] }).collect()
-}
+use sources::sources;
+use std::fs;
+use std::path::Path;
 
 /// The files that have `word` in their code, and how often. Comments do not count.
 fn with(word: &str) -> Vec<(String, usize)> {

@@ -45,7 +45,7 @@ pub fn format(id: u16) -> String {
     let mut text = format!("name: {name}\nID: {id}\nformat:\n{COMMON}\n");
     let mut at: usize = 8;
     for (field, size) in fields {
-        at = at.next_multiple_of(if size == 16 { 1 } else { size });
+        at = at.next_multiple_of(size.min(8));
         writeln!(text, "\tfield:{field};\toffset:{at};\tsize:{size};\tsigned:0;").unwrap();
         at += size;
     }

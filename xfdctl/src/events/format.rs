@@ -98,8 +98,8 @@ impl Format {
             |name: &str| Some(i32::from_ne_bytes(self.field(name)?.get_field_bytes(record, BYTES)?.try_into().ok()?));
         let mut who = Who { tid: id("common_pid")?, ..Who::default() };
         // In version 0.1.0 of the module, only the events that workers write name the thread.
-        if self.field("comm").is_some() {
-            let name = self.field("comm")?.get_field_bytes(record, BYTES)?;
+        if let Some(comm) = self.field("comm") {
+            let name = comm.get_field_bytes(record, BYTES)?;
             let name = name.split(|&byte| byte == 0).next().unwrap_or_default();
             let comm = Some(String::from_utf8_lossy(name).into_owned());
             who = Who { tid: id("tid")?, tgid: Some(id("tgid")?), comm, cgroup: None };

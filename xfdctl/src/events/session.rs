@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 const INITIAL_PIDS: &str = "pid:[4026531836]";
 
 /// The formats, keyed by the number that begins each record.
-type Formats = HashMap<u32, (Name, Format)>;
+type Formats = HashMap<u32, Format>;
 
 /// A source of events.
 pub struct Session {
@@ -177,9 +177,9 @@ impl Session {
                     events.push(Event { ns, cpu: source.cpu, who: Who::default(), what: What::Lost { count } });
                 }
                 for (ns, record) in found.records {
-                    let Some((name, format)) = id(record).and_then(|id| self.formats.get(&id)) else { continue };
+                    let Some(format) = id(record).and_then(|id| self.formats.get(&id)) else { continue };
                     let Some((mut who, what)) = format.read(record) else { continue };
-                    if name.is_of_writer() && who.comm.is_none() {
+                    if who.comm.is_none() {
                         who.comm =
                             self.selection.filtered_comm().filter(|_| self.known.tree.is_none()).map(str::to_owned);
                     }
@@ -202,7 +202,7 @@ fn formats(tracefs: &Tracefs, selection: &Selection) -> anyhow::Result<(Vec<Name
     let (mut selected, mut formats) = (Vec::new(), HashMap::new());
     // Every version of the module has this one, and it is always needed.
     let first = tracefs.format(Name::FirstUse)?.context("this module has no trace event xfd_first_use")?;
-    formats.insert(first.id(), (Name::FirstUse, first));
+    formats.insert(first.id(), first);
     for name in selection.events() {
         if name == Name::FirstUse {
             selected.push(name);
@@ -210,7 +210,7 @@ fn formats(tracefs: &Tracefs, selection: &Selection) -> anyhow::Result<(Vec<Name
         }
         match tracefs.format(name)? {
             Some(format) => {
-                formats.insert(format.id(), (name, format));
+                formats.insert(format.id(), format);
                 selected.push(name);
             }
             None => {

@@ -23,7 +23,16 @@ pub fn is_there() -> bool {
 /// Whether it is in charge: loaded and enabled, with no task still in transition.
 #[must_use]
 pub fn is_in_charge() -> bool {
-    fs::read_to_string(format!("{PATCH}/transition")).is_ok_and(|text| text.trim() == "0")
+    is_enabled() && says("transition", "0")
+}
+
+/// Whether it is loaded and enabled; tasks may still be in transition.
+fn is_enabled() -> bool {
+    says("enabled", "1")
+}
+
+fn says(attribute: &str, value: &str) -> bool {
+    fs::read_to_string(format!("{PATCH}/{attribute}")).is_ok_and(|text| text.trim() == value)
 }
 
 /// Whether it is disabled, with no task still in transition, or not loaded.
@@ -95,11 +104,12 @@ pub fn disable() -> anyhow::Result<()> {
 ///
 /// Something holds a reference to it.
 pub fn remove() -> anyhow::Result<()> {
-    if !is_disabled() {
+    // Somebody may have been killed between disabling and removing it.
+    if is_enabled() {
         // If it is still being enabled, this reverses the transition.
         disable()?;
-        wait_until("the livepatch is not disabled", is_disabled)?;
     }
+    wait_until("the livepatch is not disabled", is_disabled)?;
     let begin = Instant::now();
     loop {
         match rustix::system::delete_module(c"xfd", libc::O_NONBLOCK) {

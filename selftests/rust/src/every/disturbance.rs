@@ -2,10 +2,12 @@
 //! What is done to a process paused between two instructions of its path. A process on the other CPU does it, at the
 //! highest priority there, so that when [`Disturber::disturb`] returns it is done, or waiting for the stopped CPU.
 
-use super::intruder::{Intruder, KEPT};
+use super::intruder::Intruder;
 use super::kind::Kind;
 use super::path::another_has_a_first_use;
 use super::shared::{Shared, TAKEN_ON, WATCHED_FROM};
+use super::trigger;
+use super::workers;
 use crate::idle::{Passes, INTERVAL};
 use crate::sys::{self, End};
 use crate::{child, cpus, module, rows};
@@ -61,7 +63,8 @@ const MANY: u64 = 100;
 
 /// Orders to the process, each followed by another process's PID.
 const DISTURB: u8 = 0;
-const END: u8 = 1;
+const DISTURB_TO_THE_END: u8 = 1;
+const END: u8 = 2;
 
 impl Disturber {
     /// Starts a disturber for a path on the other CPU.
@@ -72,6 +75,10 @@ impl Disturber {
     pub fn new(kind: Kind, shared: &'static Shared) -> anyhow::Result<Self> {
         if matches!(kind, Kind::Nmi | Kind::FpuInIrq) {
             ensure!(fs::exists(NMI)?, "interrupts.ko is not loaded");
+        }
+        if kind == Kind::Wait {
+            // A pass on the stopped CPU would not run.
+            workers::allow_only(WATCHED_FROM)?;
         }
         let (socket, orders) = UnixDatagram::pair()?;
         socket.set_read_timeout(Some(PATIENCE))?;
@@ -100,14 +107,20 @@ impl Disturber {
         self.kind
     }
 
-    /// Starts disturbing a paused process.
+    /// Starts disturbing a paused process; [`finish`](Self::finish) waits `to_the_end` of what the victim has to do.
     ///
     /// # Errors
     ///
     /// The disturber has exited.
-    pub fn disturb(&mut self, pid: i32) -> anyhow::Result<()> {
+    pub fn disturb(&mut self, pid: i32, to_the_end: bool) -> anyhow::Result<()> {
         self.times += 1;
-        self.order(DISTURB, pid)
+        self.order(
+            match to_the_end {
+                true => DISTURB_TO_THE_END,
+                false => DISTURB,
+            },
+            pid,
+        )
     }
 
     fn order(&mut self, what: u8, pid: i32) -> anyhow::Result<()> {
@@ -187,7 +200,7 @@ const DONE: &[u8] = b"done";
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The process: follows orders, and answers `done` or the error.
-fn serve(kind: Kind, shared: &Shared, orders: &UnixDatagram) -> anyhow::Result<()> {
+fn serve(kind: Kind, shared: &'static Shared, orders: &UnixDatagram) -> anyhow::Result<()> {
     let answer = |result: anyhow::Result<()>| -> anyhow::Result<()> {
         let text = result.map_or_else(|error| format!("{error:#}").into_bytes(), |()| DONE.into());
         orders.send(&text[..text.len().min(512)])?;
@@ -198,7 +211,7 @@ fn serve(kind: Kind, shared: &Shared, orders: &UnixDatagram) -> anyhow::Result<(
         cpus::pin_to(WATCHED_FROM)?;
         let intruder = match kind {
             Kind::Preempt | Kind::Migrate => Some(Intruder::start(|| Ok(()))?),
-            Kind::UnloadMeanwhile => Some(Intruder::start_to_keep()?),
+            Kind::UnloadMeanwhile => Some(Intruder::start_to_keep(shared)?),
             _ => None,
         };
         sys::run_first()?;
@@ -217,7 +230,12 @@ fn serve(kind: Kind, shared: &Shared, orders: &UnixDatagram) -> anyhow::Result<(
             return answer(intruder.map_or(Ok(()), Intruder::end));
         }
         let pid = i32::from_le_bytes(pid);
-        answer(disturb(kind, shared, intruder.as_mut(), pid))?;
+        let disturbed = disturb(kind, shared, intruder.as_mut(), pid);
+        let killed = kind == Kind::Kill && what == DISTURB_TO_THE_END;
+        answer(disturbed.and_then(|()| match killed {
+            true => wait_for_victim(shared, pid),
+            false => Ok(()),
+        }))?;
     }
 }
 
@@ -249,7 +267,7 @@ fn disturb(
         Kind::Read if module::is_there() => rows::all().map(drop),
         Kind::Read => Ok(()),
         Kind::Unload => module::remove(),
-        Kind::UnloadMeanwhile => unload_meanwhile(intruder, pid),
+        Kind::UnloadMeanwhile => unload_meanwhile(intruder),
     }
 }
 
@@ -284,52 +302,30 @@ fn wake(intruder: Option<&mut Intruder>) -> anyhow::Result<()> {
 }
 
 /// The intruder keeps the CPU from the victim, which gets it back once the module is gone, or could not be unloaded
-/// in time. Fails if the victim ran in the meantime.
-fn unload_meanwhile(intruder: Option<&mut Intruder>, pid: i32) -> anyhow::Result<()> {
+/// in time. Fails if the victim left in the meantime.
+fn unload_meanwhile(intruder: Option<&mut Intruder>) -> anyhow::Result<()> {
     let there = |result: std::io::Result<()>| match result {
         Err(error) if error.raw_os_error() != Some(libc::ESRCH) => Err(error),
         _ => Ok(()),
     };
+    let intruder = intruder.context("no intruder")?;
+    // Before anything else: the stopped CPU does not wait for what follows.
+    intruder.wake()?;
+    trigger::let_go(TAKEN_ON);
     // Unloading needs these workers.
-    let workers = workers(TAKEN_ON)?;
+    let workers = bound_workers(TAKEN_ON)?;
     for worker in &workers {
         there(sys::let_run_before_first(*worker)).context("SCHED_FIFO")?;
     }
-    wake(intruder)?;
-    let before = time_on_cpu(pid)?;
-    let begin = Instant::now();
     let removed = module::remove();
-    let (stood, ran) = (begin.elapsed(), time_on_cpu(pid)?.saturating_sub(before));
     for worker in workers {
         there(sys::let_run_as_others(worker)).context("SCHED_OTHER")?;
     }
-    // Until its next tick nothing takes the CPU from the victim.
-    let kept = stood < KEPT || ran < A_TICK + (stood - KEPT);
-    removed.and_then(|()| {
-        ensure!(
-            kept,
-            "it ran for {ran:?} of the {stood:?} in which another process had its CPU"
-        );
-        Ok(())
-    })
-}
-
-/// A tick of a kernel with CONFIG_HZ=250.
-const A_TICK: Duration = Duration::from_millis(4);
-
-/// How long a process has run; zero if it is gone.
-fn time_on_cpu(pid: i32) -> anyhow::Result<Duration> {
-    let Ok(text) = fs::read_to_string(format!("/proc/{pid}/schedstat")) else {
-        return Ok(Duration::ZERO);
-    };
-    let nanoseconds = text.split(' ').next().unwrap_or_default();
-    Ok(Duration::from_nanos(
-        nanoseconds.parse().context("schedstat")?,
-    ))
+    removed.and(intruder.wait_until_done())
 }
 
 /// The kernel's worker threads bound to a CPU.
-fn workers(cpu: usize) -> anyhow::Result<Vec<i32>> {
+fn bound_workers(cpu: usize) -> anyhow::Result<Vec<i32>> {
     let name = format!("kworker/{cpu}:");
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc")? {

@@ -2,7 +2,7 @@
 //! The preempting process.
 
 use super::path::live;
-use super::shared::TAKEN_ON;
+use super::shared::{Shared, TAKEN_ON};
 use crate::avx::{self, Ymm};
 use crate::shared_memory::{self, Shareable};
 use crate::sys::{self, End};
@@ -24,18 +24,26 @@ pub(super) struct Intruder {
 }
 
 /// Longer than unloading takes if it waits for nothing.
-pub(super) const KEPT: Duration = Duration::from_millis(500);
+const KEPT: Duration = Duration::from_millis(500);
 
-/// How often it has woken and found its registers unchanged.
-struct Awake(AtomicU64);
+/// The longest that it takes for its work.
+const PATIENCE: Duration = Duration::from_secs(2);
 
-// SAFETY: it consists of an atomic, for which any value is valid.
+/// What the process says about itself.
+struct Awake {
+    /// How often it has woken and found its registers unchanged.
+    times: AtomicU64,
+    /// How often it has then done its work.
+    done: AtomicU64,
+}
+
+// SAFETY: it consists of atomics, for which any value is valid.
 #[expect(unsafe_code, reason = "the marker of shared memory is an unsafe trait")]
 unsafe impl Shareable for Awake {}
 
 impl Intruder {
     /// Starts the process; `then` is what it does each time after checking its registers.
-    pub(super) fn start(then: fn() -> anyhow::Result<()>) -> anyhow::Result<Self> {
+    pub(super) fn start(then: impl Fn() -> anyhow::Result<()>) -> anyhow::Result<Self> {
         let (reads, wake) = rustix::pipe::pipe()?;
         let (ready, says) = rustix::pipe::pipe()?;
         let awake: &Awake = shared_memory::anonymous()?;
@@ -50,8 +58,9 @@ impl Intruder {
                 let after = avx::read_with(reads.as_fd(), &registers)?;
                 ensure!(after == registers, "the AVX registers have changed");
                 expect(&tiles.store_all(), 1)?;
-                awake.0.fetch_add(1, SeqCst);
+                awake.times.fetch_add(1, SeqCst);
                 then()?;
+                awake.done.fetch_add(1, SeqCst);
             }
             Ok(())
         })?;
@@ -70,13 +79,18 @@ impl Intruder {
     }
 
     /// Starts one that keeps the CPU until the module is gone, or for a long time; the kernel's workers there go first.
-    pub(super) fn start_to_keep() -> anyhow::Result<Self> {
+    /// Fails if the path was taken to its end in that time.
+    pub(super) fn start_to_keep(shared: &'static Shared) -> anyhow::Result<Self> {
         Self::start(|| {
             let begin = Instant::now();
             while module::is_there() && begin.elapsed() < KEPT {
                 // Checking is slow, so do it only once in 20 rounds.
                 (0..20).for_each(|_| sys::keep_cpu());
             }
+            ensure!(
+                !shared.was_taken(),
+                "the task left while another process had its CPU"
+            );
             Ok(())
         })
     }
@@ -87,23 +101,38 @@ impl Intruder {
         Ok(())
     }
 
-    /// Checks that nothing of its own was disturbed, and that it woke each time.
-    pub(super) fn end(self) -> anyhow::Result<()> {
+    /// Sleeps until it has done its work each time it was woken.
+    ///
+    /// # Errors
+    ///
+    /// It failed, or takes too long.
+    pub(super) fn wait_until_done(&self) -> anyhow::Result<()> {
         let begin = Instant::now();
-        while self.awake.0.load(SeqCst) < self.woken && begin.elapsed() < Duration::from_secs(2) {
+        while self.awake.done.load(SeqCst) < self.woken {
+            ensure!(
+                !child::has_ended(self.pid),
+                "the intruder has ended: see above"
+            );
+            ensure!(begin.elapsed() < PATIENCE, "the intruder does not finish");
             thread::sleep(Duration::from_millis(1));
         }
+        Ok(())
+    }
+
+    /// Checks that nothing of its own was disturbed, and that it woke each time.
+    pub(super) fn end(self) -> anyhow::Result<()> {
+        let done = self.wait_until_done();
         sys::signal_process(self.pid, libc::SIGKILL);
         match sys::wait(self.pid, 0)? {
             (_, End::Signal(libc::SIGKILL)) => {}
             (_, end) => bail!("the intruder ended with {end:?}: see above"),
         }
-        let awake = self.awake.0.load(SeqCst);
+        let awake = self.awake.times.load(SeqCst);
         ensure!(
             awake == self.woken,
             "woken {} times, it was awake {awake} times",
             self.woken
         );
-        Ok(())
+        done
     }
 }

@@ -101,10 +101,12 @@ impl Kind {
         matches!(self, Kind::Kill | Kind::Trace | Kind::Wake) || self.unloads()
     }
 
-    /// When its victim's CPU may continue.
+    /// When its victim's CPU may continue. `victim_waits` says whether the path waits for a victim on another CPU to be
+    /// killed or traced.
     #[must_use]
-    pub fn until(self) -> Until {
+    pub fn until(self, victim_waits: bool) -> Until {
         match self {
+            Kind::Kill | Kind::Trace if victim_waits => Until::Done,
             Kind::Preempt | Kind::Migrate | Kind::Kill | Kind::Trace => Until::Begun,
             Kind::Nmi | Kind::FpuInIrq | Kind::Unload | Kind::UnloadMeanwhile => Until::Begun,
             Kind::Shrink | Kind::FirstUse | Kind::Wake | Kind::Read => Until::Done,

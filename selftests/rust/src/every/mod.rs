@@ -9,4 +9,6 @@ mod shared;
 pub mod table;
 mod taker;
 mod trial;
+mod tries;
 pub mod trigger;
+mod workers;

@@ -35,6 +35,8 @@ pub struct Path {
     pub starves: bool,
     /// Whether all of it runs under a lock that its victim needs.
     pub locked: bool,
+    /// Whether a kill or a trace must be complete before the path continues: its victim does not need the path's CPU.
+    pub waits: bool,
     /// The maximum number of trigger ticks for which its CPU is paused, if not the usual one.
     pub ticks: Option<u64>,
     /// What the kernel's own code does wrong there, however it is disturbed (bugs.rst); the path is then skipped
@@ -110,6 +112,7 @@ impl Path {
             by: Kinds::USUAL.with(Kind::Unload),
             starves: false,
             locked: false,
+            waits: false,
             ticks: None,
             not_without_module: None,
             needs: None,
@@ -126,6 +129,13 @@ impl Path {
     const fn locked(self) -> Self {
         Path {
             locked: true,
+            ..self
+        }
+    }
+
+    const fn waits(self) -> Self {
+        Path {
+            waits: true,
             ..self
         }
     }

@@ -25,8 +25,9 @@ pub struct Shared {
     request: [AtomicU64; 8],
     pub(super) over: AtomicU32,
     pub(super) passed: AtomicU64,
-    /// Whether the trigger had fired by then.
+    /// Whether the trigger had fired by then, and whether the pause had ended by itself.
     fired: AtomicU32,
+    late: AtomicU32,
     /// The process to disturb, if not the taker.
     victim: AtomicI32,
     /// Whether the victim may be killed, and whether anything happens to it.
@@ -91,6 +92,7 @@ impl Shared {
         self.over.store(0, SeqCst);
         self.passed.store(0, SeqCst);
         self.fired.store(0, SeqCst);
+        self.late.store(0, SeqCst);
     }
 
     /// Lets a round begin.
@@ -131,6 +133,7 @@ impl Shared {
         let fired = matches!(seen.state, State::Fired | State::Paused);
         self.passed.store(seen.passed, SeqCst);
         self.fired.store(fired.into(), SeqCst);
+        self.late.store(seen.went_by_itself().into(), SeqCst);
         self.over.store(1, SeqCst);
         fired
     }
@@ -138,6 +141,12 @@ impl Shared {
     /// Whether the trigger had fired by the end of the path.
     pub(super) fn has_fired(&self) -> bool {
         self.fired.load(SeqCst) != 0
+    }
+
+    /// Whether the pause had ended by itself by then: the disturbance may have come after the path, or not at all.
+    #[must_use]
+    pub fn was_late(&self) -> bool {
+        self.late.load(SeqCst) != 0
     }
 
     /// Whether the path has been taken.

@@ -5,7 +5,9 @@ use super::disturbance::Disturber;
 use super::kind::{Kind, Until};
 use super::path::{self, Path, Start};
 use super::trial::{Outcome, Place, Watch};
+use super::tries::{Next, Tries};
 use super::trigger::{self, Event};
+use super::workers;
 use crate::counters::module_is_loaded;
 use crate::kernel_text::KernelText;
 use crate::{areas, cpus, ktap, machine, module};
@@ -213,15 +215,13 @@ const SETTINGS: [&str; 4] = [
     "/sys/module/xfd/parameters/reclaim_ms",
     "/sys/module/xfd/parameters/pool",
     "/sys/module/xfd/parameters/fail_allocations",
-    "/sys/devices/virtual/workqueue/cpumask",
+    workers::CPUS,
 ];
 /// Where the kernel puts modules: what is counted there is the module loaded on the path.
 const MODULES: RangeInclusive<u64> = 0xffff_ffff_c000_0000..=0xffff_ffff_feff_ffff;
 const KERNEL_LOG: &str = "/dev/kmsg";
 /// Trials per log line, since the console is slow.
 const SAID: u64 = 32;
-/// How often to retry an instruction that the path did not reach.
-const AGAIN: u32 = 3;
 /// How many failures to show.
 const SHOWN: u64 = 5;
 
@@ -311,7 +311,8 @@ impl Each<'_> {
         let tried = expected.min(last.saturating_add(1)).saturating_sub(first);
         let stride = tried.div_ceil(self.trials).max(1);
         let mut sum = Sum::default();
-        let (mut again, mut after, mut longest) = (0, first + self.seed % stride, expected);
+        let (mut tries, mut longest) = (Tries::default(), expected);
+        let mut after = first + self.seed % stride;
         let mut unsaid = after;
         sum.instructions = loop {
             if after > last {
@@ -328,30 +329,25 @@ impl Each<'_> {
             let trial = self.watch.take(path, &place, &mut disturber, after)?;
             let seen = match trial.outcome {
                 Outcome::Disturbed(seen) => seen,
-                other => {
-                    let ended = match other {
-                        Outcome::TooLate(passed) => {
-                            trial.wrong.context("undisturbed")?;
-                            longest = longest.max(passed);
-                            true
+                outcome => {
+                    trial.wrong.context("undisturbed")?;
+                    if let Outcome::TooLate(passed) = outcome {
+                        longest = longest.max(passed);
+                    }
+                    match tries.count(outcome, after >= expected) {
+                        Next::Again => {}
+                        Next::Missed => {
+                            sum.missed += 1;
+                            after += stride;
                         }
-                        _ => false,
-                    };
-                    again += 1;
-                    // The path varies, so one short run does not mean that its end was reached.
-                    if again > AGAIN {
-                        if ended && after >= expected {
-                            break longest;
-                        }
-                        (again, after) = (0, after + stride);
-                        sum.missed += 1;
+                        Next::Ended => break longest,
                     }
                     continue;
                 }
             };
-            again = 0;
+            tries = Tries::default();
             sum.tried += 1;
-            let late = seen.went_by_itself() && kind.until() != Until::TimeIsOver;
+            let late = seen.went_by_itself() && kind.until(path.waits) != Until::TimeIsOver;
             sum.late += u64::from(late);
             let place = || {
                 let place = self.symbols.borrow().place(seen.at);

@@ -3,7 +3,7 @@
 
 use super::kind::Kind;
 use super::path::Path;
-use super::shared::{Shared, TAKEN_ON};
+use super::shared::{Shared, TAKEN_ON, WATCHED_FROM};
 use super::trigger::{self, Words};
 use crate::sys::{self, End};
 use crate::{child, cpus, ktap};
@@ -56,7 +56,7 @@ impl Taker {
         kind: Kind,
     ) -> anyhow::Result<Self> {
         shared.begin(kind);
-        let pid = child::begin(|| take_rounds(shared, fd, path))?;
+        let pid = child::begin(|| take_rounds(shared, fd, path, kind))?;
         Ok(Taker {
             shared,
             pid,
@@ -157,10 +157,15 @@ fn in_time<T>(look: impl Fn() -> anyhow::Result<Option<T>>) -> anyhow::Result<Op
     Ok(None)
 }
 
-/// The process, from inside.
-fn take_rounds(shared: &'static Shared, fd: i32, path: &Path) -> anyhow::Result<()> {
+/// The process, from inside. What `kind` moves comes from the other CPU in each round, also in the first one and after
+/// one in which it was not disturbed: else the path would have another length there.
+fn take_rounds(shared: &'static Shared, fd: i32, path: &Path, kind: Kind) -> anyhow::Result<()> {
     sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as u64)?;
-    cpus::pin_to(TAKEN_ON)?;
+    let prepared_on = match kind {
+        Kind::Migrate => WATCHED_FROM,
+        _ => TAKEN_ON,
+    };
+    cpus::pin_to(prepared_on)?;
     let mut taken = (path.prepare)(shared, fd)?;
     for round in 1.. {
         // It may have been moved.
@@ -173,6 +178,7 @@ fn take_rounds(shared: &'static Shared, fd: i32, path: &Path) -> anyhow::Result<
         taken.take();
         let fired = shared.is_over();
         ensure!(armed, "the trigger cannot be armed");
+        cpus::pin_to(prepared_on)?;
         taken.check(fired)?;
         let stays = round < ROUNDS && taken.again()?;
         shared.is_done(round, stays);

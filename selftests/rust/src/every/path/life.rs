@@ -3,7 +3,8 @@
 
 use super::{another_has_a_first_use, live, Path, Prepared, Start};
 use crate::every::kind::{Kind, Kinds};
-use crate::every::shared::WATCHED_FROM;
+use crate::every::shared::{TAKEN_ON, WATCHED_FROM};
+use crate::every::workers;
 use crate::sys::{self, End};
 use crate::tile::{content, expect, Tiles};
 use crate::{child, counters, idle, module};
@@ -186,7 +187,13 @@ struct Unload(Option<anyhow::Result<()>>);
 
 impl Unload {
     fn prepare() -> anyhow::Result<Box<dyn Prepared>> {
+        // The last trial may have killed who was unloading it.
+        if !module::is_in_charge() {
+            module::remove()?;
+        }
         module::load()?;
+        // It ends in a worker, which counts only on that CPU.
+        workers::allow_only(TAKEN_ON)?;
         Ok(Box::new(Unload(None)))
     }
 }

@@ -6,14 +6,13 @@ use super::{live, Path, Prepared, Start, WOKEN};
 use crate::counters::module_is_loaded;
 use crate::every::kind::{Kind, Kinds};
 use crate::every::shared::{Shared, TAKEN_ON, WATCHED_FROM};
-use crate::every::trigger;
+use crate::every::{trigger, workers};
 use crate::idle::{self, Passes};
 use crate::sys::{self, End, Exec};
 use crate::tile::{self, content, expect, Tiles};
 use crate::{child, shared_memory};
 use anyhow::{bail, ensure, Context};
 use std::ffi::c_int;
-use std::fs;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering::SeqCst};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -43,6 +42,7 @@ pub(super) const PATHS: &[Path] = &[
         |shared, fd| Reclaim::prepare(shared, fd, Victim::Uses),
     )
     .by(SLEEPERS)
+    .waits()
     .ticks(A_PAUSE),
     Path::new(
         "reclaim_then_runs",
@@ -60,6 +60,7 @@ pub(super) const PATHS: &[Path] = &[
     )
     .by(VICTIMS)
     .locked()
+    .waits()
     .ticks(A_PAUSE),
     Path::new(
         "reclaim_then_exec",
@@ -69,6 +70,7 @@ pub(super) const PATHS: &[Path] = &[
     )
     .by(STAYS)
     .locked()
+    .waits()
     .ticks(A_PAUSE),
     Path::new(
         "reclaim_then_exit",
@@ -78,6 +80,7 @@ pub(super) const PATHS: &[Path] = &[
     )
     .by(VICTIMS)
     .locked()
+    .waits()
     .ticks(A_PAUSE),
     Path::new(
         "reclaim_beside_preempted",
@@ -222,8 +225,6 @@ struct Reclaim {
     taken: bool,
 }
 
-/// The CPUs available to the kernel's unbound workers; the caller restores it.
-const WORKERS: &str = "/sys/devices/virtual/workqueue/cpumask";
 /// The interval between passes.
 const INTERVAL: Duration = Duration::from_millis(20);
 /// The longest that passes may take for it.
@@ -235,7 +236,7 @@ impl Reclaim {
         fd: i32,
         role: Victim,
     ) -> anyhow::Result<Box<dyn Prepared>> {
-        fs::write(WORKERS, format!("{:x}", 1 << TAKEN_ON)).context(WORKERS)?;
+        workers::allow_only(TAKEN_ON)?;
         let spins = matches!(role, Victim::SpinsOn(_));
         let victim = child::begin_on(role.cpu(), || role.play(shared, fd))?;
         shared.set_victim(victim);
@@ -291,8 +292,9 @@ impl Prepared for Reclaim {
         self.shared.wake_victim();
         let (_, end) = sys::wait(self.victim, 0).context("waitpid")?;
         let killed = self.shared.kills() && end == End::Signal(libc::SIGKILL);
+        let survives = !self.shared.kills() || !disturbed || self.shared.was_late();
         ensure!(
-            end == End::Exit(0) || killed,
+            killed || survives && end == End::Exit(0),
             "the victim ended with {end:?}"
         );
         if self.spins {

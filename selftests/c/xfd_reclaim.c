@@ -7,6 +7,9 @@
 #include "kselftest_harness.h"
 
 #include <fcntl.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 #include "idler.h"
@@ -70,6 +73,7 @@ TEST_F(reclaim, of_a_thread_that_sleeps)
 TEST_F(reclaim, again_and_again)
 {
 	struct worker worker = { .run = sleeps_without_tiles };
+	long recycled = xfd_module() ? counter("recycled") : 0;
 
 	for (int i = 1; i <= 5; i++) {
 		atomic_store(&worker.ready, false);
@@ -79,6 +83,8 @@ TEST_F(reclaim, again_and_again)
 		EXPECT_USES(i);
 		EXPECT_REGROWN(i);
 	}
+	/* Buffers that are given back are not first uses. */
+	EXPECT_IN_MODULE(EXPECT_GE, 5, counter("recycled") - recycled);
 }
 
 /* Buffers reclaimed from threads that sleep without tiles show that passes have run. */
@@ -110,6 +116,80 @@ TEST_F(reclaim, not_of_others)
 	EXPECT_TRUE(released.right);
 	EXPECT_TRUE(computing.right);
 	EXPECT_USES(3 + 3);
+}
+
+static bool is_real_time(void)
+{
+	struct sched_param lowest = { .sched_priority = 1 };
+
+	return !sched_setscheduler(0, SCHED_FIFO, &lowest);
+}
+
+static bool locks_its_memory(void)
+{
+	return !mlockall(MCL_CURRENT | MCL_FUTURE);
+}
+
+static bool flushes_io(void)
+{
+	return !prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0);
+}
+
+/*
+ * A process that sleeps without live tiles until it reads a byte. When it is about to, it writes one: 0 if it got what
+ * it asked for.
+ */
+static pid_t process_that(bool (*asks)(void), int says, int from)
+{
+	pid_t pid = fork();
+	char byte;
+
+	if (pid)
+		return pid;
+	byte = !asks();
+	use_tiles();
+	tiles_configure();
+	if (write(says, &byte, 1) != 1 || read(from, &byte, 1) != 1)
+		_exit(2);
+	_exit(uses_tiles_again() ? 0 : 1);
+}
+
+/* Whoever asked never to wait for memory does not have to when it wakes. */
+TEST_F(reclaim, not_of_one_that_must_not_wait_for_memory)
+{
+	static bool (*const asks[])(void) = { is_real_time, locks_its_memory, flushes_io };
+	struct worker passes = { .run = sleeps_released };
+	int says[2], from[2], status;
+	pid_t pids[ARRAY_SIZE(asks)];
+	char byte = 0;
+
+	if (geteuid())
+		SKIP(return, "needs root");
+	ASSERT_EQ(0, pipe(says));
+	ASSERT_EQ(0, pipe(from));
+	for (size_t i = 0; i < ARRAY_SIZE(asks); i++)
+		pids[i] = process_that(asks[i], says[1], from[0]);
+	for (size_t i = 0; i < ARRAY_SIZE(asks); i++) {
+		ASSERT_EQ(1, read(says[0], &byte, 1));
+		EXPECT_EQ(0, byte);
+	}
+	/* Each pass that reclaims a buffer from one of these threads has seen the processes, too. */
+	for (int i = 0; i < 3; i++) {
+		long before = counter("reclaimed");
+
+		atomic_store(&passes.ready, false);
+		ASSERT_TRUE(worker_start(&passes));
+		EXPECT_TRUE(!xfd_module() || reclaimed_since(before, 1));
+		EXPECT_RIGHT(passes);
+	}
+	/* What was reclaimed belonged to the threads, which have it back. */
+	EXPECT_REGROWN(1);
+	EXPECT_IN_MODULE(EXPECT_EQ, counter("regrown") - self->regrown, counter("reclaimed") - self->reclaimed);
+	ASSERT_EQ(ARRAY_SIZE(asks), write(from[1], "all", ARRAY_SIZE(asks)));
+	for (size_t i = 0; i < ARRAY_SIZE(asks); i++) {
+		ASSERT_EQ(pids[i], waitpid(pids[i], &status, 0));
+		EXPECT_EQ(0, status);
+	}
 }
 
 static bool forks_after_sleep(struct worker *worker)

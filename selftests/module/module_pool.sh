@@ -42,12 +42,12 @@ goes_under_pressure() {
 	drop_buffers && pooled_is 0 && same "areas in use" "$before" "$(fpstate_areas)"
 }
 
-# Freed after the next pass, except for one in each per-CPU cache.
+# trimmed INTERVAL SECONDS: freed after the next pass, except for one in each per-CPU cache.
 trimmed() {
 	use_tiles || return
 	interval=$(cat $PARAMETERS/reclaim_ms)
-	echo 1 >$PARAMETERS/reclaim_ms
-	until_true 5 pooled_at_most "$cpus"
+	echo "$1" >$PARAMETERS/reclaim_ms
+	until_true "$2" pooled_at_most "$cpus"
 	outcome=$?
 	echo "$interval" >$PARAMETERS/reclaim_ms
 	[ $outcome -eq 0 ] || echo "$(pooled) buffers are kept"
@@ -73,11 +73,12 @@ refuses_nonsense() {
 	same pool "$limit" "$(cat $PARAMETERS/pool)"
 }
 
-plan 7
+plan 8
 check "kept_and_used_again" kept_and_used_again
 check "nothing_of_a_task_is_left_in_them" clean
 check "goes_under_pressure" goes_under_pressure
-check "trimmed_when_not_needed" trimmed
+check "trimmed_when_not_needed" trimmed 1 5
+check "trimmed_without_reclaim" trimmed 0 30
 check "bounded_by_the_parameter" bounded 1
 check "none_kept_if_so_wanted" bounded 0
 check "refuses_nonsense" refuses_nonsense

@@ -16,11 +16,18 @@ switched_off() {
 	echo 0 >/sys/module/xfd/parameters/pool && until_true 5 pooled_is_zero && used
 }
 
-plan 6
+# Whatever the interval between passes: 0 means none.
+switched_off_with_interval() {
+	echo "$1" >/sys/module/xfd/parameters/reclaim_ms && switched_off
+}
+
+plan 8
 check "loads" loads
 check "used" used
 check "some_passes_later" later
 check "set_to_zero_while_loaded" switched_off
 check "some_passes_later_again" later
+check "set_to_zero_between_passes" switched_off_with_interval 600000
+check "set_to_zero_without_passes" switched_off_with_interval 0
 check "unloads" eval "unload && nothing_remains"
 finish

@@ -56,6 +56,7 @@ pub(crate) unsafe fn masks_of(state: *const fpstate) -> Masks {
 pub(crate) struct FpstateBuffer {
     area: ManuallyDrop<Area>,
     capacity: Capacity,
+    recycled: bool,
 }
 
 impl FpstateBuffer {
@@ -67,7 +68,9 @@ impl FpstateBuffer {
         if mode == AllocMode::MayFail && fault::allocation_fails() {
             return Err(ENOMEM);
         }
-        let area = match pool::take(capacity.kernel_size()) {
+        let pooled = pool::take(capacity.kernel_size());
+        let recycled = pooled.is_some();
+        let area = match pooled {
             Some(area) => area,
             None => Area::allocate(capacity.kernel_size(), mode)?,
         };
@@ -81,7 +84,13 @@ impl FpstateBuffer {
         Ok(Self {
             area: ManuallyDrop::new(area),
             capacity,
+            recycled,
         })
+    }
+
+    /// Whether it comes from the pool.
+    pub(crate) fn is_recycled(&self) -> bool {
+        self.recycled
     }
 
     /// Its memory, for writing the members other than the masks.

@@ -14,7 +14,6 @@
 use super::area::{AllocMode, Area};
 use crate::bindings;
 use crate::seam::kernel::kernel;
-use crate::watch::stats::STATS;
 use core::ptr;
 use kernel::cpu::{nr_cpu_ids, CpuId};
 use kernel::new_spinlock;
@@ -29,9 +28,18 @@ const NEIGHBOURS: usize = 7;
 /// first use after a quiet period.
 const SPARE: u32 = 1;
 
-/// One CPU's buffers. The last one returned is the first one taken, because it is still in the
-/// CPU's caches.
+/// One CPU's buffers.
+#[pin_data]
 struct CpuCache {
+    #[pin]
+    kept: SpinLock<Kept>,
+    /// How many there are, for whoever only counts them: any user may ask how many the pool has, and
+    /// nobody's first use has to wait for that.
+    count: Atomic<u32>,
+}
+
+/// The last one returned is the first one taken, because it is still in the CPU's caches.
+struct Kept {
     buffers: Stack,
     /// The lowest count since the last [`trim`]: this many buffers were not needed.
     low_water: u32,
@@ -87,15 +95,35 @@ impl Stack {
 }
 
 impl CpuCache {
-    const EMPTY: Self = Self {
-        buffers: Stack::EMPTY,
-        low_water: 0,
-    };
+    fn new() -> impl PinInit<Self> {
+        let empty = Kept {
+            buffers: Stack::EMPTY,
+            low_water: 0,
+        };
+        pin_init!(Self {
+            kept <- new_spinlock!(empty, "xfd_cpu_cache"),
+            count: Atomic::new(0),
+        })
+    }
 
-    fn take(&mut self) -> Option<Area> {
-        let buffer = self.buffers.pop();
-        self.low_water = self.low_water.min(self.buffers.count);
+    fn take(&self) -> Option<Area> {
+        let mut kept = self.kept.lock();
+        let buffer = kept.buffers.pop();
+        kept.low_water = kept.low_water.min(kept.buffers.count);
+        self.count.store(kept.buffers.count, Relaxed);
         buffer
+    }
+
+    /// Puts `buffer` there, or returns it if there are `limit` already. `limit` is called under the
+    /// lock: once [`close`] has taken it, nobody puts any more there.
+    fn put(&self, buffer: Area, limit: fn() -> u32) -> Option<Area> {
+        let mut kept = self.kept.lock();
+        if kept.buffers.count >= limit() {
+            return Some(buffer);
+        }
+        kept.buffers.push(buffer);
+        self.count.store(kept.buffers.count, Relaxed);
+        None
     }
 }
 
@@ -105,7 +133,7 @@ static CLOSED: AtomicFlag = AtomicFlag::new(false);
 /// The caches while a [`Pool`] exists, otherwise NULL.
 static CPU_CACHES: Atomic<*mut CpuCaches> = Atomic::new(ptr::null_mut());
 
-type CpuCaches = KVec<Pin<KBox<SpinLock<CpuCache>>>>;
+type CpuCaches = KVec<Pin<KBox<CpuCache>>>;
 
 /// Buffers are kept while this exists. Dropping it frees them all.
 pub(crate) struct Pool(());
@@ -118,9 +146,7 @@ impl Pool {
         let cpus = nr_cpu_ids() as usize;
         let mut caches = CpuCaches::with_capacity(cpus, GFP_KERNEL)?;
         for _ in 0..cpus {
-            let cache =
-                KBox::pin_init(new_spinlock!(CpuCache::EMPTY, "xfd_cpu_cache"), GFP_KERNEL)?;
-            caches.push(cache, GFP_KERNEL)?;
+            caches.push(KBox::pin_init(CpuCache::new(), GFP_KERNEL)?, GFP_KERNEL)?;
         }
         let caches = KBox::new(caches, GFP_KERNEL)?;
         CPU_CACHES.store(KBox::into_raw(caches), Release);
@@ -160,19 +186,21 @@ fn put_spares() {
             else {
                 return;
             };
-            cache.lock().buffers.push(buffer);
+            if let Some(buffer) = cache.put(buffer, spare) {
+                buffer.free();
+            }
         }
     }
 }
 
-fn caches() -> &'static [Pin<KBox<SpinLock<CpuCache>>>] {
+fn caches() -> &'static [Pin<KBox<CpuCache>>] {
     // SAFETY: NULL, or valid until `Pool` is dropped, by which time every caller of this is gone.
     unsafe { CPU_CACHES.load(Acquire).as_ref() }.map_or(&[], |caches| caches)
 }
 
 /// The cache of the current CPU, then those of the next CPUs. It does not matter if the task moves
 /// to another CPU meanwhile, because each cache has a lock.
-fn near() -> impl Iterator<Item = &'static Pin<KBox<SpinLock<CpuCache>>>> {
+fn near() -> impl Iterator<Item = &'static Pin<KBox<CpuCache>>> {
     let own = CpuId::current().as_u32() as usize;
     let caches = caches();
     let wrapped = move |cpu| {
@@ -191,9 +219,7 @@ pub(crate) fn take(kernel_size: u32) -> Option<Area> {
     if kernel_size != kernel().largest_capacity.kernel_size() {
         return None;
     }
-    let buffer = near().find_map(|cache| cache.lock().take())?;
-    STATS.recycled.count();
-    Some(buffer)
+    near().find_map(|cache| cache.take())
 }
 
 /// Clears `buffer` and keeps it for the next first use, or frees it if the cache is full. Task
@@ -206,11 +232,7 @@ pub(crate) fn give(mut buffer: Area) {
         return buffer.free_later();
     };
     buffer.clear();
-    let mut cache = cache.lock();
-    if cache.buffers.count < limit() {
-        cache.buffers.push(buffer);
-    } else {
-        drop(cache);
+    if let Some(buffer) = cache.put(buffer, limit) {
         buffer.free_later();
     }
 }
@@ -230,13 +252,12 @@ fn spare() -> u32 {
 }
 
 /// Frees up to `most` buffers of each cache. Returns how many were freed. May sleep.
-fn free_from_each(most: impl Fn(&CpuCache) -> u32) -> usize {
+fn free_from_each(most: impl Fn(&Kept) -> u32) -> usize {
     let mut freed = 0;
     for cache in caches() {
-        let most = most(&cache.lock());
+        let most = most(&cache.kept.lock());
         for _ in 0..most {
-            let buffer = cache.lock().take();
-            match buffer {
+            match cache.take() {
                 Some(buffer) => buffer.free(),
                 None => break,
             }
@@ -250,16 +271,16 @@ fn free_from_each(most: impl Fn(&CpuCache) -> u32) -> usize {
 /// cache. May sleep.
 pub(crate) fn trim() {
     let (spare, limit) = (spare(), limit());
-    free_from_each(|cache| {
-        let unused = cache
+    free_from_each(|kept| {
+        let unused = kept
             .low_water
-            .min(cache.buffers.count.saturating_sub(spare));
+            .min(kept.buffers.count.saturating_sub(spare));
         // The limit may have been lowered.
-        unused.max(cache.buffers.count.saturating_sub(limit))
+        unused.max(kept.buffers.count.saturating_sub(limit))
     });
     for cache in caches() {
-        let mut cache = cache.lock();
-        cache.low_water = cache.buffers.count;
+        let mut kept = cache.kept.lock();
+        kept.low_water = kept.buffers.count;
     }
 }
 
@@ -273,14 +294,14 @@ pub(crate) fn close() {
 /// Frees every buffer. May sleep.
 fn empty() {
     // If a buffer is returned while the pool closes, the last call, in `Pool::drop`, frees it.
-    free_from_each(|cache| cache.buffers.count);
+    free_from_each(|kept| kept.buffers.count);
 }
 
-/// The number of buffers in all caches. Task context.
+/// The number of buffers in all caches. Takes no lock. Any context.
 pub(crate) fn count() -> i64 {
     caches()
         .iter()
-        .map(|cache| i64::from(cache.lock().buffers.count))
+        .map(|cache| i64::from(cache.count.load(Relaxed)))
         .sum()
 }
 
@@ -295,8 +316,8 @@ extern "C" fn xfd_pool_count() -> c_ulong {
 #[no_mangle]
 extern "C" fn xfd_pool_shrink(wanted: c_ulong) -> c_ulong {
     let left = core::cell::Cell::new(wanted as u32);
-    free_from_each(|cache| {
-        let share = left.get().min(cache.buffers.count);
+    free_from_each(|kept| {
+        let share = left.get().min(kept.buffers.count);
         left.set(left.get() - share);
         share
     }) as c_ulong
@@ -307,8 +328,8 @@ extern "C" fn xfd_pool_shrink(wanted: c_ulong) -> c_ulong {
 pub(crate) fn dirty_bytes() -> i64 {
     let mut dirty = 0;
     for cache in caches() {
-        let cache = cache.lock();
-        let mut free = cache.buffers.top;
+        let kept = cache.kept.lock();
+        let mut free = kept.buffers.top;
         while !free.is_null() {
             // SAFETY: the buffer is on the stack, whose lock is held, and by the type invariant all
             // buffers have this size.

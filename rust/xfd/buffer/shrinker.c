@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The pool's shrinker: memory pressure and /proc/sys/vm/drop_caches empty the pool.
+ * The pool's limit, and its shrinker: memory pressure and /proc/sys/vm/drop_caches empty the pool.
  */
 #include <linux/moduleparam.h>
 #include <linux/shrinker.h>
@@ -8,7 +8,22 @@
 #include "../seam/seam.h"
 
 unsigned int xfd_pool = 64;
-module_param_named(pool, xfd_pool, uint, 0644);
+
+/* A lower limit takes effect at once, in a worker. */
+static int set_pool(const char *value, const struct kernel_param *param)
+{
+	int error = param_set_uint(value, param);
+
+	if (!error)
+		xfd_background_run();
+	return error;
+}
+
+static const struct kernel_param_ops pool_ops = {
+	.set = set_pool,
+	.get = param_get_uint,
+};
+module_param_cb(pool, &pool_ops, &xfd_pool, 0644);
 MODULE_PARM_DESC(pool, "number of free register buffers that each CPU keeps for first uses, 12 KiB each; 0 for none (default 64)");
 
 /* Rust: pool.rs */

@@ -81,10 +81,14 @@ fn first_use(used: Xfeatures) -> Verdict {
         return Verdict::Sigsegv;
     };
     fault::wait_at(Point::Allocated);
+    let recycled = buffer.is_recycled();
     if buffer.install(used).is_none() {
         return Verdict::Sigsegv;
     }
     STATS.first_uses.count();
+    if recycled {
+        STATS.recycled.count();
+    }
     Verdict::Resume
 }
 

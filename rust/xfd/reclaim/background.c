@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Runs the background pass once per interval while the module is in charge.
+ * Runs the background pass once per interval while the module is in charge. Without reclaim, it only trims
+ * the pool.
  */
 #include <linux/delay.h>
 #include <linux/jiffies.h>
@@ -13,8 +14,11 @@
 
 /* Rust: pass.rs */
 void xfd_background_pass(u64 now, unsigned int interval, const bool *stop);
+void xfd_background_trim(void);
 
-static unsigned int xfd_reclaim_ms = 10000;
+#define DEFAULT_MS 10000
+
+static unsigned int xfd_reclaim_ms = DEFAULT_MS;
 /* Protects both of these. A pass does not take it. */
 static DEFINE_MUTEX(xfd_background_mutex);
 static bool xfd_background_on;
@@ -30,16 +34,19 @@ static DECLARE_DELAYED_WORK(xfd_background, pass);
 
 static unsigned long delay(unsigned int interval)
 {
-	return xfd_eager ? 0 : msecs_to_jiffies(interval);
+	return xfd_eager ? 0 : msecs_to_jiffies(interval ?: DEFAULT_MS);
 }
 
 static void pass(struct work_struct *work)
 {
 	unsigned int interval = READ_ONCE(xfd_reclaim_ms);
 
-	if (!interval || READ_ONCE(xfd_background_stopping))
+	if (READ_ONCE(xfd_background_stopping))
 		return;
-	xfd_background_pass(ktime_to_ms(ktime_get()), xfd_eager ? 0 : interval, &xfd_background_stopping);
+	if (interval)
+		xfd_background_pass(ktime_to_ms(ktime_get()), xfd_eager ? 0 : interval, &xfd_background_stopping);
+	else
+		xfd_background_trim();
 	/* Sleep, because a livepatch would wait for a worker that never does. */
 	if (xfd_eager)
 		usleep_range(50, 100);
@@ -52,8 +59,7 @@ void xfd_background_start(void)
 	mutex_lock(&xfd_background_mutex);
 	xfd_background_on = true;
 	WRITE_ONCE(xfd_background_stopping, false);
-	if (xfd_reclaim_ms)
-		queue_delayed_work(system_dfl_wq, &xfd_background, delay(xfd_reclaim_ms));
+	queue_delayed_work(system_dfl_wq, &xfd_background, delay(xfd_reclaim_ms));
 	mutex_unlock(&xfd_background_mutex);
 }
 
@@ -71,6 +77,14 @@ void xfd_background_synchronize(void)
 	cancel_delayed_work_sync(&xfd_background);
 }
 
+void xfd_background_run(void)
+{
+	mutex_lock(&xfd_background_mutex);
+	if (xfd_background_on)
+		mod_delayed_work(system_dfl_wq, &xfd_background, 0);
+	mutex_unlock(&xfd_background_mutex);
+}
+
 static int set_interval(const char *value, const struct kernel_param *param)
 {
 	int error;
@@ -78,7 +92,7 @@ static int set_interval(const char *value, const struct kernel_param *param)
 	mutex_lock(&xfd_background_mutex);
 	error = param_set_uint(value, param);
 	/* This does not wait for a running pass. The next one uses the new interval. */
-	if (!error && xfd_background_on && xfd_reclaim_ms)
+	if (!error && xfd_background_on)
 		mod_delayed_work(system_dfl_wq, &xfd_background, delay(xfd_reclaim_ms));
 	mutex_unlock(&xfd_background_mutex);
 	return error;

@@ -46,6 +46,12 @@ extern "C" fn xfd_background_pass(now: u64, interval: c_uint, stop: *const bool)
     pool::trim();
 }
 
+/// Only frees what the pool does not need. Runs in a worker; may sleep.
+#[no_mangle]
+extern "C" fn xfd_background_trim() {
+    pool::trim();
+}
+
 /// Whether the buffer of a task may be reclaimed. The task is held and not running, and its
 /// registers are in its fpstate. `switches` is its number of context switches. Interrupts off.
 ///

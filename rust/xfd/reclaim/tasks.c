@@ -2,8 +2,10 @@
 /*
  * Holds other tasks in place while pass.rs checks their registers.
  */
+#include <linux/mm.h>
 #include <linux/pid_namespace.h>
 #include <linux/ptrace.h>
+#include <linux/sched/rt.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
 #include <linux/sched/task_stack.h>
@@ -70,6 +72,17 @@ static bool is_quiescent(struct task_struct *task)
 	       test_tsk_thread_flag(task, TIF_NEED_FPU_LOAD);
 }
 
+/*
+ * Whether @task, which is held, may wait for memory when it wakes. Not if it asked never to: it is a
+ * real-time task, or has locked its memory (mlockall), or it writes back other tasks' memory
+ * (PR_SET_IO_FLUSHER).
+ */
+static bool may_wait(struct task_struct *task)
+{
+	return !rt_or_dl_task_policy(task) && !(task->flags & PF_MEMALLOC_NOIO) && task->mm &&
+	       !(task->mm->def_flags & VM_LOCKED);
+}
+
 struct scan {
 	void *pass;
 	struct xfd_owed *owed;
@@ -82,8 +95,9 @@ static int try_reclaim(struct task_struct *task, void *data)
 	struct scan *scan = data;
 	u32 switches = task->nvcsw + task->nivcsw;
 
-	if (is_quiescent(task) && !is_in_sigreturn(task) && xfd_is_reclaimable(task, scan->pass, switches) &&
-	    holds_no_fpstate(task) && xfd_owed_add(scan->owed, task)) {
+	if (is_quiescent(task) && may_wait(task) && !is_in_sigreturn(task) &&
+	    xfd_is_reclaimable(task, scan->pass, switches) && holds_no_fpstate(task) &&
+	    xfd_owed_add(scan->owed, task)) {
 		scan->owed = NULL;
 		scan->taken = xfd_take_buffer(task);
 	}

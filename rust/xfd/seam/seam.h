@@ -134,6 +134,8 @@ void xfd_kernel_fpu_end(void);
 void xfd_background_start(void);
 void xfd_background_stop(void);
 void xfd_background_synchronize(void);
+/* background.c: run a pass soon, if any run. May sleep */
+void xfd_background_run(void);
 
 /* finish.c: queues a work item that calls xfd_finish() (xfd_main.rs), and waits for that work item. */
 void xfd_finish_queue(void);

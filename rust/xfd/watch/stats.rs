@@ -27,7 +27,7 @@ impl Counter {
 pub(crate) struct Stats {
     /// First uses served: the task got a buffer and was disarmed.
     pub(crate) first_uses: Counter,
-    /// Buffers taken from the pool rather than allocated.
+    /// First uses whose buffer came from the pool.
     pub(crate) recycled: Counter,
     /// Enlarged buffers reclaimed from sleeping tasks that did not need them.
     pub(crate) reclaimed: Counter,

@@ -35,22 +35,41 @@ impl Buffer {
 
 #[derive(Default)]
 struct CpuCache {
+    kept: Mutex<Kept>,
+    count: AtomicUsize,
+}
+
+#[derive(Default)]
+struct Kept {
     buffers: Vec<Buffer>,
     low_water: usize,
 }
 
 impl CpuCache {
-    fn take(&mut self) -> Option<Buffer> {
-        let buffer = self.buffers.pop();
-        self.low_water = self.low_water.min(self.buffers.len());
+    fn take(&self) -> Option<Buffer> {
+        let mut kept = self.kept.lock().unwrap();
+        let buffer = kept.buffers.pop();
+        kept.low_water = kept.low_water.min(kept.buffers.len());
+        self.count.store(kept.buffers.len(), Relaxed);
         buffer
+    }
+
+    /// `limit` is called under the lock: once `close` has taken it, everybody sees the pool as closed.
+    fn put(&self, buffer: Buffer, limit: impl Fn() -> usize) -> Option<Buffer> {
+        let mut kept = self.kept.lock().unwrap();
+        if kept.buffers.len() >= limit() {
+            return Some(buffer);
+        }
+        kept.buffers.push(buffer);
+        self.count.store(kept.buffers.len(), Relaxed);
+        None
     }
 }
 
 struct CpuCaches {
     /// Written during initialisation: loom panics if somebody sees the caches before that.
     made: UnsafeCell<bool>,
-    of_cpu: Vec<Mutex<CpuCache>>,
+    of_cpu: Vec<CpuCache>,
 }
 
 struct Pool {
@@ -73,7 +92,7 @@ impl Pool {
     fn make(&self) {
         let caches = CpuCaches {
             made: UnsafeCell::new(false),
-            of_cpu: (0..2).map(|_| Mutex::default()).collect(),
+            of_cpu: (0..2).map(|_| CpuCache::default()).collect(),
         };
         // SAFETY: no other thread can reach them yet.
         caches.made.with_mut(|made| unsafe { *made = true });
@@ -86,15 +105,16 @@ impl Pool {
         let pool = Pool::none();
         pool.make();
         for (cache, count) in pool.caches().iter().zip(counts) {
-            let mut cache = cache.lock().unwrap();
-            cache.buffers.extend((0..count).map(|_| Buffer::allocate()));
-            cache.low_water = count;
+            let mut kept = cache.kept.lock().unwrap();
+            kept.buffers.extend((0..count).map(|_| Buffer::allocate()));
+            kept.low_water = count;
+            cache.count.store(count, Relaxed);
         }
         pool
     }
 
     /// `caches()`
-    fn caches(&self) -> &[Mutex<CpuCache>] {
+    fn caches(&self) -> &[CpuCache] {
         // SAFETY: NULL, or a box that `end` frees after every caller of this is gone.
         let Some(caches) = (unsafe { self.caches.load(Acquire).as_ref() }) else {
             return &[];
@@ -105,15 +125,14 @@ impl Pool {
     }
 
     /// `near()`, on the CPU `own`.
-    fn near(&self, own: usize) -> impl Iterator<Item = &Mutex<CpuCache>> {
+    fn near(&self, own: usize) -> impl Iterator<Item = &CpuCache> {
         let caches = self.caches();
         (own..own + caches.len()).map(move |cpu| &caches[cpu % caches.len()])
     }
 
     /// `take()`
     fn take(&self, cpu: usize) -> Option<Buffer> {
-        self.near(cpu)
-            .find_map(|cache| cache.lock().unwrap().take())
+        self.near(cpu).find_map(CpuCache::take)
     }
 
     /// `give()`
@@ -122,12 +141,7 @@ impl Pool {
             return self.free(buffer);
         };
         buffer.write(false);
-        let mut cache = cache.lock().unwrap();
-        // Checked under the lock: once `close` has taken it, everybody sees the pool as closed.
-        if cache.buffers.len() < self.limit() {
-            cache.buffers.push(buffer);
-        } else {
-            drop(cache);
+        if let Some(buffer) = cache.put(buffer, || self.limit()) {
             self.free(buffer);
         }
     }
@@ -147,13 +161,12 @@ impl Pool {
     }
 
     /// `free_from_each()`
-    fn free_from_each(&self, most: impl Fn(&CpuCache) -> usize) -> usize {
+    fn free_from_each(&self, most: impl Fn(&Kept) -> usize) -> usize {
         let mut freed = 0;
         for cache in self.caches() {
-            let most = most(&cache.lock().unwrap());
+            let most = most(&cache.kept.lock().unwrap());
             for _ in 0..most {
-                let buffer = cache.lock().unwrap().take();
-                match buffer {
+                match cache.take() {
                     Some(buffer) => self.free(buffer),
                     None => break,
                 }
@@ -167,23 +180,21 @@ impl Pool {
     fn trim(&self) {
         let limit = self.limit();
         let spare = SPARE.min(limit);
-        self.free_from_each(|cache| {
-            let unused = cache
-                .low_water
-                .min(cache.buffers.len().saturating_sub(spare));
-            unused.max(cache.buffers.len().saturating_sub(limit))
+        self.free_from_each(|kept| {
+            let unused = kept.low_water.min(kept.buffers.len().saturating_sub(spare));
+            unused.max(kept.buffers.len().saturating_sub(limit))
         });
         for cache in self.caches() {
-            let mut cache = cache.lock().unwrap();
-            cache.low_water = cache.buffers.len();
+            let mut kept = cache.kept.lock().unwrap();
+            kept.low_water = kept.buffers.len();
         }
     }
 
     /// `xfd_pool_shrink()`
     fn shrink(&self, wanted: usize) -> usize {
         let left = std::cell::Cell::new(wanted);
-        self.free_from_each(|cache| {
-            let share = left.get().min(cache.buffers.len());
+        self.free_from_each(|kept| {
+            let share = left.get().min(kept.buffers.len());
             left.set(left.get() - share);
             share
         })
@@ -197,15 +208,13 @@ impl Pool {
 
     /// `empty()`
     fn empty(&self) {
-        self.free_from_each(|cache| cache.buffers.len());
+        self.free_from_each(|kept| kept.buffers.len());
     }
 
     /// `count()`
     fn count(&self) -> usize {
         let counts = self.caches().iter();
-        counts
-            .map(|cache| cache.lock().unwrap().buffers.len())
-            .sum()
+        counts.map(|cache| cache.count.load(Relaxed)).sum()
     }
 
     /// `Pool::drop()`, once nobody else is left. Returns how many buffers were freed in total.
@@ -214,7 +223,7 @@ impl Pool {
         let caches = self.caches.swap(ptr::null_mut(), Acquire);
         // SAFETY: `make` made it from a box, and no other thread is left.
         let caches = unsafe { Box::from_raw(caches) };
-        let cached = |cache: &Mutex<CpuCache>| cache.lock().unwrap().buffers.len();
+        let cached = |cache: &CpuCache| cache.kept.lock().unwrap().buffers.len();
         assert_eq!(caches.of_cpu.iter().map(cached).sum::<usize>(), 0);
         self.freed.load(Relaxed)
     }

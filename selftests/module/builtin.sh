@@ -6,7 +6,7 @@
 
 grep -q ' xfd_start$' /proc/kallsyms || skip_all "the subsystem is not built into this kernel"
 
-plan 5
+plan 6
 
 says() { dmesg | grep -q "$1" || { echo "not in the kernel log: $1"; return 1; }; }
 is_in_charge() { says "xfd: first uses of dynamic xfeatures can be handled in Rust" && grep -q Y /sys/module/xfd/parameters/enable; }
@@ -32,6 +32,23 @@ no_module() {
 	[ ! -e /sys/kernel/livepatch ] && ! grep '^xfd ' /proc/modules && ! grep ' xfd_gate_' /proc/kallsyms
 }
 check "nothing_of_the_module_is_there" no_module
+
+# says_xfdctl COMMAND PATTERN: `xfdctl COMMAND` prints a matching line.
+says_xfdctl() {
+	"$HERE/xfdctl" "$1" >"$WORK/out" 2>&1
+	seen=$?
+	grep -q "$2" "$WORK/out" && return
+	cat "$WORK/out"
+	return 1
+}
+xfdctl_says_so() {
+	says_xfdctl doctor "^ok *module .*is built into this kernel and handles first uses of tiles: [0-9]* so far" || return
+	for command in status top metrics; do
+		says_xfdctl $command "^xfdctl: xfd is built into this kernel, .*its counters are in $COUNTERS" &&
+			same "exit status of $command" 3 $seen || return
+	done
+}
+check "xfdctl_says_so" xfdctl_says_so
 
 # A task that exits leaves its buffer to the next one.
 check "buffers_are_used_again" test "$(counter recycled)" -gt 0

@@ -101,6 +101,32 @@ fn an_unreadable_file_is_one_line() {
     }
 }
 
+/// The code is built into the kernel: there is no module that could be loaded or removed.
+#[test]
+fn built_into_the_kernel() {
+    let tree = Tree::bare();
+    tree.write("sys/module/xfd/parameters/enable", "Y\n");
+    let file = tree.path().join("xfd.prom");
+    let says = |counters: &str| {
+        for watch in
+            [WATCHES[0], WATCHES[1], WATCHES[2], &["metrics", "--watch", "9", "--output", file.to_str().unwrap()]]
+        {
+            let output = tree.run(watch);
+            let error = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(
+                (output.status.code(), output.stdout.len(), error.lines().count()),
+                (Some(3), 0, 1),
+                "{error}"
+            );
+            has(&error, &["xfdctl: xfd is built into this kernel, ", counters, " /sys/kernel/debug/xfd", "doctor"]);
+        }
+    };
+    says("root may find its counters in");
+    std::fs::create_dir_all(tree.path().join("sys/kernel/debug/xfd")).unwrap();
+    says("its counters are in");
+    assert!(!file.exists());
+}
+
 #[test]
 fn wrong_use() {
     let tree = Tree::loaded();

@@ -3,7 +3,8 @@
 
 use super::finding::Finding;
 use super::signature;
-use crate::module::{self, Module, NAME};
+use crate::module::counters::Counters;
+use crate::module::{self, Module, DEBUGFS, NAME};
 use crate::proc;
 use std::fs;
 use std::path::Path;
@@ -13,17 +14,20 @@ const ABOUT: &str = "module";
 /// Checks the module. `gives_tiles` says whether the machine grants tiles. `log` is the kernel log, if it is readable.
 pub fn check(log: Option<&str>, gives_tiles: bool) -> Vec<Finding> {
     let root = Path::new("/");
-    let mut findings = vec![judge(root, log)];
+    let mut findings = vec![judge(root, log, gives_tiles)];
     if gives_tiles && !module::is_loaded(root) {
         findings.extend(signature::check(root, log));
     }
     findings
 }
 
-fn judge(root: &Path, log: Option<&str>) -> Finding {
+fn judge(root: &Path, log: Option<&str>, gives_tiles: bool) -> Finding {
     let Some(module) = Module::read(root) else {
         return absent(root, &proc::kernel_release(root), log);
     };
+    if module::is_built_in(root) {
+        return built_in(root, &module, log, gives_tiles);
+    }
     let version = module.version.as_deref().map(|version| format!(" {version}")).unwrap_or_default();
     if module.transition {
         return Finding::note(
@@ -35,7 +39,8 @@ fn judge(root: &Path, log: Option<&str>) -> Finding {
         );
     }
     if module.enabled {
-        return in_charge(root, &version);
+        let what = format!("xfd{version} handles first uses of tiles");
+        return in_charge(&what, module::counters(root).ok().flatten(), "xfdctl status");
     }
     match replaced_by(root) {
         Some(other) => Finding::wrong(
@@ -56,18 +61,43 @@ fn judge(root: &Path, log: Option<&str>) -> Finding {
     }
 }
 
-fn in_charge(root: &Path, version: &str) -> Finding {
-    let what = format!("xfd{version} handles first uses of tiles");
-    let Ok(Some(counters)) = module::counters(root) else { return Finding::ok(ABOUT, what) };
+/// `place` is where the counters are shown.
+fn in_charge(what: &str, counters: Option<Counters>, place: &str) -> Finding {
+    let Some(counters) = counters else { return Finding::ok(ABOUT, what) };
     let [served, denied, repeated] = ["first_uses", "denied", "repeated"].map(|name| counters.get(name));
     if repeated > 0 {
         return Finding::wrong(
             ABOUT,
             format!("{what}, and {repeated} came from threads that already had a buffer: a bug in xfd"),
-            "report it, with the output of xfdctl status and the kernel log",
+            format!("report it, with the numbers of {place} and the kernel log"),
         );
     }
-    Finding::ok(ABOUT, format!("{what}: {served} so far, and {denied} denied (xfdctl status)"))
+    Finding::ok(ABOUT, format!("{what}: {served} so far, and {denied} denied ({place})"))
+}
+
+/// The same code as a part of the kernel. Its parameter decides who is in charge, unless it refused when the kernel
+/// booted: then the log has the reason, and the parameter no effect.
+fn built_in(root: &Path, module: &Module, log: Option<&str>, gives_tiles: bool) -> Finding {
+    const REFUSED: &str = "xfd: the C code stays in charge: ";
+    if let Some(why) = log.and_then(|log| log.lines().find_map(|line| line.strip_prefix(REFUSED))) {
+        return Finding::wrong(
+            ABOUT,
+            format!("xfd is built into this kernel, but the kernel's C code handles first uses: {why}"),
+            "report it, with the kernel log, to whoever built the kernel, unless it only lacked memory",
+        );
+    }
+    if !gives_tiles {
+        return Finding::note(ABOUT, "xfd is built into this kernel, and has no tiles to handle: see above");
+    }
+    if module.parameters.get("enable").is_some_and(|enable| enable == "N") {
+        return Finding::note(
+            ABOUT,
+            "xfd is built into this kernel but switched off: the kernel's C code handles first uses; echo Y \
+             >/sys/module/xfd/parameters/enable, as root, switches it on at once",
+        );
+    }
+    let what = "xfd is built into this kernel and handles first uses of tiles";
+    in_charge(what, module::debug_counters(root), DEBUGFS)
 }
 
 fn absent(root: &Path, release: &str, log: Option<&str>) -> Finding {
@@ -156,7 +186,7 @@ mod tests {
     }
 
     fn of(files: &[(&str, &str)], log: &str) -> (State, String) {
-        let finding = judge(root(files).path(), Some(log));
+        let finding = judge(root(files).path(), Some(log), true);
         (finding.state, finding.what)
     }
 
@@ -175,7 +205,7 @@ mod tests {
     #[test]
     fn the_reason_comes_from_the_log() {
         let log = "a\nxfd: not loaded: this CPU has no XFD (x); it needs another\nb\n";
-        let finding = judge(root(&[]).path(), Some(log));
+        let finding = judge(root(&[]).path(), Some(log), true);
         assert_eq!(finding, Finding::wrong(ABOUT, "xfd was not loaded: this CPU has no XFD (x)", "it needs another"));
         // It has since been loaded and removed.
         assert_eq!(of(&[], &format!("{log}xfd: first uses are handled here\n")).0, State::Note);
@@ -215,5 +245,29 @@ mod tests {
         assert_eq!((state, what.contains("livepatch kpatch")), (State::Wrong, true));
         assert_eq!(of(&[LOADED, other[0], other[1]], "").0, State::Wrong);
         assert_eq!(of(&[LOADED, enabled, other[0], other[1]], "").0, State::Ok);
+    }
+
+    #[test]
+    fn built_into_the_kernel() {
+        let enabled = ("sys/module/xfd/parameters/enable", "Y\n");
+        let what = "xfd is built into this kernel and handles first uses of tiles";
+        assert_eq!(of(&[enabled], ""), (State::Ok, what.into()));
+        let debugfs = |repeated| {
+            let path = |name| format!("sys/kernel/debug/xfd/{name}");
+            let files = [(path("first_uses"), "5\n"), (path("denied"), "2\n"), (path("repeated"), repeated)];
+            let files = files.iter().map(|(path, text)| (path.as_str(), *text)).chain([enabled]);
+            of(&files.collect::<Vec<_>>(), "")
+        };
+        assert_eq!(debugfs("0\n"), (State::Ok, format!("{what}: 5 so far, and 2 denied (/sys/kernel/debug/xfd)")));
+        assert_eq!(debugfs("1\n").0, State::Wrong);
+        let (state, off) = of(&[("sys/module/xfd/parameters/enable", "N\n")], "");
+        assert_eq!((state, off.contains("switched off") && off.contains("echo Y")), (State::Note, true), "{off}");
+        let refused = "xfd: the C code stays in charge: no memory for the pool; boot with more\n";
+        assert_eq!(of(&[enabled], refused).0, State::Wrong);
+        let no_tiles = judge(root(&[enabled]).path(), None, false);
+        assert_eq!((no_tiles.state, no_tiles.what.contains("see above")), (State::Note, true));
+        // A module with such a parameter is a module.
+        let (state, loaded) = of(&[LOADED, enabled], "");
+        assert_eq!((state, loaded.contains("loaded but disabled")), (State::Note, true), "{loaded}");
     }
 }

@@ -7,7 +7,7 @@ pub mod counters;
 pub mod tasks;
 
 use anyhow::{bail, Context};
-use counters::Counters;
+use counters::{Counters, KNOWN};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::{fs, io};
@@ -15,6 +15,8 @@ use tasks::Thread;
 
 /// The module's name.
 pub const NAME: &str = "xfd";
+/// The folder with the counters, one file each, which only root sees.
+pub const DEBUGFS: &str = "/sys/kernel/debug/xfd";
 
 /// The module, if it is loaded.
 #[derive(Debug)]
@@ -50,9 +52,24 @@ impl Module {
     }
 }
 
-/// Whether the module is loaded.
+/// Whether the module is loaded, or its code built into the kernel.
 pub fn is_loaded(root: &Path) -> bool {
     root.join("sys/module").join(NAME).is_dir()
+}
+
+/// Whether its code is built into the kernel (Documentation/upstream.rst). Only that code has the parameter `enable`,
+/// and only modules have an `initstate`.
+pub fn is_built_in(root: &Path) -> bool {
+    let folder = root.join("sys/module").join(NAME);
+    folder.join("parameters/enable").exists() && !folder.join("initstate").exists()
+}
+
+/// The counters in debugfs; `None` if none of them can be read.
+pub fn debug_counters(root: &Path) -> Option<Counters> {
+    let folder = root.join(&DEBUGFS[1..]);
+    let line = |name: &str| Some(format!("{name} {}\n", text(&folder.join(name))?));
+    let lines: String = KNOWN.iter().filter_map(|known| line(known.name)).collect();
+    Counters::parse(&lines).ok().filter(|_| !lines.is_empty())
 }
 
 /// Reads `/proc/xfd/counters`; `None` if the module is not loaded.
@@ -83,6 +100,17 @@ fn read<T>(root: &Path, path: &str, parse: fn(&str) -> anyhow::Result<T>) -> any
             })
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(nix::libc::ENODEV) => {
+            if is_built_in(root) {
+                let counters = if root.join(&DEBUGFS[1..]).is_dir() {
+                    "its counters are in"
+                } else {
+                    "with debugfs mounted, root may find its counters in"
+                };
+                bail!(
+                    "xfd is built into this kernel, where it has no /proc/xfd: {counters} {DEBUGFS}, and xfdctl doctor \
+                     says whether it handles first uses"
+                );
+            }
             if is_loaded(root) {
                 bail!(
                     "xfd is loaded without {}: it is being loaded or removed (try again), or is older than xfdctl",

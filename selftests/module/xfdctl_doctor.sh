@@ -47,7 +47,7 @@ vcpu_first() {
 	dies vcpu-first "its guests were refused tiles: .*a virtual CPU before it asked (EBUSY)" "KVM_CREATE_VCPU"
 }
 
-plan 23
+plan 25
 check "all_is_well" all_is_well
 check "as_json" json
 check "ends_well" ends_well not
@@ -59,8 +59,12 @@ check "asked_before_exec" dies executed "before it executed" "ask again after ex
 check "small_stack" dies small-stack "stack of thread [0-9]* (amx_dies) has 8192 bytes" AT_MINSIGSTKSZ
 check "small_stack_of_another_thread" dies small-stack-of-a-thread "stack of thread [0-9]* (holder) has 4096 bytes" \
 	AT_MINSIGSTKSZ
+check "small_stack_of_a_parent" dies small-stack-of-a-parent \
+	"died of SIGILL.*stack of thread [0-9]* (amx_dies) has 8192 bytes" AT_MINSIGSTKSZ
 check "asks_again_and_ends_well" ends_well asks-again
 check "no_room_for_a_frame" dies signal-in-a-handler \
+	"died of SIGSEGV.*frame of SIGUSR2 does not fit on its alternate signal stack.* left in a handler" AT_MINSIGSTKSZ
+check "no_room_for_a_childs_frame" dies signal-in-a-childs-handler \
 	"died of SIGSEGV.*frame of SIGUSR2 does not fit on its alternate signal stack.* left in a handler" AT_MINSIGSTKSZ
 check "seccomp" dies filtered "EPERM.*comes from its seccomp filter" "allow arch_prctl"
 check "seccomp_and_it_ends" dies filtered-and-ends "exited with status 1, and it was refused tiles" "allow arch_prctl"

@@ -100,6 +100,11 @@ pub fn syscall_info(tid: i32) -> Asked {
     }
 }
 
+/// The thread that `tid` has created, at the event for that; `None` if `tid` was killed in the meantime.
+pub fn created_by(tid: i32) -> Option<i32> {
+    nix::sys::ptrace::getevent(Pid::from_raw(tid)).ok()?.try_into().ok()
+}
+
 /// The name of a thread.
 pub fn name_of(tid: i32) -> String {
     let name = fs::read(format!("/proc/{tid}/comm")).unwrap_or_default();

@@ -2,7 +2,9 @@
 //! Follows a program's threads from stop to stop, and records what may explain how it ends.
 
 use super::program::{AltStack, End, Ended, Process, Request, SmallStack};
-use super::tracee::{fault, has_filter, is_caught, memory_of, name_of, request, status_of, syscall_info, Asked};
+use super::tracee::{
+    created_by, fault, has_filter, is_caught, memory_of, name_of, request, status_of, syscall_info, Asked,
+};
 use anyhow::bail;
 use nix::errno::Errno;
 use nix::libc::{self, c_int, c_long};
@@ -20,6 +22,7 @@ enum Call {
     Ask { for_guests: bool },
     AltStack(Option<AltStack>),
     Filter,
+    Create { keeps_stack: bool },
 }
 
 /// The tracer of a program.
@@ -32,6 +35,9 @@ pub struct Tracer {
     calls: BTreeMap<i32, Call>,
     /// The signal delivered to a thread's handler, and where the thread was at that time.
     delivered: BTreeMap<i32, (c_int, u64)>,
+    /// New threads that have stopped before the event of the thread that created them, and their stops. They do not
+    /// continue, because only that event says what they inherit.
+    unclaimed: BTreeMap<i32, (c_int, c_int)>,
     /// The processes that have ended, in that order.
     pub ended: Vec<Ended>,
     /// Whether the program was executed.
@@ -92,6 +98,7 @@ impl Tracer {
             }
             if libc::WIFSTOPPED(status) {
                 self.stopped(tid, libc::WSTOPSIG(status), status >> 16)?;
+                self.release()?;
                 continue;
             }
             let end = if libc::WIFSIGNALED(status) {
@@ -103,6 +110,7 @@ impl Tracer {
             if tid == main {
                 return Ok(());
             }
+            self.release()?;
         }
     }
 
@@ -111,6 +119,7 @@ impl Tracer {
         self.threads.remove(&tid);
         self.calls.remove(&tid);
         self.delivered.remove(&tid);
+        self.unclaimed.remove(&tid);
         if let Some(process) = self.processes.remove(&tid) {
             self.ended.push(Ended { pid: tid, end, process });
         } else {
@@ -122,13 +131,25 @@ impl Tracer {
 
     /// A thread has stopped. It continues, unless job control stopped it.
     fn stopped(&mut self, tid: i32, signal: c_int, event: c_int) -> anyhow::Result<()> {
+        let is_new = !self.threads.contains_key(&tid);
         let process = self.process_of(tid);
+        if is_new && self.is_creating() {
+            self.unclaimed.insert(tid, (signal, event));
+            return Ok(());
+        }
         let mut deliver = 0;
         match (event, signal) {
             (libc::PTRACE_EVENT_STOP, libc::SIGSTOP | libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU) => {
                 return Ok(request(libc::PTRACE_LISTEN, tid, 0)?);
             }
             (libc::PTRACE_EVENT_EXEC, _) => self.executes(tid),
+            (libc::PTRACE_EVENT_FORK | libc::PTRACE_EVENT_VFORK | libc::PTRACE_EVENT_CLONE, _) => {
+                // A new thread that cannot be found is dead, and was reported before.
+                match created_by(tid).filter(|&new| status_of(new, "Tgid").is_some()) {
+                    Some(new) => self.creates(tid, new)?,
+                    None => drop(self.calls.remove(&tid)),
+                }
+            }
             (0, SYSCALL_STOP) => self.system_call(tid, process),
             (0, signal) => {
                 deliver = signal;
@@ -154,6 +175,34 @@ impl Tracer {
             self.processes.insert(process, new);
         }
         process
+    }
+
+    /// `creator` has created the thread `new`, which may have stopped already.
+    fn creates(&mut self, creator: i32, new: i32) -> anyhow::Result<()> {
+        let process = self.process_of(new);
+        if let Some(Call::Create { keeps_stack: true }) = self.calls.remove(&creator) {
+            let of_creator = self.threads.get(&creator).and_then(|process| self.processes.get(process));
+            let stack = of_creator.and_then(|process| process.altstacks.get(&creator)).copied();
+            self.processes.entry(process).or_default().altstacks.extend(stack.map(|stack| (new, stack)));
+        }
+        match self.unclaimed.remove(&new) {
+            Some((signal, event)) => self.stopped(new, signal, event),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a thread is creating another one, and its event is still to come.
+    fn is_creating(&self) -> bool {
+        self.calls.values().any(|call| matches!(call, Call::Create { .. }))
+    }
+
+    /// Continues the new threads that nobody will claim: the one that created them was killed before its event.
+    fn release(&mut self) -> anyhow::Result<()> {
+        while !self.is_creating() {
+            let Some((tid, (signal, event))) = self.unclaimed.pop_first() else { break };
+            self.stopped(tid, signal, event)?;
+        }
+        Ok(())
     }
 
     /// Exec revokes permissions and alternate stacks, and ends all other threads.
@@ -264,6 +313,85 @@ fn call(tid: i32, number: c_long, args: [u64; 6]) -> Option<Call> {
             Some(Call::AltStack(if disabled { None } else { word(16).map(|bytes| AltStack { start, bytes }) }))
         }
         libc::SYS_seccomp | libc::SYS_prctl => Some(Call::Filter),
+        libc::SYS_fork | libc::SYS_vfork => Some(Call::Create { keeps_stack: true }),
+        libc::SYS_clone => Some(Call::Create { keeps_stack: keeps_stack(args[0]) }),
+        libc::SYS_clone3 => {
+            // struct clone_args begins with the flags.
+            let flags = memory_of(tid, args[0], 8).try_into().map(u64::from_ne_bytes).ok()?;
+            Some(Call::Create { keeps_stack: keeps_stack(flags) })
+        }
         _ => None,
+    }
+}
+
+/// Whether a new thread has its creator's alternate stack (kernel/fork.c): not if both would use it.
+fn keeps_stack(clone_flags: u64) -> bool {
+    let [vm, vfork] = [libc::CLONE_VM, libc::CLONE_VFORK].map(|flag| u64::from(flag.unsigned_abs()));
+    clone_flags & (vm | vfork) != vm
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// No kernel has threads with these IDs.
+    const PARENT: i32 = 1 << 30;
+    const CHILD: i32 = PARENT + 1;
+    const STACK: AltStack = AltStack { start: 0x1000, bytes: 4096 };
+
+    /// The parent has an alternate stack, and is creating the child.
+    fn creating(keeps_stack: bool) -> Tracer {
+        let mut tracer = Tracer::default();
+        tracer.threads.insert(PARENT, PARENT);
+        let parent = Process { altstacks: [(PARENT, STACK)].into(), ..Process::default() };
+        tracer.processes.insert(PARENT, parent);
+        tracer.calls.insert(PARENT, Call::Create { keeps_stack });
+        tracer
+    }
+
+    fn first_stop(tracer: &mut Tracer) {
+        tracer.stopped(CHILD, libc::SIGTRAP, libc::PTRACE_EVENT_STOP).unwrap();
+    }
+
+    fn stack_of_child(tracer: &Tracer) -> Option<AltStack> {
+        tracer.processes[&CHILD].altstacks.get(&CHILD).copied()
+    }
+
+    #[test]
+    fn a_child_has_its_parents_stack_whoever_is_reported_first() {
+        for (keeps_stack, expected) in [(true, Some(STACK)), (false, None)] {
+            let mut tracer = creating(keeps_stack);
+            tracer.creates(PARENT, CHILD).unwrap();
+            first_stop(&mut tracer);
+            assert_eq!((stack_of_child(&tracer), tracer.unclaimed.len()), (expected, 0));
+            let mut tracer = creating(keeps_stack);
+            first_stop(&mut tracer);
+            tracer.release().unwrap();
+            assert!(tracer.unclaimed.contains_key(&CHILD), "it would continue before it is known what it inherits");
+            tracer.creates(PARENT, CHILD).unwrap();
+            assert_eq!((stack_of_child(&tracer), tracer.unclaimed.len()), (expected, 0));
+        }
+    }
+
+    #[test]
+    fn a_child_does_not_wait_for_the_dead() {
+        let mut tracer = creating(true);
+        first_stop(&mut tracer);
+        tracer.gone(PARENT, End::Killed(libc::SIGKILL));
+        tracer.release().unwrap();
+        assert_eq!((stack_of_child(&tracer), tracer.unclaimed.len()), (None, 0));
+        let mut tracer = creating(true);
+        first_stop(&mut tracer);
+        tracer.gone(CHILD, End::Killed(libc::SIGKILL));
+        assert_eq!((tracer.ended[0].pid, tracer.unclaimed.len()), (CHILD, 0));
+    }
+
+    #[test]
+    fn who_keeps_a_stack() {
+        let keeps = |flags: c_int| keeps_stack(u64::from(flags.unsigned_abs()));
+        assert!(keeps(libc::SIGCHLD) && keeps(0) && keeps(libc::CLONE_PARENT));
+        assert!(keeps(libc::CLONE_VFORK) && keeps(libc::CLONE_VFORK | libc::CLONE_VM | libc::SIGCHLD));
+        assert!(!keeps(libc::CLONE_VM | libc::SIGCHLD));
+        assert!(!keeps(libc::CLONE_VM | libc::CLONE_SIGHAND | libc::CLONE_THREAD));
     }
 }

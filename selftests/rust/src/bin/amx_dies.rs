@@ -10,9 +10,9 @@ use std::process::Command;
 use std::sync::Barrier;
 use std::{io, mem, ptr, thread};
 use xcomp::Feature;
-use xfd_selftests::altstack;
 use xfd_selftests::seccomp::{forbid, Fate};
 use xfd_selftests::tile::Tiles;
+use xfd_selftests::{altstack, child};
 
 /// Dies, mostly.
 #[derive(Parser)]
@@ -54,8 +54,12 @@ enum How {
     SmallStackOfAThread,
     /// The same, but it asks again once that thread is gone
     AsksAgain,
+    /// A child inherits an alternate signal stack that is too small
+    SmallStackOfAParent,
     /// A signal frame does not fit in what is left of its alternate signal stack
     SignalInAHandler,
+    /// The same in a child, which inherits that stack
+    SignalInAChildsHandler,
     /// It requests the guest permission after creating a vCPU
     VcpuFirst,
     /// It configures the last palette that CPUID reports
@@ -113,9 +117,18 @@ fn main() -> anyhow::Result<()> {
                 ask()?;
             }
         }
-        How::SignalInAHandler => {
+        How::SmallStackOfAParent => {
+            return altstack::with(8192, || {
+                child::passes(|| {
+                    ensure!(ask().is_err(), "8192 bytes are enough on this kernel");
+                    use_a_tile();
+                    Ok(())
+                })
+            })?;
+        }
+        How::SignalInAHandler | How::SignalInAChildsHandler => {
             ask()?;
-            return signal_in_a_handler();
+            return signal_in_a_handler(how == How::SignalInAChildsHandler);
         }
         How::VcpuFirst => return ask_behind_a_vcpu(),
         How::LastPalette => {
@@ -185,7 +198,7 @@ fn beside_a_small_stack<T>(work: impl FnOnce() -> T) -> anyhow::Result<T> {
 }
 
 /// A signal arrives while another one's handler runs on the alternate stack, which has space for one frame.
-fn signal_in_a_handler() -> anyhow::Result<()> {
+fn signal_in_a_handler(of_a_child: bool) -> anyhow::Result<()> {
     extern "C" fn first(_: libc::c_int) {
         // SAFETY: raise() is async-signal-safe.
         unsafe { libc::raise(libc::SIGUSR2) };
@@ -204,11 +217,17 @@ fn signal_in_a_handler() -> anyhow::Result<()> {
         };
         ensure!(set == 0, "sigaction: {}", io::Error::last_os_error());
     }
-    use_a_tile();
+    let dies = || {
+        use_a_tile();
+        // SAFETY: sends this thread a signal that has a handler.
+        unsafe { libc::raise(libc::SIGUSR1) };
+        bail!("two frames fit on the stack")
+    };
     let enough_for_one = altstack::largest_frame() + 1024;
-    // SAFETY: sends this thread a signal that has a handler.
-    altstack::with(enough_for_one, || unsafe { libc::raise(libc::SIGUSR1) })?;
-    bail!("two frames fit on the stack")
+    altstack::with(enough_for_one, || match of_a_child {
+        true => child::passes(dies),
+        false => dies(),
+    })?
 }
 
 /// Asks for guest permission after creating the first virtual CPU.

@@ -102,3 +102,28 @@ fn a_watch_survives_write_errors() {
     kill(Pid::from_raw(child.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
+
+/// The same if the report cannot be written either: standard error is on the full disk, or nobody reads it.
+#[test]
+fn a_watch_survives_errors_that_it_cannot_report() {
+    let (ours, closed) = std::io::pipe().unwrap();
+    drop(ours);
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    for stderr in [Stdio::from(full), Stdio::from(closed)] {
+        let (tree, folder) = (Tree::loaded(), tempfile::tempdir().unwrap());
+        let (inner, away) = (folder.path().join("inner"), folder.path().join("away"));
+        fs::create_dir(&inner).unwrap();
+        let path = inner.join("xfd.prom");
+        let mut watch = tree.command(&["metrics", "--watch", "0.01", "--output", path.to_str().unwrap()]);
+        let mut child = watch.stderr(stderr).spawn().unwrap();
+        until("the first file", || path.exists());
+        fs::rename(&inner, &away).unwrap();
+        // Several intervals.
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        fs::create_dir(&inner).unwrap();
+        until("another file, or the end", || path.exists() || child.try_wait().unwrap().is_some());
+        assert_eq!(child.try_wait().unwrap(), None);
+        kill(Pid::from_raw(child.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+    }
+}

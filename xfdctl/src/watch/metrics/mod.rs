@@ -64,9 +64,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
         match signals.wait(&[], Some(next))? {
             Event::Signal => return Ok(0),
             Event::Time | Event::Input => {
-                // A disk that is full now may have space next time.
+                // A disk that is full now may have space next time, also if standard error is a file on it.
                 if let Err(error) = write() {
-                    writeln!(io::stderr(), "xfdctl: {error:#}; will try again")?;
+                    let _ = writeln!(io::stderr(), "xfdctl: {error:#}; will try again");
                 }
                 next = (next + interval).max(Instant::now());
             }

@@ -181,6 +181,25 @@ fn numbers_sizes_and_the_module_change() {
     expect_given_back(&terminal);
 }
 
+/// While the module is being loaded, it is there, but its files are not.
+#[test]
+fn the_module_is_being_loaded() {
+    let tree = Tree::loaded();
+    let mut terminal = start(&tree, "0.05");
+    let (files, away) = (tree.path().join("proc/xfd"), tree.path().join("proc/away"));
+    for _ in 0..2 {
+        std::fs::rename(&files, &away).unwrap();
+        terminal.expect("xfd is loaded without");
+        terminal.expect_gone("worker 1");
+        std::fs::rename(&away, &files).unwrap();
+        terminal.expect("worker 1");
+        terminal.expect_gone("xfd is loaded without");
+    }
+    terminal.type_keys("q");
+    assert_eq!(terminal.end().code(), Some(0));
+    expect_given_back(&terminal);
+}
+
 #[test]
 fn a_new_size_is_drawn_at_once() {
     let tree = Tree::loaded();

@@ -34,7 +34,7 @@ pub fn run(root: &Path, view: View, interval: Duration) -> anyhow::Result<u8> {
     let Some(seen) = Seen::read(root, None)? else {
         return super::not_loaded(&mut anstream::stdout().lock(), false);
     };
-    let mut live = Live { seen: Some(seen), view, colours: colours(), above: 0, rows: 0, room: 0 };
+    let mut live = Live { seen: Ok(Some(seen)), view, colours: colours(), above: 0, rows: 0, room: 0 };
     let (signals, output, keyboard) = (Signals::hold(&SIGNALS)?, Output::stdout()?, io::stdin());
     let mut next = Instant::now() + interval;
     loop {
@@ -48,7 +48,9 @@ pub fn run(root: &Path, view: View, interval: Duration) -> anyhow::Result<u8> {
                 }
                 match signals.wait(&[keyboard.as_fd()], Some(next))? {
                     Event::Time => {
-                        live.seen = Seen::read(root, live.seen.take())?;
+                        // What cannot be read while the module is being loaded can be read next time.
+                        let before = std::mem::replace(&mut live.seen, Ok(None)).ok().flatten();
+                        live.seen = Seen::read(root, before);
                         next = (next + interval).max(Instant::now());
                     }
                     Event::Signal => match signals.next() {
@@ -77,8 +79,8 @@ fn colours() -> bool {
 }
 
 struct Live {
-    /// `None` without the module.
-    seen: Option<Seen>,
+    /// `None` without the module, and an error if its files could not be read.
+    seen: anyhow::Result<Option<Seen>>,
     view: View,
     colours: bool,
     /// The number of lines above the first visible one.
@@ -127,8 +129,9 @@ impl Live {
     fn draw(&mut self, frame: &mut Frame) {
         let width = usize::from(frame.area().width);
         let head: Vec<_> = match &self.seen {
-            Some(seen) => head(seen),
-            None => vec![NOT_LOADED_WHAT.to_owned()],
+            Ok(Some(seen)) => head(seen),
+            Ok(None) => vec![NOT_LOADED_WHAT.to_owned()],
+            Err(error) => vec![format!("{error:#}")],
         };
         let head: Vec<_> = head.iter().flat_map(|line| paint::lines(line, Some(width.max(1)))).collect();
         let height = u16::try_from(head.len()).unwrap_or(u16::MAX);
@@ -140,7 +143,8 @@ impl Live {
         ])
         .areas(frame.area());
         frame.render_widget(Text::from_iter(head), top);
-        let rows = self.seen.as_ref().map(|seen| self.view.rows(seen, Some(width))).unwrap_or_default();
+        let seen = self.seen.as_ref().ok().and_then(Option::as_ref);
+        let rows = seen.map(|seen| self.view.rows(seen, Some(width))).unwrap_or_default();
         self.rows = rows.len();
         self.room = usize::from(middle.height).saturating_sub(1);
         self.above = self.above.min(self.rows.saturating_sub(self.room));
@@ -230,7 +234,7 @@ mod tests {
         ) {
             let view = View::new(By::Thread, None).unwrap();
             let mut live =
-                Live { seen: Some(seen(threads, &comm)), view, colours: true, above: 0, rows: 0, room: 0 };
+                Live { seen: Ok(Some(seen(threads, &comm))), view, colours: true, above: 0, rows: 0, room: 0 };
             let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
             terminal.draw(|frame| live.draw(frame)).unwrap();
             for key in keys(typed.as_bytes()) {

@@ -201,6 +201,24 @@ full() {
 	umount "$WORK/small"
 	return $done
 }
+# Nobody has opened the pipe.
+unopened() {
+	mkfifo "$WORK/pipe"
+	within 60 runs 3 record -o "$WORK/pipe" &&
+		has err 1 "^xfdctl: cannot write $WORK/pipe: nobody reads this pipe" && no_instance
+}
+# Nothing drains it.
+undrained() {
+	exec 6<>"$WORK/pipe"
+	amx_start --light
+	begins record -o "$WORK/pipe"
+	until_true 60 first_uses_are $(($(counter first_uses) + 400)) && ends TERM 3 &&
+		has err 1 "^xfdctl: cannot write $WORK/pipe: interrupted while nobody reads the output"
+	done=$?
+	exec 6>&-
+	amx_stop >/dev/null
+	return $done
+}
 through_a_pipe() {
 	"$XFDCTL" record -o - -- "$DIES" not 2>/dev/null | "$XFDCTL" report - >"$WORK/out" && has out 1 "^amx_dies .* 8192$"
 }
@@ -218,7 +236,7 @@ reclaim() {
 	wait $xfdctl && has out 2 "amx_idle .* resume " && grep -q "amx_idle .* regrown  12288 bytes" "$WORK/out" && no_instance
 }
 
-plan 20
+plan 22
 check "without_the_module" without_the_module
 load || bail_out "cannot load the module"
 check "five_steps" five_steps
@@ -237,6 +255,8 @@ check "reports" reports
 check "records_a_program" a_programs_record
 check "a_record_that_was_cut" cut
 check "a_full_disk" full
+check "a_pipe_that_nobody_has_opened" unopened
+check "a_pipe_that_is_full" undrained
 check "through_a_pipe" through_a_pipe
 check "taken_and_given_back" reclaim
 check "the_module_goes" unload

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Standard output that never blocks indefinitely: nobody may be reading a pipe or a terminal (Ctrl-S, a stalled
-//! connection), and while signals are events, only SIGKILL could end a blocked write.
+//! Output that never blocks indefinitely: nobody may be reading a pipe or a terminal (Ctrl-S, a stalled connection), and
+//! while signals are events, only SIGKILL could end a blocked write.
 
 use crate::signals::{ready, Signals};
+use nix::libc;
 use nix::poll::{PollFd, PollFlags};
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// A writable pipe accepts this many bytes without blocking.
@@ -16,6 +18,8 @@ const PIPE: usize = 4096;
 const TERMINAL: usize = 1;
 /// How long to wait if an output is reported as writable but accepts nothing.
 const PAUSE: Duration = Duration::from_millis(5);
+/// For what is opened here.
+const FLAGS: libc::c_int = libc::O_NONBLOCK | libc::O_NOCTTY;
 
 /// A file that is written in portions that do not block.
 pub struct Output {
@@ -33,13 +37,27 @@ impl Output {
     pub fn stdout() -> io::Result<Self> {
         let stdout = io::stdout();
         if stdout.is_terminal() {
-            let flags = nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY;
-            if let Ok(file) = File::options().write(true).custom_flags(flags).open("/proc/self/fd/1") {
+            if let Ok(file) = File::options().write(true).custom_flags(FLAGS).open("/proc/self/fd/1") {
                 return Ok(Self { file, portion: usize::MAX });
             }
         }
         let portion = if stdout.is_terminal() { TERMINAL } else { PIPE };
         Ok(Self { file: stdout.as_fd().try_clone_to_owned()?.into(), portion })
+    }
+
+    /// The file at `path`, which is created or emptied. This does not wait for somebody who reads a named pipe.
+    ///
+    /// # Errors
+    ///
+    /// Fails if it cannot be opened, or is a named pipe that nobody reads.
+    pub fn create(path: &Path) -> io::Result<Self> {
+        match File::options().write(true).create(true).truncate(true).custom_flags(FLAGS).open(path) {
+            Ok(file) => Ok(Self { file, portion: usize::MAX }),
+            Err(error) if error.raw_os_error() == Some(libc::ENXIO) && is_named_pipe(path) => {
+                Err(io::Error::new(ErrorKind::NotConnected, "nobody reads this pipe: start what reads it first"))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Writes until a signal has arrived or, if there is an `input`, until that is readable. Neither is checked while
@@ -76,6 +94,10 @@ impl Output {
             done => done,
         }
     }
+}
+
+fn is_named_pipe(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|file| file.file_type().is_fifo())
 }
 
 /// See [`Output::until`].
@@ -157,6 +179,17 @@ mod tests {
         keyboard.write_all(b"q").unwrap();
         out.write_all(b"fits").unwrap();
         assert!(is_interruption(&out.write_all(&vec![0; 1_000_000]).unwrap_err()));
+    }
+
+    #[test]
+    fn a_file_is_created_or_emptied() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, signals) = (folder.path().join("file"), Signals::hold(&ENDING).unwrap());
+        for text in ["a longer text", "text"] {
+            Output::create(&path).unwrap().until(&signals, None).write_all(text.as_bytes()).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), text);
+        }
+        assert_eq!(Output::create(folder.path()).err().unwrap().kind(), ErrorKind::IsADirectory);
     }
 
     #[test]

@@ -18,7 +18,7 @@ mod tracefs;
 mod who;
 
 #[cfg(test)]
-mod fixture;
+pub mod fixture;
 
 pub use event::{Event, Verdict, What};
 pub use selection::Selection;

@@ -46,18 +46,25 @@ static inline bool sleeps_released(struct worker *worker)
 	return sleeps(worker);
 }
 
-/* Buffers reclaimed from other sleeping threads show that passes have run. */
+/*
+ * Buffers reclaimed from other sleeping threads show that passes have run. What was reclaimed belonged to those
+ * threads, which have it back.
+ */
 #define LET_PASSES_COME()							\
 	do {									\
 		struct worker passes = { .run = sleeps_released };		\
 										\
 		for (int i = 1; i <= 3; i++) {					\
+			long before = xfd_module() ? counter("reclaimed") : 0;	\
+										\
 			atomic_store(&passes.ready, false);			\
 			ASSERT_TRUE(worker_start(&passes));			\
+			EXPECT_TRUE(!xfd_module() || reclaimed_since(before, 1));	\
 			EXPECT_RECLAIMED(i);					\
 			EXPECT_RIGHT(passes);					\
 		}								\
 		EXPECT_IN_MODULE(EXPECT_EQ, 3, counter("reclaimed") - self->reclaimed);	\
+		EXPECT_IN_MODULE(EXPECT_EQ, 3, counter("regrown") - self->regrown);	\
 	} while (0)
 
 #endif

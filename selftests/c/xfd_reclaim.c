@@ -158,7 +158,6 @@ static pid_t process_that(bool (*asks)(void), int says, int from)
 TEST_F(reclaim, not_of_one_that_must_not_wait_for_memory)
 {
 	static bool (*const asks[])(void) = { is_real_time, locks_its_memory, flushes_io };
-	struct worker passes = { .run = sleeps_released };
 	int says[2], from[2], status;
 	pid_t pids[ARRAY_SIZE(asks)];
 	char byte = 0;
@@ -173,18 +172,7 @@ TEST_F(reclaim, not_of_one_that_must_not_wait_for_memory)
 		ASSERT_EQ(1, read(says[0], &byte, 1));
 		EXPECT_EQ(0, byte);
 	}
-	/* Each pass that reclaims a buffer from one of these threads has seen the processes, too. */
-	for (int i = 0; i < 3; i++) {
-		long before = counter("reclaimed");
-
-		atomic_store(&passes.ready, false);
-		ASSERT_TRUE(worker_start(&passes));
-		EXPECT_TRUE(!xfd_module() || reclaimed_since(before, 1));
-		EXPECT_RIGHT(passes);
-	}
-	/* What was reclaimed belonged to the threads, which have it back. */
-	EXPECT_REGROWN(1);
-	EXPECT_IN_MODULE(EXPECT_EQ, counter("regrown") - self->regrown, counter("reclaimed") - self->reclaimed);
+	LET_PASSES_COME();
 	ASSERT_EQ(ARRAY_SIZE(asks), write(from[1], "all", ARRAY_SIZE(asks)));
 	for (size_t i = 0; i < ARRAY_SIZE(asks); i++) {
 		ASSERT_EQ(pids[i], waitpid(pids[i], &status, 0));

@@ -87,6 +87,7 @@ impl Tracer {
     /// Fails if a system call fails.
     pub fn follow(&mut self, main: i32) -> anyhow::Result<()> {
         loop {
+            self.release()?;
             let mut status = 0;
             // SAFETY: the call only writes `status`.
             let tid = unsafe { libc::waitpid(-1, &raw mut status, libc::__WALL) };
@@ -98,7 +99,6 @@ impl Tracer {
             }
             if libc::WIFSTOPPED(status) {
                 self.stopped(tid, libc::WSTOPSIG(status), status >> 16)?;
-                self.release()?;
                 continue;
             }
             let end = if libc::WIFSIGNALED(status) {
@@ -110,7 +110,6 @@ impl Tracer {
             if tid == main {
                 return Ok(());
             }
-            self.release()?;
         }
     }
 

@@ -3,11 +3,10 @@
 //! highest priority there, so that when [`Disturber::disturb`] returns it is done, or waiting for the stopped CPU.
 
 use super::intruder::Intruder;
-use super::kind::Kind;
-use super::path::another_has_a_first_use;
+use super::kind::{Kind, Until};
+use super::path::{another_has_a_first_use, Path};
 use super::shared::{Shared, TAKEN_ON, WATCHED_FROM};
-use super::trigger;
-use super::workers;
+use super::{trigger, workers};
 use crate::idle::{Passes, INTERVAL};
 use crate::sys::{self, End};
 use crate::{child, cpus, module, rows};
@@ -47,6 +46,7 @@ const FPU: &str = "/sys/module/interrupts/parameters/fpu";
 /// A process that waits for the order to disturb.
 pub struct Disturber {
     kind: Kind,
+    until: Until,
     pid: i32,
     socket: UnixDatagram,
     outstanding: usize,
@@ -63,16 +63,15 @@ const MANY: u64 = 100;
 
 /// Orders to the process, each followed by another process's PID.
 const DISTURB: u8 = 0;
-const DISTURB_TO_THE_END: u8 = 1;
-const END: u8 = 2;
+const END: u8 = 1;
 
 impl Disturber {
-    /// Starts a disturber for a path on the other CPU.
+    /// Starts a disturber for `path`, on the other CPU.
     ///
     /// # Errors
     ///
     /// The caller is not root, has no permission for tiles, or interrupts.ko is not loaded.
-    pub fn new(kind: Kind, shared: &'static Shared) -> anyhow::Result<Self> {
+    pub fn new(kind: Kind, path: &Path, shared: &'static Shared) -> anyhow::Result<Self> {
         if matches!(kind, Kind::Nmi | Kind::FpuInIrq) {
             ensure!(fs::exists(NMI)?, "interrupts.ko is not loaded");
         }
@@ -80,11 +79,13 @@ impl Disturber {
             // A pass on the stopped CPU would not run.
             workers::allow_only(WATCHED_FROM)?;
         }
+        let until = kind.until(path.waits);
         let (socket, orders) = UnixDatagram::pair()?;
         socket.set_read_timeout(Some(PATIENCE))?;
-        let pid = child::begin(|| serve(kind, shared, &orders))?;
+        let pid = child::begin(|| serve(kind, until, shared, &orders))?;
         let mut disturber = Disturber {
             kind,
+            until,
             pid,
             socket,
             outstanding: 1,
@@ -107,20 +108,20 @@ impl Disturber {
         self.kind
     }
 
-    /// Starts disturbing a paused process; [`finish`](Self::finish) waits `to_the_end` of what the victim has to do.
+    /// When the stopped CPU may continue.
+    #[must_use]
+    pub fn until(&self) -> Until {
+        self.until
+    }
+
+    /// Starts disturbing a paused process.
     ///
     /// # Errors
     ///
     /// The disturber has exited.
-    pub fn disturb(&mut self, pid: i32, to_the_end: bool) -> anyhow::Result<()> {
+    pub fn disturb(&mut self, pid: i32) -> anyhow::Result<()> {
         self.times += 1;
-        self.order(
-            match to_the_end {
-                true => DISTURB_TO_THE_END,
-                false => DISTURB,
-            },
-            pid,
-        )
+        self.order(DISTURB, pid)
     }
 
     fn order(&mut self, what: u8, pid: i32) -> anyhow::Result<()> {
@@ -200,7 +201,12 @@ const DONE: &[u8] = b"done";
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The process: follows orders, and answers `done` or the error.
-fn serve(kind: Kind, shared: &'static Shared, orders: &UnixDatagram) -> anyhow::Result<()> {
+fn serve(
+    kind: Kind,
+    until: Until,
+    shared: &'static Shared,
+    orders: &UnixDatagram,
+) -> anyhow::Result<()> {
     let answer = |result: anyhow::Result<()>| -> anyhow::Result<()> {
         let text = result.map_or_else(|error| format!("{error:#}").into_bytes(), |()| DONE.into());
         orders.send(&text[..text.len().min(512)])?;
@@ -230,17 +236,13 @@ fn serve(kind: Kind, shared: &'static Shared, orders: &UnixDatagram) -> anyhow::
             return answer(intruder.map_or(Ok(()), Intruder::end));
         }
         let pid = i32::from_le_bytes(pid);
-        let disturbed = disturb(kind, shared, intruder.as_mut(), pid);
-        let killed = kind == Kind::Kill && what == DISTURB_TO_THE_END;
-        answer(disturbed.and_then(|()| match killed {
-            true => wait_for_victim(shared, pid),
-            false => Ok(()),
-        }))?;
+        answer(disturb(kind, until, shared, intruder.as_mut(), pid))?;
     }
 }
 
 fn disturb(
     kind: Kind,
+    until: Until,
     shared: &Shared,
     intruder: Option<&mut Intruder>,
     pid: i32,
@@ -250,7 +252,10 @@ fn disturb(
         Kind::Migrate => wake(intruder).and_then(|()| move_away(pid)),
         Kind::Kill => {
             sys::signal_process(pid, libc::SIGKILL);
-            Ok(())
+            match until {
+                Until::Done => wait_for_victim(shared, pid),
+                _ => Ok(()),
+            }
         }
         Kind::Trace => trace(pid),
         Kind::Shrink => fs::write("/proc/sys/vm/drop_caches", "2").context("drop_caches"),

@@ -292,7 +292,7 @@ impl Each<'_> {
         let pair = format!("{} by {}", path.name, kind.name());
         let settings = Settings::now();
         let memory = areas::bytes()?;
-        let mut disturber = Disturber::new(kind, self.watch.shared())?;
+        let mut disturber = Disturber::new(kind, path, self.watch.shared())?;
         let (mut place, expected) = match self.undisturbed(path, &mut disturber) {
             Err(_) if !module_is_loaded() && path.start.is_in_module() => {
                 return Ok(ktap::Outcome::Skipped(
@@ -347,7 +347,7 @@ impl Each<'_> {
             };
             tries = Tries::default();
             sum.tried += 1;
-            let late = seen.went_by_itself() && kind.until(path.waits) != Until::TimeIsOver;
+            let late = seen.went_by_itself() && disturber.until() != Until::TimeIsOver;
             sum.late += u64::from(late);
             let place = || {
                 let place = self.symbols.borrow().place(seen.at);

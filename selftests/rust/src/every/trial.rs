@@ -115,7 +115,7 @@ impl Watch {
         let shared = self.shared;
         let kind = disturber.kind();
         let kills = kind == Kind::Kill;
-        let until = kind.until(path.waits);
+        let until = disturber.until();
         let mut taker = match self.taker.take() {
             Some(taker) if taker.takes(path) && !kills => taker,
             other => {
@@ -143,7 +143,7 @@ impl Watch {
             if seen.state == State::Paused {
                 // The taker is always the one moved, whichever process is disturbed otherwise.
                 let victim = victim.filter(|_| kind != Kind::Migrate);
-                disturber.disturb(victim.unwrap_or(taker.pid), until == Until::Done)?;
+                disturber.disturb(victim.unwrap_or(taker.pid))?;
                 if until == Until::Done {
                     early = disturber.finish();
                 }

@@ -73,6 +73,12 @@ static inline struct trigger trigger_let_go(int cpu)
 	return trigger_ask(3, cpu, (struct trigger_request){ 0 });
 }
 
+/* Lets a paused CPU continue, and pauses it again @after instructions later, at least one; false if it is not paused. */
+static inline bool trigger_pause_again(uint64_t after, uint64_t at_most, int cpu)
+{
+	return trigger_ask(5, after, (struct trigger_request){ .at_most = at_most, .cpu = cpu }).state == 1;
+}
+
 static inline struct trigger trigger_disarm(int cpu)
 {
 	return trigger_ask(4, cpu, (struct trigger_request){ 0 });

@@ -44,15 +44,22 @@ struct seen {
 
 static volatile bool watching, done;
 
+/* Nobody may have the watcher's CPU while the other one is paused. */
+static bool begin_watching(void)
+{
+	const struct sched_param first = { .sched_priority = 50 };
+	bool begun = pin_to(WATCHING) && !sched_setscheduler(0, SCHED_FIFO, &first);
+
+	watching = true;
+	return begun;
+}
+
 static void *watch(void *place)
 {
 	struct seen *seen = place;
 
-	if (!pin_to(WATCHING)) {
-		watching = true;
+	if (!begin_watching())
 		return place;
-	}
-	watching = true;
 	while (!done) {
 		seen->trigger = trigger_look(STOPPED);
 		if (seen->trigger.state == TRIGGER_PAUSED) {
@@ -125,6 +132,88 @@ TEST_F(trigger, goes_on_by_itself)
 	EXPECT_NE(0, seen.flags & TRIGGER_BY_ITSELF);
 }
 
+#define PAUSES	16
+
+/* What the watcher saw of a CPU that it let pause again and again. */
+struct pauses {
+	uint64_t gap;
+	int times;
+	struct seen seen[PAUSES];
+};
+
+static void *watch_again(void *place)
+{
+	struct pauses *pauses = place;
+
+	if (!begin_watching())
+		return place;
+	while (!done) {
+		struct seen *seen = &pauses->seen[pauses->times];
+
+		seen->trigger = trigger_look(STOPPED);
+		if (seen->trigger.state != TRIGGER_PAUSED)
+			continue;
+		seen->steps = steps;
+		if (++pauses->times == PAUSES) {
+			trigger_let_go(STOPPED);
+			return NULL;
+		}
+		if (!trigger_pause_again(pauses->gap, AT_MOST, STOPPED))
+			return place;
+	}
+	return NULL;
+}
+
+static bool begin_watching_again(struct pauses *pauses, pthread_t *watcher)
+{
+	done = watching = false;
+	steps = 0;
+	if (pthread_create(watcher, NULL, watch_again, pauses))
+		return false;
+	while (!watching)
+		sched_yield();
+	return true;
+}
+
+static bool end_watching_again(pthread_t watcher)
+{
+	void *failed;
+
+	done = true;
+	return !pthread_join(watcher, &failed) && !failed;
+}
+
+TEST_F(trigger, pauses_again)
+{
+	const uintptr_t length = second_step - first_step;
+	struct pauses pauses = { .gap = 4 };
+	pthread_t watcher;
+	int i;
+
+	ASSERT_TRUE(begin_watching_again(&pauses, &watcher));
+	count_steps(3, TRIGGER_PAUSE, AT_MOST);
+	ASSERT_TRUE(end_watching_again(watcher));
+	EXPECT_EQ(STEPS, steps);
+	ASSERT_EQ(PAUSES, pauses.times);
+	for (i = 0; i < PAUSES; i++) {
+		const struct seen *seen = &pauses.seen[i];
+		const int after = 3 + 4 * i;
+
+		EXPECT_EQ(after, seen->steps);
+		EXPECT_EQ(after, seen->trigger.passed);
+		EXPECT_EQ((uintptr_t)first_step + after * length, seen->trigger.rip);
+		EXPECT_EQ(3 | TRIGGER_IF, seen->trigger.flags);
+	}
+}
+
+TEST_F(trigger, pauses_only_a_paused_cpu_again)
+{
+	EXPECT_FALSE(trigger_pause_again(1, AT_MOST, STOPPED));
+	EXPECT_FALSE(trigger_pause_again(1, AT_MOST, 99));
+	ASSERT_TRUE(trigger_arm(1000000, (struct trigger_request){ .at_most = 1000, .cpu = STOPPED }));
+	EXPECT_FALSE(trigger_pause_again(1, AT_MOST, STOPPED));
+}
+
 static uint8_t from[256], to[256];
 
 TEST_F(trigger, rep_is_one_instruction)
@@ -193,6 +282,30 @@ TEST_F(trigger, ends_with_its_function)
 	EXPECT_EQ(TRIGGER_RETURNED, seen.state);
 	EXPECT_LE(2 * 4, seen.passed);
 	EXPECT_GE(100, seen.passed);
+}
+
+TEST_F(trigger, pauses_again_only_in_its_function)
+{
+	struct pauses pauses = { .gap = 1 };
+	struct trigger seen;
+	pthread_t watcher;
+	int i;
+
+	ASSERT_TRUE(begin_watching_again(&pauses, &watcher));
+	ASSERT_TRUE(trigger_arm(0, (struct trigger_request){
+		.event = (uintptr_t)function, .at_most = AT_MOST, .in_function = 1, .cpu = STOPPED }));
+	function(0);
+	seen = trigger_disarm(STOPPED);
+	ASSERT_TRUE(end_watching_again(watcher));
+	EXPECT_EQ(TRIGGER_RETURNED, seen.state);
+	EXPECT_EQ(seen.passed, pauses.times);
+	ASSERT_LE(3, pauses.times);
+	ASSERT_GT(PAUSES, pauses.times);
+	EXPECT_EQ((uintptr_t)function, pauses.seen[0].trigger.rip);
+	for (i = 1; i < pauses.times; i++) {
+		EXPECT_NE(pauses.seen[i - 1].trigger.rip, pauses.seen[i].trigger.rip);
+		EXPECT_EQ(i, pauses.seen[i].trigger.passed);
+	}
 }
 
 /* Counts only the instructions in function(), which is called from and returns to another function. */

@@ -114,6 +114,15 @@ impl Kind {
         }
     }
 
+    /// Whether it leaves the path where it is, so that it can happen several times on the way.
+    #[must_use]
+    pub fn repeats(self) -> bool {
+        matches!(
+            self,
+            Kind::Shrink | Kind::FirstUse | Kind::Nmi | Kind::FpuInIrq | Kind::Read
+        )
+    }
+
     /// Whether it unloads the module. That takes long and matters to nothing else in the kernel, so it is done only at
     /// the module's own instructions.
     #[must_use]

@@ -28,6 +28,8 @@ pub struct Shared {
     /// Whether the trigger had fired by then, and whether the pause had ended by itself.
     fired: AtomicU32,
     late: AtomicU32,
+    /// Whether the path has been disturbed, and may have continued to where the trigger fires again.
+    disturbed: AtomicU32,
     /// The process to disturb, if not the taker.
     victim: AtomicI32,
     /// Whether the victim may be killed, and whether anything happens to it.
@@ -93,6 +95,7 @@ impl Shared {
         self.passed.store(0, SeqCst);
         self.fired.store(0, SeqCst);
         self.late.store(0, SeqCst);
+        self.disturbed.store(0, SeqCst);
     }
 
     /// Lets a round begin.
@@ -126,11 +129,17 @@ impl Shared {
         (self.done.load(SeqCst) >= round).then(|| self.stays.load(SeqCst) != 0)
     }
 
+    /// Reports that the path is being disturbed.
+    pub(super) fn is_disturbed(&self) {
+        self.disturbed.store(1, SeqCst);
+    }
+
     /// Called once, on any CPU, by the process that has taken the path: disarms the trigger, and returns whether it
     /// had fired.
     pub fn is_over(&self) -> bool {
         let seen = trigger::disarm(TAKEN_ON);
-        let fired = matches!(seen.state, State::Fired | State::Paused);
+        let fires = matches!(seen.state, State::Fired | State::Paused);
+        let fired = fires || self.disturbed.load(SeqCst) != 0;
         self.passed.store(seen.passed, SeqCst);
         self.fired.store(fired.into(), SeqCst);
         self.late.store(seen.went_by_itself().into(), SeqCst);

@@ -4,16 +4,16 @@
 use super::disturbance::Disturber;
 use super::kind::{Kind, Until};
 use super::path::{self, Path, Start};
-use super::trial::{Outcome, Place, Watch};
+use super::trial::{Again, Outcome, Place, Watch};
 use super::tries::{Next, Tries};
-use super::trigger::{self, Event};
+use super::trigger::{self, Event, Seen};
 use super::workers;
 use crate::counters::module_is_loaded;
 use crate::kernel_text::KernelText;
 use crate::{areas, cpus, ktap, machine, module};
 use anyhow::{ensure, Context};
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::CString;
 use std::fmt::{self, Display};
 use std::fs;
@@ -222,6 +222,8 @@ const MODULES: RangeInclusive<u64> = 0xffff_ffff_c000_0000..=0xffff_ffff_feff_ff
 const KERNEL_LOG: &str = "/dev/kmsg";
 /// Trials per log line, since the console is slow.
 const SAID: u64 = 32;
+/// How many instructions are disturbed in one trial, if the disturbance can be repeated.
+const SEVERAL: u64 = 16;
 /// How many failures to show.
 const SHOWN: u64 = 5;
 
@@ -267,7 +269,7 @@ impl Each<'_> {
         let place = self.find(path.start, key.1)?;
         let mut fewest = u64::MAX;
         for _ in 0..3 {
-            let trial = self.watch.take(path, &place, disturber, u64::MAX)?;
+            let trial = self.watch.take(path, &place, disturber, u64::MAX, None)?;
             trial.wrong.context("undisturbed")?;
             if let Outcome::TooLate(passed) = trial.outcome {
                 fewest = fewest.min(passed);
@@ -311,10 +313,20 @@ impl Each<'_> {
         let tried = expected.min(last.saturating_add(1)).saturating_sub(first);
         let stride = tried.div_ceil(self.trials).max(1);
         let mut sum = Sum::default();
+        // All instructions are tried: then several of them in each trial, if possible, but none twice.
+        let all = stride == 1 && self.instructions.is_none();
+        let again = (all && kind.repeats()).then(|| Again {
+            gap: expected.div_ceil(SEVERAL),
+            end: expected,
+        });
+        let mut tried = HashSet::new();
         let (mut tries, mut longest) = (Tries::default(), expected);
         let mut after = first + self.seed % stride;
-        let mut unsaid = after;
+        let (mut unsaid, mut failures) = (after, 0);
         sum.instructions = loop {
+            while tried.contains(&after) {
+                after += stride;
+            }
             if after > last {
                 break longest;
             }
@@ -323,45 +335,58 @@ impl Each<'_> {
                 (place, _) = self.undisturbed(path, &mut disturber)?;
             }
             if after >= unsaid {
-                log(&format!("{pair}: from instruction {after} on"))?;
+                let further = again.map_or(String::new(), |again| format!(", {} apart", again.gap));
+                log(&format!("{pair}: from instruction {after} on{further}"))?;
                 unsaid = after + SAID * stride;
             }
-            let trial = self.watch.take(path, &place, &mut disturber, after)?;
-            let seen = match trial.outcome {
-                Outcome::Disturbed(seen) => seen,
-                outcome => {
-                    trial.wrong.context("undisturbed")?;
-                    if let Outcome::TooLate(passed) = outcome {
-                        longest = longest.max(passed);
-                    }
-                    match tries.count(outcome, after >= expected) {
-                        Next::Again => {}
-                        Next::Missed => {
-                            sum.missed += 1;
-                            after += stride;
-                        }
-                        Next::Ended => break longest,
-                    }
-                    continue;
+            let again = again.filter(|again| !tried.contains(&(after + again.gap)));
+            let trial = self
+                .watch
+                .take(path, &place, &mut disturber, after, again)?;
+            if !matches!(trial.outcome, Outcome::Disturbed) {
+                trial.wrong.context("undisturbed")?;
+                if let Outcome::TooLate(passed) = trial.outcome {
+                    longest = longest.max(passed);
                 }
-            };
+                match tries.count(trial.outcome, after >= expected) {
+                    Next::Again => {}
+                    Next::Missed => {
+                        sum.missed += 1;
+                        after += stride;
+                    }
+                    Next::Ended => break longest,
+                }
+                continue;
+            }
             tries = Tries::default();
-            sum.tried += 1;
-            let late = seen.went_by_itself() && disturber.until() != Until::TimeIsOver;
-            sum.late += u64::from(late);
-            let place = || {
-                let place = self.symbols.borrow().place(seen.at);
-                format!("{pair}: instruction {after}, {place}")
+            let late =
+                |seen: &Seen| seen.went_by_itself() && disturber.until() != Until::TimeIsOver;
+            // A late one counts only where it could not be in time: nothing else was before it on this path.
+            let new: Vec<&Seen> = trial
+                .seen
+                .iter()
+                .filter(|seen| seen.passed == after || !late(seen))
+                .filter(|seen| tried.insert(seen.passed))
+                .collect();
+            sum.tried += u64::try_from(new.len())?;
+            sum.late += u64::try_from(new.iter().filter(|seen| late(seen)).count())?;
+            let places = || {
+                let symbols = self.symbols.borrow();
+                let place = |seen: &Seen| format!("{}, {}", seen.passed, symbols.place(seen.at));
+                let places: Vec<String> = trial.seen.iter().map(place).collect();
+                format!("{pair}: instruction {}", places.join("; "))
             };
             if self.instructions.is_some() {
-                ktap::remark(format!("{}{}", place(), if late { ", late" } else { "" }));
+                let late = trial.seen.iter().any(late);
+                ktap::remark(format!("{}{}", places(), if late { ", late" } else { "" }));
             }
             if let Err(error) = trial.wrong {
-                sum.fell += 1;
-                say(&format!("{}: {error:#}", place()))?;
-                ensure!(sum.fell < SHOWN, "it fails again and again");
+                // One of them is to blame.
+                sum.fell += u64::try_from(new.len())?;
+                failures += 1;
+                say(&format!("{}: {error:#}", places()))?;
+                ensure!(failures < SHOWN, "it fails again and again");
             }
-            after += stride;
         };
         self.watch.end()?;
         disturber.end()?;

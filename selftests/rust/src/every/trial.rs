@@ -28,11 +28,20 @@ pub struct Place {
     pub within: Option<RangeInclusive<u64>>,
 }
 
+/// Where else to disturb a path.
+#[derive(Clone, Copy, Debug)]
+pub struct Again {
+    /// After each further this many instructions, at least one,
+    pub gap: u64,
+    /// as long as it is before this one.
+    pub end: u64,
+}
+
 /// The outcome of a trial.
 #[derive(Clone, Copy, Debug)]
 pub enum Outcome {
-    /// The path was disturbed at that instruction.
-    Disturbed(Seen),
+    /// The path was disturbed.
+    Disturbed,
     /// The path ended first, after this many instructions.
     TooLate(u64),
     /// Its CPU was paused there, but continued before the watcher saw it.
@@ -43,6 +52,8 @@ pub enum Outcome {
 pub struct Trial {
     /// Its outcome.
     pub outcome: Outcome,
+    /// Where the path was disturbed. Only the last disturbance may be late.
+    pub seen: Vec<Seen>,
     /// Any difference from an undisturbed path.
     pub wrong: anyhow::Result<()>,
 }
@@ -100,7 +111,8 @@ impl Watch {
         self.shared
     }
 
-    /// Takes `path`, which is at `place`, once, disturbed by `disturber` after `after` instructions.
+    /// Takes `path`, which is at `place`, once, disturbed by `disturber` after `after` instructions and then `again`, until
+    /// the path ends or a disturbance is late.
     ///
     /// # Errors
     ///
@@ -111,6 +123,7 @@ impl Watch {
         place: &Place,
         disturber: &mut Disturber,
         after: u64,
+        again: Option<Again>,
     ) -> anyhow::Result<Trial> {
         let shared = self.shared;
         let kind = disturber.kind();
@@ -135,28 +148,38 @@ impl Watch {
             within: place.within.clone(),
         };
         taker.go(request.words());
-        let begin = Instant::now();
+        let mut begin = Instant::now();
         let later = Duration::from_nanos(at_most / PART / trigger::TICKS_PER_NANOSECOND);
         let mut early = Ok(());
-        let (end, fired) = loop {
+        let mut disturbed_at = Vec::new();
+        let end = loop {
             let seen = trigger::look(TAKEN_ON);
             if seen.state == State::Paused {
+                shared.is_disturbed();
+                disturbed_at.push(seen);
                 // The taker is always the one moved, whichever process is disturbed otherwise.
                 let victim = victim.filter(|_| kind != Kind::Migrate);
                 disturber.disturb(victim.unwrap_or(taker.pid))?;
                 if until == Until::Done {
                     early = disturber.finish();
                 }
+                let gap = again
+                    .filter(|again| early.is_ok() && seen.passed + again.gap < again.end)
+                    .map(|again| again.gap);
+                if gap.is_some_and(|gap| trigger::pause_again(TAKEN_ON, gap, at_most)) {
+                    begin = Instant::now();
+                    continue;
+                }
                 if until != Until::TimeIsOver {
                     trigger::let_go(TAKEN_ON);
                 }
-                break (taker.wait_for_round()?, Some(seen));
+                break taker.wait_for_round()?;
             }
             if let Some(end) = taker.round_ended()? {
-                break (end, None);
+                break end;
             }
             if begin.elapsed() > PATIENCE {
-                break (taker.wait_for_round()?, None);
+                break taker.wait_for_round()?;
             }
             // The paused CPU waits, and an idle CPU costs the emulator nothing.
             thread::sleep((begin.elapsed() / 8).clamp(SOON, later));
@@ -167,27 +190,29 @@ impl Watch {
             true => shared.passed.load(SeqCst),
             false => last.passed,
         };
-        let outcome = match fired {
-            // Afterwards it is known whether it was let go.
-            Some(seen) => Outcome::Disturbed(Seen {
-                flags: seen.flags | last.flags,
-                ..seen
-            }),
-            None if shared.has_fired() => Outcome::NotSeen,
-            None => Outcome::TooLate(passed),
+        // Only now it is known whether it was let go, if that was its last pause.
+        if let Some(seen) = disturbed_at
+            .last_mut()
+            .filter(|seen| seen.passed == last.passed)
+        {
+            seen.flags |= last.flags;
+        }
+        let is_disturbed = !disturbed_at.is_empty();
+        let outcome = match is_disturbed {
+            true => Outcome::Disturbed,
+            false if shared.has_fired() => Outcome::NotSeen,
+            false => Outcome::TooLate(passed),
         };
         // Whatever went wrong, the next trial must start from the same state.
         let put_back = disturber.put_back();
         let wrong = disturbed
             .and_then(|()| {
                 let well = matches!(end, RoundEnd::Done | RoundEnd::Ended(End::Exit(0)));
-                let right = match (kind, fired) {
-                    (Kind::Kill, Some(_)) if victim.is_some() => well,
-                    (Kind::Kill, Some(_)) if path.name != "exit" && !last.went_by_itself() => {
-                        end == KILLED
-                    }
+                let right = match kind {
+                    Kind::Kill if !is_disturbed || victim.is_some() => well,
+                    Kind::Kill if path.name != "exit" && !last.went_by_itself() => end == KILLED,
                     // A process that exits on its own may have done so first.
-                    (Kind::Kill, Some(_)) => end == KILLED || well,
+                    Kind::Kill => end == KILLED || well,
                     _ => well,
                 };
                 ensure!(right, "it ended with {end:?}");
@@ -203,7 +228,11 @@ impl Watch {
         if end == RoundEnd::Done {
             self.taker.replace(Some(taker));
         }
-        Ok(Trial { outcome, wrong })
+        Ok(Trial {
+            outcome,
+            seen: disturbed_at,
+            wrong,
+        })
     }
 }
 

@@ -15,6 +15,7 @@ const ARM: u64 = 1;
 const LOOK: u64 = 2;
 const LET_GO: u64 = 3;
 const DISARM: u64 = 4;
+const PAUSE_AGAIN: u64 = 5;
 
 /// Where instruction counting starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,6 +160,14 @@ pub fn look(cpu: usize) -> Seen {
 /// Lets a paused CPU continue, and returns its trigger's previous state.
 pub fn let_go(cpu: usize) -> Seen {
     seen(LET_GO, cpu)
+}
+
+/// Lets a paused CPU continue, and pauses it again `after` instructions later, at least one, for at most `at_most`
+/// instructions on the other CPUs; false if it is not paused.
+#[must_use]
+pub fn pause_again(cpu: usize, after: u64, at_most: u64) -> bool {
+    let words = [0, 0, at_most, 0, cpu as u64, 0, 0];
+    ask(PAUSE_AGAIN, after, words)[0] == 1
 }
 
 /// Disarms a CPU's trigger, which lets a paused CPU continue, and returns its previous state.

@@ -4,7 +4,7 @@
 use super::disturbance::Disturber;
 use super::kind::{Kind, Until};
 use super::path::{self, Path, Start};
-use super::trial::{Again, Outcome, Place, Watch};
+use super::trial::{Outcome, Place, Watch, SEVERAL};
 use super::tries::{Next, Tries};
 use super::trigger::{self, Event, Seen};
 use super::workers;
@@ -222,8 +222,6 @@ const MODULES: RangeInclusive<u64> = 0xffff_ffff_c000_0000..=0xffff_ffff_feff_ff
 const KERNEL_LOG: &str = "/dev/kmsg";
 /// Trials per log line, since the console is slow.
 const SAID: u64 = 32;
-/// How many instructions are disturbed in one trial, if the disturbance can be repeated.
-const SEVERAL: u64 = 16;
 /// How many failures to show.
 const SHOWN: u64 = 5;
 
@@ -315,10 +313,7 @@ impl Each<'_> {
         let mut sum = Sum::default();
         // All instructions are tried: then several of them in each trial, if possible, but none twice.
         let all = stride == 1 && self.instructions.is_none();
-        let again = (all && kind.repeats()).then(|| Again {
-            gap: expected.div_ceil(SEVERAL),
-            end: expected,
-        });
+        let gap = (all && kind.repeats()).then(|| expected.div_ceil(SEVERAL as u64));
         let mut tried = HashSet::new();
         let (mut tries, mut longest) = (Tries::default(), expected);
         let mut after = first + self.seed % stride;
@@ -335,14 +330,12 @@ impl Each<'_> {
                 (place, _) = self.undisturbed(path, &mut disturber)?;
             }
             if after >= unsaid {
-                let further = again.map_or(String::new(), |again| format!(", {} apart", again.gap));
+                let further = gap.map_or(String::new(), |gap| format!(", {gap} apart"));
                 log(&format!("{pair}: from instruction {after} on{further}"))?;
                 unsaid = after + SAID * stride;
             }
-            let again = again.filter(|again| !tried.contains(&(after + again.gap)));
-            let trial = self
-                .watch
-                .take(path, &place, &mut disturber, after, again)?;
+            let gap = gap.filter(|gap| !tried.contains(&(after + gap)));
+            let trial = self.watch.take(path, &place, &mut disturber, after, gap)?;
             if !matches!(trial.outcome, Outcome::Disturbed) {
                 trial.wrong.context("undisturbed")?;
                 if let Outcome::TooLate(passed) = trial.outcome {

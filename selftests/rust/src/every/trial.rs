@@ -28,15 +28,6 @@ pub struct Place {
     pub within: Option<RangeInclusive<u64>>,
 }
 
-/// Where else to disturb a path.
-#[derive(Clone, Copy, Debug)]
-pub struct Again {
-    /// After each further this many instructions, at least one,
-    pub gap: u64,
-    /// as long as it is before this one.
-    pub end: u64,
-}
-
 /// The outcome of a trial.
 #[derive(Clone, Copy, Debug)]
 pub enum Outcome {
@@ -57,6 +48,9 @@ pub struct Trial {
     /// Any difference from an undisturbed path.
     pub wrong: anyhow::Result<()>,
 }
+
+/// How often a path is disturbed while it runs once, at most.
+pub const SEVERAL: usize = 16;
 
 /// The polling interval: a fraction of the path's length, at least this, and at most this part of a pause.
 const SOON: Duration = Duration::from_micros(20);
@@ -111,8 +105,8 @@ impl Watch {
         self.shared
     }
 
-    /// Takes `path`, which is at `place`, once, disturbed by `disturber` after `after` instructions and then `again`, until
-    /// the path ends or a disturbance is late.
+    /// Takes `path`, which is at `place`, once, disturbed by `disturber` after `after` instructions and, with a `gap`, again
+    /// after each further `gap` instructions, at least one: [`SEVERAL`] times, until the path ends or until one is late.
     ///
     /// # Errors
     ///
@@ -123,7 +117,7 @@ impl Watch {
         place: &Place,
         disturber: &mut Disturber,
         after: u64,
-        again: Option<Again>,
+        gap: Option<u64>,
     ) -> anyhow::Result<Trial> {
         let shared = self.shared;
         let kind = disturber.kind();
@@ -163,9 +157,7 @@ impl Watch {
                 if until == Until::Done {
                     early = disturber.finish();
                 }
-                let gap = again
-                    .filter(|again| early.is_ok() && seen.passed + again.gap < again.end)
-                    .map(|again| again.gap);
+                let gap = gap.filter(|_| early.is_ok() && disturbed_at.len() < SEVERAL);
                 if gap.is_some_and(|gap| trigger::pause_again(TAKEN_ON, gap, at_most)) {
                     begin = Instant::now();
                     continue;

@@ -114,13 +114,11 @@ impl Kind {
         }
     }
 
-    /// Whether it leaves the path where it is, so that it can happen several times on the way.
+    /// Whether it leaves everything as it was, so that it can happen several times on a path and the next time is like
+    /// the first. After a shrink the pool is empty, and after another use of the FPU the registers have been saved.
     #[must_use]
     pub fn repeats(self) -> bool {
-        matches!(
-            self,
-            Kind::Shrink | Kind::FirstUse | Kind::Nmi | Kind::FpuInIrq | Kind::Read
-        )
+        matches!(self, Kind::FirstUse | Kind::Nmi | Kind::Read)
     }
 
     /// Whether it unloads the module. That takes long and matters to nothing else in the kernel, so it is done only at

@@ -20,10 +20,11 @@ static volatile uint32_t steps;
 extern const char first_step[], second_step[];
 
 /* Counts to STEPS, one instruction each, right after arming. */
-static void __attribute__((noipa)) count_steps(uint64_t after, uint64_t action, uint64_t at_most)
+static void __attribute__((noipa)) count_steps_between(uint64_t after, uint64_t action, uint64_t at_most,
+						       uint64_t low, uint64_t high)
 {
 	register uint64_t r8 asm("r8") = at_most, r9 asm("r9") = 0;
-	register uint64_t r10 asm("r10") = STOPPED, r11 asm("r11") = 0, r12 asm("r12") = 0;
+	register uint64_t r10 asm("r10") = STOPPED, r11 asm("r11") = low, r12 asm("r12") = high;
 	uint64_t a = TRIGGER_LEAF, b = after, c = 1;
 
 	asm volatile("cpuid\n"
@@ -34,6 +35,20 @@ static void __attribute__((noipa)) count_steps(uint64_t after, uint64_t action, 
 		     : "+a" (a), "+b" (b), "+c" (c), [steps] "+m" (steps)
 		     : "S" (TRIGGER_NOW), "D" (action), "r" (r8), "r" (r9), "r" (r10), "r" (r11), "r" (r12),
 		       [more] "i" (STEPS - 1) : "rdx", "memory");
+}
+
+static void count_steps(uint64_t after, uint64_t action, uint64_t at_most)
+{
+	count_steps_between(after, action, at_most, 0, 0);
+}
+
+/* Counter 2: interrupts (machine.rst). */
+static uint32_t interrupts(void)
+{
+	uint32_t a = 0x58464400, b, c = 2, d;
+
+	asm volatile("cpuid" : "+a" (a), "=b" (b), "+c" (c), "=d" (d));
+	return a;
 }
 
 /* What the watcher saw of a paused CPU. */
@@ -133,13 +148,23 @@ TEST_F(trigger, goes_on_by_itself)
 }
 
 #define PAUSES	16
+#define LONG_PAUSE	(16 * AT_MOST)
+#define TICK	4000000		/* ns, at CONFIG_HZ=250 */
 
-/* What the watcher saw of a CPU that it let pause again and again. */
+/* What the watcher saw of a CPU that it let pause again and again, and for how long it does so, in nanoseconds. */
 struct pauses {
-	uint64_t gap;
+	uint64_t gap, lasts;
 	int times;
 	struct seen seen[PAUSES];
 };
+
+static uint64_t now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000000000ull + now.tv_nsec;
+}
 
 static void *watch_again(void *place)
 {
@@ -154,11 +179,13 @@ static void *watch_again(void *place)
 		if (seen->trigger.state != TRIGGER_PAUSED)
 			continue;
 		seen->steps = steps;
+		for (uint64_t begin = now(); now() - begin < pauses->lasts;)
+			;
 		if (++pauses->times == PAUSES) {
 			trigger_let_go(STOPPED);
 			return NULL;
 		}
-		if (!trigger_pause_again(pauses->gap, AT_MOST, STOPPED))
+		if (!trigger_pause_again(pauses->gap, LONG_PAUSE, STOPPED))
 			return place;
 	}
 	return NULL;
@@ -183,15 +210,16 @@ static bool end_watching_again(pthread_t watcher)
 	return !pthread_join(watcher, &failed) && !failed;
 }
 
-TEST_F(trigger, pauses_again)
+/* Expects pauses 4 steps apart. Each lasts for so many nanoseconds; only instructions between low and high count. */
+static void expect_pauses(struct __test_metadata *_metadata, uint64_t lasts, uint64_t low, uint64_t high)
 {
 	const uintptr_t length = second_step - first_step;
-	struct pauses pauses = { .gap = 4 };
+	struct pauses pauses = { .gap = 4, .lasts = lasts };
 	pthread_t watcher;
 	int i;
 
 	ASSERT_TRUE(begin_watching_again(&pauses, &watcher));
-	count_steps(3, TRIGGER_PAUSE, AT_MOST);
+	count_steps_between(3, TRIGGER_PAUSE, LONG_PAUSE, low, high);
 	ASSERT_TRUE(end_watching_again(watcher));
 	EXPECT_EQ(STEPS, steps);
 	ASSERT_EQ(PAUSES, pauses.times);
@@ -206,10 +234,34 @@ TEST_F(trigger, pauses_again)
 	}
 }
 
+TEST_F(trigger, pauses_again)
+{
+	expect_pauses(_metadata, 0, 0, 0);
+}
+
+/* What interrupts a paused CPU is not counted, nor the instruction to which it returns a second time. */
+TEST_F(trigger, pauses_again_after_interrupts)
+{
+	uint32_t before = interrupts();
+
+	expect_pauses(_metadata, TICK * 5 / 4, 0, 0);
+	EXPECT_LE(PAUSES, interrupts() - before);
+}
+
+TEST_F(trigger, pauses_again_between_two_addresses)
+{
+	const uintptr_t first = (uintptr_t)first_step, length = second_step - first_step;
+
+	expect_pauses(_metadata, TICK * 5 / 4, first, first + STEPS * length - 1);
+}
+
 TEST_F(trigger, pauses_only_a_paused_cpu_again)
 {
 	EXPECT_FALSE(trigger_pause_again(1, AT_MOST, STOPPED));
 	EXPECT_FALSE(trigger_pause_again(1, AT_MOST, 99));
+	count_steps(3, TRIGGER_PAUSE, 10000);
+	EXPECT_EQ(TRIGGER_FIRED, trigger_look(STOPPED).state);
+	EXPECT_FALSE(trigger_pause_again(1, AT_MOST, STOPPED));
 	ASSERT_TRUE(trigger_arm(1000000, (struct trigger_request){ .at_most = 1000, .cpu = STOPPED }));
 	EXPECT_FALSE(trigger_pause_again(1, AT_MOST, STOPPED));
 }
@@ -236,15 +288,6 @@ TEST_F(trigger, rep_is_one_instruction)
 	EXPECT_EQ(0, memcmp(from, to, sizeof(to)));
 	EXPECT_EQ(TRIGGER_COUNTS, seen.state);
 	EXPECT_LT(seen.passed, 50);
-}
-
-/* Counter 2: interrupts (machine.rst). */
-static uint32_t interrupts(void)
-{
-	uint32_t a = 0x58464400, b, c = 2, d;
-
-	asm volatile("cpuid" : "+a" (a), "=b" (b), "+c" (c), "=d" (d));
-	return a;
 }
 
 TEST_F(trigger, interrupts)

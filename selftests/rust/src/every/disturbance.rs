@@ -10,7 +10,7 @@ use super::{trigger, workers};
 use crate::idle::{Passes, INTERVAL};
 use crate::sys::{self, End};
 use crate::{child, cpus, module, rows};
-use anyhow::{bail, ensure, Context};
+use anyhow::{anyhow, bail, ensure, Context};
 use rustix::event::{poll, PollFd, PollFlags, Timespec};
 use rustix::process::{pidfd_open, Pid, PidfdFlags};
 use rustix::thread::{sched_setaffinity, CpuSet};
@@ -135,22 +135,22 @@ impl Disturber {
     ///
     /// # Errors
     ///
-    /// The disturbance failed.
+    /// A disturbance failed: the first error.
     pub fn finish(&mut self) -> anyhow::Result<()> {
         let mut text = [0; 512];
+        let mut result = Ok(());
         while self.outstanding > 0 {
             self.outstanding -= 1;
             let size = self
                 .socket
                 .recv(&mut text)
                 .context("the disturber does not answer")?;
-            ensure!(
-                text[..size] == *DONE,
-                "{}",
-                String::from_utf8_lossy(&text[..size])
-            );
+            let answer = &text[..size];
+            if answer != DONE && result.is_ok() {
+                result = Err(anyhow!("{}", String::from_utf8_lossy(answer)));
+            }
         }
-        Ok(())
+        result
     }
 
     /// After a trial, restores whatever the disturbance took away.

@@ -35,6 +35,8 @@ pub struct Path {
     pub starves: bool,
     /// Whether all of it runs under a lock that its victim needs.
     pub locked: bool,
+    /// Whether it is disturbed once each time: what is done to it changes what it does next.
+    pub once: bool,
     /// Whether a kill or a trace must be complete before the path continues: its victim does not need the path's CPU.
     pub waits: bool,
     /// The maximum number of trigger ticks for which its CPU is paused, if not the usual one.
@@ -112,6 +114,7 @@ impl Path {
             by: Kinds::USUAL.with(Kind::Unload),
             starves: false,
             locked: false,
+            once: false,
             waits: false,
             ticks: None,
             not_without_module: None,
@@ -131,6 +134,10 @@ impl Path {
             locked: true,
             ..self
         }
+    }
+
+    const fn once(self) -> Self {
+        Path { once: true, ..self }
     }
 
     const fn waits(self) -> Self {

@@ -45,12 +45,16 @@ pub struct Trial {
     pub outcome: Outcome,
     /// Where the path was disturbed. Only the last disturbance may be late.
     pub seen: Vec<Seen>,
+    /// With a gap, how many instructions the path had, if it was counted to its end.
+    pub length: Option<u64>,
     /// Any difference from an undisturbed path.
     pub wrong: anyhow::Result<()>,
 }
 
 /// How often a path is disturbed while it runs once, at most.
 pub const SEVERAL: usize = 16;
+/// More instructions than any path has.
+const TO_THE_END: u64 = 1 << 62;
 
 /// The polling interval: a fraction of the path's length, at least this, and at most this part of a pause.
 const SOON: Duration = Duration::from_micros(20);
@@ -157,8 +161,11 @@ impl Watch {
                 if until == Until::Done {
                     early = disturber.finish();
                 }
-                let gap = gap.filter(|_| early.is_ok() && disturbed_at.len() < SEVERAL);
-                if gap.is_some_and(|gap| trigger::pause_again(TAKEN_ON, gap, at_most)) {
+                let further = match early.is_ok() && disturbed_at.len() < SEVERAL {
+                    true => gap,
+                    false => gap.map(|_| TO_THE_END),
+                };
+                if further.is_some_and(|gap| trigger::pause_again(TAKEN_ON, gap, at_most)) {
                     begin = Instant::now();
                     continue;
                 }
@@ -195,8 +202,20 @@ impl Watch {
             false if shared.has_fired() => Outcome::NotSeen,
             false => Outcome::TooLate(passed),
         };
+        let length = match (gap, disturbed_at.last()) {
+            // It counted on, and not to another pause, which ended before it was seen.
+            (Some(gap), Some(seen)) if passed > seen.passed && passed != seen.passed + gap => {
+                Some(passed)
+            }
+            _ => None,
+        };
         // Whatever went wrong, the next trial must start from the same state.
         let put_back = disturber.put_back();
+        let checked = Account::now().and_then(|now| {
+            let checked = now.check(&before, path.starves);
+            self.account.replace(Some(now));
+            checked
+        });
         let wrong = disturbed
             .and_then(|()| {
                 let well = matches!(end, RoundEnd::Done | RoundEnd::Ended(End::Exit(0)));
@@ -211,18 +230,14 @@ impl Watch {
                 Ok(())
             })
             .and(put_back)
-            .and_then(|()| {
-                let now = Account::now()?;
-                let checked = now.check(&before, path.starves);
-                self.account.replace(Some(now));
-                checked
-            });
+            .and(checked);
         if end == RoundEnd::Done {
             self.taker.replace(Some(taker));
         }
         Ok(Trial {
             outcome,
             seen: disturbed_at,
+            length,
             wrong,
         })
     }

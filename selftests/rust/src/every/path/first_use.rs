@@ -85,6 +85,7 @@ pub(super) const PATHS: &[Path] = &[
         Start::Function("xfd_pool_shrink"),
         |_, _| Shrink::prepare(),
     )
+    .once()
     .by(Kinds::USUAL.with(Kind::Unload)),
 ];
 

@@ -28,6 +28,18 @@ names_the_process() {
 	[ $refused = 0 ] && unloads
 }
 
+# A name that would clear the terminal and end the line.
+shows_no_odd_characters() {
+	loads && mkfifo "$WORK/fifo" || return
+	sh -c 'printf "a\033[2J\\\\n" >/proc/$$/comm; read -r _ <"$1"' sh "$WORK/fifo" <$COUNTERS/first_uses &
+	holder=$!
+	refuses "a?\[2J\\\\n ($holder) has $COUNTERS/first_uses open"
+	refused=$?
+	kill $holder
+	wait $holder 2>/dev/null
+	[ $refused = 0 ] && unloads
+}
+
 names_the_module() {
 	loads && insmod "${MODULE%/*}/kernel_tiles.ko" && refuses "the module kernel_tiles uses it"
 	refused=$?
@@ -35,9 +47,10 @@ names_the_module() {
 	[ $refused = 0 ] && unloads
 }
 
-plan 4
+plan 5
 check "loads" loads
 check "unloads" unloads
 check "names_the_process" names_the_process
+check "shows_no_odd_characters" shows_no_odd_characters
 check "names_the_module" names_the_module
 finish

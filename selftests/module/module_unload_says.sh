@@ -10,11 +10,12 @@ export XFD_PATIENCE=1
 loads() { "$HERE/load" >"$WORK/out" 2>&1 && grep -q "^xfd: loaded: " "$WORK/out" && is_settled; }
 unloads() { "$HERE/unload" >"$WORK/out" 2>&1 && grep -q "^xfd: unloaded: " "$WORK/out" && nothing_remains; }
 
-# refuses PATTERN: unloading fails, with one line that says who holds it.
+# refuses PATTERN: unloading fails, with one line that says who holds it, and the module goes on serving.
 refuses() {
 	! "$HERE/unload" >"$WORK/out" 2>&1 || { echo "unloaded"; return 1; }
 	cat "$WORK/out"
-	[ "$(wc -l <"$WORK/out")" = 1 ] && grep -q "^xfd: disabled, but in use: .*$1.*; unload it again later" "$WORK/out"
+	[ "$(wc -l <"$WORK/out")" = 1 ] && grep -q "^xfd: not unloaded, in use: .*$1.*; nothing was changed$" "$WORK/out" &&
+		is_settled && same "enabled" 1 "$(cat $PATCH/enabled)"
 }
 
 names_the_process() {
@@ -40,6 +41,20 @@ shows_no_odd_characters() {
 	[ $refused = 0 ] && unloads
 }
 
+# One that was disabled by hand cannot go on serving.
+removes_a_disabled_one() {
+	loads || return
+	sleep 600 <$COUNTERS/first_uses &
+	holder=$!
+	echo 0 >$PATCH/enabled && until_true 30 is_unpatched &&
+		! "$HERE/unload" >"$WORK/out" 2>&1 &&
+		grep -q "^xfd: disabled, but in use: sleep ($holder) .*; unload it again later$" "$WORK/out"
+	refused=$?
+	kill $holder
+	wait $holder 2>/dev/null
+	[ $refused = 0 ] && unloads
+}
+
 names_the_module() {
 	loads && insmod "${MODULE%/*}/kernel_tiles.ko" && refuses "the module kernel_tiles uses it"
 	refused=$?
@@ -47,10 +62,11 @@ names_the_module() {
 	[ $refused = 0 ] && unloads
 }
 
-plan 5
+plan 6
 check "loads" loads
 check "unloads" unloads
 check "names_the_process" names_the_process
 check "shows_no_odd_characters" shows_no_odd_characters
+check "removes_a_disabled_one" removes_a_disabled_one
 check "names_the_module" names_the_module
 finish

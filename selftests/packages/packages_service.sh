@@ -57,6 +57,21 @@ refuses_another() {
 starts_with_the_module_there() {
 	systemctl stop xfd && /usr/libexec/xfd/xfd-module load && starts && stops
 }
+# A process that holds the module: it serves on, and the next stop succeeds.
+goes_on_while_held() {
+	systemctl start xfd || return
+	sleep 600 </proc/xfd/counters &
+	holder=$!
+	systemctl stop xfd
+	kill $holder
+	wait $holder 2>/dev/null
+	journal_has "xfd: not unloaded, in use: sleep ($holder) has /proc/xfd/counters open; nothing was changed" &&
+		same "enabled" 1 "$(cat $PATCH/enabled)" && starts && stops
+}
+# One that was disabled by hand is replaced.
+starts_with_it_disabled() {
+	/usr/libexec/xfd/xfd-module load && echo 0 >$PATCH/enabled && starts && same "enabled" 1 "$(cat $PATCH/enabled)" && stops
+}
 failed_units() { systemctl --failed --plain --no-legend | grep -v systemd-tpm; }
 without_a_module() {
 	mv "/usr/lib/modules/$RELEASE/updates/xfd.ko" /tmp && depmod "$RELEASE"
@@ -69,7 +84,7 @@ removed() {
 	starts && dpkg -r "xfd-modules-$RELEASE" && is_inactive && ! is_loaded && nothing_remains && kernel_serves
 }
 
-plan 16
+plan 18
 check "booted_with_it" booted_with_it
 check "module_serves" module_serves
 check "reloads" reloads
@@ -82,6 +97,8 @@ check "says_why_it_was_refused" says_why_it_was_refused
 check "starts_again_under_amx" with_amx starts
 check "refuses_another" refuses_another
 check "starts_with_the_module_there" starts_with_the_module_there
+check "goes_on_while_held" goes_on_while_held
+check "starts_with_it_disabled" starts_with_it_disabled
 check "without_a_module" without_a_module
 check "removed" removed
 check "nothing_failed" same "failed units" "" "$(failed_units)"

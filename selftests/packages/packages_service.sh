@@ -29,10 +29,11 @@ reloads() {
 	systemctl reload xfd && parameter_is pool 3 && parameter_is reclaim_ms 777
 }
 refuses_bad_parameters() {
-	echo "options xfd pool=many" >>$CONF
+	echo "options xfd pool=5 reclaim_ms=888 pool=many" >>$CONF
 	systemctl reload xfd && return 1
 	sed -i '/many/d' $CONF
-	journalctl -q -b -u xfd -o cat | grep -qF "xfd: cannot set pool to many" && is_active && parameter_is pool 3
+	journalctl -q -b -u xfd -o cat | grep -qF "xfd: cannot set pool to many; nothing was changed" && is_active &&
+		parameter_is pool 3 && parameter_is reclaim_ms 777
 }
 # Only the later version has this parameter.
 is_the_later() { [ -e /sys/module/xfd/parameters/eager ]; }

@@ -36,6 +36,12 @@ other_version() {
 		refused "$1" "xfd: version magic '.*' should be '$release .*'"
 }
 
+# packaging/xfd-module, with the copy of the test before.
+loader_says_so() {
+	! "$HERE/load" "$COPY" >"$WORK/out" 2>&1 && cat "$WORK/out" && same "lines" 1 "$(wc -l <"$WORK/out")" &&
+		grep -q "^xfd: not loaded: the module was built for another kernel (version magic .* should be .*); xfdctl doctor" "$WORK/out"
+}
+
 without_livepatch() {
 	changed klp_enable_patch klp_enable_patcX &&
 		refused "$1" "xfd: Unknown symbol klp_enable_patcX (err -2)"
@@ -64,8 +70,9 @@ other_stub() {
 ENOEXEC="invalid module format"
 ENOENT="unknown symbol in module, or unknown parameter"
 
-plan 6
+plan 7
 check "another_version" other_version "$ENOEXEC"
+check "loader_says_so" loader_says_so
 check "a_kernel_without_livepatch" without_livepatch "$ENOENT"
 check "a_kernel_without_a_function" without_a_function "$ENOENT"
 check "a_kernel_without_data_symbols" without_data "$ENOENT"

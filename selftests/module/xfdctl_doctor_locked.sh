@@ -16,8 +16,15 @@ refused() {
 		cure "sign xfd.ko .*mokutil --import"
 }
 
-plan 3
+# packaging/xfd-module
+loader_says_why() {
+	! "$HERE/load" >"$WORK/out" 2>&1 && cat "$WORK/out" && [ "$(wc -l <"$WORK/out")" = 1 ] &&
+		grep -q "^xfd: not loaded: this kernel loads only modules with a signature .*xfdctl doctor" "$WORK/out"
+}
+
+plan 4
 check "without_securityfs" by_the_log
 check "it_was_not_tried" untried
 check "it_was_refused" refused
+check "loader_says_why" loader_says_why
 finish

@@ -119,6 +119,29 @@ fn the_kernels_make_is_not_started_where_it_cannot_build() {
 }
 
 #[test]
+fn clean_removes_only_what_kbuild_made() {
+    let kernel = tempfile::tempdir().unwrap();
+    fs::create_dir(kernel.path().join("rust")).unwrap();
+    fs::write(kernel.path().join("rust/libkernel.rmeta"), "").unwrap();
+    // As in the kernel's Makefile.
+    let rule = "export RCS_FIND_IGNORE := \\( -name .git \\) -prune -o\nclean:\n\t@cd $(M) && find . $(RCS_FIND_IGNORE) \\\n\t\t\\( \
+                -name '*.[aios]' -o -name '.*.cmd' \\) -type f -print | xargs rm -f\n";
+    fs::write(kernel.path().join("Makefile"), rule).unwrap();
+    let checkout = Checkout::new("plain");
+    let put = |file: &&str| {
+        fs::create_dir_all(checkout.path.join(file).parent().unwrap()).unwrap();
+        fs::write(checkout.path.join(file), "").unwrap();
+    };
+    let made = ["xfd.o", ".xfd.o.cmd", "rust/xfd/xfd_main.o", "rust/xfd/seam/seam.o", "selftests/module/rival/rival.o"];
+    let kept = [".cache/cargo/a.o", "my cache/a.o", "rust/xstate/target/a.o", "xfdctl/target/a.a", "upstream/linux/a.s"];
+    made.iter().chain(&kept).for_each(put);
+    let output = checkout.make(&[&format!("KDIR={}", kernel.path().display()), "clean"], None);
+    assert!(output.status.success(), "{output:?}");
+    let there = |file: &&str| checkout.path.join(file).exists();
+    assert!(!made.iter().any(there) && kept.iter().all(there), "{output:?}");
+}
+
+#[test]
 fn a_missing_program_is_named_in_one_line() {
     let checkout = Checkout::new("plain");
     let without = |missing: &str| {

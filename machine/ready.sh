@@ -8,6 +8,15 @@ die() {
 	exit 5
 }
 
+# root itself, as in a container, may build in a checkout of any owner.
+case $(id -u):${SUDO_UID:-0} in
+*:0) ;;
+0:*)
+	[ "$(stat -c %u .)" = 0 ] ||
+		die "root's files in this checkout would keep its owner, $(stat -c %U .), from building in it;" \
+			"nothing was created: run make without sudo (make host-load calls sudo itself)"
+	;;
+esac
 command -v cargo >/dev/null || die "no cargo: install Rust 1.85 or later (Debian 13: apt install cargo; else rustup)"
 command -v cc >/dev/null || die "no C compiler, which Rust needs for linking: apt install gcc libc6-dev"
 case $CARGO_TARGET_DIR in

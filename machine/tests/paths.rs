@@ -119,21 +119,53 @@ fn the_kernels_make_is_not_started_where_it_cannot_build() {
 }
 
 #[test]
+fn sudo_creates_nothing_in_another_users_checkout() {
+    // Who runs make, who called sudo, and whose the checkout is.
+    let run = |id: &str, sudo: Option<&str>, owner: &str| {
+        let checkout = Checkout::new("plain");
+        checkout.program("id", &format!("echo {id}"));
+        checkout.program("stat", &format!("[ \"$2\" = %u ] && echo {owner} || echo jane"));
+        let mut make = Command::new("make");
+        make.args(["-s", "host-load"]).current_dir(&checkout.path).env_remove("XFD_CACHE").env_remove("SUDO_UID");
+        make.env("PATH", format!("{}:/usr/bin:/bin", checkout.bin.display()));
+        let output = make.envs(sudo.map(|uid| ("SUDO_UID", uid))).output().unwrap();
+        assert_eq!(output.status.success(), checkout.path.join(".cache").exists(), "{output:?}");
+        text(&output.stderr)
+    };
+    let said = run("0", Some("1000"), "1000");
+    assert!(
+        said.starts_with("xfd: root's files") && said.contains("jane") && said.contains("without sudo"),
+        "{said}"
+    );
+    for (id, sudo, owner) in [("0", None, "1000"), ("0", Some("0"), "1000"), ("0", Some("1000"), "0")] {
+        assert_eq!(run(id, sudo, owner), "", "{id} {sudo:?} {owner}");
+    }
+    // A user whom root became.
+    assert_eq!(run("1000", Some("1001"), "1000"), "");
+}
+
+#[test]
 fn clean_removes_only_what_kbuild_made() {
     let kernel = tempfile::tempdir().unwrap();
     fs::create_dir(kernel.path().join("rust")).unwrap();
     fs::write(kernel.path().join("rust/libkernel.rmeta"), "").unwrap();
     // As in the kernel's Makefile.
-    let rule = "export RCS_FIND_IGNORE := \\( -name .git \\) -prune -o\nclean:\n\t@cd $(M) && find . $(RCS_FIND_IGNORE) \\\n\t\t\\( \
-                -name '*.[aios]' -o -name '.*.cmd' \\) -type f -print | xargs rm -f\n";
+    let rule = [
+        "export RCS_FIND_IGNORE := \\( -name .git \\) -prune -o",
+        "clean:",
+        "\t@cd $(M) && find . $(RCS_FIND_IGNORE) \\( -name '*.[aios]' -o -name '.*.cmd' \\) -type f -print | xargs rm -f\n",
+    ]
+    .join("\n");
     fs::write(kernel.path().join("Makefile"), rule).unwrap();
     let checkout = Checkout::new("plain");
     let put = |file: &&str| {
         fs::create_dir_all(checkout.path.join(file).parent().unwrap()).unwrap();
         fs::write(checkout.path.join(file), "").unwrap();
     };
-    let made = ["xfd.o", ".xfd.o.cmd", "rust/xfd/xfd_main.o", "rust/xfd/seam/seam.o", "selftests/module/rival/rival.o"];
-    let kept = [".cache/cargo/a.o", "my cache/a.o", "rust/xstate/target/a.o", "xfdctl/target/a.a", "upstream/linux/a.s"];
+    let made =
+        ["xfd.o", ".xfd.o.cmd", "rust/xfd/xfd_main.o", "rust/xfd/seam/seam.o", "selftests/module/rival/rival.o"];
+    let kept =
+        [".cache/cargo/a.o", "my cache/a.o", "rust/xstate/target/a.o", "xfdctl/target/a.a", "upstream/linux/a.s"];
     made.iter().chain(&kept).for_each(put);
     let output = checkout.make(&[&format!("KDIR={}", kernel.path().display()), "clean"], None);
     assert!(output.status.success(), "{output:?}");
@@ -146,7 +178,7 @@ fn a_missing_program_is_named_in_one_line() {
     let checkout = Checkout::new("plain");
     let without = |missing: &str| {
         let bin = tempfile::tempdir().unwrap();
-        for name in ["sh", "mkdir", "uname", "cargo", "cc"].iter().filter(|name| **name != missing) {
+        for name in ["sh", "mkdir", "uname", "id", "stat", "cargo", "cc"].iter().filter(|name| **name != missing) {
             let own = checkout.bin.join(name);
             let real = if own.exists() { own } else { Path::new("/usr/bin").join(name) };
             std::os::unix::fs::symlink(real, bin.path().join(name)).unwrap();

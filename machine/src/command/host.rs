@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `machine host`: builds the module for this host's kernel or another release, and can load it.
 
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::{bail, Result};
 
+use crate::boot::machine::quote;
 use crate::boot::verdict;
 use crate::piece::kernel::{self};
 use crate::piece::project::Project;
@@ -47,17 +49,29 @@ pub fn host(project: &Project, release: Option<&str>, load: bool, unread: bool) 
         );
     }
     let root = nix::unistd::geteuid().is_root();
+    let loader = project.dir.join("packaging/xfd-module");
+    let words = [OsStr::new("sudo"), loader.as_os_str(), OsStr::new("load"), ko.as_os_str()];
+    let words = &words[usize::from(root)..];
     if load {
-        let mut make = Command::new(if root { "make" } else { "sudo" });
-        if !root {
-            make.arg("make");
-        }
-        make.arg("-C").arg(&project.dir).args(["--no-print-directory", "load"]).arg(format!("KO={}", ko.display()));
-        let loaded = spawn(&mut make)?.wait()?.success();
+        let loaded = spawn(Command::new(words[0]).args(&words[1..]))?.wait()?.success();
         return Ok(if loaded { verdict::PASS } else { verdict::FAIL });
     }
-    println!("{}make load KO={}", if root { "" } else { "sudo " }, ko.display());
+    println!("{}", command_line(words));
     Ok(verdict::PASS)
+}
+
+/// A command that can be pasted into a shell. Words are only quoted if they need it.
+fn command_line(words: &[&OsStr]) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+".contains(c);
+    let word = |word: &&OsStr| {
+        let text = word.to_string_lossy();
+        if text.chars().all(plain) {
+            text.into_owned()
+        } else {
+            quote(&text)
+        }
+    };
+    words.iter().map(word).collect::<Vec<_>>().join(" ")
 }
 
 /// The release that was asked for, or that of the running kernel.
@@ -107,4 +121,18 @@ fn is_locked_down() -> bool {
     let lockdown = text("/sys/kernel/security/lockdown");
     let locked = !lockdown.is_empty() && !lockdown.contains("[none]");
     locked || text("/sys/module/module/parameters/sig_enforce").trim() == "Y"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shell_gets_the_printed_words() {
+        let words = ["printf", "%s|", "/a b/$HOME/x.ko", "it's `x`", "plain/a-1_+.ko"].map(OsStr::new);
+        let line = command_line(&words);
+        assert!(line.ends_with(" plain/a-1_+.ko"), "{line}");
+        let output = Command::new("sh").arg("-c").arg(&line).output().unwrap();
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), "/a b/$HOME/x.ko|it's `x`|plain/a-1_+.ko|");
+    }
 }

@@ -2,7 +2,7 @@
 //! `machine deb`: builds Debian packages of the module, its tools and its source.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
@@ -44,14 +44,8 @@ pub fn deb(project: &Project, which: &For) -> Result<u8> {
     let made = make(project, &contents)?;
     let folder = project.cache.root().join("deb");
     let _lock = project.cache.exclusive("deb")?;
-    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    for old in debs(&folder)? {
-        fs::remove_file(&old).with_context(|| format!("cannot remove {}", old.display()))?;
-    }
-    for package in debs(made.path())? {
-        let to = folder.join(package.file_name().unwrap_or_default());
-        fs::copy(&package, &to).with_context(|| format!("cannot write {}", to.display()))?;
-        println!("{}", to.display());
+    for package in replace(&debs(made.path())?, &folder)? {
+        println!("{}", package.display());
     }
     if signer.is_none() {
         note("the modules are not signed (XFD_SIGN_KEY, XFD_SIGN_CERT): a kernel in lockdown refuses to load them");
@@ -59,8 +53,76 @@ pub fn deb(project: &Project, which: &For) -> Result<u8> {
     Ok(verdict::PASS)
 }
 
+/// Copies the packages to `folder`, and then removes all other packages of this project from it. Returns the new ones.
+/// If they cannot be copied, the old ones stay.
+fn replace(packages: &[PathBuf], folder: &Path) -> Result<Vec<PathBuf>> {
+    fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    let mut copies = Vec::new();
+    for package in packages {
+        let name = package.file_name().unwrap_or_default().to_string_lossy();
+        let (new, to) = (folder.join(format!("{name}.new")), folder.join(&*name));
+        let copied = fs::copy(package, &new).with_context(|| format!("cannot write {}", new.display()));
+        copies.push((new, to));
+        if let Err(error) = copied {
+            copies.iter().for_each(|(new, _)| _ = fs::remove_file(new));
+            return Err(error);
+        }
+    }
+    for (new, to) in &copies {
+        fs::rename(new, to).with_context(|| format!("cannot write {}", to.display()))?;
+    }
+    let placed: Vec<_> = copies.into_iter().map(|(_, to)| to).collect();
+    for entry in fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        // .new: what an interrupted command left.
+        let ours = name.starts_with("xfd-") && (name.ends_with(".deb") || name.ends_with(".deb.new"));
+        if ours && !placed.contains(&path) {
+            fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+        }
+    }
+    Ok(placed)
+}
+
 /// The release of `kernel`, and the module built for its package.
 fn module(project: &Project, kernel: &Kernel, signer: Option<&release::Signer>) -> Result<(String, PathBuf)> {
     project.relied_on(kernel)?.remarks.iter().for_each(|remark| note(remark));
     Ok((kernel.release().to_owned(), release::build(project, kernel, "deb", signer)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packages_replace_only_older_ones_of_this_project() {
+        let (made, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let put = |folder: &Path, name: &str| {
+            fs::write(folder.join(name), "new").unwrap();
+            folder.join(name)
+        };
+        let there = || {
+            let entries = fs::read_dir(folder.path()).unwrap();
+            let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+            names.sort();
+            names
+        };
+        for name in ["xfd-tools_1.deb", "xfd-tools_0.deb", "xfd-dkms_0.deb.new", "other_1.deb", "xfd-notes"] {
+            fs::write(folder.path().join(name), "old").unwrap();
+        }
+        fs::create_dir(folder.path().join("kept")).unwrap();
+        put(&folder.path().join("kept"), "xfd-tools_0.deb");
+        let before = there();
+        let packages = [put(made.path(), "xfd-tools_1.deb"), made.path().join("xfd-dkms_1.deb")];
+        // The second one is not there yet: nothing changes, and nothing is left.
+        assert!(replace(&packages, folder.path()).is_err());
+        assert_eq!(there(), before);
+        assert_eq!(fs::read_to_string(folder.path().join("xfd-tools_1.deb")).unwrap(), "old");
+        put(made.path(), "xfd-dkms_1.deb");
+        let placed = replace(&packages, folder.path()).unwrap();
+        assert_eq!(placed, ["xfd-tools_1.deb", "xfd-dkms_1.deb"].map(|name| folder.path().join(name)));
+        assert!(placed.iter().all(|path| fs::read_to_string(path).unwrap() == "new"));
+        assert_eq!(there(), ["kept", "other_1.deb", "xfd-dkms_1.deb", "xfd-notes", "xfd-tools_1.deb"]);
+        assert!(folder.path().join("kept/xfd-tools_0.deb").exists());
+    }
 }

@@ -37,6 +37,22 @@ serves_this_kernel() {
 	[[ $(modinfo -F vermagic "$module") == "$release "* ]] && same "$(cat /usr/src/xfd-*/VERSION)" "$(modinfo -F version "$module")" &&
 		modprobe -n -S "$release" xfd
 }
+# COMMAND ARGS...: as on a host with systemd that runs this kernel. /tmp/service has what it asks of the service, and
+# whether modprobe finds the module at that moment.
+booted() {
+	mkdir -p /run/systemd/system /tmp/stubs
+	echo "[ \"\$*\" = -r ] && echo $release || exec /usr/bin/uname \"\$@\"" >/tmp/stubs/uname
+	echo "modprobe -n -q -S $release xfd && found=found; echo \"\$* \$found\" >>/tmp/service" >/tmp/stubs/deb-systemd-invoke
+	sed -i '1i#!/bin/sh' /tmp/stubs/* && chmod +x /tmp/stubs/* && : >/tmp/service
+	PATH=/tmp/stubs:$PATH "$@"
+	outcome=$?
+	rmdir /run/systemd/system
+	return $outcome
+}
+restarts_the_service() {
+	mv "$module" /tmp && depmod "$release" && mv "/tmp/${module##*/}" "$module" || return
+	kernelver=$release booted sh /usr/src/xfd-*/dkms-installed && same "try-restart xfd.service found" "$(cat /tmp/service)"
+}
 keeps_no_tree() { same "" "$(find / -xdev -name libkernel.rmeta -not -path '/xfd/*')"; }
 # RELEASE CONFIGURATION: DKMS uses status 77 for a kernel that the module does not support.
 is_passed_over() {
@@ -45,15 +61,18 @@ is_passed_over() {
 	same 77 $?
 }
 leaves_others_alone() { is_passed_over 6.12.1-amd64 CONFIG_RUST=y && is_passed_over 7.3.9-amd64 CONFIG_RUST=n; }
-purges() { apt purge xfd-dkms && same "" "$(dkms_of_xfd)"; }
+purges() {
+	booted dpkg --purge xfd-dkms && same "stop xfd.service found" "$(cat /tmp/service)" && same "" "$(dkms_of_xfd)"
+}
 
 echo "TAP version 13"
-echo "1..8"
+echo "1..9"
 check says_what_is_missing says_what_is_missing
 check is_passed_over_without_it is_passed_over_without_it
 check builds builds
 check serves_this_kernel serves_this_kernel
 check is_ended is_ended
+check restarts_the_service restarts_the_service
 check keeps_no_tree keeps_no_tree
 check leaves_others_alone leaves_others_alone
 check purges purges

@@ -56,8 +56,8 @@ modules: need-kdir
 install: need-kdir
 	$(MAKE) -C $(KDIR) M=$(CURDIR) CONFIG_XFD_RUST=m modules_install
 
-# The kernel's rule looks for objects below this whole folder, also in .cache and in cargo's target folders. Show it only
-# where kbuild builds: RCS_FIND_IGNORE is what its find leaves out, from `.`.
+# The kernel's rule looks for objects below this whole folder, also in .cache and in cargo's target folders. Show it
+# only where kbuild builds: RCS_FIND_IGNORE is what its find leaves out.
 BUILT := . ./rust ./rust/xfd ./rust/xfd/* ./samples ./samples/* ./selftests ./selftests/module ./selftests/module/*
 clean: need-kdir
 	$(MAKE) -C $(KDIR) M=$(CURDIR) CONFIG_XFD_RUST=m \

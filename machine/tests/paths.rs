@@ -153,7 +153,8 @@ fn clean_removes_only_what_kbuild_made() {
     let rule = [
         "export RCS_FIND_IGNORE := \\( -name .git \\) -prune -o",
         "clean:",
-        "\t@cd $(M) && find . $(RCS_FIND_IGNORE) \\( -name '*.[aios]' -o -name '.*.cmd' \\) -type f -print | xargs rm -f\n",
+        "\t@cd $(M) && find . $(RCS_FIND_IGNORE) \\",
+        "\t\t\\( -name '*.[aios]' -o -name '.*.cmd' \\) -type f -print | xargs rm -f\n",
     ]
     .join("\n");
     fs::write(kernel.path().join("Makefile"), rule).unwrap();

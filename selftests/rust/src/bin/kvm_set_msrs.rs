@@ -10,6 +10,7 @@ use xfd_selftests::counters::bugs_are_mended;
 use xfd_selftests::ktap::{self, Outcome};
 use xfd_selftests::kvm::area::Area;
 use xfd_selftests::kvm::guest as does;
+use xfd_selftests::kvm::ioctls;
 use xfd_selftests::kvm::vcpu::{Outcome as Ended, Vcpu};
 use xfd_selftests::kvm::vm::Vm;
 use xfd_selftests::kvm::{
@@ -25,6 +26,7 @@ const TESTS: &[ktap::Test] = &[
     }),
     ("armed_and_written", || mended(armed_and_written)),
     ("read_after_arming", || mended(read_after_arming)),
+    ("one_register_at_a_time", || mended(one_register_at_a_time)),
     ("cet_before_arming", || kvm::apart(cet_before_arming)),
     ("disarmed_again", || kvm::apart(disarmed_again)),
 ];
@@ -152,6 +154,26 @@ fn read_after_arming() -> anyhow::Result<()> {
         Some(0) => dropped(&mut vcpu),
         other => bail!("U_CET: {other:x?}"),
     }
+}
+
+/// So do KVM_GET_ONE_REG and KVM_SET_ONE_REG of an MSR.
+fn one_register_at_a_time() -> anyhow::Result<()> {
+    let (_vm, mut vcpu) = live(8)?;
+    for reads in [true, false] {
+        ioctls::set_one_msr(&vcpu.fd, XFD, TILE_DATA).context("KVM_SET_ONE_REG of IA32_XFD")?;
+        if reads {
+            let value =
+                ioctls::get_one_msr(&vcpu.fd, U_CET).context("KVM_GET_ONE_REG of IA32_U_CET")?;
+            ensure!(value == 0, "U_CET: {value:#x}");
+        } else {
+            ioctls::set_one_msr(&vcpu.fd, U_CET, 0).context("KVM_SET_ONE_REG of IA32_U_CET")?;
+        }
+        let armed = ioctls::get_one_msr(&vcpu.fd, XFD).context("KVM_GET_ONE_REG of IA32_XFD")?;
+        ensure!(armed == TILE_DATA, "IA32_XFD: {armed:#x}");
+        dropped(&mut vcpu)?;
+        vcpu.values(&[does::load()])?;
+    }
+    Ok(())
 }
 
 /// The registers are loaded when XFD is armed, so XSAVES drops the tiles.

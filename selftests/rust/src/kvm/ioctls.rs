@@ -3,7 +3,7 @@
 //! kernel reads or writes.
 #![expect(unsafe_code, reason = "ioctls on raw memory")]
 
-use kvm_bindings::kvm_device_attr;
+use kvm_bindings::{kvm_device_attr, kvm_one_reg};
 use kvm_ioctls::{Kvm, VcpuFd};
 use std::fs::File;
 use std::io::{Error, Result};
@@ -15,13 +15,15 @@ use number::*;
 
 /// Ioctl numbers (include/uapi/linux/kvm.h).
 mod number {
-    use kvm_bindings::{kvm_device_attr, kvm_xsave, KVMIO};
+    use kvm_bindings::{kvm_device_attr, kvm_one_reg, kvm_xsave, KVMIO};
     use vmm_sys_util::{ioctl_io_nr, ioctl_ior_nr, ioctl_iow_nr};
 
     ioctl_ior_nr!(KVM_GET_XSAVE, KVMIO, 0xa4, kvm_xsave);
     ioctl_iow_nr!(KVM_SET_XSAVE, KVMIO, 0xa5, kvm_xsave);
     ioctl_io_nr!(KVM_RUN, KVMIO, 0x80);
     ioctl_io_nr!(KVM_GET_STATS_FD, KVMIO, 0xce);
+    ioctl_iow_nr!(KVM_GET_ONE_REG, KVMIO, 0xab, kvm_one_reg);
+    ioctl_iow_nr!(KVM_SET_ONE_REG, KVMIO, 0xac, kvm_one_reg);
     ioctl_ior_nr!(KVM_GET_XSAVE2, KVMIO, 0xcf, kvm_xsave);
     ioctl_iow_nr!(KVM_GET_DEVICE_ATTR, KVMIO, 0xe2, kvm_device_attr);
 }
@@ -121,6 +123,41 @@ pub fn get_xsave2(vcpu: &VcpuFd, place: &mut Fenced) -> Result<()> {
 pub fn set_xsave(vcpu: &VcpuFd, place: &Fenced) -> Result<()> {
     // SAFETY: the kernel only reads, and cannot read past `place`.
     checked(unsafe { ioctl_with_mut_ptr(vcpu, KVM_SET_XSAVE(), place.start()) }).map(drop)
+}
+
+/// KVM_X86_REG_MSR() in arch/x86/include/uapi/asm/kvm.h: x86, 64 bits, an MSR.
+fn id_of_msr(index: u32) -> u64 {
+    0x2000_0000_0000_0000 | 0x0030_0000_0000_0000 | 2 << 32 | u64::from(index)
+}
+
+/// KVM_GET_ONE_REG of an MSR.
+///
+/// # Errors
+///
+/// EINVAL: KVM refuses it, or has no MSRs there (before Linux 6.18).
+pub fn get_one_msr(vcpu: &VcpuFd, index: u32) -> Result<u64> {
+    let mut value = 0u64;
+    let register = kvm_one_reg {
+        id: id_of_msr(index),
+        addr: ptr::from_mut(&mut value) as u64,
+    };
+    // SAFETY: the kernel reads `register`, and writes the 8 bytes to which it points.
+    checked(unsafe { ioctl_with_ref(vcpu, KVM_GET_ONE_REG(), &register) })?;
+    Ok(value)
+}
+
+/// KVM_SET_ONE_REG of an MSR.
+///
+/// # Errors
+///
+/// EINVAL: KVM refuses it, or has no MSRs there (before Linux 6.18).
+pub fn set_one_msr(vcpu: &VcpuFd, index: u32, value: u64) -> Result<()> {
+    let register = kvm_one_reg {
+        id: id_of_msr(index),
+        addr: ptr::from_ref(&value) as u64,
+    };
+    // SAFETY: the kernel reads `register`, and the 8 bytes to which it points.
+    checked(unsafe { ioctl_with_ref(vcpu, KVM_SET_ONE_REG(), &register) }).map(drop)
 }
 
 /// vCPU ioctls, by name and number.

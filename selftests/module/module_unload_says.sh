@@ -29,6 +29,24 @@ names_the_process() {
 	[ $refused = 0 ] && unloads
 }
 
+mode_is() { [ "$(stat -c %a /proc/xfd)" = "$1" ]; }
+
+# Otherwise a user who waits for the module to be disabled could then open a file, and keep it from being removed.
+lets_nobody_in_meanwhile() {
+	loads && mode_is 555 || return
+	sleep 600 <$COUNTERS/first_uses &
+	holder=$!
+	"$HERE/unload" >"$WORK/out" 2>&1 &
+	unloading=$!
+	until_true 1 mode_is 500
+	closed=$?
+	! wait $unloading && mode_is 555
+	opened=$?
+	kill $holder
+	wait $holder 2>/dev/null
+	[ $closed = 0 ] && [ $opened = 0 ] && unloads
+}
+
 # A name that would clear the terminal and end the line.
 shows_no_odd_characters() {
 	loads && mkfifo "$WORK/fifo" || return
@@ -62,10 +80,11 @@ names_the_module() {
 	[ $refused = 0 ] && unloads
 }
 
-plan 6
+plan 7
 check "loads" loads
 check "unloads" unloads
 check "names_the_process" names_the_process
+check "lets_nobody_in_meanwhile" lets_nobody_in_meanwhile
 check "shows_no_odd_characters" shows_no_odd_characters
 check "removes_a_disabled_one" removes_a_disabled_one
 check "names_the_module" names_the_module

@@ -4,7 +4,7 @@
 use super::disturbance::Disturber;
 use super::kind::{Kind, Until};
 use super::path::{self, Path, Start};
-use super::trial::{Outcome, Place, Watch, SEVERAL};
+use super::trial::{Outcome, Place, Watch, SEVERAL, TO_THE_END};
 use super::tries::{Next, Tries};
 use super::trigger::{self, Event, Seen};
 use super::workers;
@@ -296,6 +296,24 @@ impl Each<'_> {
         Ok(found)
     }
 
+    /// The number of instructions of `path` when disturbed once, at its first one: the least of several.
+    fn disturbed(
+        &self,
+        path: &Path,
+        place: &Place,
+        disturber: &mut Disturber,
+    ) -> anyhow::Result<u64> {
+        let mut least = u64::MAX;
+        for _ in 0..MEASURED {
+            let trial = self
+                .watch
+                .take(path, place, disturber, 0, Some(TO_THE_END))?;
+            trial.wrong.context("disturbed at its first instruction")?;
+            least = least.min(trial.length.unwrap_or(u64::MAX));
+        }
+        Ok(if least == u64::MAX { 0 } else { least })
+    }
+
     /// Takes `path` disturbed by `kind` at each instruction, or at the chosen ones.
     fn run(&self, path: &Path, kind: Kind) -> anyhow::Result<ktap::Outcome> {
         if let Some(file) = path.needs.filter(|file| !File::new(file).exists()) {
@@ -337,6 +355,11 @@ impl Each<'_> {
         let all = stride == 1 && self.instructions.is_none();
         let several = all && kind.repeats() && !path.once;
         let mut gap = several.then(|| usual.div_ceil(SEVERAL as u64));
+        // What is done to it can make it longer: the pool has one more buffer to free, for instance.
+        let usual = match several {
+            true => usual.max(self.disturbed(path, &place, &mut disturber)?),
+            false => usual,
+        };
         let mut tried = HashSet::new();
         let (mut tries, mut longest) = (Tries::default(), usual);
         let mut after = first + self.seed % stride;

@@ -4,7 +4,7 @@
 use super::disturbance::Disturber;
 use super::kind::{Kind, Until};
 use super::path::{self, Path, Start};
-use super::trial::{Outcome, Place, Watch, SEVERAL, TO_THE_END};
+use super::trial::{Outcome, Place, Watch, SEVERAL};
 use super::tries::{Next, Tries};
 use super::trigger::{self, Event, Seen};
 use super::workers;
@@ -234,6 +234,9 @@ const MODULES: RangeInclusive<u64> = 0xffff_ffff_c000_0000..=0xffff_ffff_feff_ff
 const KERNEL_LOG: &str = "/dev/kmsg";
 /// Trials per log line, since the console is slow.
 const SAID: u64 = 32;
+/// By how many instructions a disturbance can make a path longer, for instance because the pool then has one more buffer
+/// to free; a switch to another task and back has more.
+const MORE: u64 = 200;
 /// After so many runs in a row of which it is not known where the further disturbances were, there are no more.
 const VAIN: u32 = 16;
 /// How many failures to show.
@@ -296,24 +299,6 @@ impl Each<'_> {
         Ok(found)
     }
 
-    /// The number of instructions of `path` when disturbed once, at its first one: the least of several.
-    fn disturbed(
-        &self,
-        path: &Path,
-        place: &Place,
-        disturber: &mut Disturber,
-    ) -> anyhow::Result<u64> {
-        let mut least = u64::MAX;
-        for _ in 0..MEASURED {
-            let trial = self
-                .watch
-                .take(path, place, disturber, 0, Some(TO_THE_END))?;
-            trial.wrong.context("disturbed at its first instruction")?;
-            least = least.min(trial.length.unwrap_or(u64::MAX));
-        }
-        Ok(if least == u64::MAX { 0 } else { least })
-    }
-
     /// Takes `path` disturbed by `kind` at each instruction, or at the chosen ones.
     fn run(&self, path: &Path, kind: Kind) -> anyhow::Result<ktap::Outcome> {
         if let Some(file) = path.needs.filter(|file| !File::new(file).exists()) {
@@ -355,11 +340,6 @@ impl Each<'_> {
         let all = stride == 1 && self.instructions.is_none();
         let several = all && kind.repeats() && !path.once;
         let mut gap = several.then(|| usual.div_ceil(SEVERAL as u64));
-        // What is done to it can make it longer: the pool has one more buffer to free, for instance.
-        let usual = match several {
-            true => usual.max(self.disturbed(path, &place, &mut disturber)?),
-            false => usual,
-        };
         let mut tried = HashSet::new();
         let (mut tries, mut longest) = (Tries::default(), usual);
         let mut after = first + self.seed % stride;
@@ -422,7 +402,7 @@ impl Each<'_> {
             }
             // Of the further ones it is known only now at which instructions they were: if nothing else was counted in
             // between. And they must have been in time.
-            let known = trial.length.is_some_and(|length| length <= usual);
+            let known = trial.length.is_some_and(|length| length <= usual + MORE);
             if further.is_some() {
                 in_vain = if known { 0 } else { in_vain + 1 };
             }

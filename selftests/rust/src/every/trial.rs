@@ -54,7 +54,7 @@ pub struct Trial {
 /// How often a path is disturbed while it runs once, at most.
 pub const SEVERAL: usize = 16;
 /// A gap longer than any path.
-pub const TO_THE_END: u64 = 1 << 62;
+const TO_THE_END: u64 = 1 << 62;
 
 /// The polling interval: a fraction of the path's length, at least this, and at most this part of a pause.
 const SOON: Duration = Duration::from_micros(20);

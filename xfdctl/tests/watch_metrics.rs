@@ -8,6 +8,7 @@ use nix::unistd::Pid;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use support::{until, Tree};
 
@@ -79,6 +80,13 @@ fn a_watch_leaves_a_whole_file() {
     }
 }
 
+/// Waits for the second file: the first one is there before its folder has been synchronised, and must succeed.
+fn until_second(path: &Path) {
+    until("the first file", || path.exists());
+    fs::remove_file(path).unwrap();
+    until("the second file", || path.exists());
+}
+
 /// A watch reports a full disk or a missing folder, and carries on.
 #[test]
 fn a_watch_survives_write_errors() {
@@ -91,7 +99,7 @@ fn a_watch_survives_write_errors() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    until("the first file", || path.exists());
+    until_second(&path);
     fs::rename(&inner, &away).unwrap();
     let mut said = std::io::BufReader::new(child.stderr.take().unwrap());
     let mut line = String::new();
@@ -116,7 +124,7 @@ fn a_watch_survives_errors_that_it_cannot_report() {
         let path = inner.join("xfd.prom");
         let mut watch = tree.command(&["metrics", "--watch", "0.01", "--output", path.to_str().unwrap()]);
         let mut child = watch.stderr(stderr).spawn().unwrap();
-        until("the first file", || path.exists());
+        until_second(&path);
         fs::rename(&inner, &away).unwrap();
         // Several intervals.
         std::thread::sleep(std::time::Duration::from_millis(200));

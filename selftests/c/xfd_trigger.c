@@ -60,7 +60,7 @@ struct seen {
 static volatile bool watching, done;
 
 /* Nobody may have the watcher's CPU while the other one is paused. */
-static bool begin_watching(void)
+static bool takes_its_cpu(void)
 {
 	const struct sched_param first = { .sched_priority = 50 };
 	bool begun = pin_to(WATCHING) && !sched_setscheduler(0, SCHED_FIFO, &first);
@@ -73,7 +73,7 @@ static void *watch(void *place)
 {
 	struct seen *seen = place;
 
-	if (!begin_watching())
+	if (!takes_its_cpu())
 		return place;
 	while (!done) {
 		seen->trigger = trigger_look(STOPPED);
@@ -86,22 +86,34 @@ static void *watch(void *place)
 	return NULL;
 }
 
+static bool start_watching(pthread_t *watcher, void *(*watches)(void *), void *place)
+{
+	done = watching = false;
+	steps = 0;
+	if (pthread_create(watcher, NULL, watches, place))
+		return false;
+	while (!watching)
+		sched_yield();
+	return true;
+}
+
+static bool end_watching(pthread_t watcher)
+{
+	void *failed;
+
+	done = true;
+	return !pthread_join(watcher, &failed) && !failed;
+}
+
 /* Pauses after @after steps while another CPU watches. */
 static bool paused_after(uint64_t after, struct seen *seen)
 {
 	pthread_t watcher;
-	void *failed;
 
-	done = watching = false;
-	steps = 0;
-	if (pthread_create(&watcher, NULL, watch, seen))
+	if (!start_watching(&watcher, watch, seen))
 		return false;
-	while (!watching)
-		sched_yield();
 	count_steps(after, TRIGGER_PAUSE, AT_MOST);
-	done = true;
-	pthread_join(watcher, &failed);
-	return !failed && steps == STEPS;
+	return end_watching(watcher) && steps == STEPS;
 }
 
 FIXTURE(trigger)
@@ -170,7 +182,7 @@ static void *watch_again(void *place)
 {
 	struct pauses *pauses = place;
 
-	if (!begin_watching())
+	if (!takes_its_cpu())
 		return place;
 	while (!done) {
 		struct seen *seen = &pauses->seen[pauses->times];
@@ -191,25 +203,6 @@ static void *watch_again(void *place)
 	return NULL;
 }
 
-static bool begin_watching_again(struct pauses *pauses, pthread_t *watcher)
-{
-	done = watching = false;
-	steps = 0;
-	if (pthread_create(watcher, NULL, watch_again, pauses))
-		return false;
-	while (!watching)
-		sched_yield();
-	return true;
-}
-
-static bool end_watching_again(pthread_t watcher)
-{
-	void *failed;
-
-	done = true;
-	return !pthread_join(watcher, &failed) && !failed;
-}
-
 /* Expects pauses 4 steps apart. Each lasts for so many nanoseconds; only instructions between low and high count. */
 static void expect_pauses(struct __test_metadata *_metadata, uint64_t lasts, uint64_t low, uint64_t high)
 {
@@ -218,9 +211,9 @@ static void expect_pauses(struct __test_metadata *_metadata, uint64_t lasts, uin
 	pthread_t watcher;
 	int i;
 
-	ASSERT_TRUE(begin_watching_again(&pauses, &watcher));
+	ASSERT_TRUE(start_watching(&watcher, watch_again, &pauses));
 	count_steps_between(3, TRIGGER_PAUSE, LONG_PAUSE, low, high);
-	ASSERT_TRUE(end_watching_again(watcher));
+	ASSERT_TRUE(end_watching(watcher));
 	EXPECT_EQ(STEPS, steps);
 	ASSERT_EQ(PAUSES, pauses.times);
 	for (i = 0; i < PAUSES; i++) {
@@ -334,12 +327,12 @@ TEST_F(trigger, pauses_again_only_in_its_function)
 	pthread_t watcher;
 	int i;
 
-	ASSERT_TRUE(begin_watching_again(&pauses, &watcher));
+	ASSERT_TRUE(start_watching(&watcher, watch_again, &pauses));
 	ASSERT_TRUE(trigger_arm(0, (struct trigger_request){
 		.event = (uintptr_t)function, .at_most = AT_MOST, .in_function = 1, .cpu = STOPPED }));
 	function(0);
 	seen = trigger_disarm(STOPPED);
-	ASSERT_TRUE(end_watching_again(watcher));
+	ASSERT_TRUE(end_watching(watcher));
 	EXPECT_EQ(TRIGGER_RETURNED, seen.state);
 	EXPECT_EQ(seen.passed, pauses.times);
 	ASSERT_LE(3, pauses.times);

@@ -18,33 +18,35 @@ refuses() {
 		is_settled && same "enabled" 1 "$(cat $PATCH/enabled)"
 }
 
-names_the_process() {
+# COMMAND ARGS...: while the process $holder holds the loaded module, which can be unloaded afterwards.
+while_held() {
+	"$@"
+	held=$?
+	kill $holder
+	wait $holder 2>/dev/null
+	[ $held = 0 ] && unloads
+}
+
+# The same, with a process that has a file of the module open.
+while_open() {
 	loads || return
 	sleep 600 <$COUNTERS/first_uses &
 	holder=$!
-	refuses "sleep ($holder) has $COUNTERS/first_uses open"
-	refused=$?
-	kill $holder
-	wait $holder 2>/dev/null
-	[ $refused = 0 ] && unloads
+	while_held "$@"
 }
+
+names_the_process() { refuses "sleep ($holder) has $COUNTERS/first_uses open"; }
 
 mode_is() { [ "$(stat -c %a /proc/xfd)" = "$1" ]; }
 
 # Otherwise a user who waits for the module to be disabled could then open a file, and keep it from being removed.
 lets_nobody_in_meanwhile() {
-	loads && mode_is 555 || return
-	sleep 600 <$COUNTERS/first_uses &
-	holder=$!
+	mode_is 555 || return
 	"$HERE/unload" >"$WORK/out" 2>&1 &
 	unloading=$!
 	until_true 1 mode_is 500
 	closed=$?
-	! wait $unloading && mode_is 555
-	opened=$?
-	kill $holder
-	wait $holder 2>/dev/null
-	[ $closed = 0 ] && [ $opened = 0 ] && unloads
+	! wait $unloading && mode_is 555 && [ $closed = 0 ]
 }
 
 # A name that would clear the terminal and end the line.
@@ -52,25 +54,14 @@ shows_no_odd_characters() {
 	loads && mkfifo "$WORK/fifo" || return
 	sh -c 'printf "a\033[2J\\\\n" >/proc/$$/comm; read -r _ <"$1"' sh "$WORK/fifo" <$COUNTERS/first_uses &
 	holder=$!
-	refuses "a?\[2J\\\\n ($holder) has $COUNTERS/first_uses open"
-	refused=$?
-	kill $holder
-	wait $holder 2>/dev/null
-	[ $refused = 0 ] && unloads
+	while_held refuses "a?\[2J\\\\n ($holder) has $COUNTERS/first_uses open"
 }
 
 # One that was disabled by hand cannot go on serving.
 removes_a_disabled_one() {
-	loads || return
-	sleep 600 <$COUNTERS/first_uses &
-	holder=$!
 	echo 0 >$PATCH/enabled && until_true 30 is_unpatched &&
 		! "$HERE/unload" >"$WORK/out" 2>&1 &&
 		grep -q "^xfd: disabled, but in use: sleep ($holder) .*; unload it again later$" "$WORK/out"
-	refused=$?
-	kill $holder
-	wait $holder 2>/dev/null
-	[ $refused = 0 ] && unloads
 }
 
 names_the_module() {
@@ -83,9 +74,9 @@ names_the_module() {
 plan 7
 check "loads" loads
 check "unloads" unloads
-check "names_the_process" names_the_process
-check "lets_nobody_in_meanwhile" lets_nobody_in_meanwhile
+check "names_the_process" while_open names_the_process
+check "lets_nobody_in_meanwhile" while_open lets_nobody_in_meanwhile
 check "shows_no_odd_characters" shows_no_odd_characters
-check "removes_a_disabled_one" removes_a_disabled_one
+check "removes_a_disabled_one" while_open removes_a_disabled_one
 check "names_the_module" names_the_module
 finish

@@ -161,10 +161,8 @@ impl Watch {
                 if until == Until::Done {
                     early = disturber.finish();
                 }
-                let further = match early.is_ok() && disturbed_at.len() < SEVERAL {
-                    true => gap,
-                    false => gap.map(|_| TO_THE_END),
-                };
+                let again = early.is_ok() && disturbed_at.len() < SEVERAL;
+                let further = gap.map(|gap| if again { gap } else { TO_THE_END });
                 if further.is_some_and(|gap| trigger::pause_again(TAKEN_ON, gap, at_most)) {
                     begin = Instant::now();
                     continue;

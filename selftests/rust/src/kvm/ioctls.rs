@@ -3,7 +3,7 @@
 //! kernel reads or writes.
 #![expect(unsafe_code, reason = "ioctls on raw memory")]
 
-use kvm_bindings::{kvm_device_attr, kvm_one_reg};
+use kvm_bindings::{kvm_device_attr, kvm_one_reg, KVM_REG_SIZE_U64, KVM_REG_X86};
 use kvm_ioctls::{Kvm, VcpuFd};
 use std::fs::File;
 use std::io::{Error, Result};
@@ -125,9 +125,12 @@ pub fn set_xsave(vcpu: &VcpuFd, place: &Fenced) -> Result<()> {
     checked(unsafe { ioctl_with_mut_ptr(vcpu, KVM_SET_XSAVE(), place.start()) }).map(drop)
 }
 
-/// KVM_X86_REG_MSR() in arch/x86/include/uapi/asm/kvm.h: x86, 64 bits, an MSR.
+/// KVM_X86_REG_TYPE_MSR in arch/x86/include/uapi/asm/kvm.h.
+const TYPE_MSR: u64 = 2;
+
+/// KVM_X86_REG_MSR() there.
 fn id_of_msr(index: u32) -> u64 {
-    0x2000_0000_0000_0000 | 0x0030_0000_0000_0000 | 2 << 32 | u64::from(index)
+    KVM_REG_X86 | KVM_REG_SIZE_U64 | TYPE_MSR << 32 | u64::from(index)
 }
 
 /// KVM_GET_ONE_REG of an MSR.

@@ -198,6 +198,26 @@ TEST_F(tracee, gets_no_pkru)
 	EXPECT_EQ(0, self->t.seen->pkru);
 }
 
+/* The x87 and SSE registers alone: xfpregs_set(), fpu/regset.c. */
+TEST_F(tracee, gets_other_xmm_registers)
+{
+	struct user_fpregs_struct fp;
+	union xsave *area = &self->area;
+
+	ASSERT_EQ(0, ptrace(PTRACE_GETFPREGS, self->t.pid, 0, &fp));
+	EXPECT_EQ(0, memcmp(&fp, area->byte, 464));
+	fp.xmm_space[4 * 5] ^= 0x5a5a5a5a;
+	ASSERT_EQ(0, ptrace(PTRACE_SETFPREGS, self->t.pid, 0, &fp));
+	ASSERT_EQ(self->t.size, xstate_get(&self->t, area));
+	EXPECT_EQ(0, memcmp(&fp, area->byte, 464));
+	EXPECT_EQ(variant->xstate_bv, area->xstate_bv & TILE_BITS);
+	ASSERT_EQ(0, tracee_finish(&self->t));
+	self->t.pid = 0;
+	EXPECT_EQ(PKRU_AT_FIRST, self->t.seen->pkru);
+	EXPECT_EQ(0, memcmp(variant->extent == LIVE ? &self->t.tiles : &zero_tiles, &self->t.seen->tiles,
+			    sizeof(zero_tiles)));
+}
+
 extern const char first_use_here[], first_use_over[];
 
 static int use_after_a_stop(void)

@@ -8,6 +8,8 @@
 #include "faults.h"
 #include "frame.h"
 #include "kvm.h"
+#include "reclaim.h"
+#include "tracee.h"
 
 #include <pthread.h>
 #include <sys/wait.h>
@@ -291,6 +293,123 @@ TEST(shstk_beside_a_vcpu)
 	EXPECT_BOTH();
 	EXPECT_LE(0, vcpu.vcpu);
 	EXPECT_TRUE(state.done);
+}
+
+#ifndef NT_X86_SHSTK
+#define NT_X86_SHSTK	0x204	/* uapi/linux/elf.h */
+#endif
+
+enum when { LIVE_TILES, NO_TILES, ASLEEP };
+
+FIXTURE(traced)
+{
+	struct tracee t;
+	long interval;
+};
+
+FIXTURE_VARIANT(traced)
+{
+	enum when when;
+};
+
+FIXTURE_VARIANT_ADD(traced, live) { .when = LIVE_TILES };
+FIXTURE_VARIANT_ADD(traced, released) { .when = NO_TILES };
+/* The module does not reclaim from a traced task, but from one that is traced later. */
+FIXTURE_VARIANT_ADD(traced, reclaimed) { .when = ASLEEP };
+
+static int wake[2], says[2];
+
+static void stop(void)
+{
+	syscall(SYS_kill, getpid(), SIGSTOP);
+}
+
+static void stop_without_tiles(void)
+{
+	tilerelease();
+	stop();
+	load();
+}
+
+static void sleep_without_tiles(void)
+{
+	char byte;
+
+	tilerelease();
+	state.done = write(says[1], "", 1) == 1 && read(wake[0], &byte, 1) == 1;
+	load();
+}
+
+static int tracee_with_both(enum when when)
+{
+	static void (*const body[])(void) = { stop, stop_without_tiles, sleep_without_tiles };
+
+	if (when != ASLEEP && ptrace(PTRACE_TRACEME, 0, 0, 0))
+		return 2;
+	with_both(REQUEST_FIRST, body[when]);
+	if (when == ASLEEP && !state.done)
+		return 3;
+	return state.request || state.enable || state.disable || !state.pointer_kept || !state.tiles_kept;
+}
+
+FIXTURE_SETUP(traced)
+{
+	long before = counter("reclaimed");
+	int status;
+	char byte;
+
+	REQUIRE_TILES();
+	REQUIRE_SHSTK();
+	ASSERT_EQ(0, pipe(wake));
+	ASSERT_EQ(0, pipe(says));
+	self->t.size = xsave_size(xcomp_mask(XCOMP_SUPP));
+	if (variant->when == ASLEEP && xfd_module()) {
+		self->interval = parameter("reclaim_ms");
+		ASSERT_TRUE(parameter_set("reclaim_ms", INTERVAL_MS));
+	}
+	self->t.pid = fork();
+	if (!self->t.pid)
+		_exit(tracee_with_both(variant->when));
+	if (variant->when == ASLEEP) {
+		ASSERT_EQ(1, read(says[0], &byte, 1));
+		if (xfd_module())
+			ASSERT_TRUE(reclaimed_since(before, 1));
+		ASSERT_EQ(0, ptrace(PTRACE_SEIZE, self->t.pid, 0, 0));
+		ASSERT_EQ(0, ptrace(PTRACE_INTERRUPT, self->t.pid, 0, 0));
+	}
+	ASSERT_EQ(self->t.pid, waitpid(self->t.pid, &status, 0));
+	ASSERT_TRUE(WIFSTOPPED(status));
+	ASSERT_EQ(1, write(wake[1], "", 1));
+}
+
+FIXTURE_TEARDOWN(traced)
+{
+	if (self->t.pid)
+		tracee_kill(&self->t);
+	if (self->interval)
+		EXPECT_TRUE(parameter_set("reclaim_ms", self->interval));
+}
+
+/* The kernel reads and writes the pointer where the buffer has it: ssp_get() and ssp_set(), fpu/regset.c. */
+TEST_F(traced, pointer_is_read_and_written)
+{
+	unsigned long pointer = 0, odd;
+	union xsave area;
+
+	ASSERT_EQ(sizeof(pointer), regset(&self->t, PTRACE_GETREGSET, NT_X86_SHSTK, &pointer, sizeof(pointer)));
+	EXPECT_NE(0, pointer);
+	odd = pointer + 1;
+	EXPECT_EQ(-EINVAL, regset(&self->t, PTRACE_SETREGSET, NT_X86_SHSTK, &odd, sizeof(odd)));
+	EXPECT_EQ(sizeof(pointer), regset(&self->t, PTRACE_SETREGSET, NT_X86_SHSTK, &pointer, sizeof(pointer)));
+	ASSERT_EQ(self->t.size, xstate_get(&self->t, &area));
+	EXPECT_EQ(variant->when == LIVE_TILES, !!(area.xstate_bv & BIT_ULL(TILE_DATA)));
+	EXPECT_EQ(0, area.xstate_bv & BIT_ULL(CET_USER));
+	EXPECT_EQ(self->t.size, xstate_set(&self->t, &area));
+	odd = 0;
+	EXPECT_EQ(sizeof(odd), regset(&self->t, PTRACE_GETREGSET, NT_X86_SHSTK, &odd, sizeof(odd)));
+	EXPECT_EQ(pointer, odd);
+	EXPECT_EQ(0, tracee_finish(&self->t));
+	self->t.pid = 0;
 }
 
 TEST_HARNESS_MAIN

@@ -5,11 +5,12 @@
 //! incremental.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{bail, Context, Result};
+use nix::fcntl::Flock;
 use serde::Deserialize;
 
 use crate::piece::kernel::{self, Kernel};
@@ -57,10 +58,10 @@ impl Builder<'_> {
             self.kernel.whole()?;
             let step = Step::start(&name, "building xfd.ko");
             let log = Log::create(self.cache.log(&name))?;
-            let _lock = self.cache.exclusive("module-build")?;
-            let build = self.mirror("module")?;
+            let lock = self.cache.exclusive("module-build")?;
+            let build = self.mirror(&lock, "module")?;
             log.run("building the module", self.make(&build).args(["CONFIG_XFD_SELFTEST=m", "modules"]))?;
-            let faults = self.mirror("module-faults")?;
+            let faults = self.mirror(&lock, "module-faults")?;
             self.unchanged_since(&key)?;
             log.run("building it with fault injection", self.make(&faults).args(["CONFIG_XFD_FAULTS=y", "modules"]))?;
             for product in PRODUCTS {
@@ -92,8 +93,8 @@ impl Builder<'_> {
             self.kernel.whole()?;
             let step = Step::start(&name, &format!("building xfd.ko for {}", self.kernel.release()));
             let log = Log::create(self.cache.log(&name))?;
-            let _lock = self.cache.exclusive("module-build")?;
-            let build = self.mirror("module")?;
+            let lock = self.cache.exclusive("module-build")?;
+            let build = self.mirror(&lock, "module")?;
             self.unchanged_since(&key)?;
             log.run("building the module", self.make(&build).arg("modules"))?;
             fs::copy(build.join(MODULE), dir.join(MODULE)).context("building the module made no module")?;
@@ -121,8 +122,8 @@ impl Builder<'_> {
     /// Runs make with these arguments in the build folder, with its output on the terminal.
     pub fn run_make(&self, args: &[String]) -> Result<bool> {
         self.kernel.whole()?;
-        let _lock = self.cache.exclusive("module-build")?;
-        let build = self.mirror("module")?;
+        let lock = self.cache.exclusive("module-build")?;
+        let build = self.mirror(&lock, "module")?;
         Ok(crate::workshop::child::spawn(self.make(&build).args(args))?.wait()?.success())
     }
 
@@ -154,15 +155,15 @@ impl Builder<'_> {
 
     /// Brings the sources in the build folder `name` up to date, and returns its path. Removes the build folders of
     /// older trees of this kernel.
-    fn mirror(&self, name: &str) -> Result<PathBuf> {
+    fn mirror(&self, lock: &Flock<File>, name: &str) -> Result<PathBuf> {
         let of_kernel = format!("{name}-{}", self.kernel.name());
-        for other in fs::read_dir(self.cache.workspace(&of_kernel)?)? {
+        for other in fs::read_dir(self.cache.workspace(lock, &of_kernel)?)? {
             let other = other?;
             if other.file_name() != self.kernel.key() {
                 remove_tree(&other.path())?;
             }
         }
-        let build = self.cache.workspace(&format!("{of_kernel}/{}", self.kernel.key()))?;
+        let build = self.cache.workspace(lock, &format!("{of_kernel}/{}", self.kernel.key()))?;
         mirror(self.project, &build, &self.sources()?)?;
         Ok(build)
     }

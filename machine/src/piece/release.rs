@@ -30,8 +30,8 @@ pub struct Signer {
 pub fn build(project: &Project, kernel: &kernel::Kernel, place: &str, signer: Option<&Signer>) -> Result<PathBuf> {
     let built = project.module(kernel).module_alone()?;
     let name = format!("{place}/{}", kernel.release());
-    let _lock = project.cache.exclusive(place)?;
-    let folder = project.cache.workspace(&name)?;
+    let lock = project.cache.exclusive(place)?;
+    let folder = project.cache.workspace(&lock, &name)?;
     let (new, ko) = (folder.join("xfd.new"), folder.join(MODULE));
     std::fs::copy(built.path().join(MODULE), &new).with_context(|| format!("cannot write {}", new.display()))?;
     let log = Log::create(project.cache.log(&format!("strip-{place}")))?;

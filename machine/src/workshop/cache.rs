@@ -159,9 +159,9 @@ impl Cache {
         self.root.join("log").join(format!("{name}.log"))
     }
 
-    /// A folder that is kept between runs (for incremental builds), created if needed. Use it with [`Cache::exclusive`]
-    /// held.
-    pub fn workspace(&self, name: &str) -> Result<PathBuf> {
+    /// A folder that is kept between runs (for incremental builds), created if needed. It may be used only as long as
+    /// the lock, from [`Cache::exclusive`], is held.
+    pub fn workspace(&self, _lock: &Flock<File>, name: &str) -> Result<PathBuf> {
         let dir = self.root.join("build").join(name);
         fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
         Ok(dir)
@@ -512,7 +512,7 @@ mod tests {
         let path = dir.path().canonicalize().unwrap();
         drop(cache.piece("kernel-x", "0123456789abcdef", fill("1")).unwrap());
         drop(cache.piece("kernel-y", "0123456789abcdef", fill("1")).unwrap());
-        cache.workspace("module-x").unwrap();
+        cache.workspace(&cache.exclusive("module-build").unwrap(), "module-x").unwrap();
         for own in ["kernel-x/mine", "kernel-z/0123456789abcdef", "Documents/kernel-a", "emulator"] {
             fs::create_dir_all(path.join(own)).unwrap();
             fs::write(path.join(own).join("file"), "mine").unwrap();

@@ -3,6 +3,7 @@
 
 use clap::Parser;
 use std::process::ExitCode;
+use xfd_selftests::every::choice::Choice;
 use xfd_selftests::every::{path, table};
 use xfd_selftests::{ktap, kvm};
 
@@ -10,7 +11,7 @@ use xfd_selftests::{ktap, kvm};
 #[derive(Parser)]
 struct Arguments {
     #[command(flatten)]
-    choice: table::Choice,
+    choice: Choice,
 }
 
 fn main() -> ExitCode {

@@ -4,6 +4,7 @@
 
 use clap::Parser;
 use std::process::ExitCode;
+use xfd_selftests::every::choice::Choice;
 use xfd_selftests::every::{path, table};
 use xfd_selftests::{ktap, module};
 
@@ -11,7 +12,7 @@ use xfd_selftests::{ktap, module};
 #[derive(Parser)]
 struct Arguments {
     #[command(flatten)]
-    choice: table::Choice,
+    choice: Choice,
 }
 
 fn main() -> ExitCode {

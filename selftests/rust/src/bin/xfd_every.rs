@@ -4,6 +4,7 @@
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
+use xfd_selftests::every::choice::Choice;
 use xfd_selftests::every::{path, table};
 use xfd_selftests::ktap;
 
@@ -11,7 +12,7 @@ use xfd_selftests::ktap;
 #[derive(Parser)]
 struct Arguments {
     #[command(flatten)]
-    choice: table::Choice,
+    choice: Choice,
 
     #[command(subcommand)]
     executed: Option<Executed>,

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 //! All paths with all disturbances, with a result for each pair.
 
+use super::choice::{Choice, Instructions};
 use super::disturbance::Disturber;
 use super::kind::{Kind, Until};
 use super::path::{self, Path, Start};
+use super::settings::Settings;
+use super::sum::Sum;
 use super::trial::{Outcome, Place, Watch, SEVERAL};
 use super::tries::{Next, Tries};
 use super::trigger::{self, Event, Seen};
-use super::workers;
 use crate::counters::module_is_loaded;
 use crate::kernel_text::KernelText;
 use crate::{areas, cpus, ktap, machine, module};
@@ -15,109 +17,11 @@ use anyhow::{ensure, Context};
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::ffi::CString;
-use std::fmt::{self, Display};
 use std::fs;
 use std::ops::RangeInclusive;
 use std::path::Path as File;
 use std::process::ExitCode;
-use std::str::FromStr;
 use std::time::SystemTime;
-
-/// What to run.
-#[derive(clap::Args)]
-pub struct Choice {
-    /// Only about this many instructions of each path, evenly spaced.
-    #[arg(long, env = "XFD_TRIALS", default_value_t = u64::MAX, hide_default_value = true,
-          value_parser = clap::value_parser!(u64).range(1..))]
-    trials: u64,
-
-    /// Only this instruction of each path, or this range; prints where each is.
-    #[arg(long, value_name = "FIRST-LAST", env = "XFD_INSTRUCTIONS")]
-    instructions: Option<Instructions>,
-
-    /// Chooses which of them [default: from the clock].
-    #[arg(long, env = "XFD_SEED")]
-    seed: Option<u64>,
-
-    /// Only these paths.
-    #[arg(
-        long = "path",
-        value_name = "PATH",
-        env = "XFD_PATHS",
-        value_delimiter = ','
-    )]
-    paths: Vec<String>,
-
-    /// Only these disturbances.
-    #[arg(
-        long = "by",
-        value_name = "DISTURBANCE",
-        env = "XFD_BY",
-        value_delimiter = ','
-    )]
-    by: Vec<String>,
-
-    /// Only the K-th of N equal parts of all this.
-    #[arg(
-        long,
-        value_name = "K/N",
-        env = "XFD_PART",
-        default_value = "1/1",
-        hide_default_value = true
-    )]
-    part: Part,
-
-    /// Lists paths and disturbances.
-    #[arg(long)]
-    list: bool,
-}
-
-/// A range of a path's instructions.
-#[derive(Clone, Copy)]
-struct Instructions {
-    first: u64,
-    last: u64,
-}
-
-impl Instructions {
-    const ALL: Instructions = Instructions {
-        first: 0,
-        last: u64::MAX,
-    };
-}
-
-impl FromStr for Instructions {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (first, last) = text.split_once('-').unwrap_or((text, text));
-        match (first.parse(), last.parse()) {
-            (Ok(first), Ok(last)) if first <= last => Ok(Instructions { first, last }),
-            _ => Err("expected a number or a range, such as 311 or 300-320"),
-        }
-    }
-}
-
-/// One of several equal parts.
-#[derive(Clone, Copy)]
-struct Part {
-    number: usize,
-    of: usize,
-}
-
-impl FromStr for Part {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let numbers = text
-            .split_once('/')
-            .and_then(|(number, of)| Some((number.parse().ok()?, of.parse().ok()?)));
-        match numbers {
-            Some((number, of)) if (1..=of).contains(&number) => Ok(Part { number, of }),
-            _ => Err("expected K/N, such as 1/4"),
-        }
-    }
-}
 
 const INTERRUPTS: &str = "/lib/interrupts.ko";
 
@@ -222,13 +126,6 @@ struct Found {
 /// How often a path is measured: another thread may have the CPU in between.
 const MEASURED: usize = 5;
 
-/// Settings that paths and disturbances change, to be restored.
-const SETTINGS: [&str; 4] = [
-    "/sys/module/xfd/parameters/reclaim_ms",
-    "/sys/module/xfd/parameters/pool",
-    "/sys/module/xfd/parameters/fail_allocations",
-    workers::CPUS,
-];
 /// Where the kernel puts modules: what is counted there is the module loaded on the path.
 const MODULES: RangeInclusive<u64> = 0xffff_ffff_c000_0000..=0xffff_ffff_feff_ffff;
 const KERNEL_LOG: &str = "/dev/kmsg";
@@ -415,13 +312,13 @@ impl Each<'_> {
                 .filter(|seen| seen.passed == after || known)
                 .filter(|seen| tried.insert(seen.passed))
                 .collect();
-            sum.tried += u64::try_from(new.len())?;
             sum.late += u64::try_from(new.iter().filter(|seen| late(seen)).count())?;
             if self.instructions.is_some() {
                 let late = trial.seen.iter().any(late);
                 ktap::remark(format!("{}{}", places(), if late { ", late" } else { "" }));
             }
         };
+        sum.tried = u64::try_from(tried.len())?;
         self.watch.end()?;
         disturber.end()?;
         settings.put_back()?;
@@ -430,34 +327,6 @@ impl Each<'_> {
         say(&format!("{pair}: {sum}"))?;
         let waits = path.locked || kind.unloads();
         sum.check(stride == 1 && !waits)
-    }
-}
-
-/// The values of [`SETTINGS`], restored whatever happens to a pair: a killed process does not restore them.
-struct Settings(Vec<(&'static str, String)>);
-
-impl Settings {
-    fn now() -> Self {
-        let there = SETTINGS
-            .iter()
-            .filter_map(|path| Some((*path, fs::read_to_string(path).ok()?)));
-        Settings(there.collect())
-    }
-
-    fn put_back(mut self) -> anyhow::Result<()> {
-        let settings = std::mem::take(&mut self.0);
-        settings
-            .into_iter()
-            .try_for_each(|(path, text)| fs::write(path, text).context(path))
-    }
-}
-
-impl Drop for Settings {
-    fn drop(&mut self) {
-        for (path, text) in &self.0 {
-            let _ = fs::write(path, text);
-        }
-        let _ = path::put_back();
     }
 }
 
@@ -470,55 +339,4 @@ fn log(line: &str) -> anyhow::Result<()> {
 fn say(line: &str) -> anyhow::Result<()> {
     ktap::remark(line);
     log(&line.replace('\n', " "))
-}
-
-/// The results of all trials of a pair.
-#[derive(Default)]
-struct Sum {
-    instructions: u64,
-    tried: u64,
-    late: u64,
-    missed: u64,
-    fell: u64,
-    /// How many trials went wrong in which more than one instruction was disturbed.
-    unclear: u64,
-}
-
-impl Display for Sum {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Sum {
-            instructions,
-            tried,
-            late,
-            missed,
-            fell,
-            ..
-        } = self;
-        let held = tried - fell;
-        write!(
-            f,
-            "instructions {instructions}, tried {tried}, held {held}, late {late}, missed {missed}"
-        )
-    }
-}
-
-impl Sum {
-    /// Checks the results. With `all` instructions, the disturbance must not have waited for its victim at each.
-    fn check(&self, all: bool) -> anyhow::Result<ktap::Outcome> {
-        let Sum {
-            tried,
-            late,
-            fell,
-            unclear,
-            ..
-        } = self;
-        ensure!(*tried > 0, "nothing was tried");
-        ensure!(!all || late < tried, "every disturbance was late");
-        ensure!(*fell == 0, "{fell} of {tried} fell");
-        ensure!(
-            *unclear == 0,
-            "{unclear} runs with several disturbances fell"
-        );
-        Ok(ktap::Outcome::Passed)
-    }
 }

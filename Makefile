@@ -50,7 +50,7 @@ OPTIONS :=
 P :=
 run shell: OPTIONS := --module
 
-modules: need-kdir
+modules: need-kdir need-options
 	$(MAKE) -C $(KDIR) M=$(CURDIR) CONFIG_XFD_RUST=m modules
 
 install: need-kdir
@@ -64,13 +64,27 @@ clean: need-kdir
 		RCS_FIND_IGNORE='-type d ! \( -false $(patsubst %,-o -path "%",$(BUILT)) \) -prune -o' clean
 
 # Rejects a kernel tree that cannot build the module.
+need-kdir: export TREE := $(KDIR)
 need-kdir:
-	@case $$PWD in *[[:space:]:%\$$\'\"\\#]*) \
-	echo "xfd: the kernel's make cannot build in this folder: $$PWD has a blank, a colon or the like in its path" >&2; exit 2;; esac
+	@for folder in "$$PWD" "$$TREE"; do case $$folder in *[[:space:]:%\$$\'\"\\#]*) \
+	echo "xfd: the kernel's make cannot build in this folder: $$folder has a blank, a colon or the like in its path" >&2; exit 2;; esac; done
 	@test -f "$(KDIR)/Makefile" || { \
 	echo "xfd: no kernel tree at $(KDIR): install the headers of your kernel, or set KDIR" >&2; exit 2; }
 	@test -f "$(KDIR)/rust/libkernel.rmeta" || { \
 	echo "xfd: $(KDIR) has no Rust metadata (Debian's headers have none): prepare the tree as Documentation/machine.rst says" >&2; exit 2; }
+
+# Rejects a kernel without what Kconfig asks for, or that another rustc built: its metadata would be of no use.
+OPTIONS_NEEDED := X86_64 RUST MODULES LIVEPATCH KPROBES KALLSYMS_ALL HAVE_STATIC_CALL_INLINE PROC_FS
+need-options: need-kdir
+	@set --; for option in $(OPTIONS_NEEDED); do \
+	grep -qsx "CONFIG_$$option=y" "$(KDIR)/include/config/auto.conf" || set -- "$$@" "CONFIG_$$option"; done; \
+	[ $$# = 0 ] || { echo "xfd: the kernel of $(KDIR) lacks $$*: the module needs it" >&2; exit 2; }
+	@! grep -qsx "CONFIG_CFI=y" "$(KDIR)/include/config/auto.conf" || { \
+	echo "xfd: the kernel of $(KDIR) has CONFIG_CFI: the module cannot replace functions there" >&2; exit 2; }
+	@text='s/^CONFIG_RUSTC_VERSION_TEXT="\{0,1\}\([^"]*\)"\{0,1\}$$/\1/p'; \
+	wanted=$$(sed -n "$$text" "$(KDIR)/include/config/auto.conf"); found=$$($(or $(RUSTC),rustc) --version 2>/dev/null); \
+	[ "$$found" = "$$wanted" ] || { \
+	echo "xfd: $(KDIR) was prepared with $$wanted, and this system has $${found:-no $(or $(RUSTC),rustc)}: set RUSTC" >&2; exit 2; }
 
 # xfd.service does the same.
 load: export FILE := $(KO)
@@ -161,5 +175,6 @@ dist:
 	@packaging/dist.sh "$${TOOLS%/tools}"/dist
 
 .PHONY: help run shell demo check check-builtin check-kvm check-long check-every check-kernels check-debug check-debug-rt check-debug-kcsan
-.PHONY: check-upstream table bench bench-builtin host host-load deb deb-all load unload status modules install clean need-kdir
+.PHONY: check-upstream table bench bench-builtin host host-load deb deb-all load unload status modules install clean
+.PHONY: need-kdir need-options
 .PHONY: coverage mutants fuzz docs dist

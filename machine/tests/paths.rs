@@ -102,20 +102,69 @@ fn a_folder_that_rust_cannot_use_is_refused() {
     }
 }
 
+/// A prepared kernel tree at `path`, with a Makefile that shows where it would build.
+fn kernel(path: &Path) {
+    fs::create_dir_all(path.join("rust")).unwrap();
+    fs::create_dir_all(path.join("include/config")).unwrap();
+    fs::write(path.join("rust/libkernel.rmeta"), "").unwrap();
+    fs::write(path.join("Makefile"), "modules:\n\t@echo kbuild $(M)\n").unwrap();
+    fs::write(path.join("include/config/auto.conf"), CONFIG).unwrap();
+}
+
+/// What the module needs, and the compiler that [`Checkout`]s of these tests have.
+const CONFIG: &str = "CONFIG_X86_64=y\nCONFIG_RUST=y\nCONFIG_MODULES=y\nCONFIG_LIVEPATCH=y\nCONFIG_KPROBES=y\n\
+    CONFIG_KALLSYMS_ALL=y\nCONFIG_HAVE_STATIC_CALL_INLINE=y\nCONFIG_PROC_FS=y\n\
+    CONFIG_RUSTC_VERSION_TEXT=rustc 1.85.1 (4eb161250 2025-03-15) (built from a source tarball)\n";
+const RUSTC: &str = "echo 'rustc 1.85.1 (4eb161250 2025-03-15) (built from a source tarball)'";
+
 #[test]
 fn the_kernels_make_is_not_started_where_it_cannot_build() {
-    let kernel = tempfile::tempdir().unwrap();
-    fs::create_dir(kernel.path().join("rust")).unwrap();
-    fs::write(kernel.path().join("rust/libkernel.rmeta"), "").unwrap();
-    fs::write(kernel.path().join("Makefile"), "modules:\n\t@echo kbuild $(M)\n").unwrap();
-    let kdir = format!("KDIR={}", kernel.path().display());
-    for name in ["a b", "a:b", "a$b", "a'b"] {
-        let output = Checkout::new(name).make(&[&kdir, "modules"], None);
+    let folder = tempfile::tempdir().unwrap();
+    let (tree, odd) = (folder.path().join("tree"), folder.path().join("a tree"));
+    kernel(&tree);
+    kernel(&odd);
+    let kdir = |path: &Path| format!("KDIR={}", path.display());
+    let refused = |checkout: &str, tree: &Path| {
+        let output = Checkout::new(checkout).make(&[&kdir(tree), "modules"], None);
         assert!(text(&output.stderr).contains("the kernel's make cannot build in this folder"), "{output:?}");
         assert!(output.stdout.is_empty(), "{output:?}");
+    };
+    for name in ["a b", "a:b", "a$b", "a'b"] {
+        refused(name, &tree);
     }
-    let output = Checkout::new("plain").make(&[&kdir, "modules"], None);
+    refused("plain", &odd);
+    let checkout = Checkout::new("plain");
+    checkout.program("rustc", RUSTC);
+    let output = checkout.make(&[&kdir(&tree), "modules"], None);
     assert!(text(&output.stdout).contains("kbuild /"), "{output:?}");
+}
+
+#[test]
+fn a_kernel_that_cannot_have_the_module_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    kernel(folder.path());
+    let checkout = Checkout::new("plain");
+    checkout.program("rustc", RUSTC);
+    checkout.program("rustc-1.84", "echo rustc 1.84.0");
+    let kdir = format!("KDIR={}", folder.path().display());
+    let says = |config: &str, args: &[&str]| {
+        fs::write(folder.path().join("include/config/auto.conf"), config).unwrap();
+        let output = checkout.make(&[&[kdir.as_str(), "modules"], args].concat(), None);
+        assert_eq!(output.status.success(), output.stderr.is_empty(), "{output:?}");
+        assert_eq!(output.stdout.is_empty(), !output.status.success(), "{output:?}");
+        text(&output.stderr).lines().next().unwrap_or_default().to_owned()
+    };
+    assert_eq!(says(CONFIG, &[]), "");
+    let said = says(&CONFIG.replace("CONFIG_LIVEPATCH=y", "").replace("PROC_FS=y", "PROC_FS=m"), &[]);
+    assert!(said.ends_with(" lacks CONFIG_LIVEPATCH CONFIG_PROC_FS: the module needs it"), "{said}");
+    let said = says(&format!("{CONFIG}CONFIG_CFI=y\n"), &[]);
+    assert!(said.contains("has CONFIG_CFI"), "{said}");
+    let quoted = CONFIG.replace("TEXT=rustc", "TEXT=\"rustc").replace("tarball)", "tarball)\"");
+    assert_eq!(says(&quoted, &[]), "");
+    let said = says(CONFIG, &["RUSTC=rustc-1.84"]);
+    assert!(said.contains("prepared with rustc 1.85.1") && said.contains("has rustc 1.84.0: set RUSTC"), "{said}");
+    let said = says(CONFIG, &["RUSTC=rustc-none"]);
+    assert!(said.contains("has no rustc-none: set RUSTC"), "{said}");
 }
 
 #[test]

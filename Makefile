@@ -3,8 +3,8 @@
 #   make demo             the first use of AMX, shown
 #   make run P="PROG ARGS"  run your program with the module loaded
 #   make shell            a shell in it; both accept OPTIONS="--module --cpus 2"
-#   make check            all tests; OPTIONS="--junit FILE"; check-kvm with KVM
-#   make check-long       the boots that take 20 minutes or more
+#   make check            all but the long tests; check-kvm: only those with KVM
+#   make check-long       the long boots, and the DKMS build
 #   make check-every      disturb each path at every instruction (hours)
 #   make check-kernels    some boots on each kernel of machine/recipe.toml
 #   make check-upstream check-builtin  kernels with our C fixes, or our code
@@ -20,13 +20,12 @@
 #   make coverage mutants fuzz  for rust/xstate and rust/xcomp; SECONDS= for fuzz
 #   make docs             Documentation/ as HTML; a warning is an error
 #   make dist             the release tarball of the last commit
-# XFD_KERNEL=NAME selects another kernel from machine/recipe.toml for any of them
+# XFD_KERNEL=NAME: another kernel of machine/recipe.toml, for all that use one
 
 KDIR ?= /lib/modules/$(shell uname -r)/build
 # The module to load. `machine prepare module` prints the path of the one built for the emulated machine.
 KO ?= $(CURDIR)/xfd.ko
 LIVEPATCH := /sys/kernel/livepatch/xfd
-COUNTERS := /sys/kernel/debug/xfd
 
 # Recipes take folders from the environment, quoted: a path may contain blanks, at which make would split it.
 CACHE := $(or $(value XFD_CACHE),$(CURDIR)/.cache)
@@ -71,7 +70,7 @@ need-kdir:
 	@test -f "$(KDIR)/Makefile" || { \
 	echo "xfd: no kernel tree at $(KDIR): install the headers of your kernel, or set KDIR" >&2; exit 2; }
 	@test -f "$(KDIR)/rust/libkernel.rmeta" || { \
-	echo "xfd: $(KDIR) has no Rust metadata (Debian's headers have none): prepare the tree as Documentation/machine.rst says" >&2; exit 2; }
+	echo "xfd: $(KDIR) has no Rust metadata (Debian's headers have none): prepare the tree as Documentation/runner.rst says" >&2; exit 2; }
 
 # Rejects a kernel without what Kconfig asks for, or that another rustc built: its metadata would be of no use.
 OPTIONS_NEEDED := X86_64 RUST MODULES LIVEPATCH KPROBES KALLSYMS_ALL HAVE_STATIC_CALL_INLINE PROC_FS
@@ -99,7 +98,7 @@ status:
 	@if [ ! -d /sys/module/xfd ]; then echo "xfd: not loaded"; \
 	elif [ ! -d $(LIVEPATCH) ]; then echo "xfd: loaded, disabled (make unload removes it)"; \
 	else echo "xfd: enabled $$(cat $(LIVEPATCH)/enabled), in transition $$(cat $(LIVEPATCH)/transition)"; fi
-	@grep -H . $(COUNTERS)/* 2>/dev/null | sed 's|.*/||; s|:|: |'
+	@cat /proc/xfd/counters 2>/dev/null || :
 
 demo check check-builtin check-debug check-kernels check-upstream table bench host deb docs:
 	$(MACHINE) $@ $(OPTIONS)
@@ -112,10 +111,10 @@ shell:
 	$(MACHINE) shell $(OPTIONS)
 
 deb-all:
-	$(MACHINE) deb --all
+	$(MACHINE) deb --all $(OPTIONS)
 
 host-load:
-	$(MACHINE) host --load
+	$(MACHINE) host --load $(OPTIONS)
 
 check-debug-rt:
 	$(MACHINE) check-debug --rt $(OPTIONS)
@@ -124,7 +123,7 @@ check-debug-kcsan:
 	$(MACHINE) check-debug --kcsan $(OPTIONS)
 
 bench-builtin:
-	$(MACHINE) bench --builtin
+	$(MACHINE) bench --builtin $(OPTIONS)
 
 check-long:
 	$(MACHINE) check --long $(OPTIONS)
@@ -133,7 +132,7 @@ check-kvm:
 	$(MACHINE) check --kvm $(OPTIONS)
 
 check-every:
-	$(MACHINE) check --long --filter every
+	$(MACHINE) check --long --filter every $(OPTIONS)
 
 # Cargo subcommands, pinned to these versions and built once
 export TOOLS := $(CACHE)/tools

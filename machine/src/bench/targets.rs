@@ -42,7 +42,7 @@ const SHARES: &[(&str, &str, f64)] = &[
     ("memory.reclaimed", "vmalloc_bytes", 0.05),
 ];
 
-/// Rows that are shown without a target. With an empty pool, a first use costs only a tenth less than in the C code
+/// Rows that are shown without a target. With an empty pool, a first use costs as much as in the C code
 /// (Documentation/benchmark.rst, "Where the instructions go").
 const NO_TARGET: &[(&str, &str)] = &[("first_use.cold", "instructions")];
 

@@ -46,8 +46,8 @@ fn judge(root: &Path, log: Option<&str>, gives_tiles: bool) -> Finding {
         Some(other) => Finding::wrong(
             ABOUT,
             format!(
-                "xfd{version} is loaded but not in charge: the cumulative livepatch {other} has replaced it, and the \
-                 kernel's own code handles first uses"
+                "xfd{version} is loaded but only partly in charge: the cumulative livepatch {other} has replaced its \
+                 functions, so exec and virtual CPUs go to the kernel's own code"
             ),
             "load it again, which does not disturb the other one: rmmod xfd, then modprobe xfd",
         ),

@@ -22,7 +22,7 @@ quiet_cmd_xfd_bindgen = BINDGEN $@
 		--enable-function-attribute-detection --no-recursive-allowlist \
 		--allowlist-type 'klp_.*|kprobe|kprobe_.*_t|arch_specific_insn|fpu_state_config|xfd_.*' \
 		--allowlist-type 'static_call_key.*' \
-		--allowlist-function 'xfd_.*|klp_enable_patch|(un)?register_kprobe|vzalloc_noprof|__vmalloc_noprof|vfree|is_vmalloc_addr|kvfree_atomic' \
+		--allowlist-function 'xfd_.*|klp_enable_patch|(un)?register_kprobe|vzalloc_noprof|vfree|is_vmalloc_addr|kvfree_atomic' \
 		--allowlist-var 'XFD_.*|xfd_.*|ARCH_(GET|REQ)_XCOMP.*|ILL_ILLOPC|KPROBE_FLAG_DISABLED' \
 		$(xfd_bindgen_more) \
 		-o $@ -- $(filter-out $(xfd_not_clang),$(c_flags)) -w --target=x86_64-linux-gnu \

@@ -12,8 +12,8 @@ use kernel::prelude::*;
 pub(crate) enum AllocMode {
     /// It fails, as may the C code's allocation at the same place.
     MayFail,
-    /// It waits for memory, like __GFP_NOFAIL. Used where the C code would have allocated the
-    /// memory earlier, and where there is nobody to report a failure to.
+    /// It waits for memory (area.c). Used where the C code would have allocated the memory earlier,
+    /// and where there is nobody to report a failure to.
     NoFail,
 }
 
@@ -42,7 +42,7 @@ impl Area {
         let area = unsafe {
             match mode {
                 AllocMode::MayFail => bindings::vzalloc_noprof(bytes),
-                AllocMode::NoFail => bindings::__vmalloc_noprof(bytes, bindings::XFD_GFP_NOFAIL),
+                AllocMode::NoFail => bindings::xfd_zalloc_nofail(bytes),
             }
         };
         let area = NonNull::new(area.cast::<fpstate>()).ok_or(ENOMEM)?;

@@ -11,7 +11,6 @@
 #include <linux/uprobes.h>
 #include <asm/fpu/signal.h>
 #endif
-#include <linux/gfp.h>
 #include <linux/mutex.h>
 #include <linux/vmalloc.h>
 #include <uapi/asm/prctl.h>
@@ -38,9 +37,6 @@ typedef typeof(fpu_update_guest_xfd) *xfd_fpu_update_guest_xfd_t;
 /* Macros that bindgen cannot evaluate */
 static const u64 XFD_USER_SUPPORTED = XFEATURE_MASK_USER_SUPPORTED;
 static const u64 XFD_USER_DYNAMIC = XFEATURE_MASK_USER_DYNAMIC;
-
-/* An allocation that must not fail waits until there is memory. */
-static const gfp_t XFD_GFP_NOFAIL = GFP_KERNEL | __GFP_ZERO | __GFP_NOFAIL;
 
 /* Size in bytes. struct fpu follows struct task_struct. */
 enum {

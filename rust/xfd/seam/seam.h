@@ -91,6 +91,12 @@ int xfd_direct_detach(void);
 long xfd_gate_kernels_prctl(int option, unsigned long arg2);
 
 /*
+ * area.c: @bytes zeroed bytes in a vmalloc area, on any node. Sleeps until there is memory; calls the OOM killer
+ * only if reclaim has found none for half a second.
+ */
+void *xfd_zalloc_nofail(size_t bytes);
+
+/*
  * shrinker.c: lets memory pressure shrink the pool (pool.rs). Registering returns 0 or -ENOMEM.
  * Unregistering waits for the callbacks, and does nothing if registering failed. Both may sleep.
  */

@@ -8,19 +8,6 @@ RIVAL_PATCH=/sys/kernel/livepatch/rival
 TRACING=/sys/kernel/tracing
 FTRACE=/proc/sys/kernel/ftrace_enabled
 
-# If $SHARE is set, everything started between the two gets $SHARE microseconds out of every 100,000 across all
-# CPUs, and the rounds get the rest.
-CGROUP=/sys/fs/cgroup
-share_begins() {
-	[ -n "$SHARE" ] || return 0
-	[ -e $CGROUP/cgroup.controllers ] || mount -t cgroup2 none $CGROUP || return
-	echo +cpu >$CGROUP/cgroup.subtree_control && mkdir -p $CGROUP/beside &&
-		echo "max 100000" >$CGROUP/beside/cpu.max && echo $$ >$CGROUP/beside/cgroup.procs
-}
-share_ends() {
-	[ -z "$SHARE" ] || { echo $$ >$CGROUP/cgroup.procs && echo "$SHARE 100000" >$CGROUP/beside/cpu.max; }
-}
-
 # alone COMMAND ARGS...: runs it while nothing else changes ftrace's state.
 alone() {
 	until mkdir "$WORK/alone" 2>/dev/null; do

@@ -172,6 +172,21 @@ amx_stop() {
 	wait "$amx_pid"
 }
 
+# --- a share of the CPUs -----------------------------------------------------------------------
+
+# If $SHARE is set, everything started between the two gets $SHARE microseconds out of every 100,000 across all
+# CPUs, and the rounds get the rest.
+CGROUP=/sys/fs/cgroup
+share_begins() {
+	[ -n "$SHARE" ] || return 0
+	[ -e $CGROUP/cgroup.controllers ] || mount -t cgroup2 none $CGROUP || return
+	echo +cpu >$CGROUP/cgroup.subtree_control && mkdir -p $CGROUP/beside &&
+		echo "max 100000" >$CGROUP/beside/cpu.max && echo $$ >$CGROUP/beside/cgroup.procs
+}
+share_ends() {
+	[ -z "$SHARE" ] || { echo $$ >$CGROUP/cgroup.procs && echo "$SHARE 100000" >$CGROUP/beside/cpu.max; }
+}
+
 # --- leftover memory --------------------------------------------------------------------------
 
 # Areas of the size of an enlarged fpstate, three pages, including those the module keeps for the next first use.

@@ -4,7 +4,6 @@
  * have taken its memory, so for as long as possible nobody must be killed to give it back.
  */
 #include <linux/delay.h>
-#include <linux/sched/signal.h>
 #include <linux/topology.h>
 #include <linux/vmalloc.h>
 
@@ -15,7 +14,7 @@
 
 /*
  * Without a node, vmalloc would follow the thread's memory policy, and a full node would be a reason for the OOM
- * killer though others have memory. The areas outlive the module, and so must not be accounted to it, as by the
+ * killer though others have memory. (For page-table pages it does: they rarely have to be allocated.) The areas outlive the module, and so must not be accounted to it, as by the
  * macros without _noprof.
  */
 static void *zeroed(size_t bytes, gfp_t flag)
@@ -25,7 +24,7 @@ static void *zeroed(size_t bytes, gfp_t flag)
 
 void *xfd_zalloc_nofail(size_t bytes)
 {
-	for (unsigned int ms = 1; ms <= LONGEST_MS && !fatal_signal_pending(current); ms *= 2) {
+	for (unsigned int ms = 1; ms <= LONGEST_MS; ms *= 2) {
 		/* This reclaims memory, but does not call the OOM killer. */
 		void *area = zeroed(bytes, __GFP_RETRY_MAYFAIL | __GFP_NOWARN);
 

@@ -33,7 +33,7 @@ impl Area {
     ///
     /// Errors: ENOMEM, with [`AllocMode::MayFail`].
     // This does not use the kernel crate's Vmalloc: /proc/vmallocinfo shows the caller of vmalloc,
-    // and these areas must be distinguishable from others.
+    // and these areas must be distinguishable from others. (Those of area.c show its function.)
     #[inline(never)]
     pub(crate) fn allocate(kernel_size: u32, mode: AllocMode) -> Result<Self> {
         let bytes = bindings::XFD_FPSTATE_REGS as usize + kernel_size as usize;

@@ -50,7 +50,7 @@ P :=
 run shell: OPTIONS := --module
 
 modules: need-kdir need-options
-	$(MAKE) -C $(KDIR) M=$(CURDIR) CONFIG_XFD_RUST=m modules
+	$(MAKE) -C $(KDIR) M=$(CURDIR) CONFIG_XFD_RUST=m $(if $(RUSTC),RUSTC='$(RUSTC)') modules
 
 install: need-kdir
 	$(MAKE) -C $(KDIR) M=$(CURDIR) CONFIG_XFD_RUST=m modules_install

@@ -107,7 +107,7 @@ fn kernel(path: &Path) {
     fs::create_dir_all(path.join("rust")).unwrap();
     fs::create_dir_all(path.join("include/config")).unwrap();
     fs::write(path.join("rust/libkernel.rmeta"), "").unwrap();
-    fs::write(path.join("Makefile"), "modules:\n\t@echo kbuild $(M)\n").unwrap();
+    fs::write(path.join("Makefile"), "RUSTC = rustc\nmodules:\n\t@echo kbuild $(M) $(RUSTC)\n").unwrap();
     fs::write(path.join("include/config/auto.conf"), CONFIG).unwrap();
 }
 
@@ -163,6 +163,13 @@ fn a_kernel_that_cannot_have_the_module_is_refused() {
     assert_eq!(says(&quoted, &[]), "");
     let said = says(CONFIG, &["RUSTC=rustc-1.84"]);
     assert!(said.contains("prepared with rustc 1.85.1") && said.contains("has rustc 1.84.0: set RUSTC"), "{said}");
+    // The kernel's make gets the compiler that was checked, although its own overrides the environment.
+    checkout.program("rustc-1.85", RUSTC);
+    fs::write(folder.path().join("include/config/auto.conf"), CONFIG).unwrap();
+    let mut make = Command::new("make");
+    make.args(["-s", &kdir, "modules"]).current_dir(&checkout.path).env("RUSTC", "rustc-1.85");
+    let output = make.env("PATH", format!("{}:/usr/bin:/bin", checkout.bin.display())).output().unwrap();
+    assert!(text(&output.stdout).trim_end().ends_with(" rustc-1.85"), "{output:?}");
     let said = says(CONFIG, &["RUSTC=rustc-none"]);
     assert!(said.contains("has no rustc-none: set RUSTC"), "{said}");
 }

@@ -33,7 +33,7 @@ killed() {
 check "none_left_by_killed_programs" killed
 
 # Counted by their callers, the C code, the module, and the same code built into the kernel, because other areas of that size come and go.
-fpstates() { echo $(($(grep -cE " __?xfd_enable_feature|\[xfd\]|Area8allocate" /proc/vmallocinfo) - $(pooled))); }
+fpstates() { echo $(($(grep -cE " __?xfd_enable_feature|\[xfd\]|Area8allocate|xfd_zalloc_nofail" /proc/vmallocinfo) - $(pooled))); }
 at_most_fpstates() { [ "$(fpstates)" -le "$1" ]; }
 exec_storm() {
 	"$HERE/xfd_exec_storm" $EXECS && fpstate_areas_back_to "$baseline" &&

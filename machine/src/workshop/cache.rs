@@ -159,8 +159,8 @@ impl Cache {
         self.root.join("log").join(format!("{name}.log"))
     }
 
-    /// A folder that is kept between runs (for incremental builds), created if needed. It may be used only as long as
-    /// the lock, from [`Cache::exclusive`], is held.
+    /// A folder that is kept between runs (for incremental builds), created if needed. It may be changed only as long
+    /// as the lock, from [`Cache::exclusive`], is held.
     pub fn workspace(&self, _lock: &Flock<File>, name: &str) -> Result<PathBuf> {
         let dir = self.root.join("build").join(name);
         fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;

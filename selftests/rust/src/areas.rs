@@ -22,7 +22,13 @@ pub fn bytes() -> anyhow::Result<u64> {
                 .nth(2)
                 .is_some_and(|caller| caller.starts_with("0x"))
         };
-        let named = ["fpstate", "xfd_enable_feature", "[xfd]", "Area8allocate"];
+        let named = [
+            "fpstate",
+            "xfd_enable_feature",
+            "[xfd]",
+            "Area8allocate",
+            "xfd_zalloc_nofail",
+        ];
         if named.iter().any(|caller| line.contains(caller)) || nameless() {
             let size = line
                 .split_whitespace()

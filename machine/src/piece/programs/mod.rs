@@ -236,9 +236,9 @@ pub fn rust(cache: &Cache, project: &Path, package: &str) -> Result<BTreeMap<Str
     require("cc")?;
     let _step = Step::start("programs", &format!("building {package}, if it has changed"));
     let name = package.replace('/', "-");
-    let log = Log::create(cache.log(&format!("programs-{name}")))?;
     // Cargo's own lock would not keep other runs away from the logs and the `.made` files.
     let lock = cache.exclusive("cargo-guest")?;
+    let log = Log::create(cache.log(&format!("programs-{name}")))?;
     let folder = cache.workspace(&lock, "cargo-guest")?;
     let cargo = |what: &str| {
         let mut cargo = Command::new("cargo");

@@ -14,8 +14,8 @@
 
 /*
  * Without a node, vmalloc would follow the thread's memory policy, and a full node would be a reason for the OOM
- * killer though others have memory. (For page-table pages it does: they rarely have to be allocated.) The areas outlive the module, and so must not be accounted to it, as by the
- * macros without _noprof.
+ * killer though others have memory. (For page-table pages it still does; these rarely have to be allocated.) The
+ * areas outlive the module, and so must not be accounted to it, as by the macros without _noprof.
  */
 static void *zeroed(size_t bytes, gfp_t flag)
 {

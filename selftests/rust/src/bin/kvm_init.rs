@@ -7,8 +7,7 @@ use anyhow::{ensure, Context};
 use kvm_bindings::{kvm_mp_state, kvm_msi, KVM_MP_STATE_INIT_RECEIVED, KVM_MP_STATE_RUNNABLE};
 use kvm_ioctls::VcpuExit;
 use std::process::ExitCode;
-use xfd_selftests::counters::bugs_are_mended;
-use xfd_selftests::ktap::{self, Outcome};
+use xfd_selftests::ktap;
 use xfd_selftests::kvm::area::Area;
 use xfd_selftests::kvm::guest as does;
 use xfd_selftests::kvm::states;
@@ -17,7 +16,6 @@ use xfd_selftests::kvm::vm::Vm;
 use xfd_selftests::kvm::{
     self, ENABLE, LARGE, NM, TILES, TILE_CFG, TILE_DATA, U_CET, XFD, XFD_ERR,
 };
-use xfd_selftests::tile::content;
 
 const TESTS: &[ktap::Test] = &[
     ("first_processor", || {
@@ -29,13 +27,7 @@ const TESTS: &[ktap::Test] = &[
     ("while_it_runs", || kvm::apart(|| survives(0, by_running))),
     ("cet_is_cleared", || kvm::apart(cet_is_cleared)),
     ("armed_by_the_host_over_live_tiles", || {
-        if bugs_are_mended() {
-            kvm::apart(armed_by_the_host)
-        } else {
-            Ok(Outcome::Skipped(
-                "the stock kernel has this bug: #NM in the kernel, Oops".into(),
-            ))
-        }
+        kvm::apart_where_mended(armed_by_the_host)
     }),
 ];
 
@@ -133,9 +125,7 @@ fn survives(number: u64, takes: fn(&mut Vcpu, u64) -> anyhow::Result<()>) -> any
 fn cet_is_cleared() -> anyhow::Result<()> {
     const SHADOW_STACKS: u64 = 1;
     let (vm, mut vcpu) = vcpu(0)?;
-    vcpu.set_tiles(&content(9))?;
-    vcpu.values(&ENABLE)?;
-    vcpu.values(&[does::load()])?;
+    states::into_state(&mut vcpu, "live")?;
     ensure!(vcpu.set_msr(U_CET, SHADOW_STACKS)?, "IA32_U_CET");
     send(&vm, 0)?;
     by_asking_for_its_state(&mut vcpu, 0)?;
@@ -151,9 +141,7 @@ fn cet_is_cleared() -> anyhow::Result<()> {
 fn armed_by_the_host() -> anyhow::Result<()> {
     let (vm, mut vcpu) = vcpu(0)?;
     for takes in [by_asking_for_its_state, by_running] {
-        vcpu.set_tiles(&content(10))?;
-        vcpu.values(&ENABLE)?;
-        vcpu.values(&[does::load()])?;
+        states::into_state(&mut vcpu, "live")?;
         ensure!(vcpu.set_msr(XFD, TILE_DATA)?, "IA32_XFD");
         send(&vm, 0)?;
         takes(&mut vcpu, 0)?;

@@ -6,8 +6,7 @@ use anyhow::{bail, ensure, Context};
 use kvm_bindings::{kvm_msr_entry, Msrs};
 use std::process::ExitCode;
 use std::thread;
-use xfd_selftests::counters::bugs_are_mended;
-use xfd_selftests::ktap::{self, Outcome};
+use xfd_selftests::ktap;
 use xfd_selftests::kvm::area::Area;
 use xfd_selftests::kvm::guest as does;
 use xfd_selftests::kvm::ioctls;
@@ -19,30 +18,28 @@ use xfd_selftests::kvm::{
 use xfd_selftests::tile::content;
 
 const TESTS: &[ktap::Test] = &[
-    ("cet_after_arming", || mended(cet_after_arming)),
-    ("cet_after_each", || mended(cet_after_each)),
-    ("armed_by_another_thread", || {
-        mended(armed_by_another_thread)
+    ("cet_after_arming", || {
+        kvm::apart_where_mended(cet_after_arming)
     }),
-    ("armed_and_written", || mended(armed_and_written)),
-    ("read_after_arming", || mended(read_after_arming)),
-    ("one_register_at_a_time", || mended(one_register_at_a_time)),
+    ("cet_after_each", || kvm::apart_where_mended(cet_after_each)),
+    ("armed_by_another_thread", || {
+        kvm::apart_where_mended(armed_by_another_thread)
+    }),
+    ("armed_and_written", || {
+        kvm::apart_where_mended(armed_and_written)
+    }),
+    ("read_after_arming", || {
+        kvm::apart_where_mended(read_after_arming)
+    }),
+    ("one_register_at_a_time", || {
+        kvm::apart_where_mended(one_register_at_a_time)
+    }),
     ("cet_before_arming", || kvm::apart(cet_before_arming)),
     ("disarmed_again", || kvm::apart(disarmed_again)),
 ];
 
 fn main() -> ExitCode {
     ktap::run(TESTS)
-}
-
-/// For a test that the stock kernel does not survive: arch/x86/kernel/fpu/core.c:338.
-fn mended(test: fn() -> anyhow::Result<()>) -> anyhow::Result<Outcome> {
-    if !bugs_are_mended() {
-        return Ok(Outcome::Skipped(
-            "the stock kernel has this bug: #NM in the kernel, Oops".into(),
-        ));
-    }
-    kvm::apart(test)
 }
 
 /// A guest that has loaded contents `number` into its tiles, and has exited.

@@ -4,7 +4,6 @@
 
 use anyhow::{ensure, Context};
 use std::process::ExitCode;
-use xfd_selftests::counters::bugs_are_mended;
 use xfd_selftests::ktap::{self, Outcome};
 use xfd_selftests::kvm::guest as does;
 use xfd_selftests::kvm::snapshot::{Snapshot, Step, AS_FIRECRACKER};
@@ -137,12 +136,7 @@ fn over_an_armed_vcpu() -> anyhow::Result<()> {
 
 /// With the MSRs first, an armed snapshot meets live tiles: a list with XFD and a CET MSR.
 fn over_live_tiles() -> anyhow::Result<Outcome> {
-    if !bugs_are_mended() {
-        return Ok(Outcome::Skipped(
-            "the stock kernel has this bug: #NM in the kernel, Oops".into(),
-        ));
-    }
-    kvm::apart(|| {
+    kvm::apart_where_mended(|| {
         let snapshot = snapshot("armed", &[])?;
         let (_vm, mut vcpu) = guest("live")?;
         snapshot.restore(&mut vcpu, &[Step::Msrs(256), Step::Xsave])?;

@@ -12,6 +12,7 @@ pub mod stats;
 pub mod vcpu;
 pub mod vm;
 
+use crate::counters::bugs_are_mended;
 use crate::ktap::Outcome;
 use crate::{child, machine};
 use anyhow::{ensure, Context};
@@ -72,6 +73,20 @@ pub fn apart(test: fn() -> anyhow::Result<()>) -> anyhow::Result<Outcome> {
     }
     child::passes(test)?;
     Ok(Outcome::Passed)
+}
+
+/// The same, for a test that the stock kernel does not survive: arch/x86/kernel/fpu/core.c:338.
+///
+/// # Errors
+///
+/// The test failed.
+pub fn apart_where_mended(test: fn() -> anyhow::Result<()>) -> anyhow::Result<Outcome> {
+    if !bugs_are_mended() {
+        return Ok(Outcome::Skipped(
+            "the stock kernel has this bug: #NM in the kernel, Oops".into(),
+        ));
+    }
+    apart(test)
 }
 
 /// The tests with these names, each run [`apart`].
